@@ -21,7 +21,8 @@ def main(words: "list[str] | None" = None) -> int:
             sys.stdout.flush()
     except OSError as failure:
         LIBC.function("close")(1)
-        LIBC.call("open", b"/dev/null", 1, 0)  # what waits goes there: an interpreter that tries again at its end says so in its own words
+        # What waits goes there: an interpreter that tries again at its end says so in its own words
+        LIBC.call("open", b"/dev/null", 1, 0)
         if not status and failure.errno != _EPIPE:  # who reads has enough: `oubli status | head`
             sys.stderr.write("oubli: can't go on" + reason(failure.errno) + "\n")
             status = 1
@@ -48,7 +49,8 @@ def _run(words: "list[str]") -> int:
     except OSError as failure:
         if failure.errno == _EPIPE and words[0] not in daemons.NAMES:
             raise
-        # Never the exception's own text, which may carry a path or a name, but which C function or library it came from.
+        # Never the exception's own text, which may carry a path or a name, but
+        # which C function or library it came from.
         word = failure.args[1] if len(failure.args) > 1 else ""
         step = ": " + word if word == LIBRARY or LIBC.has(word) else ""
         sys.stderr.write("oubli: can't go on" + step + reason(failure.errno) + "\n")
@@ -58,7 +60,9 @@ def _run(words: "list[str]") -> int:
         return 130
     except Exception as failure:  # noqa: BLE001 (whatever it is, its text stays here)
         # A fault of the program. Its text isn't shown: a KeyError's is the key, and that may be somebody's address.
-        sys.stderr.write("oubli: a fault of the program, " + type(failure).__name__ + " at " + native.place_of(failure) + "\n")
+        sys.stderr.write(
+            "oubli: a fault of the program, " + type(failure).__name__ + " at " + native.place_of(failure) + "\n"
+        )
         return 1
 
 

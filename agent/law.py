@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Article L34-1 as data: the closed table of purposes (L34-II-1, L34-II-2).
 
-Nothing is stored without a purpose of this table, with the fields it names and for no longer than its ceiling. Configuration
-is checked against it and never clamped. A new purpose is a row here, argued in the article's words, not a branch elsewhere.
+Nothing is stored without a purpose of this table, with the fields it names and for no longer than its ceiling.
+Configuration is checked against it and never clamped. A new purpose is a row here, argued in the article's words, not a
+branch elsewhere.
 """
 
 DAY = 86400
@@ -12,8 +13,8 @@ VOLATILE = "volatile"
 CUSTODIAN = "custodian"
 DEVICE = "device"
 
-# Which fields a packer may be asked for: personal data, wherever they stand (L34-I-1). No purpose has a destination, a name or a byte
-# of content (L34-VI-1).
+# Which fields a packer may be asked for: personal data, wherever they stand (L34-I-1). No purpose has a destination, a
+# name or a byte of content (L34-VI-1).
 SECURITY_FIELDS = (
     "start",
     "duration",
@@ -38,7 +39,9 @@ FORMER_GROUNDS = ("L336-3", "STAD")
 IN_FORCE = "IIbis-3"
 GROUNDS = FORMER_GROUNDS + (IN_FORCE,)
 STRUCK_DOWN = "penal"
-STRUCK_DOWN_REASON = "L34-1 III, NOTA: the words on criminal investigation were declared unconstitutional (2021-976/977 QPC)"
+STRUCK_DOWN_REASON = (
+    "L34-1 III, NOTA: the words on criminal investigation were declared unconstitutional (2021-976/977 QPC)"
+)
 
 NOBODY = "none"
 DUTIES = ("portal", "radius", "nat-log", "oubli", NOBODY, "undeclared")
@@ -47,10 +50,10 @@ DUTIES = ("portal", "radius", "nat-log", "oubli", NOBODY, "undeclared")
 class Purpose:
     """One row: name, paragraph of the article, fields, custody, default on or off, lifetime and ceiling in seconds.
 
-    `lifetime` 0 means that the operator must set it or that another document fixes it. `needs` are what must be there before it starts:
-    options that have no default (ground, reference, lifetime), the custodian's `bundle` of keys, a `consent` of each terminal, an
-    authority's `order`. `grounds` are those that the option may name. `in_force` is where the wording in force since 31 July 2021 has
-    it.
+    `lifetime` 0 means that the operator must set it or that another document fixes it. `needs` are what must be there
+    before it starts: options that have no default (ground, reference, lifetime), the custodian's `bundle` of keys, a
+    `consent` of each terminal, an authority's `order`. `grounds` are those that the option may name. `in_force` is
+    where the wording in force since 31 July 2021 has it.
     """
 
     def __init__(
@@ -96,11 +99,22 @@ PURPOSES = (
         needs=("ground", "reference", "bundle"),
         grounds=GROUNDS,
     ),
-    Purpose("billing", "L34-1 IV, 1st par.", "L34-1 IV, R10-14 I", BILLING_FIELDS, CUSTODIAN, 0, _YEAR, needs=("lifetime", "bundle")),
+    Purpose(
+        "billing",
+        "L34-1 IV, 1st par.",
+        "L34-1 IV, R10-14 I",
+        BILLING_FIELDS,
+        CUSTODIAN,
+        0,
+        _YEAR,
+        needs=("lifetime", "bundle"),
+    ),
     Purpose("services", _SERVICES, "L34-1 IV", SECURITY_FIELDS, VOLATILE, 0, _YEAR, needs=("consent",)),
     Purpose("location", "L34-1 V", "L34-1 V", LOCATION_FIELDS, VOLATILE, 0, 30 * DAY, needs=("consent",)),
     Purpose("consent", _CONSENT, "L34-1 IV, V", CONSENT_FIELDS, DEVICE, 0, 395 * DAY, needs=("consent",)),
-    Purpose("freeze", "in force: L34-1 III bis", "L34-1 III bis", ATTRIBUTION_FIELDS, CUSTODIAN, 0, _YEAR, needs=("order",)),
+    Purpose(
+        "freeze", "in force: L34-1 III bis", "L34-1 III bis", ATTRIBUTION_FIELDS, CUSTODIAN, 0, _YEAR, needs=("order",)
+    ),
 )
 
 # What configuration can name: the other two rows follow from these (consent) or happen at the custodian's (freeze).
@@ -156,4 +170,10 @@ def other_wording(ground: "str | None") -> "str | None":
     """Return what must be said of a ground that only the wording of 2014-2021 knows (L34-III-1); None for any other."""
     if ground not in FORMER_GROUNDS:
         return None
-    return "ground " + str(ground) + " is of the wording of 2014-2021: the one in force since 31 July 2021 knows " + IN_FORCE + " instead"
+    return (
+        "ground "
+        + str(ground)
+        + " is of the wording of 2014-2021: the one in force since 31 July 2021 knows "
+        + IN_FORCE
+        + " instead"
+    )

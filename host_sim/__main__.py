@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-sim`: the gateway's days without hardware. `--json FILE` everywhere, `-` is standard output; bad input: exit 2, one line.
+"""`oubli-sim`: the gateway's days without hardware.
 
-Each command imports its module when it runs: a replay needs no broker, and the lab's needs (root, nftables) are the lab's alone.
+`--json FILE` everywhere, `-` is standard output; bad input: exit 2, one line.
+
+Each command imports its module when it runs: a replay needs no broker, and the lab's
+needs (root, nftables) are the lab's alone.
 """
 
 import json
@@ -38,7 +41,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Interpreter = Annotated[str, typer.Option(help="cpython, micropython, or a command line such as 'qemu-mips -L DIR micropython'.")]
+Interpreter = Annotated[
+    str, typer.Option(help="cpython, micropython, or a command line such as 'qemu-mips -L DIR micropython'.")
+]
 Json = Annotated[str | None, output("--json", "FILE", "Write the figures as JSON; - is standard output.")]
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same world.")]
 Days = Annotated[int | None, typer.Option(min=1, max=400, help="Days with people; the scenario's own by default.")]
@@ -85,9 +90,13 @@ def run(
     seed: Seed = 1,
     days: Days = None,
     interpreter: Interpreter = "cpython",
-    report: Annotated[str | None, output("--report", "FILE.html", "Write a page with plots that needs no network.")] = None,
+    report: Annotated[
+        str | None, output("--report", "FILE.html", "Write a page with plots that needs no network.")
+    ] = None,
     record: Annotated[str | None, output("--record", "FILE.bin", "Keep the kernel's datagrams, for `replay`.")] = None,
-    until: Annotated[int | None, typer.Option(min=1, metavar="STEP", help="End after so many of the auditor's steps.")] = None,
+    until: Annotated[
+        int | None, typer.Option(min=1, metavar="STEP", help="End after so many of the auditor's steps.")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Run a scenario (a name of `list`, or a TOML file) through the real recorder, forwarder and broker."""
@@ -115,7 +124,11 @@ def run(
     if outcome.violation:
         again = f"oubli-sim run {name} --seed {seed} --interpreter {interpreter}" + (f" --days {days}" if days else "")
         console.print(violation(outcome, again), highlight=False, markup=False)
-        _program.refuse(f"the auditor isn't content: {outcome.violation.wrong}; again with: {again} --until {outcome.violation.step}", 1)
+        _program.refuse(
+            f"the auditor isn't content: {outcome.violation.wrong}; again with: "
+            f"{again} --until {outcome.violation.step}",
+            1,
+        )
     if not outcome.passed and not until:
         _program.refuse("the auditor isn't content: there was nothing to look at", 1)
 
@@ -136,7 +149,13 @@ def _recording(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _simulate(
-    scenario: scenarios.Scenario, seed: int, days: int | None, interpreter: str, console: Console, until: int | None, record: str | None
+    scenario: scenarios.Scenario,
+    seed: int,
+    days: int | None,
+    interpreter: str,
+    console: Console,
+    until: int | None,
+    record: str | None,
 ) -> "Outcome":
     from host_sim.driver.simulation import Simulation  # noqa: PLC0415
     from host_sim.report.show import progress_bar  # noqa: PLC0415
@@ -147,7 +166,14 @@ def _simulate(
     def progress(wall: int, connections: int) -> None:
         rate = (wall - world.start) / 1e9 / max(time.monotonic() - began, 1e-3)
         found = int(simulation.violation is not None)
-        bar.update(task, completed=wall - world.start, clock=clock_text(wall), connections=connections, rate=rate, violations=found)
+        bar.update(
+            task,
+            completed=wall - world.start,
+            clock=clock_text(wall),
+            connections=connections,
+            rate=rate,
+            violations=found,
+        )
 
     with ExitStack() as stack:
         recording = stack.enter_context(_recording(Path(record))) if record else None
@@ -155,7 +181,12 @@ def _simulate(
         world = simulation.world
         bar = stack.enter_context(progress_bar(console))
         task = bar.add_task(
-            scenario.name, total=world.end - world.start, clock=clock_text(world.start), connections=0, rate=0.0, violations=0
+            scenario.name,
+            total=world.end - world.start,
+            clock=clock_text(world.start),
+            connections=0,
+            rate=0.0,
+            violations=0,
         )
         return simulation.run()
 
@@ -195,7 +226,10 @@ def mutants(
         _program.refuse("interrupted; everything it made is removed", 130)
     console.print(verdicts(found))
     if json_file:
-        rows = [{**one.mutant._asdict(), "caught_by": one.caught_by, "hours": round(one.hours, 2), "caught": one.caught} for one in found]
+        rows = [
+            {**one.mutant._asdict(), "caught_by": one.caught_by, "hours": round(one.hours, 2), "caught": one.caught}
+            for one in found
+        ]
         _program.write(json.dumps(rows, indent=1) + "\n", json_file)
     survivors = [one.mutant.name for one in found if not one.caught]
     if survivors:
@@ -207,10 +241,15 @@ def search(
     hours: Annotated[float, typer.Option(min=0, help="How long; the run that has begun goes to its end.")] = 1,
     seed: Annotated[int | None, typer.Option(min=0, help="The first run's number; another one each time.")] = None,
     runs: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
-    keep: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where scenarios that show a violation are written.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where scenarios that show a violation are written.")
+    ] = None,
     json_file: Json = None,
 ) -> None:
-    """Draw scenarios until one shows a violation, and shrink it to the shortest that still does. Exit 1 where something was found."""
+    """Draw scenarios until one shows a violation, and shrink it to the shortest that still does.
+
+    Exit 1 where something was found.
+    """
     from host_sim.driver.broker import BrokerError  # noqa: PLC0415
     from host_sim.trials import search as searching  # noqa: PLC0415
 
@@ -220,12 +259,17 @@ def search(
     console = Console(stderr=True, highlight=False)
     console.print(f"seed {first}")
     try:
-        figures = searching.search(first, hours * 3600, runs, keep, lambda line: console.print(line, markup=False, soft_wrap=True))
+        figures = searching.search(
+            first, hours * 3600, runs, keep, lambda line: console.print(line, markup=False, soft_wrap=True)
+        )
     except (NoInterpreterError, BrokerError) as failure:
         _program.refuse(str(failure))
     except KeyboardInterrupt:
         _program.refuse("interrupted; everything it made is removed", 130)
-    console.print(f"{sum(figures.runs.values())} runs, {figures.hours:,.0f} hours with people, {figures.connections:,} connections")
+    console.print(
+        f"{sum(figures.runs.values())} runs, {figures.hours:,.0f} hours with people, "
+        f"{figures.connections:,} connections"
+    )
     for one in figures.violations:
         typer.echo(one["scenario"], err=json_file == "-")
     if json_file:
@@ -238,7 +282,9 @@ def search(
 def people(
     name: Annotated[str, typer.Argument(help="A name of `list`, or a TOML file.")] = "cafe-day",
     seed: Seed = 1,
-    report: Annotated[str | None, output("--report", "FILE.html", "Write a page with plots that needs no network.")] = None,
+    report: Annotated[
+        str | None, output("--report", "FILE.html", "Write a page with plots that needs no network.")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Who comes, how long they stay, what they do: as drawn, beside what published studies measured."""
@@ -250,7 +296,10 @@ def people(
         _program.refuse(str(failure))
     console = Console(stderr=json_file == "-", highlight=False)
     for row in rows:
-        console.print(f"{row.what}: {row.ours}" + (f"; {row.source}: {row.says}" if row.says else f" ({row.source})"), soft_wrap=True)
+        console.print(
+            f"{row.what}: {row.ours}" + (f"; {row.source}: {row.says}" if row.says else f" ({row.source})"),
+            soft_wrap=True,
+        )
     if report:
         _program.write(text, report, "--report")
     if json_file:
@@ -259,8 +308,12 @@ def people(
 
 @app.command()
 def advise(
-    visitors: Annotated[int, typer.Option(min=1, max=1_000_000, help="Terminals that come on a mean day, as the operator knows it.")],
-    venue: Annotated[str, typer.Option(metavar="FILE", help="Whose hours: a TOML file of `new`, or a name of `list`.")] = "cafe-day",
+    visitors: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Terminals that come on a mean day, as the operator knows it.")
+    ],
+    venue: Annotated[
+        str, typer.Option(metavar="FILE", help="Whose hours: a TOML file of `new`, or a name of `list`.")
+    ] = "cafe-day",
     seed: Seed = 1,
     json_file: Json = None,
 ) -> None:
@@ -318,11 +371,18 @@ def lab(
     connections: Annotated[int, typer.Option(min=1, help="Connections that the client makes.")] = 2000,
     interpreter: Interpreter = "cpython",
     record: Annotated[str | None, output("--record", "FILE.bin", "Keep the kernel's datagrams, for `replay`.")] = None,
-    port_blocks: Annotated[bool, typer.Option("--port-blocks", help="Terminals behind one address, told apart by leases' rows.")] = False,
-    terminals: Annotated[int | None, typer.Option(min=1, max=700, help="With --port-blocks: how many; 300 without.")] = None,
+    port_blocks: Annotated[
+        bool, typer.Option("--port-blocks", help="Terminals behind one address, told apart by leases' rows.")
+    ] = False,
+    terminals: Annotated[
+        int | None, typer.Option(min=1, max=700, help="With --port-blocks: how many; 300 without.")
+    ] = None,
     json_file: Json = None,
 ) -> None:
-    """The real kernel: namespaces client, gateway, internet; real traffic; conntrack as an independent witness. Needs root."""
+    """The real kernel: namespaces client, gateway, internet; real traffic; conntrack as an independent witness.
+
+    Needs root.
+    """
     if not port_blocks and terminals is not None:
         _program.refuse("--terminals: only --port-blocks has more than five; accepted: with --port-blocks")
     if port_blocks and record:
@@ -342,11 +402,17 @@ def lab(
 @app.command()
 def gateway(
     image: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An OpenWrt disk image for x86-64 that you have downloaded, .img or .img.gz.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="An OpenWrt disk image for x86-64 that you have downloaded, .img or .img.gz."
+        ),
     ] = None,
     terminals: Annotated[int, typer.Option(min=1, max=100, help="How many, on its LAN.")] = 3,
 ) -> None:
-    """A real OpenWrt in QEMU with oubli on it: LAN, WAN, broker, LuCI, fleet page, a shell; until Ctrl-C. Needs root."""
+    """A real OpenWrt in QEMU with oubli on it: LAN, WAN, broker, LuCI, fleet page, a shell; until Ctrl-C.
+
+    Needs root.
+    """
     from host_sim.openwrt.command import run as start  # noqa: PLC0415
 
     status, reason = start(image, terminals, Console())

@@ -2,8 +2,8 @@
 """What every test shares: the interpreters, what a test can't do without, and the seconds by module.
 
 A test names what it needs by its fixtures (`interpreter`, `any_interpreter`, `micropython`, `mips`) or by a mark:
-`@pytest.mark.needs("root", "nft", "mosquitto")`. In CI a thing that is missing fails the test. Elsewhere the test is left out,
-and the end of the run says in one line a missing thing how many tests that were.
+`@pytest.mark.needs("root", "nft", "mosquitto")`. In CI a thing that is missing fails the test. Elsewhere the test is
+left out, and the end of the run says in one line a missing thing how many tests that were.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ def _mask() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _another_year(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the host's clock be three years ahead where no test sets it: a test that compares a fixed date with it fails today, not later.
+    """Let the host's clock be three years ahead where no test sets it.
+
+    A test that compares a fixed date with it fails today, not later.
 
     The fleet's and the lab's tests have real processes beside them, which ask the real clock.
     """
@@ -142,7 +144,8 @@ def is_there(name: str) -> bool:
         case "binfmt_misc":  # a table of foreign formats of a user namespace's own: Linux 6.7
             words = ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "binfmt_misc", "none", "/mnt"]
             return subprocess.run(words, capture_output=True, check=False).returncode == 0
-        case "rmem_max":  # the machine's own network, no container's: what is one for all namespaces can be set there alone
+        # The machine's own network, no container's: what is one for all namespaces can be set there alone
+        case "rmem_max":
             return os.access("/proc/sys/net/core/rmem_max", os.W_OK)
         case _ if name in PARTS:
             return (PROJECT / ".cache" / name).exists()
@@ -157,7 +160,9 @@ def missing(item: pytest.Item) -> list[str]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of a contributor's first minutes."""
-    parser.addoption("--quick", action="store_true", help="only what needs no root, no other program, no foreign processor")
+    parser.addoption(
+        "--quick", action="store_true", help="only what needs no root, no other program, no foreign processor"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -171,12 +176,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Make the parts that the collected tests need; leave out, outside CI, the tests that this machine can't run."""
     if config.option.quick:
-        leave_out(config, items, lambda item: ["--quick"] * bool(item.get_closest_marker("long") or not QUICK.issuperset(needs(item))))
+        leave_out(
+            config,
+            items,
+            lambda item: ["--quick"] * bool(item.get_closest_marker("long") or not QUICK.issuperset(needs(item))),
+        )
     named = {name for item in items for name in needs(item)}
     wanted = PARTS & (named if config.option.quick or "micropython" not in named else named | {OPENWRT})
     if wanted and not config.option.collectonly:
         capture = config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled() if capture else nullcontext():  # making one takes minutes, and says so
+        # Making one takes minutes, and says so
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
             subprocess.run([PROJECT / "tools/setup-part", *sorted(wanted)], check=False, stdin=subprocess.DEVNULL)
     if not IN_CI:
         leave_out(config, items, missing)

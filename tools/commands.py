@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the host's commands share: a mistake is one line on standard error with the command's name, exit 2.
 
-Ended from outside, by SIGINT, SIGTERM or SIGHUP, a command still ends what it started, and removes what it made: exit 130.
+Ended from outside, by SIGINT, SIGTERM or SIGHUP, a command still ends what it
+started, and removes what it made: exit 130.
 """
 
 import errno
@@ -35,7 +36,9 @@ def output(option: str, metavar: str, text: str) -> Any:  # noqa: ANN401 (typer'
         if target is None or (target == "-" and option == "--json"):
             return target
         if str(target) == "-":
-            raise OutputError(f"{option}: -: isn't standard output here; accepted: a {'folder' if metavar == 'DIR' else 'file'}")
+            raise OutputError(
+                f"{option}: -: isn't standard output here; accepted: a {'folder' if metavar == 'DIR' else 'file'}"
+            )
         if metavar.startswith("FILE"):
             _try(option, Path(target))
         return target
@@ -98,7 +101,8 @@ class Program:
 
         self.group, self.command = Group, Command
 
-    def run(self, main: Callable[..., Any], *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 (handed on as they are)
+    # Handed on as they are
+    def run(self, main: Callable[..., Any], *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401
         """Run what typer makes of the command line, and exit."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
@@ -122,10 +126,14 @@ class Program:
             self.tell(str(failure))
             status = 2
         except OSError as failure:
-            self.tell(f"{failure.filename or 'standard output, or a file beside it'}: {failure.strerror}; accepted: one that can be used")
+            self.tell(
+                f"{failure.filename or 'standard output, or a file beside it'}: {failure.strerror}; accepted: "
+                "one that can be used"
+            )
             status = 2
             if failure.filename is None:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what waits goes there: Python tries again when it ends, in its own words
+                # What waits goes there: Python tries again when it ends, in its own words
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(status)
 
     def tell(self, text: str) -> None:

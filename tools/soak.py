@@ -84,12 +84,19 @@ def _commit() -> str:
 
 @app.command(cls=_program.command)
 def main(
-    room: Annotated[list[str] | None, typer.Option(help=f"Only this room, or several: {', '.join(ROOMS)}; the last only so.")] = None,
+    room: Annotated[
+        list[str] | None, typer.Option(help=f"Only this room, or several: {', '.join(ROOMS)}; the last only so.")
+    ] = None,
     hours: Annotated[float, typer.Option(min=0, help="How long, for all rooms together.")] = 1,
-    seed: Annotated[int | None, typer.Option(min=0, help="What everything is drawn from; another one each time.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="What everything is drawn from; another one each time.")
+    ] = None,
     json_file: Annotated[str, output("--json", "FILE", "Where the figures go; - is standard output.")] = "-",
 ) -> None:
-    """Tries what takes hours: fuzzes, lives histories, attacks figures, simulates venues, boots a MIPS machine. Exit 1 with findings."""
+    """Tries what takes hours: fuzzes, lives histories, attacks figures, simulates venues, boots a MIPS machine.
+
+    Exit 1 with findings.
+    """
     for name in room or ():
         if name not in ROOMS:
             _program.refuse(f"--room: {name!r} isn't known; accepted: {', '.join(ROOMS)}")

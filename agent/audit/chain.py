@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The form of the audit log, and what holds it together: each line's hash covers the line before it (L34-VI-3).
 
-A line is `NUMBER SECONDS CLOCK ACT WORD... HASH`: counted from 1 over the log's life, seconds since the epoch by a clock of that
-state, an act of agent.audit.log's table, and the BLAKE2b-256 of the former line's hash and this line's text. Files are named by
-their number and cover four weeks each. The first line of each is a `link`: its file's number, number and hash of the newest checkpoint,
-the hash it goes on from, and whether the file before was left `whole` or `torn` by a loss of power. So the oldest files can go and the
-rest still holds. Source of the hash: RFC 7693, by libsodium.
+A line is `NUMBER SECONDS CLOCK ACT WORD... HASH`: counted from 1 over the log's life, seconds since the epoch by a
+clock of that state, an act of agent.audit.log's table, and the BLAKE2b-256 of the former line's hash and this line's
+text. Files are named by their number and cover four weeks each. The first line of each is a `link`: its file's number,
+number and hash of the newest checkpoint, the hash it goes on from, and whether the file before was left `whole` or
+`torn` by a loss of power. So the oldest files can go and the rest still holds. Source of the hash: RFC 7693, by
+libsodium.
 """
 
 from agent.runtime import files
@@ -31,7 +32,14 @@ class Entry:
 
     def data(self) -> "dict[str, Any]":
         """Return what `oubli log --json` shows."""
-        return {"number": self.number, "time": self.time, "clock": self.clock, "act": self.act, "words": self.words, "hash": self.head}
+        return {
+            "number": self.number,
+            "time": self.time,
+            "clock": self.clock,
+            "act": self.act,
+            "words": self.words,
+            "hash": self.head,
+        }
 
 
 def seal(sodium: "Sodium", head: str, text: str) -> str:
@@ -64,7 +72,12 @@ def _split(line: bytes) -> "tuple[str, list[str], str] | None":
 def first(path: str) -> "Entry | None":
     """Return a file's link, unproven; None where it has none, or one that is damaged."""
     found = _split(b"".join(files.read_chunks(path, LINE + 1)).split(b"\n")[0])
-    if found is None or found[1][3] != "link" or len(found[1]) != 9 or not all(word.isdigit() for word in found[1][4:6]):
+    if (
+        found is None
+        or found[1][3] != "link"
+        or len(found[1]) != 9
+        or not all(word.isdigit() for word in found[1][4:6])
+    ):
         return None
     return Entry(found[1], found[2])
 
@@ -142,7 +155,10 @@ def _misfit(link: Entry, file: int, last: "Entry | None", left: int, *, empty: b
 
 
 def verify(folder: str, sodium: "Sodium", visit: "Callable[[Entry], None]") -> Verdict:
-    """Hold a whole log against itself; `visit` sees each line that holds. Lines may be missing before it only once they are old enough."""
+    """Hold a whole log against itself; `visit` sees each line that holds.
+
+    Lines may be missing before it only once they are old enough.
+    """
     verdict = Verdict()
     left, former, empty = 0, "", False
 
@@ -166,7 +182,9 @@ def verify(folder: str, sodium: "Sodium", visit: "Callable[[Entry], None]") -> V
         former = name
         if link is not None:
             if left:
-                verdict.cuts.append("after line " + str(last.number if last else 0) + ": a loss of power tore " + str(left) + " octets")
+                verdict.cuts.append(
+                    "after line " + str(last.number if last else 0) + ": a loss of power tore " + str(left) + " octets"
+                )
             verdict.first = verdict.first or link
             found, left = walk(folder + "/" + name, sodium, look)
             verdict.last = found or last

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was kept, left out and lost, by cause: nothing is lost silently.
 
-In a mapped tmpfs file, so that a restart of the process goes on counting. Shown to the person at the gateway only: a guest can
-cause losses, so none of these figures leaves the device (ANON-4).
+In a mapped tmpfs file, so that a restart of the process goes on counting. Shown to the person at the gateway only: a
+guest can cause losses, so none of these figures leaves the device (ANON-4).
 """
 
 import binascii
@@ -70,7 +70,8 @@ class Counters:
         check, self.saved = struct.unpack_from("<QQ", self._region.view, 0)
         read = struct.unpack_from(_COUNTS, self._region.view, _HEADER)
         if check != _CHECK:
-            # A new file, or another version's: its counts are of other names, but when it saved last is where a gap begins.
+            # A new file, or another version's: its counts are of other names, but
+            # when it saved last is where a gap begins.
             read = (0,) * len(NAMES)
         self.values = {}
         for name, value in zip(NAMES, read):

@@ -13,7 +13,12 @@ def written(entry: "chain.Entry") -> str:
         words = [words[0], entry.head]
     elif entry.act == "link":
         words = ["file", words[0], words[4]]
-    return moment(entry.time) + " " + " ".join([entry.act] + words) + ("" if entry.clock == "trusted" else " (clock " + entry.clock + ")")
+    return (
+        moment(entry.time)
+        + " "
+        + " ".join([entry.act] + words)
+        + ("" if entry.clock == "trusted" else " (clock " + entry.clock + ")")
+    )
 
 
 class History:
@@ -42,12 +47,22 @@ class History:
             if self._number > verdict.checkpoint[0]:
                 self.wrong = "checkpoint " + str(self._number) + " was seen and isn't in the log: its end was cut"
             elif same and not same[0]:
-                self.wrong = "checkpoint " + str(self._number) + " has another hash than the one seen: the log was rewritten or forked"
+                self.wrong = (
+                    "checkpoint "
+                    + str(self._number)
+                    + " has another hash than the one seen: the log was rewritten or forked"
+                )
 
     def data(self) -> "dict[str, Any]":
         """Return the verdict as `oubli log --json` shows it."""
         number, head = self._verdict.checkpoint
-        return {"lines": self._verdict.lines, "checkpoints": number, "head": head, "cuts": self._verdict.cuts, "wrong": self.wrong}
+        return {
+            "lines": self._verdict.lines,
+            "checkpoints": number,
+            "head": head,
+            "cuts": self._verdict.cuts,
+            "wrong": self.wrong,
+        }
 
     def lines(self) -> "list[str]":
         """Return the verdict as text."""

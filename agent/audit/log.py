@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The audit log: every act, on flash, append-only, free of terminal data by construction (L34-VI-3, L34-II-5).
 
-An act is a row of ACTS: its words come from closed lists, its numbers stop at a million, its digests have eight octets. There is no
-place for an address or a name. agent.audit.chain says how a line looks and holds to the one before it.
+An act is a row of ACTS: its words come from closed lists, its numbers stop at a million, its digests have eight octets.
+There is no place for an address or a name. agent.audit.chain says how a line looks and holds to the one before it.
 
-Every powered-on hour a `checkpoint` is appended, whatever happened: its number, 16 random octets, and how many acts found no room. Its
-hash covers the log so far and those octets, so it can leave the gateway (health carries it) and tells nothing of the acts, not even by
-trying them all. A log that was cut, rewritten or forked no longer holds the hash that was seen outside.
+Every powered-on hour a `checkpoint` is appended, whatever happened: its number, 16 random octets, and how many acts
+found no room. Its hash covers the log so far and those octets, so it can leave the gateway (health carries it) and
+tells nothing of the acts, not even by trying them all. A log that was cut, rewritten or forked no longer holds the hash
+that was seen outside.
 
-A line is on flash before `note` returns. What a loss of power tears stays where it is; the next file goes on from the last line that
-holds, and says so. A file covers four weeks; files older than twelve months go. An act has room for 200 lines in a file; more of it is
-only counted, so that nobody can fill the flash by suspending his consent again and again. Giving a consent and withdrawing it have room
-of their own, for as many as a gateway remembers: no other act, and nobody else's, keeps a withdrawal from being noted.
+A line is on flash before `note` returns. What a loss of power tears stays where it is; the next file goes on from the
+last line that holds, and says so. A file covers four weeks; files older than twelve months go. An act has room for 200
+lines in a file; more of it is only counted, so that nobody can fill the flash by suspending his consent again and
+again. Giving a consent and withdrawing it have room of their own, for as many as a gateway remembers: no other act, and
+nobody else's, keeps a withdrawal from being noted.
 """
 
 import os
@@ -25,7 +27,8 @@ from agent.vault.stores import parse_name
 
 SPAN = 28 * 86400  # s that a file covers
 ROOM = 200  # lines of one act in one file
-RESERVED = {"consent granted": 1024, "consent withdrawn": 2048}  # of these alone; a consent is to two purposes, each withdrawn by itself
+# Of these alone; a consent is to two purposes, each withdrawn by itself
+RESERVED = {"consent granted": 1024, "consent withdrawn": 2048}
 LARGEST = 1000000
 SALT = 16
 
@@ -40,11 +43,13 @@ ACTS: "dict[str, tuple[str | tuple[str, ...], ...]]" = {
     "clock": (("trusted", "forward", "back", "strayed", "refused"), NUMBER),
     "loss": (CAUSES, NUMBER),
     "ledger": (("new",),),  # root said that this device is new
-    "torn": (PURPOSES, SEGMENT),  # a segment that a process or the power left unfinished: on flash its name, on tmpfs its number
+    # A segment that a process or the power left unfinished: on flash its name, on tmpfs its number
+    "torn": (PURPOSES, SEGMENT),
     "erase": (PURPOSES + ("all", "terminal"), BY),
     "access": (BY,),  # an operator looks, with her agreement
     "look": (BY,),  # the person at a terminal looks
-    "lookup": (REASONS, NUMBER, BY),  # an operator looks for the security of the network; the number of the report, 0 for none
+    # An operator looks for the security of the network; the number of the report, 0 for none
+    "lookup": (REASONS, NUMBER, BY),
     "consent": (("granted", "withdrawn", "suspended", "resumed", "expired"), BY),
     "objection": (("made", "ended"), BY),  # to being counted
     "request": (("enrolled", "run", "refused"), DIGEST),
@@ -79,7 +84,9 @@ def most(kind: str) -> int:
 
 
 class Audit:
-    """The log in `folder`, made where there is none. `newest` is number and hash of the newest checkpoint, `head` the newest line's hash.
+    """The log in `folder`, made where there is none.
+
+    `newest` is number and hash of the newest checkpoint, `head` the newest line's hash.
 
     `random(count)` gives octets; `log(text)` is told where flash refuses.
     """
@@ -87,7 +94,12 @@ class Audit:
     failing = False  # flash refused the last line
 
     def __init__(
-        self, folder: str, sodium: "Sodium", clock: "Clock", log: "Callable[[str], None]", random: "Callable[[int], bytes]" = os.urandom
+        self,
+        folder: str,
+        sodium: "Sodium",
+        clock: "Clock",
+        log: "Callable[[str], None]",
+        random: "Callable[[int], bytes]" = os.urandom,
     ) -> None:
         self._folder = folder
         self._sodium = sodium
@@ -165,7 +177,14 @@ class Audit:
 
     def _begin(self) -> bool:
         """Begin a file that goes on from the last line that holds; let go of what is over."""
-        words = ["link", str(self._file + 1), str(self.newest[0]), self.newest[1], self.head, "torn" if self.torn else "whole"]
+        words = [
+            "link",
+            str(self._file + 1),
+            str(self.newest[0]),
+            self.newest[1],
+            self.head,
+            "torn" if self.torn else "whole",
+        ]
         line, _ = self._line(" ".join(words))
         try:
             files.write_atomic(self._path(self._file + 1), line)
@@ -183,7 +202,8 @@ class Audit:
         present = chain.names(self._folder)
         over = 0
         for at in range(1, len(present)):
-            link = chain.first(self._folder + "/" + present[at])  # None where it is damaged: the next one tells of what lies before
+            # None where it is damaged: the next one tells of what lies before
+            link = chain.first(self._folder + "/" + present[at])
             if link is not None and chain.over(link, self._seconds(), self._clock.state, self.newest[0]):
                 over = at
         for name in present[:over]:

@@ -9,8 +9,18 @@ import json
 # How JSON writes the characters that steer a terminal; `dumps` writes all others beyond ASCII as escapes, too.
 _STEERING = (b"\\b", b"\\f", b"\\n", b"\\r", b"\\t", b"\\u000", b"\\u001", b"\\u007f", b"\\u008", b"\\u009")
 
-# Code points that a text may not have: control characters, what has no width, breaks a line or turns it, halves of a pair.
-_STEERERS = ((0, 31), (127, 159), (0x61C, 0x61C), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0xD800, 0xDFFF), (0xFEFF, 0xFEFF))
+# Code points that a text may not have: control characters, what has no width,
+# breaks a line or turns it, halves of a pair.
+_STEERERS = (
+    (0, 31),
+    (127, 159),
+    (0x61C, 0x61C),
+    (0x200B, 0x200F),
+    (0x2028, 0x202E),
+    (0x2060, 0x206F),
+    (0xD800, 0xDFFF),
+    (0xFEFF, 0xFEFF),
+)
 
 
 def dumps(value: "Any") -> str:

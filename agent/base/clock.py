@@ -2,28 +2,33 @@
 """What the device may believe about the time (EXP-5).
 
 unknown   since boot, nothing said so, and nothing is known that it must be later than
-floor     nothing said so yet; it is at least the latest of the build's date, the newest file of the configuration, and the
-          high-water mark that the ledger keeps of trusted times
-trusted   two confirmations at least ten minutes apart agreed with the device's own running, or the board declares a hardware clock
+floor     nothing said so yet; it is at least the latest of the build's date, the newest file of the configuration, and
+          the high-water mark that the ledger keeps of trusted times
+trusted   two confirmations at least ten minutes apart agreed with the device's own
+          running, or the board declares a hardware clock
 
-The wall clock is held against the time since boot at each tick. A difference from the last confirmed time of more than a day,
-forward or back, takes the trust away until two confirmations agree anew: so a step of that size expires nothing by itself.
-A confirmation below the floor is refused: that time is over. What is known holds for the boot, in a file on tmpfs, so that a
-restart of the process keeps it.
+The wall clock is held against the time since boot at each tick. A difference from the last confirmed time of more than
+a day, forward or back, takes the trust away until two confirmations agree anew: so a step of that size expires nothing
+by itself. A confirmation below the floor is refused: that time is over. What is known holds for the boot, in a file on
+tmpfs, so that a restart of the process keeps it.
 
 The kernel stamps a connection with the wall clock as it was then. After a step those stamps are of another time line:
-`restate` brings them to the present one by way of the time since boot. Several lines can have made the same stamp. A deadline runs from
-the oldest reading, so that it is never later than the connection's true end plus the lifetime (EXP-1):
+`restate` brings them to the present one by way of the time since boot. Several lines can have made the same stamp. A
+deadline runs from the oldest reading, so that it is never later than the connection's true end plus the lifetime
+(EXP-1):
 
-- A line is remembered from the look before the step that made it to the look that noticed the next one, so the true reading is among those
-  of the lines. What is no longer remembered counts as a line that can have made any stamp.
-- The kernel tells of an end within DELIVERY of it, and of what it told while this process was held up, by so much later. A reading that
-  is older is none, as long as there is a younger one.
-- The end's oldest reading isn't after the true end. The last packet is that less a timeout, or the start where the start is later
-  (agent.capture.timeouts). So the start is read as old as it can be too: a younger reading would move the deadline past the true one.
-- Whose a connection is must not follow from a reading that may be wrong: `doubt` says how much younger the start may be.
+- A line is remembered from the look before the step that made it to the look that noticed the next one, so the true
+  reading is among those of the lines. What is no longer remembered counts as a line that can have made any stamp.
+- The kernel tells of an end within DELIVERY of it, and of what it told while this process was held up, by so much
+  later. A reading that is older is none, as long as there is a younger one.
+- The end's oldest reading isn't after the true end. The last packet is that less a timeout, or the start where the
+  start is later (agent.capture.timeouts). So the start is read as old as it can be too: a younger reading would move
+  the deadline past the true one.
+- Whose a connection is must not follow from a reading that may be wrong: `doubt` says how much younger the start may
+  be.
 
-A clock that is stepped there and back between two looks, a second apart, leaves no line: its stamps can't be told from others.
+A clock that is stepped there and back between two looks, a second apart, leaves no
+line: its stamps can't be told from others.
 """
 
 import json
@@ -38,8 +43,8 @@ DAY = 86400 * _SECOND
 HOUR = 3600 * _SECOND
 STEP = _SECOND // 2  # less between two ticks is slewing
 LINES = 16  # time lines remembered
-# Within which the kernel's word of an end arrives: 50 s of its lazy garbage collection, 40 s that may wait in its table, 30 s in which a
-# recorder that hangs lives on, and as much again in reserve.
+# Within which the kernel's word of an end arrives: 50 s of its lazy garbage collection, 40 s that may wait in its
+# table, 30 s in which a recorder that hangs lives on, and as much again in reserve.
 DELIVERY = 180 * _SECOND
 LIMIT = 4096
 _HELD_UP = 10 * _SECOND  # longer between two looks, and what the kernel told of has waited
@@ -50,10 +55,10 @@ _TRIES = 10
 class Clock:
     """Wall and monotonic time from a source, and the state of trust. Times in ns; `floor` in seconds.
 
-    `path` is the state file. `hardware`: the board declares a clock with a battery, which is believed from the boot on unless it
-    tells of a time before the floor. `booted`: this is the first process of its boot. `stepped`: the wall clock was stepped in
-    this boot. `missed`: by how much it was while no process ran, in ns. `confirmed`: wall clock minus time since boot, when the wall
-    clock was last confirmed.
+    `path` is the state file. `hardware`: the board declares a clock with a battery, which is believed from the boot on
+    unless it tells of a time before the floor. `booted`: this is the first process of its boot. `stepped`: the wall
+    clock was stepped in this boot. `missed`: by how much it was while no process ran, in ns. `confirmed`: wall clock
+    minus time since boot, when the wall clock was last confirmed.
     """
 
     def __init__(self, source: "TimeSource", path: str, floor: int, *, hardware: bool = False) -> None:
@@ -105,26 +110,34 @@ class Clock:
             numbers = [read["confirmed"], read["hour"], read["seen"]] + (read["first"] or [0, 0])
             for line in read["lines"]:
                 numbers += line
-            if len(numbers) != 5 + 3 * len(read["lines"]) or not read["lines"] or not all(isinstance(n, int) for n in numbers):
+            if (
+                len(numbers) != 5 + 3 * len(read["lines"])
+                or not read["lines"]
+                or not all(isinstance(n, int) for n in numbers)
+            ):
                 raise ValueError
             self.trusted, self._first = read["trusted"] is True, read["first"]
             self.confirmed, self._hour, self._seen = numbers[:3]
             self._lines, self._forgotten = read["lines"], read["forgotten"] is not False
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # RuntimeError: nested deeper than the parser goes
+        # RuntimeError: nested deeper than the parser goes
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError):
             self._forgotten = files.exists(self._path)
             return False
         return True
 
     def _save(self) -> None:
-        text = '{"boot":"%s","trusted":%s,"first":%s,"confirmed":%d,"hour":%d,"seen":%d,"forgotten":%s,"lines":%s}\n' % (
-            self.source.boot,
-            "true" if self.trusted else "false",
-            json.dumps(self._first),
-            self.confirmed,
-            self._hour,
-            self._seen,
-            "true" if self._forgotten else "false",
-            json.dumps(self._lines),
+        text = (
+            '{"boot":"%s","trusted":%s,"first":%s,"confirmed":%d,"hour":%d,"seen":%d,"forgotten":%s,"lines":%s}\n'
+            % (
+                self.source.boot,
+                "true" if self.trusted else "false",
+                json.dumps(self._first),
+                self.confirmed,
+                self._hour,
+                self._seen,
+                "true" if self._forgotten else "false",
+                json.dumps(self._lines),
+            )
         )
         files.write_atomic(self._path, text.encode(), durable=False)
 
@@ -212,7 +225,11 @@ class Clock:
     def _readings(self, stamp: int, latest: int) -> "list[int]":
         """Return the times since boot at which the clock can have shown a stamp, up to `latest`."""
         # A clock that is slewed back leaves stamps that are ahead of it.
-        return [stamp - offset for begin, over, offset in self._lines if begin <= stamp - offset <= min(over, latest + AGREE)]
+        return [
+            stamp - offset
+            for begin, over, offset in self._lines
+            if begin <= stamp - offset <= min(over, latest + AGREE)
+        ]
 
 
 def newest(folder: str) -> int:

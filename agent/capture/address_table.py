@@ -1,28 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which terminal held an address, and when: in memory only, bounded, forgotten when nobody needs it (L34-II-1).
 
-An association is (address, MAC, since when). A new holder of an address doesn't erase the former one: a connection belongs to
-the terminal that held the address when the connection *started*, and the kernel reports its end up to minutes later. A former
-association is needed as long as the live table shows connections from its address: `sweep`, after each dump, forgets those
-that no longer are. Nothing is written anywhere but inside a record under its purpose.
+An association is (address, MAC, since when). A new holder of an address doesn't erase the former one: a connection
+belongs to the terminal that held the address when the connection *started*, and the kernel reports its end up to
+minutes later. A former association is needed as long as the live table shows connections from its address: `sweep`,
+after each dump, forgets those that no longer are. Nothing is written anywhere but inside a record under its purpose.
 
-Two witnesses: the kernel's neighbour table, which is what it sends answers to, and the DHCP server's leases. The neighbour table
-goes first: a lease makes an association only for an address that no neighbour holds, and where the two disagree (somebody took
-an address that was leased to another, or claims it by forged ARP) the neighbour is recorded and the conflict is counted.
-So a forged neighbour entry is answered as the kernel itself treats it: what starts while it lasts is the forger's.
+Two witnesses: the kernel's neighbour table, which is what it sends answers to, and the DHCP server's leases. The
+neighbour table goes first: a lease makes an association only for an address that no neighbour holds, and where the two
+disagree (somebody took an address that was leased to another, or claims it by forged ARP) the neighbour is recorded and
+the conflict is counted. So a forged neighbour entry is answered as the kernel itself treats it: what starts while it
+lasts is the forger's.
 
-Who held an address before this process listened isn't known: the kernel lists who holds it now, and not since when. So the terminal of a
-connection that began before is unknown, and is counted as such. Associations that were kept on tmpfs wouldn't say it either: while nobody
-listens, an address may change hands and back.
+Who held an address before this process listened isn't known: the kernel lists who holds it now, and not since when. So
+the terminal of a connection that began before is unknown, and is counted as such. Associations that were kept on tmpfs
+wouldn't say it either: while nobody listens, an address may change hands and back.
 
-What one terminal does takes no association from another one. A MAC has ADDRESSES at most: of one more address that nobody else holds its
-own oldest goes, unless a connection may still need that; then the new one isn't held. What is needed, or current, is never
-given up for somebody else's sake: a full table leaves newcomers out, as the day's table does (ANON-8). An address that changes hands
-does so in any case, for what begins there from now on isn't the former holder's; where there is no room its oldest holder goes.
+What one terminal does takes no association from another one. A MAC has ADDRESSES at most: of one more address that
+nobody else holds its own oldest goes, unless a connection may still need that; then the new one isn't held. What is
+needed, or current, is never given up for somebody else's sake: a full table leaves newcomers out, as the day's table
+does (ANON-8). An address that changes hands does so in any case, for what begins there from now on isn't the former
+holder's; where there is no room its oldest holder goes.
 
-The table lies outside the collected heap. Rows of 52 octets: address 16 (IPv4 mapped into IPv6), MAC 6, who says that it is
-current, marks; then words: next row of the bucket, since (ns, two words), number of the association, serial of the last dump
-that needed it, link (`AddressTable.link`), next row of the MAC's bucket.
+The table lies outside the collected heap. Rows of 52 octets: address 16 (IPv4 mapped into IPv6), MAC 6, who says that
+it is current, marks; then words: next row of the bucket, since (ns, two words), number of the association, serial of
+the last dump that needed it, link (`AddressTable.link`), next row of the MAC's bucket.
 Buckets are chosen by a multilinear hash with random coefficients: a guest chooses its own IPv6 addresses and its MACs.
 """
 
@@ -39,7 +41,8 @@ _CURRENT, _MARKS = 22, 23
 NEIGHBOUR, LEASE = 1, 2  # who says that it is current
 _PRECEDED, _DISPUTED = 1, 2  # marks: its former holder is forgotten; a lease says otherwise
 NEXT, SINCE, NUMBER, _SEEN, LINK, _NEXT_OF_MAC = 6, 7, 9, 10, 11, 12  # words of a row
-LINKED, LINKED_4, FORMER = 1, 2, 4  # bits of a link: there is one; of an IPv4 address; somebody else held the address before
+# Bits of a link: there is one; of an IPv4 address; somebody else held the address before
+LINKED, LINKED_4, FORMER = 1, 2, 4
 GUESSES = 4096  # places of the table of guesses
 ADDRESSES = 32  # of one MAC: a phone keeps seven days' temporary ones at most, of each prefix (RFC 8981)
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
@@ -87,8 +90,8 @@ class AddressTable:
         self._rows = memory.scratch((limit + 1) * ROW * 4)  # row 0 stands for "none"
         self._heads = words(self._buckets.view, self._buckets.size)
         self._words = words(self._rows.view, self._rows.size)
-        # By an address's last bits: where the words of a row begin that may be its newest one. Who makes addresses alike gains nothing but
-        # a search by the hash.
+        # By an address's last bits: where the words of a row begin that may be its newest one. Who makes addresses
+        # alike gains nothing but a search by the hash.
         self._guesses = memory.scratch(GUESSES * 4)
         self._guess = words(self._guesses.view, self._guesses.size)
         self._halves = halves(self._rows.view, self._rows.size)
@@ -112,8 +115,8 @@ class AddressTable:
     def find(self, connection: "Source") -> "Terminal | None":
         """Return who held a connection's source address when it started; None where nobody is known to have had it.
 
-        Where the first holder known came later than that, it is the answer as long as no former one was forgotten: nothing
-        says otherwise.
+        Where the first holder known came later than that, it is the answer as long as no former
+        one was forgotten: nothing says otherwise.
         """
         if connection.start < self.begun:
             return None
@@ -316,7 +319,10 @@ class AddressTable:
         return self._rows.address + row * ROW * 4 + MAC
 
     def link(self, row: int, place: int) -> int:
-        """Note where the day's table has the terminal of an association: an octet's place, a multiple of 32, or 0. Returns the link."""
+        """Note where the day's table has the terminal of an association: an octet's place, a multiple of 32, or 0.
+
+        Returns the link.
+        """
         table, at = self._words, row * ROW
         link = place >> 2 | LINKED
         if table[at + 2] == MAPPED and not table[at + 1] and not table[at]:

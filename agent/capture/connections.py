@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections, read off the kernel's ctnetlink messages: DESTROY events and entries of a dump (L34-I-2, L34-VI-1).
 
-A DESTROY carries the whole connection: both tuples, counters, times, the state it died in. The kernel writes the same few
-layouts over and over, so a message is walked, with every length checked, only when its layout is new; what the walk learned
-(which octets are headers, where the values stand) is kept as a `Pattern`, and the next message of that size is the same layout
-if all its headers are the same octets. The destination address stays in the kernel's buffer: the decoder knows where it stands,
-so that it can be compared in place, and copies nothing of it. A malformed message is counted and skipped; nothing raises past
-this module. Source: linux/netfilter/nfnetlink_conntrack.h (attribute numbers), checked against recorded datagrams.
+A DESTROY carries the whole connection: both tuples, counters, times, the state it died in. The kernel writes the same
+few layouts over and over, so a message is walked, with every length checked, only when its layout is new; what the walk
+learned (which octets are headers, where the values stand) is kept as a `Pattern`, and the next message of that size is
+the same layout if all its headers are the same octets. The destination address stays in the kernel's buffer: the
+decoder knows where it stands, so that it can be compared in place, and copies nothing of it. A malformed message is
+counted and skipped; nothing raises past this module. Source: linux/netfilter/nfnetlink_conntrack.h (attribute numbers),
+checked against recorded datagrams.
 """
 
 from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_request, exactly
@@ -29,7 +30,8 @@ _ADDRESSES = {INET: (1, 2, 4), INET6: (3, 4, 16)}
 _COMMON = (TCP, UDP, ICMP, ICMPV6)  # protocols
 _LAYOUTS = 24  # remembered at most
 _LARGEST = 4096  # octets of a message: ctnetlink's are a tenth of it
-_WORDS = ("word0", "word1", "word2", "word3")  # written out: MicroPython finds an attribute by a made text ten times slower
+# Written out: MicroPython finds an attribute by a made text ten times slower
+_WORDS = ("word0", "word1", "word2", "word3")
 _PAIRS = {
     _COUNTERS_ORIG: ("packets_up", "bytes_up"),
     _COUNTERS_REPLY: ("packets_down", "bytes_down"),
@@ -37,7 +39,8 @@ _PAIRS = {
 }
 REQUEST = dump_request(GET, bytes(4))  # both families
 
-# Two octets of a ctnetlink message's own header stand for what a layout lacks: the length's highest is 0, the subsystem is 1.
+# Two octets of a ctnetlink message's own header stand for what a layout lacks: the
+# length's highest is 0, the subsystem is 1.
 _ZERO, _ONE = (0, 4) if BIG_ENDIAN else (3, 5)
 # What is read of a message, and its octets.
 _FIELDS = {
@@ -98,7 +101,8 @@ class Layout:
         for name, place in (("near", self.destination), ("answers", self.reply_source)):
             fields[name] = (place or _ZERO, 1)
         self.near, self.answers = self.destination or _ZERO, self.reply_source or _ZERO
-        # A number of more than 30 bits takes heap on a 32-bit processor: what comes after the upper half of a time, without its last octet.
+        # A number of more than 30 bits takes heap on a 32-bit processor: what comes after the upper
+        # half of a time, without its last octet.
         for name, part in (("start", "start_low"), ("stop", "stop_low")):
             fields[part] = (places[name] + 4, 3) if name in places else (_ZERO, 1)
         self.pattern = native.Pattern(self.heads, fields)
@@ -134,8 +138,8 @@ def restated(connection: "Connection", times: "tuple[int, int]") -> "Connection"
 class Decoder:
     """Turns datagrams into connections; `kind` is DESTROY (events) or NEW (entries of a dump).
 
-    `reader` has the counts of its stream, `connections` counts the messages that were understood. `connection` is the last one,
-    which stands in `buffer` from `at` on as `layout` says; valid while the sink runs.
+    `reader` has the counts of its stream, `connections` counts the messages that were understood. `connection` is the
+    last one, which stands in `buffer` from `at` on as `layout` says; valid while the sink runs.
     """
 
     def __init__(self, kind: int = DESTROY) -> None:
@@ -147,7 +151,8 @@ class Decoder:
         self.layout = Layout(INET)
         self._kind = kind
         self._sink: "Callable[[Connection], None]" = _nowhere
-        self.layouts: "dict[int, Layout]" = {}  # by octets of the message (whole words), + 1 for IPv6; each has those of its key in a row
+        # By octets of the message (whole words), + 1 for IPv6; each has those of its key in a row
+        self.layouts: "dict[int, Layout]" = {}
         self._learned: "list[int]" = []  # their keys, oldest first
 
     def public(self) -> bytes:
@@ -177,7 +182,8 @@ class Decoder:
         layout = self.layouts.get(size | buffer[at + HEADER] >> 3 & 1) if size > HEADER and not size & 3 else None
         while layout is not None:
             connection = layout.read(buffer, at)
-            # What has an uncommon protocol has no head that says which: messages of the common ones have layouts of their own.
+            # What has an uncommon protocol has no head that says which: messages of the
+            # common ones have layouts of their own.
             if connection is not None and (layout.protocol or connection.protocol not in _COMMON):
                 self.connection = connection
                 self.buffer = buffer
@@ -190,7 +196,10 @@ class Decoder:
         return False
 
     def first(self, key: int, buffer: "bytearray | bytes", at: int) -> "Layout | None":
-        """Return the layout of a key that the message at `at` has; it goes first from now on. None where no known one is it."""
+        """Return the layout of a key that the message at `at` has; it goes first from now on.
+
+        None where no known one is it.
+        """
         before, layout = None, self.layouts.get(key)
         while layout is not None:
             connection = layout.read(buffer, at)
@@ -263,7 +272,9 @@ def _head(layout: Layout, buffer: "bytearray | bytes", at: int, offset: int, oct
     layout.heads.append((offset, wanted))
 
 
-def _each(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> "Iterator[tuple[int, int, int]]":
+def _each(
+    layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int
+) -> "Iterator[tuple[int, int, int]]":
     """Yield attributes as `attributes` does, noting each header as one that the layout demands."""
     for kind, inner, inner_stop in attributes(buffer, value, stop):
         _head(layout, buffer, at, inner - 4 - at, 4)
@@ -317,7 +328,9 @@ def _reply(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, sto
                     layout.places["translated_port"] = exactly(2, place, place_stop) - at
 
 
-def _pair(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int, names: "tuple[str, str]") -> None:
+def _pair(
+    layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int, names: "tuple[str, str]"
+) -> None:
     """Note where attributes 1 and 2 have their 64 bits; of a pair that comes twice the last one counts."""
     for name in names:
         layout.places.pop(name, None)
@@ -344,7 +357,8 @@ if TYPE_CHECKING:
 
         family           2 (IPv4) or 10 (IPv6)
         protocol         IP protocol number
-        word0 .. word3   original source address as four words; IPv4 has the last one, zeros before; `source_of` has the octets
+        word0 .. word3   original source address as four words; IPv4 has the last one,
+                         zeros before; `source_of` has the octets
         source_port      original source port (ICMP: query id; 0 where the protocol has none)
         destination_port original destination port
         translated_port  source port after source translation

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which side a connection comes from: only what begins inside the LAN is a terminal's (L34-I-2).
 
-The interfaces come from the configuration (`gateway.lan`, as interface or as OpenWrt network), their prefixes and the router's
-own addresses from the kernel, followed live. Destinations are looked at in place, octet by octet, and only to tell what stays
-inside the venue (hairpin, broadcast) from what goes out; nothing of them is copied (L34-VI-1).
+The interfaces come from the configuration (`gateway.lan`, as interface or as OpenWrt network), their prefixes and the
+router's own addresses from the kernel, followed live. Destinations are looked at in place, octet by octet, and only to
+tell what stays inside the venue (hairpin, broadcast) from what goes out; nothing of them is copied (L34-VI-1).
 """
 
 from agent.capture.address_table import NEIGHBOUR
@@ -15,9 +15,14 @@ _FORMER = 16  # prefixes and own addresses remembered after they left: their con
 
 
 class Lan(Listener):
-    """Follows links, addresses and neighbours; tells the address table of the terminals. `wall` answers the present time in ns."""
+    """Follows links, addresses and neighbours; tells the address table of the terminals.
 
-    def __init__(self, names: "Sequence[str]", holders: "AddressTable", wall: "Callable[[], int]", ways_out: "Sequence[str]" = ()) -> None:
+    `wall` answers the present time in ns.
+    """
+
+    def __init__(
+        self, names: "Sequence[str]", holders: "AddressTable", wall: "Callable[[], int]", ways_out: "Sequence[str]" = ()
+    ) -> None:
         self.names = names
         self._ways_out = ways_out
         self._outs: "dict[int, str]" = {}
@@ -25,11 +30,13 @@ class Lan(Listener):
         self._holders = holders
         self._wall = wall
         self._links: "dict[int, str]" = {}  # of the LAN, and their names
-        self._own: "list[tuple[int, bytes, int]]" = []  # index, address, bits of its prefix: the router's own, everywhere
+        # Index, address, bits of its prefix: the router's own, everywhere
+        self._own: "list[tuple[int, bytes, int]]" = []
         self.prefixes: "list[tuple[bytes, int]]" = []  # of the LAN
         self._former: "list[tuple[bytes, int]]" = []
         self._left: "list[bytes]" = []  # former own addresses
-        self._unseen: "tuple[list[int], list[tuple[int, bytes, int]]]" = ([], [])  # links, addresses not yet listed again
+        # Links, addresses not yet listed again
+        self._unseen: "tuple[list[int], list[tuple[int, bytes, int]]]" = ([], [])
         # First octets of destinations that deserve a second look, for each family.
         self._local = {INET: bytearray(256), INET6: bytearray(256)}
         self._rebuild()
@@ -77,7 +84,8 @@ class Lan(Listener):
             self.no_link(index)
         for entry in addresses:
             self.no_address(*entry)
-        if self._holders.serial == 1:  # no dump was swept yet: that was the first listing, before which an address may have changed hands
+        # No dump was swept yet: that was the first listing, before which an address may have changed hands
+        if self._holders.serial == 1:
             self._holders.begun = self._wall()
 
     def link(self, index: int, name: str) -> None:
@@ -153,7 +161,11 @@ class Lan(Listener):
 
     def side(self, source: bytes) -> str:
         """Say where an address lies that no terminal is known to hold: TERMINAL (inside the LAN), OWN or OUTSIDE."""
-        if any(entry[1] == source for entry in self._own) or source in self._left or (len(source) == 4 and source[0] == 127):
+        if (
+            any(entry[1] == source for entry in self._own)
+            or source in self._left
+            or (len(source) == 4 and source[0] == 127)
+        ):
             return OWN
         for address, bits in self.prefixes + self._former:
             if _within(source, 0, len(source), address, bits):
@@ -181,7 +193,12 @@ class Lan(Listener):
         if buffer[destination] == 255 or (octets == 4 and buffer[destination] >= 224):
             return BROADCAST
         for address, bits in self.prefixes:
-            if octets == 4 and bits < 31 and _within(buffer, destination, 4, address, bits) and _last(buffer, destination, bits):
+            if (
+                octets == 4
+                and bits < 31
+                and _within(buffer, destination, 4, address, bits)
+                and _last(buffer, destination, bits)
+            ):
                 return BROADCAST
             if _within(buffer, answers, octets, address, bits):
                 for entry in self._own:

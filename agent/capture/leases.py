@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """DHCP leases: a second word on who holds an address, for terminals that the neighbour table doesn't have (L34-I-2).
 
-The files of dnsmasq and odhcpd, told apart line by line. They are read when they have changed and when their first lease runs
-out; a call of the control socket (`oubli leases`, from hotplug) reads them at once, and no address travels with it. What a
-guest writes into them, names and identifiers, is neither kept nor logged. A line that says nothing clear is passed over. Formats:
+The files of dnsmasq and odhcpd, told apart line by line. They are read when they have changed and when their first
+lease runs out; a call of the control socket (`oubli leases`, from hotplug) reads them at once, and no address travels
+with it. What a guest writes into them, names and identifiers, is neither kept nor logged. A line that says nothing
+clear is passed over. Formats:
 
     EXPIRY MAC ADDRESS NAME CLIENT-ID                                     dnsmasq; EXPIRY 0: without end
     # INTERFACE MAC ipv4 NAME EXPIRY ASSIGNED LENGTH ADDRESS/LENGTH ...   odhcpd; EXPIRY -1: without end; plain hex
 
-A lease of DHCPv6 is passed over. It names its client by a DUID, which the client chooses itself: one that is made of a MAC may name
-another terminal's. RFC 8415, 11 lets nobody read it ("opaque").
+A lease of DHCPv6 is passed over. It names its client by a DUID, which the client chooses itself: one that is made of a
+MAC may name another terminal's. RFC 8415, 11 lets nobody read it ("opaque").
 """
 
 import os
@@ -25,7 +26,9 @@ _UNSETTLED = 2  # seconds after its last change in which a file may change again
 class Leases:
     """The leases in the files at `paths`; each is told to `lease(address, mac)`, after `begin()`."""
 
-    def __init__(self, paths: "Sequence[str]", begin: "Callable[[], None]", lease: "Callable[[bytes, bytes], None]") -> None:
+    def __init__(
+        self, paths: "Sequence[str]", begin: "Callable[[], None]", lease: "Callable[[bytes, bytes], None]"
+    ) -> None:
         self.paths = paths
         self._begin = begin
         self._lease = lease

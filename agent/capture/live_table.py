@@ -11,7 +11,9 @@ AGAIN = 10 * _SECOND  # after a list that wasn't whole
 class LiveTable:
     """Asks for the list, and hands each connection that `decoder` finds in it to `take`. Times in ns since boot."""
 
-    def __init__(self, decoder: connections.Decoder, take: "Callable[[connections.Connection], None]", monotonic: int) -> None:
+    def __init__(
+        self, decoder: connections.Decoder, take: "Callable[[connections.Connection], None]", monotonic: int
+    ) -> None:
         self.decoder = decoder
         self._take = take
         self._next = monotonic

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loss-free mode of the event socket, and when it would harm the network.
 
-With NETLINK_BROADCAST_ERROR the kernel keeps a DESTROY that couldn't be delivered and tries again: nothing is lost, ENOBUFS
-means nothing. The price: what is undelivered stays in the connection table. So the mode is held only while the table is less
-than three quarters full *and* its free entries exceed 40 s of the last hour's peak rate of new connections; it is taken up
-again at half that fill with twice that reserve. A recorder that hangs can't leave the mode itself: `alarm` ends it (main loop),
-`oubli-watch` does where it is stopped, and the kernel lets go.
+With NETLINK_BROADCAST_ERROR the kernel keeps a DESTROY that couldn't be delivered and tries again: nothing is lost,
+ENOBUFS means nothing. The price: what is undelivered stays in the connection table. So the mode is held only while the
+table is less than three quarters full *and* its free entries exceed 40 s of the last hour's peak rate of new
+connections; it is taken up again at half that fill with twice that reserve. A recorder that hangs can't leave the mode
+itself: `alarm` ends it (main loop), `oubli-watch` does where it is stopped, and the kernel lets go.
 
-Outside the mode each message that the kernel drops is a connection lost, and the socket's drop counter says how many. ENOBUFS
-doesn't: it is said once, and not again before the buffer has been emptied.
+Outside the mode each message that the kernel drops is a connection lost, and the socket's drop counter says how many.
+ENOBUFS doesn't: it is said once, and not again before the buffer has been emptied.
 """
 
 _SECOND = 1000000000
@@ -20,12 +20,14 @@ _MINUTES = 60  # how long a peak counts
 class LossFree:
     """Decides each second.
 
-    `read(name)` returns a conntrack setting, `switch(on)` sets the mode of the socket, `drops()` returns how many messages the
-    kernel has dropped for it (32 bits). `on` says whether a dropped message comes again, `fill` how full the table is, in per cent,
-    `lost` how many messages were dropped for good.
+    `read(name)` returns a conntrack setting, `switch(on)` sets the mode of the socket, `drops()` returns how many
+    messages the kernel has dropped for it (32 bits). `on` says whether a dropped message comes again, `fill` how full
+    the table is, in per cent, `lost` how many messages were dropped for good.
     """
 
-    def __init__(self, read: "Callable[[str], int | None]", switch: "Callable[[bool], None]", drops: "Callable[[], int]") -> None:
+    def __init__(
+        self, read: "Callable[[str], int | None]", switch: "Callable[[bool], None]", drops: "Callable[[], int]"
+    ) -> None:
         self._read = read
         self._switch = switch
         self._drops = drops

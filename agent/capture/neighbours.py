@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Links, addresses and neighbours: what the kernel says over rtnetlink about who is on which side (L34-I-2).
 
-Source: linux/if_link.h (ifinfomsg: 16 octets, family u8, index i32 at 4; IFLA_IFNAME 3), linux/if_addr.h (ifaddrmsg: family u8, prefix u8,
-2 more, index u32; IFA_ADDRESS 1, IFA_LOCAL 2), linux/neighbour.h (ndmsg: family u8, 3 pad, index i32, state u16, flags u8,
-type u8; NDA_DST 1, NDA_LLADDR 2).
+Source: linux/if_link.h (ifinfomsg: 16 octets, family u8, index i32 at 4; IFLA_IFNAME 3), linux/if_addr.h (ifaddrmsg:
+family u8, prefix u8, 2 more, index u32; IFA_ADDRESS 1, IFA_LOCAL 2), linux/neighbour.h (ndmsg: family u8, 3 pad, index
+i32, state u16, flags u8, type u8; NDA_DST 1, NDA_LLADDR 2).
 """
 
 from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_request, unpack_from
@@ -52,7 +52,10 @@ class Neighbours:
 
     def restart(self) -> None:
         """List everything, again where the kernel has dropped messages."""
-        self._dumps = [dump_request(kind + 2, bytes(size)) for kind, size in ((_NEW_LINK, 16), (_NEW_ADDRESS, 8), (_NEW_NEIGHBOUR, 12))]
+        self._dumps = [
+            dump_request(kind + 2, bytes(size))
+            for kind, size in ((_NEW_LINK, 16), (_NEW_ADDRESS, 8), (_NEW_NEIGHBOUR, 12))
+        ]
         self.reader.done = self._listing = True
         self._listener.listing()
 
@@ -92,7 +95,8 @@ class Neighbours:
             raise Malformed
         (index,) = unpack_from("i", buffer, at + 4)
         if kind == _DELETE_LINK:
-            # A port that leaves a bridge is told of as a link of the bridge's family that is deleted: it is still there.
+            # A port that leaves a bridge is told of as a link of the bridge's
+            # family that is deleted: it is still there.
             if not buffer[at]:
                 self._listener.no_link(index)
             return

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Netlink framing: messages in a datagram, attributes in a message, dump requests.
 
-Headers are in the host's byte order, values of ctnetlink in network order. Every length is checked against its enclosing
-one before a byte behind it is read. Source: linux/netlink.h, linux/netfilter/nfnetlink.h, RFC 3549.
+Headers are in the host's byte order, values of ctnetlink in network order. Every length is checked against its
+enclosing one before a byte behind it is read. Source: linux/netlink.h, linux/netfilter/nfnetlink.h, RFC 3549.
 """
 
 import struct
@@ -44,8 +44,9 @@ def exactly(octets: int, at: int, end: int) -> int:
 class Reader:
     """Walks the messages of datagrams and hands each that isn't netlink's own to `take(kind, buffer, at, end)`.
 
-    `datagrams` read, `malformed` messages that contradict themselves, `overruns` that the kernel reported inside the stream and
-    requests it `refused`, or gave up, are counts. `done` is set where a dump has ended, `interrupted` where it must be repeated.
+    `datagrams` read, `malformed` messages that contradict themselves, `overruns` that the kernel reported inside the
+    stream and requests it `refused`, or gave up, are counts. `done` is set where a dump has ended, `interrupted` where
+    it must be repeated.
     """
 
     def __init__(self, take: "Callable[[int, bytearray | bytes, int, int], None]") -> None:

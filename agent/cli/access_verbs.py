@@ -8,7 +8,15 @@ from agent.cli.command import UsageError
 
 def _connection(row: "dict[str, Any]") -> str:
     flow = row["protocol"] + " " + row["service"] + ", from " + row["address"] + " port " + str(row["source_port"])
-    flow += " (outside " + str(row["translated_port"]) + "), " + str(row["bytes_up"]) + " bytes up, " + str(row["bytes_down"]) + " down"
+    flow += (
+        " (outside "
+        + str(row["translated_port"])
+        + "), "
+        + str(row["bytes_up"])
+        + " bytes up, "
+        + str(row["bytes_down"])
+        + " down"
+    )
     flow += ", " + str(row["packets_up"]) + " packets up, " + str(row["packets_down"]) + " down"
     return _times(row) + flow
 
@@ -29,7 +37,10 @@ def written(row: "dict[str, Any]") -> str:
 def show(line: "Line") -> int:
     """Show what is held on --mac, record by record as they come: there may be more of them than a small heap holds."""
     if "--agreed" not in line:
-        raise UsageError("who: --agreed is missing; accepted: who --mac MAC --agreed, where the person at the terminal has asked for it")
+        raise UsageError(
+            "who: --agreed is missing; accepted: who --mac MAC --agreed, "
+            "where the person at the terminal has asked for it"
+        )
     as_json = "--json" in line
     sealed: "list[dict[str, Any]]" = []
     held: "dict[str, Any]" = {}
@@ -40,7 +51,13 @@ def show(line: "Line") -> int:
             print(canonical.dumps(row) if as_json else answer["purpose"] + written(row))
         if "records" in answer:
             counts, consents = answer["records"], answer["consents"]
-            told = {"records": counts, "sealed": sealed, "consents": consents, "held": held, "objects": answer["objects"]}
+            told = {
+                "records": counts,
+                "sealed": sealed,
+                "consents": consents,
+                "held": held,
+                "objects": answer["objects"],
+            }
             return line.show(told, _summary(counts, sealed, held) + _agreed(consents))
     return 1
 
@@ -50,17 +67,35 @@ def _agreed(consents: "list[dict[str, Any]]") -> "list[str]":
     out = []
     for one in consents:
         what = (
-            ", ".join(one["purposes"]) + ": " + one["state"] + " since " + dates.moment(one["since"]) + ", ends " + dates.moment(one["end"])
+            ", ".join(one["purposes"])
+            + ": "
+            + one["state"]
+            + " since "
+            + dates.moment(one["since"])
+            + ", ends "
+            + dates.moment(one["end"])
         )
         out.append("consent to " + what + "; third parties: " + one["third_parties"] + "; text " + one["text"])
     return out
 
 
 def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]", held: "dict[str, Any]") -> "list[str]":
-    out = [str(counts[name]) + " records of this terminal in " + name + " (" + law.purpose(name).paragraph + ")" for name in sorted(counts)]
+    out = [
+        str(counts[name]) + " records of this terminal in " + name + " (" + law.purpose(name).paragraph + ")"
+        for name in sorted(counts)
+    ]
     for store in sealed:
-        out.append(store["purpose"] + " (" + law.purpose(store["purpose"]).paragraph + "): sealed, this device can't read it; each record")
-        out.append("  goes " + law.duration(store["lifetime_seconds"]) + " after it began at the latest; the custodian answers for it")
+        out.append(
+            store["purpose"]
+            + " ("
+            + law.purpose(store["purpose"]).paragraph
+            + "): sealed, this device can't read it; each record"
+        )
+        out.append(
+            "  goes "
+            + law.duration(store["lifetime_seconds"])
+            + " after it began at the latest; the custodian answers for it"
+        )
     return out + [name + ": " + canonical.dumps(held[name]) for name in sorted(held)]
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli law`: the table of purposes with the article's own words, and what of it this device has on (L34-II-2).
 
-The words are those of article L34-1 of the CPCE as it stood from 2014 to 2021; agent.law is the table that everything else reads.
+The words are those of article L34-1 of the CPCE as it stood from 2014 to 2021; agent.law
+is the table that everything else reads.
 """
 
 from agent import law
@@ -19,29 +20,36 @@ WORDS = {
         "certaines catégories de données techniques"
     ),
     "billing": (
-        "les opérateurs peuvent, jusqu'à la fin de la période au cours de laquelle la facture peut être légalement contestée "
-        "ou des poursuites engagées pour en obtenir le paiement, utiliser, conserver"
+        "les opérateurs peuvent, jusqu'à la fin de la période au cours de laquelle la facture peut être légalement "
+        "contestée ou des poursuites engagées pour en obtenir le paiement, utiliser, conserver"
     ),
     "services": (
-        "réaliser un traitement des données relatives au trafic en vue de commercialiser leurs propres services de communications "
-        "électroniques ou de fournir des services à valeur ajoutée, si les abonnés y consentent expressément et pour une durée déterminée"
+        "réaliser un traitement des données relatives au trafic en vue de commercialiser leurs propres services de "
+        "communications électroniques ou de fournir des services à valeur ajoutée, si les abonnés y consentent "
+        "expressément et pour une durée déterminée"
     ),
     "location": (
-        "les données permettant de localiser l'équipement terminal de l'utilisateur ne peuvent ni être utilisées pendant la communication "
-        "à des fins autres que son acheminement, ni être conservées et traitées après l'achèvement de la communication que moyennant "
-        "le consentement de l'abonné"
+        "les données permettant de localiser l'équipement terminal de l'utilisateur ne peuvent ni être utilisées "
+        "pendant la communication à des fins autres que son acheminement, ni être conservées et traitées après "
+        "l'achèvement de la communication que moyennant le consentement de l'abonné"
     ),
     "consent": (
-        "L'abonné peut retirer à tout moment et gratuitement, hormis les coûts liés à la transmission du retrait, son consentement."
+        "L'abonné peut retirer à tout moment et gratuitement, "
+        "hormis les coûts liés à la transmission du retrait, son consentement."
     ),
     "freeze": "",  # a paragraph of the wording in force only
 }
 _STATES = ("off", "on")
-_TEXT = "the wording in force since 31 July 2021 knows " + law.IN_FORCE + " instead of " + " and ".join(law.FORMER_GROUNDS)
+_TEXT = (
+    "the wording in force since 31 July 2021 knows " + law.IN_FORCE + " instead of " + " and ".join(law.FORMER_GROUNDS)
+)
 
 
 def state(row: "law.Purpose", config: "Config", held: "Sequence[str]" = ()) -> str:
-    """Return whether a purpose is on here: configured, or following from one that is. `held`: of those that are off, what is still kept."""
+    """Return whether a purpose is on here: configured, or following from one that is.
+
+    `held`: of those that are off, what is still kept.
+    """
     if row.name == "freeze":
         return "by order"
     on = row.name in config.purposes or (row.name == "consent" and stores.by_consent(config))
@@ -67,7 +75,12 @@ def held(config: "Config", paths: "Paths") -> "list[str]":
 def memory(config: "Config", held: "Sequence[str]" = ()) -> "list[tuple[str, bool, tuple[str, ...], str]]":
     """Return what is held beside the stores: its name, whether it is here, its fields, for how long."""
     found: "list[tuple[str, bool, tuple[str, ...], str]]" = [
-        ("addresses", True, ("mac", "address", "start"), "in memory, as long as it is held, and connections of it last"),
+        (
+            "addresses",
+            True,
+            ("mac", "address", "start"),
+            "in memory, as long as it is held, and connections of it last",
+        ),
         (
             "counting",
             bool(config.metrics),
@@ -104,7 +117,9 @@ def data(config: "Config", held: "Sequence[str]" = ()) -> "dict[str, Any]":
                 "needs": row.needs,
             }
         )
-    beside = [{"what": row[0], "state": _STATES[row[1]], "fields": row[2], "kept": row[3]} for row in memory(config, held)]
+    beside = [
+        {"what": row[0], "state": _STATES[row[1]], "fields": row[2], "kept": row[3]} for row in memory(config, held)
+    ]
     return {"rule": RULE, "content": CONTENT, "wording": _TEXT, "purposes": rows, "memory": beside}
 
 
@@ -114,10 +129,24 @@ def lines(config: "Config", held: "Sequence[str]" = ()) -> "list[str]":
     for row in law.PURPOSES:
         seconds = lifetime(row, config)
         kept = (
-            law.duration(seconds) if seconds else "as long as its " + (row.needs[0] if row.needs[0] != "lifetime" else "option") + " says"
+            law.duration(seconds)
+            if seconds
+            else "as long as its " + (row.needs[0] if row.needs[0] != "lifetime" else "option") + " says"
         )
-        out.append(row.name + ": " + state(row, config, held) + "; " + kept + ", at most " + law.duration(row.ceiling) + "; " + row.custody)
-        out.append("  " + row.paragraph + (" (in force: " + row.in_force + ")" if row.in_force not in row.paragraph else ""))
+        out.append(
+            row.name
+            + ": "
+            + state(row, config, held)
+            + "; "
+            + kept
+            + ", at most "
+            + law.duration(row.ceiling)
+            + "; "
+            + row.custody
+        )
+        out.append(
+            "  " + row.paragraph + (" (in force: " + row.in_force + ")" if row.in_force not in row.paragraph else "")
+        )
         if WORDS[row.name]:
             out.append("  « " + WORDS[row.name] + " »")
         out.append("  keeps: " + ", ".join(row.fields).replace("_", " "))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line from two tables, options and verbs: help, reading and one-line errors are made of them.
 
-A verb is one word (`status`) or two (`consent grant`). It takes `--config`, `--root`, and the options its row names, nothing else.
-An error is one line that says which word, what was wrong, what is accepted.
+A verb is one word (`status`) or two (`consent grant`). It takes `--config`, `--root`, and the options its row names,
+nothing else. An error is one line that says which word, what was wrong, what is accepted.
 """
 
 import errno
@@ -34,8 +34,8 @@ class Option:
 class Verb:
     """One row: name, the function that runs it ("module.function" below agent), help, and what may stand behind it.
 
-    `word` names a word that must follow, `choices` which ones are known (none: any). `options` may be given, `needs` must be, and of
-    `one_of` exactly one.
+    `word` names a word that must follow, `choices` which ones are known (none: any). `options` may be given, `needs`
+    must be, and of `one_of` exactly one.
     """
 
     def __init__(
@@ -92,7 +92,10 @@ class Line(Start):
         return self.options.get(option)
 
     def run(self, by: str = "") -> int:
-        """Import the verb's module, or another one, and run it; returns the exit code. UsageError where the module isn't on this device."""
+        """Import the verb's module, or another one, and run it; returns the exit code.
+
+        UsageError where the module isn't on this device.
+        """
         module, function = (by or self.verb.run).rsplit(".", 1)
         try:
             found = __import__("agent." + module, None, None, (function,))
@@ -142,7 +145,9 @@ class Table:
         return option + (" " + value if value else "")
 
     def _usage(self, verb: Verb) -> str:
-        must = [self._written(option) for option in verb.needs] + [" | ".join([self._written(option) for option in verb.one_of])]
+        must = [self._written(option) for option in verb.needs] + [
+            " | ".join([self._written(option) for option in verb.one_of])
+        ]
         may = ["[" + self._written(option) + "]" for option in verb.options if option != "--json"]
         return " ".join([word for word in [verb.name, verb.word] + must + may if word])
 
@@ -185,9 +190,19 @@ class Table:
         self._check(verb, given)
         word = plain.pop(0) if verb.word and plain else ""
         if verb.word and not word:
-            raise UsageError(verb.name + ": " + verb.word + " is missing; accepted: " + (", ".join(verb.choices) or self._usage(verb)))
+            raise UsageError(
+                verb.name
+                + ": "
+                + verb.word
+                + " is missing; accepted: "
+                + (", ".join(verb.choices) or self._usage(verb))
+            )
         if plain or (word and verb.choices and word not in verb.choices):
-            accepted = ", ".join(verb.choices) if verb.choices and not plain else self._usage(verb) + ", --config FILE, --root DIR, --help"
+            accepted = (
+                ", ".join(verb.choices)
+                if verb.choices and not plain
+                else self._usage(verb) + ", --config FILE, --root DIR, --help"
+            )
             raise UsageError((plain[0] if plain else word) + ": not understood; accepted: " + accepted)
         return Line(verb, word, given)
 

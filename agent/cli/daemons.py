@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemons: what `oubli recorder`, `oubli forwarder` and, with its package, `oubli page` do.
 
-They are started by what `run` understands, without the tables of agent.cli.table: a daemon would hold these as long as it lives.
+They are started by what `run` understands, without the tables of agent.cli.table: a
+daemon would hold these as long as it lives.
 """
 
 import sys
@@ -26,7 +27,9 @@ class Start:
             return load(self.config)
         settings = in_force(self.config, self.paths.accepted)
         if settings.refused:
-            sys.stderr.write("oubli: the last accepted configuration goes on, for this one is refused: " + settings.refused + "\n")
+            sys.stderr.write(
+                "oubli: the last accepted configuration goes on, for this one is refused: " + settings.refused + "\n"
+            )
         return settings
 
 
@@ -50,23 +53,39 @@ def recorder(start: "Start") -> int:
     if settings.gateway.hardware_clock and not (start.paths.root or agreeing_clock(start.paths.networks)):
         # No such clock, or the system shows another time, such as that of its newest file (EXP-5).
         settings.gateway.values["hardware_clock"] = False
-        process.log("oubli recorder: the clock with a battery isn't believed, for the system shows another time or has none (EXP-5)")
+        process.log(
+            "oubli recorder: the clock with a battery isn't believed, "
+            "for the system shows another time or has none (EXP-5)"
+        )
     if stores.homeless(settings, start.paths):
-        kept = "oubli: attribution, billing, consents: what was kept of them goes on time with " + stores.PACKAGE + " alone"
-        sys.stderr.write(kept + "; accepted: install it, or oubli erase --all, and a reboot where there were port blocks (EXP-1)\n")
+        kept = (
+            "oubli: attribution, billing, consents: what was kept of them goes on time with "
+            + stores.PACKAGE
+            + " alone"
+        )
+        sys.stderr.write(
+            kept + "; accepted: install it, or oubli erase --all, and a reboot where there were port blocks (EXP-1)\n"
+        )
         return 2
     if not start.paths.root and process.swaps_to_disk():
-        sys.stderr.write("oubli: swap on a disk is in use: memory could outlive its deadline there; accepted: none, or zram (EXP-2)\n")
+        sys.stderr.write(
+            "oubli: swap on a disk is in use: memory could outlive its deadline there; accepted: none, "
+            "or zram (EXP-2)\n"
+        )
         return 1
     if not start.paths.root:
         make_folders(start.paths)
         if not files.in_memory(start.paths.vault):
-            sys.stderr.write("oubli: " + start.paths.vault + " isn't in memory, and a disk doesn't forget; accepted: tmpfs (EXP-2)\n")
+            sys.stderr.write(
+                "oubli: " + start.paths.vault + " isn't in memory, and a disk doesn't forget; accepted: tmpfs (EXP-2)\n"
+            )
             return 1
         place = stores.forgetful(settings, start.paths)
         if place:
             sys.stderr.write(
-                "oubli: " + place + " is in memory, and what is sealed must outlive a loss of power; accepted: flash (EXP-6)\n"
+                "oubli: "
+                + place
+                + " is in memory, and what is sealed must outlive a loss of power; accepted: flash (EXP-6)\n"
             )
             return 1
         from agent.vault.space import lacking

@@ -9,24 +9,51 @@ from agent.summary.metrics import METRICS, display_threshold, half_width, scale
 # metric: (what it counts, what one terminal adds) in English and in French
 _MEANING = {
     "arrivals": (
-        ("terminals of which the gateway first heard in that time", "1, once a day, when its first connection had ended"),
-        ("les terminaux entendus pour la première fois dans ce laps de temps", "1 par jour, quand sa première connexion est terminée"),
+        (
+            "terminals of which the gateway first heard in that time",
+            "1, once a day, when its first connection had ended",
+        ),
+        (
+            "les terminaux entendus pour la première fois dans ce laps de temps",
+            "1 par jour, quand sa première connexion est terminée",
+        ),
     ),
     "presence": (
-        ("terminals of the day by the number of quarter-hours in which they had traffic", "1 a day, in one of its ranges"),
-        ("les terminaux du jour selon le nombre de quarts d'heure avec du trafic", "1 par jour, dans une de ses tranches"),
+        (
+            "terminals of the day by the number of quarter-hours in which they had traffic",
+            "1 a day, in one of its ranges",
+        ),
+        (
+            "les terminaux du jour selon le nombre de quarts d'heure avec du trafic",
+            "1 par jour, dans une de ses tranches",
+        ),
     ),
     "volume": (
-        ("terminals of the day by what they sent and received, in MiB of ended connections", "1 a day, in one of its ranges"),
-        ("les terminaux du jour selon leur volume, en Mio de connexions terminées", "1 par jour, dans une de ses tranches"),
+        (
+            "terminals of the day by what they sent and received, in MiB of ended connections",
+            "1 a day, in one of its ranges",
+        ),
+        (
+            "les terminaux du jour selon leur volume, en Mio de connexions terminées",
+            "1 par jour, dans une de ses tranches",
+        ),
     ),
     "active": (
         ("terminals with traffic in each slot of four hours", "1 in each of its first two slots, at most 2 a day"),
-        ("les terminaux avec du trafic dans chaque tranche de quatre heures", "1 dans ses deux premières tranches, au plus 2 par jour"),
+        (
+            "les terminaux avec du trafic dans chaque tranche de quatre heures",
+            "1 dans ses deux premières tranches, au plus 2 par jour",
+        ),
     ),
     "classes": (
-        ("terminals that used a class of service; web and DNS, which everybody uses, are left out", "1 in at most two classes, by lot"),
-        ("les terminaux ayant utilisé une classe de service, sauf web et DNS", "1 dans au plus deux classes, tirées au sort"),
+        (
+            "terminals that used a class of service; web and DNS, which everybody uses, are left out",
+            "1 in at most two classes, by lot",
+        ),
+        (
+            "les terminaux ayant utilisé une classe de service, sauf web et DNS",
+            "1 dans au plus deux classes, tirées au sort",
+        ),
     ),
 }
 _TEXTS = (
@@ -34,14 +61,20 @@ _TEXTS = (
         "%s: %s.",
         "One terminal adds %s; one that changes its MAC counts as several.",
         "Noise hides each terminal: whether it came changes the odds of any figure by a factor of at most e^%s.",
-        'A figure is within ± %d of the truth in at least 95 of 100 cases; below %d it is shown as "< %d"; it may be negative.',
+        (
+            'A figure is within ± %d of the truth in at least 95 of 100 cases; below %d it is shown as "< %d"; '
+            "it may be negative."
+        ),
         "Compare sums and means over days or gateways, never two single figures that differ by less than their ±.",
     ),
     (
         "%s : %s.",
         "Un terminal ajoute %s ; s'il change de MAC, il compte pour plusieurs.",
         "Un bruit cache chaque terminal : sa venue change les chances de tout chiffre d'un facteur e^%s au plus.",
-        "Un chiffre est à ± %d de la vérité dans au moins 95 cas sur 100 ; sous %d il s'affiche « < %d » ; il peut être négatif.",
+        (
+            "Un chiffre est à ± %d de la vérité dans au moins 95 cas sur 100 ; sous %d il s'affiche « < %d » ; "
+            "il peut être négatif."
+        ),
         "Comparez des sommes ou des moyennes sur des jours ou des lieux, jamais deux chiffres plus proches que leur ±.",
     ),
 )

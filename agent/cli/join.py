@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli join ARCHIVE`: take what `oubli-fleet enrol` made for this gateway, so that it can send to its fleet's broker.
 
-An archive is text, so that nothing in it can be a link, another name or another size than it looks: four lines, then three PEM blocks in
-this order, nothing else.
+An archive is text, so that nothing in it can be a link, another name or another size than it looks: four lines, then
+three PEM blocks in this order, nothing else.
 
     oubli-join 1
     id abcdefgh23456777
@@ -10,8 +10,9 @@ this order, nothing else.
     port 8883
     certificate of this gateway, its private key (PKCS #8), certificate of the broker's authority
 
-The new configuration is checked by the rules of every start before it takes the old one's place, and goes there last: a power cut
-before that leaves a gateway that sends as it did, or not yet. Then the archive is removed, for it holds the key.
+The new configuration is checked by the rules of every start before it takes the old one's place, and goes there last: a
+power cut before that leaves a gateway that sends as it did, or not yet. Then the archive is removed, for it holds the
+key.
 """
 
 import os
@@ -36,7 +37,9 @@ def run(line: "Line") -> int:
         raise ConfigError("join: not root; accepted: root, whose files these are")
     archive, where = Archive(_read(line.word)), line.paths
     if os.stat(line.word)[4]:  # its owner
-        raise ConfigError("ARCHIVE: not root's, so its key is somebody else's, too; accepted: what enrol --renew makes, in /root")
+        raise ConfigError(
+            "ARCHIVE: not root's, so its key is somebody else's, too; accepted: what enrol --renew makes, in /root"
+        )
     if not files.exists(line.config):
         raise ConfigError(line.config + ": absent; accepted: once oubli is installed")
     with open(line.config) as file:
@@ -100,8 +103,8 @@ class Archive:
 def edited(text: str, kind: str, options: "Sequence[tuple[str, str]]") -> str:
     """Return a configuration in which a section has these options, its comments and everything else as they were.
 
-    An option takes the place of the lines that had it, as an option or a list, or of the comment that shows its default; a section that
-    isn't there comes last.
+    An option takes the place of the lines that had it, as an option or a list, or of the comment that shows its
+    default; a section that isn't there comes last.
     """
     lines = text.split("\n")
     first = _after(lines, 0, ["config", kind])
@@ -141,7 +144,8 @@ def _same(path: str, ident: str) -> None:
     """Refuse to make another gateway of one that has its place in a fleet already."""
     try:
         former = load(path)
-    except ConfigError:  # no id yet, or no host without a CA: what is wrong otherwise stays wrong, and is found by `_check`
+    # No id yet, or no host without a CA: what is wrong otherwise stays wrong, and is found by `_check`
+    except ConfigError:
         return
     if former.mqtt.host is not None and former.gateway.id != ident:
         raise ConfigError("ARCHIVE: is for another gateway; accepted: one for " + former.gateway.id)

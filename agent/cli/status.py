@@ -33,7 +33,11 @@ def _spent(summary: "dict[str, Any]") -> "list[str]":
     out = ["summary day " + (summary["day"] or "none open") + ", spent " + spent]
     if summary["tokens"] < 1 and not summary["day"]:
         hours = str(summary["silent_hours"])
-        out.append("  silent for " + hours + " more powered-on hours at most: no token is left, or what was spent isn't known (ANON-6)")
+        out.append(
+            "  silent for "
+            + hours
+            + " more powered-on hours at most: no token is left, or what was spent isn't known (ANON-6)"
+        )
     if summary["filled"]:
         out.append("  the terminal table filled today: the day's bound is doubled (ANON-8)")
     return out
@@ -49,7 +53,11 @@ def _warnings(status: "dict[str, Any]") -> "list[str]":
     if status["capture"] == "misconfigured":
         out.append("!! CAPTURE MISCONFIGURED: nf_conntrack_events, _acct and _timestamp must be 1")
     if status["missing"]:
-        out.append("!! NO LAN: gateway.lan leads to no interface " + ", ".join(status["missing"]) + ": nothing behind it is recorded")
+        out.append(
+            "!! NO LAN: gateway.lan leads to no interface "
+            + ", ".join(status["missing"])
+            + ": nothing behind it is recorded"
+        )
     if status["refusing"]:
         out.append("!! FLASH REFUSES: ledger and messages can't be written")
     if status["deaf"]:
@@ -82,15 +90,22 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         out.extend("  " + note for note in row.get("notes", ()))
     consents = status["consents"]
     if consents is not None and "errno" in consents:
-        out.append("!! CONSENTS SUSPENDED: flash refuses them" + reason(consents["errno"]) + ": nobody is followed (L34-V-2)")
+        out.append(
+            "!! CONSENTS SUSPENDED: flash refuses them" + reason(consents["errno"]) + ": nobody is followed (L34-V-2)"
+        )
     elif consents is not None:
-        out.append("consents: " + ", ".join([str(consents[name]) + " " + name for name in ("active", "suspended", "withdrawn", "ended")]))
+        out.append(
+            "consents: "
+            + ", ".join([str(consents[name]) + " " + name for name in ("active", "suspended", "withdrawn", "ended")])
+        )
     if status["objections"]:
         out.append("objections: " + str(status["objections"]))
     if not status["purposes"]:
         out.append("no purpose is on: no record is written (L34-II-1)")
     counters = status["counters"]
-    told = [name for name in sorted(counters) if name not in _GAPS and (counters[name] or name in ("connections", "kept"))]
+    told = [
+        name for name in sorted(counters) if name not in _GAPS and (counters[name] or name in ("connections", "kept"))
+    ]
     out.extend("  " + name + ": " + str(counters[name]) for name in told)
     if counters["gaps"]:
         which, there = ("gap", "in it") if counters["gaps"] == 1 else (str(counters["gaps"]) + " gaps", "in them")
@@ -104,8 +119,19 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         out.extend("  " + _TROUBLE[name] + ": " + str(network[name]) for name in sorted(network) if network[name])
     out.extend(_spent(summary))
     for figure in summary["published"]:
-        cells = [label + ": " + shown(value, figure["below"]) for label, value in zip(figure["cells"], figure["values"])]
-        text = "  last " + figure["metric"] + ", " + figure["day"] + " slot " + str(figure["slot"]) + ", " + ", ".join(cells)
+        cells = [
+            label + ": " + shown(value, figure["below"]) for label, value in zip(figure["cells"], figure["values"])
+        ]
+        text = (
+            "  last "
+            + figure["metric"]
+            + ", "
+            + figure["day"]
+            + " slot "
+            + str(figure["slot"])
+            + ", "
+            + ", ".join(cells)
+        )
         out.append(text + " (each ± " + str(figure["half_width"]) + " with 95 %)")
     out.append("  waiting in the spool: " + str(summary["spooled"]))
     out.extend(_delivery(forwarder, tls=status["tls"]))

@@ -72,13 +72,20 @@ OPTIONS = {
     "--dpia": Option("fr|en", "the skeleton of an impact analysis (GDPR art. 35)", _language),
     "--duties": Option("fr|en", "who owes what by L34-1 in force, and who does it here", _language),
     "--verify": Option("", "don't show the acts, only whether the log holds together"),
-    "--head": Option("NUMBER:HASH", "a checkpoint that was seen in a health message: is the log still the one it was made of?", _head),
+    "--head": Option(
+        "NUMBER:HASH", "a checkpoint that was seen in a health message: is the log still the one it was made of?", _head
+    ),
 }
 VERBS = (
     Verb("recorder", "cli.daemons.recorder", "the daemon that reads connection tracking and keeps the buffer"),
     Verb("forwarder", "cli.daemons.forwarder", "the daemon that sends finished messages to the MQTT broker"),
     Verb("status", "cli.verbs.status", "what is kept, for how long, what was lost, what was published", ("--json",)),
-    Verb("summary", "cli.verbs.summary", "the sums that were published of a day, as they were: with their noise", ("--day", "--json")),
+    Verb(
+        "summary",
+        "cli.verbs.summary",
+        "the sums that were published of a day, as they were: with their noise",
+        ("--day", "--json"),
+    ),
     Verb(
         "explain",
         "cli.verbs.explain",
@@ -87,7 +94,12 @@ VERBS = (
         choices=[metric.name for metric in METRICS],
     ),
     Verb("leases", "cli.verbs.leases", "have the recorder read the DHCP leases now (called by hotplug.d/dhcp)"),
-    Verb("doctor", "cli.verbs.doctor", "what on this gateway makes records wrong, late or unlawful (run as root)", ("--fix", "--json")),
+    Verb(
+        "doctor",
+        "cli.verbs.doctor",
+        "what on this gateway makes records wrong, late or unlawful (run as root)",
+        ("--fix", "--json"),
+    ),
     Verb(
         "join",
         "cli.join.run",
@@ -102,7 +114,12 @@ VERBS = (
         ("--json",),
         one_of=("--purpose", "--all", "--mac"),
     ),
-    Verb("expire", "cli.verbs.expire", "destroy what is due, where no recorder runs that would (oubli-watch calls this)", ("--json",)),
+    Verb(
+        "expire",
+        "cli.verbs.expire",
+        "destroy what is due, where no recorder runs that would (oubli-watch calls this)",
+        ("--json",),
+    ),
     Verb(
         "forget",
         "cli.verbs.forget",
@@ -159,8 +176,19 @@ VERBS = (
         ("--json",),
         needs=("--terminal",),
     ),
-    Verb("consent resume", "purposes.consent.verbs.change", "resume what was suspended", ("--json",), needs=("--terminal",)),
-    Verb("consent list", "purposes.consent.verbs.listed", "how many consents there are, to what, until when; never whose", ("--json",)),
+    Verb(
+        "consent resume",
+        "purposes.consent.verbs.change",
+        "resume what was suspended",
+        ("--json",),
+        needs=("--terminal",),
+    ),
+    Verb(
+        "consent list",
+        "purposes.consent.verbs.listed",
+        "how many consents there are, to what, until when; never whose",
+        ("--json",),
+    ),
     Verb(
         "objection",
         "purposes.consent.verbs.objection",
@@ -177,13 +205,23 @@ VERBS = (
         needs=("--terminal", "--incident"),
     ),
     Verb("emergency where", "purposes.consent.verbs.emergency", "ask once more", ("--json",)),
-    Verb("emergency close", "purposes.consent.verbs.close", "overwrite the answer; after four hours that happens by itself", ("--json",)),
+    Verb(
+        "emergency close",
+        "purposes.consent.verbs.close",
+        "overwrite the answer; after four hours that happens by itself",
+        ("--json",),
+    ),
     Verb(
         "page",
         "purposes.consent.page_server.run",
         "the daemon that shows a guest what is held on his device, on which he suspends, withdraws or has it erased",
     ),
-    Verb("log", "cli.verbs.log", "the audit log, and whether it was cut or rewritten (run as root)", ("--verify", "--head", "--json")),
+    Verb(
+        "log",
+        "cli.verbs.log",
+        "the audit log, and whether it was cut or rewritten (run as root)",
+        ("--verify", "--head", "--json"),
+    ),
     Verb(
         "bundle install",
         "purposes.requests.verbs.bundle_install",
@@ -198,10 +236,17 @@ VERBS = (
         word="KEY",
     ),
     Verb(
-        "request run", "purposes.requests.verbs.run", "hand over the sealed segments that a signed request covers", ("--json",), word="FILE"
+        "request run",
+        "purposes.requests.verbs.run",
+        "hand over the sealed segments that a signed request covers",
+        ("--json",),
+        word="FILE",
     ),
     Verb(
-        "request identity", "purposes.requests.verbs.identity", "the key this gateway signs handovers with, for the custodian", ("--json",)
+        "request identity",
+        "purposes.requests.verbs.identity",
+        "the key this gateway signs handovers with, for the custodian",
+        ("--json",),
     ),
     Verb(
         "new-device",
@@ -209,9 +254,16 @@ VERBS = (
         "say that this gateway never counted anybody: its sums begin now, not in 24 hours (root)",
         ("--json",),
     ),
-    Verb("ntp", "cli.verbs.ntp", "tell the recorder that the time service has just confirmed the time (its hook calls this)", ("--json",)),
+    Verb(
+        "ntp",
+        "cli.verbs.ntp",
+        "tell the recorder that the time service has just confirmed the time (its hook calls this)",
+        ("--json",),
+    ),
 )
-TABLE = Table(VERBS, OPTIONS, "exit codes: 0 fine, 1 can't go on (doctor: something was found), 2 bad use or bad configuration")
+TABLE = Table(
+    VERBS, OPTIONS, "exit codes: 0 fine, 1 can't go on (doctor: something was found), 2 bad use or bad configuration"
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

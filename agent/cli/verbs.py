@@ -67,7 +67,10 @@ def new_device(line: "Line") -> int:
 
 
 def erase(line: "Line") -> int:
-    """Destroy what is kept: by the recorder, or here where none runs. One that closes, or hangs, is waited for: it ends, or is ended."""
+    """Destroy what is kept: by the recorder, or here where none runs.
+
+    One that closes, or hangs, is waited for: it ends, or is ended.
+    """
     if "--mac" in line:
         return line.run("purposes.erasure.verbs.run")
     purpose = line.get("--purpose") or "all"
@@ -100,7 +103,10 @@ def erase(line: "Line") -> int:
         if answer:
             return line.show(answer, ["erased " + str(answer["erased"]) + " records"])
         time.sleep(0.2)
-    sys.stderr.write("oubli: nothing is erased: the recorder neither answers nor ends, or this user may not; accepted: as root, again\n")
+    sys.stderr.write(
+        "oubli: nothing is erased: the recorder neither answers nor ends, or this user may not; accepted: "
+        "as root, again\n"
+    )
     return 1
 
 
@@ -130,10 +136,13 @@ def forget(line: "Line") -> int:
 
     paths = line.paths
     end = DeviceTime().monotonic() + CLOSING * 1000000000
-    for folder in (paths.run, paths.spool):  # the recorder isn't asked: one that closes answers by what it still runs with
+    # The recorder isn't asked: one that closes answers by what it still runs with
+    for folder in (paths.run, paths.spool):
         while not _alone(folder):
             if DeviceTime().monotonic() >= end:
-                sys.stderr.write("oubli: forget: a daemon runs, or this user may not; accepted: as root, once it is stopped\n")
+                sys.stderr.write(
+                    "oubli: forget: a daemon runs, or this user may not; accepted: as root, once it is stopped\n"
+                )
                 return 1
             time.sleep(0.2)
     as_recorder(paths)
@@ -164,7 +173,12 @@ def as_recorder(paths: "Paths") -> None:
 
 def law(line: "Line") -> int:
     """Show the table of purposes and what of it is on, the notice that guests get, or the entry in the register."""
-    for option, paper in (("--notice", "notice"), ("--register", "register"), ("--dpia", "impact"), ("--duties", "duties")):
+    for option, paper in (
+        ("--notice", "notice"),
+        ("--register", "register"),
+        ("--dpia", "impact"),
+        ("--duties", "duties"),
+    ):
         if option in line:
             return line.run("purposes." + paper + ".run")
     settings = load(line.config)
@@ -175,7 +189,10 @@ def law(line: "Line") -> int:
 
 
 def log(line: "Line") -> int:
-    """Show the audit log, an act a line, and whether it holds together; with --verify only that. With --json each line is an object."""
+    """Show the audit log, an act a line, and whether it holds together; with --verify only that.
+
+    With --json each line is an object.
+    """
     from agent.audit.history import History, written
 
     try:
@@ -185,7 +202,9 @@ def log(line: "Line") -> int:
         return 1
     book = History(line.paths.audit, line.get("--head"))
     quiet = "--verify" in line
-    book.read(lambda entry: None if quiet else print(canonical.dumps(entry.data()) if "--json" in line else written(entry)))
+    book.read(
+        lambda entry: None if quiet else print(canonical.dumps(entry.data()) if "--json" in line else written(entry))
+    )
     line.show(book.data(), book.lines())
     return 1 if book.wrong else 0
 

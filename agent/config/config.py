@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """/etc/config/oubli (UCI syntax) into one validated Config that can't be wrong afterwards (L34-II-2).
 
-Everything that may be written is in the table OPTIONS; anything else is an error. Nothing is clamped or guessed. An error
-is one line: file, line, option, what was wrong, the requirement or paragraph that refuses it, what is accepted. Words are
-printable ASCII, so that both interpreters read them alike and an error shown on a terminal is only text; comments are free, and names and
-documents are UTF-8.
+Everything that may be written is in the table OPTIONS; anything else is an error. Nothing is clamped or guessed. An
+error is one line: file, line, option, what was wrong, the requirement or paragraph that refuses it, what is accepted.
+Words are printable ASCII, so that both interpreters read them alike and an error shown on a terminal is only text;
+comments are free, and names and documents are UTF-8.
 """
 
 from agent import law
@@ -19,7 +19,10 @@ EPSILON_LIMIT = 2000  # thousandths: the guarantee for an agent-day (ANON-5)
 
 
 class ConfigError(Exception):
-    """A configuration that can't be used; its text is the one line to show. `purpose`: in whose section the mistake is, "" for none."""
+    """A configuration that can't be used; its text is the one line to show.
+
+    `purpose`: in whose section the mistake is, "" for none.
+    """
 
     purpose = ""
 
@@ -54,7 +57,12 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
         "upstream_nat": (kinds.choice("acknowledged"), None),
         "budget": _BUDGET,
     },
-    "billing": {"enabled": (kinds.flag, False), "lifetime": (kinds.lifetime, None), "biller": (kinds.person, None), "budget": _BUDGET},
+    "billing": {
+        "enabled": (kinds.flag, False),
+        "lifetime": (kinds.lifetime, None),
+        "biller": (kinds.person, None),
+        "budget": _BUDGET,
+    },
     "services": {"enabled": (kinds.flag, False), "budget": _BUDGET},
     "location": {"enabled": (kinds.flag, False), "budget": (_BUDGET[0], 524288)},
     "summary": {
@@ -204,7 +212,9 @@ class _Reader:
         try:
             data = read_bounded(self.path, uci.LIMIT)
         except OSError as failure:
-            self.fail("file", "can't be read" + reason(failure.errno), "a UCI file of at most " + str(uci.LIMIT) + " bytes")
+            self.fail(
+                "file", "can't be read" + reason(failure.errno), "a UCI file of at most " + str(uci.LIMIT) + " bytes"
+            )
         for at, octet in enumerate(data):
             if octet < 32 and octet not in b"\t\r\n":
                 self.line = data[:at].count(b"\n") + 1
@@ -225,7 +235,11 @@ class _Reader:
             known = OPTIONS.get(kind, {}).get(words[1]) if len(words) == 3 else None
             ascii_only = words[:2] if known and known[0] is kinds.person else words[:3]
             if any(not " " <= letter <= "~" for word in ascii_only for letter in word):
-                self.fail("line", "a character that isn't printable ASCII", "letters, digits and signs; comments and names may hold others")
+                self.fail(
+                    "line",
+                    "a character that isn't printable ASCII",
+                    "letters, digits and signs; comments and names may hold others",
+                )
             if words[0] == "config" and len(words) in (2, 3):
                 kind, section = self._section(words[1], words[2] if len(words) == 3 else words[1])
             elif words[0] in ("option", "list") and len(words) == 3 and section is not None:
@@ -238,7 +252,9 @@ class _Reader:
     def _section(self, kind: str, name: str) -> "tuple[str, Section]":
         if kind == "purpose":
             if name not in law.CONFIGURABLE:
-                self.fail("purpose '" + name + "'", "unknown purpose", ", ".join(law.CONFIGURABLE), "L34-II-2, L34-1 II")
+                self.fail(
+                    "purpose '" + name + "'", "unknown purpose", ", ".join(law.CONFIGURABLE), "L34-II-2, L34-1 II"
+                )
             kind = key = name
         elif kind == "metric":
             key = "metric " + name
@@ -285,8 +301,8 @@ class _Reader:
 def load(path: str, without: "list[str] | None" = None) -> Config:
     """Read and check a configuration file; ConfigError with the one line to show.
 
-    `without` is told the purposes that can't be here, for want of their package or of what a consent must say; without such a list that
-    is refused.
+    `without` is told the purposes that can't be here, for want of their package or of what a consent must
+    say; without such a list that is refused.
     """
     reader = _Reader(path)
     sections = reader.read()
@@ -295,7 +311,11 @@ def load(path: str, without: "list[str] | None" = None) -> Config:
         for need in row.needs if sections[name].enabled else ():
             if need in OPTIONS[name] and sections[name].values[need] is None:
                 reader.line = sections[name].line
-                forms = {"ground": ", ".join(row.grounds), "reference": "a text", "lifetime": "at most " + law.duration(row.ceiling)}
+                forms = {
+                    "ground": ", ".join(row.grounds),
+                    "reference": "a text",
+                    "lifetime": "at most " + law.duration(row.ceiling),
+                }
                 reader.fail(name + "." + need, "missing", forms[need], _required_by(name, need))
     if sections["gateway"].id is None:
         reader.fail("gateway.id", "missing", "16 characters of a-z and 2-7, made at first boot")
@@ -310,15 +330,18 @@ def load(path: str, without: "list[str] | None" = None) -> Config:
     summary = config.summary
     reader.line = summary.line
     if summary.epsilon > summary.epsilon_ceiling:
-        reader.fail("summary.epsilon", "above summary.epsilon_ceiling", "at most " + str(summary.epsilon_ceiling), "ANON-5")
+        reader.fail(
+            "summary.epsilon", "above summary.epsilon_ceiling", "at most " + str(summary.epsilon_ceiling), "ANON-5"
+        )
     return config
 
 
 def in_force(path: str, accepted: str) -> Config:
     """Return the configuration at `path`, or the last one accepted where it is refused; ConfigError without either.
 
-    So a mistake in one line stops nothing that was lawful before it. A purpose other than `security` in whose own section the mistake
-    is doesn't go on: what it rests on, its ground or its lifetime, is just what is in doubt (L34-II-2). Nor does one whose package is gone.
+    So a mistake in one line stops nothing that was lawful before it. A purpose other than `security` in whose own
+    section the mistake is doesn't go on: what it rests on, its ground or its lifetime, is just what is in doubt
+    (L34-II-2). Nor does one whose package is gone.
     """
     try:
         return load(path)
@@ -344,7 +367,12 @@ def _scales(reader: _Reader) -> "dict[str, tuple[int, int]]":
         if metric.name not in profile:
             reader.line = section.line
             if section.given and section.enabled:
-                reader.fail("metric '" + metric.name + "'", "not in profile '" + summary.profile + "'", ", ".join(profile), "ANON-2")
+                reader.fail(
+                    "metric '" + metric.name + "'",
+                    "not in profile '" + summary.profile + "'",
+                    ", ".join(profile),
+                    "ANON-2",
+                )
         elif summary.enabled and section.enabled:
             names.append(metric.name)
             if section.epsilon:
@@ -367,11 +395,16 @@ def _installed(reader: _Reader, name: str, without: "list[str] | None") -> None:
         without.append(name)
     else:
         reader.line = reader.sections[name].line
-        reader.fail(name + ".enabled", stores.PACKAGE + " isn't installed", "'0', or '1' once it is", _required_by(name))
+        reader.fail(
+            name + ".enabled", stores.PACKAGE + " isn't installed", "'0', or '1' once it is", _required_by(name)
+        )
 
 
 def _informed(reader: _Reader, name: str, config: Config, without: "list[str] | None") -> None:
-    """Refuse a purpose by consent where nothing says who asks and what for, or tell it: a consent to that is none (GDPR 4.11)."""
+    """Refuse a purpose by consent where nothing says who asks and what for, or tell it.
+
+    A consent to that is none (GDPR 4.11).
+    """
     for option in ("controller", name):
         if config.notice.values[option] is not None:
             continue
@@ -395,7 +428,12 @@ def _budget(reader: _Reader, name: str, config: Config) -> None:
     need = budget.needed(name, section, config.summary.rows, config.vault.sync_minutes)
     if need.octets > section.budget:
         accepted = budget.remedies(name, section, config.summary.rows, config.vault.sync_minutes, _MOST, _BLOCK)
-        reader.fail(name + ".budget", str(section.budget) + " bytes are too few: " + need.text, accepted, _required_by(name, "budget"))
+        reader.fail(
+            name + ".budget",
+            str(section.budget) + " bytes are too few: " + need.text,
+            accepted,
+            _required_by(name, "budget"),
+        )
 
 
 TYPE_CHECKING = False

@@ -9,7 +9,8 @@ LIMIT = 65536  # octets of a file
 def split(line: str) -> "list[str]":
     """Split one line as uci does: words, single or double quotes, a backslash outside single ones, # begins a comment.
 
-    ValueError with what was wrong and what is accepted: what would go on in another line, or begin another command, is refused.
+    ValueError with what was wrong and what is accepted: what would go on in another
+    line, or begin another command, is refused.
     """
     words, word, quote, open_word, escaped = [], "", "", False, False
     for letter in line:
@@ -67,7 +68,13 @@ def devices(names: "Sequence[str]", path: str) -> "list[str]":
     """Return the interfaces that names stand for: OpenWrt networks of the file at `path`, else interfaces."""
     known = {}
     for kind, section, words in sections(path):
-        if kind == "interface" and section and len(words) == 3 and words[0] == "option" and words[1] in ("device", "ifname"):
+        if (
+            kind == "interface"
+            and section
+            and len(words) == 3
+            and words[0] == "option"
+            and words[1] in ("device", "ifname")
+        ):
             known[section] = words[2].split()
     return [device for name in names for device in known.get(name, [name])]
 
@@ -81,7 +88,12 @@ def lease_files(path: str) -> "list[str]":
     """Return the absolute paths of the lease files named in the DHCP servers' file at `path`, and of the usual ones."""
     found = ["/tmp/dhcp.leases", "/tmp/hosts/odhcpd"]  # noqa: S108 (OpenWrt's places, which only root writes)
     for kind, _, words in sections(path):
-        if kind in ("dnsmasq", "odhcpd") and words[:2] == ["option", "leasefile"] and words[2:3] and words[2].startswith("/"):
+        if (
+            kind in ("dnsmasq", "odhcpd")
+            and words[:2] == ["option", "leasefile"]
+            and words[2:3]
+            and words[2].startswith("/")
+        ):
             found.append(words[2])
     return sorted(set(found))
 

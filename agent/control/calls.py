@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may be asked over the control socket, and by whom: one table of calls, each with its roles, fields and handler.
 
-The socket itself is open to every process on the gateway; this table is what protects (L34-VI-2). A caller's roles follow from the
-kernel's word about him (SO_PEERCRED, SO_PEERGROUPS), never from his own:
+The socket itself is open to every process on the gateway; this table is what protects (L34-VI-2). A caller's roles
+follow from the kernel's word about him (SO_PEERCRED, SO_PEERGROUPS), never from his own:
 
 root       root, and the recorder's own user
 operator   members of the group `oubli-op`
 portal     the user `oubli-portal`
 anyone     every process on this gateway
 
-A request is `{"v":1,"call":NAME,...}` with the fields of the call's row and no other; each is held against its kind and bound before
-a handler sees it. An answer carries `"v":1`, and `"error"` where it is a refusal: what was wrong and what is accepted, never a value.
+A request is `{"v":1,"call":NAME,...}` with the fields of the call's row and no other; each is held against its kind and
+bound before a handler sees it. An answer carries `"v":1`, and `"error"` where it is a refusal: what was wrong and what
+is accepted, never a value.
 """
 
 import json
@@ -96,7 +97,11 @@ def some_of(*words: str) -> "Check":
     """Accept a list of some of these words, none of them twice."""
 
     def check(value: "object") -> "object":
-        if isinstance(value, list) and value and all(isinstance(word, str) and word in words and value.count(word) == 1 for word in value):
+        if (
+            isinstance(value, list)
+            and value
+            and all(isinstance(word, str) and word in words and value.count(word) == 1 for word in value)
+        ):
             return value
         raise ValueError("a list of " + ", ".join(words))
 
@@ -105,7 +110,11 @@ def some_of(*words: str) -> "Check":
 
 def terminal(value: "object") -> bytes:
     """Accept a MAC as aa:bb:cc:dd:ee:ff; the handler gets its 6 octets."""
-    if isinstance(value, str) and [len(part) for part in value.split(":")] == [2] * 6 and all(letter in _MAC for letter in value):
+    if (
+        isinstance(value, str)
+        and [len(part) for part in value.split(":")] == [2] * 6
+        and all(letter in _MAC for letter in value)
+    ):
         octets = bytes([int(part, 16) for part in value.split(":")])
         if not octets[0] & 1:  # a group's address is nobody's
             return octets
@@ -136,11 +145,16 @@ class Call:
 
     `fields` is name -> check; a name that ends in "?" may be left out.
 
-    The handler gets every field of the row, None for what was left out, and returns the answer or raises Refused. What takes long returns
-    a generator of answers instead: each is a line, made in a turn of its own.
+    The handler gets every field of the row, None for what was left out, and returns the answer or raises Refused. What
+    takes long returns a generator of answers instead: each is a line, made in a turn of its own.
     """
 
-    def __init__(self, roles: "tuple[str, ...]", fields: "dict[str, Check]", run: "Callable[[Any, dict[str, Any], Roles], Answer]") -> None:
+    def __init__(
+        self,
+        roles: "tuple[str, ...]",
+        fields: "dict[str, Check]",
+        run: "Callable[[Any, dict[str, Any], Roles], Answer]",
+    ) -> None:
         self.roles = roles
         self.fields = fields
         self.run = run
@@ -185,23 +199,41 @@ CALLS = {
     "leases": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.orders.read_leases()),
     "access": Call(_PORTAL, _LOOK, lambda recorder, fields, roles: recorder.orders.access(fields, roles[0])),
     "lookup": Call(STAFF, _LOOKUP, lambda recorder, fields, roles: recorder.orders.lookup(fields, roles[0])),
-    "consent grant": Call(_PORTAL, _GRANT, lambda recorder, fields, roles: recorder.by_consent().grant(fields, roles[0])),
+    "consent grant": Call(
+        _PORTAL, _GRANT, lambda recorder, fields, roles: recorder.by_consent().grant(fields, roles[0])
+    ),
     "consent text": Call(_PORTAL, _TEXT, lambda recorder, fields, _roles: recorder.by_consent().document(fields)),
-    "consent withdraw": Call(_PORTAL, _WITHDRAW, lambda recorder, fields, roles: recorder.by_consent().withdraw(fields, roles[0])),
-    "consent suspend": Call(_PORTAL + (ANYONE,), _WHOSE, lambda recorder, fields, roles: recorder.by_consent().suspend(fields, roles[0])),
-    "consent resume": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().resume(fields, roles[0])),
+    "consent withdraw": Call(
+        _PORTAL, _WITHDRAW, lambda recorder, fields, roles: recorder.by_consent().withdraw(fields, roles[0])
+    ),
+    "consent suspend": Call(
+        _PORTAL + (ANYONE,), _WHOSE, lambda recorder, fields, roles: recorder.by_consent().suspend(fields, roles[0])
+    ),
+    "consent resume": Call(
+        _PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().resume(fields, roles[0])
+    ),
     "consent own": Call(_PORTAL, _WHOSE, lambda recorder, fields, _roles: recorder.by_consent().own(fields)),
-    "consent list": Call(STAFF, {"from?": number(0, 1023)}, lambda recorder, fields, _roles: recorder.by_consent().listed(fields["from"])),
+    "consent list": Call(
+        STAFF, {"from?": number(0, 1023)}, lambda recorder, fields, _roles: recorder.by_consent().listed(fields["from"])
+    ),
     "objection": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.orders.object(fields, roles[0])),
-    "objection end": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().accept(fields, roles[0])),
+    "objection end": Call(
+        _PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().accept(fields, roles[0])
+    ),
     "emergency open": Call(
         STAFF,
         {"terminal?": terminal, "address?": address, "incident": _INCIDENT},
         lambda recorder, fields, roles: recorder.by_consent().open_emergency(fields, roles[0]),
     ),
-    "emergency where": Call(STAFF, {"again?": number(0, 1)}, lambda recorder, fields, _roles: recorder.by_consent().where(fields["again"])),
-    "emergency close": Call(STAFF, {}, lambda recorder, _fields, roles: recorder.by_consent().close_emergency(roles[0])),
-    "erase": Call(STAFF, {"purpose": text(16)}, lambda recorder, fields, roles: recorder.orders.erase(fields["purpose"], roles[0])),
+    "emergency where": Call(
+        STAFF, {"again?": number(0, 1)}, lambda recorder, fields, _roles: recorder.by_consent().where(fields["again"])
+    ),
+    "emergency close": Call(
+        STAFF, {}, lambda recorder, _fields, roles: recorder.by_consent().close_emergency(roles[0])
+    ),
+    "erase": Call(
+        STAFF, {"purpose": text(16)}, lambda recorder, fields, roles: recorder.orders.erase(fields["purpose"], roles[0])
+    ),
     "erase terminal": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.erasure().begin(fields, roles[0])),
     "erase state": Call(_PORTAL, _WHOSE, lambda recorder, fields, _roles: recorder.erasure().state(fields)),
     "session": Call(
@@ -209,16 +241,22 @@ CALLS = {
         {"terminal": terminal, "user?": text(64)},
         lambda recorder, fields, _roles: recorder.require_deferred().session(fields["terminal"], fields["user"]),
     ),
-    "request identity": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.require_deferred().requests.identity()),
+    "request identity": Call(
+        STAFF, {}, lambda recorder, _fields, _roles: recorder.require_deferred().requests.identity()
+    ),
     "request state": Call(
-        STAFF, {"number": hexadecimal(32)}, lambda recorder, fields, _roles: recorder.require_deferred().requests.handover(fields["number"])
+        STAFF,
+        {"number": hexadecimal(32)},
+        lambda recorder, fields, _roles: recorder.require_deferred().requests.handover(fields["number"]),
     ),
     "request": Call(
         STAFF,
         {"document": document(3072)},
         lambda recorder, fields, _roles: recorder.require_deferred().request(fields["document"], recorder.clock.floor),
     ),
-    "enrolled": Call((ROOT,), {"digest": digest}, lambda recorder, fields, _roles: recorder.orders.enrolled(fields["digest"])),
+    "enrolled": Call(
+        (ROOT,), {"digest": digest}, lambda recorder, fields, _roles: recorder.orders.enrolled(fields["digest"])
+    ),
 }
 
 
@@ -277,7 +315,8 @@ def _answer(recorder: "Any", line: bytes, roles: "Roles", table: "dict[str, Call
     try:
         request = json.loads(line)
         name, version = request.pop("call"), request.pop("v")
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, MemoryError):  # the last two: nested deeper than the parser goes
+    # The last two: nested deeper than the parser goes
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, MemoryError):
         raise Refused('not a request; accepted: {"v":1,"call":NAME,...}')
     if version != VERSION or isinstance(version, bool):
         raise Refused("v: unknown version; accepted: " + str(VERSION))

@@ -27,7 +27,10 @@ def _connect(path: str) -> int:
 
 
 def ask(path: str, call: str, patience: int = 0, **fields: "object") -> "dict[str, Any]":
-    """Return the answer to one call; OSError where nobody answers in time, ValueError where it isn't an answer. `patience` in ms."""
+    """Return the answer to one call; OSError where nobody answers in time, ValueError where it isn't an answer.
+
+    `patience` in ms.
+    """
     lines = ask_for(path, call, patience, **fields)
     try:
         return next(lines)  # there is one; nobody waits for the end of the stream, which another process may hold open

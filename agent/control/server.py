@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AF_UNIX server: one JSON line in, one out (several where the answer takes long), then closed. Bounded in clients, octets, time and rate.
+"""AF_UNIX server: one JSON line in, one out (several where the answer takes long), then closed.
 
-An answer of several lines is made and sent by a copy of this process: the records that it reads stay in no memory but the copy's, which
-ends with it (EXP-1), and nobody is held up.
+Bounded in clients, octets, time and rate.
 
-The caller is known by the kernel's word (SO_PEERCRED), never by his own; what he may ask is in agent.control.calls. Places are
-few: somebody who isn't root holds two at most, the portal's user four (the guests' page asks by it), and all of them together six, so
-that root finds one. Where those are taken, who holds fewer than another takes that one's oldest: two users can't keep out a third. The
-portal's calls are counted by the address that they name: no guest uses up what the others may ask.
+An answer of several lines is made and sent by a copy of this process: the records that it reads stay in no memory but
+the copy's, which ends with it (EXP-1), and nobody is held up.
+
+The caller is known by the kernel's word (SO_PEERCRED), never by his own; what he may ask is in agent.control.calls.
+Places are few: somebody who isn't root holds two at most, the portal's user four (the guests' page asks by it), and all
+of them together six, so that root finds one. Where those are taken, who holds fewer than another takes that one's
+oldest: two users can't keep out a third. The portal's calls are counted by the address that they name: no guest uses up
+what the others may ask.
 """
 
 from agent.base import canonical
@@ -42,7 +45,8 @@ class _Client:
 class Server:
     """Serves `answer(line, roles)`, a dict or a generator of them, on a socket at `path`, inside another's poll loop.
 
-    `peers` gives the roles. `copies` are the processes that answer in several lines, for who decides whether there may be another one.
+    `peers` gives the roles. `copies` are the processes that answer in several lines, for who
+    decides whether there may be another one.
     """
 
     def __init__(
@@ -168,7 +172,12 @@ class Server:
             for guest, most in whom:
                 count = self._calls[client.user, guest] = self._calls.get((client.user, guest), 0) + 1
                 if count > most:
-                    return {"error": "too many calls; accepted: " + str(most) + " a second" + (" of a terminal" if guest else "")}
+                    return {
+                        "error": "too many calls; accepted: "
+                        + str(most)
+                        + " a second"
+                        + (" of a terminal" if guest else "")
+                    }
         return self._answer(client.inbox.split(b"\n")[0], client.roles)
 
     def _drop(self, client: _Client) -> None:

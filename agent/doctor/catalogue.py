@@ -11,14 +11,19 @@ note      good to know; alone it doesn't make the gateway unwell
 ERROR, WARNING, NOTE = "error", "warning", "note"
 
 _LASTING = "; a line in /etc/sysctl.d makes it last"
-_OFFLOAD = "packets of offloaded connections pass connection tracking by: volumes and last packets are too small or too early"
+_OFFLOAD = (
+    "packets of offloaded connections pass connection tracking by: volumes and last packets are too small or too early"
+)
 
 _RESTART = "/etc/init.d/oubli restart"
 
 CATALOGUE = {
     "configuration": (
         ERROR,
-        "a mistake stops nothing that was lawful, so the last accepted configuration goes on, not what is written now (L34-II-2)",
+        (
+            "a mistake stops nothing that was lawful, so the last accepted configuration goes on, "
+            "not what is written now (L34-II-2)"
+        ),
         "correct the line that is named, then " + _RESTART,
     ),
     "recorder": (
@@ -68,7 +73,10 @@ CATALOGUE = {
     ),
     "secret": (
         ERROR,
-        "the forwarder uses no key and no password that others can read, and can't read one that isn't its own (L34-VI-2)",
+        (
+            "the forwarder uses no key and no password that others can read, "
+            "and can't read one that isn't its own (L34-VI-2)"
+        ),
         "chown oubli-fwd FILE; chmod 0600 FILE",
     ),
     "conntrack": (
@@ -78,27 +86,41 @@ CATALOGUE = {
     ),
     "events": (
         ERROR,
-        "with 2 a connection born before any listener never reports its end, with 0 none does: neither recorded nor counted (L34-II-1)",
+        (
+            "with 2 a connection born before any listener never reports its end, with 0 none does: "
+            "neither recorded nor counted (L34-II-1)"
+        ),
         "sysctl -w net.netfilter.nf_conntrack_events=1 (oubli doctor --fix)" + _LASTING,
     ),
     "acct": (
         ERROR,
         "without it connections carry no bytes and no packets: records and the volume metric hold zeros (ANON-2)",
-        "sysctl -w net.netfilter.nf_conntrack_acct=1 (oubli doctor --fix); connections of before stay without" + _LASTING,
+        "sysctl -w net.netfilter.nf_conntrack_acct=1 (oubli doctor --fix); connections of before stay without"
+        + _LASTING,
     ),
     "timestamp": (
         ERROR,
         "a record's deadline runs from its connection's end; one without times can't be kept and is lost (EXP-1)",
-        "sysctl -w net.netfilter.nf_conntrack_timestamp=1 (oubli doctor --fix); connections of before stay without" + _LASTING,
+        "sysctl -w net.netfilter.nf_conntrack_timestamp=1 (oubli doctor --fix); connections of before stay without"
+        + _LASTING,
     ),
     "automatic-helpers": (
         WARNING,
-        "the kernel then reads the payload of every connection on a helper's port, and opens what the payload asks for (L34-VI-1)",
-        "sysctl -w net.netfilter.nf_conntrack_helper=0 and `ct helper` rules where needed; not by --fix: FTP or SIP may depend on it",
+        (
+            "the kernel then reads the payload of every connection on a helper's port, "
+            "and opens what the payload asks for (L34-VI-1)"
+        ),
+        (
+            "sysctl -w net.netfilter.nf_conntrack_helper=0 and `ct helper` rules where needed; not by --fix: "
+            "FTP or SIP may depend on it"
+        ),
     ),
     "helpers": (
         NOTE,
-        "a helper reads the payload of control connections (FTP, SIP, ...) inside the kernel; none of it reaches oubli (L34-VI-1)",
+        (
+            "a helper reads the payload of control connections (FTP, SIP, ...) inside the kernel; "
+            "none of it reaches oubli (L34-VI-1)"
+        ),
         "nothing to do where guests need them; else remove the modules and the rules",
     ),
     "table-size": (
@@ -108,12 +130,18 @@ CATALOGUE = {
     ),
     "receive-buffer": (
         WARNING,
-        "a burst of ends doesn't fit the socket that the recorder gets: in its loss-counting mode they are lost (L34-II-1)",
+        (
+            "a burst of ends doesn't fit the socket that the recorder gets: "
+            "in its loss-counting mode they are lost (L34-II-1)"
+        ),
         "give the recorder CAP_NET_ADMIN, or raise net.core.rmem_max (oubli doctor --fix)" + _LASTING,
     ),
     "listeners": (
         NOTE,
-        "what it keeps is outside oubli's purposes and deadlines (L34-II-1); one that asks for loss-free events and hangs fills the table",
+        (
+            "what it keeps is outside oubli's purposes and deadlines (L34-II-1); "
+            "one that asks for loss-free events and hangs fills the table"
+        ),
         "ask whether it is needed; ulogd2, nlbwmon and conntrack -E are the usual ones",
     ),
     "root": (
@@ -138,12 +166,19 @@ CATALOGUE = {
     ),
     "counted-offload": (
         WARNING,
-        "the flowtable hands its counts back, but states and time-outs of its connections move only when they leave it (EXP-1)",
+        (
+            "the flowtable hands its counts back, but states and time-outs of its connections move only when they "
+            "leave "
+            "it (EXP-1)"
+        ),
         "OpenWrt: flow_offloading '0' in /etc/config/firewall where the router is fast enough without",
     ),
     "fullcone": (
         WARNING,
-        "connections from outside then reach a terminal, and who holds a public port can't be read off connection tracking (L34-II-4)",
+        (
+            "connections from outside then reach a terminal, and who holds a public port can't be read off connection "
+            "tracking (L34-II-4)"
+        ),
         "OpenWrt: fullcone '0' in /etc/config/firewall, then restart the firewall",
     ),
     "wan": (
@@ -154,7 +189,10 @@ CATALOGUE = {
     "second-nat": (
         WARNING,
         "a second NAT lies between: public ports can't be matched here (L34-II-4)",
-        "put the provider's box into bridge mode, or ask for a public address; attribution starts only with upstream_nat 'acknowledged'",
+        (
+            "put the provider's box into bridge mode, or ask for a public address; attribution starts only with "
+            "upstream_nat 'acknowledged'"
+        ),
     ),
     "clock-wrong": (
         ERROR,
@@ -168,7 +206,10 @@ CATALOGUE = {
     ),
     "clock-battery": (
         WARNING,
-        "gateway.hardware_clock is 1, and at power-up it was wrong or there is none: it isn't believed, and NTP is waited for (EXP-5)",
+        (
+            "gateway.hardware_clock is 1, and at power-up it was wrong or there is none: it isn't believed, "
+            "and NTP is waited for (EXP-5)"
+        ),
         "hardware_clock '0' where there is no battery, or a new battery",
     ),
     "tmpfs": (
@@ -218,16 +259,24 @@ CATALOGUE = {
     ),
     "flash": (
         WARNING,
-        "the ledger and the spool need it: without room no epsilon can be spent and summaries are dropped (ANON-5, EXP-6)",
+        (
+            "the ledger and the spool need it: without room no epsilon can be spent and summaries are dropped (ANON-5, "
+            "EXP-6)"
+        ),
         "free space below /srv, or lower mqtt.spool_bytes",
     ),
 }
 
 
 class Finding:
-    """One thing found. `repair` is (path below /proc/sys, value) where writing that can do no harm, else None; `row`: one of elsewhere."""
+    """One thing found.
 
-    def __init__(self, name: str, what: str, repair: "tuple[str, int] | None" = None, row: "tuple[str, str, str] | None" = None) -> None:
+    `repair` is (path below /proc/sys, value) where writing that can do no harm, else None; `row`: one of elsewhere.
+    """
+
+    def __init__(
+        self, name: str, what: str, repair: "tuple[str, int] | None" = None, row: "tuple[str, str, str] | None" = None
+    ) -> None:
         self.name = name
         self.what = what
         self.repair = repair

@@ -62,7 +62,9 @@ def repair(gateway: "Gateway", findings: "list[Finding]") -> "list[dict[str, Any
             with open(gateway.proc + "/sys/" + name, "w") as file:
                 file.write(str(value) + "\n")
         except OSError as failure:
-            repairs.append({"id": finding.name, "done": False, "what": setting + " was refused" + reason(failure.errno)})
+            repairs.append(
+                {"id": finding.name, "done": False, "what": setting + " was refused" + reason(failure.errno)}
+            )
         else:
             repairs.append({"id": finding.name, "done": True, "what": "set " + setting + " until the next boot"})
     return repairs
@@ -78,14 +80,30 @@ def run(gateway: "Gateway", *, fix: bool, as_json: bool) -> int:
     unwell = any(finding.severity != NOTE for finding in findings)
     if as_json:
         shown = [
-            {"id": finding.name, "severity": finding.severity, "what": finding.what, "why": finding.why, "fix": finding.fix}
+            {
+                "id": finding.name,
+                "severity": finding.severity,
+                "what": finding.what,
+                "why": finding.why,
+                "fix": finding.fix,
+            }
             for finding in findings
         ]
         print(canonical.dumps({"fine": not unwell, "findings": shown, "repairs": repairs}))
     else:
-        parts = [("fixed " if entry["done"] else "not fixed ") + entry["id"] + ": " + entry["what"] for entry in repairs]
+        parts = [
+            ("fixed " if entry["done"] else "not fixed ") + entry["id"] + ": " + entry["what"] for entry in repairs
+        ]
         parts += [
-            finding.severity + " " + finding.name + ": " + finding.what + "\n  why: " + finding.why + "\n  fix: " + finding.fix
+            finding.severity
+            + " "
+            + finding.name
+            + ": "
+            + finding.what
+            + "\n  why: "
+            + finding.why
+            + "\n  fix: "
+            + finding.fix
             for finding in findings
         ]
         print("\n\n".join(parts + ([] if unwell else ["fine"])))

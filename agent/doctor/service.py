@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent itself on this gateway: whether it runs, sees guests, may write, and has the operator's configuration.
 
-What a recorder knows is asked of it over the control socket; whether one runs at all is read off the hold that it has on its folder.
+What a recorder knows is asked of it over the control socket; whether one runs at all is
+read off the hold that it has on its folder.
 """
 
 import os
@@ -32,7 +33,10 @@ def recorder(gateway: "Gateway") -> "Iterator[Finding]":
         yield Finding("recorder", "it runs, and doesn't answer" if held else "no recorder runs")
         return
     if missing:
-        yield Finding("no-lan", "gateway.lan (" + ", ".join(gateway.config.gateway.lan) + ") leads to no interface " + ", ".join(missing))
+        yield Finding(
+            "no-lan",
+            "gateway.lan (" + ", ".join(gateway.config.gateway.lan) + ") leads to no interface " + ", ".join(missing),
+        )
     if deaf:
         yield Finding("deaf", "no connection has ended for a day, and the kernel has some")
     if refused:
@@ -66,7 +70,13 @@ def folders(gateway: "Gateway") -> "Iterator[Finding]":
     users = gateway.users()
     wrong = []
     keeper = "oubli-rec" if files.exists(paths.root + "/sbin/ujail") else "root"  # without a jail the recorder is root
-    for path, mode in ((paths.flash, 0o700), (paths.spool, 0o2770), (paths.run, 0o711), (paths.live, 0o2770), (paths.vault, 0o700)):
+    for path, mode in (
+        (paths.flash, 0o700),
+        (paths.spool, 0o2770),
+        (paths.run, 0o711),
+        (paths.live, 0o2770),
+        (paths.vault, 0o700),
+    ):
         status = _status(path)
         if status is not None and "oubli-rec" in users and status[_UID] != users.get(keeper, 0):
             wrong.append(path + " isn't " + keeper + "'s")
@@ -76,8 +86,12 @@ def folders(gateway: "Gateway") -> "Iterator[Finding]":
         yield Finding("folders", ", ".join(wrong))
     for option, path in (("key", mqtt.key), ("password_file", mqtt.password_file)):
         status = _status(path) if path else None
-        if path and (status is None or status[_MODE] & 0o077 or ("oubli-fwd" in users and status[_UID] != users["oubli-fwd"])):
-            yield Finding("secret", "mqtt." + option + ": " + ("absent" if status is None else "not a file of oubli-fwd's alone"))
+        if path and (
+            status is None or status[_MODE] & 0o077 or ("oubli-fwd" in users and status[_UID] != users["oubli-fwd"])
+        ):
+            yield Finding(
+                "secret", "mqtt." + option + ": " + ("absent" if status is None else "not a file of oubli-fwd's alone")
+            )
 
 
 def _held(folder: str) -> bool:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connection tracking: what it tells, how much of it fits, and who else listens (L34-I-2).
 
-Source: Documentation/networking/nf_conntrack-sysctl.rst, /proc/net/netlink (Eth is the protocol, Groups are bits in hexadecimal).
+Source: Documentation/networking/nf_conntrack-sysctl.rst, /proc/net/netlink (Eth is the
+protocol, Groups are bits in hexadecimal).
 """
 
 import os
@@ -26,7 +27,9 @@ def switches(gateway: "Gateway") -> "Iterator[Finding]":
     for name in ("events", "acct", "timestamp"):
         value = gateway.number("sys/" + _SYSCTL + name)
         if value is None:
-            yield Finding("conntrack", "nf_conntrack_" + name + " is absent: connection tracking isn't loaded, or not able to")
+            yield Finding(
+                "conntrack", "nf_conntrack_" + name + " is absent: connection tracking isn't loaded, or not able to"
+            )
         elif value != 1:
             yield Finding(name, "nf_conntrack_" + name + " is " + str(value) + ", not 1", (_SYSCTL + name, 1))
 
@@ -53,7 +56,10 @@ def table(gateway: "Gateway") -> "Iterator[Finding]":
     if limit and memory:
         taken, total = limit * ENTRY // 1024, int(memory[0][1])
         if taken * SHARE > total:
-            yield Finding("table-size", "nf_conntrack_max " + str(limit) + " takes " + str(taken) + " of " + str(total) + " KiB when full")
+            yield Finding(
+                "table-size",
+                "nf_conntrack_max " + str(limit) + " takes " + str(taken) + " of " + str(total) + " KiB when full",
+            )
 
 
 def receive_buffer(gateway: "Gateway") -> "Iterator[Finding]":

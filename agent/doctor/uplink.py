@@ -119,7 +119,8 @@ def certificates(gateway: "Gateway") -> "Iterator[Finding]":
             yield Finding("certificate", "mqtt." + option + ": the file holds no certificate that is valid now")
         elif last < soon:
             yield Finding(
-                "certificate-ending", "mqtt." + option + ": valid until " + last[:4] + "-" + last[4:6] + "-" + last[6:8] + " only"
+                "certificate-ending",
+                "mqtt." + option + ": valid until " + last[:4] + "-" + last[4:6] + "-" + last[6:8] + " only",
             )
 
 

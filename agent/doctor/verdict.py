@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the newest examination found, in a small file from the doctor (root) to the recorder's health (ANON-4).
 
-Names of the catalogue, a line each, and only those that the operator can set right by a setting, a file or a package: what depends on
-what terminals do (`HERE`) stays on the gateway. What the recorder knows at once (`OWN`) it adds itself. It lies on tmpfs, so a boot
-begins without a verdict.
+Names of the catalogue, a line each, and only those that the operator can set right by a setting, a file or a package:
+what depends on what terminals do (`HERE`) stays on the gateway. What the recorder knows at once (`OWN`) it adds itself.
+It lies on tmpfs, so a boot begins without a verdict.
 """
 
 from agent.runtime import files
 
 LIMIT, MOST = 640, 40  # octets, names: health has one length
-# Terminals fill a block and the flash, and end connections; the broker's state and the forwarder's are over when health reaches it; a
-# recorder that doesn't run says nothing; capture and clock have fields of their own.
+# Terminals fill a block and the flash, and end connections; the broker's state and the forwarder's are over when health
+# reaches it; a recorder that doesn't run says nothing; capture and clock have fields of their own.
 HERE = ("block-full", "flash", "deaf", "broker", "unconnected", "forwarder", "recorder", "no-lan", "clock-untrusted")
 OWN = ("configuration", "flash-refuses")
 
 
 def leave(path: str, findings: "list[Finding]") -> None:
     """Write what may be told and isn't a mere note; where there is no folder of the recorder's, nobody is told."""
-    names = sorted({finding.name for finding in findings if finding.severity != "note" and finding.name not in HERE + OWN})
+    names = sorted(
+        {finding.name for finding in findings if finding.severity != "note" and finding.name not in HERE + OWN}
+    )
     try:
         if files.exists(path.rsplit("-", 1)[0]):
             files.make_folder(path.rsplit("/", 1)[0], 0o755)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The forwarder: holds the MQTT connection and sees nothing but the spool's finished messages (L34-VI-2).
 
-It never parses or edits a message, and sends at moments drawn at random (`jitter`). One is in flight at a time; its file goes only
-after the broker's PUBACK, so what was cut off is sent again octet for octet. Reconnects back off with full jitter. It subscribes to
-nothing.
+It never parses or edits a message, and sends at moments drawn at random (`jitter`). One is in flight at a time; its
+file goes only after the broker's PUBACK, so what was cut off is sent again octet for octet. Reconnects back off with
+full jitter. It subscribes to nothing.
 """
 
 import os
@@ -114,7 +114,8 @@ class Forwarder:
         )
         client.connect()
         client.publish(topics.state(self._gateway), self._online, retain=True)
-        # Only now: a broker that accepts and then refuses is not to be stormed. When it goes, a whole fleet comes back within the window.
+        # Only now: a broker that accepts and then refuses is not to be stormed. When it goes, a
+        # whole fleet comes back within the window.
         self._backoff = BACKOFF_FIRST if self._config.here else mqtt.spread
         self._log("connected" + (" without TLS (insecure)" if self._config.exposed else ""))
         return client
@@ -192,7 +193,11 @@ class Forwarder:
         if monotonic >= self._next_health:
             self._next_health = jitter.health_sent(monotonic, self._random)
         text = self._read(self._paths.health)
-        if text is not None and text != self._health and not (CAPTURE_STOPPED in text and monotonic < self._began + RESTART):
+        if (
+            text is not None
+            and text != self._health
+            and not (CAPTURE_STOPPED in text and monotonic < self._began + RESTART)
+        ):
             client.publish(topics.health(self._gateway), text, retain=True)
             self._health = text
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The forwarder's MQTT client on CPython: paho-mqtt speaks the protocol, this module bounds its waits and its buffer.
 
-No thread: paho's `loop_read`, `loop_write` and `loop_misc` run inside the calls. A connection that failed in any way is dropped
-without DISCONNECT, so that the broker publishes the last will.
+No thread: paho's `loop_read`, `loop_write` and `loop_misc` run inside the calls. A connection that failed in any way is
+dropped without DISCONNECT, so that the broker publishes the last will.
 """
 
 import os
@@ -43,17 +43,23 @@ class Session(paho.Client):
 
 
 class Client:
-    """A connection to one broker, for publishing at QoS 1. A method that raises `MqttError` has dropped the connection."""
+    """A connection to one broker, for publishing at QoS 1.
+
+    A method that raises `MqttError` has dropped the connection.
+    """
 
     def __init__(
-        self, host: str, port: int, client_id: str, will_topic: str, will_payload: bytes, *, tls: "dict[str, Any] | None" = None,
-        username: "str | None" = None, password: "str | None" = None, keepalive: int = jitter.KEEPALIVE,
-        connect_timeout: int = 20, acknowledge_timeout: int = 20, random: "Callable[[int], bytes]" = os.urandom,
+        self, host: str, port: int, client_id: str, will_topic: str, will_payload: bytes, *,
+        tls: "dict[str, Any] | None" = None, username: "str | None" = None,
+        password: "str | None" = None, keepalive: int = jitter.KEEPALIVE, connect_timeout: int = 20,
+        acknowledge_timeout: int = 20, random: "Callable[[int], bytes]" = os.urandom,
     ) -> None:  # fmt: skip
-        """Keep what a connection needs; times in seconds. `random(count)` gives octets, from which the moments of pings are drawn.
+        """Keep what a connection needs; times in seconds.
 
-        `tls` holds the paths `ca`, `certificate` and `key` of PEM files; the last two may be None. The server's certificate must
-        carry `host`.
+        `random(count)` gives octets, from which the moments of pings are drawn.
+
+        `tls` holds the paths `ca`, `certificate` and `key` of PEM files; the last two may be None. The server's
+        certificate must carry `host`.
         """
         self._host, self._port, self._client_id, self._tls = host, port, client_id, tls
         self._will_topic, self._will_payload = will_topic, will_payload
@@ -113,7 +119,8 @@ class Client:
         session = self._session = Session(
             paho.CallbackAPIVersion.VERSION2, self._client_id, protocol=paho.MQTTv311, reconnect_on_failure=False
         )
-        session.connect_timeout = self._connect_timeout / (len(addresses) + 1)  # for each address, and for the TLS handshake
+        # For each address, and for the TLS handshake
+        session.connect_timeout = self._connect_timeout / (len(addresses) + 1)
         session.will_set(self._will_topic, self._will_payload, qos=1, retain=True)
         session.username_pw_set(self._username, self._password)
         if self._tls is not None:
@@ -156,7 +163,9 @@ class Client:
         if self._session is not None:
             self._session.ping()
         # One that was overdue by a keepalive (the processor stood still) isn't made up for.
-        self._ping = jitter.ping(max(self._ping, time.monotonic_ns() - self._keepalive * _SECOND), self._keepalive, self._random)
+        self._ping = jitter.ping(
+            max(self._ping, time.monotonic_ns() - self._keepalive * _SECOND), self._keepalive, self._random
+        )
 
     def _serve(self, done: "Callable[[], bool]", deadline: float) -> bool:
         """Let paho read, write and ping until it's done (true) or the deadline (false)."""

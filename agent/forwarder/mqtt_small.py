@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """MQTT 3.1.1 for a device that only publishes (L34-VI-2): one connection, one message in flight, every wait bounded.
 
-The agent subscribes to nothing, so a broker has three things to say: CONNACK, PUBACK, PINGRESP. Each has one length, at most four
-bytes; anything else ends the connection before it is read. That is the whole receive buffer. A connection that failed in any way
-is dropped without DISCONNECT, so that the broker publishes the last will.
+The agent subscribes to nothing, so a broker has three things to say: CONNACK, PUBACK, PINGRESP. Each has one length, at
+most four bytes; anything else ends the connection before it is read. That is the whole receive buffer. A connection
+that failed in any way is dropped without DISCONNECT, so that the broker publishes the last will.
 
-MicroPython's TLS knows no time-outs, so the socket never blocks: an operation is tried first and waited for only when it has
-nothing to do, because TLS may hold bytes that poll can't see. Nothing of ours leaves before the TLS handshake is over, the server's
-certificate and its dates are verified, and it is known to vouch for the host. TLS needs MicroPython's `tls` module; all else
-runs on CPython too. Names such as MQTT-2.3.1-1 are the conformance statements of the OASIS standard MQTT 3.1.1.
+MicroPython's TLS knows no time-outs, so the socket never blocks: an operation is tried first and waited for only when
+it has nothing to do, because TLS may hold bytes that poll can't see. Nothing of ours leaves before the TLS handshake is
+over, the server's certificate and its dates are verified, and it is known to vouch for the host. TLS needs
+MicroPython's `tls` module; all else runs on CPython too. Names such as MQTT-2.3.1-1 are the conformance statements of
+the OASIS standard MQTT 3.1.1.
 """
 
 import errno
@@ -53,25 +54,32 @@ def framed(first: int, body: bytes) -> bytes:
 
 
 class Client:
-    """A connection to one broker, for publishing at QoS 1. A method that raises `MqttError` has dropped the connection."""
+    """A connection to one broker, for publishing at QoS 1.
+
+    A method that raises `MqttError` has dropped the connection.
+    """
 
     _raw: "Any" = None  # the TCP socket
     _stream: "Any" = None  # what is spoken through: TLS, or the TCP socket itself
 
     def __init__(
-        self, host: str, port: int, client_id: str, will_topic: str, will_payload: bytes, *, tls: "dict[str, Any] | None" = None,
-        username: "str | None" = None, password: "str | None" = None, keepalive: int = jitter.KEEPALIVE,
-        connect_timeout: int = 20, acknowledge_timeout: int = 20, random: "Callable[[int], bytes]" = os.urandom,
+        self, host: str, port: int, client_id: str, will_topic: str, will_payload: bytes, *,
+        tls: "dict[str, Any] | None" = None, username: "str | None" = None,
+        password: "str | None" = None, keepalive: int = jitter.KEEPALIVE, connect_timeout: int = 20,
+        acknowledge_timeout: int = 20, random: "Callable[[int], bytes]" = os.urandom,
     ) -> None:  # fmt: skip
-        """Keep what a connection needs; times in seconds. `random(count)` gives octets, from which the moments of pings are drawn.
+        """Keep what a connection needs; times in seconds.
 
-        `tls` holds the paths `ca`, `certificate` and `key`; the last two may be None. The files are DER, or PEM where MicroPython
-        was built to read it. The server's certificate must carry `host`.
+        `random(count)` gives octets, from which the moments of pings are drawn.
+
+        `tls` holds the paths `ca`, `certificate` and `key`; the last two may be None. The files are DER, or PEM where
+        MicroPython was built to read it. The server's certificate must carry `host`.
         """
         self._host, self._port, self._tls = host, port, tls
         flags = CLEAN_SESSION | WILL_RETAINED_AT_QOS_1
         fields = field(client_id) + field(will_topic) + field(will_payload)
-        for flag, value in ((USERNAME, username), (PASSWORD, username and password)):  # no password alone (MQTT-3.1.2-22)
+        # No password alone (MQTT-3.1.2-22)
+        for flag, value in ((USERNAME, username), (PASSWORD, username and password)):
             if value:
                 flags |= flag
                 fields += field(value)
@@ -109,7 +117,8 @@ class Client:
             return step(*arguments)
         except MqttError as error:
             reason = str(error)
-        except OSError as error:  # the numbers of MicroPython's TLS are negative; so are a resolver's, where there are numbers
+        # The numbers of MicroPython's TLS are negative; so are a resolver's, where there are numbers
+        except OSError as error:
             secure = self._stream is not self._raw and isinstance(error.errno, int) and error.errno < 0
             reason = "TLS failed" if secure else "the connection failed"
         except ValueError:  # MicroPython's word for a certificate that isn't accepted or isn't one
@@ -208,7 +217,10 @@ class Client:
             if self._asked is None and self._now() >= self._ping // 1_000_000 - 1:
                 self._ask()
             # To the ms before a ping's moment: poll knows no less, and waits for a whole one from now.
-            self._await(PINGRESP, min(end, self._ping // 1_000_000 - 1 if self._asked is None else self._asked + self._keepalive))
+            self._await(
+                PINGRESP,
+                min(end, self._ping // 1_000_000 - 1 if self._asked is None else self._asked + self._keepalive),
+            )
             if self._asked is not None and self._now() - self._asked >= self._keepalive:
                 raise MqttError("the broker stopped answering")
             if self._now() >= end:
@@ -220,7 +232,9 @@ class Client:
         self._send(PINGREQ, self._now() + self._keepalive)
         self._asked = self._now()
         # One that was overdue by a keepalive (the processor stood still) isn't made up for.
-        self._ping = jitter.ping(max(self._ping, self._clock.monotonic() - self._keepalive * 1_000_000), self._seconds, self._random)
+        self._ping = jitter.ping(
+            max(self._ping, self._clock.monotonic() - self._keepalive * 1_000_000), self._seconds, self._random
+        )
 
     def _send(self, packet: bytes, deadline: int) -> None:
         rest = memoryview(packet)

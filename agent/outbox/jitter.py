@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """When anything may be seen: at random moments, so that no time shows load, not even to the nanosecond (ANON-4).
 
-A loop that terminals keep busy is late. So nothing appears at the end of a slot or at a whole second, but at a moment drawn from the
-system's random source. The recorder writes a file within MADE after the slot's end (health: after each PERIOD since boot). The forwarder
-sends within a window that begins after MADE and HANG: HANG is the longest that the recorder's loop may take, its alarm ends it then. The
-forwarder knows its window by what stands in a file's name, or by the clock alone. When the file was made doesn't count.
+A loop that terminals keep busy is late. So nothing appears at the end of a slot or at a whole second, but at a moment
+drawn from the system's random source. The recorder writes a file within MADE after the slot's end (health: after each
+PERIOD since boot). The forwarder sends within a window that begins after MADE and HANG: HANG is the longest that the
+recorder's loop may take, its alarm ends it then. The forwarder knows its window by what stands in a file's name, or by
+the clock alone. When the file was made doesn't count.
 
-A connection is kept by PINGREQ at drawn moments too. Each is drawn from the former's moment, not from when that went out, so that
-lateness doesn't add up, and whatever was published meanwhile.
+A connection is kept by PINGREQ at drawn moments too. Each is drawn from the former's moment, not from when that went
+out, so that lateness doesn't add up, and whatever was published meanwhile.
 
-What remains: lateness by d moves a window of w, so it shows with a chance of d / w at most (total variation). Chances add up over a day:
+What remains: lateness by d moves a window of w, so it shows with a chance of d / w at most
+(total variation). Chances add up over a day:
 
     what                  how often                 window
     files                 312                       120 s
@@ -17,11 +19,12 @@ What remains: lateness by d moves a window of w, so it shows with a chance of d 
     figures               28, in 24 turns           510 s
     PINGREQ               524                        90 s
 
-d is what a busy terminal adds to a loop's lateness. For the 0.1 to 0.3 ms that `host_sim/privacy/instants.py` measures, and attacks, that
-is 0.31 % in all (PINGREQ: `host_sim/privacy/pings.py`); for a loop that is 10 ms late at every moment it is 10 %.
+d is what a busy terminal adds to a loop's lateness. For the 0.1 to 0.3 ms that `host_sim/privacy/instants.py` measures,
+and attacks, that is 0.31 % in all (PINGREQ: `host_sim/privacy/pings.py`); for a loop that is 10 ms late at every moment
+it is 10 %.
 
-Where the broker was away, what waited goes when a connection stands: after a random wait too, within `mqtt.spread` of when it was lost (a
-second where the broker is on the gateway itself).
+Where the broker was away, what waited goes when a connection stands: after a random wait too, within `mqtt.spread` of
+when it was lost (a second where the broker is on the gateway itself).
 """
 
 _SECOND = 1000000000

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folder between the two processes: finished, noised messages, one file each, made by atomic rename.
 
-A name is `<due>-<metric>-<slot>`: twelve digits of seconds, so that names sort by time. Bounded by age and octets; the oldest is
-dropped first and counted. A message stays until the broker has acknowledged it and is sent again octet for octet. However many
-there are, a small heap holds a few names at a time, and what a forwarder that was taken over puts there is looked at for seconds at most:
-the recorder hears no connection meanwhile.
+A name is `<due>-<metric>-<slot>`: twelve digits of seconds, so that names sort by time. Bounded by age and octets; the
+oldest is dropped first and counted. A message stays until the broker has acknowledged it and is sent again octet for
+octet. However many there are, a small heap holds a few names at a time, and what a forwarder that was taken over puts
+there is looked at for seconds at most: the recorder hears no connection meanwhile.
 """
 
 from agent.runtime import files
@@ -54,8 +54,9 @@ class Spool:
     def trim(self, now: int) -> None:
         """Drop what is too old or too much, oldest first, at most LISTED; `now` in s since the epoch, 0: not trusted.
 
-        All else goes too, MOST entries at a time: what a cut of power left unfinished, and what a forwarder that was taken over may put
-        there, messages without number among it. What can't be removed, as a full folder of another user's, is counted in `stuck`.
+        All else goes too, MOST entries at a time: what a cut of power left unfinished, and what a forwarder that was
+        taken over may put there, messages without number among it. What can't be removed, as a full folder of another
+        user's, is counted in `stuck`.
         """
         total = count = self.stuck = 0
         budget = [MOST]

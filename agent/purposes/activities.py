@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every processing of personal data here, from the configuration: what notice, register and DPIA say (L34-VI-4).
 
-One row each: what a purpose keeps, and what is held beside that (agent.cli.article). A purpose that is off and still has something here
-is a row too, until that is gone. The rights follow from the legal basis (GDPR, articles 15 to 21): those that the guests' page serves, and
-those that the controller is asked for. Which command serves each of them: boards/README.md, "A guest asks". Not legal advice.
+One row each: what a purpose keeps, and what is held beside that (agent.cli.article). A purpose that is off and still
+has something here is a row too, until that is gone. The rights follow from the legal basis (GDPR, articles 15 to 21):
+those that the guests' page serves, and those that the controller is asked for. Which command serves each of them:
+boards/README.md, "A guest asks". Not legal advice.
 """
 
 from agent import law
@@ -33,7 +34,8 @@ RIGHTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
     "emergency": ((), ("access", "erasure")),
     "page": (("access",), ()),
 }
-# What ends soon after the terminal has left: nothing stays of it that could be erased, restricted or objected to (GDPR 17.1 a).
+# What ends soon after the terminal has left: nothing stays of it that could be erased,
+# restricted or objected to (GDPR 17.1 a).
 PASSING = ("addresses", "portal", "ports", "page")
 NAMES = {
     "access": ("accès", "access"),
@@ -67,7 +69,13 @@ _FOR = {
                  "none (only sums that random noise makes anonymous are published)"),
     "emergency": ("les services de secours, par l'exploitant", "the rescue services, by the operator"),
 }  # fmt: skip
-_TO = {"security": "security", "attribution": "attribution", "billing": "billing", "services": "services", "location": "services"}
+_TO = {
+    "security": "security",
+    "attribution": "attribution",
+    "billing": "billing",
+    "services": "services",
+    "location": "services",
+}
 _TO.update({"counting": "counting", "emergency": "emergency"})
 _AUTHORITIES = {
     "L336-3": ("l'Arcom", "Arcom"),
@@ -87,19 +95,22 @@ _KEPT = {
     "own": ("pour la durée de l'accord, au plus ", "as long as the consent, at most "),
     "remembered": (
         (
-            "jusqu'à 30 jours après sa fin ou son retrait ; l'empreinte qui empêche de rétablir ce qui fut retiré ou suspendu, jusqu'à 30 "
-            "jours après la fin prévue ; au plus "
+            "jusqu'à 30 jours après sa fin ou son retrait ; l'empreinte qui empêche de rétablir ce qui fut retiré ou "
+            "suspendu, jusqu'à 30 jours après la fin prévue ; au plus "
         ),
         (
-            "until 30 days after its end or withdrawal; the hash that keeps what was withdrawn or suspended from being restored, until 30 "
-            "days after the end that was agreed; at most "
+            "until 30 days after its end or withdrawal; the hash that keeps what was withdrawn or suspended from "
+            "being restored, until 30 days after the end that was agreed; at most "
         ),
     ),
     "over": (" ; arrêté, plus rien ne s'y ajoute", "; stopped, nothing is added any more"),
 }
 # How each is kept from others.
 _SAFE = {
-    law.VOLATILE: ("en mémoire vive, chiffré ; une coupure de courant l'efface", "in memory, encrypted; a power cut erases it"),
+    law.VOLATILE: (
+        "en mémoire vive, chiffré ; une coupure de courant l'efface",
+        "in memory, encrypted; a power cut erases it",
+    ),
     law.CUSTODIAN: (
         "scellé ; seul un tiers de confiance détient les clés, et les détruit à l'échéance",
         "sealed; only a trusted third party has the keys, and destroys them when the time is over",
@@ -117,7 +128,9 @@ class Activity:
     `on_page` and `asked` are keys of NAMES; `custody` as in agent.law, "" for what is in memory in clear.
     """
 
-    def __init__(self, key: str, fields: "Sequence[str]", kept: str, basis: str, recipients: str, custody: str, at: int) -> None:
+    def __init__(
+        self, key: str, fields: "Sequence[str]", kept: str, basis: str, recipients: str, custody: str, at: int
+    ) -> None:
         self.key = key
         self.what = words.PURPOSES[key][at]
         self.aim: "list[str]" = []
@@ -145,7 +158,9 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
         if here:
             basis = ("L34-1 V, " if name == "emergency" else "") + _letter(name, config, at)
             custody = law.DEVICE if name == "objection" else ""
-            found.append(Activity(name, fields, words.KEPT[name][at], basis, _FOR[_TO.get(name, "nobody")][at], custody, at))
+            found.append(
+                Activity(name, fields, words.KEPT[name][at], basis, _FOR[_TO.get(name, "nobody")][at], custody, at)
+            )
     return found
 
 
@@ -169,7 +184,9 @@ def _letter(key: str, config: "Config", at: int) -> str:
 def _long(row: "law.Purpose", config: "Config", language: str) -> str:
     """Return for how long a purpose keeps a record here."""
     seconds = article.lifetime(row, config)
-    word = "remembered" if row.custody == law.DEVICE else "own" if row.custody == law.VOLATILE and not seconds else "most"
+    word = (
+        "remembered" if row.custody == law.DEVICE else "own" if row.custody == law.VOLATILE and not seconds else "most"
+    )
     return _KEPT[word][words.LANGUAGES.index(language)] + words.span(seconds or row.ceiling, language)
 
 

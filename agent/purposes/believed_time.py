@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the clock is believed, and what the store of `attribution` says of it: by that a custodian tells when a row was (L34-II-4).
+"""When the clock is believed, and what the store of `attribution` says of it.
 
-A clock that was stepped isn't believed before the time service confirms it anew. Rows and marks begin again then, and a time that comes
-twice is taken back. Where the time service tells another time than the one that it had confirmed, one of the two was wrong, and nothing
-here tells which. So the time that the former reading showed is denied: nobody is named for it. At most eight days of it are, so that one
-forged time can't withhold every name.
+By that a custodian tells when a row was (L34-II-4).
+
+A clock that was stepped isn't believed before the time service confirms it anew. Rows and marks begin again then, and a
+time that comes twice is taken back. Where the time service tells another time than the one that it had confirmed, one
+of the two was wrong, and nothing here tells which. So the time that the former reading showed is denied: nobody is
+named for it. At most eight days of it are, so that one forged time can't withhold every name.
 """
 
 from agent.base.clock import AGREE
@@ -17,7 +19,9 @@ _DRIFT = 10000  # a quartz strays by less than the part that this says
 
 
 class BelievedTime:
-    """The clock as one recorder believes it; `kept` is its attribution, None where that is off, `seal()` writes what its store holds.
+    """The clock as one recorder believes it.
+
+    `kept` is its attribution, None where that is off, `seal()` writes what its store holds.
 
     wall      s since the epoch; `trusted`: it is believed now
     reached   the newest time that was believed, s since the epoch
@@ -32,7 +36,8 @@ class BelievedTime:
         self._kept = kept
         self._seal = seal
         self._again = 0  # from when on rows begin anew, s since the epoch; 0: they have
-        self._refused = self._late = False  # the time service's time lies before the latest that is known; a former one is denied for it
+        # The time service's time lies before the latest that is known; a former one is denied for it
+        self._refused = self._late = False
         self._offset: "int | None" = None  # wall clock minus time since boot, ns, as it was believed last in this boot
         self._line = 0  # since when the wall clock has been believed so, s since the epoch; 0: since before this boot
         self._confirmed = self._said = 0  # what the time service confirmed last, and when, ns since boot
@@ -41,7 +46,8 @@ class BelievedTime:
         """Do what is due; times in ns. `behind`: a second NAT lies between, and what a port means can't be told."""
         clock, kept, first = self._clock, self._kept, not self.unbroken
         self.wall, self._now, offset = wall // _SECOND, monotonic // _SECOND, wall - monotonic
-        if first and clock.trusted:  # a former process of this boot has believed it, or the board's own clock is believed
+        # A former process of this boot has believed it, or the board's own clock is believed
+        if first and clock.trusted:
             self._offset = clock.confirmed
             self.reached = (clock.confirmed + monotonic) // _SECOND
         trusted = trusted and abs(offset - clock.confirmed) <= AGREE
@@ -71,7 +77,8 @@ class BelievedTime:
         else:
             begin, end, far = self._line, self.reached + 1, abs(offset - self._offset)
             strayed = far > AGREE
-            if far <= AGREE + (monotonic - self._said) // _DRIFT:  # nobody was asked for so long: it was right when somebody was
+            # Nobody was asked for so long: it was right when somebody was
+            if far <= AGREE + (monotonic - self._said) // _DRIFT:
                 begin = (self._offset + self._said) // _SECOND
         if strayed:
             kept.deny(max(begin, end - _DENIED), end)
@@ -92,11 +99,15 @@ class BelievedTime:
             self._again = self.wall + 1  # a former process' last mark may be of this second
             kept.vouch(self._again)
         if 0 < self._again <= self.wall:
-            kept.restate(self.wall, self._now, every=vouching)  # how long a row lasts is told by the marks around its begin
+            # How long a row lasts is told by the marks around its begin
+            kept.restate(self.wall, self._now, every=vouching)
             self._again = 0
 
     def mend(self) -> None:
-        """Where a holding's row was lost, say of none that began before that it is held still; those that are begin anew in a minute."""
+        """Where a holding's row was lost, say of none that began before that it is held still.
+
+        Those that are begin anew in a minute.
+        """
         kept = self._kept
         if kept is not None and kept.torn:
             kept.torn = False
@@ -106,7 +117,10 @@ class BelievedTime:
                 kept.vouch(self._again)
 
     def stepped(self, step: int, wall: int) -> None:
-        """Take note that the wall clock was stepped by so many s: as long as the next look doesn't say so, no row of now is confirmed."""
+        """Take note that the wall clock was stepped by so many s.
+
+        As long as the next look doesn't say so, no row of now is confirmed.
+        """
         self.wall, self.trusted = wall, False
         if self._kept is not None:
             if wall <= self.reached:
@@ -115,7 +129,10 @@ class BelievedTime:
             self.begin_anew(step)
 
     def begin_anew(self, step: int = 0) -> None:
-        """Begin every row again, of which none is told to have ended; the next look vouches again, where the clock is trusted."""
+        """Begin every row again, of which none is told to have ended.
+
+        The next look vouches again, where the clock is trusted.
+        """
         if self._kept is not None:
             self._kept.restate(self.wall, self._now, step, ended=False)
             self._kept.vouch(0)

@@ -9,13 +9,21 @@ from agent.vault import stores
 
 # What is held, its fields, for how long.
 MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
-    ("portal", ("mac", "portal_user", "last"), "in memory, until it logs out, at most 24h after the portal's last word"),
+    (
+        "portal",
+        ("mac", "portal_user", "last"),
+        "in memory, until it logs out, at most 24h after the portal's last word",
+    ),
     (
         "ports",
         ("mac", "address", "public_address", "translated_port", "portal_user", "start", "last"),
         "in memory, at most 24h after its last connection",
     ),
-    ("objection", ("mac_hash", "state", "time", "end"), "on flash under the device's key, 395d, or until it is taken back"),
+    (
+        "objection",
+        ("mac_hash", "state", "time", "end"),
+        "on flash under the device's key, 395d, or until it is taken back",
+    ),
     ("emergency", ("mac", "access_point"), "in memory, until it is closed, at most 4h"),
     ("page", ("mac", "mac_hash", "address", "requests"), "in memory, at most a day after the last request"),
 )
@@ -24,7 +32,10 @@ MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
 def memory(config: "Config", held: "Sequence[str]") -> "list[tuple[str, bool, tuple[str, ...], str]]":
     """Return each row of `MEMORY` with whether it is held here; `held`: what `remembered` has said."""
     section = config.purposes.get("attribution")
-    here = {"portal": section is not None or "billing" in config.purposes, "ports": section is not None and section.mode == "blocks"}
+    here = {
+        "portal": section is not None or "billing" in config.purposes,
+        "ports": section is not None and section.mode == "blocks",
+    }
     here["objection"] = bool(config.metrics) or "consent" in held or bool(stores.by_consent(config))
     return [(name, here.get(name, True), fields, kept) for name, fields, kept in MEMORY]
 
@@ -34,14 +45,21 @@ def told(config: "Config", paths: "Paths") -> "list[str]":
     try:
         return remembered(config, paths)
     except OSError:
-        sys.stderr.write("oubli: whether a purpose that is off still has something here: for root alone; accepted: run as root\n")
+        sys.stderr.write(
+            "oubli: whether a purpose that is off still has something here: for root alone; accepted: run as root\n"
+        )
         return []
 
 
 def remembered(config: "Config", paths: "Paths") -> "list[str]":
-    """Return the purposes that are off and of which flash still has something: a custodian's, "consent". OSError: not for this user."""
+    """Return the purposes that are off and of which flash still has something: a custodian's, "consent".
+
+    OSError: not for this user.
+    """
     off = [name for name in stores.needed(config, paths) if name not in config.purposes]
-    found = [name for name in off if any(stores.parse_name(one) for one in files.names(stores.place(name, config, paths)[0]))]
+    found = [
+        name for name in off if any(stores.parse_name(one) for one in files.names(stores.place(name, config, paths)[0]))
+    ]
     kept = not stores.by_consent(config) and files.exists(paths.consents) and list(files.names(paths.consents))
     return found + (["consent"] if kept else [])
 

@@ -23,8 +23,14 @@ ROWS = {
     ),
     "block-full": (
         WARNED,
-        "a terminal whose block is full loses new connections silently; another cause is a burst of the same connection (L34-II-4)",
-        "raise attribution.block_size; fewer terminals then have a block, the others are recorded connection by connection",
+        (
+            "a terminal whose block is full loses new connections silently; "
+            "another cause is a burst of the same connection (L34-II-4)"
+        ),
+        (
+            "raise attribution.block_size; fewer terminals then have a block, "
+            "the others are recorded connection by connection"
+        ),
     ),
     "bundle-missing": (
         ERROR,
@@ -79,7 +85,9 @@ def purposes(gateway: "Gateway") -> "Iterator[Finding]":
     if attribution is not None and attribution.mode == "blocks":
         network = kernel_stats.read(gateway.proc + "/net/stat/nf_conntrack")
         if network and network["insert_failed"]:
-            yield Finding("block-full", "connections that the kernel could give no port: " + str(network["insert_failed"]))
+            yield Finding(
+                "block-full", "connections that the kernel could give no port: " + str(network["insert_failed"])
+            )
 
 
 def keys(gateway: "Gateway") -> "Iterator[Finding]":

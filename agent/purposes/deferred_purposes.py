@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the recorder does for `attribution` and `billing`: the two stores that only a custodian reads (L34-1 III; IV, 1st par.).
+"""What the recorder does for `attribution` and `billing`.
 
-It holds what the two need besides their stores: the portal's sessions, the port blocks and the kernel's table of them, the executor where
-requests are run. Nothing of it exists while both are off. The two never meet: each has its own store under its own keys (L34-III-3).
+The two stores that only a custodian reads (L34-1 III; IV, 1st par.).
+
+It holds what the two need besides their stores: the portal's sessions, the port blocks and the kernel's table of them,
+the executor where requests are run. Nothing of it exists while both are off. The two never meet: each has its own store
+under its own keys (L34-III-3).
 """
 
 from agent.capture.connections import source_of
@@ -49,7 +52,9 @@ class NoKernel:
 
 
 class DeferredPurposes(Purposes):
-    """The two purposes of one recorder; `stores` are its stores by name, `table` the kernel's (agent.purposes.attribution.nftables.Table).
+    """The two purposes of one recorder.
+
+    `stores` are its stores by name, `table` the kernel's (agent.purposes.attribution.nftables.Table).
 
     `count(name)` counts, `note(act, *words)` writes on the audit log.
     """
@@ -89,14 +94,18 @@ class DeferredPurposes(Purposes):
             if section.mode == "blocks":
                 path, flash = paths.run + "/blocks", paths.flash + "/ports"
                 keep = self._row_kept
-                self.attribution.blocks = Blocks(path, flash, section.block_size, table, keep, self.sessions.user, self._now)
+                self.attribution.blocks = Blocks(
+                    path, flash, section.block_size, table, keep, self.sessions.user, self._now
+                )
                 lan.told = self.told
         if "billing" in config.purposes:
             grounds["billing"] = None
             self.billing = billing.Billing(paths.run + "/billing", stores["billing"].append, self.sessions.user)
         self._gateway = config.gateway.id
         places = {name: place(name, config, paths)[0] + "/handovers" for name in grounds}
-        at = executor.RequestExecutor(paths.agents, paths.flash + "/requests", places, self._gateway, grounds, sodium.signed)
+        at = executor.RequestExecutor(
+            paths.agents, paths.flash + "/requests", places, self._gateway, grounds, sodium.signed
+        )
         self.requests = executor.RunningRequest(at, self._gateway, sodium, paths.device_key, note)
         self._clock = clock
         self._time = BelievedTime(clock, self.attribution, self._seal)
@@ -179,7 +188,9 @@ class DeferredPurposes(Purposes):
         if self.attribution is not None and not self.suspended:
             start, port = connection.start // _SECOND, connection.translated_port
             source = source_of(connection)
-            if not self.attribution.covers(source, decoder.public(), port, mac, start, self._wall, self._now, exact=self._exact()):
+            if not self.attribution.covers(
+                source, decoder.public(), port, mac, start, self._wall, self._now, exact=self._exact()
+            ):
                 self.told(source)
                 if decoder.public() != source or not is_private(source):
                     self.attribution.last(connection, source, decoder.public(), mac, self._wall, exact=self._exact())
@@ -189,7 +200,8 @@ class DeferredPurposes(Purposes):
     def list_ended(self, monotonic: int) -> None:
         """Take note that a whole list of what lasts has ended, which was begun then."""
         if self.attribution is not None and self._time.trusted and monotonic >= self._time.steady:
-            self.attribution.split(self._wall - (self._now - monotonic // _SECOND) - 1)  # never later than it was: three roundings
+            # Never later than it was: three roundings
+            self.attribution.split(self._wall - (self._now - monotonic // _SECOND) - 1)
 
     def lost(self) -> None:
         """Take note that connections were lost."""
@@ -199,7 +211,10 @@ class DeferredPurposes(Purposes):
     # Time
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
-        """Do what is due; times in ns. A trusted clock that was stepped isn't believed before the time is confirmed anew (L34-II-4)."""
+        """Do what is due; times in ns.
+
+        A trusted clock that was stepped isn't believed before the time is confirmed anew (L34-II-4).
+        """
         self._wall, self._now = wall // _SECOND, monotonic // _SECOND
         self._time.tick(wall, monotonic, trusted=trusted, behind=self.second_nat)
         for purpose in (self.attribution, self.billing):
@@ -265,12 +280,17 @@ class DeferredPurposes(Purposes):
         return self.requests.begin(text, self._wall, latest, self._closed, trusted=self._time.trusted)
 
     def _closed(self, request: "requests.Request") -> "tuple[list[str], dict[str, Any]]":
-        """Close a request's store; returns the segments and the statement that are handed over. Refused where flash refuses."""
+        """Close a request's store; returns the segments and the statement that are handed over.
+
+        Refused where flash refuses.
+        """
         store, kept = self._stores[request.store], self.attribution
         if self.billing is not None and request.store == "billing":
             self.billing.finish()
         if not store.seal():
-            raise requests.Refused("flash", "flash refuses: what is kept can't be closed now; accepted: once more when it is writable")
+            raise requests.Refused(
+                "flash", "flash refuses: what is kept can't be closed now; accepted: once more when it is writable"
+            )
         self._time.mend()
         statement = {
             "gateway": self._gateway,
@@ -293,7 +313,11 @@ class DeferredPurposes(Purposes):
         entry = self._standing(name)
         if self._portal.failures and entry:
             entry["portal_failures"] = self._portal.failures
-            text = "openNDS's list failed or didn't come " + str(self._portal.failures) + " times: sessions may lack their user"
+            text = (
+                "openNDS's list failed or didn't come "
+                + str(self._portal.failures)
+                + " times: sessions may lack their user"
+            )
             entry["notes"].append(text)
         return entry
 
@@ -307,10 +331,21 @@ class DeferredPurposes(Purposes):
             entry: "dict[str, Any]" = {"mode": section.mode, "notes": notes}
             if blocks is not None:
                 entry["blocks"] = held = blocks.status()
-                text = "port blocks: " + str(held["held"]) + " held, " + str(held["resting"]) + " resting, " + str(held["free"]) + " free"
+                text = (
+                    "port blocks: "
+                    + str(held["held"])
+                    + " held, "
+                    + str(held["resting"])
+                    + " resting, "
+                    + str(held["free"])
+                    + " free"
+                )
                 notes.append(text)
                 if held["without"]:
-                    notes.append(str(held["without"]) + " terminals have none: their connections are kept one by one; lower block_size")
+                    notes.append(
+                        str(held["without"])
+                        + " terminals have none: their connections are kept one by one; lower block_size"
+                    )
             return entry
         if name == "billing" and self.billing is not None:
             return {"notes": [str(len(self.billing)) + " sessions are open"]}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device's own key: 32 random octets on flash, 0600, made at the first start; `consent` is sealed under it (L34-V).
 
-It is read straight into locked memory. Three keys are derived from it (BLAKE2b, keyed): one seals, one hashes MACs, one signs what is
-handed over for a request (L34-II-4). Whoever has the device has them too: a MAC under it is a pseudonym, not anonymous, and is
-treated as personal data.
+It is read straight into locked memory. Three keys are derived from it (BLAKE2b, keyed): one seals, one hashes MACs, one
+signs what is handed over for a request (L34-II-4). Whoever has the device has them too: a MAC under it is a pseudonym,
+not anonymous, and is treated as personal data.
 """
 
 from agent.runtime import files, memory
@@ -15,7 +15,8 @@ _DERIVED = (b"oubli seal", b"oubli hash", b"oubli sign")
 class DeviceKey:
     """`seal`, `hash` and `sign` are the addresses of the derived keys; `made` says that this start made a new key.
 
-    OSError where it can't be read or written. A file of another length was never finished, or is none of ours: a new one is made.
+    OSError where it can't be read or written. A file of another length was never
+    finished, or is none of ours: a new one is made.
     """
 
     def __init__(self, path: str, sodium: "Sodium") -> None:
@@ -44,7 +45,10 @@ class DeviceKey:
 
 
 class Signer:
-    """Signs one handover as it is written (Ed25519ph); `public` is the half that the custodian knows this gateway by. OSError as above."""
+    """Signs one handover as it is written (Ed25519ph); `public` is the half that the custodian knows this gateway by.
+
+    OSError as above.
+    """
 
     def __init__(self, path: str, sodium: "Sodium") -> None:
         self._sodium = sodium

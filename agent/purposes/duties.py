@@ -3,8 +3,9 @@
 
 It says too who does it on this gateway.
 
-Each row has its source. `MUST` are duties: this gateway meets them, somebody who is declared does, or nobody. `MAY` are permissions. What
-couldn't be verified is said in `UNSURE`. Texts were read in November 2026; LAW.md says where. Engineering, not legal advice.
+Each row has its source. `MUST` are duties: this gateway meets them, somebody who is declared does, or nobody. `MAY` are
+permissions. What couldn't be verified is said in `UNSURE`. Texts were read in November 2026; LAW.md says where.
+Engineering, not legal advice.
 """
 
 from agent import law
@@ -30,19 +31,22 @@ DECLARED = {
 }
 HEAD = (
     (
-        "Ce que l'article L34-1 du code des postes et des communications électroniques (CPCE), en vigueur depuis le 31 juillet 2021, "
-        "oblige ou autorise à conserver, et qui le fait ici. Ingénierie, non conseil juridique."
+        "Ce que l'article L34-1 du code des postes et des communications électroniques (CPCE), en vigueur depuis le "
+        "31 juillet 2021, oblige ou autorise à conserver, et qui le fait ici. Ingénierie, non conseil juridique."
     ),
     (
-        "What article L34-1 of the French code of posts and electronic communications (CPCE), in force since 31 July 2021, makes or lets "
-        "an operator keep, and who does it here. Engineering, not legal advice."
+        "What article L34-1 of the French code of posts and electronic communications (CPCE), in force since 31 July "
+        "2021, makes or lets an operator keep, and who does it here. Engineering, not legal advice."
     ),
 )
 # Name, what it says in French and English, source.
 MUST = (
     (
         "erase",
-        "effacer ou rendre anonymes les données de trafic, hors des exceptions de l'article ; aussi pour un accès gratuit ou accessoire",
+        (
+            "effacer ou rendre anonymes les données de trafic, hors des exceptions de l'article ; "
+            "aussi pour un accès gratuit ou accessoire"
+        ),
         "erase or make anonymous traffic data, but for the article's exceptions; free or accessory access too",
         "L34-1 II",
     ),
@@ -61,16 +65,16 @@ MUST = (
     (
         "identity",
         (
-            "conserver l'identité civile (nom, naissance, adresses postale et électronique, téléphone) jusqu'à 5 ans après la fin du "
-            "contrat, prépayé compris, et la vérifier comme un décret le dira"
+            "conserver l'identité civile (nom, naissance, adresses postale et électronique, téléphone) jusqu'à 5 ans "
+            "après la fin du contrat, prépayé compris, et la vérifier comme un décret le dira"
         ),
         (
-            "keep the civil identity (name, birth, postal and e-mail address, telephone) until 5 years after the end of the contract, a "
-            "prepaid one too, and verify it as a décret will say"
+            "keep the civil identity (name, birth, postal and e-mail address, telephone) until 5 years after the end "
+            "of the contract, a prepaid one too, and verify it as a décret will say"
         ),
         (
-            "L34-1 II bis 1°, loi 2025-532 du 13 juin 2025 art. 29, R10-13 I (décret 2021-1361 du 20 octobre 2021), loi 2004-575 art. 6 "
-            "et décret 2021-1362 du même jour"
+            "L34-1 II bis 1°, loi 2025-532 du 13 juin 2025 art. 29, R10-13 I (décret 2021-1361 du 20 octobre 2021), "
+            "loi 2004-575 art. 6 et décret 2021-1362 du même jour"
         ),
     ),
     (
@@ -81,19 +85,25 @@ MUST = (
     ),
     (
         "source",
-        "conserver 1 an, depuis la connexion, ce qui identifie sa source ou l'équipement (criminalité grave, menaces graves)",
-        "keep for 1 year, from the connection, what identifies its source or the terminal (serious crime, serious threats)",
+        (
+            "conserver 1 an, depuis la connexion, ce qui identifie sa source ou l'équipement (criminalité grave, "
+            "menaces graves)"
+        ),
+        (
+            "keep for 1 year, from the connection, what identifies its source or the terminal (serious crime, "
+            "serious threats)"
+        ),
         "L34-1 II bis 3°, R10-13 IV (décret 2021-1361), décret 2021-1362",
     ),
     (
         "injunction",
         (
-            "sur injonction du Premier ministre, conserver 1 an d'autres données de trafic et de localisation, destinataires compris ; "
-            "celle du décret 2025-980 court du 21 octobre 2025, pour un an au plus"
+            "sur injonction du Premier ministre, conserver 1 an d'autres données de trafic et de localisation, "
+            "destinataires compris ; celle du décret 2025-980 court du 21 octobre 2025, pour un an au plus"
         ),
         (
-            "on an injunction of the Prime Minister, keep for 1 year other traffic and location data, recipients among them; that of "
-            "décret 2025-980 runs from 21 October 2025, for a year at most"
+            "on an injunction of the Prime Minister, keep for 1 year other traffic and location data, recipients "
+            "among them; that of décret 2025-980 runs from 21 October 2025, for a year at most"
         ),
         "L34-1 III, R10-13 V, décret 2025-980 du 15 octobre 2025",
     ),
@@ -105,21 +115,31 @@ MUST = (
     ),
 )
 MAY = (
-    ("security", "conserver pour la sécurité du réseau, 3 mois", "keep for the network's security, 3 months", "L34-1 IV, R10-14 IV"),
+    (
+        "security",
+        "conserver pour la sécurité du réseau, 3 mois",
+        "keep for the network's security, 3 months",
+        "L34-1 IV, R10-14 IV",
+    ),
     ("billing", "conserver pour la facturation, 1 an", "keep for billing, 1 year", "L34-1 IV, R10-14 I et III"),
-    ("services", "traiter pour d'autres services, avec accord exprès", "process for other services, by express consent", "L34-1 IV"),
+    (
+        "services",
+        "traiter pour d'autres services, avec accord exprès",
+        "process for other services, by express consent",
+        "L34-1 IV",
+    ),
     ("location", "conserver la localisation, avec accord", "keep the location, by consent", "L34-1 V"),
 )
 UNSURE = (
     (
-        "Non vérifié : la lettre de la loi 2025-532, lue chez des commentateurs seulement ; si son décret a paru ; si l'injonction fut "
-        "renouvelée après le 21 octobre 2026 ; si un accès sans contrat ni compte doit recueillir une identité. Lire le texte en vigueur "
-        "sur Légifrance."
+        "Non vérifié : la lettre de la loi 2025-532, lue chez des commentateurs seulement ; si son décret a paru ; si "
+        "l'injonction fut renouvelée après le 21 octobre 2026 ; si un accès sans contrat ni compte doit recueillir "
+        "une identité. Lire le texte en vigueur sur Légifrance."
     ),
     (
-        "Not verified: the words of loi 2025-532, read in commentaries only; whether its décret has come; whether the injunction was "
-        "renewed after 21 October 2026; whether access without contract or account must ask for an identity. Read the text in force on "
-        "Légifrance."
+        "Not verified: the words of loi 2025-532, read in commentaries only; whether its décret has come; whether the "
+        "injunction was renewed after 21 October 2026; whether access without contract or account must ask for an "
+        "identity. Read the text in force on Légifrance."
     ),
 )
 _WHY = {
@@ -127,13 +147,19 @@ _WHY = {
         "rien n'est conservé sans finalité, et rien après son terme (oubli law)",
         "nothing is kept without a purpose, or late (oubli law)",
     ),
-    "allow-list": ("ni destination, ni nom, ni contenu n'est lu (L34-VI-1)", "no destination, name or content is read (L34-VI-1)"),
+    "allow-list": (
+        "ni destination, ni nom, ni contenu n'est lu (L34-VI-1)",
+        "no destination, name or content is read (L34-VI-1)",
+    ),
     "custodian": (
         "le tiers de confiance, sur demande de deux agents (oubli request, oubli-custodian)",
         "the custodian, on a request of two agents (oubli request, oubli-custodian)",
     ),
     "undeclared": ("gateway.duty ne nomme personne", "gateway.duty names nobody"),
-    "off": ("gateway.duty nomme oubli, et attribution n'est pas en service", "gateway.duty names oubli, and attribution is off"),
+    "off": (
+        "gateway.duty nomme oubli, et attribution n'est pas en service",
+        "gateway.duty names oubli, and attribution is off",
+    ),
     "account": (
         "oubli ne connaît ni identité, ni compte, ni paiement ; gateway.duty ne nomme aucun portail",
         "oubli knows no identity, account or payment; gateway.duty names no portal",
@@ -176,7 +202,9 @@ def _source(config: "Config") -> "tuple[str, tuple[str, str]]":
     at = range(len(words.LANGUAGES))
     if section.lifetime < law.purpose("attribution").ceiling:
         return NOBODY, _both(lambda one: _WHY["short"][one] + words.span(section.lifetime, words.LANGUAGES[one]), at)
-    return MET, _both(lambda one: _WHY["custodian"][one] + (_WHY["second-nat"][one] if section.upstream_nat else ""), at)
+    return MET, _both(
+        lambda one: _WHY["custodian"][one] + (_WHY["second-nat"][one] if section.upstream_nat else ""), at
+    )
 
 
 def _freeze(config: "Config") -> "tuple[str, tuple[str, str]]":
@@ -186,7 +214,9 @@ def _freeze(config: "Config") -> "tuple[str, tuple[str, str]]":
     if not held:
         return MET, _WHY["empty"]
     at = range(len(words.LANGUAGES))
-    lost = _both(lambda one: _WHY["forgotten"][one].format(", ".join([words.PURPOSES[name][one] for name in readable])), at)
+    lost = _both(
+        lambda one: _WHY["forgotten"][one].format(", ".join([words.PURPOSES[name][one] for name in readable])), at
+    )
     if len(readable) == len(held):
         return NEVER, lost
     return MET, _both(lambda one: _WHY["freeze"][one] + ((" ; ", "; ")[one] + lost[one] if readable else ""), at)
@@ -236,7 +266,9 @@ def data(config: "Config", language: str) -> "list[dict[str, str]]":
     for kind, rows in (("must", MUST), ("may", MAY)):
         for row in rows:
             state, why = who(row[0], config)
-            out.append({"kind": kind, "name": row[0], "what": row[1 + at], "source": row[3], "state": state, "by": why[at]})
+            out.append(
+                {"kind": kind, "name": row[0], "what": row[1 + at], "source": row[3], "state": state, "by": why[at]}
+            )
     return out
 
 

@@ -3,8 +3,8 @@
 
 The analysis is that of GDPR art. 35.
 
-What is processed and why comes from the register; the measures are those that this software takes for what is on. What a controller
-alone can say, how severe and how likely a risk is, is a blank. Not legal advice.
+What is processed and why comes from the register; the measures are those that this software takes for what is on. What
+a controller alone can say, how severe and how likely a risk is, is a blank. Not legal advice.
 """
 
 from agent import law
@@ -16,27 +16,39 @@ TEXTS = {
         "title": "Analyse d'impact relative à la protection des données (RGPD, article 35) : trame",
         "context": "1. Contexte",
         "need": "2. Nécessité et proportionnalité",
-        "rights": "Information : oubli law --notice fr. Droits : page des visiteurs ; oubli who, erase --mac, objection, consent, request.",
+        "rights": (
+            "Information : oubli law --notice fr. Droits : page des visiteurs ; oubli who, erase --mac, "
+            "objection, consent, request."
+        ),
         "risks": "3. Risques",
         "access": "- accès illégitime aux données : ",
         "change": "- modification non désirée de données : ",
         "loss": "- disparition de données : ",
         "blank": "sources, gravité, vraisemblance : ____________________ (à compléter)",
         "measures": "4. Mesures que le logiciel prend",
-        "end": "5. Avis du délégué et des personnes concernées, décision du responsable : ____________________ (à compléter)",
+        "end": (
+            "5. Avis du délégué et des personnes concernées, décision du responsable : "
+            "____________________ (à compléter)"
+        ),
     },
     "en": {
         "title": "Data protection impact assessment (GDPR, article 35): skeleton",
         "context": "1. Context",
         "need": "2. Necessity and proportionality",
-        "rights": "Information: oubli law --notice en. Rights: the guests' page; oubli who, erase --mac, objection, consent, request.",
+        "rights": (
+            "Information: oubli law --notice en. Rights: the guests' page; oubli who, erase --mac, "
+            "objection, consent, request."
+        ),
         "risks": "3. Risks",
         "access": "- illegitimate access to data: ",
         "change": "- unwanted change of data: ",
         "loss": "- disappearance of data: ",
         "blank": "sources, severity, likelihood: ____________________ (to be filled in)",
         "measures": "4. Measures that the software takes",
-        "end": "5. Opinion of the DPO and of those concerned, decision of the controller: ____________________ (to be filled in)",
+        "end": (
+            "5. Opinion of the DPO and of those concerned, decision of the controller: "
+            "____________________ (to be filled in)"
+        ),
     },
 }
 COUNTING = "counting"
@@ -50,12 +62,13 @@ MEASURES = (
     (
         "",
         (
-            "le processus qui enregistre n'a pas d'accès au réseau ; celui qui envoie les sommes ne voit aucun appareil ; la page des "
-            "visiteurs, troisième processus, répond sur le réseau et demande au premier ce qui concerne l'appareil qui l'ouvre (L34-VI-2)"
+            "le processus qui enregistre n'a pas d'accès au réseau ; celui qui envoie les sommes ne voit aucun "
+            "appareil ; la page des visiteurs, troisième processus, répond sur le réseau et demande au premier ce qui "
+            "concerne l'appareil qui l'ouvre (L34-VI-2)"
         ),
         (
-            "the process that records has no network; the one that sends sums sees no terminal; the guests' page, a third process, answers "
-            "on the network and asks the first about the terminal that opens it (L34-VI-2)"
+            "the process that records has no network; the one that sends sums sees no terminal; the guests' page, a "
+            "third process, answers on the network and asks the first about the terminal that opens it (L34-VI-2)"
         ),
     ),
     (
@@ -93,7 +106,9 @@ def impact(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list
     out = [text["title"], "", text["context"]] + register.register(config, language, held)[1:] + ["", text["need"]]
     out += ["- " + ", ".join([one.what] + one.aim + [one.basis, one.kept]) for one in found]
     out += (
-        [text["rights"], "", text["risks"]] + [text[name] + text["blank"] for name in ("access", "change", "loss")] + ["", text["measures"]]
+        [text["rights"], "", text["risks"]]
+        + [text[name] + text["blank"] for name in ("access", "change", "loss")]
+        + ["", text["measures"]]
     )
     on = [one.custody for one in found if one.key != "objection"] + ([COUNTING] if config.metrics else [])
     whole, thousandths = divmod(config.summary.epsilon_ceiling, 1000)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli lookup`: an operator follows a report of abuse, for the security of the network (L34-II-6).
 
-He looks into `security` alone, at one terminal or one public port, over 24 hours at most. The audit log has his reason, and nothing of whom
-it was about. A record is in a window that it touches; a connection that hasn't ended is in none yet.
+He looks into `security` alone, at one terminal or one public port, over 24 hours at most. The audit log has his reason,
+and nothing of whom it was about. A record is in a window that it touches; a connection that hasn't ended is in none
+yet.
 """
 
 from agent.control import calls
@@ -33,9 +34,15 @@ def begin(
     if "security" not in recorder.config.purposes:
         raise calls.Refused("lookup: security isn't on; accepted: once it is")
     if not fields["from"] <= fields["until"] <= fields["from"] + _DAY:
-        raise calls.Refused("lookup.until: before from, or more than 24 h after it (L34-II-6); accepted: at most 24 h after from")
+        raise calls.Refused(
+            "lookup.until: before from, or more than 24 h after it (L34-II-6); accepted: at most 24 h after from"
+        )
     about = fields["terminal"] is not None or fields["address"] is not None
-    if about == (port is not None) or (port is None) != (fields["protocol"] is None) or (about and fields["public_address"] is not None):
+    if (
+        about == (port is not None)
+        or (port is None) != (fields["protocol"] is None)
+        or (about and fields["public_address"] is not None)
+    ):
         raise calls.Refused("lookup: not one question (L34-II-6); accepted: a port and its protocol, or a terminal")
     mac = calls.named(fields, holder) if about else b""
     if len(recorder.copies) > 1:
@@ -65,17 +72,22 @@ def begin(
 
 
 def _lines(
-    recorder: "Recorder", wanted: "Callable[[Record], bool]", row_of: "Callable[[Record], dict[str, Any]]", told: "dict[str, Any]"
+    recorder: "Recorder",
+    wanted: "Callable[[Record], bool]",
+    row_of: "Callable[[Record], dict[str, Any]]",
+    told: "dict[str, Any]",
 ) -> "Generator[dict[str, Any]]":
     """Yield the rows that are wanted, a few a line, then how many there were.
 
     After some records comes a line whether or not there is a row.
 
-    The last line is `told`, which has the clock's state too: its times are as good as that. "doubtful": it is trusted, and has shown those
-    times before it was, or was set meanwhile.
+    The last line is `told`, which has the clock's state too: its times are as good as that. "doubtful": it is trusted,
+    and has shown those times before it was, or was set meanwhile.
     """
     source = recorder.clock.source
-    found = reading.read(recorder.paths.root, "security", source.wall() if recorder.clock.trusted else None, source.monotonic())
+    found = reading.read(
+        recorder.paths.root, "security", source.wall() if recorder.clock.trusted else None, source.monotonic()
+    )
     seen = count = 0
     rows: "list[dict[str, Any]]" = []
     try:
@@ -90,7 +102,9 @@ def _lines(
                 yield {"rows": rows}
                 rows = []
     except (OSError, SealError, VersionError):
-        raise calls.Refused("security changed while it was read, or has a segment of another version; accepted: once more")
+        raise calls.Refused(
+            "security changed while it was read, or has a segment of another version; accepted: once more"
+        )
     finally:
         found.close()  # MicroPython doesn't end a generator that is given up
     yield {"rows": rows}

@@ -41,7 +41,12 @@ def show(line: "Line") -> int:
             if answer["public_address"]:
                 told += "\nof IPv4 no record has the public address: these are of any that the gateway had then"
             if answer["clock"] != "trusted":
-                told = "!! the gateway's clock is " + answer["clock"] + ": these times may be wrong, and name nobody for sure\n" + told
+                told = (
+                    "!! the gateway's clock is "
+                    + answer["clock"]
+                    + ": these times may be wrong, and name nobody for sure\n"
+                    + told
+                )
             if answer["second_nat"]:
                 told = "!! a second NAT lies between: public ports can't be matched here (L34-II-4)\n" + told
             said = canonical.dumps(answer)[1:]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli law --notice fr|en`: what guests are told (L34-VI-4).
 
-It comes from the configuration that runs and the fields of the record formats (agent.purposes.activities): a purpose that is off isn't
-named, unless something of it is still kept; a field that is kept is. Law 78-17 art. 48 and GDPR art. 13 ask for it. Who answers for the
-processing is in the section `notice` of the configuration, else a blank to be filled in. `oubli-notice` makes a page to be hung up of it,
-on a host. Not legal advice.
+It comes from the configuration that runs and the fields of the record formats (agent.purposes.activities): a purpose
+that is off isn't named, unless something of it is still kept; a field that is kept is. Law 78-17 art. 48 and GDPR
+art. 13 ask for it. Who answers for the processing is in the section `notice` of the configuration, else a blank to be
+filled in. `oubli-notice` makes a page to be hung up of it, on a host. Not legal advice.
 """
 
 from agent import law
@@ -19,9 +19,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "contact": "Contact : ",
         "dpo": "Délégué à la protection des données : ",
         "nobody": "aucun",
-        "rule": "Le logiciel oubli de la borne n'enregistre ni le contenu de vos échanges, ni l'adresse ou le nom de ce que vous "
-        "consultez (article L34-1, VI, du code des postes et des communications électroniques, CPCE). Cette notice porte sur ce qu'il "
-        "note",
+        "rule": "Le logiciel oubli de la borne n'enregistre ni le contenu de vos échanges, ni l'adresse ou le nom de "
+        "ce que vous consultez (article L34-1, VI, du code des postes et des communications électroniques, CPCE). "
+        "Cette notice porte sur ce qu'il note",
         "declared": " ; pour les demandes des autorités, un autre traitement existe : ",
         "kept": "Ce qui est conservé, puis effacé automatiquement et pour toujours :",
         "none": "oubli ne conserve rien d'autre des connexions.",
@@ -29,40 +29,46 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "recipients": "destinataires : ",
         "on page": "droits (page) : ",
         "asked": "droits (responsable) : ",
-        "law": "L34-1 et R10-14 (au plus 3 mois pour la sécurité, 1 an pour la facturation) sont des articles du CPCE, RGPD est le "
-        "règlement (UE) 2016/679. Sous 6.1 f, l'intérêt légitime est la finalité nommée. "
-        "Aucune décision automatisée n'est prise. Vous êtes libre d'utiliser ou non ce réseau ; qui l'utilise fournit ces données par ses "
-        "connexions mêmes (RGPD, article 13.2 e).",
-        "transfers": "Transferts hors de l'Union européenne : aucun par la borne, qui n'envoie pas de donnée personnelle sur l'internet{}.",
-        "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé ne s'applique pas : "
-        "obligation légale, facture ou preuve (article 17.3), ni accord ni contrat (20), pas d'intérêt légitime (21), ou donnée "
-        "qui disparaît d'elle-même peu après le départ de l'appareil ({}).",
-        "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre ce que la borne "
-        "peut lire à son sujet, l'enregistre dans un fichier, et efface ce qui peut l'être ;",
+        "law": "L34-1 et R10-14 (au plus 3 mois pour la sécurité, 1 an pour la facturation) sont des articles du "
+        "CPCE, RGPD est le règlement (UE) 2016/679. Sous 6.1 f, l'intérêt légitime est la finalité nommée. Aucune "
+        "décision automatisée n'est prise. Vous êtes libre d'utiliser ou non ce réseau ; qui l'utilise fournit ces "
+        "données par ses connexions mêmes (RGPD, article 13.2 e).",
+        "transfers": (
+            "Transferts hors de l'Union européenne : aucun par la borne, qui n'envoie pas de donnée "
+            "personnelle sur l'internet{}."
+        ),
+        "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé ne "
+        "s'applique pas : obligation légale, facture ou preuve (article 17.3), ni accord ni contrat (20), pas "
+        "d'intérêt légitime (21), ou donnée qui disparaît d'elle-même peu après le départ de l'appareil ({}).",
+        "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre "
+        "ce que la borne peut lire à son sujet, l'enregistre dans un fichier, et efface ce qui peut l'être ;",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ;",
-        "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable{} ; il cesse aussitôt pour votre appareil "
-        "(article 21).",
+        "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable{} ; il cesse aussitôt "
+        "pour votre appareil (article 21).",
         "by page": " ou sur la page",
-        "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier à votre situation ; "
-        "il efface ce qui est conservé, ou vous donne le motif légitime et impérieux qui l'emporte (article 21.1).",
-        "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui est conservé de "
-        "votre appareil ; rien n'est gardé au-delà de son terme ;",
-        "leave": "- acheminement : tant que votre appareil est sur le réseau, la borne doit connaître son adresse ; quittez-le pour que "
-        "cela cesse ;",
-        "consent": "- accord : vous êtes libre de le donner ; vous pouvez le suspendre ou le retirer à tout moment, gratuitement ; le "
-        "retrait rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; le responsable en avertit les tiers nommés "
-        "(article 19) ;",
-        "duty": "- autorités et facturation : ce qui est conservé est scellé au plus tard {} après la fin de la connexion ou de "
-        "la session{} ; dès lors, ni la borne ni l'exploitant ne peuvent le lire, ni effacer la part d'un seul appareil ; pour y "
-        "accéder, deux agents du responsable signent votre demande, pour un jour à la fois, et le tiers de confiance y répond ; une "
-        "injonction peut le faire préserver jusqu'à un an de plus (L34-1 III bis) ;",
+        "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
+        "à votre situation ; il efface ce qui est conservé, ou vous donne le motif légitime et impérieux qui "
+        "l'emporte (article 21.1).",
+        "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
+        "est conservé de votre appareil ; rien n'est gardé au-delà de son terme ;",
+        "leave": "- acheminement : tant que votre appareil est sur le réseau, la borne doit connaître son adresse ; "
+        "quittez-le pour que cela cesse ;",
+        "consent": "- accord : vous êtes libre de le donner ; vous pouvez le suspendre ou le retirer à tout moment, "
+        "gratuitement ; le retrait rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; le "
+        "responsable en avertit les tiers nommés (article 19) ;",
+        "duty": "- autorités et facturation : ce qui est conservé est scellé au plus tard {} après la fin de la "
+        "connexion ou de la session{} ; dès lors, ni la borne ni l'exploitant ne peuvent le lire, ni effacer la part "
+        "d'un seul appareil ; pour y accéder, deux agents du responsable signent votre demande, pour un jour à la "
+        "fois, et le tiers de confiance y répond ; une injonction peut le faire préserver jusqu'à un an de plus "
+        "(L34-1 III bis) ;",
         "session": " (une session finit après {} sans connexion, ou à 1 h (2 h en été), heure de Paris)",
-        "rectification": "- rectification (article 16) : ce qui est conservé est mesuré, non déclaré ; ce qui est faux et que la borne "
-        "peut lire est effacé",
+        "rectification": "- rectification (article 16) : ce qui est conservé est mesuré, non déclaré ; ce qui est "
+        "faux et que la borne peut lire est effacé",
         "statement": ", et votre déclaration jointe à ce qui est scellé",
         "bill": ", une facture corrigée",
-        "death": "- après votre mort : selon vos directives sur ces données, remises au responsable et révocables à tout moment ; sans "
-        "elles, par vos héritiers, pour la succession ou pour signaler le décès (loi 78-17, articles 84 et 85) ;",
+        "death": "- après votre mort : selon vos directives sur ces données, remises au responsable et révocables à "
+        "tout moment ; sans elles, par vos héritiers, pour la succession ou pour signaler le décès (loi 78-17, "
+        "articles 84 et 85) ;",
         "complaint": "- réclamation auprès de la CNIL (www.cnil.fr).",
         "then": " ; ",
     },
@@ -72,8 +78,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "contact": "Contact: ",
         "dpo": "Data protection officer: ",
         "nobody": "none",
-        "rule": "The gateway's software, oubli, records neither the content of what you exchange nor the address or name of what you "
-        "look at (article L34-1, VI, of the French code of posts and electronic communications, CPCE). This notice is about what it notes",
+        "rule": "The gateway's software, oubli, records neither the content of what you exchange nor the address or "
+        "name of what you look at (article L34-1, VI, of the French code of posts and electronic communications, "
+        "CPCE). This notice is about what it notes",
         "declared": "; for authorities' requests there is another processing: ",
         "kept": "What is kept, and then erased automatically and for good:",
         "none": "oubli keeps nothing else of connections.",
@@ -81,39 +88,46 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "recipients": "recipients: ",
         "on page": "rights (page): ",
         "asked": "rights (controller): ",
-        "law": "L34-1 and R10-14 (at most 3 months for security, 1 year for billing) are articles of the CPCE, GDPR is regulation (EU) "
-        "2016/679. Under 6.1 f the legitimate interest is the purpose "
-        "that is named. No automated decision is taken. You are free to use this network or not; who uses it provides these data by "
-        "connecting (GDPR, article 13.2 e).",
-        "transfers": "Transfers out of the European Union: none by the gateway, which sends no personal data over the internet{}.",
-        "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). A right that isn't named doesn't apply: legal "
-        "duty, bill or proof (article 17.3), neither consent nor contract (20), no legitimate interest (21), or data "
-        "that go by themselves soon after the device has left ({}).",
-        "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows what the gateway can "
-        "read about your device, saves that in a file, and erases what can be erased;",
+        "law": "L34-1 and R10-14 (at most 3 months for security, 1 year for billing) are articles of the CPCE, GDPR "
+        "is regulation (EU) 2016/679. Under 6.1 f the legitimate interest is the purpose that is named. No automated "
+        "decision is taken. You are free to use this network or not; "
+        "who uses it provides these data by connecting (GDPR, article 13.2 e).",
+        "transfers": (
+            "Transfers out of the European Union: none by the gateway, "
+            "which sends no personal data over the internet{}."
+        ),
+        "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). A right that isn't named "
+        "doesn't apply: legal duty, bill or proof (article 17.3), neither consent nor contract (20), no legitimate "
+        "interest (21), or data that go by themselves soon after the device has left ({}).",
+        "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows "
+        "what the gateway can read about your device, saves that in a file, and erases what can be erased;",
         "ask": "- from the controller: write to the contact above; an answer takes a month at most;",
-        "counting": "Objection to being counted: at any time, without a reason, to the controller{}; your device is counted no more from "
-        "then on (article 21).",
+        "counting": "Objection to being counted: at any time, without a reason, to the controller{}; your device is "
+        "counted no more from then on (article 21).",
         "by page": " or on the page",
-        "objection": "Objection to the network's security: at any time, tell the controller what is particular to your situation; he "
-        "erases what is kept, or tells you the compelling legitimate ground that overrides it (article 21.1).",
-        "restriction": "- restriction (article 18): but for an authority's request, the controller no longer uses what is kept of your "
-        "device; nothing is kept beyond its time;",
-        "leave": "- routing: as long as your device is in the network, the gateway must know its address; leave it, and that ends;",
-        "consent": "- consent: you are free to give it; you can suspend or withdraw it at any time, free of charge; a withdrawal makes "
-        "what was kept by that consent unreadable here, and nothing else; the controller tells the third parties named (article 19);",
-        "duty": "- authorities and billing: what is kept is sealed at the latest {} after the end of the connection or session{}; from "
-        "then on neither the gateway nor the operator can read it, or erase one device's part of it; for access, two agents of the "
-        "controller sign your request, for a day at a time, and the trusted third party answers it; "
-        "an injunction may have it preserved for up to a "
-        "year more (L34-1 III bis);",
+        "objection": "Objection to the network's security: at any time, tell the controller what is particular to "
+        "your situation; he erases what is kept, or tells you the compelling legitimate ground that overrides it "
+        "(article 21.1).",
+        "restriction": "- restriction (article 18): but for an authority's request, the controller no longer uses "
+        "what is kept of your device; nothing is kept beyond its time;",
+        "leave": (
+            "- routing: as long as your device is in the network, the gateway must know its address; "
+            "leave it, and that ends;"
+        ),
+        "consent": "- consent: you are free to give it; you can suspend or withdraw it at any time, free of charge; a "
+        "withdrawal makes what was kept by that consent unreadable here, and nothing else; the controller tells the "
+        "third parties named (article 19);",
+        "duty": "- authorities and billing: what is kept is sealed at the latest {} after the end of the connection "
+        "or session{}; from then on neither the gateway nor the operator can read it, or erase one device's part of "
+        "it; for access, two agents of the controller sign your request, for a day at a time, and the trusted third "
+        "party answers it; an injunction may have it preserved for up to a year more (L34-1 III bis);",
         "session": " (a session ends after {} without a connection, or at 01:00 (02:00 in summer), Paris time)",
-        "rectification": "- rectification (article 16): what is kept is measured, not declared; what is wrong and the gateway can read "
-        "is erased",
+        "rectification": "- rectification (article 16): what is kept is measured, not declared; what is wrong and the "
+        "gateway can read is erased",
         "statement": ", and your statement put beside what is sealed",
         "bill": ", a bill corrected",
-        "death": "- after your death: by your directives on these data, given to the controller and revocable at any time; without "
-        "them, by your heirs, for the estate or to tell of the death (law 78-17, articles 84 and 85);",
+        "death": "- after your death: by your directives on these data, given to the controller and revocable at any "
+        "time; without them, by your heirs, for the estate or to tell of the death (law 78-17, articles 84 and 85);",
         "complaint": "- complaint to the CNIL (www.cnil.fr).",
         "then": "; ",
     },
@@ -124,7 +138,11 @@ def responsible(config: "Config", language: str) -> "list[str]":
     """Return who answers for the processing; what isn't configured is a blank, `dpo 'none'` says there is none."""
     text, blank = TEXTS[language], words.BLANK[words.LANGUAGES.index(language)]
     told = [config.notice.values[name] or blank for name in ("controller", "contact", "dpo")]
-    return [text["controller"] + told[0], text["contact"] + told[1], text["dpo"] + (text["nobody"] if told[2] == "none" else told[2])]
+    return [
+        text["controller"] + told[0],
+        text["contact"] + told[1],
+        text["dpo"] + (text["nobody"] if told[2] == "none" else told[2]),
+    ]
 
 
 def offered(activity: "activities.Activity", page: bool, language: str) -> "list[str]":

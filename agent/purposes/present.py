@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is held on one terminal beside the stores (GDPR art. 15): addresses, the portal's word, public ports, its row of the day's table.
+"""What is held on one terminal beside the stores (GDPR art. 15).
+
+Addresses, the portal's word, public ports, its row of the day's table.
 
 And what is on its way into a store: the stay and the session that go on, and what waits to be sealed.
 
-Asked in the copy of the recorder's process that answers a look (agent.recorder.access), whose changes are nobody else's.
+Asked in the copy of the recorder's process that answers a look
+(agent.recorder.access), whose changes are nobody else's.
 """
 
 from agent import law
@@ -14,8 +17,13 @@ from agent.summary.terminals import QUARTERS_AT, Row
 
 
 def beside(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "dict[str, Any]":
-    """Return the first line of a look: the sealed stores with their ends, and what else is held. `written` writes an address."""
-    sealed = [{"purpose": name, "lifetime_seconds": seconds} for name, seconds in stores(recorder.config, recorder.paths)]
+    """Return the first line of a look: the sealed stores with their ends, and what else is held.
+
+    `written` writes an address.
+    """
+    sealed = [
+        {"purpose": name, "lifetime_seconds": seconds} for name, seconds in stores(recorder.config, recorder.paths)
+    ]
     return {"sealed": sealed, "held": of(recorder, mac, written)}
 
 
@@ -40,7 +48,9 @@ def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "
     return {name: found[name] for name in found if found[name]}
 
 
-def unsealed(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "Generator[tuple[str, dict[str, Any]]]":
+def unsealed(
+    recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]"
+) -> "Generator[tuple[str, dict[str, Any]]]":
     """Yield what no store has yet: a purpose, and the row; with `going_on` what lasts, up to its newest sign."""
     stay = recorder.consented.stations.stay(mac) if recorder.consented is not None else None
     if stay is not None:

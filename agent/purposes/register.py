@@ -34,7 +34,11 @@ def register(config: "Config", language: str, held: "Sequence[str]" = ()) -> "li
         section = config.sections.get(one.key)
         ground, reference = (section.values.get("ground"), section.values.get("reference")) if section else (None, None)
         basis = shared["basis"] + ", ".join([one.basis] + [word for word in (ground, reference) if word])
-        parts = [one.what] + one.aim + [text["people"], text["data"] + one.data, basis, shared["recipients"] + one.recipients]
+        parts = (
+            [one.what]
+            + one.aim
+            + [text["people"], text["data"] + one.data, basis, shared["recipients"] + one.recipients]
+        )
         out.append("- " + shared["then"].join(parts + [text["duration"] + one.kept, text["measures"] + one.safe]))
     return [words.typeset(line, language) for line in out + [notice.transfers(found, language)]]
 

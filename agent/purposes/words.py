@@ -1,16 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """French and English as a guest reads them: what purposes and fields are called, times, days, numbers (L34-VI-4).
 
-`FIELDS` names each field of the record formats (`agent.law`) and of what is held beside them (`agent.cli.article`): what has no word here
-can't be told, and a test fails for it.
+`FIELDS` names each field of the record formats (`agent.law`) and of what is held beside them (`agent.cli.article`):
+what has no word here can't be told, and a test fails for it.
 """
 
 from agent import law
 from agent.base import dates
 
 LANGUAGES = ("fr", "en")
-BLANK = ("____________________ (à compléter)", "____________________ (to be filled in)")  # what the configuration doesn't say
-_MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre")
+# What the configuration doesn't say
+BLANK = ("____________________ (à compléter)", "____________________ (to be filled in)")
+_MONTHS = (
+    "janvier",
+    "février",
+    "mars",
+    "avril",
+    "mai",
+    "juin",
+    "juillet",
+    "août",
+    "septembre",
+    "octobre",
+    "novembre",
+    "décembre",
+)
 _UNITS = {
     "fr": {"d": ("jour", "jours"), "h": ("heure", "heures"), "m": ("minute", "minutes"), "s": ("seconde", "secondes")},
     "en": {"d": ("day", "days"), "h": ("hour", "hours"), "m": ("minute", "minutes"), "s": ("second", "seconds")},
@@ -41,7 +55,10 @@ KEPT = {
         "until it is logged out of the portal, at most 24 hours after the portal last confirmed it",
     ),
     "ports": ("au plus 24 heures après sa dernière connexion", "at most 24 hours after its last connection"),
-    "counting": ("un jour, jusqu'à 4 h (5 h en été), heure de Paris", "a day, until 04:00 (05:00 in summer), Paris time"),
+    "counting": (
+        "un jour, jusqu'à 4 h (5 h en été), heure de Paris",
+        "a day, until 04:00 (05:00 in summer), Paris time",
+    ),
     "objection": ("13 mois, ou jusqu'à ce que la personne y renonce", "13 months, or until the person takes it back"),
     "emergency": ("au plus 4 heures", "at most 4 hours"),
     "page": ("au plus un jour après la dernière demande", "at most a day after the last request"),

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The right of access (law 78-17, GDPR art. 15, to which L34-1 VI refers): what this device holds on one terminal.
 
-Records of the stores that it can read, and what it holds in those that it can't, with their end. Asked by the person at the terminal, on
-the gateway's page, for the terminal that holds the address the request comes from; or by an operator, with her agreement, by
-`oubli who`. The audit log says that somebody looked, never at whom.
+Records of the stores that it can read, and what it holds in those that it can't, with their end. Asked by the person at
+the terminal, on the gateway's page, for the terminal that holds the address the request comes from; or by an operator,
+with her agreement, by `oubli who`. The audit log says that somebody looked, never at whom.
 
-The stores are read by a copy of the recorder's process (agent.control.server), which yields to everything else: capture goes on meanwhile,
-and nothing of a record stays in memory. One look is taken at a time, but for the operator's, who needn't wait for the page.
+The stores are read by a copy of the recorder's process (agent.control.server), which yields to everything else: capture
+goes on meanwhile, and nothing of a record stays in memory. One look is taken at a time, but for the operator's, who
+needn't wait for the page.
 """
 
 from agent import law
@@ -68,7 +69,11 @@ def _location(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Gen
     try:
         for packed in found:
             whose, start, end, access_point = location.unpack(packed)
-            yield {"start": start, "seconds": end - start, "access_point": access_point.decode()} if whose == mac else None
+            yield (
+                {"start": start, "seconds": end - start, "access_point": access_point.decode()}
+                if whose == mac
+                else None
+            )
     finally:
         found.close()
 
@@ -85,11 +90,16 @@ class Access:
         self._holder = holder
 
     def look(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
-        """Begin to look; the answers are lines. Refused where it isn't clear at whom, or the audit log can't take it."""
+        """Begin to look; the answers are lines.
+
+        Refused where it isn't clear at whom, or the audit log can't take it.
+        """
         recorder = self._recorder
         own = not fields["agreed"]
         if own and fields["address"] is None:
-            raise calls.Refused("access: neither own nor agreed; accepted: address, of who asks; or agreed 1, where she has agreed")
+            raise calls.Refused(
+                "access: neither own nor agreed; accepted: address, of who asks; or agreed 1, where she has agreed"
+            )
         if not own and by not in calls.STAFF:
             raise calls.Refused("access.agreed: not for a portal; accepted: address, of who asks")
         mac = calls.named(fields, self._holder)
@@ -123,7 +133,9 @@ class Access:
                         yield {"purpose": name, "rows": rows}
                         rows = []
             except VersionError:
-                raise calls.Refused(name + " has a segment of a version that this one doesn't know; accepted: once that is due")
+                raise calls.Refused(
+                    name + " has a segment of a version that this one doesn't know; accepted: once that is due"
+                )
             except (OSError, SealError):
                 raise calls.Refused(name + " changed while it was read; accepted: once more")
             finally:

@@ -10,19 +10,22 @@ Ordinary is what nearly every connection is:
 - the segment of its end is open and has room;
 - the terminal has a row in the day's table, or is given one there.
 
-All of that is asked before anything is written. Whatever isn't ordinary goes the plain way, `Recorder.event`, through the modules one after
-the other. Both ways leave the same octets behind: tests/recorder/test_fast_path.py holds them to it.
+All of that is asked before anything is written. Whatever isn't ordinary goes the plain way, `Recorder.event`, through
+the modules one after the other. Both ways leave the same octets behind: tests/recorder/test_fast_path.py holds them to
+it.
 
 Why it is written so: a call, an attribute and an object cost an interpreter more than the work itself.
 
 - What holds for a run of datagrams is named once, before the loop. Nothing is called for a connection that needn't be.
 - A function takes its frame from MicroPython's heap once a run, not once a connection.
-- A record's rest is written in one of a few forms, behind its octet in each column. The page's head makes records valid, once a run.
-- Times are compared in a segment's ticks, which are small integers. 30 bits are small on a 32-bit processor: so addresses are read in
-  halves, times in an upper and a lower part.
+- A record's rest is written in one of a few forms, behind its octet in each column. The
+  page's head makes records valid, once a run.
+- Times are compared in a segment's ticks, which are small integers. 30 bits are small on a 32-bit processor: so
+  addresses are read in halves, times in an upper and a lower part.
 
-What is repeated here, and where it is told in full: agent.capture.address_table (rows, buckets), agent.capture.lan (`stays`), .timeouts
-(`last`), agent.summary.day and .terminals (`see`), agent.vault.record (`pack`), agent.vault.ring (`append`).
+What is repeated here, and where it is told in full: agent.capture.address_table (rows, buckets), agent.capture.lan
+(`stays`), .timeouts (`last`), agent.summary.day and .terminals (`see`), agent.vault.record (`pack`), agent.vault.ring
+(`append`).
 """
 
 from struct import calcsize, pack_into
@@ -41,13 +44,22 @@ from agent.vault.segment import PAGE_HEADER
 
 _SECOND = 1000000000
 # Fields that are read in place, one by one.
-_NUMBERS = ("source_port", "destination_port", "translated_port", "packets_up", "bytes_up", "packets_down", "bytes_down")
+_NUMBERS = (
+    "source_port",
+    "destination_port",
+    "translated_port",
+    "packets_up",
+    "bytes_up",
+    "packets_down",
+    "bytes_down",
+)
 _QUARTER = QUARTER // UNIT
 _FIRST, _REST_AT = PAGE_HEADER + COUNT, PAGE_HEADER + REST
 _LAST, _ROOM = _FIRST + COLUMN - 1, FULL + _REST_AT
 _PLACES = TERMINALS - 1
 _IPV4 = 4  # octets of an address
-# Of a time in ns, its upper 32 bits and the next 24: of 2**32 ns, how many whole ticks and what is left, and a tick, in 2**8 ns.
+# Of a time in ns, its upper 32 bits and the next 24: of 2**32 ns, how many whole ticks
+# and what is left, and a tick, in 2**8 ns.
 _TICK = UNIT >> 8
 _TICKS, _OVER = divmod(1 << 24, _TICK)
 TWO = (1 << 14) - 1  # what a varint of two octets holds
@@ -58,23 +70,33 @@ _LASTED, _APART, _UP, _DOWN, _LONG = 1, 2, 4, 8, 16
 class FastPath:
     """The ordinary connections of one stream of events.
 
-    `collaborators` are those that it goes through, `values` the recorder's counters. `plain` says whether everything must go the plain
-    way at present: where there is something to do for a connection that this way doesn't know of.
+    `collaborators` are those that it goes through, `values` the recorder's counters. `plain` says whether everything
+    must go the plain way at present: where there is something to do for a connection that this way doesn't know of.
     """
 
-    def __init__(self, decoder: "Decoder", collaborators: "Collaborators", values: "dict[str, int]", plain: "Callable[[], bool]") -> None:
+    def __init__(
+        self, decoder: "Decoder", collaborators: "Collaborators", values: "dict[str, int]", plain: "Callable[[], bool]"
+    ) -> None:
         self._decoder = decoder
         self._holders, self._lan, self._timeouts, self._day, self._terminals, self._ring = collaborators
         self._values = values
         self._plain = plain
         self._erased = self._terminals.erased
-        # What depends on the protocol alone: its code in a record, least octets of a packet, class of each port, class of other ports.
+        # What depends on the protocol alone: its code in a record, least octets of a packet,
+        # class of each port, class of other ports.
         self._protocols = {}
         for protocol in (TCP, UDP, ICMP, ICMPV6):
             code = CODES[protocol]
-            self._protocols[protocol] = code, LEAST[code], services.PORTS.get(protocol, {}).get, services.service_of(protocol, 0)
+            self._protocols[protocol] = (
+                code,
+                LEAST[code],
+                services.PORTS.get(protocol, {}).get,
+                services.service_of(protocol, 0),
+            )
         # Where in a row of the day's table each class has its bit.
-        self._spots = tuple([(CLASSES_AT + (service >> 3), 1 << (service & 7)) for service in range(len(services.CLASSES))])
+        self._spots = tuple(
+            [(CLASSES_AT + (service >> 3), 1 << (service & 7)) for service in range(len(services.CLASSES))]
+        )
         # What a record's numbers look like, and how long it is then, once it was asked for.
         self._forms = [""] * (_LONG + _UP)
         self._sizes = bytearray(_LONG + _UP)
@@ -109,8 +131,8 @@ class FastPath:
     def _fitting(self, key: int, buffer: "Any") -> "tuple[Any, ...] | None":
         """Return what a run asks of the layout of the message at the buffer's start; None: it isn't ordinary.
 
-        It stands in the layout's `placed`, behind the buffer that it was made for, the octets there that are the layout's heads, and
-        what they must be.
+        It stands in the layout's `placed`, behind the buffer that it was made for, the octets there that are the
+        layout's heads, and what they must be.
         """
         layout = self._decoder.first(key, buffer, 0)
         if layout is None or not layout.accounted or not layout.stamped or layout.protocol not in self._protocols:
@@ -119,8 +141,20 @@ class FastPath:
             pattern, protocol = layout.pattern, layout.protocol
             ipv4 = layout.octets == _IPV4
             address = pattern.numbers("word3" if ipv4 else "word0", 2, layout.octets >> 1)
-            numbers = [pattern.numbers(name) for name in _NUMBERS] + [pattern.numbers(name, 4) for name in ("start", "stop")]
-            parts = pattern.message, layout, ipv4, layout.near, layout.answers, layout.state, layout.status, layout.timed, address
+            numbers = [pattern.numbers(name) for name in _NUMBERS] + [
+                pattern.numbers(name, 4) for name in ("start", "stop")
+            ]
+            parts = (
+                pattern.message,
+                layout,
+                ipv4,
+                layout.near,
+                layout.answers,
+                layout.state,
+                layout.status,
+                layout.timed,
+                address,
+            )
             more = self._protocols[protocol] + (self._timeouts.lasting[protocol],)
             layout.placed = buffer, pattern.there, pattern.wanted, parts + tuple(numbers) + more
         return layout.placed[3]
@@ -128,7 +162,8 @@ class FastPath:
     def run(self, inbox: "Inbox", limit: int) -> int:
         """Receive at most `limit` datagrams and handle them, up to the first that isn't ordinary.
 
-        Returns the size of that one, which stands in `view`, or what `more` returned instead; 0 where the limit was reached.
+        Returns the size of that one, which stands in `view`, or what `more`
+        returned instead; 0 where the limit was reached.
         """
         self.left = limit
         if self._plain():
@@ -151,19 +186,32 @@ class FastPath:
         forms, sizes, spots = self._forms, self._sizes, self._spots
         table, guess, halves = self._holders.parts()
         search = self._holders.search
-        (near_4, near_6), inside, changed = self._lan.near, self._lan.inside, max(self._timeouts.changed, self._holders.begun - 1)
+        (near_4, near_6), inside, changed = (
+            self._lan.near,
+            self._lan.inside,
+            max(self._timeouts.changed, self._holders.begun - 1),
+        )
         changed_high = changed >> 32
         counts, opened, counted = self._day.counts()
         rows, row_words = self._terminals.in_place()
         family, few, two, link_at, second = HEADER, FEW, TWO, LINK, _SECOND
-        linked, linked_4, former, since_at, number_at, unit, most = LINKED, LINKED_4, FORMER, SINCE, NUMBER, UNIT, GUESSES - 1
+        linked, linked_4, former, since_at, number_at, unit, most = (
+            LINKED,
+            LINKED_4,
+            FORMER,
+            SINCE,
+            NUMBER,
+            UNIT,
+            GUESSES - 1,
+        )
         which, terminals, room, octets_at, kib_at, full, assured = _PLACES, TERMINALS, _ROOM, OCTETS, KIB, MOST, ASSURED
         f_lasted, f_apart, f_up, f_down, f_long, final = _LASTED, _APART, _UP, _DOWN, _LONG, _LAST
         column_2, column_3, column_4 = COLUMN, 2 * COLUMN, 3 * COLUMN
         rest_of_high, ticks_of_high, tick_of_low, units, pack = _OVER, _TICKS, _TICK, UNITS, pack_into
         left, handled = self.left, 0
         buffer, more = inbox.view, inbox.more
-        # The segment that took the last record, and what it goes on with. Ticks count from its start; it has none as yet.
+        # The segment that took the last record, and what it goes on with. Ticks
+        # count from its start; it has none as yet.
         entry: "Any" = None
         places: "Any" = None
         word3 = start = stop = end = packed = 0
@@ -190,8 +238,8 @@ class FastPath:
                         return size
                 (
                     message, layout, is_ipv4, near, answers, state, status, timed, address,
-                    source_port, destination_port, translated_port, packets_up, bytes_up, packets_down, bytes_down, start, stop,
-                    code, least, service_of, service, seconds,
+                    source_port, destination_port, translated_port, packets_up, bytes_up, packets_down, bytes_down,
+                    start, stop, code, least, service_of, service, seconds,
                 ) = parts  # fmt: skip
 
                 # Whose it is. Row 0 stands for "none".
@@ -297,7 +345,10 @@ class FastPath:
                 if counts:
                     seen = link >> 3 << 5
                     if begun < quarter or tick >= quarter_end:
-                        first, last = max((begun - day) // _QUARTER, counted), min((tick - day) // _QUARTER, QUARTERS - 1)
+                        first, last = (
+                            max((begun - day) // _QUARTER, counted),
+                            min((tick - day) // _QUARTER, QUARTERS - 1),
+                        )
                         quarter_end = 0
                         if first <= last:
                             quarter, octet, bit = day + last * _QUARTER, QUARTERS_AT + (last >> 3), 1 << (last & 7)
@@ -345,7 +396,14 @@ class FastPath:
                     if not told:
                         head |= 1
                         places[place] = key
-                        pack_into("<BIH", page, at, 4 if is_ipv4 else 16, table[row + MAC_WORD], table[row + MAC_WORD + 1] & 0xFFFF)
+                        pack_into(
+                            "<BIH",
+                            page,
+                            at,
+                            4 if is_ipv4 else 16,
+                            table[row + MAC_WORD],
+                            table[row + MAC_WORD + 1] & 0xFFFF,
+                        )
                         if is_ipv4:
                             pack_into(">I", page, at + 7, message.word3)
                             at += 11
@@ -357,7 +415,9 @@ class FastPath:
                         pack_into(">H", page, at, translated_port)
                         at += 2
                     page[nth + column_2] = head
-                    page[nth + column_3] = (packets_up if packets_up < few else few) << 4 | (packets_down if packets_down < few else few)
+                    page[nth + column_3] = (packets_up if packets_up < few else few) << 4 | (
+                        packets_down if packets_down < few else few
+                    )
                     if packets_up >= few:
                         packets_up -= few
                         if packets_up < 128:

@@ -13,7 +13,9 @@ ADDRESSES_A_ROW = 4  # a terminal has one IPv4 address and a few of IPv6
 class GuestNetwork:
     """The address table, and what fills it in; `values` are the recorder's counters, `monotonic` is ns since boot."""
 
-    def __init__(self, config: "Config", paths: "Paths", source: "TimeSource", values: "dict[str, int]", monotonic: int) -> None:
+    def __init__(
+        self, config: "Config", paths: "Paths", source: "TimeSource", values: "dict[str, int]", monotonic: int
+    ) -> None:
         self.holders = AddressTable(ADDRESSES_A_ROW * config.summary.rows, source.wall())
         self.lan = lan.Lan((), self.holders, source.wall)
         self.neighbours = neighbours.Neighbours(self.lan)

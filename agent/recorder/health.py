@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is well and what isn't with this gateway: the health message, and what of it only the person at the gateway is told (ANON-4)."""
+"""What is well and what isn't with this gateway.
+
+The health message, and what of it only the person at the gateway is told (ANON-4).
+"""
 
 from agent import law
 from agent.doctor import verdict
@@ -13,10 +16,17 @@ _SECOND = 1000000000
 
 
 class Health:
-    """Looks at one recorder; `sysctl(name)` reads a setting of conntrack, `random(count)` gives the moments. Times in ns since boot."""
+    """Looks at one recorder; `sysctl(name)` reads a setting of conntrack, `random(count)` gives the moments.
+
+    Times in ns since boot.
+    """
 
     def __init__(
-        self, recorder: "Recorder", sysctl: "Callable[[str], int | None]", random: "Callable[[int], bytes]", monotonic: int
+        self,
+        recorder: "Recorder",
+        sysctl: "Callable[[str], int | None]",
+        random: "Callable[[int], bytes]",
+        monotonic: int,
     ) -> None:
         self._recorder = recorder
         self._sysctl = sysctl
@@ -62,7 +72,9 @@ class Health:
         """Return doctor's names of what is wrong with the gateway itself and known at once: a closed list."""
         recorder = self._recorder
         found = ["configuration"] if recorder.config.refused else []
-        if recorder.refusing or any(store.status(recorder.monotonic).get("trouble") for store in recorder.stores.values()):
+        if recorder.refusing or any(
+            store.status(recorder.monotonic).get("trouble") for store in recorder.stores.values()
+        ):
             found.append("flash-refuses")
         return found
 

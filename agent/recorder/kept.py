@@ -13,10 +13,19 @@ _COUNTED = {"unlink": "lost: store", "hours": "due by powered-on hours"}
 
 
 class PurposeStores:
-    """The stores by purpose. Where one is off, what it kept goes at once, or in time where it is sealed. `note` writes the audit log."""
+    """The stores by purpose.
+
+    Where one is off, what it kept goes at once, or in time where it is sealed. `note` writes the audit log.
+    """
 
     def __init__(
-        self, config: "Config", paths: "Paths", sodium: Sodium, boot: str, counters: "Counters", note: "Callable[..., Any]"
+        self,
+        config: "Config",
+        paths: "Paths",
+        sodium: Sodium,
+        boot: str,
+        counters: "Counters",
+        note: "Callable[..., Any]",
     ) -> None:
         self._config, self._paths, self._sodium, self._boot = config, paths, sodium, boot
         self._counters, self._note = counters, note
@@ -80,7 +89,10 @@ if TYPE_CHECKING:
     from agent.config.config import Config
 
     class Store(Protocol):
-        """What keeps the records of one purpose. Times in ns; each has its own `append`, which says what became of a record."""
+        """What keeps the records of one purpose.
+
+        Times in ns; each has its own `append`, which says what became of a record.
+        """
 
         def tick(self, wall: int, monotonic: int, *, trusted: bool) -> int:
             """Do what is due; returns how many segments were destroyed."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recorder's process: its sockets, its turns and its end, around the `Recorder` of agent.recorder.recorder.
 
-Netlink and unix sockets only (L34-VI-2). A turn reads what is ready, bounded for each stream, lets the recorder do what is due, and asks
-the kernel for what the recorder wants listed; a turn that doesn't end is ended by `alarm`.
+Netlink and unix sockets only (L34-VI-2). A turn reads what is ready, bounded for each stream, lets the recorder do what
+is due, and asks the kernel for what the recorder wants listed; a turn that doesn't end is ended by `alarm`.
 """
 
 import errno
@@ -92,7 +92,11 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         if now >= recorder.due:
             recorder.tick()
         wait = 0 if not behind and recorder.work() else max(0, recorder.due - now) // 1000000
-        _ask((routes, recorder.neighbour_request()), (table, recorder.live_request()), (ruleset, recorder.policy_request()))
+        _ask(
+            (routes, recorder.neighbour_request()),
+            (table, recorder.live_request()),
+            (ruleset, recorder.policy_request()),
+        )
         if deaf and recorder.introduced:
             if recorder.refused():
                 server.close()
@@ -191,5 +195,6 @@ if TYPE_CHECKING:
     from agent.purposes.location.stations import Stations
     from agent.recorder.fast_path import FastPath
 
-    # Descriptor; the fast path; what takes a datagram, what is told of ENOBUFS; datagrams in one turn; whether it may be read now.
+    # Descriptor; the fast path; what takes a datagram, what is told of ENOBUFS; datagrams
+    # in one turn; whether it may be read now.
     Stream = tuple[int, "FastPath | None", Callable[[Any, int], None], Callable[[], None], int, Callable[[bool], bool]]

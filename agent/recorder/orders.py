@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a recorder does for those who ask it: looks, erasure, objection, and root's words. Who may ask for what: agent.control.calls."""
+"""What a recorder does for those who ask it: looks, erasure, objection, and root's words.
+
+Who may ask for what: agent.control.calls.
+"""
 
 from agent.control import calls
 from agent.vault import stores
 
 
 class Orders:
-    """The answers to one recorder's callers; `by` is a caller's role. Refused says what was wrong and what is accepted."""
+    """The answers to one recorder's callers; `by` is a caller's role.
+
+    Refused says what was wrong and what is accepted.
+    """
 
     _access: "Access | None" = None
 
@@ -21,7 +27,9 @@ class Orders:
         except OSError:
             raise calls.Refused("new-device: flash refuses; accepted: once it takes the ledger")
         if not new:
-            raise calls.Refused("new-device: a ledger was here before; accepted: on a gateway that never counted anybody")
+            raise calls.Refused(
+                "new-device: a ledger was here before; accepted: on a gateway that never counted anybody"
+            )
         recorder.audit.note("ledger", "new")
         return {"tokens": recorder.ledger["tokens"]}
 
@@ -48,7 +56,9 @@ class Orders:
             from agent.recorder.access import row_of
         except ImportError:
             raise calls.Refused(stores.PACKAGE + " isn't installed; accepted: on a gateway that has it")
-        return lookup.begin(recorder, recorder.guests.holders.holder, row_of, fields, by, second_nat=recorder.guests.lan.behind)
+        return lookup.begin(
+            recorder, recorder.guests.holders.holder, row_of, fields, by, second_nat=recorder.guests.lan.behind
+        )
 
     def erase(self, purpose: str, by: str) -> "dict[str, Any]":
         """Destroy what a purpose keeps, or "all" of them; `by` is the caller's role."""
@@ -75,7 +85,10 @@ class Orders:
         recorder.log("erased by order")
         recorder.audit.note("erase", purpose, by)
         if refused:
-            raise calls.Refused(", ".join(refused) + ": flash refuses, not everything is erased; accepted: once more when it is writable")
+            raise calls.Refused(
+                ", ".join(refused)
+                + ": flash refuses, not everything is erased; accepted: once more when it is writable"
+            )
         return {"erased": records}
 
     def object(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens to a connection, in one order: time, terminal, side, end, then the summary and the purposes.
 
-Afterwards it is forgotten by everything but the vault and the day's table. agent.recorder.fast_path does the same for ordinary
-connections, in fewer steps. The steps are short: MicroPython takes the frame of a function with many names from the heap.
+Afterwards it is forgotten by everything but the vault and the day's table. agent.recorder.fast_path does the same for
+ordinary connections, in fewer steps. The steps are short: MicroPython takes the frame of a function with many names
+from the heap.
 """
 
 from agent.capture import connections
@@ -15,7 +16,8 @@ class Pipeline:
 
     `ring` is the store of `security` (None: off).
 
-    `purposes` are those beside `security` that are told of each connection, `by_consent` whether `services` is one of them.
+    `purposes` are those beside `security` that are told of each connection,
+    `by_consent` whether `services` is one of them.
     """
 
     def __init__(
@@ -53,7 +55,11 @@ class Pipeline:
             terminal = self._surely(connection)
         else:
             terminal = self._holders.find(connection)
-        kind = self._lan.stays(self._decoder) if terminal is not None else self._lan.side(connections.source_of(connection))
+        kind = (
+            self._lan.stays(self._decoder)
+            if terminal is not None
+            else self._lan.side(connections.source_of(connection))
+        )
         if kind:
             self._values["excluded: " + kind] += 1
         else:

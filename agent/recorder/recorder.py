@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recorder: sees terminals and holds no network socket, AF_NETLINK and AF_UNIX only (L34-VI-2).
 
-`Recorder` does no I/O of its own beyond its files: datagrams, time and randomness are handed in, so that the simulator tests the
-code that is flashed. `run` supplies the real ones. A connection is handled once, in one order (terminal, purposes, summary), and
-then forgotten by everything but the vault and the day's table.
+`Recorder` does no I/O of its own beyond its files: datagrams, time and randomness are handed in, so that the simulator
+tests the code that is flashed. `run` supplies the real ones. A connection is handled once, in one order (terminal,
+purposes, summary), and then forgotten by everything but the vault and the day's table.
 """
 
 import os
@@ -123,21 +123,28 @@ class Recorder:
         self.guests.neighbours.restart()
         self._introduce(of_ledger)
 
-    def _hear(self, sysctl: "Callable[[str], int | None]", switch: "Callable[[bool], None]", drops: "Callable[[], int]") -> None:
+    def _hear(
+        self, sysctl: "Callable[[str], int | None]", switch: "Callable[[bool], None]", drops: "Callable[[], int]"
+    ) -> None:
         """Make ready what the kernel's events and lists go through."""
         values, guests, day, terminals = self.counters.values, self.guests, self._day, self.terminals
         self._decoder, table = connections.Decoder(), connections.Decoder(connections.NEW)
         self.timeouts = timeouts.Timeouts(sysctl)
         self.loss_free = lossfree.LossFree(sysctl, switch, drops)
         security = self._ring if "security" in self.config.purposes else None
-        self.pipeline = pipeline = Pipeline(self.clock, values, guests, self.timeouts, (self._decoder, table), day, terminals, security)
+        self.pipeline = pipeline = Pipeline(
+            self.clock, values, guests, self.timeouts, (self._decoder, table), day, terminals, security
+        )
         self._take = pipeline.connection  # bound once: MicroPython makes an object each time a method is named
         self.live_table = LiveTable(table, pipeline.alive, self.monotonic)
         through = (guests.holders, guests.lan, self.timeouts, day, terminals, self._ring)
         self.fast_path = FastPath(self._decoder, through, values, pipeline.plain)
 
     def _note_gap(self) -> None:
-        """Count the time since a former process of this boot: what ended in between can't be known. Never shorter than it was."""
+        """Count the time since a former process of this boot: what ended in between can't be known.
+
+        Never shorter than it was.
+        """
         if self.counters.saved and self.counters.saved < self.monotonic:
             gap = -((self.counters.saved - self.monotonic) // _SECOND)
             self.counters.add("gaps")
@@ -162,9 +169,24 @@ class Recorder:
             return
         from agent.purposes import deferred_purposes
 
-        table, count, note, guests = nat or deferred_purposes.NoKernel(), self.counters.add, self.audit.note, self.guests
+        table, count, note, guests = (
+            nat or deferred_purposes.NoKernel(),
+            self.counters.add,
+            self.audit.note,
+            self.guests,
+        )
         self.deferred = deferred_purposes.DeferredPurposes(
-            config, self.paths, self.stores, guests.lan, guests.holders, sodium, table, count, note, self.clock, self.monotonic
+            config,
+            self.paths,
+            self.stores,
+            guests.lan,
+            guests.holders,
+            sodium,
+            table,
+            count,
+            note,
+            self.clock,
+            self.monotonic,
         )
         self.parts.append(self.deferred)
 
@@ -308,7 +330,11 @@ class Recorder:
                 guests.holders.sweep()
         if guests.count():
             missing = ", ".join(guests.missing)
-            self.log("no interface of gateway.lan is called " + missing if missing else "every interface of gateway.lan is there again")
+            self.log(
+                "no interface of gateway.lan is called " + missing
+                if missing
+                else "every interface of gateway.lan is there again"
+            )
             self.health.write(self.health.capture(), self.monotonic)
         self.health.hear(values["connections"], self.monotonic)
 
@@ -359,7 +385,10 @@ class Recorder:
         return self._erasure
 
     def refused(self) -> bool:
-        """Return True if this may not go on where it is: a second NAT that nobody has acknowledged (L34-II-4). It is closed then."""
+        """Return True if this may not go on where it is: a second NAT that nobody has acknowledged (L34-II-4).
+
+        It is closed then.
+        """
         wrong = self.deferred.refusal() if self.deferred is not None else ""
         if wrong:
             self.log(wrong)
@@ -367,7 +396,10 @@ class Recorder:
         return bool(wrong)
 
     def work(self) -> bool:
-        """Do a small part of what may wait: an erasure, a handover that is being written (L34-II-4). True where there is more of it."""
+        """Do a small part of what may wait: an erasure, a handover that is being written (L34-II-4).
+
+        True where there is more of it.
+        """
         return any(part.work(self.monotonic) for part in self.parts)
 
     def require_deferred(self) -> "DeferredPurposes":
@@ -382,7 +414,10 @@ class Recorder:
         return snapshot.snapshot(self, self.monotonic)
 
     def close(self) -> None:
-        """Close segments in order and save; the keys stay for the next process of this boot. Health says that capture has stopped."""
+        """Close segments in order and save; the keys stay for the next process of this boot.
+
+        Health says that capture has stopped.
+        """
         self.tick()
         for part in self.parts:
             part.close(self.wall)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `oubli status` tells: the recorder's state for the person at the gateway, never for the wire.
 
-Each purpose against its limits (L34-III-1), the kernel's settings, every loss by cause, the ledger of the summaries (ANON-6) and what
-the forwarder says of itself.
+Each purpose against its limits (L34-III-1), the kernel's settings, every loss by cause, the ledger of the summaries
+(ANON-6) and what the forwarder says of itself.
 """
 
 import json
@@ -67,7 +67,8 @@ def _forwarder(path: str) -> "dict[str, Any]":
             if type(said[name]) is not type(known[name]):
                 raise ValueError
             known[name] = said[name]
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError):  # the last two: nested deeper than the parser goes
+    # The last two: nested deeper than the parser goes
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError):
         return {"connected": False, "unknown": True}
     return known
 

@@ -68,7 +68,9 @@ def address(lib: ctypes.CDLL, name: str) -> int:
 
 def callback(result: str, call: "Callable[..., Any]", arguments: str) -> "tuple[object, int]":
     """Return (what keeps it alive, address) of a C function that calls a method."""
-    made = ctypes.CFUNCTYPE(_RESULTS[result], *[ctypes.c_void_p if code == "p" else _ARGUMENTS[code] for code in arguments])(call)
+    made = ctypes.CFUNCTYPE(
+        _RESULTS[result], *[ctypes.c_void_p if code == "p" else _ARGUMENTS[code] for code in arguments]
+    )(call)
     return made, ctypes.cast(made, ctypes.c_void_p).value or 0
 
 
@@ -136,7 +138,9 @@ class Pattern:
         self._take = struct.Struct(form).unpack_from
         self.wanted = tuple([octets for _, octets in heads])
         self._fields = fields
-        self._message: Any = type("Message", (_Message,), {"__slots__": ()} | {name: _field(*place) for name, place in fields.items()})
+        self._message: Any = type(
+            "Message", (_Message,), {"__slots__": ()} | {name: _field(*place) for name, place in fields.items()}
+        )
         self.buffer: Any = None
         self.at = 0
         self.there: Any = None
@@ -145,7 +149,8 @@ class Pattern:
     def read(self, buffer: "bytearray | bytes", at: int) -> "Any":
         """Return an object with the fields of the message at `at` as attributes; None where it has other heads.
 
-        The caller knows that the message lies wholly within the buffer. Fields are read in place, when they are asked for.
+        The caller knows that the message lies wholly within the buffer. Fields
+        are read in place, when they are asked for.
         """
         if buffer is not self.buffer or at != self.at:
             self.buffer, self.at = buffer, at

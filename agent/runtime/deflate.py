@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Raw deflate (RFC 1951) by the system's libz: a chunk of packed records takes a fifth less, for a few calls of C.
 
-libz works in memory of ours alone. It begins once; what that leaves there is kept. After each call all of that memory is overwritten, for
-what libz has seen is personal data (EXP-2), and what is kept is put back: so the next call has nothing to allocate and to begin.
-Where there is no libz a chunk is one stored block, five octets longer, which every inflater reads as well.
+libz works in memory of ours alone. It begins once; what that leaves there is kept. After each call all of that memory
+is overwritten, for what libz has seen is personal data (EXP-2), and what is kept is put back: so the next call has
+nothing to allocate and to begin. Where there is no libz a chunk is one stored block, five octets longer, which every
+inflater reads as well.
 Source: zlib.h of zlib 1.2 and 1.3, `z_stream` and `deflateInit2`.
 """
 
@@ -17,7 +18,8 @@ STORED = 5  # octets before what is stored
 _NAMES = ("libz.so.1", "libz.so")
 _VERSION = b"1\0"  # the interface's: libz compares the first character
 _ROOM = 65536  # octets that libz takes at these settings: 52 KiB to deflate, 12 KiB to inflate
-# Huffman codes alone: what would repeat stands in columns, and matches between them cost more than they save. A window of 4 KiB, raw.
+# Huffman codes alone: what would repeat stands in columns, and matches between them cost more
+# than they save. A window of 4 KiB, raw.
 _LEVEL, _DEFLATED, _WINDOW, _MEMORY, _HUFFMAN_ONLY = 1, 8, -12, 6, 2
 _FINISH, _BLOCK, _END = 4, 5, 1
 _PART = "PI"  # the stream's first fields: next_in, avail_in
@@ -26,11 +28,17 @@ _STREAM = _GIVEN + "LPPPPPiLL"  # msg, state, zalloc, zfree, opaque, ...
 _MADE = struct.calcsize(_GIVEN + "L") - struct.calcsize("L")
 _FIRST = 128  # octet of the memory that libz is given first: the stream stands before it
 _PIECE = 1024
-_ARGUMENTS = {"deflate": ("piiiiipi", (_LEVEL, _DEFLATED, _WINDOW, _MEMORY, _HUFFMAN_ONLY)), "inflate": ("pipi", (_WINDOW,))}
+_ARGUMENTS = {
+    "deflate": ("piiiiipi", (_LEVEL, _DEFLATED, _WINDOW, _MEMORY, _HUFFMAN_ONLY)),
+    "inflate": ("pipi", (_WINDOW,)),
+}
 
 
 class _Way:
-    """`deflate` or `inflate`: a stream that has begun, and all that libz has for it. The stream may not move, for libz points to it."""
+    """`deflate` or `inflate`: a stream that has begun, and all that libz has for it.
+
+    The stream may not move, for libz points to it.
+    """
 
     def __init__(self, lib: "Any", name: str) -> None:
         arguments, settings = _ARGUMENTS[name]
@@ -119,7 +127,10 @@ class Deflate:
         return made
 
     def unpack(self, out: int, room: int, data: int, size: int) -> int:
-        """Inflate `size` octets into `out`; returns how many these are. SealError for what isn't raw deflate, or too much."""
+        """Inflate `size` octets into `out`; returns how many these are.
+
+        SealError for what isn't raw deflate, or too much.
+        """
         view = memory.buffer_at(data, size)
         if size >= STORED and view[0] == 1:
             _, stored, check = struct.unpack_from("<BHH", view, 0)

@@ -149,7 +149,8 @@ def _is_text(name: "str | bytes") -> bool:
 def clear(path: "str | bytes", depth: int = 8, budget: "list[int] | None" = None) -> None:
     """Remove a file, or all that a folder holds and itself where its own folder lets it; no link is followed.
 
-    What lies deeper than `depth` folders stays, and what is left after as many entries as `budget` has, which are taken off it.
+    What lies deeper than `depth` folders stays, and what is left after as many entries
+    as `budget` has, which are taken off it.
     """
     try:
         descriptor = LIBC.call("open", _path(path), LIBC["O_DIRECTORY"] | LIBC["O_NOFOLLOW"] | LIBC["O_CLOEXEC"], 0)
@@ -250,7 +251,10 @@ def reserve(descriptor: int, size: int) -> None:
 
 
 def read_bounded(path: str, limit: int) -> bytes:
-    """Read a file of at most `limit` octets; OSError (EFBIG) where it is larger. Never waits, not even at a named pipe."""
+    """Read a file of at most `limit` octets; OSError (EFBIG) where it is larger.
+
+    Never waits, not even at a named pipe.
+    """
     status = os.stat(path)
     if status[0] & 0o170000 == 0o100000 and status[6] > limit:
         raise OSError(27, "")  # before room is made for it

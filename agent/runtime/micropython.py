@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Foreign functions and buffers on MicroPython's unix port, through ffi and uctypes.
 
-The same few names as `agent.runtime.cpython`. A size_t travels as a pointer-wide integer ("p"): the port's own code "L" for
-it aborts the process on MIPS.
+The same few names as `agent.runtime.cpython`. A size_t travels as a pointer-wide integer ("p"): the port's own code "L"
+for it aborts the process on MIPS.
 """
 
 import gc
@@ -16,8 +16,8 @@ import uctypes
 
 NAME = "micropython"
 
-# Garbage is collected early: left until the heap is full, it would scatter what stays all over the heap, and no piece of what is free be
-# large enough for an answer (tried: 140 kB free, none of 3).
+# Garbage is collected early: left until the heap is full, it would scatter what stays all over the heap, and no piece
+# of what is free be large enough for an answer (tried: 140 kB free, none of 3).
 gc.threshold(32768)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -79,7 +79,8 @@ def halves(buffer: "bytearray | memoryview", size: int) -> "Any":
 
 
 def _numbers(buffer: "bytearray | memoryview", kind: int) -> "Any":
-    # An element of such an array is read without touching the heap; in the processor's own order at once, not octet by octet.
+    # An element of such an array is read without touching the heap; in the processor's
+    # own order at once, not octet by octet.
     at = uctypes.addressof(buffer)
     order = uctypes.NATIVE if sys.byteorder == "little" and not at & 3 else uctypes.LITTLE_ENDIAN
     return uctypes.struct(at, {"numbers": (uctypes.ARRAY, kind)}, order).numbers
@@ -118,8 +119,8 @@ class Pattern:
     def read(self, buffer: "bytearray | bytes", at: int) -> "Any":
         """Return an object with the fields of the message at `at` as attributes; None where it has other heads.
 
-        The caller knows that the message lies wholly within the buffer. Fields are read in place, when they are asked for. The
-        daemon receives into the same buffer again and again: there nothing is allocated.
+        The caller knows that the message lies wholly within the buffer. Fields are read in place, when they are asked
+        for. The daemon receives into the same buffer again and again: there nothing is allocated.
         """
         if buffer is not self.buffer or at != self.at:
             self.bind(buffer, at)

@@ -25,7 +25,8 @@ def harden() -> None:
 def quiet_tls() -> None:
     """Stop Mbed TLS from writing what it does, octets included, to standard output, where it is used.
 
-    MicroPython turns that on with each context, where the library was built with its debug output: to be called after making one.
+    MicroPython turns that on with each context, where the library was built with its
+    debug output: to be called after making one.
     """
     try:
         native.function(native.library(None), "v", "mbedtls_debug_set_threshold", "i")(0)
@@ -54,8 +55,8 @@ def swaps_to_disk() -> bool:
 def end_at_alarm() -> None:
     """Let SIGALRM end this process with status 14, by C's `_exit`: a loop that hangs runs nothing of ours.
 
-    The default action wouldn't: ujail makes the daemon the first process of a namespace of its own, and for that one the kernel drops
-    a signal that has no handler (pid_namespaces(7)).
+    The default action wouldn't: ujail makes the daemon the first process of a namespace of its own, and for that one
+    the kernel drops a signal that has no handler (pid_namespaces(7)).
     """
     LIBC.call("signal", SIGALRM, LIBC.address("_exit"))
 
@@ -63,7 +64,8 @@ def end_at_alarm() -> None:
 def fork(seconds: int) -> int:
     """Make a copy of this process, for what must not stay in its memory; returns the copy's number, and 0 in the copy.
 
-    The copy yields to everything else, ends with this process, and after so many seconds at the latest. OSError where there is no room.
+    The copy yields to everything else, ends with this process, and after so many seconds at
+    the latest. OSError where there is no room.
     """
     copy = LIBC.call("fork")
     if not copy:
@@ -86,8 +88,8 @@ def leave() -> None:
 def stop_descriptor() -> int:
     """Return a descriptor that becomes readable on SIGTERM or SIGINT, which then end nothing by themselves.
 
-    SIGPIPE is held back too: a peer that went away is an error of `send`, not the end of the agent. A callback would run
-    inside the signal handler; a signalfd is read in the poll loop.
+    SIGPIPE is held back too: a peer that went away is an error of `send`, not the end of the agent. A callback would
+    run inside the signal handler; a signalfd is read in the poll loop.
     """
     mask = bytearray(128)
     LIBC.call("sigemptyset", mask)
@@ -102,7 +104,8 @@ def stop_descriptor() -> int:
 class Heartbeat:
     """A file on tmpfs that shows `oubli-watch` that the loop turns: process id, its start time, a count that moves.
 
-    Mapped, so that no tmpfs that has filled up meanwhile can stop it. A count read while it is written is another count as well.
+    Mapped, so that no tmpfs that has filled up meanwhile can stop it. A count read
+    while it is written is another count as well.
     """
 
     def __init__(self, path: str) -> None:

@@ -33,7 +33,8 @@ _inbox = memory.scratch(4096)  # outside the heap: a small one has no run of tha
 class Inbox:
     """Where netlink sockets' datagrams arrive, one at a time, at the start of `view`; `more` is about one socket.
 
-    What another process sent, unicast or to a group, is passed over: the kernel alone says who is connected (netlink(7)).
+    What another process sent, unicast or to a group, is passed over: the kernel
+    alone says who is connected (netlink(7)).
     """
 
     def __init__(self, descriptor: int, view: "Any") -> None:
@@ -99,7 +100,10 @@ def unix_server(path: str, mode: int = 0o600) -> int:
 
 
 def unix_client(path: str) -> int:
-    """Connect to a unix socket; returns a non-blocking descriptor. OSError where nobody listens or the queue is full."""
+    """Connect to a unix socket; returns a non-blocking descriptor.
+
+    OSError where nobody listens or the queue is full.
+    """
     address = _unix_address(path)
     descriptor = LIBC.call("socket", AF_UNIX, LIBC["SOCK_STREAM"] | LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"], 0)
     try:

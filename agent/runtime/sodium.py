@@ -2,10 +2,10 @@
 """libsodium, from one table of signatures. There is no cryptography of our own.
 
 Buffers are addresses wherever a key or a stream state is meant (agent.runtime.memory); message buffers may be anything.
-Sizes in octets: key 32, stream state 52, stream header 24, added by each stream message 17, short hash 8 with a key of 16,
-added by a sealed box 48, signature 64, nonce 24, added by a message sealed by itself 16.
-Source: libsodium's documentation of secretstream_xchacha20poly1305, aead_xchacha20poly1305_ietf, box_seal, sign_detached, sign_init,
-generichash, shorthash, randombytes, memzero.
+Sizes in octets: key 32, stream state 52, stream header 24, added by each stream message 17, short hash 8 with a key of
+16, added by a sealed box 48, signature 64, nonce 24, added by a message sealed by itself 16.
+Source: libsodium's documentation of secretstream_xchacha20poly1305, aead_xchacha20poly1305_ietf, box_seal,
+sign_detached, sign_init, generichash, shorthash, randombytes, memzero.
 """
 
 import struct
@@ -15,7 +15,8 @@ from agent.runtime.libc import native
 STATE, HEADER, OVERHEAD = 52, 24, 17
 MESSAGE, REKEY, FINAL = 0, 2, 3
 BOX, SIGNATURE = 48, 64
-SECRET, SIGNING = 64, 256  # a secret signing key; the state of a signature of many parts (208 octets in libsodium 1.0.18 to 1.0.20)
+# A secret signing key; the state of a signature of many parts (208 octets in libsodium 1.0.18 to 1.0.20)
+SECRET, SIGNING = 64, 256
 KEY, NONCE, TAG = 32, 24, 16
 
 LIBRARY = "libsodium"
@@ -98,7 +99,9 @@ class Sodium:
         self._generichash(out, size, data, len(data), None, 0)
         return bytes(out)
 
-    def keyed_digest(self, out: "bytearray | int", size: int, data: "int | bytes | bytearray", key: int, length: int = 0) -> None:
+    def keyed_digest(
+        self, out: "bytearray | int", size: int, data: "int | bytes | bytearray", key: int, length: int = 0
+    ) -> None:
         """Put `size` octets of the BLAKE2b hash of `data` under the 32-octet key at an address into `out`.
 
         `length` says how many octets stand at `data` where that is an address.
@@ -113,7 +116,9 @@ class Sodium:
         self._encrypt(out, self._length, message, size, data, len(data), None, nonce, key)
         return size + TAG
 
-    def decrypt(self, out: int, sealed: "int | bytes", size: int, data: bytes, nonce: "bytes | bytearray", key: int) -> int:
+    def decrypt(
+        self, out: int, sealed: "int | bytes", size: int, data: bytes, nonce: "bytes | bytearray", key: int
+    ) -> int:
         """Open what `encrypt` made, into memory at `out`; returns the octets. SealError where it doesn't verify."""
         if size < TAG or self._decrypt(out, self._length, None, sealed, size, data, len(data), nonce, key) != 0:
             raise SealError

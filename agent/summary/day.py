@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent-day: opens it, counts, and draws each cell once (ANON-3 to ANON-6).
 
-An agent-day is a UTC date shifted to 03:00. While it is open every slot that has closed is marked, drawn and spooled, whether or
-not anybody came, at a moment of the next two minutes (`jitter`); what has one message a day follows at its close, and the next day
-opens then. What is learned after a slot or day has closed counts nowhere, and so does a connection that ended before the day's first
-counted hour.
+An agent-day is a UTC date shifted to 03:00. While it is open every slot that has closed is marked, drawn and spooled,
+whether or not anybody came, at a moment of the next two minutes (`jitter`); what has one message a day follows at its
+close, and the next day opens then. What is learned after a slot or day has closed counts nowhere, and so does a
+connection that ended before the day's first counted hour.
 """
 
 from agent.outbox import jitter
@@ -105,7 +105,8 @@ class AgentDay:
                 self._done = drawn
             if day_of(drawn) > terminals.day:
                 terminals.erase()
-        self.sixth = -1 if 0 < terminals.day < today else passed // 600  # a day that has closed and isn't drawn yet counts nothing more
+        # A day that has closed and isn't drawn yet counts nothing more
+        self.sixth = -1 if 0 < terminals.day < today else passed // 600
         self.opened = (second - passed) * _SECOND
         if not terminals.day and today != self._refused and second >= self._ledger["high_water"]:
             summary = self._config.summary

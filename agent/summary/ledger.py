@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What privacy has been spent, on flash, synced before anything is counted (ANON-5, ANON-6).
 
-An agent-day opens at most once, later than every day before it, for a token; a token comes with every six powered-on hours, and at
-most two are held. A further start on the same day (a boot) spends epsilon again up to the ceiling, then the day is silent. The file is
-JSON, replaced atomically: at most one power cut away from the truth, and then on the side of silence, because the spending is on
-flash before the first terminal is counted.
+An agent-day opens at most once, later than every day before it, for a token; a token comes with every six powered-on
+hours, and at most two are held. A further start on the same day (a boot) spends epsilon again up to the ceiling, then
+the day is silent. The file is JSON, replaced atomically: at most one power cut away from the truth, and then on the
+side of silence, because the spending is on flash before the first terminal is counted.
 
-A ledger that isn't there, can't be read, or is an old one that was put back says nothing of what was spent. The device is then silent
-for 24 powered-on hours, when that agent-day is over for certain. Root may say of a device without a ledger that it is new (`begin`): then
-it has a token at once.
+A ledger that isn't there, can't be read, or is an old one that was put back says nothing of what was spent. The device
+is then silent for 24 powered-on hours, when that agent-day is over for certain. Root may say of a device without a
+ledger that it is new (`begin`): then it has a token at once.
 
-Each writing has a number, and each ledger that begins anew a *life* drawn at random. Both stand in the name of an empty file beside it,
-with the time that had been reached: the *mark*. No backup has it (lib/upgrade/keep.d leaves it out). So a ledger of a lower number than
-the mark, of another life, or without a mark, was put back: from a backup, or by a sysupgrade. What the mark says of time still holds: no
-slot is drawn again. A number is never below the hours that expiry counts, so of these none is lost (EXP-4).
+Each writing has a number, and each ledger that begins anew a *life* drawn at random. Both stand in the name of an empty
+file beside it, with the time that had been reached: the *mark*. No backup has it (lib/upgrade/keep.d leaves it out). So
+a ledger of a lower number than the mark, of another life, or without a mark, was put back: from a backup, or by a
+sysupgrade. What the mark says of time still holds: no slot is drawn again. A number is never below the hours that
+expiry counts, so of these none is lost (EXP-4).
 """
 
 import json
@@ -28,7 +29,8 @@ OWED = 1 - 24 // HOURS_A_TOKEN  # tokens of a device that doesn't know what it s
 LIMIT = 1024
 _MOST = 1 << 32  # seconds until 2106: more is no figure of a ledger
 _FIELDS = ("version", "day", "spent", "starts", "tokens", "hours", "uncounted", "since_token", "high_water")
-_AGES = ("hours", "uncounted", "high_water")  # by which stores expire (EXP-4, EXP-5): believed of an old ledger, and of another version's
+# By which stores expire (EXP-4, EXP-5): believed of an old ledger, and of another version's
+_AGES = ("hours", "uncounted", "high_water")
 _MISSING = "no ledger"
 _IF_NEW = "; if nobody was ever counted here: oubli new-device"
 _SILENT = ": silent for 24 powered-on hours (ANON-5)"
@@ -40,7 +42,9 @@ class Ledger:
     def __init__(self, path: str, log: "Callable[[str], None]", random: "Callable[[int], bytes]" = os.urandom) -> None:
         self._path = path
         self._marks = _marks(path)
-        self._number, self._life, reached = self._marks[-1] if self._marks else (0, 1 + int.from_bytes(random(3), "big"), 0)
+        self._number, self._life, reached = (
+            self._marks[-1] if self._marks else (0, 1 + int.from_bytes(random(3), "big"), 0)
+        )
         values: "dict[str, int]" = dict.fromkeys(_FIELDS, 0)
         values["version"], values["tokens"], values["high_water"] = 1, OWED, reached
         self.values: "dict[str, int]" = values
@@ -97,7 +101,10 @@ class Ledger:
             pass  # flash refuses: the marks that are there hold, and the next writing makes one
 
     def begin(self) -> bool:
-        """Take root's word that this device is new: a token at once. False where a ledger was here before, or a day has opened."""
+        """Take root's word that this device is new: a token at once.
+
+        False where a ledger was here before, or a day has opened.
+        """
         values = self.values
         if values["day"] or values["starts"]:
             return False
@@ -147,7 +154,10 @@ class Ledger:
 
     @property
     def age(self) -> int:
-        """Return the powered-on hours as expiry reads them: never fewer than there were (EXP-4). Tokens come with `hours`."""
+        """Return the powered-on hours as expiry reads them: never fewer than there were (EXP-4).
+
+        Tokens come with `hours`.
+        """
         return self.values["hours"] + self.values["uncounted"]
 
     @property
@@ -177,9 +187,15 @@ def _read(path: str) -> "tuple[str, int, int, dict[str, int] | None]":
         text = data.decode()
         said = json.loads(text)
         if said.get("version") != 1:
-            # Another version's may say how long the device ran and how late it was: stores expire by that (EXP-4, EXP-5).
+            # Another version's may say how long the device ran and how late it
+            # was: stores expire by that (EXP-4, EXP-5).
             ages = [(name, said.get(name)) for name in _AGES]
-            return damaged, 0, 0, {name: value if isinstance(value, int) and 0 < value < _MOST else 0 for name, value in ages}
+            return (
+                damaged,
+                0,
+                0,
+                {name: value if isinstance(value, int) and 0 < value < _MOST else 0 for name, value in ages},
+            )
         body = text.partition(',"check":')[0]
         if text != body + _check(body) + "\n":
             return damaged, 0, 0, None
@@ -188,7 +204,8 @@ def _read(path: str) -> "tuple[str, int, int, dict[str, int] | None]":
             if not isinstance(values[name], int) or not (OWED if name == "tokens" else 0) <= values[name] < _MOST:
                 return damaged, 0, 0, None
         return "", said["number"], said["life"], values
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):  # RuntimeError: nested deeper than the parser goes
+    # RuntimeError: nested deeper than the parser goes
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
         return damaged, 0, 0, None
 
 

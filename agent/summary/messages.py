@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What leaves the gateway, octet by octet: JSON of one shape and one length a kind (ANON-3, ANON-4).
 
-Written out key by key, so that both interpreters make the same octets and no key comes and goes. Numbers only, and words
-of closed lists: there is no place for terminal data.
+Written out key by key, so that both interpreters make the same octets and no key comes and goes. Numbers only, and
+words of closed lists: there is no place for terminal data.
 """
 
 from agent.base.dates import date
@@ -19,7 +19,9 @@ def _pad(text: str, octets: int) -> bytes:
     return (text + " " * (octets - len(text))).encode()
 
 
-def summary(gateway: str, metric: "Metric", day: int, slot: int, start: int, end: int, values: "list[int]", b: "tuple[int, int]") -> bytes:
+def summary(
+    gateway: str, metric: "Metric", day: int, slot: int, start: int, end: int, values: "list[int]", b: "tuple[int, int]"
+) -> bytes:
     """Return one summary message: a noisy integer for each of the metric's cells, in their order.
 
     Start (of counting) and end in seconds since the epoch, b as a fraction, 95 % half-width ceil(3b).
@@ -46,8 +48,9 @@ def summary(gateway: str, metric: "Metric", day: int, slot: int, start: int, end
 def health(gateway: str, time: int, facts: "dict[str, Any]") -> bytes:
     """Return the health message; every fact is of the device itself.
 
-    purposes (name, on, late), keys (days left; None: not needed), capture, clock, day, spent, ceiling, duty, audit (number and hash
-    of the newest checkpoint), tls, doctor (names of what the newest examination found; None: there was none since the boot)
+    purposes (name, on, late), keys (days left; None: not needed), capture, clock, day, spent, ceiling, duty, audit
+    (number and hash of the newest checkpoint), tls, doctor (names of what the newest examination found; None: there was
+    none since the boot)
     """
     purposes = ['"%s":{"on":%s,"late":%s}' % (name, _FLAGS[on], _FLAGS[late]) for name, on, late in facts["purposes"]]
     text = (

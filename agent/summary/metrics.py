@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The published metrics as data (ANON-2): what one terminal may add in an agent-day bounds the noise.
 
-b = L1 / epsilon, kept as an exact fraction. Every metric is read off the terminal rows, one row a terminal, and a row adds to at
-most L1 cells whatever stands in it: so the bound holds by construction, before anything is counted.
+b = L1 / epsilon, kept as an exact fraction. Every metric is read off the terminal rows, one row a terminal, and a row
+adds to at most L1 cells whatever stands in it: so the bound holds by construction, before anything is counted.
 """
 
 from agent.summary.services import CLASSES, DNS, WEB
@@ -20,14 +20,25 @@ class Metric:
     cells      what the numbers of one message count, in their order
     slots      messages an agent-day, of `slot_seconds` each
     l1         how many cells one terminal adds 1 to, at most, over all messages of an agent-day
-    epsilon    what it has of 1000 thousandths in `medium` and `large`; where metrics are off, the others share in this proportion
+    epsilon    what it has of 1000 thousandths in `medium` and `large`; where metrics are
+               off, the others share in this proportion
     cells_of   (row, slot) -> numbers of the cells that a row adds 1 to, those that count first come first
-    place      number of its first message among all messages of an agent-day; metrics that no profile has both of may share it
+    place      number of its first message among all messages of an agent-day; metrics
+               that no profile has both of may share it
     like       name of the metric that asks the same in coarser or finer cells; its own where there is none
     """
 
     def __init__(
-        self, name: str, unit: str, cells: str, slots: int, l1: int, epsilon: int, cells_of: "CellsOf", place: int, like: str = ""
+        self,
+        name: str,
+        unit: str,
+        cells: str,
+        slots: int,
+        l1: int,
+        epsilon: int,
+        cells_of: "CellsOf",
+        place: int,
+        like: str = "",
     ) -> None:
         self.name = name
         self.unit = unit
@@ -83,9 +94,15 @@ METRICS = (
     Metric("presence", _QUARTERS, "1,2-4,5-8,9-16,>16", 1, 1, 200, _ranges(_quarters, 2, 5, 9, 17), 24),
     Metric("volume", _MIB, "<10,<100,<500,<2000,>=2000", 1, 1, 200, _ranges(_mib, 10, 100, 500, 2000), 25),
     Metric("active", "terminals by hours UTC", "03-07,07-11,11-15,15-19,19-23,23-03", 1, 2, 150, _active, 26),
-    Metric("classes", "terminals by service class", ",".join([CLASSES[number] for number in _SHOWN]), 1, 2, 200, _classes, 27),
+    Metric(
+        "classes", "terminals by service class",
+        ",".join([CLASSES[number] for number in _SHOWN]), 1, 2, 200, _classes, 27,
+    ),
     Metric("dayparts", "terminals", "first seen", 6, 1, 250, _first(6, 1), 0, "arrivals"),
-    Metric("tenminutes", "terminals by minutes", "00-10,10-20,20-30,30-40,40-50,50-60", 24, 1, 250, _first(24, 6), 0, "arrivals"),
+    Metric(
+        "tenminutes", "terminals by minutes", "00-10,10-20,20-30,30-40,40-50,50-60",
+        24, 1, 250, _first(24, 6), 0, "arrivals",
+    ),
     Metric(
         "stays", _QUARTERS, "1,2,3-4,5-8,9-12,13-16,17-24,25-32,>32", 1, 1, 200,
         _ranges(_quarters, 2, 3, 5, 9, 13, 17, 25, 33), 24, "presence",

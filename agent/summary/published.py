@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was published in the last days, for the person here: the noised messages, never a true figure.
 
-One file on flash with a fixed place for each message of `DAYS` agent-days, so that it never grows: a newer day takes the place of
-the one that many days before it. `oubli summary` and `oubli status` read here and nowhere else (ANON-3).
+One file on flash with a fixed place for each message of `DAYS` agent-days, so that it never grows: a newer day takes
+the place of the one that many days before it. `oubli summary` and `oubli status` read here and nowhere else (ANON-3).
 """
 
 from agent.base import canonical
@@ -20,7 +20,10 @@ class Published:
         self._path = path
 
     def put(self, day: int, place: int, text: bytes) -> None:
-        """Keep a message by its day and its place among the day's; OSError where flash refuses. Not synced: the broker has it too."""
+        """Keep a message by its day and its place among the day's; OSError where flash refuses.
+
+        Not synced: the broker has it too.
+        """
         if not files.exists(self._path):
             files.write_atomic(self._path, b"", 0o644)
         with open(self._path, "r+b") as file:

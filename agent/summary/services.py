@@ -20,7 +20,8 @@ CLASSES = (
 OTHER, WEB, DNS, MAIL, CALLS, VPN, REMOTE, FILES, TIME, PUSH, ICMP = range(11)
 
 _TCP, _UDP = 6, 17
-# Sources of ports: IANA service names registry; 5223, 5228-5230: Apple and Google push; 41641, 51820: WireGuard's usual ones.
+# Sources of ports: IANA service names registry; 5223, 5228-5230: Apple and Google
+# push; 41641, 51820: WireGuard's usual ones.
 _BOTH = {
     53: DNS,
     80: WEB,

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The day's terminal table: one row a terminal, in one mapped 0600 tmpfs file (ANON-2, ANON-5, ANON-7, ANON-8).
 
-A terminal is told apart by a keyed hash of its MAC; the key lives in this file for one agent-day and is overwritten at its end.
-The marks of the cells already drawn stand beside, so that a restart of the process goes on with the same day at no cost. The
-table is personal data until the day ends (L34-II-1).
+A terminal is told apart by a keyed hash of its MAC; the key lives in this file for one agent-day and is overwritten at
+its end. The marks of the cells already drawn stand beside, so that a restart of the process goes on with the same day
+at no cost. The table is personal data until the day ends (L34-II-1).
 
-Who objects to being counted has no row (L34-VI-5). A row that is there when it objects counts nothing from then on: it is marked, its hash
-is replaced by a random one and the rest is overwritten. It stays taken until the day's end, so that no other terminal's row moves and
-none is counted twice. What such a terminal adds to any message is still within the bound of ANON-2: 1 at most to the arrivals of the
-hour in which it was first seen, where that was drawn before it objected, and nothing to what is drawn later.
+Who objects to being counted has no row (L34-VI-5). A row that is there when it objects counts nothing from then on: it
+is marked, its hash is replaced by a random one and the rest is overwritten. It stays taken until the day's end, so that
+no other terminal's row moves and none is counted twice. What such a terminal adds to any message is still within the
+bound of ANON-2: 1 at most to the arrivals of the hour in which it was first seen, where that was drawn before it
+objected, and nothing to what is drawn later.
 
 File, little-endian: a header of 128 octets, then rows of 32.
 
@@ -42,7 +43,8 @@ _PROBES = 64  # rows looked at before the table counts as full: four fifths of t
 class Terminals:
     """The table at `path` with `rows` rows; another boot's, or one of another size, is erased.
 
-    `objects(mac)` says whether a terminal, 6 octets or where they stand in memory, is not to be counted; None: nobody objects.
+    `objects(mac)` says whether a terminal, 6 octets or where they stand in memory, is
+    not to be counted; None: nobody objects.
     """
 
     objects: "Callable[[int | bytes], bool] | None" = None
@@ -77,8 +79,8 @@ class Terminals:
     def open_day(self, day: int, first_hour: int, end: int, terms: "tuple[int, ...]") -> None:
         """Begin an agent-day with a new random key.
 
-        `first_hour` is the first that is counted; `end` in ns since boot; `terms` say what the day's start was spent for: number and b of
-        each metric.
+        `first_hour` is the first that is counted; `end` in ns since boot; `terms` say what the day's start was spent
+        for: number and b of each metric.
         """
         self.erase()
         self._sodium.random(self._key, 16)
@@ -112,8 +114,8 @@ class Terminals:
     def see(self, mac: "int | bytes", sixth: int, first: int, last: int, service: int, octets: int) -> None:
         """Count a connection of a terminal, first heard of in this sixth of an hour of the day (0..143).
 
-        `mac` is 6 octets or where they stand in memory; `first` to `last` are the quarter-hours of the day (0..95) that the
-        connection touched, `octets` what it carried both ways.
+        `mac` is 6 octets or where they stand in memory; `first` to `last` are the quarter-hours of the day (0..95) that
+        the connection touched, `octets` what it carried both ways.
         """
         at = self.row_of(mac, sixth)
         if not at:
@@ -164,8 +166,8 @@ class Terminals:
                 break
             row = (row + further) % self._rows  # 1, 3, 6, 10 ... away: no row is in the way of a whole run of others
         else:
-            # Full: whoever comes now is not counted today. Were a row given away, two terminals could take it from each other all
-            # day and arrive again each time; so one terminal more leaves at most one other out (ANON-8).
+            # Full: whoever comes now is not counted today. Were a row given away, two terminals could take it from each
+            # other all day and arrive again each time; so one terminal more leaves at most one other out (ANON-8).
             self._view[_FULL] = 1
             return 0
         self._view[at + _SIXTH] = sixth

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Forgetting before anything else at a start, and also where the recorder then refuses to run (EXP-1, EXP-4).
 
-A configuration that isn't accepted any more, a tmpfs that is full: the recorder says so and ends, at each start, perhaps for
-days. What a former process of this boot kept is destroyed at its deadline all the same.
+A configuration that isn't accepted any more, a tmpfs that is full: the recorder says so and ends, at each start,
+perhaps for days. What a former process of this boot kept is destroyed at its deadline all the same.
 """
 
 import sys
@@ -27,7 +27,9 @@ def destroy_due(root: str, boot: str, monotonic: int) -> int:
     sodium = Sodium()
     region = keys.open_ring(base + "keys")
     if not keys.known(region):
-        sys.stderr.write("oubli: the key ring is of a version that this one doesn't know: all that it opens is destroyed (EXP-1)\n")
+        sys.stderr.write(
+            "oubli: the key ring is of a version that this one doesn't know: all that it opens is destroyed (EXP-1)\n"
+        )
         region.close()
         wipe(base + "keys", sodium)
         return sum([_wipe_all(base + "vault/" + row.name, sodium) for row in law.PURPOSES])
@@ -50,7 +52,9 @@ def destroy_due(root: str, boot: str, monotonic: int) -> int:
 
 
 def erase_all(paths: "Paths", path: str, purpose: str = "all") -> int:
-    """Destroy all that stores keep, or one purpose's, where no recorder runs; returns how many segments. `path`: the configuration.
+    """Destroy all that stores keep, or one purpose's, where no recorder runs; returns how many segments.
+
+    `path`: the configuration.
 
     Of a configuration that isn't accepted any more, stores on flash are looked for where they lie by default.
     """

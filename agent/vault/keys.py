@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The key ring: every key and stream state of the vault, in one mapped 0600 tmpfs file (EXP-2).
 
-Keys are made straight into it, passed by address and zeroed in place; no `bytes` object ever holds one. A restart of the
-process finds them again, power loss forgets them all, another boot's ring is not read but erased.
+Keys are made straight into it, passed by address and zeroed in place; no `bytes` object ever holds one. A restart of
+the process finds them again, power loss forgets them all, another boot's ring is not read but erased.
 
-File, little-endian: header of 64 octets (magic 7, version u8 "1", slots u32, next segment number u32, boot id 32 ASCII), then slots of 192:
+File, little-endian: header of 64 octets (magic 7, version u8 "1", slots u32, next segment number
+u32, boot id 32 ASCII), then slots of 192:
 
     0 state u8 (0 free, 1 open, 2 closed, 3 closed torn)   1 purpose u8   2 late u8   3 generation u8
     4 chunk page u16   8 segment number u32   12 window start u32 (s)   16 records u32   20 lifetime u32 (s)
     24 anchor i64 (ns since boot)
     32 key 32   64 bank 0: octets written u32, pad, state 52   128 bank 1: the same
 
-The bank in force is generation & 1: a chunk's new state and length are put into the other bank, and one octet makes both
-valid at once, so that a process killed at any instant leaves a segment it can go on with.
+The bank in force is generation & 1: a chunk's new state and length are put into the other bank, and one octet makes
+both valid at once, so that a process killed at any instant leaves a segment it can go on with.
 """
 
 import struct
@@ -104,7 +105,8 @@ class Slot:
 class KeyRing:
     """At least `count` slots in the file at `path`, for one boot.
 
-    A ring of this boot that has fewer (the configuration changed) grows, and one that has more stays as it is: no key is moved or lost.
+    A ring of this boot that has fewer (the configuration changed) grows, and one that has more
+    stays as it is: no key is moved or lost.
     """
 
     def __init__(self, path: str, count: int, boot: str, sodium: "Sodium") -> None:

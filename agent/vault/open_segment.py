@@ -11,7 +11,9 @@ FULL = segment.PAGE - segment.PAGE_HEADER - REST - LARGEST  # octets of records'
 class OpenSegment:
     """What is written to its page is valid at once; the ring seals the page as a chunk, and closes the segment."""
 
-    def __init__(self, slot: keys.Slot, page: "memoryview | bytearray", page_address: int, header: bytes, places: "Any") -> None:
+    def __init__(
+        self, slot: keys.Slot, page: "memoryview | bytearray", page_address: int, header: bytes, places: "Any"
+    ) -> None:
         self.slot = slot
         self.page = page
         self.head = words(page, segment.PAGE_HEADER)
@@ -37,8 +39,8 @@ class OpenSegment:
         self._count(records)
 
     def _count(self, records: int) -> None:
-        # The page's first word makes a record valid: written last, so a killed process leaves whole records, and columns as long at least:
-        # the upper octet of how many first, for what both say meanwhile is more, too.
+        # The page's first word makes a record valid: written last, so a killed process leaves whole records, and
+        # columns as long at least: the upper octet of how many first, for what both say meanwhile is more, too.
         self.held += records
         self.page[segment.PAGE_HEADER] = self.held >> 8
         self.page[segment.PAGE_HEADER + 1] = self.held & 255

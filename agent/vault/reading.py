@@ -22,8 +22,8 @@ def waiting(buffer: "bytes | bytearray | memoryview", at: int, slot: keys.Slot) 
 def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Generator[Record]":
     """Yield a purpose's readable records, oldest segment first; nothing that is past its deadline (EXP-1).
 
-    `root` is the folder above var/run/oubli; `wall` (None: not trusted) and `monotonic` are now, in ns. SealError at a segment that was
-    damaged or cut.
+    `root` is the folder above var/run/oubli; `wall` (None: not trusted) and `monotonic` are now, in ns. SealError at a
+    segment that was damaged or cut.
     """
     sodium = crypto.Sodium()
     base = root + "/var/run/oubli/"
@@ -31,7 +31,9 @@ def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Genera
     region = keys.open_ring(base + "keys")
     scratch = memory.scratch(segment.PAGE * 4)
     try:
-        found = [(slot.window, slot.number, slot.index) for slot in keys.used(region) if slot.purpose == law.number(purpose)]
+        found = [
+            (slot.window, slot.number, slot.index) for slot in keys.used(region) if slot.purpose == law.number(purpose)
+        ]
         for _, _, index in sorted(found):
             slot = keys.Slot(region, index)
             if due(slot, wall, monotonic):
@@ -44,7 +46,10 @@ def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Genera
 
 
 def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: memory.Region) -> "Iterator[Record]":
-    """Yield one segment's records, whatever its age; SealError where it was damaged or cut. `scratch` has four pages."""
+    """Yield one segment's records, whatever its age; SealError where it was damaged or cut.
+
+    `scratch` has four pages.
+    """
     plain = 2 * segment.PAGE  # where in it a chunk is inflated
     written = slot.written()
     with open(folder + "/" + ("%08x" % slot.number), "rb") as file:

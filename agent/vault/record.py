@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How `security` records are packed; lossless on their fields at the stated resolution.
 
-A chunk is a number of records; none straddles chunks. First stands how many they are, in 2 octets. Four columns follow, in which each
-record has one octet, then the rest of each record. So like stands beside like: a chunk is deflated before it is sealed, with a code of its
-own for each column (agent.vault.segment). While its page is filled, a column has COLUMN octets; read back by agent.vault.unpacker.
+A chunk is a number of records; none straddles chunks. First stands how many they are, in 2 octets. Four columns follow,
+in which each record has one octet, then the rest of each record. So like stands beside like: a chunk is deflated before
+it is sealed, with a code of its own for each column (agent.vault.segment). While its page is filled, a column has
+COLUMN octets; read back by agent.vault.unpacker.
 
-Numbers are LEB128 varints unless said otherwise, in network order where they have 2 octets; `zigzag` maps 0, -1, 1, -2 to 0, 1, 2, 3. Times
-are in units of 100 ms, an end counts from the start of the segment's window. Dictionary and previous ends live for one segment; the
-dictionary has 256 places, so that made-up addresses can't fill the memory.
+Numbers are LEB128 varints unless said otherwise, in network order where they have 2 octets; `zigzag` maps 0, -1, 1, -2
+to 0, 1, 2, 3. Times are in units of 100 ms, an end counts from the start of the segment's window. Dictionary and
+previous ends live for one segment; the dictionary has 256 places, so that made-up addresses can't fill the memory.
 
 Columns:
 
@@ -20,16 +21,16 @@ Columns:
 The rest:
 
     octet       the IP number of another protocol
-    octets      where a terminal is told of, which takes the place from whoever had it: octet 4 or 16, MAC 6 octets (zeros: unknown),
-                address
+    octets      where a terminal is told of, which takes the place from whoever had it: octet 4 or
+                16, MAC 6 octets (zeros: unknown), address
     2 octets    the translated port where it differs
     varints     of 15 packets and more how many over 15, up first
     varint      duration
-    zigzag      end of the connection minus that of the record before it in the same place, modulo 2**16; where a terminal is told of,
-                minus that of the record before it in the segment (0 for the first one)
+    zigzag      end of the connection minus that of the record before it in the same place, modulo 2**16; where a
+                terminal is told of, minus that of the record before it in the segment (0 for the first one)
     octet       the lower octet of the source port
-    varint x 2  bytes up, bytes down, each less what its packets' headers have at least: 40 a packet for TCP, 28 for UDP and ICMP,
-                48 for ICMPv6, 20 for others (modulo 2**64, so that a wrong counter survives too)
+    varint x 2  bytes up, bytes down, each less what its packets' headers have at least: 40 a packet for TCP, 28 for UDP
+                and ICMP, 48 for ICMPv6, 20 for others (modulo 2**64, so that a wrong counter survives too)
 
 There is no place for a destination (L34-VI-1).
 """
@@ -100,8 +101,8 @@ def put(view: "bytearray | memoryview", at: int, value: int) -> int:
 class Packer:
     """Packs one segment's records into `view`, a page's octets from the number of records on.
 
-    `places` are 2 x TERMINALS words: of each place the terminal's key (0: none), then of each its last end. Ends are in units from
-    `origin`, the window's start; `end` is the last record's.
+    `places` are 2 x TERMINALS words: of each place the terminal's key (0: none), then of each its last end. Ends are in
+    units from `origin`, the window's start; `end` is the last record's.
 
     Several short steps, because MicroPython takes the frame of a function with many names from the heap.
     """
@@ -115,7 +116,9 @@ class Packer:
             places[place] = 0
 
     def pack(self, at: int, number: int, connection: "Connection", terminal: "Holder | None", end: int) -> int:
-        """Write the record of a number, its rest at `at` (LARGEST octets must be free); returns where that ends. `end` is in ns.
+        """Write the record of a number, its rest at `at` (LARGEST octets must be free); returns where that ends.
+
+        `end` is in ns.
 
         `terminal` None: unknown.
         """

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """One purpose's store: a ring of segments, each a window of connection ends, each due as a whole (EXP-1, EXP-4).
 
-A record goes to the segment of the window that holds its end; that segment stays open until 240 s after its window. Later
-records share a second segment, open for three hours after the window; still later ones get one of their own. A segment
-is due at its window's start plus the lifetime, by trusted wall clock or by time since boot, whichever comes first: early by
-at most one window, never late. Due means: key overwritten, file overwritten, name removed. What no longer fits displaces
-the oldest segment, and its records are counted as lost.
+A record goes to the segment of the window that holds its end; that segment stays open until 240 s after its window.
+Later records share a second segment, open for three hours after the window; still later ones get one of their own. A
+segment is due at its window's start plus the lifetime, by trusted wall clock or by time since boot, whichever comes
+first: early by at most one window, never late. Due means: key overwritten, file overwritten, name removed. What no
+longer fits displaces the oldest segment, and its records are counted as lost.
 
-A segment is sealed anew without a terminal (L34-VI-5) as a copy of the same deadline. The copy is marked, and closed with the number of
-the original's slot; from then on it counts, and the original goes. A process that is killed before that leaves a copy that the next one
-destroys, and after it an original that the next one destroys.
+A segment is sealed anew without a terminal (L34-VI-5) as a copy of the same deadline. The copy is marked, and closed
+with the number of the original's slot; from then on it counts, and the original goes. A process that is killed before
+that leaves a copy that the next one destroys, and after it an original that the next one destroys.
 """
 
 import os
@@ -27,7 +27,8 @@ from agent.vault.record import COLUMN, TERMINALS
 from agent.vault.windows import GRACE, LATE, SECOND, SEGMENT_LIMIT, due, window_of
 
 COPY = 3  # `late` of a segment that is being copied
-EARLY = 2 * SECOND  # a segment that goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
+# A segment that goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
+EARLY = 2 * SECOND
 PPM = 100  # how wrong a quartz may be
 _PLACES = 8 * TERMINALS  # octets of a dictionary
 
@@ -102,7 +103,8 @@ class Ring:
                 self.octets += files.size_of(self._path(slot))
                 owned.add(self._path(slot).rsplit("/", 1)[1])
                 self._deadlines.add(slot)
-            except (OSError, crypto.SealError):  # of another version too: what waits in its page is in a form of its own
+            # Of another version too: what waits in its page is in a form of its own
+            except (OSError, crypto.SealError):
                 self._lose("store", slot.records)
                 self._keys.destroy(slot)
         for name in os.listdir(self._folder):
@@ -122,7 +124,9 @@ class Ring:
         left = waiting(self._pages.view, at, slot)
         segment.parse(header)
         held = struct.unpack_from(">H", self._pages.view, at + segment.PAGE_HEADER)[0] if left else 0
-        self.octets += self._chunks.seal(path, slot, self._pages.address + at, min(held, COLUMN), left, header, crypto.FINAL)
+        self.octets += self._chunks.seal(
+            path, slot, self._pages.address + at, min(held, COLUMN), left, header, crypto.FINAL
+        )
         slot.state = keys.TORN
         slot.save()
 
@@ -191,13 +195,16 @@ class Ring:
         page = self._free.pop()
         slot.state, slot.purpose, slot.late, slot.generation = keys.OPEN, self._purpose, late, 0
         slot.page, slot.window, slot.records, slot.lifetime = page, window, 0, self.lifetime
-        # A window that lies in the future was named by a clock that has stepped back since: what arrives has ended by now.
+        # A window that lies in the future was named by a clock that has stepped
+        # back since: what arrives has ended by now.
         slot.anchor = monotonic - max(wall - window * SECOND, 0)
         if like is not None:
             slot.lifetime, slot.anchor = like.lifetime, like.anchor
         stream = bytearray(crypto.HEADER)
         self._sodium.stream_open(slot.bank(0), stream, slot.key)
-        header = segment.header(self._purpose, 0, self._boot, window, slot.lifetime, wall, monotonic, slot.number, bytes(stream))
+        header = segment.header(
+            self._purpose, 0, self._boot, window, slot.lifetime, wall, monotonic, slot.number, bytes(stream)
+        )
         slot.prepare(0, len(header))
         self.octets += len(header)
         try:
@@ -215,7 +222,9 @@ class Ring:
 
     def _flush(self, entry: OpenSegment, tag: int) -> None:
         page = entry.page_address
-        self.octets += self._chunks.seal(self._path(entry.slot), entry.slot, page, entry.held, entry.used, entry.header, tag)
+        self.octets += self._chunks.seal(
+            self._path(entry.slot), entry.slot, page, entry.held, entry.used, entry.header, tag
+        )
         self._sodium.zero(page, segment.PAGE)
         entry.used = entry.held = 0
         entry.full = entry.slot.written() >= SEGMENT_LIMIT
@@ -252,7 +261,10 @@ class Ring:
             self._end(name)
 
     def _give_up(self, entry: "OpenSegment | None", unwritten: int) -> None:
-        """The file system refused: the segment can't be continued. What it held, and what was to be added, is counted as lost."""
+        """The file system refused: the segment can't be continued.
+
+        What it held, and what was to be added, is counted as lost.
+        """
         if entry is None:
             self._lose("store", unwritten)
             return
@@ -307,7 +319,10 @@ class Ring:
         return read_segment(self._folder, slot, self._sodium, scratch)
 
     def exchange(self, slot: keys.Slot, rows: "Iterator[tuple[Any, Holder | None, int]]", left: int) -> None:
-        """Seal a closed segment anew with `left` rows: connection, terminal, end in ns. Where that can't be it goes, and they are lost."""
+        """Seal a closed segment anew with `left` rows: connection, terminal, end in ns.
+
+        Where that can't be it goes, and they are lost.
+        """
         copy: "OpenSegment | None" = None
         name = slot.window * 4 + COPY
         try:

@@ -1,27 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """A segment file: clear header, then chunks sealed with libsodium's secretstream (EXP-1, EXP-2, EXP-3).
 
-Volatile custody, on tmpfs. Header, 80 octets, network order: magic "OUBV", version u8 = 1, purpose u8, custody u8 = 0, clock state
-u8, boot id 16, window start u32 (s), lifetime u32 (s), wall time of opening u64 (ns), monotonic time of opening u64 (ns), segment
-number u32, secretstream header 24, 4 zeros. Then chunks: u16 length, sealed octets (plaintext + 17). Every chunk is sealed with the
-whole header as associated data, so a header can't be exchanged; the last chunk carries the tag "final". The plaintext is raw deflate
-(RFC 1951, a window of 4 KiB; one stored block where the writer had no libz) of a chunk of records (agent.vault.record), a block for each
-of its columns and one for the rest. A chunk is sealed when its page of 4 KiB is full or the segment closes. Of a version that this one
-doesn't know nothing is read, and it goes on time, for its deadline stands in the key ring (agent.vault.keys).
+Volatile custody, on tmpfs. Header, 80 octets, network order: magic "OUBV", version u8 = 1, purpose u8, custody u8 = 0,
+clock state u8, boot id 16, window start u32 (s), lifetime u32 (s), wall time of opening u64 (ns), monotonic time of
+opening u64 (ns), segment number u32, secretstream header 24, 4 zeros. Then chunks: u16 length, sealed octets (plaintext
++ 17). Every chunk is sealed with the whole header as associated data, so a header can't be exchanged; the last chunk
+carries the tag "final". The plaintext is raw deflate (RFC 1951, a window of 4 KiB; one stored block where the writer
+had no libz) of a chunk of records (agent.vault.record), a block for each of its columns and one for the rest. A chunk
+is sealed when its page of 4 KiB is full or the segment closes. Of a version that this one doesn't know nothing is read,
+and it goes on time, for its deadline stands in the key ring (agent.vault.keys).
 
-Custodian custody, on flash, in PURPOSE/YYYY-MM-DD-NNNN (the day whose key it has; a hexadecimal number, from 0001). Header, 160
-octets, network order: magic "OUBL", version u8 = 1, purpose u8, custody u8 = 1, clock state u8 (0 unknown, 1 floor, 2 trusted), boot
-id 16, day u32 (since 1970-01-01; deadlines run from its 00:00 UTC at the earliest), destroy day u32, time since boot at which the day
-began i64 (ns), powered-on hours at which it began i32, wall time of opening u64 (ns), number u32, secretstream header 24, then the
-stream's 32-octet key sealed to the day's public key (crypto_box_seal, 80 octets). Then frames: u16 octets of the chunk, u16 records in
-it, CRC-32 u32 of header, these 4 octets and chunk, then the chunk: plaintext + 17, sealed with the whole header as associated data, tag
-"rekey" (2), the last one's "final" (3). The plaintext is a run of records, each behind one octet that says how long it is. At the end a
-trailer of 20 octets: "DONE" or "TORN", records in all u32, octets before the trailer u32, where the last frame begins u32, CRC-32 u32 of
-header and the 16 octets before. The header is in every sum, and the trailer says where the last frame is, because flash may keep what
-was written last and lose what was written just before.
-A later version's header keeps its 160 octets: a segment of a version that this one doesn't know is left as it is, and goes on time.
-TORN: the recorder found it unfinished and cut it behind its last whole frame; the audit log names it. No trailer: it is
-being written, or power was cut and no recorder has run since.
+Custodian custody, on flash, in PURPOSE/YYYY-MM-DD-NNNN (the day whose key it has; a hexadecimal number, from 0001).
+Header, 160 octets, network order: magic "OUBL", version u8 = 1, purpose u8, custody u8 = 1, clock state u8 (0 unknown,
+1 floor, 2 trusted), boot id 16, day u32 (since 1970-01-01; deadlines run from its 00:00 UTC at the earliest), destroy
+day u32, time since boot at which the day began i64 (ns), powered-on hours at which it began i32, wall time of opening
+u64 (ns), number u32, secretstream header 24, then the stream's 32-octet key sealed to the day's public key
+(crypto_box_seal, 80 octets). Then frames: u16 octets of the chunk, u16 records in it, CRC-32 u32 of header, these 4
+octets and chunk, then the chunk: plaintext + 17, sealed with the whole header as associated data, tag "rekey" (2), the
+last one's "final" (3). The plaintext is a run of records, each behind one octet that says how long it is. At the end a
+trailer of 20 octets: "DONE" or "TORN", records in all u32, octets before the trailer u32, where the last frame begins
+u32, CRC-32 u32 of header and the 16 octets before. The header is in every sum, and the trailer says where the last
+frame is, because flash may keep what was written last and lose what was written just before.
+A later version's header keeps its 160 octets: a segment of a version that this one doesn't know is left as it is, and
+goes on time. TORN: the recorder found it unfinished and cut it behind its last whole frame; the audit log names it. No
+trailer: it is being written, or power was cut and no recorder has run since.
 """
 
 import binascii
@@ -31,7 +33,8 @@ from agent.runtime import sodium as crypto
 
 HEADER = 80
 PAGE = 4096
-PAGE_HEADER = 4  # a little-endian word: octets used (of the rest, where there are columns) | generation it belongs to << 16
+# A little-endian word: octets used (of the rest, where there are columns) | generation it belongs to << 16
+PAGE_HEADER = 4
 VERSION = 1
 VOLATILE = 0
 LATEST = 1000000000 << 32  # ns since the epoch: a window has 32 bits of seconds
@@ -43,10 +46,22 @@ class VersionError(crypto.SealError):
     """A segment of a version that this one doesn't know."""
 
 
-def header(purpose: int, clock: int, boot: str, window: int, lifetime: int, wall: int, monotonic: int, number: int, stream: bytes) -> bytes:
+def header(
+    purpose: int,
+    clock: int,
+    boot: str,
+    window: int,
+    lifetime: int,
+    wall: int,
+    monotonic: int,
+    number: int,
+    stream: bytes,
+) -> bytes:
     """Return a segment's 80 octets of header."""
     boot_id = binascii.unhexlify(boot)
-    return struct.pack(_FORMAT, _MAGIC, VERSION, purpose, VOLATILE, clock, boot_id, window, lifetime, wall, monotonic, number, stream)
+    return struct.pack(
+        _FORMAT, _MAGIC, VERSION, purpose, VOLATILE, clock, boot_id, window, lifetime, wall, monotonic, number, stream
+    )
 
 
 def parse(data: bytes) -> "tuple[int, bytes]":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether what the budgets promise fits where it is to lie: looked at once, at a start (ANON-4, EXP-6).
 
-A flash that fills up while the recorder runs shows outside: figures can't be spooled, and guests decide when. So a budget larger than
-what is free refuses the start, while somebody is there who can change it.
+A flash that fills up while the recorder runs shows outside: figures can't be spooled, and guests decide when. So a
+budget larger than what is free refuses the start, while somebody is there who can change it.
 """
 
 import os
@@ -15,7 +15,10 @@ RESERVE = 65536  # octets of flash for ledger, audit log, and what is written be
 
 
 def lacking(config: "Config", paths: "Paths") -> str:
-    """Return in one line which file system has too little room, and for what; "" where all has enough. Absent media are left out."""
+    """Return in one line which file system has too little room, and for what; "" where all has enough.
+
+    Absent media are left out.
+    """
     wanted = [("mqtt.spool_bytes", paths.spool, config.mqtt.spool_bytes + RESERVE)]
     for name in sorted(config.purposes):
         folder, mount = paths.vault + "/" + name, ""
@@ -33,7 +36,16 @@ def lacking(config: "Config", paths: "Paths") -> str:
         status = os.statvfs(place)
         free = status[1] * status[4]
         if octets > free:
-            text = ", ".join(names) + ": " + str(octets) + " bytes more may be written at " + place + ", and " + str(free) + " are free"
+            text = (
+                ", ".join(names)
+                + ": "
+                + str(octets)
+                + " bytes more may be written at "
+                + place
+                + ", and "
+                + str(free)
+                + " are free"
+            )
             return text + "; accepted: smaller ones, or more room"
     return ""
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which purposes keep a store on flash, and where; the modules that write it are read only where one does, for they cost heap."""
+"""Which purposes keep a store on flash, and where.
+
+The modules that write it are read only where one does, for they cost heap.
+"""
 
 from agent import law
 from agent.base.dates import date, day_of
@@ -95,13 +98,19 @@ def custodians(
         lifetime = section.lifetime or law.purpose(name).ceiling
         sync = config.vault.sync_minutes * 60
         pages = paths.vault + "/" + name
-        opened[name] = Custodian(name, folder, pages, ring, sodium, bundle, lifetime, section.budget, sync, boot, hours, floor, lose, mount)
+        opened[name] = Custodian(
+            name, folder, pages, ring, sodium, bundle, lifetime, section.budget, sync, boot, hours, floor, lose, mount
+        )
     return opened
 
 
 def key_days(opened: "dict[str, Any]", config: "Config") -> "int | None":
     """Return for how many days there are keys for every purpose that needs them; None where none does."""
-    left = [opened[name].key_days() for name in opened if name in config.purposes and law.purpose(name).custody == law.CUSTODIAN]
+    left = [
+        opened[name].key_days()
+        for name in opened
+        if name in config.purposes and law.purpose(name).custody == law.CUSTODIAN
+    ]
     return min(left) if left else None
 
 

@@ -3,7 +3,8 @@
 
 SECOND = 1000000000
 GRACE = 240  # seconds a segment stays open after its window
-LATE = 10800  # seconds after its window at which the second segment closes: a phone that walked away is told of 7,490 s late
+# Seconds after its window at which the second segment closes: a phone that walked away is told of 7,490 s late
+LATE = 10800
 SEGMENT_LIMIT = 65536  # octets of a file at which a segment closes
 
 

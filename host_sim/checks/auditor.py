@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The auditor: after every step, what must never be false; at the end, what was published beside the truth.
 
-It looks at the device as a thief, an operator and a broker would: the files, the logs, the messages, and the agent's own
-counters, and holds them against the world's truth. Each thing that must hold is a row with how much was looked at; one that
-looked at nothing fails. What stands in files beside this one: EXP-1, EXP-2 (readable until, not after: `vault_auditor`), ANON-2 to
-ANON-6 (sums, shape, one message for each cell: `published`), L34-II-5 (no terminal data outside the sealed store: `people_search`),
-L34-VI-2 (none at the forwarder: `processes`). Counts and the ledger are here.
+It looks at the device as a thief, an operator and a broker would: the files, the logs, the messages, and the agent's
+own counters, and holds them against the world's truth. Each thing that must hold is a row with how much was looked at;
+one that looked at nothing fails. What stands in files beside this one: EXP-1, EXP-2 (readable until, not after:
+`vault_auditor`), ANON-2 to ANON-6 (sums, shape, one message for each cell: `published`), L34-II-5 (no terminal data
+outside the sealed store: `people_search`), L34-VI-2 (none at the forwarder: `processes`). Counts and the ledger are
+here.
 """
 
 import json
@@ -46,17 +47,30 @@ class Auditor:
         self.processes = Processes(root, TMPFS, self.spool, world)
         self.records = Finding("records", "every record in the vault equals a connection, and every connection has one")
         self.expired = Finding("expired", "past its deadline nothing opens, whatever the clock is set to")
-        self.counted = Finding("counted", "every connection that the kernel told of is kept, excluded or counted as lost")
+        self.counted = Finding(
+            "counted", "every connection that the kernel told of is kept, excluded or counted as lost"
+        )
         self.losses = Finding("losses", "nothing is lost but what the kernel dropped, and that is counted")
-        self.ledger = Finding("ledger", "agent-days open and spend as ANON-5 and ANON-6 say, never more than the ceiling")
+        self.ledger = Finding(
+            "ledger", "agent-days open and spend as ANON-5 and ANON-6 say, never more than the ceiling"
+        )
         self.refused = Finding("refused", "what the law doesn't allow is refused by the configuration")
         self.acts = Finding("acts", "the audit log's chain is whole, and it says what was done")
         self.more = {
-            "attribution": Finding("attribution", "who stood behind a public port is answered by its own terminal, and by no other"),
+            "attribution": Finding(
+                "attribution", "who stood behind a public port is answered by its own terminal, and by no other"
+            ),
             "billing": Finding("billing", "each session is billed once, with its volumes, to a user or a MAC"),
-            "answers": Finding("answers", "an authority's question is answered by who held the port then, or `not known`, by nobody else"),
-            "custody": Finding("custody", "what only the custodian may read opens with his key, and the device holds none"),
-            "consents": Finding("consents", "what is kept by consent is what was consented to, and nothing of who has withdrawn"),
+            "answers": Finding(
+                "answers",
+                "an authority's question is answered by who held the port then, or `not known`, by nobody else",
+            ),
+            "custody": Finding(
+                "custody", "what only the custodian may read opens with his key, and the device holds none"
+            ),
+            "consents": Finding(
+                "consents", "what is kept by consent is what was consented to, and nothing of who has withdrawn"
+            ),
             "stays": Finding("stays", "each stay at an access point is one that its terminal made under a consent"),
         }
         purposes, kinds = world.scenario.purposes, []
@@ -74,7 +88,9 @@ class Auditor:
 
     # After every step
 
-    def step(self, now: int, status: dict, daemons: dict[str, int], logs: Iterable[Path], *, full: bool, search: bool) -> bool:
+    def step(
+        self, now: int, status: dict, daemons: dict[str, int], logs: Iterable[Path], *, full: bool, search: bool
+    ) -> bool:
         """Look at everything at a true time; False where something is wrong. `daemons`: name to process id."""
         held = status["purposes"][PURPOSE]
         self.full = self.full or held["bytes"] > 0.9 * held["budget"]
@@ -140,7 +156,8 @@ class Auditor:
         """Look into the stores of the purposes that are off by default; `ended`: the recorder has closed them."""
         if self.sealed:
             self.sealed.disturbed = self.sealed.disturbed or self.world.gateway.disturbed
-            # A row ends where the clock is set back: nobody is named for times that it showed twice, or that it skipped.
+            # A row ends where the clock is set back: nobody is named for times
+            # that it showed twice, or that it skipped.
             self.sealed.stepped = self.sealed.stepped or self.world.gateway.clock.stepped
             self.sealed.look(now, self.world.gateway.clock.wall(now), trusted=self.world.days.trusted, ended=ended)
             self._found(self.sealed)
@@ -158,7 +175,9 @@ class Auditor:
             self.more["answers"].seen += 1
             return
         kept = self.world.scenario.purposes.sealed
-        examiner = Examiner(self.world, self.root / FLASH / "vault/attribution", lambda *key: sealed.custodian.keys.get(key[:2]), kept)
+        examiner = Examiner(
+            self.world, self.root / FLASH / "vault/attribution", lambda *key: sealed.custodian.keys.get(key[:2]), kept
+        )
         examiner.ask(max(LEAST, min(MOST, int(EACH_DAY * self.world.length))))
         self.more["answers"].seen += examiner.seen.total()
         self.more["answers"].wrong += examiner.wrong
@@ -197,7 +216,10 @@ class Auditor:
 
     def look_at_counters(self, counters: dict[str, int]) -> None:
         """Every connection has one fate, and no loss goes uncounted or is made up."""
-        told, heard = self.world.gateway.told_since_boot - self.world.gateway.dropped_since_boot, counters["connections"]
+        told, heard = (
+            self.world.gateway.told_since_boot - self.world.gateway.dropped_since_boot,
+            counters["connections"],
+        )
         self.counted.seen += 1
         if told != heard:
             self.counted.wrong.append(f"the kernel told of {told} connections, the agent counts {heard}")
@@ -215,14 +237,17 @@ class Auditor:
         allowed = {"lost: overrun"} | ({"lost: clock"} if self.world.gateway.clock.stepped else set())
         allowed |= {"lost: ring full"} if self.full else set()
         if self.sealed and (self.world.gateway.clock.stepped or not self._trusted):
-            self._no_key = counters["lost: no key"]  # of a day that isn't known, or isn't the right one, it need not have a key
+            # Of a day that isn't known, or isn't the right one, it need not have a key
+            self._no_key = counters["lost: no key"]
         self._trusted = self.world.days.trusted
         allowed |= {"lost: no key"} if counters["lost: no key"] == self._no_key else set()
         others = ("malformed", "neighbour overruns", "messages lost")
         self.losses.wrong += [f"{name}: {count}" for name, count in lost.items() if name not in allowed]
         self.losses.wrong += [f"{name}: {counters[name]}" for name in others if counters[name]]
         if counters["gaps"] != self.world.gateway.crashes:
-            self.losses.wrong.append(f"nobody listened {self.world.gateway.crashes} times, the agent counts {counters['gaps']} gaps")
+            self.losses.wrong.append(
+                f"nobody listened {self.world.gateway.crashes} times, the agent counts {counters['gaps']} gaps"
+            )
         if counters["messages dropped"] and not self.world.events.outages:
             self.losses.wrong.append(f"messages dropped: {counters['messages dropped']}")
 
@@ -231,9 +256,16 @@ class Auditor:
         days, values = self.world.days, json.loads((self.root / FLASH / "ledger").read_text())
         self.ledger.seen += 1
         said = (values["day"], values["spent"], values["tokens"], values["hours"])
-        due = ((days.ledger_day - AGENT_DAY_STARTS) // DAY if days.ledger_day else 0, days.spent, days.tokens, days.hours)
+        due = (
+            (days.ledger_day - AGENT_DAY_STARTS) // DAY if days.ledger_day else 0,
+            days.spent,
+            days.tokens,
+            days.hours,
+        )
         if said != due:
-            self.ledger.wrong.append(f"the ledger says (day, spent, tokens, hours) {said}, by ANON-5 and ANON-6 it is {due}")
+            self.ledger.wrong.append(
+                f"the ledger says (day, spent, tokens, hours) {said}, by ANON-5 and ANON-6 it is {due}"
+            )
         if values["spent"] > 2000 or (values["day"], values["spent"]) < self._spent:
             self.ledger.wrong.append("more is spent than the ceiling, or something is given back")
         self._spent = (values["day"], values["spent"])
@@ -277,7 +309,7 @@ class Auditor:
         """Return every finding."""
         published, processes = self.published, self.processes
         return [
-            self.records, self.expired, self.counted, self.losses, self.ledger, published.cells, published.delivered, published.shape,
-            published.sums, published.spread, self.people.private, processes.apart, processes.forgotten, processes.bounded, self.refused,
-            self.acts, *self.more.values(),
+            self.records, self.expired, self.counted, self.losses, self.ledger, published.cells,
+            published.delivered, published.shape, published.sums, published.spread, self.people.private,
+            processes.apart, processes.forgotten, processes.bounded, self.refused, self.acts, *self.more.values(),
         ]  # fmt: skip

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks for what must be nowhere: canaries in every file, log, message and process core (L34-II-5, L34-VI-1).
 
-A canary is searched for in the forms that a program could write it in: raw octets, hex with and without separators, decimal,
-text, in any case of the letters. A raw IPv4 address is only four octets: in a core of 17 MB its first two stand about twenty
-times by chance, so one scan in two thousand would find all four. What counts is what was not there before the traffic; and in a file,
-where the sealed store's 40 kB would show one of a lab's addresses in one scan of 7,000, what is there more than once.
+A canary is searched for in the forms that a program could write it in: raw octets, hex with and without separators,
+decimal, text, in any case of the letters. A raw IPv4 address is only four octets: in a core of 17 MB its first two
+stand about twenty times by chance, so one scan in two thousand would find all four. What counts is what was not there
+before the traffic; and in a file, where the sealed store's 40 kB would show one of a lab's addresses in one scan of
+7,000, what is there more than once.
 """
 
 import ipaddress
@@ -75,7 +76,10 @@ def in_files(folder: Path, needles: list[Needle]) -> dict[str, list[Needle]]:
 
 
 def core(pid: int, folder: Path) -> bytes:
-    """Return a core of a live process, made by gdb, its longer runs of zeros left out. The process goes on; it can't be traced."""
+    """Return a core of a live process, made by gdb, its longer runs of zeros left out.
+
+    The process goes on; it can't be traced.
+    """
     made = folder / f"core.{pid}"
     done = subprocess.run(["gcore", "-o", str(folder / "core"), str(pid)], capture_output=True, text=True, check=False)
     if not made.exists():

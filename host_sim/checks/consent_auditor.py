@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holds what is kept by consent, `services` and `location`, against what guests said at the portal (L34-IV-1, L34-V).
 
-It reads as a thief with the files would: no deadline stops it. What can be read must be a connection or a stay of a terminal whose consent
-was active then, and isn't withdrawn now; what must be there is.
+It reads as a thief with the files would: no deadline stops it. What can be read must be a connection or a stay of a
+terminal whose consent was active then, and isn't withdrawn now; what must be there is.
 """
 
 from collections import Counter
@@ -31,7 +31,8 @@ class ConsentAuditor:
         self._stays: list[Stay] = []
         self.seen: Counter[str] = Counter()
         self.wrong: list[tuple[str, str]] = []
-        # Somebody stepped the clock: stamps are told otherwise. And the process was killed, or slept: something may not be there.
+        # Somebody stepped the clock: stamps are told otherwise. And the process was
+        # killed, or slept: something may not be there.
         self.stepped = self.disturbed = False
 
     def tell(self, records: list[Kept]) -> None:
@@ -45,7 +46,10 @@ class ConsentAuditor:
         self._stays.clear()
 
     def count(self, states: dict[str, int] | None) -> str:
-        """Hold the recorder's own count of consents by state against the portal's; returns what is wrong, "" for nothing."""
+        """Hold the recorder's own count of consents by state against the portal's.
+
+        Returns what is wrong, "" for nothing.
+        """
         alive, said = len(self._portal.alive), sum((states or {}).get(state, 0) for state in ("active", "suspended"))
         return f"{said} consents are in force, of which {alive} were given and not withdrawn" if said > alive else ""
 
@@ -94,7 +98,9 @@ class ConsentAuditor:
                 self.wrong.append(("consents", "a stay can be read of a terminal that has no consent"))
             else:
                 self.wrong.append(("stays", "a stay that nobody made under a consent"))
-        if (never := sum(one.sure for left in wanted.values() for one in left)) and not (self.disturbed or self.stepped):
+        if (never := sum(one.sure for left in wanted.values() for one in left)) and not (
+            self.disturbed or self.stepped
+        ):
             self.wrong.append(("stays", f"{never} stays under a consent have no record"))
 
     def _consents(self, mac: bytes) -> bool:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """An examiner's random questions at a run's end, answered by the custodian's tool, held against the world (L34-II-4).
 
-A question is a public address, a port, a protocol and a window. Most are put around a port's true use, a cut of power or a step of the
-clock. The truth is the world's: who used a port when, which ports the kernel gave to an address, who had that address, when there was no
-power. An answer is wrong where it names a terminal that didn't hold the port, leaves out one that used it without a word of doubt, or says
-`nothing held` of a port that was used. `not known` is never wrong; how often it is said is told.
+A question is a public address, a port, a protocol and a window. Most are put around a port's true use, a cut of power
+or a step of the clock. The truth is the world's: who used a port when, which ports the kernel gave to an address, who
+had that address, when there was no power. An answer is wrong where it names a terminal that didn't hold the port,
+leaves out one that used it without a word of doubt, or says `nothing held` of a port that was used. `not known` is
+never wrong; how often it is said is told.
 """
 
 import ipaddress
@@ -54,7 +55,10 @@ class Use(NamedTuple):
 
 
 class Examiner:
-    """Asks about a world that is over. `folder` has the sealed segments, `key` gives a day's private key; `kept` days are still there."""
+    """Asks about a world that is over.
+
+    `folder` has the sealed segments, `key` gives a day's private key; `kept` days are still there.
+    """
 
     def __init__(self, world: World, folder: Path, key: answers.Key, kept: int) -> None:
         self._world, self._key = world, key
@@ -80,7 +84,9 @@ class Examiner:
             self.wrong += [f"{what}: {_told(question)}" for what in self._judge(question, made)]
 
     def _questions(self, count: int) -> Iterator[Question]:
-        places = [(key, use) for key, uses in self._uses.items() for use in uses if self._first <= use.start <= self._last]
+        places = [
+            (key, use) for key, uses in self._uses.items() for use in uses if self._first <= use.start <= self._last
+        ]
         draw = self._draw
         for number in range(count if places else 0):
             (public, protocol, port), use = draw.choice(places)
@@ -92,23 +98,34 @@ class Examiner:
             elif kind == 2:  # the same, at any time
                 at = draw.randint(self._first, self._last)
             else:
-                at, public, protocol, port = draw.randint(self._first, self._last), WAN, draw.choice((TCP, UDP)), draw.randint(1024, 65535)
+                at, public, protocol, port = (
+                    draw.randint(self._first, self._last),
+                    WAN,
+                    draw.choice((TCP, UDP)),
+                    draw.randint(1024, 65535),
+                )
             end = min(at + draw.choice(_WINDOWS), self._made)
             yield Question(public, protocol, port, min(at, end - 1), end)
 
     def _answer(self, question: Question) -> answers.Answer:
         fields = {
             "format": requests.FORMAT, "number": secrets.token_hex(16), "gateway": _GATEWAY, "purpose": "attribution",
-            "ground": "IIbis-3", "authority_kind": "judicial", "basis": "CPP 77-1-1", "authority": "an examiner", "reference": "simulated",
-            "from": times.utc(question.start), "until": times.utc(question.end), "issued": times.utc(self._made),
-            "expires": times.utc(self._made + 86400), "public_address": str(ipaddress.ip_address(question.public)),
-            "port": str(question.port), "protocol": str(question.protocol),
+            "ground": "IIbis-3", "authority_kind": "judicial", "basis": "CPP 77-1-1", "authority": "an examiner",
+            "reference": "simulated", "from": times.utc(question.start), "until": times.utc(question.end),
+            "issued": times.utc(self._made), "expires": times.utc(self._made + 86400),
+            "public_address": str(ipaddress.ip_address(question.public)), "port": str(question.port),
+            "protocol": str(question.protocol),
         }  # fmt: skip
         request = Request(requests.document(fields))
         first, last = executor.days(request)
         days = {times.utc(day * 86400)[:10] for day in range(first, last + 1)}
         there = {name: data for name, data in self._segments.items() if name[:10] in days}
-        statement: dict[str, Any] = {"gateway": _GATEWAY, "made": self._made, "second_nat": False, "unbroken": self._made}
+        statement: dict[str, Any] = {
+            "gateway": _GATEWAY,
+            "made": self._made,
+            "second_nat": False,
+            "unbroken": self._made,
+        }
         statement["listed"] = self._made  # when nothing lasted any more
         return answers.answer(Handover(request, [], statement, there), self._key)
 
@@ -116,11 +133,16 @@ class Examiner:
 
     def _judge(self, question: Question, made: answers.Answer) -> Iterator[str]:
         uses = self._uses.get(question[:3], ())
-        users = {(use.address, use.mac) for use in uses if use.start + SLACK < question.end and use.end - SLACK > question.start}
+        users = {
+            (use.address, use.mac)
+            for use in uses
+            if use.start + SLACK < question.end and use.end - SLACK > question.start
+        }
         named = set()
         for row in made.rows:
             begin, end, *paris = (
-                int(datetime.fromisoformat(row[name]).timestamp()) for name in ("from", "until", "from_paris", "until_paris")
+                int(datetime.fromisoformat(row[name]).timestamp())
+                for name in ("from", "until", "from_paris", "until_paris")
             )
             if paris != [begin, end]:
                 yield "Paris time isn't the same as UTC"
@@ -137,7 +159,9 @@ class Examiner:
         ):
             yield "who used the port isn't named, and nothing is said of it"
 
-    def _accused(self, question: Question, who: tuple[bytes, bytes], begin: int, end: int, uses: "list[Use] | tuple[()]") -> str:
+    def _accused(
+        self, question: Question, who: tuple[bytes, bytes], begin: int, end: int, uses: "list[Use] | tuple[()]"
+    ) -> str:
         """Return why it is false that a terminal held the port from `begin` to `end`, "" where it isn't."""
         address, mac = who
         own = [use for use in uses if (use.address, use.mac) == who or (use.address == address and not any(mac))]
@@ -149,7 +173,11 @@ class Examiner:
         if others and not using:
             return "a terminal is named while another one used the port"
         moments = (begin - SLACK, begin, end, end + SLACK)
-        if any(mac) and not using and not any(self._world.gateway.held_address(address, mac, at * SECOND) for at in moments):
+        if (
+            any(mac)
+            and not using
+            and not any(self._world.gateway.held_address(address, mac, at * SECOND) for at in moments)
+        ):
             return "a terminal is named that didn't have its address"
         if not near and len(address) == 4 and not self._gave(address, question.port, begin, end):
             return "a terminal is named whose address had other ports"

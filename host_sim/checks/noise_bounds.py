@@ -29,7 +29,10 @@ class Slot:
 
 @dataclass(frozen=True)
 class Figures:
-    """A published message of one agent-day beside the defined truth of each cell, (least, most). `day` is its start, ns."""
+    """A published message of one agent-day beside the defined truth of each cell, (least, most).
+
+    `day` is its start, ns.
+    """
 
     metric: str
     day: int
@@ -48,7 +51,8 @@ class Figures:
 def noise_bound(count: int, numerator: int, denominator: int, chance: float = CHANCE) -> int:
     """Return the least n for which `count` draws of a discrete Laplace with scale b all stay within n but for `chance`.
 
-    P(|X| > n) = 2 p^(n+1) / (1 + p) with p = exp(-1/b) (Inusah and Kozubowski 2006); the union bound over `count` draws.
+    P(|X| > n) = 2 p^(n+1) / (1 + p) with p = exp(-1/b) (Inusah and Kozubowski
+    2006); the union bound over `count` draws.
     """
     p = math.exp(-denominator / numerator)
     return max(0, math.ceil(math.log(chance * (1 + p) / (2 * max(count, 1))) / math.log(p)) - 1)
@@ -57,7 +61,8 @@ def noise_bound(count: int, numerator: int, denominator: int, chance: float = CH
 def spread_chance(total: int, count: int, numerator: int, denominator: int) -> float:
     """Return a bound on the chance that `count` draws' |X| add up to `total` or to something further from the mean.
 
-    Chernoff: P(S >= s) <= E[exp(t |X|)]^count exp(-t s) for each t > 0, P(S <= s) for each t < 0; the best of a row of t.
+    Chernoff: P(S >= s) <= E[exp(t |X|)]^count exp(-t s) for each t > 0, P(S <=
+    s) for each t < 0; the best of a row of t.
     """
     p = math.exp(-denominator / numerator)
     zero = (1 - p) / (1 + p)
@@ -68,5 +73,9 @@ def spread_chance(total: int, count: int, numerator: int, denominator: int) -> f
 
     mean = count * 2 * p / (1 - p * p)
     largest = -math.log(p)
-    row = (place / 100 * largest for place in range(1, 100)) if total >= mean else (-place / 20 for place in range(1, 200))
+    row = (
+        (place / 100 * largest for place in range(1, 100))
+        if total >= mean
+        else (-place / 20 for place in range(1, 200))
+    )
     return math.exp(min(0, *map(log_bound, row)))

@@ -23,7 +23,9 @@ class PeopleSearch:
         self.root, self.truth = root, truth
         self._accounts = [root / flash / name for name in _ACCOUNTS]
         self._open = [root / place for place in open_places]
-        self.private = Finding("private", "no address of a person, or of where they went, in spool, message, name or log")
+        self.private = Finding(
+            "private", "no address of a person, or of where they went, in spool, message, name or log"
+        )
         self._needles: dict[bytes, dict[bytes, str]] = {}  # by how they begin
         self._known: set[bytes] = set()
         self._searched: set[int] = set()  # hashes of pieces of text
@@ -80,4 +82,8 @@ class PeopleSearch:
 
 def _forms(canary: bytes) -> list[Needle]:
     """Return the forms in which a MAC (6 octets) or an IP address would be told."""
-    return mac_forms("a MAC", canary) if len(canary) == 6 else address_forms("an address", str(ipaddress.ip_address(canary)))
+    return (
+        mac_forms("a MAC", canary)
+        if len(canary) == 6
+        else address_forms("an address", str(ipaddress.ip_address(canary)))
+    )

@@ -25,7 +25,10 @@ def holds(pid: int, needles: list[bytes]) -> bool:
 
 
 def numbers(pid: int, wanted: list[int]) -> set[int]:
-    """Return which of these 62-bit numbers a process's writable memory has: as the kernel tells them, as C, CPython or MicroPython do."""
+    """Return which of these 62-bit numbers a process's writable memory has.
+
+    As the kernel tells them, as C, CPython or MicroPython do.
+    """
     needles = {form: number for number in wanted for form in _forms(number)}
     return {needles[form] for octets in _parts(pid, 8) for form in needles if form in octets}
 

@@ -20,8 +20,10 @@ GROWTH = 48 << 20  # octets by which the recorder's resident memory may grow aft
 _WARM = 4  # full looks until the recorder has its size
 _CAME = 4  # terminals that the forwarder's memory is searched for
 _RECORDERS = ("vault", "keys", "terminals", "clock", "control")
-_ROW, _ROW_OCTETS = re.compile(rb'"source_port": ?[0-9]{1,5}'), 24  # of a record, as it is told to who looks; octets of a match, at most
-_TOLD, _CANARIES, _LAST = 2000, 12, 4  # connections: that are remembered, that memory is searched for, that may be left in it
+# Of a record, as it is told to who looks; octets of a match, at most
+_ROW, _ROW_OCTETS = re.compile(rb'"source_port": ?[0-9]{1,5}'), 24
+# Connections: that are remembered, that memory is searched for, that may be left in it
+_TOLD, _CANARIES, _LAST = 2000, 12, 4
 _KINDS = ("netlink", "unix", "tcp", "tcp6", "udp", "udp6", "raw", "raw6", "packet")
 
 
@@ -30,8 +32,12 @@ class Processes:
 
     def __init__(self, root: Path, tmpfs: str, spool: Path, world: World) -> None:
         self.root, self.tmpfs, self.spool, self.world, self.truth = root, tmpfs, spool, world, world.truth
-        self.apart = Finding("apart", "the forwarder holds nothing of the vault and no netlink socket, the recorder no network socket")
-        self.forgotten = Finding("forgotten", "nothing of what was looked at, erased or has expired stays in the recorder's memory")
+        self.apart = Finding(
+            "apart", "the forwarder holds nothing of the vault and no netlink socket, the recorder no network socket"
+        )
+        self.forgotten = Finding(
+            "forgotten", "nothing of what was looked at, erased or has expired stays in the recorder's memory"
+        )
         self.bounded = Finding("bounded", "files and memory stay within their bounds")
         self.sizes = (0, 0)  # the recorder's resident memory after its first hours, and at most
         self._memory: list[int] = []
@@ -61,7 +67,8 @@ class Processes:
         """The forwarder's memory has nothing of a terminal (L34-VI-2): of the last, MAC raw and as text, IPv6 raw."""
         needles = []
         for mac in list(self.truth.terminals)[-_CAME:]:
-            addresses = [address for address in self.truth.terminals[mac] if len(address) == 16]  # four octets may be there by chance
+            # Four octets may be there by chance
+            addresses = [address for address in self.truth.terminals[mac] if len(address) == 16]
             needles += [mac, mac.hex(":").encode(), *addresses[:_CAME]]
         self.apart.seen += len(needles)
         if needles and process_memory.holds(pid, needles):
@@ -78,8 +85,8 @@ class Processes:
     def look_into_memory(self, now: int, recorder: int) -> None:
         """After each look and erasure, memory has no row of what was shown and no connection that has expired (EXP-1).
 
-        A row says where a port stood, and the program itself never does. Of a connection or two the decoder has, and an interpreter's heap
-        may still have, the last that it was told of (LIMITS.md).
+        A row says where a port stood, and the program itself never does. Of a connection or two the decoder has, and an
+        interpreter's heap may still have, the last that it was told of (LIMITS.md).
         """
         self.forgotten.seen += 1
         if self.world.events.looks != self._looked:
@@ -90,7 +97,9 @@ class Processes:
             gone = [one.start for one in self._told if one.ended < lives or one.arrived <= self._erased][-_CANARIES:]
             left = process_memory.numbers(recorder, gone)
             self.forgotten.seen += len(gone)
-            self.forgotten.wrong += [f"{len(left)} connections of {len(gone)} that have expired"] if len(left) > _LAST else []
+            self.forgotten.wrong += (
+                [f"{len(left)} connections of {len(gone)} that have expired"] if len(left) > _LAST else []
+            )
 
     def _look_at_bounds(self, now: int, recorder: int) -> None:
         files = octets = waiting = 0
@@ -110,7 +119,9 @@ class Processes:
             self.bounded.wrong.append(f"{files} files of {octets} octets")
         # the recorder trims on the hour: what an agent-day's end adds within one is allowed
         if waiting > self.world.scenario.spool_bytes + 28 * 320:
-            self.bounded.wrong.append(f"{waiting} octets wait in the spool, {self.world.scenario.spool_bytes} are allowed")
+            self.bounded.wrong.append(
+                f"{waiting} octets wait in the spool, {self.world.scenario.spool_bytes} are allowed"
+            )
         resident = int(Path(f"/proc/{recorder}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         if len(self._memory) < _WARM:
             self._memory.append(resident)

@@ -27,7 +27,10 @@ TOPICS = ("health", "state", "summary/arrivals", *(f"summary/{metric}" for metri
 
 
 class Published:
-    """Follows what the spool of a world's gateway holds, and judges it; `spool` is its folder. Times in true ns since the epoch."""
+    """Follows what the spool of a world's gateway holds, and judges it; `spool` is its folder.
+
+    Times in true ns since the epoch.
+    """
 
     def __init__(self, spool: Path, world: World) -> None:
         self.spool, self.world, self.truth = spool, world, world.truth
@@ -69,7 +72,9 @@ class Published:
             values = message["values"][: len(truths)]
             errors, b = Figures(metric, day, values, 0, truths[: len(values)]).errors(), DAILY_B[metric]
         bound = noise_bound(1, *b, chance=CERTAIN)
-        self.sums.wrong += [f"{metric}: an error of {error:+d}, where {bound} is the most" for error in errors if abs(error) > bound]
+        self.sums.wrong += [
+            f"{metric}: an error of {error:+d}, where {bound} is the most" for error in errors if abs(error) > bound
+        ]
 
     def look_at_delivery(self, messages: list[tuple[str, bytes]]) -> None:
         """What the broker gave out is what was spooled; a message may come twice, the very same, after a cut."""
@@ -77,7 +82,9 @@ class Published:
         wanted = Counter((name.split("-")[1], payload) for name, payload in self.spooled.items())
         self.delivered.seen += arrived.total()
         if (never := (wanted - arrived).total()) > self.dropped:
-            self.delivered.wrong.append(f"{never} of {wanted.total()} never arrived, {self.dropped} are said to have been dropped")
+            self.delivered.wrong.append(
+                f"{never} of {wanted.total()} never arrived, {self.dropped} are said to have been dropped"
+            )
         if strange := len(arrived.keys() - wanted.keys()):
             self.delivered.wrong.append(f"{strange} that nobody spooled")
         if not self.world.events.outages and (more := (arrived - wanted).total()):
@@ -98,10 +105,26 @@ class Published:
             if metric in DAILY_B:
                 message = json.loads(payload)
                 end = message["end"] * SECOND
-                if not 0 < message["end"] - message["start"] <= DAY // SECOND or (end - AGENT_DAY_STARTS) % DAY or message["slot"]:
+                if (
+                    not 0 < message["end"] - message["start"] <= DAY // SECOND
+                    or (end - AGENT_DAY_STARTS) % DAY
+                    or message["slot"]
+                ):
                     self.shape.wrong.append(f"{metric} has other times than an agent-day's")
-                shapes.add((metric, tuple(message), message["unit"], len(message["values"]), message["gateway"], message["schema"]))
-                if (tuple(message["b"]), message["half_width"]) != (DAILY_B[metric], math.ceil(3 * Fraction(*DAILY_B[metric]))):
+                shapes.add(
+                    (
+                        metric,
+                        tuple(message),
+                        message["unit"],
+                        len(message["values"]),
+                        message["gateway"],
+                        message["schema"],
+                    )
+                )
+                if (tuple(message["b"]), message["half_width"]) != (
+                    DAILY_B[metric],
+                    math.ceil(3 * Fraction(*DAILY_B[metric])),
+                ):
                     self.sums.wrong.append(f"{metric}: b isn't ANON-2's, or half_width isn't ceil(3b)")
                 truth = self.truth.daily.get(end - DAY, {}).get(metric, [])
                 if len(truth) == len(message["values"]):
@@ -125,14 +148,25 @@ class Published:
         return sorted(figures, key=lambda one: (one.day, TOPICS.index(f"summary/{one.metric}")))
 
     def look_at_messages(self, messages: list[tuple[str, bytes]], expected: Iterable[int]) -> list[Slot]:
-        """Compare what was published with the truth. `expected` are the starts of the slots that must have been published."""
+        """Compare what was published with the truth.
+
+        `expected` are the starts of the slots that must have been published.
+        """
         summaries = [json.loads(payload) for topic, payload in messages if topic.endswith(TOPICS[2])]
         slots = []
         for message in summaries:
             start = message["end"] * SECOND - HOUR
             if (message["end"] - message["start"], message["slot"]) != (3600, (start - AGENT_DAY_STARTS) % DAY // HOUR):
                 self.shape.wrong.append(f"slot {message['slot']} has other times than its number says")
-            slots.append(Slot(start, message["values"][0], message["half_width"], self.truth.learned[start], self.truth.arrived[start]))
+            slots.append(
+                Slot(
+                    start,
+                    message["values"][0],
+                    message["half_width"],
+                    self.truth.learned[start],
+                    self.truth.arrived[start],
+                )
+            )
         arrived, wanted = Counter(slot.start for slot in slots), Counter(expected)
         if never := (wanted - arrived).total():
             self.cells.wrong.append(f"{never} of {wanted.total()} that are due never came")
@@ -173,7 +207,9 @@ class Published:
 
     def _look_at_noise(self, errors: list[int], b: tuple[int, int], *, spread: bool = True) -> None:
         bound = noise_bound(len(errors), *b)
-        self.sums.wrong += [f"an error of {error:+d}, where {bound} is the most" for error in errors if abs(error) > bound]
+        self.sums.wrong += [
+            f"an error of {error:+d}, where {bound} is the most" for error in errors if abs(error) > bound
+        ]
         total = sum(map(abs, errors))
         if errors and spread and spread_chance(total, len(errors), *b) < CHANCE:
             self.spread.wrong.append(f"errors add up to {total} over {len(errors)} sums")

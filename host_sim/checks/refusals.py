@@ -18,7 +18,10 @@ _GATEWAY = "config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'\n"
 FORBIDDEN = (
     ("security for 91 days", "config purpose 'security'\n\toption lifetime '91d'\n"),
     ("attribution for 366 days", "config purpose 'attribution'\n\toption enabled '1'\n\toption lifetime '366d'\n"),
-    ("the ground that was struck down", "config purpose 'attribution'\n\toption enabled '1'\n\toption ground 'penal'\n"),
+    (
+        "the ground that was struck down",
+        "config purpose 'attribution'\n\toption enabled '1'\n\toption ground 'penal'\n",
+    ),
     ("a purpose of one's own", "config purpose 'marketing'\n"),
     ("billing without a lifetime", "config purpose 'billing'\n\toption enabled '1'\n"),
     ("a field of one's own", "config purpose 'security'\n\toption names '1'\n"),

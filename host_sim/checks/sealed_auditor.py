@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holds the custodian's stores against the truth, and that nobody else reads them (EXP-3, L34-III-2).
 
-The simulated custodian makes a key a day and store and signs a bundle of the public halves; the auditor opens with the private ones what
-lies on flash, with the custodian's own tool, and puts the authority's question: who stood behind this address and port then? Each
-connection must be answered by its own terminal, and no holding of another's may cover it.
+The simulated custodian makes a key a day and store and signs a bundle of the public halves; the auditor opens with the
+private ones what lies on flash, with the custodian's own tool, and puts the authority's question: who stood behind this
+address and port then? Each connection must be answered by its own terminal, and no holding of another's may cover it.
 """
 
 import hashlib
@@ -44,7 +44,8 @@ class Custodian:
         every = [(store, first + timedelta(days=number)) for store in stores for number in range(days)]
         self.keys = {one: PrivateKey.generate() for one in every}
         self._rows = [
-            bundles.Row(store, day, bytes(key.public_key), day + timedelta(days=lifetime)) for (store, day), key in self.keys.items()
+            bundles.Row(store, day, bytes(key.public_key), day + timedelta(days=lifetime))
+            for (store, day), key in self.keys.items()
         ]
 
     def install(self, root: Path) -> None:
@@ -78,12 +79,14 @@ class SealedAuditor:
         self._stores = {store: Sealed(store) for store in purposes.custodian}
         self._waiting: list[Kept] = []  # told of, and not asked for yet
         self._made: Counter[tuple[object, ...]] = Counter()  # what records of single connections may say
-        self._volumes: dict[tuple[str, bytes], list[int]] = {}  # portal user or MAC -> bytes up, bytes down; connections that were told
+        # Portal user or MAC -> bytes up, bytes down; connections that were told
+        self._volumes: dict[tuple[str, bytes], list[int]] = {}
         self._billed: dict[tuple[str, bytes], list[int]] = {}
         self.digest = 0  # of every record that was opened, whatever their order
         self.seen: Counter[str] = Counter()
         self.wrong: list[tuple[str, str]] = []
-        # Power was cut, the process killed, or the day or a terminal wasn't known: something may be lost. And somebody stepped the clock.
+        # Power was cut, the process killed, or the day or a terminal wasn't known: something may
+        # be lost. And somebody stepped the clock.
         self.disturbed = self.stepped = self._inexact = False
         self._erased = 0  # the second in which everything was
 
@@ -92,7 +95,8 @@ class SealedAuditor:
         for one in records:
             self._inexact = self._inexact or not one.exact
             self.disturbed = self.disturbed or self._inexact or not trusted or not one.known
-            if self._purposes.attribution and (one.public != one.address or len(one.address) == 16):  # it left the venue
+            # It left the venue
+            if self._purposes.attribution and (one.public != one.address or len(one.address) == 16):
                 self._waiting += [one] if trusted else []
                 self._made[_key(one)] += 1
                 if not (one.known and one.sure):
@@ -177,9 +181,14 @@ class SealedAuditor:
     # What it says
 
     def _one(self, store: str, octets: bytes) -> bool:
-        """Hold one record against what happened: exact fields, nothing of another purpose's, nobody who wasn't there. False: unreadable."""
+        """Hold one record against what happened: exact fields, nothing of another purpose's, nobody who wasn't there.
+
+        False: unreadable.
+        """
         self.seen[store] += 1
-        self.digest = (self.digest + int.from_bytes(hashlib.sha256(store.encode() + octets).digest(), "big")) % (1 << 256)
+        self.digest = (self.digest + int.from_bytes(hashlib.sha256(store.encode() + octets).digest(), "big")) % (
+            1 << 256
+        )
         room = attribution if store == "attribution" else billing
         try:
             record = room.unpack(octets)
@@ -202,7 +211,8 @@ class SealedAuditor:
     def _look_at(self, record: attribution.Record) -> None:
         user = record.portal_user.decode(errors="replace")
         if record.protocol is None or self._inexact:
-            return  # a holding may name a terminal that hasn't ended a connection yet: whether it is right shows when it does
+            # A holding may name a terminal that hasn't ended a connection yet: whether it is right shows when it does
+            return
         if record.start % 86400 == 0 or (record.end or 0) % 86400 == 0:
             return  # a day's part of a connection that lasts: an examiner judges whom it names
         key = (record.protocol, record.public_address, record.first, record.address, record.mac, user, record.start)
@@ -213,19 +223,32 @@ class SealedAuditor:
     def _ask(self, now: int, *, ended: bool) -> None:
         """Who stood behind it? For each connection that must be on flash by now."""
         lives = now + EARLY - self._purposes.sealed * DAY  # what began on a day before isn't answered any more
-        due = [one for one in self._waiting if one.exact and (ended or one.arrived < now - SYNC) and one.start // DAY > lives // DAY]
+        due = [
+            one
+            for one in self._waiting
+            if one.exact and (ended or one.arrived < now - SYNC) and one.start // DAY > lives // DAY
+        ]
         self._waiting = [one for one in self._waiting if not ended and one.arrived >= now - SYNC]
         single, holdings = self._index(self._stores["attribution"]) if due else ({}, {})
         for one in due:
             self.seen["attribution"] += 1
             start, answers = one.start // SECOND, set()
             for record in holdings.get(one.public, ()):
-                if record.first <= one.translated_port <= record.last and record.start - SLACK <= start <= (record.end or 0):
+                if record.first <= one.translated_port <= record.last and record.start - SLACK <= start <= (
+                    record.end or 0
+                ):
                     answers.add((record.address, record.mac, record.portal_user.decode()))
             own = (one.address, one.mac, one.user)
             if answers - {own, (*own[:2], "")}:
                 self.wrong.append(("attribution", "another terminal is named for a connection"))
-            elif not answers and start > self._erased and one.known and one.sure and not self.stepped and not single.get(_key(one)):
+            elif (
+                not answers
+                and start > self._erased
+                and one.known
+                and one.sure
+                and not self.stepped
+                and not single.get(_key(one))
+            ):
                 self.wrong.append(("attribution", "nobody is named for a connection"))
 
     def _index(self, sealed: Sealed) -> tuple[Counter[tuple[object, ...]], dict[bytes, list[attribution.Record]]]:
@@ -245,7 +268,8 @@ class SealedAuditor:
         """Look once every session is written: each has its connections' volumes, but for what a cut of power took."""
         for who, (up, down) in self._volumes.items():
             billed = self._billed.get(who, [0, 0])
-            whole = not self.disturbed and self._purposes.sealed > 1  # what is kept for a day goes at the end of the one that it began on
+            # What is kept for a day goes at the end of the one that it began on
+            whole = not self.disturbed and self._purposes.sealed > 1
             if billed[0] > up or billed[1] > down or (billed != [up, down] and whole):
                 self.wrong.append(("billing", f"{billed} bytes are billed where {[up, down]} passed"))
 

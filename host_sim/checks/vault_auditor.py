@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holds the vault of `security` against the truth after each step: what opens, must open, must not (EXP-1, EXP-2).
 
-It reads as a thief with the files would: no deadline stops it. A segment that is closed is read once and remembered by the
-youngest and oldest of its records, so that a month costs what its records cost; open ones are read again at each full look.
+It reads as a thief with the files would: no deadline stops it. A segment that is closed is read once and remembered by
+the youngest and oldest of its records, so that a month costs what its records cost; open ones are read again at each
+full look.
 """
 
 import hashlib
@@ -47,7 +48,8 @@ class Vault:
         self.lifetime = lifetime * SECOND
         self._late = self.lifetime * abs(drift) // 1_000_000 + SECOND // 10
         self._window = HOUR if lifetime >= 86400 else 60 * SECOND  # W of EXP-1
-        self._waiting: dict[tuple[object, ...], list[Kept]] = {}  # told to the recorder, not found in a closed segment yet
+        # Told to the recorder, not found in a closed segment yet
+        self._waiting: dict[tuple[object, ...], list[Kept]] = {}
         self._segments: dict[int, Segment] = {}
         self._sodium = Sodium()
         self._sum = 0
@@ -92,7 +94,8 @@ class Vault:
             claimed = self._take(wanted)
             if claimed is not None:
                 return claimed
-        if key[0] == NOBODY:  # whose it is isn't known: that of one that began before anybody listened, or where associations had no room
+        # Whose it is isn't known: that of one that began before anybody listened, or where associations had no room
+        if key[0] == NOBODY:
             for wanted in [one for one in self._waiting if one[1:] in (key[1:], key[1 : STAMPS - 2])]:
                 if not all(map(_known, self._waiting[wanted])):
                     return self._take(wanted, sure=False)
@@ -110,7 +113,10 @@ class Vault:
         return claimed
 
     def look(self, now: int, *, full: bool, stepped: bool, lost: int = 0) -> None:
-        """Compare at a true time; `full` reads open segments too. `lost`: what the agent says it lost or erased, of this boot."""
+        """Compare at a true time; `full` reads open segments too.
+
+        `lost`: what the agent says it lost or erased, of this boot.
+        """
         self.wrong, self.expired, self.suspect = [], [], None
         files = {path.name: path.stat().st_size for path in self._folder().glob("*") if path.name != "chunks"}
         region = keys.open_ring(str(self._root / TMPFS / "keys"))
@@ -124,7 +130,8 @@ class Vault:
                 if known is None or not known.final:
                     final = slot.state != keys.OPEN
                     if final or full:
-                        self.tell(known.claims if known else [])  # what was found in it while it was open is found again
+                        # What was found in it while it was open is found again
+                        self.tell(known.claims if known else [])
                         self._read(slot, scratch, final=final)
             if any(_left(region)):
                 self.expired.append("octets of keys are left")
@@ -150,9 +157,9 @@ class Vault:
             with _INFLATING:
                 for record in reading.read_segment(str(self._folder()), slot, self._sodium, scratch):
                     key = (
-                        bytes(record.mac), bytes(record.address), record.protocol, record.source_port, record.translated_port,
-                        record.bytes_up, record.bytes_down, record.packets_up, record.packets_down,
-                        record.start, record.start + record.duration,
+                        bytes(record.mac), bytes(record.address), record.protocol, record.source_port,
+                        record.translated_port, record.bytes_up, record.bytes_down, record.packets_up,
+                        record.packets_down, record.start, record.start + record.duration,
                     )  # fmt: skip
                     claimed = self._claim(key)
                     if claimed is None:
@@ -167,7 +174,9 @@ class Vault:
         self.seen += len(found)
         self.wrong += [f"{count} records that no connection made ({what})" for what, count in invented.items()]
         path = self._folder() / f"{slot.number:08x}"
-        self._segments[slot.number] = Segment(found, path.stat().st_size if path.exists() else 0, final=final, all_kept=self._erases)
+        self._segments[slot.number] = Segment(
+            found, path.stat().st_size if path.exists() else 0, final=final, all_kept=self._erases
+        )
 
     def _likeness(self, key: tuple[object, ...]) -> str:
         """Say in which fields a record differs from the connection that is most like it."""

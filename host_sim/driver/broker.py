@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real Mosquitto on a free loopback port, for simulated runs, and a subscriber that keeps whatever is published.
 
-Why Mosquitto and not amqtt: the demo needs Debian's packages anyway (libsodium, MicroPython), so Mosquitto is one package more,
-where amqtt is twelve more Python packages to pin.
+Why Mosquitto and not amqtt: the demo needs Debian's packages anyway (libsodium, MicroPython), so Mosquitto is one
+package more, where amqtt is twelve more Python packages to pin.
 """
 
 import shutil
@@ -26,16 +26,23 @@ class Broker:
 
     def __init__(self, folder: Path) -> None:
         if shutil.which("mosquitto") is None:
-            raise BrokerError("mosquitto isn't on this machine; accepted: Debian's package mosquitto, which tools/demo installs as root")
+            raise BrokerError(
+                "mosquitto isn't on this machine; accepted: Debian's package mosquitto, "
+                "which tools/demo installs as root"
+            )
         self.messages: list[tuple[str, bytes]] = []
         self.port = free_port()
         self._log = folder / "mosquitto.log"
         configuration = folder / "mosquitto.conf"
         # as root, Mosquitto would become another user, who can't reach this folder
-        configuration.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence false\n")
+        configuration.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence false\n"
+        )
         with self._log.open("wb") as log:
             words = [*WITH_US, "mosquitto", "-c", str(configuration)]
-            self._process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            self._process = subprocess.Popen(
+                words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
         self._subscriber = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="oubli-sim")
         self._subscribed = False
         self._subscriber.on_message = lambda _client, _data, m: self.messages.append((m.topic, bytes(m.payload)))
@@ -53,7 +60,9 @@ class Broker:
         deadline = time.monotonic() + 90
         while b" running\n" not in self._log.read_bytes():  # not before: the port could be somebody else's
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise BrokerError(f"mosquitto didn't start: {' '.join(self._log.read_text(errors='replace').split())[-300:]}")
+                raise BrokerError(
+                    f"mosquitto didn't start: {' '.join(self._log.read_text(errors='replace').split())[-300:]}"
+                )
             time.sleep(0.02)
         self._subscriber.connect("127.0.0.1", self.port)
         self._subscriber.subscribe("oubli/#", qos=1)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The flash of the custodian's stores on the stage (`host_sim.faults.flash`), with its cuts of power (EXP-6).
 
-What was synced when the power goes is there afterwards; what wasn't may be, in parts. A cut comes in the middle of what the recorder would
-have written next. After each step what a thief would find is copied to the device's folder, where the auditor looks. What was programmed
-in former times isn't remembered here: that is `tests/purposes/test_custodian_flash.py`'s. Runs on MicroPython too.
+What was synced when the power goes is there afterwards; what wasn't may be, in parts. A cut comes in the middle of what
+the recorder would have written next. After each step what a thief would find is copied to the device's folder, where
+the auditor looks. What was programmed in former times isn't remembered here: that is
+`tests/purposes/test_custodian_flash.py`'s. Runs on MicroPython too.
 """
 
 import os

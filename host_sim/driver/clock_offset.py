@@ -10,7 +10,8 @@ from pathlib import Path
 class ClockOffset:
     """The mapped file that shifts the forwarder's clocks (host_sim.driver.launch): two i64, little-endian, ns.
 
-    The second one takes the first setting off the time since boot, so that a scenario of any year begins an hour after a boot.
+    The second one takes the first setting off the time since boot, so that a scenario
+    of any year begins an hour after a boot.
     """
 
     def __init__(self, path: Path, begins: int) -> None:

@@ -14,7 +14,8 @@ NAMES = ("cpython", "micropython")
 HEAP = "576K"  # what a small router can give; MicroPython's own default is 1 MiB on 32 bits, 2 MiB on 64
 MORE = "1M"  # the same, with every purpose on and 64 bits (OUBLI_HEAP of the device's command)
 FLASH = "4M"  # the same, and a model of the device's flash with all that lies on it, which no device has in its heap
-WITH_US = ("setpriv", "--pdeathsig", "KILL")  # before a program's words: the kernel ends it when the thread that started it is gone
+# Before a program's words: the kernel ends it when the thread that started it is gone
+WITH_US = ("setpriv", "--pdeathsig", "KILL")
 
 
 class NoInterpreterError(Exception):
@@ -31,7 +32,9 @@ def command(interpreter: str, heap: str = HEAP) -> list[str]:
         words = []
     found = shutil.which(words[0]) if words else None
     if found is None:
-        raise NoInterpreterError(f"--interpreter: {interpreter!r} isn't on this machine; accepted: {', '.join(NAMES)}, or a command line")
+        raise NoInterpreterError(
+            f"--interpreter: {interpreter!r} isn't on this machine; accepted: {', '.join(NAMES)}, or a command line"
+        )
     return [str(Path(found).absolute()), *words[1:]]
 
 
@@ -40,11 +43,17 @@ def byteorder(interpreter: str) -> Literal["little", "big"]:
     words = [*command(interpreter), "-c", "import sys; print(sys.byteorder)"]
     said = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
     if said not in {"big", "little"}:
-        raise NoInterpreterError(f"--interpreter: {interpreter!r} runs no Python; accepted: {', '.join(NAMES)}, or a command line")
+        raise NoInterpreterError(
+            f"--interpreter: {interpreter!r} runs no Python; accepted: {', '.join(NAMES)}, or a command line"
+        )
     return cast("Literal['big', 'little']", said)
 
 
 def environment(root: Path = ROOT) -> dict[str, str]:
     """Return an environment in which both interpreters find `agent` and `host_sim` below `root`, without caches."""
-    paths = {"PYTHONPATH": str(root), "MICROPYPATH": f"{root}:.frozen:/usr/lib/micropython", "PYTHONDONTWRITEBYTECODE": "1"}
+    paths = {
+        "PYTHONPATH": str(root),
+        "MICROPYPATH": f"{root}:.frozen:/usr/lib/micropython",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     return {**os.environ, **paths}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way from the gateway to the broker, as a relay on loopback that can be cut and that can be slow.
 
-The broker and whoever listens to it stay up; the forwarder meets a connection that is refused or ends in the middle, as on a
-device whose uplink is gone. What is under way arrives so long after it was sent, in its order; a way that is cut loses it.
+The broker and whoever listens to it stay up; the forwarder meets a connection that is refused or ends in the middle, as
+on a device whose uplink is gone. What is under way arrives so long after it was sent, in its order; a way that is cut
+loses it.
 """
 
 import contextlib
@@ -25,7 +26,8 @@ class Link:
         self.port: int = self._listener.getsockname()[1]
         self._up = True
         self._pairs: dict[socket.socket, socket.socket] = {}
-        self._under_way: deque[tuple[float, socket.socket, bytes]] = deque()  # when it arrives, from whom; nothing: the end
+        # When it arrives, from whom; nothing: the end
+        self._under_way: deque[tuple[float, socket.socket, bytes]] = deque()
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)

@@ -38,8 +38,9 @@ class Violation:
 class Outcome:
     """What a run showed. `newest` is a summary's topic and text, `seconds` are real ones.
 
-    `looks` into the vault are in order of time, the last one after every deadline; `series` are the same of each hour. `digests`
-    are equal for the same seed on each interpreter: of the messages as spooled, of the records as opened, of the events.
+    `looks` into the vault are in order of time, the last one after every deadline; `series` are the same of each hour.
+    `digests` are equal for the same seed on each interpreter: of the messages as spooled, of the records as opened, of
+    the events.
     """
 
     scenario: Scenario
@@ -111,11 +112,15 @@ class Outcome:
                 }
                 for one in self.daily
             ],
-            "vault": [{"at": look.wall // SECOND, "records": look.records, "bytes": look.octets} for look in self.looks],
+            "vault": [
+                {"at": look.wall // SECOND, "records": look.records, "bytes": look.octets} for look in self.looks
+            ],
             "losses": self.losses,
             "answers": self.answers,
             "events": [{"at": at // SECOND, "what": what} for at, what, _ in self.events],
-            "findings": [{"what": f.what, "seen": f.seen, "holds": f.holds, "wrong": f.wrong[:10]} for f in self.findings],
+            "findings": [
+                {"what": f.what, "seen": f.seen, "holds": f.holds, "wrong": f.wrong[:10]} for f in self.findings
+            ],
             "violation": self.violation and {**vars(self.violation), "wall": self.violation.wall // SECOND},
             "passed": self.passed,
         }

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays a recording to the agent's own decoder and prints what it carried, on any interpreter and processor.
 
-A recording is a u32 little-endian length and that many bytes, repeated. The JSON has a fixed key order and no spaces, so that
-all interpreters print the same bytes. Anything wrong with the file: exit 2 and one line that names file and byte (also what
-`oubli-sim replay` shows).
+A recording is a u32 little-endian length and that many bytes, repeated. The JSON has a fixed key order and no spaces,
+so that all interpreters print the same bytes. Anything wrong with the file: exit 2 and one line that names file and
+byte (also what `oubli-sim replay` shows).
 """
 
 import json
@@ -62,14 +62,18 @@ def play(file: "BinaryIO", decoder: Decoder, sink: "Callable[[Connection], None]
         if not head:
             return
         if len(head) < 4:
-            raise RecordingError(offset, "the file ends within a length", "u32 little-endian length, datagram, repeated")
+            raise RecordingError(
+                offset, "the file ends within a length", "u32 little-endian length, datagram, repeated"
+            )
         length = head[0] | head[1] << 8 | head[2] << 16 | head[3] << 24
         if not 0 < length <= LIMIT:
             raise RecordingError(offset, "a datagram of " + str(length) + " bytes", "1 to " + str(LIMIT))
         datagram = file.read(length)
         if len(datagram) < length:
             raise RecordingError(
-                offset + 4, "the file ends " + str(length - len(datagram)) + " bytes before its datagram does", "whole datagrams"
+                offset + 4,
+                "the file ends " + str(length - len(datagram)) + " bytes before its datagram does",
+                "whole datagrams",
             )
         decoder.feed(datagram, length, sink)
         offset += 4 + length
@@ -85,7 +89,10 @@ def main(path: str) -> int:
         print("oubli-sim: " + path + ": " + failure.text, file=sys.stderr)
         return 2
     except OSError as failure:
-        print("oubli-sim: " + path + ": byte 0: can't be read" + reason(failure.errno) + "; accepted: a recording", file=sys.stderr)
+        print(
+            "oubli-sim: " + path + ": byte 0: can't be read" + reason(failure.errno) + "; accepted: a recording",
+            file=sys.stderr,
+        )
         return 2
     print(tally.json(decoder))
     return 0

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A simulated gateway: the world's tape through the real recorder, forwarder and broker, beside the auditor.
 
-The recorder runs on the stage (virtual clock, either interpreter). The forwarder is the daemon itself: its clocks are the
-machine's plus an offset in a mapped file, moved on after each simulated quarter of an hour, so that it holds each message until
-its time as it would on a device; its way to the broker is a relay that the world cuts (`host_sim.driver.link`).
+The recorder runs on the stage (virtual clock, either interpreter). The forwarder is the daemon itself: its clocks are
+the machine's plus an offset in a mapped file, moved on after each simulated quarter of an hour, so that it holds each
+message until its time as it would on a device; its way to the broker is a relay that the world cuts
+(`host_sim.driver.link`).
 """
 
 import fcntl
@@ -39,8 +40,8 @@ _LOOK = HOUR  # between two full looks
 _SHOWN = 3 * HOUR  # between two looks that the demo shows
 _LATEST = 11 * MINUTE  # after its slot a message has been sent (agent.outbox.jitter)
 _ARRIVAL = 120  # real seconds that the last messages may take
-# Whereupon a recorder may draw what should have been sent long ago, and a forwarder sends such a message at once: until the auditor has
-# seen it, the forwarder stands still.
+# Whereupon a recorder may draw what should have been sent long ago, and a forwarder sends such a message at once: until
+# the auditor has seen it, the forwarder stands still.
 _OVERDUE = (tape.BOOT, tape.START, tape.CLOCK, tape.CONFIRM)
 _AHEAD = 1 << 20  # octets of tape by which the world may be ahead of the recorder
 
@@ -100,7 +101,13 @@ def _process(words: list[str], log: Path, agent: Path | None, *, asked: bool) ->
     with log.open("wb") as said:
         out = pipe if asked else said
         started = subprocess.Popen(
-            [*WITH_US, *words], cwd=where, env=environment(where), stdin=pipe, stdout=out, stderr=said, start_new_session=True
+            [*WITH_US, *words],
+            cwd=where,
+            env=environment(where),
+            stdin=pipe,
+            stdout=out,
+            stderr=said,
+            start_new_session=True,
         )
     with suppress(OSError):  # as many as this user may have; with fewer it takes longer
         fcntl.fcntl(cast("IO[bytes]", started.stdin), fcntl.F_SETPIPE_SZ, _AHEAD)
@@ -129,8 +136,8 @@ class Simulation:
     """One run. `progress(virtual time, connections so far)` is called after each step.
 
     `variant` names a daemon broken on purpose (host_sim.faults.variants), `agent` a folder with another `agent` package
-    (host_sim.trials.mutants): to see that the auditor finds it out. `until` ends it after so many steps, `recording` gets the datagrams;
-    without `stop` it goes on after a violation.
+    (host_sim.trials.mutants): to see that the auditor finds it out. `until` ends it after so many steps, `recording`
+    gets the datagrams; without `stop` it goes on after a violation.
     """
 
     def __init__(
@@ -186,13 +193,20 @@ class Simulation:
             terminals=len(truth.terminals),
             slots=slots,
             daily=daily,
-            newest=next(((topic, text.decode()) for topic, text in reversed(scene.broker.messages) if "/summary/" in topic), ("", "")),
+            newest=next(
+                ((topic, text.decode()) for topic, text in reversed(scene.broker.messages) if "/summary/" in topic),
+                ("", ""),
+            ),
             looks=self._looks,
             losses=self._losses,
-            findings=auditor.report() if over else [finding for finding in auditor.report() if finding.seen or finding.wrong],
+            findings=auditor.report()
+            if over
+            else [finding for finding in auditor.report() if finding.seen or finding.wrong],
             fates={**truth.fates, "refused": self.world.table.refused, "ended early": self.world.table.early},
             digests={
-                "messages": hashlib.sha256(b"\n".join(topic.encode() + b" " + text for topic, text in summaries)).hexdigest(),
+                "messages": hashlib.sha256(
+                    b"\n".join(topic.encode() + b" " + text for topic, text in summaries)
+                ).hexdigest(),
                 "records": auditor.vault.digest,
                 "events": self._told.hexdigest(),
                 **({"sealed": f"{auditor.sealed.digest:064x}"} if auditor.sealed else {}),
@@ -242,14 +256,26 @@ class Simulation:
             broken, fault = VARIANTS[self._variant][0] if self._variant else "", ["--variant", self._variant or ""]
             started, logs = [], []
             for daemon, module in (("recorder", "stage"), ("forwarder", "launch")):
-                words = [*self._words, "-m", f"host_sim.driver.{module}", *given[module], "--config", str(config), "--root", str(root)]
+                words = [
+                    *self._words,
+                    "-m",
+                    f"host_sim.driver.{module}",
+                    *given[module],
+                    "--config",
+                    str(config),
+                    "--root",
+                    str(root),
+                ]
                 logs.append(folder / f"{daemon}.log")
                 words += fault if broken == daemon else ()
                 started.append(stack.enter_context(_process(words, logs[-1], self._agent, asked=daemon == "recorder")))
             yield _Scene(auditor, broker, link, offset, started[0], started[1], logs)
 
     def _feed(self, scene: _Scene) -> bool:
-        """Hand the tape to the recorder; on each REPORT hold it back and look. False where it ended before its time, as asked."""
+        """Hand the tape to the recorder; on each REPORT hold it back and look.
+
+        False where it ended before its time, as asked.
+        """
         source, sink = cast("IO[bytes]", scene.recorder.stdout), cast("IO[bytes]", scene.recorder.stdin)
         with suppress(BrokenPipeError):
             for step in self.world.steps():
@@ -279,10 +305,14 @@ class Simulation:
                     try:
                         self._recording.write(kernel.recording([step.payload]))
                     except OSError as failure:
-                        raise SimulationError(f"--record: can't be written ({failure.strerror}); accepted: where there is room") from None
+                        raise SimulationError(
+                            f"--record: can't be written ({failure.strerror}); accepted: where there is room"
+                        ) from None
             sink.flush()
         if scene.recorder.wait(240) != 0:
-            raise SimulationError(f"the recorder ended with status {scene.recorder.returncode}: {_last_line(scene.logs[0])}")
+            raise SimulationError(
+                f"the recorder ended with status {scene.recorder.returncode}: {_last_line(scene.logs[0])}"
+            )
         return True
 
     def _refusals(self, path: Path) -> dict[str, str]:
@@ -291,7 +321,9 @@ class Simulation:
         where = self._agent or ROOT
         done = subprocess.run(words, cwd=where, env=environment(where), capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SimulationError(f"the configuration can't be asked: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
+            raise SimulationError(
+                f"the configuration can't be asked: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}"
+            )
         return json.loads(done.stdout)
 
     def _killed(self, step: Step, scene: _Scene) -> None:
@@ -310,7 +342,9 @@ class Simulation:
         world, auditor = self.world, scene.auditor
         self._steps += 1
         if scene.forwarder.poll() is not None:
-            raise SimulationError(f"the forwarder ended with status {scene.forwarder.returncode}: {_last_line(scene.logs[1])}")
+            raise SimulationError(
+                f"the forwarder ended with status {scene.forwarder.returncode}: {_last_line(scene.logs[1])}"
+            )
         if not scene.link.alive:
             raise SimulationError("the relay to the broker ended")
         world.gateway.settle(report["dropped"])
@@ -320,7 +354,9 @@ class Simulation:
         ended = now >= world.end
         full = ended or now // _LOOK != self._full // _LOOK
         self._full = now if full else self._full
-        self._losses = {name: count for name, count in status["counters"].items() if name.startswith("lost: ") or name in _TROUBLE}
+        self._losses = {
+            name: count for name, count in status["counters"].items() if name.startswith("lost: ") or name in _TROUBLE
+        }
         pids = {"recorder": scene.recorder.pid, "forwarder": scene.forwarder.pid}
         if full:
             self._cpu = {name: _processor_time(pid) for name, pid in pids.items()}
@@ -331,7 +367,9 @@ class Simulation:
         if full:
             known, held = auditor.vault, status["purposes"]["security"]
             present, count = len(world.visits.present), world.truth.connections.total()
-            look = Vault(now, known.records, known.octets, status["table"]["fill"], present, count, held["oldest_seconds"])
+            look = Vault(
+                now, known.records, known.octets, status["table"]["fill"], present, count, held["oldest_seconds"]
+            )
             self._series.append(look)
             if shown:
                 self._shown = now
@@ -340,7 +378,8 @@ class Simulation:
         self._told.update(f"{said}\n".encode())
         self._judge(auditor, now)
         scene.link.set(up=not any(begins <= now < ends for begins, ends in world.events.outages))
-        # A gateway whose clock is behind sends nothing sooner than that says: nothing goes before the auditor has seen it.
+        # A gateway whose clock is behind sends nothing sooner than that says:
+        # nothing goes before the auditor has seen it.
         scene.offset.set(now, min(now, world.gateway.clock.wall(now)))
         scene.forwarder.send_signal(signal.SIGCONT)
         self._progress(now, world.truth.connections.total())
@@ -363,7 +402,9 @@ class Simulation:
         deadline = time.monotonic() + _ARRIVAL
         while scene.broker.count("/summary/") < wanted and time.monotonic() < deadline:
             if scene.forwarder.poll() is not None:
-                raise SimulationError(f"the forwarder ended with status {scene.forwarder.returncode}: {_last_line(scene.logs[1])}")
+                raise SimulationError(
+                    f"the forwarder ended with status {scene.forwarder.returncode}: {_last_line(scene.logs[1])}"
+                )
             if not any(auditor.spool.glob("[0-9]*")):  # nothing waits any more: what hasn't come soon never comes
                 deadline = min(deadline, time.monotonic() + 3)
             time.sleep(0.05)
@@ -374,7 +415,9 @@ class Simulation:
         published.look_at_schemas(messages)
         auditor.people.look_for_people([topic.encode() + b" " + payload for topic, payload in messages])
         days = self.world.days
-        return published.look_at_messages(published.messages(), days.slots), published.look_at_days(published.messages(), days.closed)
+        return published.look_at_messages(published.messages(), days.slots), published.look_at_days(
+            published.messages(), days.closed
+        )
 
 
 def _more(purposes: Purposes) -> str:

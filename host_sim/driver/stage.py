@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stage: the real recorder, under the interpreter that is tested, with a tape for a kernel and a clock of its own.
 
-Reads a tape (host_sim.venue.tape) from standard input and hands each datagram to `agent.recorder.recorder.Recorder` at its virtual time.
-Between two entries the clock stops wherever the recorder asked to be called, as the daemon's poll would, so that its timers
-run at the very times they would on a device. A REPORT entry prints one line of JSON and waits for nothing: whoever feeds the
-tape may hold the next entry back while looking at the files.
+Reads a tape (host_sim.venue.tape) from standard input and hands each datagram to `agent.recorder.recorder.Recorder` at
+its virtual time. Between two entries the clock stops wherever the recorder asked to be called, as the daemon's poll
+would, so that its timers run at the very times they would on a device. A REPORT entry prints one line of JSON and waits
+for nothing: whoever feeds the tape may hold the next entry back while looking at the files.
 
-    python|micropython -m host_sim.driver.stage --config FILE --root DIR --sysctl FILE --seed N --rate EVENTS [--variant NAME] < TAPE
+    python|micropython -m host_sim.driver.stage --config FILE --root DIR --sysctl FILE
+    --seed N --rate EVENTS [--variant NAME] < TAPE
 
-`--sysctl` is a file of JSON: MicroPython ends where an argument is longer than 255 octets. A variant is a recorder broken on
-purpose (host_sim.faults.variants), which the auditor must find out.
+`--sysctl` is a file of JSON: MicroPython ends where an argument is longer than 255 octets. A variant is a recorder
+broken on purpose (host_sim.faults.variants), which the auditor must find out.
 """
 
 import json
@@ -174,7 +175,8 @@ class Stage:
     def _live(self, _true: int, length: int) -> None:
         """The kernel lists its table, where the recorder has asked for that."""
         if self._listing or self.recorder.live_request() is not None:
-            self._listing = self._payload[length - 16] != 3 and self._payload[length - 15] != 3  # NLMSG_DONE, in either byte order
+            # NLMSG_DONE, in either byte order
+            self._listing = self._payload[length - 16] != 3 and self._payload[length - 15] != 3
             self.recorder.live(self._payload, length)
 
     def _table(self, _true: int, _length: int) -> None:
@@ -232,7 +234,8 @@ class Stage:
     def _leases(self, _true: int, length: int) -> None:
         """The DHCP server has written its file."""
         files.make_folder(self.root + "/tmp", 0o755)  # noqa: S108 (below the device's root)
-        files.write_atomic(self.root + "/tmp/dhcp.leases", bytes(self._payload[:length]), durable=False)  # noqa: S108 (as above)
+        # As above
+        files.write_atomic(self.root + "/tmp/dhcp.leases", bytes(self._payload[:length]), durable=False)  # noqa: S108
         if self.recorder is not None and self._held is None:
             self.recorder.orders.read_leases()
 
@@ -278,7 +281,8 @@ class Stage:
             bus=self.radios.bus if self.radios is not None else _no_bus,
             random=bytes,  # zeros: what has closed is drawn at once, and a day's truth is that of its hours
         )
-        self.recorder.terminals._sodium = self._sodium  # noqa: SLF001 (a device has no such door: its key is never told)
+        # A device has no such door: its key is never told
+        self.recorder.terminals._sodium = self._sodium  # noqa: SLF001
         self._tick()
 
     def _kill(self, _true: int, length: int) -> None:
@@ -439,7 +443,9 @@ def main(words: "list[str]") -> int:
         from host_sim.driver.chip import Chip
 
         chip = Chip(options["--root"] + "/srv/oubli/vault", int(seed))
-    return Stage(config, options["--root"], sysctl, SeededRandom(seed), SeededRandom(seed + ":table"), rate, chip).play()
+    return Stage(
+        config, options["--root"], sysctl, SeededRandom(seed), SeededRandom(seed + ":table"), rate, chip
+    ).play()
 
 
 TYPE_CHECKING = False

@@ -10,12 +10,15 @@ from agent.runtime import memory
 from agent.runtime.libc import buffer_at
 from agent.runtime.sodium import Sodium
 
-_TRUESIZE = RECEIVE_BUFFER // 9000  # octets that the kernel counts for an event that waits (measured, see RECEIVE_BUFFER)
+# Octets that the kernel counts for an event that waits (measured, see RECEIVE_BUFFER)
+_TRUESIZE = RECEIVE_BUFFER // 9000
 _HELD, _HEAD = 8 << 20, 3  # octets of what waits, and before each datagram
 
 
 class VirtualTime:
-    """The time source of a simulated device: set by the tape, read by the recorder. Times in ns; `now` is the true time.
+    """The time source of a simulated device: set by the tape, read by the recorder.
+
+    Times in ns; `now` is the true time.
 
     `set` is what CLOCK and BOOT say; from there both clocks run by the quartz, `drift` parts in a million fast.
     """
@@ -47,8 +50,9 @@ class VirtualTime:
 class Socket:
     """The kernel's side of the event socket: a buffer, a reader that takes so long for an event, loss-free or not.
 
-    `numbers` counts the datagrams of the tape, `dropped` are first and last numbers of those that were dropped for good since it was
-    last taken, `drops` is the kernel's own count of what found the buffer full (in loss-free mode it tells them again).
+    `numbers` counts the datagrams of the tape, `dropped` are first and last numbers of those that were dropped for good
+    since it was last taken, `drops` is the kernel's own count of what found the buffer full (in loss-free mode it tells
+    them again).
     """
 
     def __init__(self, rate: int) -> None:
@@ -135,7 +139,8 @@ class Held:
 class Table:
     """The kernel's table of port blocks, as the agent's nftables.Table: who leaves by which ports, and since when.
 
-    `moves` are what has changed since it was last told: true time in ns, address in hex ("": every one), first and last port (0: none).
+    `moves` are what has changed since it was last told: true time in ns, address in hex ("":
+    every one), first and last port (0: none).
     """
 
     def __init__(self, now: "Callable[[], int]") -> None:

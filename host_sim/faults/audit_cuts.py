@@ -3,12 +3,13 @@
 
     python|micropython -m host_sim.faults.audit_cuts SEED ROUNDS [VARIANT]
 
-The story notes acts and checkpoints over months, so that files begin and go, on `host_sim.faults.flash`. Power is cut before each operation
-in turn and in the middle of each sync, again in the middle of the next boot's work. What must hold at every boot, once it has written a
-line: the log holds together, and each line whose writing was acknowledged is in it, unless the log itself says that something was cut.
+The story notes acts and checkpoints over months, so that files begin and go, on `host_sim.faults.flash`. Power is cut
+before each operation in turn and in the middle of each sync, again in the middle of the next boot's work. What must
+hold at every boot, once it has written a line: the log holds together, and each line whose writing was acknowledged is
+in it, unless the log itself says that something was cut.
 
-Prints JSON: cuts, what was found false by kind, how often the log said that it was cut, octets and syncs of the story. Runs on
-MicroPython too.
+Prints JSON: cuts, what was found false by kind, how often the log said that it was cut, octets and
+syncs of the story. Runs on MicroPython too.
 """
 
 import sys

@@ -3,8 +3,9 @@
 
     python|micropython -m host_sim.faults.consent_cuts SEED ROUNDS [VARIANT]
 
-The agent's own code over `host_sim.faults.flash`: a device makes its key, guests consent, suspend, resume, withdraw. Power is cut before
-each operation in turn, and in the middle of each sync, then again early in the next boot. What must hold after each cut:
+The agent's own code over `host_sim.faults.flash`: a device makes its key, guests consent, suspend, resume, withdraw.
+Power is cut before each operation in turn, and in the middle of each sync, then again early in the next boot. What must
+hold after each cut:
 
 - whoever was told "suspended" or "withdrawn" is not followed: the next boot says no;
 - whoever was told "granted" or "resumed" is followed, and nobody else is;

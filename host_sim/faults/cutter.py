@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Power that is cut at every operation on flash of a story (EXP-6): what the stories of host_sim's `..._cuts` share.
 
-A story is the agent's own code over `host_sim.faults.flash`. It is lived once whole, to count its operations; then with a cut before each
-operation in turn and in the middle of each sync, `rounds` times with other remains, on pages of a NOR's or a NAND's size; the next boot
-is cut too, early, while it recovers, and the one after it is not. Runs on MicroPython too.
+A story is the agent's own code over `host_sim.faults.flash`. It is lived once whole, to count its operations; then with
+a cut before each operation in turn and in the middle of each sync, `rounds` times with other remains, on pages of a
+NOR's or a NAND's size; the next boot is cut too, early, while it recovers, and the one after it is not. Runs on
+MicroPython too.
 """
 
 import json
@@ -50,8 +51,13 @@ def fresh(dice: Dice, *folders: str) -> Flash:
     return flash
 
 
-def run(make: "Callable[[], Story]", folders: "tuple[str, ...]", seed: int, rounds: int, early: int) -> "dict[str, Any]":
-    """Cut the stories that `make` makes; returns the figures. The second cut is within `early` operations, 0: anywhere."""
+def run(
+    make: "Callable[[], Story]", folders: "tuple[str, ...]", seed: int, rounds: int, early: int
+) -> "dict[str, Any]":
+    """Cut the stories that `make` makes; returns the figures.
+
+    The second cut is within `early` operations, 0: anywhere.
+    """
     dice = Dice(seed)
     whole, story = fresh(dice, *folders), make()
     boot(story, whole, 0)
@@ -72,7 +78,11 @@ def run(make: "Callable[[], Story]", folders: "tuple[str, ...]", seed: int, roun
 
 def tell(figures: "dict[str, Any]") -> None:
     """Print the figures as JSON: pairs of name and number, what was found false last."""
-    print(json.dumps([[name, figures[name]] for name in sorted(figures) if name != "wrong"] + sorted(figures["wrong"].items())))
+    print(
+        json.dumps(
+            [[name, figures[name]] for name in sorted(figures) if name != "wrong"] + sorted(figures["wrong"].items())
+        )
+    )
 
 
 TYPE_CHECKING = False

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A flash that loses power, under the agent's file code (EXP-6): POSIX's file system at its worst.
 
-`mount` puts it in the place of the C library and of `os` in `agent.runtime.files`, for every path below
-/flash. What is written stays in a cache until it is synced. A cut of power may come before any write, sync, rename or unlink,
-and in the middle of a sync. It keeps of what wasn't synced any part, in any order: each page of a file old, new or torn in the
-middle; a file's length; each name made, renamed or removed in a folder, or not. A sync of a file says nothing about its name:
-that takes a sync of its folder. Errors can be ordered: full, read-only, or EIO at the n-th operation.
+`mount` puts it in the place of the C library and of `os` in `agent.runtime.files`, for every path below /flash. What is
+written stays in a cache until it is synced. A cut of power may come before any write, sync, rename or unlink, and in
+the middle of a sync. It keeps of what wasn't synced any part, in any order: each page of a file old, new or torn in the
+middle; a file's length; each name made, renamed or removed in a folder, or not. A sync of a file says nothing about its
+name: that takes a sync of its folder. Errors can be ordered: full, read-only, or EIO at the n-th operation.
 
-Nothing that was ever programmed is gone: `remnants` is what somebody finds who lifts the chip. `programmed` counts octets in
-pages, one more page for each sync's own metadata; divided by the size of an erase block it is how many of these a flash
-spends (log-structured file systems program what is new and erase whole blocks).
+Nothing that was ever programmed is gone: `remnants` is what somebody finds who lifts the chip. `programmed` counts
+octets in pages, one more page for each sync's own metadata; divided by the size of an erase block it is how many of
+these a flash spends (log-structured file systems program what is new and erase whole blocks).
 
 Runs on MicroPython too.
 """
@@ -102,7 +102,8 @@ class Flash:
         for at in range(0, size, self.page):
             chosen, other = (new, old) if self.dice(2) else (old, new)
             page = chosen[at : at + self.page]
-            if page != other[at : at + self.page] and self.dice(3) == 0:  # a page that nobody wrote to isn't programmed again
+            # A page that nobody wrote to isn't programmed again
+            if page != other[at : at + self.page] and self.dice(3) == 0:
                 tear = _common(old[at : at + self.page], new[at : at + self.page])
                 tear += self.dice(self.page - tear)
                 page = page[:tear] + other[at + tear : at + self.page] if self.dice(2) else page[:tear]
@@ -279,7 +280,11 @@ class Flash:
 
     def read_at(self, name: str, offset: int, size: int) -> bytes:
         """Return a part of a file."""
-        return self._node(name).seen[offset : offset + size] if name.startswith(self.prefix) else _READ_AT(name, offset, size)
+        return (
+            self._node(name).seen[offset : offset + size]
+            if name.startswith(self.prefix)
+            else _READ_AT(name, offset, size)
+        )
 
     def stat(self, name: str) -> "tuple[int, ...]":
         """Return what os.stat does, times left out."""

@@ -3,16 +3,18 @@
 
     python|micropython -m host_sim.faults.sealed_cuts FOLDER SEED ROUNDS [VARIANT]
 
-The story is the agent's own store over `host_sim.faults.flash`, its tmpfs below FOLDER: records come, pages fill, days pass, segments
-rotate and expire, the process ends in order and starts again. Power is cut before each operation and in the middle of each sync, then once
-more while the next boot recovers. What must hold whenever a boot has looked at what is left:
+The story is the agent's own store over `host_sim.faults.flash`, its tmpfs below FOLDER: records come, pages fill, days
+pass, segments rotate and expire, the process ends in order and starts again. Power is cut before each operation and in
+the middle of each sync, then once more while the next boot recovers. What must hold whenever a boot has looked at what
+is left:
 
 - each record that was on flash by the store's own word is read once, octet for octet, until its day is over;
-- nothing is read that wasn't written; what was said to be expired is not there any more, also before the boot has done anything;
+- nothing is read that wasn't written; what was said to be expired is not there any
+  more, also before the boot has done anything;
 - the store counts as many records as there are; every file is one of its segments.
 
-The seal to the custodian's key is left out here (it has tests of its own): the stream's key stands in the header, so that the story can
-read. Prints JSON: cuts, what was found false by kind. Runs on MicroPython too.
+The seal to the custodian's key is left out here (it has tests of its own): the stream's key stands in the header, so
+that the story can read. Prints JSON: cuts, what was found false by kind. Runs on MicroPython too.
 """
 
 import binascii
@@ -49,7 +51,8 @@ class Open(crypto.Sodium):
 class Keys:
     """A key for each day."""
 
-    def find(self, purpose: str, day: int, lifetime: int) -> "tuple[bytes, int] | None":  # noqa: ARG002 (the real one's)
+    # The real one's
+    def find(self, purpose: str, day: int, lifetime: int) -> "tuple[bytes, int] | None":  # noqa: ARG002
         """Return a day's key and destroy day."""
         return b"", day + lifetime // DAY
 
@@ -200,7 +203,10 @@ class Story(cutter.Story):
             while sealed.whole(data[at:], check):
                 end = at + sealed.whole(data[at:], check)
                 size, _ = self.sodium.stream_pull(
-                    self.scratch.address + 64, self.scratch.address + 256, data[at + sealed.FRAME : end], data[: sealed.HEADER]
+                    self.scratch.address + 64,
+                    self.scratch.address + 256,
+                    data[at + sealed.FRAME : end],
+                    data[: sealed.HEADER],
                 )
                 place = 256
                 while place < 256 + size:

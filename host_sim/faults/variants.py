@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Daemons broken on purpose, one fault each: what the lab's checks must catch (negative controls).
 
-A check that has never failed proves nothing. Each variant puts in one thing that the law forbids, or that would make the
-numbers wrong, and the lab is expected to notice. A row names the daemon and the function that breaks it, which is called with
-the root folder before the daemon runs. A strain is put in the same way, but is no fault. Runs on MicroPython too.
+A check that has never failed proves nothing. Each variant puts in one thing that the law forbids, or that would make
+the numbers wrong, and the lab is expected to notice. A row names the daemon and the function that breaks it, which is
+called with the root folder before the daemon runs. A strain is put in the same way, but is no fault. Runs on
+MicroPython too.
 """
 
 import socket
@@ -254,7 +255,8 @@ VARIANTS: "dict[str, tuple[str, Callable[[str], None]]]" = {
     "draw-again": ("recorder", _draw_again),
     "edit-messages": ("forwarder", _edit_messages),
 }
-# Not faults that a check must find out, but what a device may come to, and what is measured; the lab looks at how the rest bears it.
+# Not faults that a check must find out, but what a device may come to, and what is measured;
+# the lab looks at how the rest bears it.
 STRAINS: "dict[str, tuple[str, Callable[[str], None]]]" = {
     "slow": ("recorder", _slow),
     "hang": ("recorder", _hang),

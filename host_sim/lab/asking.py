@@ -26,4 +26,8 @@ def ask(lab: Lab, custodian: Custodian, text: str) -> Path:
 
 def behind(seen: Sequence[Seen], one: Seen, moment: int) -> set[bytes]:
     """Return who was behind one connection's port at a time (s), by the witness's records of that port."""
-    return {other.source for other in seen if other.protocol == one.protocol and other.start // 10**9 <= moment <= -(-other.end // 10**9)}
+    return {
+        other.source
+        for other in seen
+        if other.protocol == one.protocol and other.start // 10**9 <= moment <= -(-other.end // 10**9)
+    }

@@ -3,10 +3,11 @@
 
 `oubli-sim lab --port-blocks` runs it.
 
-One namespace stands for the whole venue, with an address a terminal; the gateway's neighbour table says which MAC each one has, as
-it would for phones. Datagrams, connection attempts and echo requests leave through the kernel's own translation. Then two stores are
-asked the same: what the recorder kept (rows of leases, and the connections that no block covers) and what `conntrack -E` saw, one record a
-connection. For every connection the terminals behind (public address, protocol, port, time) must be the same.
+One namespace stands for the whole venue, with an address a terminal; the gateway's neighbour table says which MAC each
+one has, as it would for phones. Datagrams, connection attempts and echo requests leave through the kernel's own
+translation. Then two stores are asked the same: what the recorder kept (rows of leases, and the connections that no
+block covers) and what `conntrack -E` saw, one record a connection. For every connection the terminals behind (public
+address, protocol, port, time) must be the same.
 """
 
 import ipaddress
@@ -147,18 +148,25 @@ def held(lab: Lab) -> int:
 def settle(lab: Lab) -> dict[str, int]:
     """Wait until every connection has ended and the recorder has handled it; returns its counters.
 
-    A port that a terminal takes again before its connection has timed out goes on with it: how many there are the witness knows.
+    A port that a terminal takes again before its connection has timed out goes on with
+    it: how many there are the witness knows.
     """
     lab.wait(lambda: lab.network.entries() == 0, "connections do not time out", 120)
     before = -1
     while before != lab.witness.count():
         before = lab.witness.count()
         time.sleep(1)
-    lab.wait(lambda: lab.device.call({"call": "status"})["counters"]["connections"] >= lab.witness.count(), "the recorder is behind", 120)
+    lab.wait(
+        lambda: lab.device.call({"call": "status"})["counters"]["connections"] >= lab.witness.count(),
+        "the recorder is behind",
+        120,
+    )
     return dict(lab.device.call({"call": "status"})["counters"])
 
 
-def compare(custodian: Custodian, handover: Path, seen: list[Seen], macs: dict[str, bytes]) -> tuple[int, int, int, list[str], list[bytes]]:
+def compare(
+    custodian: Custodian, handover: Path, seen: list[Seen], macs: dict[str, bytes]
+) -> tuple[int, int, int, list[str], list[bytes]]:
     """Ask both for every connection; returns asked, equal, answered by one alone, differences, the records' octets."""
     octets, _ = custodian.records(handover)
     every = [attribution.unpack(one) for one in octets]
@@ -190,7 +198,9 @@ def compare(custodian: Custodian, handover: Path, seen: list[Seen], macs: dict[s
             equal += found == truth
             single += len(found) == 1
             if found != truth and len(differences) < 5:
-                differences.append(f"protocol {protocol} port {port}: {len(truth)} terminals in truth, {len(found)} answered")
+                differences.append(
+                    f"protocol {protocol} port {port}: {len(truth)} terminals in truth, {len(found)} answered"
+                )
     return asked, equal, single, differences, octets
 
 
@@ -210,20 +220,22 @@ def play(interpreter: str, connections: int, terminals: int, block_size: int) ->
         venue.send(venue.plan(connections))
         counters = settle(lab)
         seen = [one for one in lab.witness.seen() if str(ipaddress.ip_address(one.source)) in venue.macs]
-        text = custodian.request("attribution", begun - 60, int(time.time()), public_address=WAN_4, port="20000", protocol="udp")
+        text = custodian.request(
+            "attribution", begun - 60, int(time.time()), public_address=WAN_4, port="20000", protocol="udp"
+        )
         time.sleep(2)  # the recorder reads its clock once a second: a request of this very second is of its future
         asked, equal, single, differences, octets = compare(custodian, ask(lab, custodian, text), seen, venue.macs)
         after = loop.play(lab, custodian, seen, venue.macs)
         lab.device.stop("recorder")
     holdings = sum(attribution.unpack(one).protocol is None for one in octets)
     one_each = [
-        attribution.Record(one.protocol, ipaddress.ip_address(WAN_4).packed, one.translated_port, one.translated_port, one.source, bytes(6),
-                           one.start // 10**9, -(-one.end // 10**9))
+        attribution.Record(one.protocol, ipaddress.ip_address(WAN_4).packed, one.translated_port, one.translated_port,
+                           one.source, bytes(6), one.start // 10**9, -(-one.end // 10**9))
         for one in seen
     ]  # fmt: skip
     return Outcome(
-        terminals=terminals, connections=len(seen), asked=asked, equal=equal, exactly_one=single, differences=differences,
-        leases=holdings, by_themselves=len(octets) - holdings, octets=sum(map(len, octets)),
+        terminals=terminals, connections=len(seen), asked=asked, equal=equal, exactly_one=single,
+        differences=differences, leases=holdings, by_themselves=len(octets) - holdings, octets=sum(map(len, octets)),
         octets_by_connection=sum(len(attribution.pack(one)) for one in one_each), counters=counters, loop=after,
     )  # fmt: skip
 
@@ -242,13 +254,18 @@ def command(program: Program, interpreter: str, connections: int, terminals: int
     except KeyboardInterrupt:
         program.refuse("the lab was interrupted; everything it made is removed", 130)
     share = f"{outcome.octets} octets, {100 * outcome.share:.2f} % of a record a connection"
-    told = f"{outcome.terminals} terminals behind one address: {outcome.equal} of {outcome.asked} connections answered as the witness would"
+    told = (
+        f"{outcome.terminals} terminals behind one address: {outcome.equal} of {outcome.asked} connections "
+        "answered as the witness would"
+    )
     program.tell(f"{told}, {outcome.exactly_one} with exactly one terminal; {share}")
     each = f"{outcome.connections / terminals:.0f} connections a terminal"
     program.tell(f"{outcome.leases} rows of leases, {outcome.by_themselves} of connections; {each}")
     after = outcome.loop
     said = f"{after.looked_up_right} of {after.looked_up} look-ups name whom the witness saw"
-    said += f"; an order preserved {after.preserved} rows, and {after.answered_from_it} answer once the day's keys are gone"
+    said += (
+        f"; an order preserved {after.preserved} rows, and {after.answered_from_it} answer once the day's keys are gone"
+    )
     program.tell(f"{said}; {after.billed_right} of {after.users} users are billed for what the witness saw")
     if json_file:
         program.write(json.dumps(outcome.figures(), indent=1) + "\n", json_file)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab's broker: a real Mosquitto in the internet namespace, and a subscriber that keeps all it publishes.
 
-The forwarder reaches it over the simulated WAN; the subscriber through a unix socket of the same broker, which namespaces
-don't separate. The broker keeps the subscriber's session on disk, so that a restart loses nothing that was acknowledged.
+The forwarder reaches it over the simulated WAN; the subscriber through a unix socket of the same broker, which
+namespaces don't separate. The broker keeps the subscriber's session on disk, so that a restart loses nothing that was
+acknowledged.
 """
 
 import signal
@@ -96,9 +97,14 @@ class Broker:
         return [message for message in list(self.messages) if message.topic.endswith(topic_end)]
 
     def retained(self) -> dict[str, bytes]:
-        """Ask a second time, as a newcomer: what does the broker hold for whoever connects? Half a second without news is all."""
+        """Ask a second time, as a newcomer: what does the broker hold for whoever connects?
+
+        Half a second without news is all.
+        """
         held: dict[str, bytes] = {}
-        newcomer = self._subscribe(f"newcomer-{time.monotonic_ns()}", lambda message: held.update({message.topic: message.payload}))
+        newcomer = self._subscribe(
+            f"newcomer-{time.monotonic_ns()}", lambda message: held.update({message.topic: message.payload})
+        )
         quiet = time.monotonic() + 0.5
         while time.monotonic() < quiet:
             before = len(held)

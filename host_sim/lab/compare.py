@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vault against the witness, record by record: nothing missing, nothing extra, nothing that differs (EXP-1).
 
-Compared exactly: protocol, terminal's MAC and address, both ports, service class, octets and packets each way, and at the record's own
-resolution of 100 ms start and duration, where the witness's duration is its stop - start - T(state). A third word comes from
-the terminals: when their programs began and ended each conversation, which no kernel clock is part of.
+Compared exactly: protocol, terminal's MAC and address, both ports, service class, octets and packets each way, and at
+the record's own resolution of 100 ms start and duration, where the witness's duration is its stop - start - T(state). A
+third word comes from the terminals: when their programs began and ended each conversation, which no kernel clock is
+part of.
 """
 
 import ipaddress
@@ -63,13 +64,19 @@ def _expected(one: Seen, timeouts: dict[str, int]) -> dict[str, int]:
     }
 
 
-def compare(seen: list[Seen], records: list[Record], terminals: list[Terminal], timeouts: dict[str, int] = TIMEOUTS) -> Comparison:
-    """Match every connection that the witness saw with the vault's records, each at most once; `timeouts` are the kernel's (s).
+def compare(
+    seen: list[Seen], records: list[Record], terminals: list[Terminal], timeouts: dict[str, int] = TIMEOUTS
+) -> Comparison:
+    """Match every connection that the witness saw with the vault's records, each at most once.
+
+    `timeouts` are the kernel's (s).
 
     The gateway's own (its MQTT connection, IGMP) belong to no terminal: none of them may be in the vault.
     """
     macs = {
-        ipaddress.ip_address(address).packed: terminal.mac for terminal in terminals for address in (terminal.address4, terminal.address6)
+        ipaddress.ip_address(address).packed: terminal.mac
+        for terminal in terminals
+        for address in (terminal.address4, terminal.address6)
     }
     held = defaultdict(list)
     for record in records:
@@ -117,10 +124,14 @@ def beyond_the_truth(records: list[Record], acts: list[dict]) -> list[str]:
             continue
         act = truth.get((address, _name(record.protocol), record.source_port))
         if act is None:
-            lines.append(f"a record of a conversation that no terminal held: {_name(record.protocol)} {record.source_port}")
+            lines.append(
+                f"a record of a conversation that no terminal held: {_name(record.protocol)} {record.source_port}"
+            )
             continue
         end = (record.start + record.duration) * UNIT
         if record.start * UNIT < act["begun"] - 2 * UNIT or end > act["ended"] + LATEST:
             early, late = (act["begun"] - record.start * UNIT) / UNIT, (end - act["ended"]) / UNIT
-            lines.append(f"{act['protocol']} {act['way']}: begins {early} units before the truth, ends {late} units after")
+            lines.append(
+                f"{act['protocol']} {act['way']}: begins {early} units before the truth, ends {late} units after"
+            )
     return lines

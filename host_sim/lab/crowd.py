@@ -3,9 +3,9 @@
 
 One terminal beside them really connects.
 
-The entries are those of `host_sim.lab.flows`: the kernel is asked for them over netlink and ends them when it is asked to, so
-that their rate and the fill of the table are what a test wants. Whether the hotspot still works is what the terminal
-finds out: a TCP connection after another through the gateway's translation, each of which must be answered.
+The entries are those of `host_sim.lab.flows`: the kernel is asked for them over netlink and ends them when it is asked
+to, so that their rate and the fill of the table are what a test wants. Whether the hotspot still works is what the
+terminal finds out: a TCP connection after another through the gateway's translation, each of which must be answered.
 """
 
 import contextlib
@@ -59,7 +59,10 @@ class Inside:
 
 
 class Crowd:
-    """Connections in the gateway's table; a context manager that ends what it started. The namespaces end the connections."""
+    """Connections in the gateway's table; a context manager that ends what it started.
+
+    The namespaces end the connections.
+    """
 
     def __init__(self, network: Network, made: list[kernel.Flow]) -> None:
         self._network, self._made = network, made
@@ -76,7 +79,9 @@ class Crowd:
             self._gateway = self._inside(stack, self._network.gateway)
             self._client = self._inside(stack, self._network.terminals[0].namespace)
             internet = self._inside(stack, self._network.internet)
-            self._kernel = stack.enter_context(self._gateway(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER))
+            self._kernel = stack.enter_context(
+                self._gateway(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+            )
             for option in (_SO_RCVBUFFORCE, _SO_SNDBUFFORCE):
                 self._kernel.setsockopt(socket.SOL_SOCKET, option, 4 << 20)
             self._server = stack.enter_context(internet(socket.create_server, (INTERNET_4, _PORT)))
@@ -126,7 +131,9 @@ class Crowd:
 
     def drops(self) -> int:
         """Return how many messages the kernel has dropped at sockets of the gateway that listen to connections."""
-        rows = [line.split() for line in self._gateway(Path("/proc/thread-self/net/netlink").read_text).splitlines()[1:]]
+        rows = [
+            line.split() for line in self._gateway(Path("/proc/thread-self/net/netlink").read_text).splitlines()[1:]
+        ]
         return sum(int(row[8]) for row in rows if int(row[1]) == _NETLINK_NETFILTER and int(row[3], 16))
 
     @contextlib.contextmanager
@@ -216,6 +223,10 @@ def watch(network: Network, heartbeat: Path, user: int, span: float, log: Path) 
     rights = ["setpriv", f"--reuid={user}", "--clear-groups", "--no-new-privs", "--bounding-set=-all"]
     with log.open("ab") as out:
         return subprocess.Popen(
-            network.inside(network.gateway, *rights, "sh", "-c", script.read_text(), "oubli-watch", str(heartbeat), str(span), "true"),
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/", env={"PATH": os.environ["PATH"]}, start_new_session=True,
+            network.inside(
+                network.gateway, *rights, "sh", "-c", script.read_text(),
+                "oubli-watch", str(heartbeat), str(span), "true",
+            ),
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd="/", env={"PATH": os.environ["PATH"]},
+            start_new_session=True,
         )  # fmt: skip

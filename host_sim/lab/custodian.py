@@ -85,7 +85,10 @@ class Custodian:
         signed = b"oubli request 1\n" + text.encode()
         for place, name in enumerate(signed_by or self.agents, 1):
             key = self.agents[name]
-            text += f'agent_{place} = "{bytes(key.verify_key).hex()}"\nsignature_{place} = "{key.sign(signed).signature.hex()}"\n'
+            text += (
+                f'agent_{place} = "{bytes(key.verify_key).hex()}"\n'
+                f'signature_{place} = "{key.sign(signed).signature.hex()}"\n'
+            )
         return text
 
     def read(self, path: Path) -> handovers.Handover:

@@ -3,8 +3,8 @@
 
 Each daemon runs as a user of its own without an account (64101, 64102; group 64100 for what crosses between them). The
 recorder holds CAP_NET_ADMIN and no other capability, the forwarder none ("Who may read what" in the design). Where
-interpreter or project lie in a folder closed to other users (root's home), each daemon gets a mount namespace of its own
-in which that folder shows nothing but the two.
+interpreter or project lie in a folder closed to other users (root's home), each daemon gets a mount namespace of its
+own in which that folder shows nothing but the two.
 """
 
 import contextlib
@@ -66,10 +66,13 @@ def _doorway(folder: Path) -> list[str]:
 class Device:
     """Root folder, shifted clock and daemons.
 
-    `lifetime` is the security purpose's, `offset` how much the clocks are ahead of this machine's at first; both in seconds.
+    `lifetime` is the security purpose's, `offset` how much the clocks are ahead of
+    this machine's at first; both in seconds.
     """
 
-    def __init__(self, network: Network, folder: Path, interpreter: str, lifetime: int, offset: int, heap: str = HEAP) -> None:
+    def __init__(
+        self, network: Network, folder: Path, interpreter: str, lifetime: int, offset: int, heap: str = HEAP
+    ) -> None:
         self.root, self.config = folder / "root", folder / "root/etc/config/oubli"
         self.processes: dict[str, subprocess.Popen] = {}
         self.traces: dict[str, list[Path]] = defaultdict(list)
@@ -108,8 +111,8 @@ class Device:
     def command(self, *words: str) -> str:
         """Run a verb of `oubli` as root and return what it printed; LabError with what it complained of."""
         done = subprocess.run(
-            [*self._interpreter, "-m", "agent", *words, "--root", str(self.root)], capture_output=True, text=True, check=False,
-            env=environment(), cwd=ROOT, timeout=240,
+            [*self._interpreter, "-m", "agent", *words, "--root", str(self.root)],
+            capture_output=True, text=True, check=False, env=environment(), cwd=ROOT, timeout=240,
         )  # fmt: skip
         if done.returncode:
             raise LabError(done.stderr.strip())
@@ -126,8 +129,9 @@ class Device:
     def _rights(self, daemon: str) -> list[str]:
         capabilities = CAPABILITIES[daemon]
         return [
-            *self._doorway, "setpriv", f"--reuid={USERS[daemon]}", f"--regid={GROUP}", "--clear-groups", "--no-new-privs",
-            f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}", f"--bounding-set={capabilities}",
+            *self._doorway, "setpriv", f"--reuid={USERS[daemon]}", f"--regid={GROUP}",
+            "--clear-groups", "--no-new-privs", f"--inh-caps={capabilities}",
+            f"--ambient-caps={capabilities}", f"--bounding-set={capabilities}",
         ]  # fmt: skip
 
     def start(self, daemon: str, variant: str | None = None, *, trace: bool = False) -> None:
@@ -214,7 +218,11 @@ def usable() -> str | None:
     """Return why no lab can be made on this machine, in one line; None where it can."""
     if os.geteuid() != 0:
         return "the lab needs root: it makes network namespaces"
-    lacking = [name for name in ("ip", "nft", "conntrack", "nsenter", "setpriv", "unshare", "mosquitto") if shutil.which(name) is None]
+    lacking = [
+        name
+        for name in ("ip", "nft", "conntrack", "nsenter", "setpriv", "unshare", "mosquitto")
+        if shutil.which(name) is None
+    ]
     if lacking:
         return f"the lab needs commands that are not here: {', '.join(lacking)}"
     if sys.platform != "linux":

@@ -2,9 +2,9 @@
 """Connections for a conntrack table, made fast: a batch of requests creates entries, a frame counts in each.
 
 The entries are those of a hotspot behind NAT44: terminals of which few make most of the connections, 65 % IPv4, mostly
-TCP and UDP, some ICMP; every sixth port translated. An entry is created by the message that the kernel would have told of it
-(host_sim.venue.kernel), made a request. It would have no counters, so one frame in each direction then passes through it. Same
-seed, same flows.
+TCP and UDP, some ICMP; every sixth port translated. An entry is created by the message that the kernel would have told
+of it (host_sim.venue.kernel), made a request. It would have no counters, so one frame in each direction then passes
+through it. Same seed, same flows.
 """
 
 import itertools
@@ -58,7 +58,13 @@ def make(count: int, everyone: list[Terminal], seed: int = 1) -> list[kernel.Flo
         (terminal,) = draw.choices(everyone, cum_weights=weights)
         flow = _flow(draw, terminal)
         up = (flow.protocol, flow.source, flow.source_port, flow.destination, flow.destination_port)
-        down = (flow.protocol, flow.reply_source, flow.reply_source_port, flow.reply_destination, flow.reply_destination_port)
+        down = (
+            flow.protocol,
+            flow.reply_source,
+            flow.reply_source_port,
+            flow.reply_destination,
+            flow.reply_destination_port,
+        )
         if up not in tuples and down not in tuples:
             tuples |= {up, down}
             flows.append(flow)

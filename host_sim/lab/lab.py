@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab: the real recorder and forwarder on the real kernel, beside an independent witness (`oubli-sim lab`).
 
-Terminals, gateway and internet are network namespaces; traffic, translation, connection tracking, broker and processes are
-real. Only the daemons' clocks are moved: by eleven minutes between the two confirmations of the time, over an hour for the
-summary, over a lifetime for forgetting. What is compared: every record with what `conntrack -E` saw (EXP-1, L34-VI-1), the
-published `arrivals` with its slot (ANON-2, ANON-4), and after the lifetime the absence of everything (EXP-2, EXP-4).
+Terminals, gateway and internet are network namespaces; traffic, translation, connection tracking, broker and processes
+are real. Only the daemons' clocks are moved: by eleven minutes between the two confirmations of the time, over an hour
+for the summary, over a lifetime for forgetting. What is compared: every record with what `conntrack -E` saw (EXP-1,
+L34-VI-1), the published `arrivals` with its slot (ANON-2, ANON-4), and after the lifetime the absence of everything
+(EXP-2, EXP-4).
 """
 
 import json
@@ -50,10 +51,10 @@ TRAFFIC = str(Path(lab_traffic.__file__).resolve())
 class Lab:
     """One lab, from `with` to the removal of all it made.
 
-    `variant` breaks a daemon on purpose; `trace` names the daemons that strace follows. The steps (`start`, `confirm_time`,
-    `traffic`, `settle`, `jump`, ...) are the caller's to order. The daemons' clocks begin as much behind the kernel's as
-    confirming the time takes, so that traffic comes when the two agree, as on a device; where none comes they may be `ahead` by
-    so many seconds, to be of a certain time of day.
+    `variant` breaks a daemon on purpose; `trace` names the daemons that strace follows. The steps (`start`,
+    `confirm_time`, `traffic`, `settle`, `jump`, ...) are the caller's to order. The daemons' clocks begin as much
+    behind the kernel's as confirming the time takes, so that traffic comes when the two agree, as on a device; where
+    none comes they may be `ahead` by so many seconds, to be of a certain time of day.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class Lab:
     def __enter__(self) -> "Lab":
         memory = Path("/dev/shm")  # noqa: S108 (a device's var/run is a tmpfs; the name below it is random)
         with ExitStack() as stack:  # each thing is removed, whatever happens to the others
-            self.folder = Path(tempfile.mkdtemp(prefix=f"{self.network.name}-", dir=memory if memory.is_dir() else None))
+            self.folder = Path(
+                tempfile.mkdtemp(prefix=f"{self.network.name}-", dir=memory if memory.is_dir() else None)
+            )
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
             stack.enter_context(self.network)
             stack.callback(self._end_processes)
@@ -85,7 +88,9 @@ class Lab:
             self.broker = Broker(self.network, self.folder)
             stack.callback(self.broker.stop)
             self.broker.start()
-            self.device = Device(self.network, self.folder, self._interpreter, LIFETIME, self._ahead - CONFIRMATION, self._heap)
+            self.device = Device(
+                self.network, self.folder, self._interpreter, LIFETIME, self._ahead - CONFIRMATION, self._heap
+            )
             stack.callback(self.device.close)
             self._serve()
             self._made = stack.pop_all()
@@ -148,7 +153,9 @@ class Lab:
         running = []
         for number, terminal in enumerate(self.network.terminals):
             given = {"canary": self.canary.payload(), "acts": parts[terminal.namespace]}
-            running.append((terminal, f"terminal{number}", self._play(terminal.namespace, "terminal", given, f"terminal{number}")))
+            running.append(
+                (terminal, f"terminal{number}", self._play(terminal.namespace, "terminal", given, f"terminal{number}"))
+            )
         for terminal, name, process in running:
             if process.wait(120) != 0:
                 raise LabError(f"a terminal failed: {(self.folder / f'{name}.errors').read_text()[-500:]}")
@@ -161,7 +168,10 @@ class Lab:
         self.wait(lambda: self.network.tracked() == 0, "connections do not time out", 120)
         self.wait(lambda: self.witness.count() >= len(self.acts), "the witness misses connections", 120)
         deadline = time.monotonic() + 15
-        while self.device.call({"call": "status"})["counters"]["connections"] < self.witness.count() and time.monotonic() < deadline:
+        while (
+            self.device.call({"call": "status"})["counters"]["connections"] < self.witness.count()
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.1)
 
     def records(self, root: Path | None = None, at: tuple[int, int] | None = None) -> list[Record]:
@@ -188,7 +198,11 @@ class Lab:
     def due(self) -> dict[str, bytes]:
         """Return the spooled `arrivals` that were due before the forwarder could see them: it sends them at once."""
         late = self.now()[0] - SOON * SECOND
-        return {name: text for name, text in self.device.spool().items() if "-arrivals-" in name and due(name) * SECOND <= late}
+        return {
+            name: text
+            for name, text in self.device.spool().items()
+            if "-arrivals-" in name and due(name) * SECOND <= late
+        }
 
     def wait_for_arrivals(self) -> Message:
         """Jump over the open slot and wait for its message."""
@@ -198,7 +212,9 @@ class Lab:
 
     def segments(self) -> list[Path]:
         """Return the vault's segment files."""
-        return sorted(path for path in (self.device.root / "var/run/oubli/vault/security").iterdir() if path.name != "chunks")
+        return sorted(
+            path for path in (self.device.root / "var/run/oubli/vault/security").iterdir() if path.name != "chunks"
+        )
 
     def forget(self) -> dict[str, int]:
         """Jump past the lifetime and count what is left: files, octets of keys and pages, what old files give out."""
@@ -206,7 +222,9 @@ class Lab:
         self.device.call({"call": "status"})
         vault = self.device.root / "var/run/oubli/vault/security"
         copies = self.folder / "copies"
-        shutil.copytree(self.device.root / "var/run/oubli", copies / "var/run/oubli", ignore=shutil.ignore_patterns("control"))
+        shutil.copytree(
+            self.device.root / "var/run/oubli", copies / "var/run/oubli", ignore=shutil.ignore_patterns("control")
+        )
         before = self.now()
         held = {"segments_before": len(self.segments()), "records_before": len(self.records())}
         self.jump(LIFETIME)
@@ -251,7 +269,10 @@ def _run(lab: Lab, interpreter: str, connections: int, recording: str | None) ->
         print(f"{time.monotonic() - begun:6.1f} s  {text}", file=sys.stderr, flush=True)
 
     network = lab.network
-    tell(f"{len(network.terminals)} terminals, gateway and internet as namespaces {network.name}-*; connection tracking and broker are up")
+    tell(
+        f"{len(network.terminals)} terminals, gateway and internet as namespaces {network.name}-*; connection "
+        "tracking and broker are up"
+    )
     reader = Reader(network, lab.folder) if recording else None
     if reader:
         lab.ends_with(reader.stop)
@@ -261,7 +282,10 @@ def _run(lab: Lab, interpreter: str, connections: int, recording: str | None) ->
     lab.confirm_time()
     tell("the time is confirmed twice, 11 minutes apart: the clock is trusted")
     lab.traffic(connections)
-    tell(f"{connections} conversations held: TCP, UDP and ICMP over IPv4 and IPv6, to {INTERNET_4}, {INTERNET_6} and three others")
+    tell(
+        f"{connections} conversations held: TCP, UDP and ICMP over IPv4 and IPv6, to {INTERNET_4}, "
+        f"{INTERNET_6} and three others"
+    )
     lab.settle()
     if reader and recording:
         try:
@@ -269,29 +293,44 @@ def _run(lab: Lab, interpreter: str, connections: int, recording: str | None) ->
         except OSError as failure:
             if Path(recording).is_file():
                 Path(recording).unlink()
-            raise LabError(f"--record: {recording}: can't be written ({failure.strerror}); accepted: where there is room") from None
+            raise LabError(
+                f"--record: {recording}: can't be written ({failure.strerror}); accepted: where there is room"
+            ) from None
     comparison, beyond = lab.compare()
     shares = f"{comparison.terminals_connections}: {comparison.by_protocol}"
     tell(f"the witness saw {comparison.connections} connections end; of terminals {shares}")
-    tell(f"vault and witness agree on {comparison.equal}: protocol, terminal, address, both ports, octets, packets, start, duration")
+    tell(
+        f"vault and witness agree on {comparison.equal}: protocol, terminal, address, both ports, octets, "
+        "packets, start, duration"
+    )
     tell(f"translation rewrote {comparison.rewritten_ports} source ports")
-    tell(f"missing {comparison.missing}, extra {comparison.extra}, unequal {comparison.unequal}, beyond the terminals' word {len(beyond)}")
+    tell(
+        f"missing {comparison.missing}, extra {comparison.extra}, unequal {comparison.unequal}, beyond the "
+        f"terminals' word {len(beyond)}"
+    )
     status = lab.device.call({"call": "status"})
     message = lab.wait_for_arrivals()
     arrivals = json.loads(message.payload)
-    tell(f"published on {message.topic}: {arrivals['values'][0]} (+-{arrivals['half_width']}) terminals, in truth {len(network.terminals)}")
+    tell(
+        f"published on {message.topic}: {arrivals['values'][0]} (+-{arrivals['half_width']}) terminals, "
+        f"in truth {len(network.terminals)}"
+    )
     retained = {topic.rsplit("/", 1)[1] for topic in lab.broker.retained()}
     tell(f"the broker holds for newcomers: {', '.join(sorted(retained))}")
     forgotten = lab.forget()
     left = {name: value for name, value in forgotten.items() if not name.endswith("_before")}
-    tell(f"past the lifetime: of {forgotten['records_before']} records in {forgotten['segments_before']} segments is left {left}")
+    tell(
+        f"past the lifetime: of {forgotten['records_before']} records in {forgotten['segments_before']} segments is "
+        f"left {left}"
+    )
     ends = {daemon: lab.device.stop(daemon) for daemon in ("forwarder", "recorder")}
     tell("both daemons ended on SIGTERM")
     wrong = {
         "connections differ": comparison.fails() or comparison.terminals_connections != connections,
         "a record goes beyond what the terminals did": bool(beyond),
         "something is left after the lifetime": any(left.values()) or not forgotten["records_before"],
-        "arrivals is not its fixed shape": arrivals["gateway"] != GATEWAY_ID or len(message.payload) != len(lab.arrivals()[0].payload),
+        "arrivals is not its fixed shape": arrivals["gateway"] != GATEWAY_ID
+        or len(message.payload) != len(lab.arrivals()[0].payload),
         "state or health is not retained": not {"state", "health"} <= retained,
         "a daemon did not end cleanly": any(ends.values()),
     }
@@ -314,9 +353,10 @@ def _run(lab: Lab, interpreter: str, connections: int, recording: str | None) ->
 def lab(interpreter: str, connections: int, recording: str | None = None) -> tuple[int, dict | None]:
     """Run the lab; returns its exit status and what was found.
 
-    `interpreter` is cpython, micropython or a command line, `recording` a file for the kernel's datagrams. Exit status 0 where
-    everything held, 1 where something did not, 2 where the lab can't be run here, 130 where it was interrupted. What it has to say
-    it says on standard error. It takes the process's signals over for good: nothing follows it but the figures.
+    `interpreter` is cpython, micropython or a command line, `recording` a file for the kernel's datagrams. Exit status
+    0 where everything held, 1 where something did not, 2 where the lab can't be run here, 130 where it was interrupted.
+    What it has to say it says on standard error. It takes the process's signals over for good: nothing follows it but
+    the figures.
     """
 
     def fail(status: int, text: str) -> tuple[int, None]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What comes after the records, on the real kernel: look-up, order to preserve, invoice, against the witness.
 
-A look-up asks the gateway whose a port was, as the operator does (L34-II-6). An order's copy answers a later request whose own keys are
-gone (L34-III-4). An invoice has each terminal's volumes, and reaches the biller alone (L34-IV-3).
+A look-up asks the gateway whose a port was, as the operator does (L34-II-6). An order's copy answers a later request
+whose own keys are gone (L34-III-4). An invoice has each terminal's volumes, and reaches the biller alone (L34-IV-3).
 """
 
 import ipaddress
@@ -45,7 +45,11 @@ class Loop:
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """Return of each how much there was, and how much was right."""
-        return (self.looked_up, self.looked_up_right), (self.preserved, self.answered_from_it), (self.users, self.billed_right)
+        return (
+            (self.looked_up, self.looked_up_right),
+            (self.preserved, self.answered_from_it),
+            (self.users, self.billed_right),
+        )
 
     @property
     def right(self) -> bool:
@@ -69,7 +73,17 @@ def play(lab: Lab, custodian: Custodian, seen: Sequence[Seen], macs: dict[str, b
 def _looked_up(lab: Lab, one: Seen, seen: Sequence[Seen], macs: dict[str, bytes]) -> bool:
     moment = (one.start + one.end) // 2 // 10**9
     at = f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    words = ("--port", str(one.translated_port), "--protocol", _NAMES[one.protocol], "--at", at, "--reason", "abuse", "--json")
+    words = (
+        "--port",
+        str(one.translated_port),
+        "--protocol",
+        _NAMES[one.protocol],
+        "--at",
+        at,
+        "--reason",
+        "abuse",
+        "--json",
+    )
     rows = json.loads(lab.device.command("lookup", *words))["rows"]
     behind = asking.behind([other for other in seen if other.translated_port == one.translated_port], one, moment)
     return {row["terminal"] for row in rows} == {macs[str(ipaddress.ip_address(source))].hex(":") for source in behind}
@@ -80,7 +94,9 @@ def _preserved(lab: Lab, custodian: Custodian, one: Seen) -> tuple[int, int]:
     moment = one.start // 10**9
     scope = {"public_address": WAN_4, "port": str(one.translated_port), "protocol": _NAMES[one.protocol]}
     until = f"{datetime.fromtimestamp(moment, UTC) + timedelta(days=60):%Y-%m-%d}"
-    order = custodian.read(asking.ask(lab, custodian, custodian.request("freeze", moment - 30, moment + 1, **scope, keep_until=until)))
+    order = custodian.read(
+        asking.ask(lab, custodian, custodian.request("freeze", moment - 30, moment + 1, **scope, keep_until=until))
+    )
     Store.make(lab.folder / "keys", _PASSPHRASE, operations=1, octets=8192)
     store = Store(lab.folder / "keys", _PASSPHRASE)
     staged = Staged(lab.folder / "frozen", order.request)
@@ -88,7 +104,9 @@ def _preserved(lab: Lab, custodian: Custodian, one: Seen) -> tuple[int, int]:
     before = answers.answer(order, custodian.key)
     freezes.freeze(before, parts, store, staged)
     staged.publish()
-    later = custodian.read(asking.ask(lab, custodian, custodian.request("attribution", moment - 30, moment + 1, **scope)))
+    later = custodian.read(
+        asking.ask(lab, custodian, custodian.request("attribution", moment - 30, moment + 1, **scope))
+    )
     made = answers.answer(later, lambda *_: None, freezes.kept(store, staged.place, later.request))
     known = [{**row, "end": ""} for row in before.rows]  # a copy doesn't say whether an end was recorded
     return len(before.rows), sum({**row, "end": ""} in known for row in made.rows)
@@ -98,7 +116,8 @@ def _billed(lab: Lab, custodian: Custodian, seen: Sequence[Seen], macs: dict[str
     """Return how many users the biller's invoice has, and how many of them with the volumes the witness saw."""
     now = int(clock.now().timestamp())
     time.sleep(2)  # a request of this very second is of the gateway's future
-    asking.ask(lab, custodian, custodian.request("billing", now - 60, now, subject=f"user:{USER}"))  # it ends every session
+    # It ends every session
+    asking.ask(lab, custodian, custodian.request("billing", now - 60, now, subject=f"user:{USER}"))
     files = {path.name: path.read_bytes() for path in (lab.device.root / "srv/oubli/vault/billing").glob("20*")}
     days = [segments.read(data).day for data in files.values()]
     biller = PrivateKey.generate()
@@ -112,5 +131,7 @@ def _billed(lab: Lab, custodian: Custodian, seen: Sequence[Seen], macs: dict[str
         sums = truth.setdefault((USER, "") if address == first else ("", macs[address].hex(":")), [0, 0])
         sums[0] += one.bytes_up
         sums[1] += one.bytes_down
-    told = {(user["portal_user"], user["terminal_mac"]): [user["bytes_up"], user["bytes_down"]] for user in invoice["users"]}
+    told = {
+        (user["portal_user"], user["terminal_mac"]): [user["bytes_up"], user["bytes_down"]] for user in invoice["users"]
+    }
     return len(truth), sum(told.get(who) == sums for who, sums in truth.items())

@@ -3,9 +3,10 @@
 
 One namespace a terminal (own MAC, 192.168.1.100.. and fd00:1::100..) hangs on the gateway's bridge `lan`; the gateway
 translates on its way out of `wan` (nftables masquerade, both families); the internet answers on 203.0.113.1,
-2001:db8:2::1 and on unusual *canary* addresses that nobody may keep (L34-VI-1). Names carry this process's pid and chance, so
-that labs run side by side, and nothing outside these namespaces is touched. Connection tracking is set up before the first packet:
-events 1, accounting, timestamps (see "Capture" in the design), and timeouts of a few seconds so that a run is quick.
+2001:db8:2::1 and on unusual *canary* addresses that nobody may keep (L34-VI-1). Names carry this process's pid and
+chance, so that labs run side by side, and nothing outside these namespaces is touched. Connection tracking is set up
+before the first packet: events 1, accounting, timestamps (see "Capture" in the design), and timeouts of a few seconds
+so that a run is quick.
 """
 
 import ipaddress
@@ -21,7 +22,8 @@ WAN_4, WAN_6 = "203.0.113.2", "2001:db8:2::2"
 INTERNET_4, INTERNET_6 = "203.0.113.1", "2001:db8:2::1"
 
 # Seconds. Different on purpose: a duration that took the wrong state's timeout off is then wrong by a second or more.
-# `unacknowledged` and `max_retrans` shorten no state here, so that the witness can name the timeout from the state alone.
+# `unacknowledged` and `max_retrans` shorten no state here, so that the witness can name the timeout from the state
+# alone.
 TIMEOUTS = {
     "tcp_timeout_syn_sent": 4,
     "tcp_timeout_syn_recv": 2,
@@ -160,7 +162,8 @@ class Network:
         for index, terminal in enumerate(self.terminals):
             self.batch(
                 self.gateway,
-                f"link add lan{index} type veth peer name eth0 address {terminal.mac.hex(':')} netns {terminal.namespace}",
+                f"link add lan{index} type veth peer name eth0 address {terminal.mac.hex(':')} netns "
+                f"{terminal.namespace}",
                 f"link set lan{index} master lan up",
             )
             self.batch(
@@ -183,7 +186,10 @@ class Network:
 
     def settle(self, neighbours: dict[str, bytes]) -> None:
         """Tell the gateway who else is on its LAN: addresses and their MACs."""
-        self.batch(self.gateway, *(f"neigh add {ip} lladdr {mac.hex(':')} nud permanent dev lan" for ip, mac in neighbours.items()))
+        self.batch(
+            self.gateway,
+            *(f"neigh add {ip} lladdr {mac.hex(':')} nud permanent dev lan" for ip, mac in neighbours.items()),
+        )
 
     def leave(self, neighbours: Iterable[str]) -> None:
         """Tell the gateway who isn't on its LAN any more: addresses."""
@@ -196,8 +202,8 @@ class Network:
     def tracked(self) -> int:
         """Poke the gateway's table and return how many of the terminals' entries are left.
 
-        Reading it through /proc evicts what has timed out, in the kernel's own name; `conntrack -L` would do the same in
-        its own, and each listener would then search all of /proc for the process behind every event.
+        Reading it through /proc evicts what has timed out, in the kernel's own name; `conntrack -L` would do the same
+        in its own, and each listener would then search all of /proc for the process behind every event.
         """
         table = run(*self.inside(self.gateway, "cat", "/proc/net/nf_conntrack"))
         sources = {f" src={address} " for terminal in self.terminals for address in self.spelled(terminal)}
@@ -206,9 +212,16 @@ class Network:
     def entries(self) -> int:
         """Poke the gateway's table and return how many entries are left that aren't the gateway's own."""
         table = run(*self.inside(self.gateway, "cat", "/proc/net/nf_conntrack"))
-        own = (f" src={GATEWAY_4} ", f" src={WAN_4} ", f" src={INTERNET_4} ", f" src={ipaddress.ip_address(WAN_6).exploded} ")
+        own = (
+            f" src={GATEWAY_4} ",
+            f" src={WAN_4} ",
+            f" src={INTERNET_4} ",
+            f" src={ipaddress.ip_address(WAN_6).exploded} ",
+        )
         return sum(
-            not any(f"{one}" in line.split("dst=")[0] + " " for one in own) for line in table.splitlines() if " src=fe80" not in line
+            not any(f"{one}" in line.split("dst=")[0] + " " for one in own)
+            for line in table.splitlines()
+            if " src=fe80" not in line
         )
 
     def spelled(self, terminal: Terminal) -> tuple[str, str]:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the lab's terminals are to do: a fixed mix, dealt out among them, and the canaries that go through.
 
-All terminals use the same source ports (echo identifiers for ICMP), some of the time towards the same service: there the
-gateway's translation must rewrite them, and the vault must hold both. No port is used twice, so that each conversation is
-one tracked connection. The mix is counted off, not drawn: the same number of connections is the same plan.
+All terminals use the same source ports (echo identifiers for ICMP), some of the time towards the same service: there
+the gateway's translation must rewrite them, and the vault must hold both. No port is used twice, so that each
+conversation is one tracked connection. The mix is counted off, not drawn: the same number of connections is the same
+plan.
 """
 
 import secrets

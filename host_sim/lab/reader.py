@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second independent reader beside `conntrack -E`: every DESTROY of the gateway, parsed by pyroute2.
 
-Run inside the namespace (`python reader.py`) it only records datagrams on its standard output, from a socket whose buffer
-holds all of a lab; pyroute2, which is slower than the events come, parses them afterwards. Nothing of `agent/` is used.
+Run inside the namespace (`python reader.py`) it only records datagrams on its standard output, from a socket whose
+buffer holds all of a lab; pyroute2, which is slower than the events come, parses them afterwards. Nothing of `agent/`
+is used.
 """
 
 import os
@@ -41,9 +42,16 @@ def parse(datagram: bytes) -> "Seen":
     message = nfct_msg(datagram)
     message.decode()
     up, down = (message.get_attr(f"CTA_TUPLE_{side}") for side in ("ORIG", "REPLY"))
-    addresses, sent, answered = up.get_attr("CTA_TUPLE_IP"), up.get_attr("CTA_TUPLE_PROTO"), down.get_attr("CTA_TUPLE_PROTO")
+    addresses, sent, answered = (
+        up.get_attr("CTA_TUPLE_IP"),
+        up.get_attr("CTA_TUPLE_PROTO"),
+        down.get_attr("CTA_TUPLE_PROTO"),
+    )
     up, down = (message.get_attr(f"CTA_COUNTERS_{side}") for side in ("ORIG", "REPLY"))
-    times, state = message.get_attr("CTA_TIMESTAMP"), message.get_nested("CTA_PROTOINFO", "CTA_PROTOINFO_TCP", "CTA_PROTOINFO_TCP_STATE")
+    times, state = (
+        message.get_attr("CTA_TIMESTAMP"),
+        message.get_nested("CTA_PROTOINFO", "CTA_PROTOINFO_TCP", "CTA_PROTOINFO_TCP_STATE"),
+    )
     protocol = sent.get_attr("CTA_PROTO_NUM")
     source_port, translated_port = _PORTS.get(protocol, ("SRC_PORT", "DST_PORT"))
     version, family = (4, socket.AF_INET) if message["nfgen_family"] == socket.AF_INET else (6, socket.AF_INET6)

@@ -121,8 +121,8 @@ def _tcp(act: dict, canary: bytes) -> None:
 def _ask(made: socket.socket, ask: Callable[[], object], answers: Callable[[bytes], bool]) -> None:
     """Ask, and again from time to time, until something comes that answers.
 
-    Of two first packets that are given the same translated port at the same moment the kernel drops one (`insert_failed`), and only
-    TCP sends its own again.
+    Of two first packets that are given the same translated port at the same moment the kernel drops one
+    (`insert_failed`), and only TCP sends its own again.
     """
     made.settimeout(AGAIN)
     until, again = time.monotonic() + PATIENCE, 0.0

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulator's twin of a lab: what the real kernel did with each connection, told again by the simulated kernel.
 
-A witness in the lab (`conntrack -E`) says what became of every connection; from its word alone `host_sim.venue.kernel` writes the DESTROY
-that it would have sent, a stage plays them to a recorder, and the vault must hold what the lab's vault holds. So the bytes of
-the simulated kernel, its stage and its clock lead to the same records as the real ones.
+A witness in the lab (`conntrack -E`) says what became of every connection; from its word alone `host_sim.venue.kernel`
+writes the DESTROY that it would have sent, a stage plays them to a recorder, and the vault must hold what the lab's
+vault holds. So the bytes of the simulated kernel, its stage and its clock lead to the same records as the real ones.
 """
 
 import ipaddress
@@ -19,9 +19,22 @@ from host_sim.lab.network import GATEWAY_4, GATEWAY_6, TIMEOUTS, WAN_4, WAN_6, T
 from host_sim.lab.witness import Seen
 from host_sim.venue import kernel, tape
 
-_STATES = ("NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE", "SYN_SENT2")
+_STATES = (
+    "NONE",
+    "SYN_SENT",
+    "SYN_RECV",
+    "ESTABLISHED",
+    "FIN_WAIT",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "TIME_WAIT",
+    "CLOSE",
+    "SYN_SENT2",
+)
 _MINUTE = 60 * 10**9
-_CONFIG = "config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'\nconfig purpose 'security'\n\toption lifetime '{}s'\n"
+_CONFIG = (
+    "config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'\nconfig purpose 'security'\n\toption lifetime '{}s'\n"
+)
 
 
 def packed(text: str) -> bytes:
@@ -51,9 +64,14 @@ def flow(one: Seen) -> kernel.Flow:
 def _tape(seen: list[Seen], terminals: list[Terminal], order: kernel.ByteOrder) -> list[bytes]:
     begins = min(one.start for one in seen) - 2 * _MINUTE
     clocks = struct.pack(tape.CLOCKS, begins, _MINUTE, 0)
-    made = [tape.entry(tape.BOOT, begins, clocks + b"7" * 32), tape.entry(tape.NEIGHBOUR, begins, kernel.link("lan", order))]
+    made = [
+        tape.entry(tape.BOOT, begins, clocks + b"7" * 32),
+        tape.entry(tape.NEIGHBOUR, begins, kernel.link("lan", order)),
+    ]
     own = ((GATEWAY_4, 24), (GATEWAY_6, 64))
-    made += [tape.entry(tape.NEIGHBOUR, begins, kernel.address(packed(address), prefix, order)) for address, prefix in own]
+    made += [
+        tape.entry(tape.NEIGHBOUR, begins, kernel.address(packed(address), prefix, order)) for address, prefix in own
+    ]
     for terminal in terminals:
         mac = bytes(terminal.mac)
         known = [kernel.Neighbour(packed(address), mac) for address in (terminal.address4, terminal.address6)]
@@ -65,14 +83,26 @@ def _tape(seen: list[Seen], terminals: list[Terminal], order: kernel.ByteOrder) 
     return made
 
 
-def records(seen: list[Seen], terminals: list[Terminal], lifetime: int, folder: Path, interpreter: str = "cpython") -> list[Record]:
+def records(
+    seen: list[Seen], terminals: list[Terminal], lifetime: int, folder: Path, interpreter: str = "cpython"
+) -> list[Record]:
     """Return what a simulated recorder's vault holds after it was told of these connections; `lifetime` in seconds."""
     root, config = folder / "twin", folder / "twin.config"
     root.mkdir()
     config.write_text(_CONFIG.format(lifetime))
     sysctl = folder / "twin.sysctl"
     sysctl.write_text(json.dumps({**TIMEOUTS, "events": 1, "acct": 1, "timestamp": 1}))
-    words = [*command(interpreter), "-m", "host_sim.driver.stage", "--config", str(config), "--root", str(root), "--sysctl", str(sysctl)]
+    words = [
+        *command(interpreter),
+        "-m",
+        "host_sim.driver.stage",
+        "--config",
+        str(config),
+        "--root",
+        str(root),
+        "--sysctl",
+        str(sysctl),
+    ]
     words += ["--seed", "1", "--rate", "100000"]
     with subprocess.Popen(words, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stage:
         assert stage.stdin  # noqa: S101 (asked for)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The independent witness: `conntrack -E` beside the recorder, on the same kernel, through somebody else's parser.
 
-Its XML output carries everything with nanoseconds: both tuples, both counters, start, stop, the last state, and what was
-left of the timeout when an entry ended early. From these the lab works out by itself what the vault must hold; nothing
-of `agent/` is used here. (XML leaves ICMP's identifiers out: a second, plain, output gives them.) `end` = stop less the
-timeout of the last state, less only what had run of it, and never below the start (the design's "Capture" says why).
+Its XML output carries everything with nanoseconds: both tuples, both counters, start, stop, the last state, and what
+was left of the timeout when an entry ended early. From these the lab works out by itself what the vault must hold;
+nothing of `agent/` is used here. (XML leaves ICMP's identifiers out: a second, plain, output gives them.) `end` = stop
+less the timeout of the last state, less only what had run of it, and never below the start (the design's "Capture" says
+why).
 """
 
 import contextlib
@@ -29,7 +30,10 @@ _ECHO = re.compile(r" id=(\d+) .* id=(\d+) .* id=(\d+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Seen:
-    """One DESTROY as the witness saw it. Ports are ICMP's identifier where there are no ports; times in ns, wall clock."""
+    """One DESTROY as the witness saw it.
+
+    Ports are ICMP's identifier where there are no ports; times in ns, wall clock.
+    """
 
     protocol: int
     source: bytes
@@ -123,8 +127,9 @@ def _listening(process: Path) -> int | None:
 def widen(pid: int) -> bool:
     """Give a listening process a buffer for every event of the lab; False where it doesn't listen yet.
 
-    conntrack 1.4.8 has `--buffer-size`, but sets it on its other socket (seen with strace); so it is done from outside. Beside
-    a second listener a loss-free one needs it too: what the kernel sends to one of them again, it sends again to all.
+    conntrack 1.4.8 has `--buffer-size`, but sets it on its other socket (seen with strace); so it is done from outside.
+    Beside a second listener a loss-free one needs it too: what the kernel sends to one of them again, it sends again to
+    all.
     """
     descriptor = _listening(Path(f"/proc/{pid}"))
     if descriptor is None:

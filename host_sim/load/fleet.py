@@ -4,8 +4,8 @@
 With a ramp, an outage, and how long messages take.
 
 Recorders are left out: each spool is filled with an agent-day's messages of the right shape. The forwarders are
-`agent.forwarder.forwarder`'s, hundreds to a process (`host_sim.load.fleet_worker`), each with an MQTT connection of its own. A subscriber
-takes the time of each message as it arrives and holds it against the time at which it was due.
+`agent.forwarder.forwarder`'s, hundreds to a process (`host_sim.load.fleet_worker`), each with an MQTT connection of its
+own. A subscriber takes the time of each message as it arrives and holds it against the time at which it was due.
 """
 
 import contextlib
@@ -69,7 +69,12 @@ def address(url: str, ca: str | None) -> Address:
         port = parts.port or {"mqtt": 1883, "mqtts": 8883}.get(parts.scheme, 0)
     except ValueError:
         raise FleetError(f"--broker: {url!r} isn't a URL; {accepted}") from None
-    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname or parts.path.strip("/") or (parts.scheme == "mqtts") != bool(ca):
+    if (
+        parts.scheme not in {"mqtt", "mqtts"}
+        or not parts.hostname
+        or parts.path.strip("/")
+        or (parts.scheme == "mqtts") != bool(ca)
+    ):
         raise FleetError(f"--broker: {url!r} isn't accepted; {accepted}")
     if ca and not Path(ca).is_file():
         raise FleetError(f"--ca: {ca}: can't be read; accepted: a file of certificates, PEM")
@@ -78,7 +83,10 @@ def address(url: str, ca: str | None) -> Address:
 
 @dataclass
 class Figures:
-    """What the fleet did. Times in seconds, `latencies` of each message from when it was due to when the subscriber had it."""
+    """What the fleet did.
+
+    Times in seconds, `latencies` of each message from when it was due to when the subscriber had it.
+    """
 
     gateways: int
     messages: int
@@ -95,7 +103,9 @@ class Figures:
     def data(self) -> dict[str, Any]:
         """Return what `--json` writes."""
         known = sorted(self.latencies) or [0.0]
-        quantiles = {f"p{share}": round(known[min(len(known) * share // 100, len(known) - 1)], 3) for share in (50, 95, 99)}
+        quantiles = {
+            f"p{share}": round(known[min(len(known) * share // 100, len(known) - 1)], 3) for share in (50, 95, 99)
+        }
         return {
             "gateways": self.gateways,
             "messages": self.messages,
@@ -127,13 +137,17 @@ class _Subscriber:
             try:
                 self._client.tls_set(at.ca)
             except OSError:
-                raise FleetError(f"--ca: {at.ca}: no certificate in it; accepted: a file of certificates, PEM") from None
+                raise FleetError(
+                    f"--ca: {at.ca}: no certificate in it; accepted: a file of certificates, PEM"
+                ) from None
         if at.username:
             self._client.username_pw_set(at.username, at.password)
         try:
             self._client.connect(at.host, at.port)
         except OSError as failure:
-            raise FleetError(f"--broker: {at.host}:{at.port}: {failure.strerror or failure}; accepted: a broker that is there") from None
+            raise FleetError(
+                f"--broker: {at.host}:{at.port}: {failure.strerror or failure}; accepted: a broker that is there"
+            ) from None
         self._client.subscribe("oubli/1/+/summary/+", qos=1)
         self._client.loop_start()
         if not self._ready.wait(240):
@@ -155,7 +169,9 @@ class _Subscriber:
 @contextmanager
 def _worker(given: dict) -> Iterator[subprocess.Popen[bytes]]:
     words = [sys.executable, "-m", "host_sim.load.fleet_worker", json.dumps(given)]
-    started = subprocess.Popen(words, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    started = subprocess.Popen(
+        words, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
     try:
         yield started
     finally:
@@ -201,7 +217,10 @@ def run(
     outage: float,
     tell: Callable[[str], None],
 ) -> Figures:
-    """Let a fleet live for so many seconds; an outage of the way to the broker comes in the middle. FleetError, BrokerError."""
+    """Let a fleet live for so many seconds; an outage of the way to the broker comes in the middle.
+
+    FleetError, BrokerError.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oubli-sim-fleet-")))
         at = address(broker, ca) if broker else _own(stack, folder)
@@ -221,15 +240,18 @@ def run(
         start = int(time.time() + _SETTLE + gateways * messages / 3000 / workers) + 1
         for worker in range(workers):
             count = (gateways - first) // (workers - worker)
-            given = {"folder": str(folder), "first": first, "count": count, "host": host, "port": port, "ramp": ramp, "start": start,
-                     "seconds": seconds, "messages": messages, "tls": at.options(folder)}  # fmt: skip
+            given = {"folder": str(folder), "first": first, "count": count, "host": host, "port": port, "ramp": ramp,
+                     "start": start, "seconds": seconds, "messages": messages, "tls": at.options(folder)}  # fmt: skip
             shares.append(_Share(stack.enter_context(_worker(given))))
             first += count
         figures = Figures(gateways, gateways * messages, outage=outage)
         _watch(figures, shares, subscriber, link, start, seconds, tell)
         figures.repeated = subscriber.repeated
         figures.latencies = _latencies(subscriber, start, seconds, gateways, messages)
-        figures.cpu, figures.failures = sum(share.said["cpu"] for share in shares), int(sum(share.said["failures"] for share in shares))
+        figures.cpu, figures.failures = (
+            sum(share.said["cpu"] for share in shares),
+            int(sum(share.said["failures"] for share in shares)),
+        )
         figures.memory = sum(_memory(share.process.pid) for share in shares)
         figures.seconds = time.time() - start
     return figures
@@ -256,9 +278,14 @@ def _watch(
     while time.time() < start + seconds + PATIENCE:
         now = time.time()
         if dead := [share for share in shares if share.process.poll() is not None]:
-            raise FleetError(f"a process of forwarders ended with status {dead[0].process.returncode}; accepted: one that goes on")
+            raise FleetError(
+                f"a process of forwarders ended with status {dead[0].process.returncode}; accepted: one that goes on"
+            )
         connected = int(sum(share.said.get("connected", 0) for share in shares))
-        tell(f"{max(now - start, 0):5.0f} s  {connected:,} connected  {len(subscriber.seen):,} of {figures.messages:,} messages")
+        tell(
+            f"{max(now - start, 0):5.0f} s  {connected:,} connected  {len(subscriber.seen):,} of "
+            f"{figures.messages:,} messages"
+        )
         if connected == figures.gateways and not figures.all_connected_after:
             figures.all_connected_after = now - start
         if link:

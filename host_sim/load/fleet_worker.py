@@ -3,8 +3,8 @@
 
     python -m host_sim.load.fleet_worker JSON
 
-Each has its own folder, configuration, spool and MQTT connection. Every half second, a line of JSON says how it goes; the process ends
-when its standard input does.
+Each has its own folder, configuration, spool and MQTT connection. Every half second, a line of JSON says how it goes;
+the process ends when its standard input does.
 """
 
 import json
@@ -88,7 +88,12 @@ def main(given: dict) -> None:
             told = began
             connected = sum(one._client is not None for one in forwarders)  # noqa: SLF001 (only it knows)
             published, failures = sum(one.published for one in forwarders), sum(one.failures for one in forwarders)
-            said = {"connected": connected, "published": published, "failures": failures, "cpu": round(time.process_time(), 2)}
+            said = {
+                "connected": connected,
+                "published": published,
+                "failures": failures,
+                "cpu": round(time.process_time(), 2),
+            }
             print(json.dumps(said), flush=True)
         time.sleep(max(0.0, 0.02 - (time.time() - began)))
     for one in forwarders:

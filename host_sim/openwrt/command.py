@@ -77,10 +77,19 @@ def fleet(lab: GatewayLab) -> Iterator[str]:
     subprocess.run(password, cwd=ROOT, input=PASSWORD.encode(), check=True, capture_output=True)
     door = Doorway(lab.wires.internet, "127.0.0.1", COLLECTORS)
     words = [*WITH_US, sys.executable, "-m", "tools.fleet", "serve", "--broker", f"mqtts://127.0.0.1:{door.port}"]
-    words += ["--ca", f"{folder}/ca/ca.pem", "--certificate", f"{folder}/ca/oubli-fleet.pem", "--key", f"{folder}/ca/oubli-fleet.key"]
+    words += [
+        "--ca",
+        f"{folder}/ca/ca.pem",
+        "--certificate",
+        f"{folder}/ca/oubli-fleet.pem",
+        "--key",
+        f"{folder}/ca/oubli-fleet.key",
+    ]
     words += [*store, "--listen", f"127.0.0.1:{port}", "--consumers", "1"]
     with (folder / "fleet.log").open("wb") as log:
-        process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         deadline = time.monotonic() + 60
         while not _answers(port):

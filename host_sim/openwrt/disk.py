@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A disk as OpenWrt's downloads for x86-64 are: GRUB, a partition for the kernel, one for the squashfs, gzipped.
 
-`oubli-sim gateway --image` is tried with it, for no download can be had where the tests run. Kernel and root are those of tools/openwrt.
+`oubli-sim gateway --image` is tried with it, for no download can be had where the tests run.
+Kernel and root are those of tools/openwrt.
 """
 
 import gzip
@@ -16,7 +17,8 @@ from tools.openwrt.kernel import INIT
 GRUB = Path("/usr/lib/grub/i386-pc")
 MODULES = ("biosdisk", "part_msdos", "ext2", "linux")
 SECTOR, MIB = 512, 1 << 20
-BOOT_AT, BOOT_MIB, ROOT_MIB = 1, 24, 160  # the root's partition is larger than the squashfs: what follows it becomes the overlay
+# The root's partition is larger than the squashfs: what follows it becomes the overlay
+BOOT_AT, BOOT_MIB, ROOT_MIB = 1, 24, 160
 ACTIVE, LINUX = 0x80, 0x83
 CODE = 440  # octets of a boot sector before the table of partitions
 # What an OpenWrt image metadata trailer is to gzip: octets after the packed disk.
@@ -48,12 +50,19 @@ def write(target: Path) -> None:
         subprocess.run(archive, cwd=folder, input=b"init\n", check=True, capture_output=True)
         words = ["mke2fs", "-q", "-t", "ext2", "-d", folder / "boot", folder / "boot.ext2", f"{BOOT_MIB}M"]
         subprocess.run([str(word) for word in words], check=True, capture_output=True)
-        parts = ((ACTIVE, BOOT_AT, BOOT_MIB, folder / "boot.ext2"), (0, BOOT_AT + BOOT_MIB, ROOT_MIB, BUILT / "root.squashfs"))
+        parts = (
+            (ACTIVE, BOOT_AT, BOOT_MIB, folder / "boot.ext2"),
+            (0, BOOT_AT + BOOT_MIB, ROOT_MIB, BUILT / "root.squashfs"),
+        )
         with gzip.open(target, "wb", compresslevel=1) as packed:
             end = 0
             head = (GRUB / "boot.img").read_bytes()[:CODE].ljust(446, b"\0")
             head += b"".join(_entry(active, at, size) for active, at, size, _ in parts).ljust(64, b"\0") + b"\x55\xaa"
-            for at, data in ((0, head), (SECTOR, core.read_bytes()), *((at * MIB, path.read_bytes()) for _, at, _, path in parts)):
+            for at, data in (
+                (0, head),
+                (SECTOR, core.read_bytes()),
+                *((at * MIB, path.read_bytes()) for _, at, _, path in parts),
+            ):
                 packed.write(bytes(at - end) + data)
                 end = at + len(data)
             packed.write(bytes((BOOT_AT + BOOT_MIB + ROOT_MIB) * MIB - end))
@@ -63,4 +72,6 @@ def write(target: Path) -> None:
 
 def _entry(active: int, at: int, size: int) -> bytes:
     """Return a row of the table of partitions; place and size in MiB, by logical sectors alone."""
-    return struct.pack("<B3sB3sII", active, b"\xfe\xff\xff", LINUX, b"\xfe\xff\xff", at * MIB // SECTOR, size * MIB // SECTOR)
+    return struct.pack(
+        "<B3sB3sII", active, b"\xfe\xff\xff", LINUX, b"\xfe\xff\xff", at * MIB // SECTOR, size * MIB // SECTOR
+    )

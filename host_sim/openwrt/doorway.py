@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A door between this machine and a namespace of the lab: `python -m host_sim.openwrt.doorway WAY NAMESPACE ADDRESS LISTEN HOST PORT`.
+"""A door between this machine and a namespace of the lab.
 
-WAY `in`: it listens on this machine and connects inside. WAY `out`: it listens inside and connects from this machine. A process belongs to
-one namespace at a time: the listener is opened in the one, then the process goes to the other for good. It prints its port.
+`python -m host_sim.openwrt.doorway WAY NAMESPACE ADDRESS LISTEN HOST PORT`.
+
+WAY `in`: it listens on this machine and connects inside. WAY `out`: it listens inside and connects from this machine. A
+process belongs to one namespace at a time: the listener is opened in the one, then the process goes to the other for
+good. It prints its port.
 """
 
 import asyncio
@@ -49,7 +52,9 @@ class Doorway:
     def __init__(self, namespace: str, host: str, port: int, listen: int = 0, *, inside: str = "") -> None:
         way = ["out", namespace, inside] if inside else ["in", namespace, HERE]
         words = [*WITH_US, sys.executable, "-m", "host_sim.openwrt.doorway", *way, str(listen), host, str(port)]
-        self._process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True)
+        self._process = subprocess.Popen(
+            words, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True
+        )
         said = self._process.stdout.readline() if self._process.stdout else b""
         if not said:
             self.close()

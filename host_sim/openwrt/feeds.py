@@ -53,7 +53,9 @@ def _micropython(work: Path, place: Path) -> None:
         "--files",
         work,
     ]
-    packages.apk(BUILT / "host/apk", *words, "--output", place / "micropython-mbedtls-1-r1.apk", libraries=BUILT / "host/lib")
+    packages.apk(
+        BUILT / "host/apk", *words, "--output", place / "micropython-mbedtls-1-r1.apk", libraries=BUILT / "host/lib"
+    )
 
 
 def build() -> dict[str, bytes]:

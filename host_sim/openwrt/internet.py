@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the WAN leads: DHCP, names, IPv6 prefixes, the time, servers, feeds of packages, a broker with TLS.
 
-DHCP, names and prefixes come from the dnsmasq and the odhcpd that were built for the gateway, the time from its busybox, the broker is
-Mosquitto as tools/fleet ships its configuration, with the certificates that `oubli-fleet enrol` makes.
+DHCP, names and prefixes come from the dnsmasq and the odhcpd that were built for the gateway, the time from its
+busybox, the broker is Mosquitto as tools/fleet ships its configuration, with the certificates that `oubli-fleet enrol`
+makes.
 """
 
 import datetime as dt
@@ -87,9 +88,13 @@ class Internet:
         text = (SHIPPED / "oubli.conf").read_text()
         text = text.replace("listener 8883", f"user root\nlistener 8883 {SERVER}")
         gateways, listener, collectors = text.partition(f"listener {COLLECTORS}")
-        text = gateways.replace("oubli/broker.", "oubli/named.") + f"{listener} 127.0.0.1" + collectors + "log_type all\n"
+        text = (
+            gateways.replace("oubli/broker.", "oubli/named.") + f"{listener} 127.0.0.1" + collectors + "log_type all\n"
+        )
         text = text.replace("/etc/mosquitto/oubli.acl", str(SHIPPED / "oubli.acl"))
-        text = text.replace("/etc/mosquitto/oubli/", f"{folder}/ca/").replace("/var/lib/mosquitto/", f"{folder}/mosquitto/")
+        text = text.replace("/etc/mosquitto/oubli/", f"{folder}/ca/").replace(
+            "/var/lib/mosquitto/", f"{folder}/mosquitto/"
+        )
         (folder / "mosquitto.conf").write_text(text)
 
     def start(self) -> None:
@@ -172,7 +177,9 @@ class Subscriber:
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "oubli-sim")
         self._client.tls_set_context(self._context)
         self._client.on_connect = lambda client, *_: client.subscribe("oubli/1/#", qos=1)
-        self._client.on_message = lambda _client, _data, got: self._messages.append(Message(got.topic, bytes(got.payload), got.retain))
+        self._client.on_message = lambda _client, _data, got: self._messages.append(
+            Message(got.topic, bytes(got.payload), got.retain)
+        )
         self._client.connect("127.0.0.1", self._door.port)
         self._client.loop_start()
 

@@ -27,7 +27,9 @@ class GatewayLab:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:  # each thing is removed, whatever happens to the others
-            self.folder = Path(tempfile.mkdtemp(prefix="oubli-gateway-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
+            self.folder = Path(
+                tempfile.mkdtemp(prefix="oubli-gateway-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
+            )
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
             self.wires = stack.enter_context(Wires())
             self.internet = Internet(self.wires, self.folder)
@@ -57,7 +59,8 @@ class GatewayLab:
     def hurry(self) -> None:
         """Let connections end sooner than by the kernel's own limits: as in the lab, each state by another one."""
         limits = [f"conntrack_{name}={seconds}" for name, seconds in ENDS.items()]
-        # A flow that was offloaded comes back to connection tracking with its timeout less this one: where this is longer, it is gone.
+        # A flow that was offloaded comes back to connection tracking with its timeout less this
+        # one: where this is longer, it is gone.
         limits += [f"flowtable_{protocol}_timeout=1" for protocol in ("tcp", "udp")]
         self.machine.run("sysctl -qw " + " ".join(f"net.netfilter.nf_{limit}" for limit in limits))
 
@@ -67,7 +70,11 @@ class GatewayLab:
         ident = machine.run("uci get oubli.gateway.id").strip()
         made = authority.gateway(ident)
         machine.run("mkdir -p /etc/oubli && chmod 711 /etc/oubli")
-        for name, path in (("ca.pem", authority.certificate), ("gateway.pem", made.certificate), ("gateway.key", made.key)):
+        for name, path in (
+            ("ca.pem", authority.certificate),
+            ("gateway.pem", made.certificate),
+            ("gateway.key", made.key),
+        ):
             machine.put(f"/etc/oubli/{name}", path.read_bytes())
         machine.run("chown oubli-fwd /etc/oubli/gateway.key && chmod 600 /etc/oubli/gateway.key")
         options = {
@@ -77,5 +84,7 @@ class GatewayLab:
             "mqtt.certificate": "/etc/oubli/gateway.pem",
             "mqtt.key": "/etc/oubli/gateway.key",
         }
-        machine.run("".join(f"uci set oubli.{name}='{value}'; " for name, value in options.items()) + "uci commit oubli")
+        machine.run(
+            "".join(f"uci set oubli.{name}='{value}'; " for name, value in options.items()) + "uci commit oubli"
+        )
         return ident

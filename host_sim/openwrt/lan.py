@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The terminals: each a namespace with a card, a lease from the gateway's DHCP and addresses by its advertisements.
 
-`generate` has them hold the lab's conversations (TCP, UDP and ICMP over both families, with all their endings); `Witness` reads what
-`conntrack -E`, run on the gateway, said of each connection, and `records` what oubli keeps of them, copied off the gateway.
+`generate` has them hold the lab's conversations (TCP, UDP and ICMP over both families, with all their endings);
+`Witness` reads what `conntrack -E`, run on the gateway, said of each connection, and `records` what oubli keeps of
+them, copied off the gateway.
 """
 
 import io
@@ -69,7 +70,9 @@ class Lan:
         tries = ["-n", "-q", "-t", str(int(seconds / 3)), "-T", "3"]
         words = [str(BUILT / "host/busybox"), "udhcpc", "-i", "eth0", "-s", str(self._script), *tries]
         asking = [
-            subprocess.Popen(self._wires.inside(one.namespace, *words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                self._wires.inside(one.namespace, *words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            )
             for one in terminals
         ]
         said = [one.communicate()[1] for one in asking]
@@ -77,7 +80,9 @@ class Lan:
             if one.returncode != 0:
                 raise LabError(f"no lease: {text.strip()[-300:]}")
         return [
-            Terminal(one.namespace, one.mac, *(self._address(one.namespace, family, seconds) for family in ("inet", "inet6")))
+            Terminal(
+                one.namespace, one.mac, *(self._address(one.namespace, family, seconds) for family in ("inet", "inet6"))
+            )
             for one in terminals
         ]
 
@@ -85,7 +90,9 @@ class Lan:
         """Return a terminal's address; of IPv6 the one under the prefix that the internet delegated."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            said = subprocess.run(["ip", "-n", namespace, "-j", "addr", "show", "dev", "eth0"], capture_output=True, check=True).stdout
+            said = subprocess.run(
+                ["ip", "-n", namespace, "-j", "addr", "show", "dev", "eth0"], capture_output=True, check=True
+            ).stdout
             for address in json.loads(said)[0]["addr_info"]:
                 if address["family"] == family and (family == "inet" or address["local"].startswith("2001:db8:2:1")):
                     return str(address["local"])
@@ -99,7 +106,8 @@ class Lan:
 
     def generate(self, connections: int) -> int:
         """Hold so many conversations, dealt out among the terminals, and return when all are through."""
-        parts = plan(self, connections, self._first_port)  # type: ignore[arg-type]  # it asks for terminals and canaries alone
+        # It asks for terminals and canaries alone
+        parts = plan(self, connections, self._first_port)  # type: ignore[arg-type]
         self._first_port += ports_used(self, connections)  # type: ignore[arg-type]
         running = []
         for terminal in self.terminals:
@@ -135,7 +143,9 @@ class Witness:
         self._machine = machine
         machine.run("command -v conntrack >/dev/null || apk add conntrack; sysctl -qw net.core.rmem_default=16777216")
         for name, options in (("xml", "xml,ktimestamp,id"), ("plain", "id")):
-            machine.run(f"conntrack -E -e DESTROY -o {options} >{WITNESS}.{name} 2>{WITNESS}.{name}.errors </dev/null & sleep 1")
+            machine.run(
+                f"conntrack -E -e DESTROY -o {options} >{WITNESS}.{name} 2>{WITNESS}.{name}.errors </dev/null & sleep 1"
+            )
 
     def seen(self) -> list[Seen]:
         """Return every connection that ended so far; LabError where it lost one."""
@@ -149,7 +159,11 @@ class Witness:
             if " icmp" in line
             for before, after, entry in _ECHO.findall(line)
         }
-        return [parse(line, echoes) for line in said["xml"].splitlines() if line.startswith("<flow ") and line.endswith("</flow>")]
+        return [
+            parse(line, echoes)
+            for line in said["xml"].splitlines()
+            if line.startswith("<flow ") and line.endswith("</flow>")
+        ]
 
     def close(self) -> None:
         """End it."""
@@ -158,7 +172,9 @@ class Witness:
 
 def records(machine: Machine, purpose: str = "security") -> list[Record]:
     """Return the records that the gateway keeps, from a copy of its folder, keys included."""
-    packed = machine.ask("tar -C / -cf - var/run/oubli/keys var/run/oubli/vault 2>/dev/null || tar -C / -chf - tmp/run/oubli").stdout
+    packed = machine.ask(
+        "tar -C / -cf - var/run/oubli/keys var/run/oubli/vault 2>/dev/null || tar -C / -chf - tmp/run/oubli"
+    ).stdout
     with tempfile.TemporaryDirectory() as root:
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
             tar.extractall(root, filter="data")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway: one QEMU process with a disk, a serial console, and ssh from the administrator's namespace.
 
-Without an image it boots what tools/openwrt built; with one, a disk image of OpenWrt for x86-64 by its own boot loader. Either gets the
-administrator's key over the serial console, so that no image need hold one. `kill` is a power cut.
+Without an image it boots what tools/openwrt built; with one, a disk image of OpenWrt for x86-64 by its own boot loader.
+Either gets the administrator's key over the serial console, so that no image need hold one. `kill` is a power cut.
 """
 
 import contextlib
@@ -27,15 +27,19 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BUILT = ROOT / ".cache/openwrt"
 MEMORY_MIB = 256
 BOOT = 900  # seconds a boot may take; some forty on a quiet machine without KVM
-# On a machine that does much else an emulated processor stands still for seconds. Its kernel then takes itself for hung, writes that amid
-# what the console is asked, and ends at once where it tries whether its timer ticks.
-KERNEL = "console=ttyS0,115200 root=/dev/vda rootfstype=squashfs quiet loglevel=4 net.ifnames=0 mitigations=off panic=1 "
+# On a machine that does much else an emulated processor stands still for seconds. Its kernel then takes itself for
+# hung, writes that amid what the console is asked, and ends at once where it tries whether its timer ticks.
+KERNEL = (
+    "console=ttyS0,115200 root=/dev/vda rootfstype=squashfs quiet loglevel=4 net.ifnames=0 mitigations=off panic=1 "
+)
 KERNEL += "no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
-# QEMU never lets the TSC go back: in a saved state that is loaded, time would jump by what passed since. A recorder takes that for a hang.
+# QEMU never lets the TSC go back: in a saved state that is loaded, time would jump by what passed
+# since. A recorder takes that for a hang.
 CLOCK = "echo hpet >/sys/devices/system/clocksource/clocksource0/current_clocksource"
-# Once the LAN has its address, procd ends dnsmasq and starts it anew, on a busy machine after "init complete". In between nobody answers
-# for names, and apk says "Failed to send request: Operation not permitted". A dnsmasq that stays names its range once it has started.
-# netifd's hotplug calls load the firewall anew for each interface, one after the other.
+# Once the LAN has its address, procd ends dnsmasq and starts it anew, on a busy machine after "init complete". In
+# between nobody answers for names, and apk says "Failed to send request: Operation not permitted". A dnsmasq that stays
+# names its range once it has started. netifd's hotplug calls load the firewall anew for each interface, one after the
+# other.
 SETTLED = """for i in lan wan wan6; do
     [ "$(ubus call network.interface.$i status | jsonfilter -e @.up)" = true ] || exit
     logread -e "firewall: Reloading firewall due to ifup of $i " | grep -q . || exit
@@ -68,7 +72,19 @@ class Machine:
         self.disk.unlink(missing_ok=True)
         base = self._unpacked() if self._image else BUILT / "root.squashfs"
         size = [] if self._image else [f"{self._disk_mib}M"]
-        words: list[str | Path] = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", base.resolve(), "-F", "raw", self.disk, *size]
+        words: list[str | Path] = [
+            "qemu-img",
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-b",
+            base.resolve(),
+            "-F",
+            "raw",
+            self.disk,
+            *size,
+        ]
         subprocess.run(words, check=True, capture_output=True)
 
     def _unpacked(self) -> Path:
@@ -107,7 +123,8 @@ class Machine:
             "-display", "none", "-no-reboot", "-nodefaults",
             "-drive", f"file={self.disk},format=qcow2,if=virtio,cache=writeback",
             "-device", "virtio-rng-pci", "-rtc", f"base={clock}",
-            "-chardev", f"socket,id=console,path={sockets['console']},server=on,wait=off,logfile={self.log},logappend=on",
+            "-chardev",
+            f"socket,id=console,path={sockets['console']},server=on,wait=off,logfile={self.log},logappend=on",
             "-serial", "chardev:console", "-qmp", f"unix:{sockets['monitor']},server=on,wait=off",
         ]  # fmt: skip
         for number, bridge in enumerate(BRIDGES):
@@ -165,7 +182,12 @@ class Machine:
         places = "for d in /etc/dropbear /root/.ssh; do mkdir -p $d; chmod 700 $d; cp /tmp/key $d/authorized_keys; done"
         self.console(f"(umask 077; echo '{key}' >/tmp/key; {places})")
         self.console(CLOCK)
-        self.wait(lambda: "init complete" in self._try("logread -e 'init complete'"), "the machine doesn't finish its boot", BOOT, 1)
+        self.wait(
+            lambda: "init complete" in self._try("logread -e 'init complete'"),
+            "the machine doesn't finish its boot",
+            BOOT,
+            1,
+        )
         if network:
             self.wait_for_wan()
 
@@ -253,12 +275,15 @@ class Machine:
         if self._console is None:
             raise LabError("the machine isn't running")
         mark, start = secrets.token_hex(6), self.log.stat().st_size
-        end = re.compile("".join(f"{letter}+" for letter in f"{mark}:end").encode())  # the emulated port doubles a letter now and then
+        # The emulated port doubles a letter now and then
+        end = re.compile("".join(f"{letter}+" for letter in f"{mark}:end").encode())
         self._console.sendall(b"\n")  # a shell that only starts now throws away what was typed before its first prompt
         self.wait(lambda: self.log.read_bytes()[start:].endswith(b"# "), "no shell on the console", seconds)
         self._console.sendall(f"{command}; echo {mark}':end'\n".encode())
         self.wait(
-            lambda: end.search(self.log.read_bytes(), start), f"the console doesn't answer to {command.split(maxsplit=1)[0]}", seconds
+            lambda: end.search(self.log.read_bytes(), start),
+            f"the console doesn't answer to {command.split(maxsplit=1)[0]}",
+            seconds,
         )
         said = end.split(self.log.read_bytes()[start:])[0].decode(errors="replace").replace("\r", "")
         return said.rpartition("':end'\n")[2]
@@ -272,15 +297,17 @@ class Machine:
     def credentials(self) -> list[str]:
         """Return the options with which ssh and scp are let in."""
         settings = {
-            "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR", "ConnectTimeout": "30",
-            "BatchMode": "yes", "IdentitiesOnly": "yes", "IdentityFile": str(self._key), "ServerAliveInterval": "20",
-            "ServerAliveCountMax": "30",
+            "StrictHostKeyChecking": "no", "UserKnownHostsFile": "/dev/null", "LogLevel": "ERROR",
+            "ConnectTimeout": "30", "BatchMode": "yes", "IdentitiesOnly": "yes",
+            "IdentityFile": str(self._key), "ServerAliveInterval": "20", "ServerAliveCountMax": "30",
         }  # fmt: skip
         return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
 
     def _ssh(self, *options: str) -> list[str]:
         shared = ["-o", "ControlMaster=auto", "-o", "ControlPersist=yes", "-o", f"ControlPath={self.folder}/ssh"]
-        return self._wires.inside(self._wires.administrator, "ssh", *self.credentials(), *shared, *options, f"root@{GATEWAY}")
+        return self._wires.inside(
+            self._wires.administrator, "ssh", *self.credentials(), *shared, *options, f"root@{GATEWAY}"
+        )
 
     def shell(self, *command: str) -> list[str]:
         """Return the command line that runs a command on the gateway, a shell without one."""

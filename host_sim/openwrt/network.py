@@ -3,8 +3,8 @@
 
 Besides the internet, an administrator, and the terminals.
 
-QEMU's three network cards end in taps of those bridges, in the order in which OpenWrt on x86-64 takes them: eth0 is the LAN, eth1 the WAN;
-eth2 is free for a guest network. Nothing outside these namespaces is touched.
+QEMU's three network cards end in taps of those bridges, in the order in which OpenWrt on x86-64 takes them: eth0 is the
+LAN, eth1 the WAN; eth2 is free for a guest network. Nothing outside these namespaces is touched.
 """
 
 from typing import TYPE_CHECKING

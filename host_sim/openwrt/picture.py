@@ -20,7 +20,9 @@ COLOURS = 64
 def take(target: Path, address: str = f"http://127.0.0.1:{LUCI}", password: str = PASSWORD) -> None:
     """Log in, wait until oubli's page tells of records, and keep it as a small picture."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_page(viewport={"width": 1100, "height": 720})
         page.goto(f"{address}/cgi-bin/luci/admin/services/oubli", timeout=PATIENCE)
         page.fill("#luci_username", "root", timeout=PATIENCE)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """An attacker who knows everything but whether one terminal was there, and sees everything that leaves the gateway.
 
-Paired days: the same people with and without the victim, whose behaviour is as extreme as can be. Three attacks: the likelihood ratio
-on the noise that is known (no test is better on the values, says Neyman and Pearson); boosted trees on all else too: number,
-names, lengths and times of the spool's files, what reached the broker and when (state, last will, topics), what stands around the
-values, every health message, every log line, what is left of the table; and
-the low bits of noise that was made of floats (Mironov 2012): a value that its sampler can't reach from one of the two truths.
-The advantage of an attack is its share of true alarms less its share of false ones; (e^eps - 1) / (e^eps + 1) bounds it.
+Paired days: the same people with and without the victim, whose behaviour is as extreme as can be. Three attacks: the
+likelihood ratio on the noise that is known (no test is better on the values, says Neyman and Pearson); boosted trees on
+all else too: number, names, lengths and times of the spool's files, what reached the broker and when (state, last will,
+topics), what stands around the values, every health message, every log line, what is left of the table; and the low
+bits of noise that was made of floats (Mironov 2012): a value that its sampler can't reach from one of the two truths.
+The advantage of an attack is its share of true alarms less its share of false ones; (e^eps - 1) / (e^eps + 1) bounds
+it.
 """
 
 import json
@@ -33,9 +34,10 @@ MANY = crowd(3, 30)  # whose associations a flood would take
 EXTREME: list[Sign] = [Sign(at, VICTIM, 1000, 1 << 40, PORTS[at % len(PORTS)]) for at in range(3000, DAY, 3607)]
 
 
-# More IPv6 addresses than a table of 64 rows has associations, all of them before anybody else comes; then neighbours that he forges, of
-# addresses that nobody has. Each leaves a row of `attribution`: together they fill what is left on flash. (A neighbour whom he forges for
-# an address of somebody else's changes whose a connection is, and so another's row: that isn't covered. LIMITS.md says so.)
+# More IPv6 addresses than a table of 64 rows has associations, all of them before anybody else comes; then neighbours
+# that he forges, of addresses that nobody has. Each leaves a row of `attribution`: together they fill what is left on
+# flash. (A neighbour whom he forges for an address of somebody else's changes whose a connection is, and so another's
+# row: that isn't covered. LIMITS.md says so.)
 FLOODING: list[Sign] = [Address(TRUSTED + 1 + number // 8, VICTIM, 1, number) for number in range(1, 280)]
 FLOODING += [Claim(TRUSTED + 40 + number // 8, VICTIM, 1, number) for number in range(1, 200)]
 ATTRIBUTION = """config purpose 'attribution'
@@ -54,13 +56,18 @@ def bound(epsilon: float) -> float:
 
 
 class Flash:
-    """What an operator puts on a gateway with `attribution`, and a store that is nearly full: `install` lays it on a device's flash."""
+    """What an operator puts on a gateway with `attribution`, and a store that is nearly full.
+
+    `install` lays it on a device's flash.
+    """
 
     def __init__(self, folder: Path) -> None:
         first = datetime.fromtimestamp(OPENS, UTC).date() - timedelta(days=1)
         self._custodian = Custodian(("attribution",), first, 4, 7)
         device = Device(folder / "flash", Silence, options=ATTRIBUTION, install=self._custodian.install)
-        device.play([Address(TRUSTED + 1 + number * 2, VICTIM, 1, number) for number in range(_ROWS)], end=2 * _ROWS + HOUR)
+        device.play(
+            [Address(TRUSTED + 1 + number * 2, VICTIM, 1, number) for number in range(_ROWS)], end=2 * _ROWS + HOUR
+        )
         (self._segment,) = device.root.glob("srv/oubli/vault/attribution/*")
         self._octets = self._segment.read_bytes()
         self._place = self._segment.relative_to(device.root)
@@ -96,7 +103,9 @@ class Trial:
 
     def day(self, there: bool, noise: Callable[[], Sampler] | None) -> Seen:
         """Play a day with or without the victim."""
-        return Device(self.folder / "day", noise, **self.more, forwards=True).play(self.others + self.victim * there, boots=self.boots)
+        return Device(self.folder / "day", noise, **self.more, forwards=True).play(
+            self.others + self.victim * there, boots=self.boots
+        )
 
     def play(self, days: int) -> tuple[list[Seen], list[bool]]:
         """Play so many days of each kind, in turn."""
@@ -111,7 +120,12 @@ class Trial:
             if name in without:
                 message = json.loads(text)
                 b = message["b"][0] / message["b"][1]
-                counts = zip(message["values"], json.loads(without[name])["values"], json.loads(there[name])["values"], strict=True)
+                counts = zip(
+                    message["values"],
+                    json.loads(without[name])["values"],
+                    json.loads(there[name])["values"],
+                    strict=True,
+                )
                 ratio += sum((abs(value - absent) - abs(value - present)) / b for value, absent, present in counts)
         return ratio
 
@@ -131,7 +145,11 @@ class Trial:
         around += [repr(seen.made).encode(), b"".join(around_of(*sent) for sent in seen.wire)]
         around += (seen.health + [b""] * _HEALTH)[:_HEALTH]
         around.append("\n".join(seen.log).encode())
-        return [*values, *(number for octets in around for number in (len(octets), zlib.crc32(octets))), self._row_is_left(seen)]
+        return [
+            *values,
+            *(number for octets in around for number in (len(octets), zlib.crc32(octets))),
+            self._row_is_left(seen),
+        ]
 
     def _row_is_left(self, seen: Seen) -> bool:
         """Look the victim up in what is left of the table, with the key that is left there."""
@@ -158,10 +176,14 @@ class Trial:
         for name, text in seen.spool.items():
             message = json.loads(text)
             b = message["b"][0] / message["b"][1]
-            for value, count in zip(message["values"], json.loads(self.truths[truth].spool[name])["values"], strict=True):
+            for value, count in zip(
+                message["values"], json.loads(self.truths[truth].spool[name])["values"], strict=True
+            ):
                 near = round(math.exp(-abs(value - count) / b) * 2**53)
                 ks = [k for k in range(near - 4, near + 5) if 0 < k <= 2**53]
-                reached += isinstance(value, int) or value in [count + sign * (b * math.log(k / 2**53)) for k in ks for sign in (-1, 1)]
+                reached += isinstance(value, int) or value in [
+                    count + sign * (b * math.log(k / 2**53)) for k in ks for sign in (-1, 1)
+                ]
         return reached
 
 
@@ -186,7 +208,8 @@ class Advantage:
 def learned(rows: list[list[float]], there: list[bool]) -> Advantage:
     """Return the advantage of boosted trees that learned from the first half of the days, on the second."""
     half = len(rows) // 4 * 2
-    from sklearn.ensemble import GradientBoostingClassifier  # noqa: PLC0415 (it takes two seconds, and who reads the help needs it not)
+    # It takes two seconds, and who reads the help needs it not
+    from sklearn.ensemble import GradientBoostingClassifier  # noqa: PLC0415
 
     trees = GradientBoostingClassifier(n_estimators=60, max_depth=2, random_state=1)
     trees.fit(rows[:half], there[:half])
@@ -248,7 +271,10 @@ def soak(seconds: float) -> dict[str, Any]:
     for kind, each in KINDS.items():
         one, epsilon = played[kind], each.epsilon
         found = {"likelihood": Advantage(one.guesses, one.there), "trees": learned(one.rows, one.there)}
-        shown = {name: {"advantage": round(reached.value, 4), "band": round(reached.band, 4)} for name, reached in found.items()}
+        shown = {
+            name: {"advantage": round(reached.value, 4), "band": round(reached.band, 4)}
+            for name, reached in found.items()
+        }
         figures[kind] = {"pairs": pairs, "bound": round(bound(epsilon), 4), **shown}
         beaten = [name for name, reached in found.items() if reached.value - reached.band > bound(epsilon)]
         figures["findings"] += [f"{kind}: {name} beats the bound" for name in beaten]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How often the defined truth lies in the printed 95 % band, over a recorder's own days, from a seed (ANON-3).
 
-The truth is the world's count (`host_sim.venue.truth.Daily`: what each metric counts (ANON-2) at the moment
-the recorder learns of a terminal), made without the agent; a cell whose truth hangs on the day's lot of classes is left out.
+The truth is the world's count (`host_sim.venue.truth.Daily`: what each metric counts (ANON-2) at the moment the
+recorder learns of a terminal), made without the agent; a cell whose truth hangs on the day's lot of classes is left
+out.
 """
 
 import json
@@ -50,7 +51,9 @@ def truths(signs: list[Sign]) -> dict[str, list[tuple[int, int]]]:
     return found
 
 
-def day(seed: int, folder: Path, profile: str = "medium", noise: Callable[[], Sampler] | None = None) -> "Counter[tuple[str, bool]]":
+def day(
+    seed: int, folder: Path, profile: str = "medium", noise: Callable[[], Sampler] | None = None
+) -> "Counter[tuple[str, bool]]":
     """Play a café day in a folder; return how many cells of each metric lay within their band (True) and without.
 
     Without `noise` it is the recorder's own.
@@ -83,5 +86,7 @@ def soak(seed: int, seconds: float) -> dict[str, Any]:
             held += day(seed + days, Path(folder) / "day", sorted(PROFILES)[days % len(PROFILES)])
             days += 1
     found = shares(held)
-    findings = [f"{name}: {share:.4f} of the cells lie in the band" for name, share in found.items() if not 0.93 < share < 0.97]
+    findings = [
+        f"{name}: {share:.4f} of the cells lie in the band" for name, share in found.items() if not 0.93 < share < 0.97
+    ]
     return {"days": days, "held": {name: round(share, 4) for name, share in found.items()}, "findings": findings}

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Minutes at a real clock's resolution: how late a busy terminal makes the daemons' loops, and who sees it (ANON-4).
 
-Recorder and forwarder take turns on one processor, as on a router with one core. What they do takes the processor time that it
-takes, to the nanosecond; where both wait, the clock is put forward, so that a quarter of an hour lasts a tenth of a second. The
-terminal does its worst: it lets connections end a moment before each whole second, when timers would run, and at other times. An
-attacker who sees each moment at which a file is made or a message sent gets them whole, below the second and below the millisecond:
-`attack.learned`. `Trial.lateness` is what the moments of `agent.outbox.jitter` have to hide, `shown` what of it they can't.
+Recorder and forwarder take turns on one processor, as on a router with one core. What they do takes the processor time
+that it takes, to the nanosecond; where both wait, the clock is put forward, so that a quarter of an hour lasts a tenth
+of a second. The terminal does its worst: it lets connections end a moment before each whole second, when timers would
+run, and at other times. An attacker who sees each moment at which a file is made or a message sent gets them whole,
+below the second and below the millisecond: `attack.learned`. `Trial.lateness` is what the moments of
+`agent.outbox.jitter` have to hide, `shown` what of it they can't.
 """
 
 import os
@@ -30,7 +31,8 @@ BEFORE = 10 * SECOND  # of the slot's end, when the clock is trusted
 LASTS = 900 * SECOND
 SINCE = 10**15  # ns since boot, when a span begins
 BLINK = 1_000_000  # ns before a whole second
-BURST, SECONDS = 64, (50, 60)  # connections that end at once, and of each hundred seconds those that the forwarder's grid would have
+# Connections that end at once, and of each hundred seconds those that the forwarder's grid would have
+BURST, SECONDS = 64, (50, 60)
 DAY_OF_HEALTH = 86400 * SECOND // jitter.PERIOD
 MADE, TOLD, SENT, SAID = "file", "health file", "message", "health message"
 WINDOWS = {  # of each kind of moment: how many a day, ns
@@ -84,7 +86,9 @@ class Span:
         device.recorder.close()
         self.clock = clock = Processor()
         words: dict[str, Any] = {"log": lambda _: None, "sysctl": ACCOUNTING.get}
-        self.recorder = made = recorder.Recorder(device.config, str(folder), clock, sampler=Silence(), random=random, **words)
+        self.recorder = made = recorder.Recorder(
+            device.config, str(folder), clock, sampler=Silence(), random=random, **words
+        )
         self.forwarder = forwarder.Forwarder(device.config, str(folder), clock, lambda _: None, sends)
         put, health = made.spool.put, made.health.write
 
@@ -169,7 +173,9 @@ def busy(seed: int) -> list[int]:
     chance, ends = Random(seed), []
     for second in range(1, LASTS // SECOND):
         burst = second % 100 in SECONDS
-        ends += [second * SECOND - (int(loop.GATHER * SECOND) + BLINK // 4 if burst else BLINK)] * (BURST if burst else 1)
+        ends += [second * SECOND - (int(loop.GATHER * SECOND) + BLINK // 4 if burst else BLINK)] * (
+            BURST if burst else 1
+        )
         ends.append(chance.randrange(LASTS))
     return sorted(ends)
 
@@ -181,18 +187,26 @@ def features(seen: list[Moment]) -> list[float]:
         most = 1 if kind in {MADE, SENT} else LASTS // jitter.PERIOD - 1
         times = [moment.at for moment in seen if moment.kind == kind][-most:]
         offsets = [time % unit for unit in (jitter.PERIOD, SECOND, BLINK) for time in times]
-        rows += offsets + [0.0] * (3 * most - len(offsets)) + [sum(time % unit for time in times) for unit in (SECOND, BLINK)]
+        rows += (
+            offsets
+            + [0.0] * (3 * most - len(offsets))
+            + [sum(time % unit for time in times) for unit in (SECOND, BLINK)]
+        )
     return rows
 
 
 class Trial:
     """Hours with and without the busy terminal, in turn; what recorder and forwarder draw their moments from."""
 
-    def __init__(self, folder: Path, random: Callable[[int], bytes] = os.urandom, sends: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(
+        self, folder: Path, random: Callable[[int], bytes] = os.urandom, sends: Callable[[int], bytes] = os.urandom
+    ) -> None:
         self.folder, self._sources = folder, (random, sends)
         self.there: list[bool] = []
         self.rows: list[list[float]] = []
-        self.late: dict[tuple[str, bool], list[int]] = {(kind, there): [] for kind in WINDOWS for there in (False, True)}
+        self.late: dict[tuple[str, bool], list[int]] = {
+            (kind, there): [] for kind in WINDOWS for there in (False, True)
+        }
 
     def pair(self) -> None:
         """Play a span without and one with it."""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agent-days through a recorder in this process: what one terminal changes, and all that is seen outside.
 
-The recorder, the forwarder, their files and the kernel's messages are the real ones; the clock is virtual, and the day's key may be
-given, so that two days differ in nothing but the terminal. In the place of the MQTT client stands a witness.
+The recorder, the forwarder, their files and the kernel's messages are the real ones; the clock is virtual, and the
+day's key may be given, so that two days differ in nothing but the terminal. In the place of the MQTT client stands a
+witness.
 """
 
 import json
@@ -47,7 +48,10 @@ class Silence(Sampler):
 
 @dataclass(order=True)
 class Sign:
-    """A sign of life of a terminal: a connection that ends, or one that `lives` and is listed. Times in seconds after 03:00."""
+    """A sign of life of a terminal: a connection that ends, or one that `lives` and is listed.
+
+    Times in seconds after 03:00.
+    """
 
     at: int
     terminal: int
@@ -66,7 +70,8 @@ class Sign:
         now = (OPENS + self.at) * SECOND
         flow = kernel.Flow(
             family, kernel.UDP, source, there, 40000, self.port, there, source, self.port, 40000, kernel.SEEN_REPLY,
-            now - (30 + self.lasts) * SECOND, packets_up=1, packets_down=1, bytes_up=self.octets, bytes_down=0, stop=now,
+            now - (30 + self.lasts) * SECOND, packets_up=1, packets_down=1, bytes_up=self.octets, bytes_down=0,
+            stop=now,
         )  # fmt: skip
         if self.lives:
             flow.timeout = 30
@@ -98,7 +103,10 @@ class Address(Sign):
 
 
 class Claim(Sign):
-    """A guest forges a neighbour: one more IPv4 address that nobody has, and a connection ends by it; `octets` numbers it."""
+    """A guest forges a neighbour: one more IPv4 address that nobody has, and a connection ends by it.
+
+    `octets` numbers it.
+    """
 
     def messages(self) -> tuple[bytes, bytes, str]:
         """Return the neighbour's message and the connection's."""
@@ -134,8 +142,10 @@ class Seen:
     health: list[bytes] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     filled: bool = False
-    made: list[tuple[int, str]] = field(default_factory=list)  # when each file of the spool was made, in seconds of the day
-    wire: list[tuple[int, str, bytes, bool]] = field(default_factory=list)  # what reached the broker: when, topic, payload, retained
+    # When each file of the spool was made, in seconds of the day
+    made: list[tuple[int, str]] = field(default_factory=list)
+    # What reached the broker: when, topic, payload, retained
+    wire: list[tuple[int, str, bytes, bool]] = field(default_factory=list)
 
 
 class Witness:
@@ -162,8 +172,9 @@ class Witness:
 class Device:
     """One device in a folder. `boot` and `restart` begin a recorder; `play` lets a day pass.
 
-    `draws` gives the octets that keys, and noise without a `sampler`, are made of: the system's where it is None. `install` puts on its
-    flash what an operator does. `salted`: checkpoints of the audit log have 16 random octets, else zeros, so that days can be compared.
+    `draws` gives the octets that keys, and noise without a `sampler`, are made of: the system's where it is None.
+    `install` puts on its flash what an operator does. `salted`: checkpoints of the audit log have 16 random octets,
+    else zeros, so that days can be compared.
     """
 
     def __init__(
@@ -206,7 +217,9 @@ class Device:
         shutil.rmtree(self.root / "var", ignore_errors=True)
         self._boots += 1
         self.time, log = Time(f"{self._boots:032x}"), self.seen.log.append
-        self.forwarder = forwarder.Forwarder(self.config, str(self.root), self.time, log, bytes) if self._forwards else None
+        self.forwarder = (
+            forwarder.Forwarder(self.config, str(self.root), self.time, log, bytes) if self._forwards else None
+        )
         self._due = 0
         self.restart(second)
 
@@ -216,7 +229,9 @@ class Device:
         log = self.seen.log.append
         sampler = self.sampler() if self.sampler else Sampler(self._draws or os.urandom)
         first_boot.new_device(str(self.root))
-        self.recorder = Recorder(self.config, str(self.root), self.time, sampler=sampler, log=log, sysctl=ACCOUNTING.get, random=bytes)
+        self.recorder = Recorder(
+            self.config, str(self.root), self.time, sampler=sampler, log=log, sysctl=ACCOUNTING.get, random=bytes
+        )
         if self._draws:
             keys_from(self.recorder, self._draws)
         if self._salted:
@@ -298,7 +313,8 @@ class Device:
     ) -> Seen:
         """Let the signs come, then the day end; return what was seen.
 
-        `objections`: second and terminal of each; `profiles`: at which second the process starts again under which profile.
+        `objections`: second and terminal of each; `profiles`: at which second the
+        process starts again under which profile.
         """
         events: list[tuple[int, int, Sign | int | str | None]] = [(sign.at, 2, sign) for sign in signs]
         events += [(at, 0, None) for at in restarts] + [(at, 1, None) for at in boots]
@@ -350,14 +366,19 @@ def crowd(seed: int, terminals: int) -> list[Sign]:
         for _ in range(chance.choice((1, 1, 3))):
             at = min(arrives + chance.randrange(3 * HOUR), DAY - 1)
             octets = int(10 ** chance.uniform(2, 9.5))
-            signs.append(Sign(at, terminal, chance.choice((1, 500, 9000)), octets, chance.choice(PORTS), six=chance.random() < 0.3))
+            signs.append(
+                Sign(
+                    at, terminal, chance.choice((1, 500, 9000)), octets, chance.choice(PORTS), six=chance.random() < 0.3
+                )
+            )
     return signs
 
 
 def distances(one: Seen, other: Seen) -> dict[str, int]:
     """Return the L1 distance of each metric's cells over all messages of the day (noise off)."""
     return {
-        metric.name: sum(abs(a - b) for a, b in zip(cells(one, metric.name), cells(other, metric.name), strict=True)) for metric in METRICS
+        metric.name: sum(abs(a - b) for a, b in zip(cells(one, metric.name), cells(other, metric.name), strict=True))
+        for metric in METRICS
     }
 
 

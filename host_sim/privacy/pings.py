@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """PINGREQ of both clients in virtual time, and who learns from its moments whether the processor was busy (ANON-4).
 
-The clients are the real ones; clock, poll and socket are not. A poll that waits wakes late, as a processor does that has other work: by
-`IDLE` on average, or by `BUSY` while terminals keep it so. The broker answers at once and notes each ping's moment, to the nanosecond.
-The attacker gets blocks of moments, as an operator of a broker has them.
+The clients are the real ones; clock, poll and socket are not. A poll that waits wakes late, as a processor does that
+has other work: by `IDLE` on average, or by `BUSY` while terminals keep it so. The broker answers at once and notes each
+ping's moment, to the nanosecond. The attacker gets blocks of moments, as an operator of a broker has them.
 """
 
 import itertools

@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gateway whose power and time an attacker has, and an auditor who counts what was drawn (ANON-5, ANON-6).
 
-A history is drawn from its seed: cuts of power at any write to flash, one more while the next boot recovers, forged NTP before and
-after a boot, clocks back by a minute, an hour, a week, forward by as much, steps by root, restarts of the process, forty boots a
-day, factory resets, backups put back: the ledger alone, or all that a sysupgrade keeps, on this flash or on one that was reset.
-Terminals come all the while. The recorder is the real one; its flash is `host_sim.faults.flash`, whose every remnant is kept. What the
-recorder draws comes from the seed too: the same seed is the same history.
+A history is drawn from its seed: cuts of power at any write to flash, one more while the next boot recovers, forged NTP
+before and after a boot, clocks back by a minute, an hour, a week, forward by as much, steps by root, restarts of the
+process, forty boots a day, factory resets, backups put back: the ledger alone, or all that a sysupgrade keeps, on this
+flash or on one that was reset. Terminals come all the while. The recorder is the real one; its flash is
+`host_sim.faults.flash`, whose every remnant is kept. What the recorder draws comes from the seed too: the same seed is
+the same history.
 
-The auditor believes no ledger. It notes each draw by the start that it belongs to (the day's key tells starts apart), and reads every
-message that ever lay on flash, torn and removed ones too:
+The auditor believes no ledger. It notes each draw by the start that it belongs to (the day's key tells starts apart),
+and reads every message that ever lay on flash, torn and removed ones too:
 
 - the epsilons of what was drawn on an agent-day, over all starts of it, are never more than the ceiling;
 - a cell (day, metric, slot) has at most one outcome, in the spool and in all remnants;
 - agent-days that gave anything are at most one, and one more for each six hours that the device was truly on;
-- after a reset or a restored backup nothing is drawn for 24 powered-on hours: what was spent on that agent-day isn't known.
+- after a reset or a restored backup nothing is drawn for 24 powered-on hours: what
+  was spent on that agent-day isn't known.
 
-A reset begins another life: nothing on the device remembers which cells the former one drew, only the silence lies between.
+A reset begins another life: nothing on the device remembers which cells the former
+one drew, only the silence lies between.
 """
 
 import json
@@ -123,7 +126,8 @@ class History:
         """Let the agent's files below srv lie on the flash."""
 
         def names(path: str) -> list[str]:
-            return self.flash.listdir(path) if path.startswith(self.flash.prefix) else os.listdir(path)  # noqa: PTH208 (names)
+            # Names
+            return self.flash.listdir(path) if path.startswith(self.flash.prefix) else os.listdir(path)  # noqa: PTH208
 
         for name, value in (("LIBC", self.flash), ("os", FlashOs(self.flash)), ("names", names)):
             setattr(files, name, value)
@@ -146,7 +150,10 @@ class History:
         """Start the process, now and then under another profile; root has said that the first life's device is new."""
         self.mount()
         profile = self.profiles.choice(["medium", "medium", *PROFILES])
-        text = f"config gateway\n option id 'aaaaaaaaaaaaaaaa'\nconfig summary\n option rows '64'\n option profile '{profile}'\n"
+        text = (
+            "config gateway\n option id 'aaaaaaaaaaaaaaaa'\nconfig summary\n option rows '64'\n"
+            f" option profile '{profile}'\n"
+        )
         (self.folder / "config").write_text(text)
         self.config = configuration.load(str(self.folder / "config"))
         if not self.life:
@@ -157,7 +164,8 @@ class History:
             sysctl={"events": 1, "acct": 1, "timestamp": 1}.get, random=self.octets,
         )  # fmt: skip
         keys_from(self.recorder, self.octets)
-        self.recorder._day._publish = self.noting(self.recorder._day)  # noqa: SLF001 (the auditor stands beside each draw)
+        # The auditor stands beside each draw
+        self.recorder._day._publish = self.noting(self.recorder._day)  # noqa: SLF001
         message = kernel.link("lan")
         self.recorder.neighbour(message, len(message))
 
@@ -274,7 +282,11 @@ class History:
 
     def save(self) -> None:
         """Make a backup: what lib/upgrade/keep.d names."""
-        self.backup = {name: node.seen for name, node in self.flash.names.items() if not name.rsplit("/", 1)[1].startswith("ledger-")}
+        self.backup = {
+            name: node.seen
+            for name, node in self.flash.names.items()
+            if not name.rsplit("/", 1)[1].startswith("ledger-")
+        }
 
     def restore_ledger(self) -> None:
         """Put the ledger of the backup back, alone."""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-sim advise`: what each profile will tell of a venue of known size, before figures are switched on.
 
-The hours come from people drawn by a scenario; the errors are those of the noise (tools/fleet/accuracy.py). No gateway is asked: what one
-has counted is nobody's to know, and advice that followed it would be one more figure that is published.
+The hours come from people drawn by a scenario; the errors are those of the noise (tools/fleet/accuracy.py). No gateway
+is asked: what one has counted is nobody's to know, and advice that followed it would be one more figure that is
+published.
 """
 
 from dataclasses import replace
@@ -45,7 +46,9 @@ def advise(scenario: Scenario, visitors: int, seed: int) -> dict[str, Any]:
             }
             for figure in accuracy.figures(profile, visitors, shares)
         ]
-        profiles.append({"profile": profile, "metrics": list(names), "without": sorted(every.difference(names)), "rows": rows})
+        profiles.append(
+            {"profile": profile, "metrics": list(names), "without": sorted(every.difference(names)), "rows": rows}
+        )
     return {"visitors": visitors, "profile": accuracy.profile_for(visitors), "profiles": profiles}
 
 
@@ -58,11 +61,16 @@ def show(advice: dict[str, Any], console: Console) -> None:
         for number, row in enumerate(one["rows"]):
             figures = [f"{row[span]:.1f} %" for span in accuracy.DAYS]
             name = one["profile"] + (" *" if one["profile"] == advice["profile"] else "")
-            table.add_row("" if number else name, row["figure"], f"{row['truth']:.1f}", f"{row['half_width']:.1f}", *figures)
+            table.add_row(
+                "" if number else name, row["figure"], f"{row['truth']:.1f}", f"{row['half_width']:.1f}", *figures
+            )
     console.print(
-        f"A venue of {advice['visitors']:,} terminals a day: the error (1 sigma) of a day's figure, of a mean day of a week, of four weeks"
+        f"A venue of {advice['visitors']:,} terminals a day: the error (1 sigma) of a day's figure, "
+        "of a mean day of a week, of four weeks"
     )
     console.print(table)
     for one in advice["profiles"]:
         console.print(f"{one['profile']} publishes {', '.join(one['metrics'])}")
-    console.print(f"* meant for this size: option profile '{advice['profile']}' in section summary of /etc/config/oubli")
+    console.print(
+        f"* meant for this size: option profile '{advice['profile']}' in section summary of /etc/config/oubli"
+    )

@@ -3,8 +3,8 @@
 
 `host_sim.venue.people` names the sources.
 
-Each row is a figure of a source, what the crowd of a scenario gives for it over many drawn visits, and whether the two are near each
-other. What is "ours" has no source and says so. The page is self-contained, like a run's report.
+Each row is a figure of a source, what the crowd of a scenario gives for it over many drawn visits, and whether the two
+are near each other. What is "ours" has no source and says so. The page is self-contained, like a run's report.
 """
 
 import statistics
@@ -62,7 +62,16 @@ def draw(scenario: Scenario, seed: int) -> Drawn:
             stays.append((visit.leaves - visit.arrives) / MINUTE)
             hours[(visit.arrives - midnight) // HOUR] += 1
             if len(stays) % (VISITS // _DEVICES) == 0:
-                device = Device(visit.kind, b"", b"", [], visit.arrives, visit.leaves, Random(chance.getrandbits(32)), sleep=crowd.sleep)
+                device = Device(
+                    visit.kind,
+                    b"",
+                    b"",
+                    [],
+                    visit.arrives,
+                    visit.leaves,
+                    Random(chance.getrandbits(32)),
+                    sleep=crowd.sleep,
+                )
                 for _, burst in device.bursts(scenario.activity):
                     talks += burst
                     web = sum(talk.port in {80, 443} for talk in burst)
@@ -77,25 +86,39 @@ def rows(scenario: Scenario, drawn: Drawn) -> list[Row]:
     median = statistics.median(drawn.stays)
     down = sorted(talk.bytes_down for talk in drawn.talks if talk.protocol in {TCP, UDP} and talk.port in {80, 443})
     half, tenth = down[len(down) // 2], sum(down[-len(down) // 10 :]) / sum(down)
-    quic = sum(talk.protocol == UDP for talk in drawn.talks if talk.port == 443) / sum(talk.port == 443 for talk in drawn.talks)
+    quic = sum(talk.protocol == UDP for talk in drawn.talks if talk.port == 443) / sum(
+        talk.port == 443 for talk in drawn.talks
+    )
     page = statistics.mean(drawn.pages)
     total = sum(scenario.crowd.arrivals)
-    worst = max(abs(drawn.hours[hour] / len(drawn.stays) - weight / total) for hour, weight in enumerate(scenario.crowd.arrivals))
+    worst = max(
+        abs(drawn.hours[hour] / len(drawn.stays) - weight / total)
+        for hour, weight in enumerate(scenario.crowd.arrivals)
+    )
     afternoon = sum(drawn.hours[hour] for hour in range(12, 19)) / len(drawn.stays)
     return [
         Row("mean stay in a café", "Free-Hotspot, Paris, 2006", "89 min", f"{mean:.0f} min", 50 < mean < 110),
         Row("stays are long-tailed", "Divgi and Chlebus 2007; Papadopouli et al. 2005", "mean well above median",
             f"mean {mean / median:.2f} x median", mean > 1.2 * median),
-        Row("most come after noon", "Free-Hotspot, Paris, 2006", "more than half", f"{afternoon:.0%} from 12 to 19 h", afternoon > 0.5),
+        Row(
+            "most come after noon", "Free-Hotspot, Paris, 2006", "more than half",
+            f"{afternoon:.0%} from 12 to 19 h", afternoon > 0.5,
+        ),
         Row("arrivals follow the hour's rate", "Ghosh et al., INFOCOM 2011", "a Poisson process",
             f"at most {worst:.1%} off its weight", worst < 0.02),
         Row("connections of a page", "HTTP Archive", "about a dozen", f"{page:.1f}", 8 < page < 16),
-        Row("HTTP/3 among the web's connections", "Web Almanac 2024, HTTP", "near 30 %", f"{quic:.0%}", 0.22 < quic < 0.38),
+        Row(
+            "HTTP/3 among the web's connections", "Web Almanac 2024, HTTP",
+            "near 30 %", f"{quic:.0%}", 0.22 < quic < 0.38,
+        ),
         Row("web transfers are small", "Falaki et al., IMC 2010", "a few KB in the middle",
             f"median {half / 1000:.1f} kB", 1_000 < half < 30_000),
         Row("and heavy-tailed", "Falaki et al., IMC 2010; Maier et al., PAM 2010", "few carry most bytes",
             f"a tenth carries {tenth:.0%}", tenth > 0.7),
-        Row("how often a device does what, how long it calls, which share is behind a VPN", "ours", "", "no study", True),
+        Row(
+            "how often a device does what, how long it calls, which share is behind a VPN",
+            "ours", "", "no study", True,
+        ),
     ]  # fmt: skip
 
 

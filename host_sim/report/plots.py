@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The charts of a run's report, as SVG text in its page: the same octets for the same run.
 
-Numbers and times only stand in a chart; what it shows is said in words beside it, in both languages, and in its text alternative.
+Numbers and times only stand in a chart; what it shows is said in words beside it, in
+both languages, and in its text alternative.
 """
 
 import io
@@ -23,7 +24,8 @@ BLUE, ORANGE, GREY, RED = "#0072b2", "#d55e00", "#767676", "#b00020"  # Okabe an
 _WIDE = (9.0, 2.6)  # inches
 _STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "oubli", "font.family": "sans-serif", "font.size": 9,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e5e5e5", "figure.constrained_layout.use": True,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e5e5e5",
+    "figure.constrained_layout.use": True,
 }  # fmt: skip
 
 
@@ -46,7 +48,12 @@ def svg(figure: Canvas, title: str) -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', r'<svg xmlns="http://www.w3.org/2000/svg" viewBox="\1" role="img">', text, count=1)
+    text = re.sub(
+        r'<svg [^>]*?viewBox="([^"]+)"[^>]*>',
+        r'<svg xmlns="http://www.w3.org/2000/svg" viewBox="\1" role="img">',
+        text,
+        count=1,
+    )
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     return text.replace(">", f"><title>{title}</title>", 1)
 
@@ -57,7 +64,9 @@ def _time_axis(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
 
 
-def over_time(times: Sequence[int], values: Sequence[float], title: str, *, limit: float = 0, events: Sequence[int] = ()) -> str:
+def over_time(
+    times: Sequence[int], values: Sequence[float], title: str, *, limit: float = 0, events: Sequence[int] = ()
+) -> str:
     """Draw a figure over time as an area; `limit` is a line not to be crossed, `events` when something happened."""
     figure, axes = canvas()
     x = [moment(at) for at in times]

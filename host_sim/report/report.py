@@ -3,8 +3,8 @@
 
 `oubli-sim run --report` writes it.
 
-It loads nothing: no script, no font, no style from elsewhere; charts are SVG elements with a title, and every chart is said in a
-sentence beside it. Which language shows is two radio buttons and a rule of CSS.
+It loads nothing: no script, no font, no style from elsewhere; charts are SVG elements with a title, and every chart is
+said in a sentence beside it. Which language shows is two radio buttons and a rule of CSS.
 """
 
 from itertools import pairwise
@@ -23,19 +23,31 @@ Words = tuple[str, str]  # English, French
 # What is said, in both languages; {} are figures.
 _WORDS = {
     "about": (
-        "A simulated gateway: recorder, forwarder and broker are the real ones; people, kernel and clock are the simulator's.",
-        "Une passerelle simulée : enregistreur, émetteur et courtier sont les vrais ; gens, noyau et horloge sont ceux du simulateur.",
+        (
+            "A simulated gateway: recorder, forwarder and broker are the real ones; people, "
+            "kernel and clock are the simulator's."
+        ),
+        (
+            "Une passerelle simulée : enregistreur, émetteur et courtier sont les vrais ; gens, "
+            "noyau et horloge sont ceux du simulateur."
+        ),
     ),
     "figures": (
         "{} terminals made {} connections in {:g} days; the agent ran on {}, seed {}, in {:.0f} s.",
         "{} terminaux ont fait {} connexions en {:g} jours ; l'agent a tourné sur {}, graine {}, en {:.0f} s.",
     ),
-    "good": ("The auditor is content: nothing that must never be was found.", "L'auditeur est satisfait : rien d'interdit n'a été trouvé."),
+    "good": (
+        "The auditor is content: nothing that must never be was found.",
+        "L'auditeur est satisfait : rien d'interdit n'a été trouvé.",
+    ),
     "bad": ("The auditor isn't content: {}", "L'auditeur n'est pas satisfait : {}"),
     "people": ("People", "Les gens"),
     "people_caption": (
         "Devices present, each hour; at most {} ({}). Dotted lines: something happened to the gateway (table below).",
-        "Appareils présents, heure par heure ; {} au plus ({}). Pointillés : un incident de la passerelle (tableau plus bas).",
+        (
+            "Appareils présents, heure par heure ; {} au plus ({}). Pointillés : "
+            "un incident de la passerelle (tableau plus bas)."
+        ),
     ),
     "connections": ("Connections that ended", "Connexions terminées"),
     "connections_caption": ("Each hour; at most {} ({}).", "Heure par heure ; {} au plus ({})."),
@@ -52,23 +64,25 @@ _WORDS = {
     "arrivals": ("Arrivals: published against truth", "Arrivées : le publié face à la vérité"),
     "arrivals_caption": (
         (
-            "Dots with bars: published each hour, ± {} with 95 %. Solid line: the defined truth (terminals first heard of in that hour); "
-            "dotted: whose people walked in. {} of {} dots lie within their band; one below zero is as it was drawn."
+            "Dots with bars: published each hour, ± {} with 95 %. Solid line: the defined truth (terminals first "
+            "heard of in that hour); dotted: whose people walked in. {} of {} dots lie within their band; "
+            "one below zero is as it was drawn."
         ),
         (
-            "Points et barres : publié chaque heure, ± {} à 95 %. Trait plein : la vérité définie (terminaux entendus la première fois "
-            "dans l'heure) ; pointillé : les personnes entrées. {} points sur {} sont dans leur marge ; sous zéro, c'est le tirage."
+            "Points et barres : publié chaque heure, ± {} à 95 %. Trait plein : la vérité définie (terminaux entendus "
+            "la première fois dans l'heure) ; pointillé : les personnes entrées. {} points sur {} sont dans leur "
+            "marge ; sous zéro, c'est le tirage."
         ),
     ),
     "daily": ("The day's other figures", "Les autres chiffres du jour"),
     "daily_caption": (
         (
-            "Of the agent-day from {} UTC. Bars: the truth (paler: it may be more, for two classes of a terminal are drawn by lot). "
-            "Dots: published, with 95 %."
+            "Of the agent-day from {} UTC. Bars: the truth (paler: it may be more, for two classes of a terminal are "
+            "drawn by lot). Dots: published, with 95 %."
         ),
         (
-            "De la journée-agent du {} UTC. Barres : la vérité (plus pâle : peut-être davantage, deux classes par terminal sont tirées au "
-            "sort). Points : publié, à 95 %."
+            "De la journée-agent du {} UTC. Barres : la vérité (plus pâle : peut-être davantage, deux classes par "
+            "terminal sont tirées au sort). Points : publié, à 95 %."
         ),
     ),
     "table": ("The kernel's connection table, in per cent", "La table des connexions du noyau, en pour cent"),
@@ -84,8 +98,14 @@ _WORDS = {
 }
 _FATES = {
     "told": ("told to the recorder", "annoncées à l'enregistreur"),
-    "dropped": ("dropped by the kernel before they were read, and counted", "perdues par le noyau avant lecture, et comptées"),
-    "unheard": ("ended while nobody listened: a gap, counted with its seconds", "terminées sans auditeur : un trou, compté en secondes"),
+    "dropped": (
+        "dropped by the kernel before they were read, and counted",
+        "perdues par le noyau avant lecture, et comptées",
+    ),
+    "unheard": (
+        "ended while nobody listened: a gap, counted with its seconds",
+        "terminées sans auditeur : un trou, compté en secondes",
+    ),
     "forgotten": ("forgotten with a cut of power, by design", "oubliées avec une coupure de courant, à dessein"),
     "refused": ("never made: the table was full", "jamais faites : table pleine"),
     "ended early": ("ended early by a full table", "abrégées par une table pleine"),
@@ -102,7 +122,9 @@ HOLDS = {
     "shape": "chaque message a le sujet, la forme et la longueur de son genre",
     "sums": "chaque somme publiée est à son bruit près de la vérité",
     "spread": "ensemble, les erreurs ont l'ampleur du bruit annoncé",
-    "private": "aucune adresse d'une personne, ni d'où elle est allée, dans la file, les messages, les noms ou les journaux",
+    "private": (
+        "aucune adresse d'une personne, ni d'où elle est allée, dans la file, les messages, les noms ou les journaux"
+    ),
     "apart": "l'émetteur ne tient rien du coffre ni de netlink, l'enregistreur aucune prise réseau",
     "forgotten": "rien de ce qui a été consulté, effacé ou a expiré ne reste dans la mémoire de l'enregistreur",
     "bounded": "fichiers et mémoire restent dans leurs bornes",
@@ -151,10 +173,22 @@ def _charts(outcome: Outcome) -> list[Chart]:
     title = {key: f"{words[0]} / {words[1]}" for key, words in _WORDS.items()}
     made = [
         _chart("people", plots.over_time(times, people, title["people"], events=events), *_highest(times, people)),
-        _chart("connections", plots.over_time(times[:-1], ended, title["connections"], events=events), *_highest(times, ended)),
+        _chart(
+            "connections",
+            plots.over_time(times[:-1], ended, title["connections"], events=events),
+            *_highest(times, ended),
+        ),
     ]
     fullest = _highest(times, held)
-    made.append(_chart("ring", plots.over_time(times, held, title["ring"]), *fullest, f"{held[-1]:,}", outcome.scenario.lifetime_text))
+    made.append(
+        _chart(
+            "ring",
+            plots.over_time(times, held, title["ring"]),
+            *fullest,
+            f"{held[-1]:,}",
+            outcome.scenario.lifetime_text,
+        )
+    )
     made.append(_chart("age", plots.over_time(times, ages, title["age"], limit=hours), hours, max(ages)))
     made.append(_chart("table", plots.over_time(times, fills, title["table"], limit=75), max(fills)))
     if outcome.slots:
@@ -169,7 +203,14 @@ def _charts(outcome: Outcome) -> list[Chart]:
 
 def page(outcome: Outcome) -> str:
     """Return the whole report."""
-    about = (outcome.terminals, f"{outcome.connections:,}", outcome.days, outcome.interpreter, outcome.seed, outcome.seconds)
+    about = (
+        outcome.terminals,
+        f"{outcome.connections:,}",
+        outcome.days,
+        outcome.interpreter,
+        outcome.seed,
+        outcome.seconds,
+    )
     return pages.render(
         Path(__file__).parent,
         "run.html",
@@ -181,7 +222,11 @@ def page(outcome: Outcome) -> str:
         verdict=_told("good") if outcome.passed else _told("bad", outcome.violation.wrong if outcome.violation else ""),
         charts=_charts(outcome) if len(outcome.series) > 1 else [],
         words=_WORDS,
-        fates=[(_FATES.get(name, (name, name)), count) for name, count in [*outcome.fates.items(), *outcome.losses.items()] if count],
+        fates=[
+            (_FATES.get(name, (name, name)), count)
+            for name, count in [*outcome.fates.items(), *outcome.losses.items()]
+            if count
+        ],
         findings=outcome.findings,
         french=HOLDS,
         events=[(clock_text(at, date=True), said) for at, *said in outcome.events[-400:]],

@@ -44,7 +44,10 @@ def _arrivals(outcome: Outcome, console: Console) -> None:
         return (number - low) * (_PICTURE - 1) // (high - low)
 
     table = Table(
-        title=f"arrivals of terminals, as published each hour, ± {half}", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False
+        title=f"arrivals of terminals, as published each hour, ± {half}",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        pad_edge=False,
     )
     table.add_column("UTC")
     for heading in ("published", "defined", "real", "error"):
@@ -78,7 +81,10 @@ def _arrivals(outcome: Outcome, console: Console) -> None:
     )
     topic, payload = outcome.newest
     text = payload.rstrip()
-    console.print(f"the last one as the broker gave it out, but for the {len(payload) - len(text)} spaces that make all of one length:")
+    console.print(
+        f"the last one as the broker gave it out, but for the {len(payload) - len(text)} spaces that make all of "
+        "one length:"
+    )
     console.print(f"{topic} {text}\n", highlight=False, markup=False)
 
 
@@ -105,7 +111,9 @@ def _vault(outcome: Outcome, console: Console) -> None:
     most = max(fullest.records, 1)
     sparks = "".join(_SPARKS[-(-look.records * (len(_SPARKS) - 1) // most)] for look in looks)
     console.print(f"vault of 'security', kept {outcome.scenario.lifetime_text}, then its keys are destroyed")
-    console.print(f"{clock_text(looks[0].wall)} [magenta]{sparks}[/] {clock_text(final.wall)}   records that open, every 3 hours")
+    console.print(
+        f"{clock_text(looks[0].wall)} [magenta]{sparks}[/] {clock_text(final.wall)}   records that open, every 3 hours"
+    )
     table = Table(box=None, show_header=False, pad_edge=False)
     for justify in ("left", "right", "right", "left"):
         table.add_column(justify=justify)
@@ -124,7 +132,13 @@ def _vault(outcome: Outcome, console: Console) -> None:
 def verdicts(found: list[Verdict]) -> Table:
     """Return the table of the mutants: what each breaks, what found it, after how many simulated hours."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading, justify in (("mutant", "left"), ("breaks", "left"), ("caught by", "left"), ("hours", "right"), ("", "left")):
+    for heading, justify in (
+        ("mutant", "left"),
+        ("breaks", "left"),
+        ("caught by", "left"),
+        ("hours", "right"),
+        ("", "left"),
+    ):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for one in found:
         names = ", ".join(f"[bold]{name}[/]" if name == one.mutant.check else name for name in one.caught_by)
@@ -140,12 +154,24 @@ def fleet_table(data: dict) -> Table:
     latency = data["latency_s"]
     rows = (
         ("gateways", f"{data['gateways']:,}, all connected after {data['all_connected_after_s']} s"),
-        ("messages", f"{data['arrived']:,} of {data['messages']:,} arrived, {data['repeated']:,} came twice, the very same"),
-        ("from due to the subscriber", f"p50 {latency['p50']} s, p95 {latency['p95']} s, p99 {latency['p99']} s, most {latency['most']} s"),
-        ("outage", f"{data['outage_s']:g} s, all back {data['all_back_after_s']} s after it" if data["outage_s"] else "none"),
+        (
+            "messages",
+            f"{data['arrived']:,} of {data['messages']:,} arrived, {data['repeated']:,} came twice, the very same",
+        ),
+        (
+            "from due to the subscriber",
+            f"p50 {latency['p50']} s, p95 {latency['p95']} s, p99 {latency['p99']} s, most {latency['most']} s",
+        ),
+        (
+            "outage",
+            f"{data['outage_s']:g} s, all back {data['all_back_after_s']} s after it" if data["outage_s"] else "none",
+        ),
         (
             "forwarders",
-            f"{data['cpu_s']} s of CPU in {data['seconds']} s, {data['memory_mib']} MiB, {data['failed_connections']} failed tries",
+            (
+                f"{data['cpu_s']} s of CPU in {data['seconds']} s, {data['memory_mib']} MiB, "
+                f"{data['failed_connections']} failed tries"
+            ),
         ),
     )
     for row in rows:

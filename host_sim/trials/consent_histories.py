@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Consents on a device with old backups, stepped clocks and cuts of power, lived as random histories (L34-VI-5).
 
-A history is drawn from its seed: guests consent, suspend, resume, withdraw, one purpose or all, object and take that back; time passes, is
-stepped back and forward, isn't trusted for a while; power is cut before any operation on flash or in the midst of a sync; the process
-starts anew. All the while somebody copies what lies on flash, and puts an older copy back, running or not: the folder of consents in the
-place of the present one or over it, a single file, the device's key, the ledger, or everything over what is there. Now and then the key is
-lost. It is the agent's own code over `host_sim.faults.flash`. After each step:
+A history is drawn from its seed: guests consent, suspend, resume, withdraw, one purpose or all, object and take that
+back; time passes, is stepped back and forward, isn't trusted for a while; power is cut before any operation on flash or
+in the midst of a sync; the process starts anew. All the while somebody copies what lies on flash, and puts an older
+copy back, running or not: the folder of consents in the place of the present one or over it, a single file, the
+device's key, the ledger, or everything over what is there. Now and then the key is lost. It is the agent's own code
+over `host_sim.faults.flash`. After each step:
 
-- no consent is active that was withdrawn, whole or for this purpose, or has ended, and none that was suspended and not resumed since;
+- no consent is active that was withdrawn, whole or for this purpose, or has ended, and none
+  that was suspended and not resumed since;
 - who objects, and hasn't taken it back, isn't counted, for as long as the device's key is the same;
-- as long as nothing was put back and no key was lost, whoever consented is followed until the end: it isn't all refused.
+- as long as nothing was put back and no key was lost, whoever consented is
+  followed until the end: it isn't all refused.
 
-What a cut of power left in doubt, because nobody had been told, may be either. Not tried: a flash that is put back octet for octet, with
-what is there removed first. Nothing on it can tell that from the day of the copy (LIMITS.md).
+What a cut of power left in doubt, because nobody had been told, may be either. Not tried: a flash that is put back
+octet for octet, with what is there removed first. Nothing on it can tell that from the day of the copy (LIMITS.md).
 """
 
 import random
@@ -93,7 +96,12 @@ class History:
             else:
                 break
         self.sealed = self.flash.names[KEY].seen
-        self.at = {one["number"]: int(one["text"], 16) for mac in MACS for one in self.room.of_terminal(mac, None) if one["text"]}
+        self.at = {
+            one["number"]: int(one["text"], 16)
+            for mac in MACS
+            for one in self.room.of_terminal(mac, None)
+            if one["text"]
+        }
 
     def stop(self) -> None:
         """End the process."""
@@ -112,9 +120,9 @@ class History:
     def run(self) -> None:
         """Live it; HistoryError where something is false."""
         acts: list[tuple[Callable[[], None], int]] = [
-            (self.grant, 6), (self.withdraw, 4), (self.suspend, 3), (self.resume, 3), (self.object, 1), (self.accept, 1),
-            (self.tick, 5), (self.hour, 3), (self.step, 6), (self.trust, 1), (self.start, 2), (self.copy, 4), (self.restore, 5),
-            (self.lose_key, 1 if self.seed % 4 == 0 else 0),
+            (self.grant, 6), (self.withdraw, 4), (self.suspend, 3), (self.resume, 3), (self.object, 1),
+            (self.accept, 1), (self.tick, 5), (self.hour, 3), (self.step, 6), (self.trust, 1), (self.start, 2),
+            (self.copy, 4), (self.restore, 5), (self.lose_key, 1 if self.seed % 4 == 0 else 0),
         ]  # fmt: skip
         makers, weights = zip(*acts, strict=True)
         self.boot()
@@ -215,7 +223,10 @@ class History:
                     self.given[number].over |= {*CATEGORY}
 
     def hour(self) -> None:
-        """Count a powered-on hour: the time that is reached is on flash. The recorder notes before that what has ended (Consented.tick)."""
+        """Count a powered-on hour: the time that is reached is on flash.
+
+        The recorder notes before that what has ended (Consented.tick).
+        """
         now = self.now()
         if self.consents.due(now):
             self.consents.tick(now)
@@ -258,7 +269,8 @@ class History:
         consents = [name for name in backup if name.startswith(FOLDER + "/")]
         chosen = {
             "whole": consents, "over": consents, "file": consents and [self.draw.choice(consents)],
-            "key": [name for name in backup if name == KEY], "ledger": [name for name in backup if name == LEDGER], "everything": [*backup],
+            "key": [name for name in backup if name == KEY], "ledger": [name for name in backup if name == LEDGER],
+            "everything": [*backup],
         }[how]  # fmt: skip
         if how == "whole":
             for name in [name for name in self.flash.names if name.startswith(FOLDER + "/")]:

@@ -49,7 +49,9 @@ class Here:
         self.time = _Time(boot, wall, monotonic)
         first_boot.new_device(str(root))
         sysctl = {"events": 1, "acct": 1, "timestamp": 1, "tcp_timeout_established": 7440}.get
-        self.recorder = Recorder(configuration.load(str(config)), str(root), self.time, log=lambda _: None, sysctl=sysctl)
+        self.recorder = Recorder(
+            configuration.load(str(config)), str(root), self.time, log=lambda _: None, sysctl=sysctl
+        )
 
     def steps(self, *steps: list[Any]) -> dict[str, Any]:
         """Take steps; returns the status."""

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clock histories: clocks that lie, jump and die, and what must hold of the buffer (EXP-1, EXP-4, EXP-5).
 
-A history is drawn from its seed: boots at the right time, at 1970, at 2099 or at a time of long ago, a quartz that is wrong by
-up to 100 ppm, an honest time service and a forged one, steps back and forward by root, suspends, restarts of the process in
-order and by SIGKILL, cuts of power. Connections end all the while; the kernel stamps them with the wall clock of that moment and
-tells of them up to 50 s after their timeout, which is 30 s or two hours. The recorder is the real one. After each step the vault is
-opened as a thief with the files would. Each record's *true* end is known, whatever its stamps say:
+A history is drawn from its seed: boots at the right time, at 1970, at 2099 or at a time of long ago, a quartz that is
+wrong by up to 100 ppm, an honest time service and a forged one, steps back and forward by root, suspends, restarts of
+the process in order and by SIGKILL, cuts of power. Connections end all the while; the kernel stamps them with the wall
+clock of that moment and tells of them up to 50 s after their timeout, which is 30 s or two hours. The recorder is the
+real one. After each step the vault is opened as a thief with the files would. Each record's *true* end is known,
+whatever its stamps say:
 
 - no record opens past its true end plus the lifetime, but for what the quartz is wrong by;
-- none is gone before a window's width less than that, unless a counter says so; a stamp that several time lines can have made counts as the
-  oldest of its readings within three minutes, and only such a record may go earlier, by no more than the difference;
-- the clock is trusted only where two confirmations agreed, at least ten minutes of the same boot apart, and it was not stepped
-  by more than a day since; a step of more than a day destroys nothing by itself;
-- the ledger's high-water mark moves only while the clock is trusted; powered-on hours are never fewer than they were as expiry
-  reads them, and never more as tokens read them.
+- none is gone before a window's width less than that, unless a counter says so; a stamp that several time lines can
+  have made counts as the oldest of its readings within three minutes, and only such a record may go earlier, by no more
+  than the difference;
+- the clock is trusted only where two confirmations agreed, at least ten minutes of the same boot apart, and it was not
+  stepped by more than a day since; a step of more than a day destroys nothing by itself;
+- the ledger's high-water mark moves only while the clock is trusted; powered-on hours are never fewer than they were as
+  expiry reads them, and never more as tokens read them.
 """
 
 import json
@@ -33,7 +35,8 @@ MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86400 * SECOND
 YEAR = 365 * DAY
 BEGINS = 1_800_000_000 * SECOND
 LAZINESS = 50 * SECOND  # of the kernel's garbage collection
-UDP, TCP = (kernel.UDP, 0, 30 * SECOND), (kernel.TCP, kernel.ESTABLISHED, 7440 * SECOND)  # protocol, state and timeout of an entry
+# Protocol, state and timeout of an entry
+UDP, TCP = (kernel.UDP, 0, 30 * SECOND), (kernel.TCP, kernel.ESTABLISHED, 7440 * SECOND)
 PPM = 100  # how wrong a quartz may be
 AHEAD = 2 * SECOND  # by which the recorder's timers run ahead
 WOBBLE = 2 * SECOND  # by which the wall clock may be ahead of the time since boot, its quartz apart, without a word
@@ -42,7 +45,8 @@ DELIVERY = 180 * SECOND  # within which the kernel tells of an end, as the recor
 HELD_UP = 10 * SECOND  # more between two looks, and what was told meanwhile may be as much older
 LINES = 16  # time lines that a device remembers
 SLEWED = SECOND // 2  # less between two looks is no step
-LIFETIMES = {"20m": (20 * MINUTE, MINUTE), "2h": (2 * HOUR, MINUTE), "24h": (DAY, HOUR), "7d": (7 * DAY, HOUR)}  # lifetime, window
+# Lifetime, window
+LIFETIMES = {"20m": (20 * MINUTE, MINUTE), "2h": (2 * HOUR, MINUTE), "24h": (DAY, HOUR), "7d": (7 * DAY, HOUR)}
 AMOUNTS = [10 * SECOND, 2 * MINUTE, HOUR, 23 * HOUR, 10 * DAY, 5 * YEAR]  # of steps, at most
 STEPS = 20
 COUNT = 20_000  # as many as are lived where there is time enough
@@ -70,10 +74,12 @@ class History:
             f"config purpose 'security'\n option lifetime '{self.text}'\n option budget '1048576'\n"
         )
         self.boot = 0
-        self.lines: list[tuple[int, int]] = []  # from when (true), wall clock minus time since boot: the kernel's stamps
+        # From when (true), wall clock minus time since boot: the kernel's stamps
+        self.lines: list[tuple[int, int]] = []
         self.ended: dict[int, int] = {}  # connections of this boot by number: when they truly ended
         self.doubt: dict[int, int] = {}  # by how much longer ago another reading of its stamp puts that
-        # Time lines as a device can know them, from its looks: since boot from and to, wall clock minus time since boot.
+        # Time lines as a device can know them, from its looks: since boot from
+        # and to, wall clock minus time since boot.
         self.known: list[list[int]] = []
         self.looked = 0  # since boot
         self.late = self.late_until = 0  # by how much older what is told before then may be
@@ -128,7 +134,12 @@ class History:
         self.known, self.looked = [], 0
         self.late = self.late_until = 0
         self.clock_losses = 0
-        shown = [self.t, self.draw.randrange(100) * SECOND, self.begun - self.draw.randrange(YEAR), 4_070_908_800 * SECOND]
+        shown = [
+            self.t,
+            self.draw.randrange(100) * SECOND,
+            self.begun - self.draw.randrange(YEAR),
+            4_070_908_800 * SECOND,
+        ]
         self.show(self.draw.choices(shown, (3, 3, 3, 1))[0])
         self.t += self.draw.randint(1, 60) * SECOND
         self.start()
@@ -183,7 +194,8 @@ class History:
         self.doubt[number] = self.older(end + timeout)
         flow = kernel.Flow(
             kernel.INET, protocol, _ADDRESS, _SERVER, 40000, 443, _SERVER, _WAN, 443, 40000, kernel.SEEN_REPLY,
-            self.wall(start), packets_up=1, packets_down=1, bytes_up=number, bytes_down=1, stop=self.wall(end + timeout), state=state,
+            self.wall(start), packets_up=1, packets_down=1, bytes_up=number, bytes_down=1,
+            stop=self.wall(end + timeout), state=state,
         )  # fmt: skip
         self.look(["datagram", kernel.conntrack("destroy", flow).hex()])
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGKILL at random instants of a real process that keeps records on a real file system (EXP-6).
 
-The process writes each record's number once its store has counted it as kept; when it is gone, the next one starts on the same files, and
-every number that was told must be found at the end, none twice, none that was never handed in. `volatile` kills the whole recorder, fed
-with the kernel's datagrams, its ring on tmpfs. `custodian` kills a store on flash: what waits there lies on tmpfs and
-outlives the process.
+The process writes each record's number once its store has counted it as kept; when it is gone, the next one starts on
+the same files, and every number that was told must be found at the end, none twice, none that was never handed in.
+`volatile` kills the whole recorder, fed with the kernel's datagrams, its ring on tmpfs. `custodian` kills a store on
+flash: what waits there lies on tmpfs and outlives the process.
 """
 
 import os
@@ -130,7 +130,9 @@ def ext4(folder: Path) -> Iterator[Path]:
 
 def _killed(words: list[str], delay: float) -> list[list[bytes]] | None:
     """Run a process and kill it so many seconds after it is busy; returns its lines' words, None: no start."""
-    with subprocess.Popen(words, cwd=interpreters.ROOT, env=interpreters.environment(), stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        words, cwd=interpreters.ROOT, env=interpreters.environment(), stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None  # noqa: S101 (it was asked for)
         if process.stdout.readline() != b"busy\n":
             return None
@@ -167,7 +169,8 @@ def volatile(root: Path, interpreter: str, count: int, seed: int) -> dict[str, A
         )  # fmt: skip
         data = kernel.conntrack("destroy", flow, order)
         text = RECORDER.format(
-            config=str(config), root=str(root), neighbours=[kernel.link("lan", order).hex(), neighbour.hex()], datagram=data.hex(),
+            config=str(config), root=str(root),
+            neighbours=[kernel.link("lan", order).hex(), neighbour.hex()], datagram=data.hex(),
             at=data.index(_NUMBER.to_bytes(8, "big")), first=number * 1_000_000, now=now, noon=NOON,
         )  # fmt: skip
         lines = _killed([*interpreters.command(interpreter), "-c", text], draw.random() / 20)
@@ -197,7 +200,9 @@ def custodian(flash: Path, tmpfs: Path, interpreter: str, count: int, seed: int)
     wrong: list[str] = []
     now = NOON
     for number in range(count):
-        text = BUSY.format(tmpfs=str(tmpfs), flash=str(flash / "attribution"), first=number * 1_000_000, now=now, noon=NOON)
+        text = BUSY.format(
+            tmpfs=str(tmpfs), flash=str(flash / "attribution"), first=number * 1_000_000, now=now, noon=NOON
+        )
         lines = _killed([*interpreters.command(interpreter), "-c", text], draw.random() / 20)
         if lines is None:
             wrong.append(f"process {number} didn't start")
@@ -206,10 +211,17 @@ def custodian(flash: Path, tmpfs: Path, interpreter: str, count: int, seed: int)
         now = max([now, *(int(line[1]) for line in lines)])
     # What waits is on tmpfs: one more process, that only closes.
     last = (
-        BUSY.format(tmpfs=str(tmpfs), flash=str(flash / "attribution"), first=0, now=now, noon=NOON).split("print('busy')")[0]
+        BUSY.format(tmpfs=str(tmpfs), flash=str(flash / "attribution"), first=0, now=now, noon=NOON).split(
+            "print('busy')"
+        )[0]
         + "store.close()\n"
     )
-    subprocess.run([*interpreters.command(interpreter), "-c", last], cwd=interpreters.ROOT, env=interpreters.environment(), check=True)
+    subprocess.run(
+        [*interpreters.command(interpreter), "-c", last],
+        cwd=interpreters.ROOT,
+        env=interpreters.environment(),
+        check=True,
+    )
     found: list[int] = []
     for path in sorted((flash / "attribution").iterdir()):
         segment = segments.read(path.read_bytes())
@@ -217,7 +229,12 @@ def custodian(flash: Path, tmpfs: Path, interpreter: str, count: int, seed: int)
         if segment.damage:
             wrong.append(f"{path.name}: {segment.damage}")
     wrong += _compare(told, found, count)
-    return {"kills": count, "records": len(told), "segments": len(list((flash / "attribution").iterdir())), "findings": wrong}
+    return {
+        "kills": count,
+        "records": len(told),
+        "segments": len(list((flash / "attribution").iterdir())),
+        "findings": wrong,
+    }
 
 
 def soak(seed: int, count: int = 500) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A function of the agent with other code in it, found by its syntax tree: what `host_sim.trials.mutants` breaks.
 
-`old` is one expression or statement that stands exactly once in the function, `new` what stands there instead. A name of one capital
-letter stands for any expression, the same each time, and in `new` for what it stood for: neither layout nor comments count, nor a
-constant or a call that the patch isn't about.
+`old` is one expression or statement that stands exactly once in the function, `new` what stands there instead. A name
+of one capital letter stands for any expression, the same each time, and in `new` for what it stood for: neither layout
+nor comments count, nor a constant or a call that the patch isn't about.
 """
 
 import ast
@@ -45,7 +45,11 @@ def _matches(pattern: object, node: object, found: dict[str, ast.expr]) -> bool:
     if isinstance(pattern, ast.Name) and len(pattern.id) == 1 and pattern.id.isupper() and isinstance(node, ast.expr):
         return ast.dump(found.setdefault(pattern.id, node)) == ast.dump(node)
     if isinstance(pattern, list):
-        return isinstance(node, list) and len(pattern) == len(node) and all(map(_matches, pattern, node, [found] * len(node)))
+        return (
+            isinstance(node, list)
+            and len(pattern) == len(node)
+            and all(map(_matches, pattern, node, [found] * len(node)))
+        )
     if not isinstance(pattern, ast.AST):
         return type(pattern) is type(node) and pattern == node
     if type(pattern) is not type(node):

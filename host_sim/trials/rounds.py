@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every scenario, seed after seed, as long as there is time: what `tools/soak --room sim` does.
 
-A round is all scenarios on CPython, the longest last, with the round's seed, and one of them, the next in turn, on MicroPython, which takes
-four times as long. Twenty rounds are the goal, and the end: each scenario has been lived twenty times, and twice on MicroPython.
+A round is all scenarios on CPython, the longest last, with the round's seed, and one of them, the next in turn, on
+MicroPython, which takes four times as long. Twenty rounds are the goal, and the end: each scenario has been lived
+twenty times, and twice on MicroPython.
 """
 
 import time
@@ -43,7 +44,8 @@ def _one(name: str, seed: int, interpreter: str, figures: dict[str, Any]) -> Non
     figures["simulated_days"] = round(figures["simulated_days"] + outcome.days, 2)
     if outcome.violation:
         figures["findings"].append(
-            f"{outcome.violation.check}: {outcome.violation.wrong}; again with: {again} --until {outcome.violation.step}"
+            f"{outcome.violation.check}: {outcome.violation.wrong}; again with: "
+            f"{again} --until {outcome.violation.step}"
         )
     elif not outcome.passed:
         figures["findings"].append(f"nothing to look at; again with: {again}")

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Searches for scenarios in which something false becomes true: `oubli-sim search`.
 
-Each run is a scenario drawn whole from one number: when, who, which network and gateway, which purposes, which interpreter, and what
-happens. By swarm testing (Groce et al., "Swarm Testing", ISSTA 2012) a run has a random subset of the kinds of events and of the
-settings: two that hide each other's faults aren't always there together. Moments lie near each other, and near the edges of an hour, an
-agent-day, a date and a lifetime, because that is where deadlines, slots and clocks change. The auditor looks on, as in `oubli-sim run`.
+Each run is a scenario drawn whole from one number: when, who, which network and gateway, which purposes, which
+interpreter, and what happens. By swarm testing (Groce et al., "Swarm Testing", ISSTA 2012) a run has a random subset of
+the kinds of events and of the settings: two that hide each other's faults aren't always there together. Moments lie
+near each other, and near the edges of an hour, an agent-day, a date and a lifetime, because that is where deadlines,
+slots and clocks change. The auditor looks on, as in `oubli-sim run`.
 
-A run that ends in a violation is shrunk (`host_sim.trials.shrinking`) to the shortest scenario that still shows it, which is kept as a TOML
-file.
+A run that ends in a violation is shrunk (`host_sim.trials.shrinking`) to the shortest scenario that
+still shows it, which is kept as a TOML file.
 """
 
 import json
@@ -38,12 +39,13 @@ _CHANCE = 0.4  # that a kind of event, or a setting, is in a run
 # What `minutes`, `amount` and `seconds` of an event are drawn from, evenly by their logarithm.
 _MINUTES, _AMOUNT, _SECONDS = (0.05, 100.0), (20.0, 2000.0), (1.0, 300_000.0)
 _SOON = {"crash": 0.04, "standstill": 0.2}  # of these, so much of `_MINUTES`: procd starts what has ended again
-_BRIEF = {"mac flood": 0.1, "address flood": 0.1}  # of these, as many of `_AMOUNT`: each takes a place in several tables
+# Of these, as many of `_AMOUNT`: each takes a place in several tables
+_BRIEF = {"mac flood": 0.1, "address flood": 0.1}
 
 # Kinds of events with dice of their own, so that numbers go on standing for what they stood for.
 _LATER = (
-    "look", "forged lease", "operator look", "erase", "erase terminal", "standstill", "factory reset", "restored ledger", "restored log",
-    "restored consents", "restored backup", "reinstallation",
+    "look", "forged lease", "operator look", "erase", "erase terminal", "standstill", "factory reset",
+    "restored ledger", "restored log", "restored consents", "restored backup", "reinstallation",
 )  # fmt: skip
 
 Data = dict[str, Any]
@@ -60,7 +62,9 @@ class Case:
     def text(self, heading: str = "") -> str:
         """Return the scenario as TOML."""
         lines = [f"# {line}" for line in heading.splitlines()]
-        lines += [f"{name} = {_value(value)}" for name, value in self.data.items() if not isinstance(value, dict | list)]
+        lines += [
+            f"{name} = {_value(value)}" for name, value in self.data.items() if not isinstance(value, dict | list)
+        ]
         for name, section in self.data.items():
             if isinstance(section, dict) and section:
                 lines += ["", f"[{name}]", *(f"{key} = {_value(value)}" for key, value in section.items())]
@@ -115,11 +119,15 @@ def draw(seed: int) -> Case:
     if dice.random() < 0.5:
         start = _DAY + timedelta(minutes=dice.randrange(1440))
     data["time"] = {"start": start, "utc_offset": 0, "days": days}
-    data["people"] = {"visitors": int(_log(dice, 10, 600)), "arrivals": [1] * 24, "activity": round(_log(dice, 0.05, 0.8), 3)}
+    data["people"] = {
+        "visitors": int(_log(dice, 10, 600)),
+        "arrivals": [1] * 24,
+        "activity": round(_log(dice, 0.05, 0.8), 3),
+    }
     data["gateway"] = {"lifetime": lifetime}
     _some(dice, data["people"], {
-        "stay": lambda: round(_log(dice, 0.1, 5), 2), "ipv6": lambda: dice.choice((0, 1)), "rotate": lambda: round(_log(dice, 0.2, 4), 2),
-        "roams": lambda: dice.choice((1, 6)), "sleep": lambda: 0.5,
+        "stay": lambda: round(_log(dice, 0.1, 5), 2), "ipv6": lambda: dice.choice((0, 1)),
+        "rotate": lambda: round(_log(dice, 0.2, 4), 2), "roams": lambda: dice.choice((1, 6)), "sleep": lambda: 0.5,
     })  # fmt: skip
     data["network"] = _some(dice, {}, {
         "addresses": lambda: int(_log(dice, 3, 300)), "dual_stack": lambda: dice.choice((0, 1)),
@@ -127,7 +135,11 @@ def draw(seed: int) -> Case:
     })  # fmt: skip
     if dice.random() < _CHANCE:
         data["network.timeouts"] = {"tcp_timeout_established": int(_log(dice, 60, 7440))}
-    wrong = datetime(1970, 1, 1, tzinfo=UTC), start - timedelta(hours=_log(dice, 0.1, 1000)), start + timedelta(days=9000)
+    wrong = (
+        datetime(1970, 1, 1, tzinfo=UTC),
+        start - timedelta(hours=_log(dice, 0.1, 1000)),
+        start + timedelta(days=9000),
+    )
     data["clock"] = _some(dice, {}, {
         "shows": lambda: dice.choice(wrong),
         "drift": lambda: dice.choice((-100, -20, 20, 100)), "first": lambda: round(_log(dice, 0.2, 60), 2),
@@ -141,7 +153,9 @@ def draw(seed: int) -> Case:
     if "sealed" in data["purposes"]:
         data["gateway"]["rows"] = 512  # what a custodian's store may take is derived from it
     data["event"] = _events(dice, seed, days * 24, (start - _DAY) / timedelta(hours=1), _LIFETIMES[lifetime])
-    return Case({name: part for name, part in data.items() if part}, dice.randrange(1 << 32), NAMES[dice.random() < SLOW])
+    return Case(
+        {name: part for name, part in data.items() if part}, dice.randrange(1 << 32), NAMES[dice.random() < SLOW]
+    )
 
 
 def _log(dice: Random, low: float, high: float) -> float:
@@ -191,7 +205,11 @@ def _events(main: Random, number: int, hours: float, begins: float, lifetime: fl
             if dice.random() < 0.2:
                 event["every"] = round(event.get("minutes", 0) / 60 + _log(dice, 0.2, 4), 3)
             out.append(event)
-            near += [one for one in (event["at"], event["at"] + event.get("minutes", 0) / 60, event["at"] + lifetime) if one < hours]
+            near += [
+                one
+                for one in (event["at"], event["at"] + event.get("minutes", 0) / 60, event["at"] + lifetime)
+                if one < hours
+            ]
     return out
 
 
@@ -214,11 +232,17 @@ def attempt(case: Case, agent: Path | None = None) -> tuple[Found | None, int]:
         first = outcome.violation
         if first is None:
             return None, outcome.connections
-        return Found(first.check, first.wrong, round((first.wall - outcome.scenario.start) / 3.6e12, 2)), outcome.connections
+        return Found(
+            first.check, first.wrong, round((first.wall - outcome.scenario.start) / 3.6e12, 2)
+        ), outcome.connections
 
 
 def search(
-    seed: int, seconds: float, most: int | None = None, keep: Path | None = None, told: Callable[[str], None] = lambda _line: None
+    seed: int,
+    seconds: float,
+    most: int | None = None,
+    keep: Path | None = None,
+    told: Callable[[str], None] = lambda _line: None,
 ) -> Figures:
     """Try runs drawn from `seed`, `seed` + 1, ... for so long, or so many; shrink and keep what is found."""
     figures, end, number = Figures(seed), time.monotonic() + seconds, seed
@@ -251,8 +275,8 @@ def _shrunk(case: Case, number: int, found: Found, keep: Path | None) -> Data:
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
         (keep / f"search-{number}.toml").write_text(text)
-    return {"number": number, "check": found.check, "wrong": last.wrong, "hours": last.hours, "runs": runs, "seed": case.seed,
-            "interpreter": case.interpreter, "scenario": text}  # fmt: skip
+    return {"number": number, "check": found.check, "wrong": last.wrong, "hours": last.hours, "runs": runs,
+            "seed": case.seed, "interpreter": case.interpreter, "scenario": text}  # fmt: skip
 
 
 def soak(seed: int, seconds: float) -> Data:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a scenario that shows a violation as short as can be: fewer events, defaults, small numbers.
 
-A run takes seconds, so what makes every later run shorter is tried first: less time, then fewer events (half of them, a quarter, one), then
-fewer people. Hypothesis, which the project has, shrinks what it drew byte by byte in some hundred runs and gives up after five minutes.
+A run takes seconds, so what makes every later run shorter is tried first: less time, then fewer events (half of them, a
+quarter, one), then fewer people. Hypothesis, which the project has, shrinks what it drew byte by byte in some hundred
+runs and gives up after five minutes.
 """
 
 import copy

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent-day by the book (ANON-5, ANON-6, not `agent/`): when it opens, what it costs, its cells.
 
-The world tells of boots, confirmations of the time and the passing of hours; what comes out is what the ledger must say and which
-messages must exist. Trust is EXP-5's: two confirmations of one boot, at least ten minutes apart, that agree within two seconds;
-gone where the clock strays by more than a day.
+The world tells of boots, confirmations of the time and the passing of hours; what comes out is what the ledger must say
+and which messages must exist. Trust is EXP-5's: two confirmations of one boot, at least ten minutes apart, that agree
+within two seconds; gone where the clock strays by more than a day.
 """
 
 from host_sim.venue.device_clock import SECOND, DeviceClock
@@ -17,7 +17,8 @@ EPSILON, CEILING = 1000, 2000  # thousandths
 class Days:
     """One gateway's agent-days. `day` is the start of the open one (ns, by the wall clock), 0 where none is.
 
-    `counted` is the start of the first hour that counts; `slots` the hours of `arrivals`, `closed` the days that must have been published.
+    `counted` is the start of the first hour that counts; `slots` the hours of `arrivals`,
+    `closed` the days that must have been published.
     """
 
     def __init__(self) -> None:
@@ -101,7 +102,8 @@ class Days:
         self._lose(monotonic)
         closed, today = 0, (wall - SHIFT) // DAY * DAY + SHIFT
         if self.trusted:
-            self._pass_hours(monotonic - (wall - today) - SECOND, today)  # those that were full before this agent-day began
+            # Those that were full before this agent-day began
+            self._pass_hours(monotonic - (wall - today) - SECOND, today)
             if self.day:
                 drawn = min(wall, self.day + DAY) // HOUR * HOUR
                 self.slots.update(range(self.counted, drawn, HOUR))

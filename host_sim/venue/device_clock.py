@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gateway's two clocks against the true time: a quartz that drifts, a wall clock that is set.
 
-Time since boot runs by the quartz; the wall clock is time since boot plus an offset that whoever sets the clock changes. Both
-sides of the simulator compute them with the same integers: the world here, the stage in `VirtualTime`.
+Time since boot runs by the quartz; the wall clock is time since boot plus an offset that whoever sets the clock
+changes. Both sides of the simulator compute them with the same integers: the world here, the stage in `VirtualTime`.
 """
 
 SECOND = 1_000_000_000

@@ -129,7 +129,9 @@ class Events:
         self._world.tell(now, "uplink lost", minutes=event.minutes)
         self._gateway.uplink = False
         self.outages.append((now, now + int(event.minutes * MINUTE)))
-        for entry in [entry for entry in self._table.live.values() if entry.flow.source != entry.flow.reply_destination]:
+        for entry in [
+            entry for entry in self._table.live.values() if entry.flow.source != entry.flow.reply_destination
+        ]:
             yield from self._table.end(now, entry)
 
         def back(later: int) -> Iterator[Step]:
@@ -146,12 +148,16 @@ class Events:
 
     def _clock_step(self, now: int, event: Event) -> Iterator[Step]:
         yield from self._gateway.look(now)
-        yield from self._gateway.set_clock(now, max(self._gateway.clock.wall(now) + int(event.seconds * SECOND), SECOND))
+        yield from self._gateway.set_clock(
+            now, max(self._gateway.clock.wall(now) + int(event.seconds * SECOND), SECOND)
+        )
 
     def _somebody_looks(self, now: int, _event: Event) -> Iterator[Step]:
         """A guest who is there asks what is held on the own terminal."""
         if self._gateway.listening and self._visits.present:
-            device = self._visits.present[Random(self._world.random.getrandbits(64)).choice(sorted(self._visits.present))]
+            device = self._visits.present[
+                Random(self._world.random.getrandbits(64)).choice(sorted(self._visits.present))
+            ]
             self._world.tell(now, "look")
             self.looks += 1
             address = str(ipaddress.ip_address(device.address))

@@ -20,7 +20,9 @@ BOOTED = 41 * SECOND  # time since boot when the recorder starts: what a router 
 STEP = 15 * MINUTE  # between two looks of the auditor
 SECOND_CONFIRMATION = 11 * MINUTE  # after the first one: two that agree, at least ten minutes apart (EXP-5)
 ADDRESSES, HOLDERS = 32, 8  # of one MAC, and of one address: more need not be remembered (agent.capture.address_table)
-_NOTICE = SECOND  # before an address changes hands: what begins then counts for the newcomer, whose first packets may come before the word
+# Before an address changes hands: what begins then counts for the newcomer, whose
+# first packets may come before the word
+_NOTICE = SECOND
 _RETRY = 5 * MINUTE  # of the time service, without an uplink
 _LISTED = 301 * SECOND  # between two listings of the connection table: the recorder asks every 300 s by its own clock
 _DATAGRAM = 15_000  # octets after which a listing goes on in another datagram
@@ -40,7 +42,8 @@ class Gateway:
         self.suspended = self.still = 0  # until when it sleeps, and until when the recorder is stopped, true ns
         self.clock = DeviceClock(world.start, BOOTED, world.scenario.drift, world.start)
         self.boots = self.crashes = self.restarts = 0
-        self.starts_before = 0  # of the recorder, of which the audit log says nothing: before a factory reset, or since a copy of it
+        # Of the recorder, of which the audit log says nothing: before a factory reset, or since a copy of it
+        self.starts_before = 0
         self.emptied = 0  # how often flash was
         self.told_since_boot = self.dropped_since_boot = 0
         self.listens_since = self._reached = 0
@@ -48,8 +51,8 @@ class Gateway:
         self.holders: dict[bytes, bytes] = {}  # address -> MAC that the kernel has as its neighbour
         self.handed: dict[bytes, list[tuple[int, bytes]]] = {}  # address -> when it changed hands, and to whom
         self._associations = 0  # that the kernel has told of since the boot
-        # What an examiner holds answers against: who had an address since when; times without power; when power came or went, and the
-        # clock was stepped.
+        # What an examiner holds answers against: who had an address since when; times without power; when power came or
+        # went, and the clock was stepped.
         self.neighbours: dict[bytes, list[tuple[int, bytes]]] = {}
         self.dark: list[tuple[int, int]] = []
         self.edges: list[int] = []
@@ -115,7 +118,9 @@ class Gateway:
     def _full_hour(self, now: int, boot: int, count: int) -> Iterator[Step]:
         """A powered-on hour is full: where no day is open, one may open now."""
         if boot == self.boots and self.on:
-            self._world.at(self.clock.true((count + 1) * HOUR) + SECOND, lambda at: self._full_hour(at, boot, count + 1))
+            self._world.at(
+                self.clock.true((count + 1) * HOUR) + SECOND, lambda at: self._full_hour(at, boot, count + 1)
+            )
             if self.listening and not self.suspended and self._world.days.trusted and not self._world.days.day:
                 yield from self.look(now)
 
@@ -189,7 +194,10 @@ class Gateway:
         yield Step(now, tape.CLOCK, self._clocks(now))
 
     def _overtake(self, now: int) -> None:
-        """While the clock shows a time that is over no stay is followed (EXP-5); those who are there are found again afterwards."""
+        """While the clock shows a time that is over no stay is followed (EXP-5).
+
+        Those who are there are found again afterwards.
+        """
         behind, portal = self._world.days.behind(now), self._world.portal
         if portal and behind:
             portal.interrupted(now)
@@ -269,5 +277,8 @@ class Gateway:
 
     def known(self, entry: "Entry", mac: bytes) -> tuple[bool, bool]:
         """Return whether the recorder may know whose a connection is, and whether it has room for that at worst."""
-        few = len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES and len(self.handed.get(entry.source, ())) <= HOLDERS
+        few = (
+            len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES
+            and len(self.handed.get(entry.source, ())) <= HOLDERS
+        )
         return entry.first >= self.listens_since, few and self._associations <= 4 * self._scenario.rows

@@ -10,7 +10,10 @@ SENTENCES = {
     "boot": ("the gateway boots, its clock shows {shown}", "la passerelle démarre, son horloge indique {shown}"),
     "clock": ("the wall clock is set by {step:+.0f} s, to {shown}", "l'horloge est réglée de {step:+.0f} s, à {shown}"),
     "trusted": ("the time is confirmed: the clock is trusted", "l'heure est confirmée : l'horloge est fiable"),
-    "power cut": ("power cut: {minutes:g} minutes without power", "coupure de courant : {minutes:g} minutes sans courant"),
+    "power cut": (
+        "power cut: {minutes:g} minutes without power",
+        "coupure de courant : {minutes:g} minutes sans courant",
+    ),
     "firmware update": (
         "firmware update: {minutes:g} minutes without power",
         "mise à jour du micrologiciel : {minutes:g} minutes sans courant",
@@ -20,10 +23,19 @@ SENTENCES = {
         "l'enregistreur est tué, personne n'écoute pendant {minutes:g} minutes",
     ),
     "restart": ("the recorder starts again", "l'enregistreur redémarre"),
-    "suspend": ("suspended for {minutes:g} minutes: no timer runs", "en veille pendant {minutes:g} minutes : aucune minuterie ne court"),
-    "uplink lost": ("the uplink is lost for {minutes:g} minutes", "la liaison montante est perdue pendant {minutes:g} minutes"),
+    "suspend": (
+        "suspended for {minutes:g} minutes: no timer runs",
+        "en veille pendant {minutes:g} minutes : aucune minuterie ne court",
+    ),
+    "uplink lost": (
+        "the uplink is lost for {minutes:g} minutes",
+        "la liaison montante est perdue pendant {minutes:g} minutes",
+    ),
     "uplink back": ("the uplink is back", "la liaison montante est revenue"),
-    "broker down": ("the broker can't be reached for {minutes:g} minutes", "le courtier est injoignable pendant {minutes:g} minutes"),
+    "broker down": (
+        "the broker can't be reached for {minutes:g} minutes",
+        "le courtier est injoignable pendant {minutes:g} minutes",
+    ),
     "look": ("a guest asks what is held on the own terminal", "un client demande ce qui est gardé de son terminal"),
     "port scan": (
         "port scan: a guest opens {amount:,} connections within {minutes:g} minutes",

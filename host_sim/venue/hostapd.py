@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fake peer: ubusd with the radios of a hostapd on it, as the recorder meets them on OpenWrt (L34-V-1, L34-V-5).
 
-It speaks ubus on a unix socket and does what ubusd and hostapd's ubus object do for a client that looks up, subscribes and calls
-`get_clients`; it says all that hostapd says of a terminal, signal strength included, so that a test can look for it afterwards.
-Its octets are made here, by its own few lines, from ubusmsg.h, blob.h and hostapd's src/ap/ubus.c: it shares no code with the agent.
-The real `ubus` command talks to it (list, call, subscribe).
+It speaks ubus on a unix socket and does what ubusd and hostapd's ubus object do for a client that looks up, subscribes
+and calls `get_clients`; it says all that hostapd says of a terminal, signal strength included, so that a test can look
+for it afterwards. Its octets are made here, by its own few lines, from ubusmsg.h, blob.h and hostapd's src/ap/ubus.c:
+it shares no code with the agent. The real `ubus` command talks to it (list, call, subscribe).
 """
 
 import socket
@@ -84,7 +84,10 @@ class _Client:
 
 
 class Hostapd:
-    """Serves at `path` until it is closed. `said` counts what was asked of it, by method; `allowed` False refuses as an ACL does."""
+    """Serves at `path` until it is closed.
+
+    `said` counts what was asked of it, by method; `allowed` False refuses as an ACL does.
+    """
 
     def __init__(self, path: Path, *radios: str) -> None:
         self.said: dict[str, int] = {}
@@ -216,7 +219,11 @@ class Hostapd:
     def _look_up(self, client: _Client, sequence: int, peer: int, path: str) -> int:
         found = [one for one in self._radios.values() if path in (f"hostapd.{one.name}", "hostapd.*", "*")]
         for radio in found:
-            octets = blob(A_PATH, f"hostapd.{radio.name}".encode() + b"\0") + number(A_OBJECT, radio.object) + number(A_TYPE, 1)
+            octets = (
+                blob(A_PATH, f"hostapd.{radio.name}".encode() + b"\0")
+                + number(A_OBJECT, radio.object)
+                + number(A_TYPE, 1)
+            )
             client.send(DATA, sequence, peer, octets + blob(A_SIGNATURE, table({"get_clients": {}})))
         return 0 if found else NOT_FOUND
 

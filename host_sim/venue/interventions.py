@@ -30,7 +30,12 @@ class Interventions:
 
     def makers(self) -> dict[str, Callable[[int, Event], Iterator[Step]]]:
         """Return what each kind of event does."""
-        return {"operator look": self._look, "erase": self._erase, "erase terminal": self._erase_terminal, "standstill": self._stand_still}
+        return {
+            "operator look": self._look,
+            "erase": self._erase,
+            "erase terminal": self._erase_terminal,
+            "standstill": self._stand_still,
+        }
 
     def _order(self, now: int, call: str, **fields: object) -> Step:
         return Step(now, tape.ORDER, json.dumps({"v": 1, "call": call, **fields}).encode())
@@ -74,7 +79,8 @@ class Interventions:
     def _stand_still(self, now: int, event: Event) -> Iterator[Step]:
         """The process is stopped (SIGSTOP): its timers don't run, what the kernel tells waits in the sockets' buffers.
 
-        A short one goes on. A longer one ends when it is continued, by `alarm`, or by the watch, if that isn't stopped too.
+        A short one goes on. A longer one ends when it is continued, by `alarm`, or
+        by the watch, if that isn't stopped too.
         """
         yield from self._gateway.look(now)
         if not self._gateway.listening:

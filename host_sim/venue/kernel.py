@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the kernel says over netlink, byte for byte: ctnetlink events and rtnetlink neighbour messages.
 
-A message's layout (which attributes, in which order, how wide) is data, compiled once into one `struct` for each kind of
-message, so that a simulated event costs one C call. The orders and widths are those of datagrams recorded on Linux 6.18
-(tests/vectors); tests/host_sim/test_kernel.py compares attribute by attribute. Headers of messages and attributes are in the host's
-byte order, values in network order (linux/netlink.h, linux/netfilter/nfnetlink_conntrack.h), hence the parameter
-`byteorder`: many routers are big-endian MIPS. `reencode` turns a recording of one order into the other.
+A message's layout (which attributes, in which order, how wide) is data, compiled once into one `struct` for each kind
+of message, so that a simulated event costs one C call. The orders and widths are those of datagrams recorded on Linux
+6.18 (tests/vectors); tests/host_sim/test_kernel.py compares attribute by attribute. Headers of messages and attributes
+are in the host's byte order, values in network order (linux/netlink.h, linux/netfilter/nfnetlink_conntrack.h), hence
+the parameter `byteorder`: many routers are big-endian MIPS. `reencode` turns a recording of one order into the other.
 """
 
 import struct
@@ -50,7 +50,9 @@ class Nest(NamedTuple):
 
 @dataclass(slots=True)
 class Flow:
-    """One entry of the conntrack table, as ctnetlink tells of it. Addresses are network-order bytes, times ns since the epoch.
+    """One entry of the conntrack table, as ctnetlink tells of it.
+
+    Addresses are network-order bytes, times ns since the epoch.
 
     For ICMP `source_port` is the echo id and `destination_port` is 0 on the wire's place of ports (there are none).
     """
@@ -100,7 +102,9 @@ def _tuple(number: int, family: int, protocol: int, side: str) -> Nest:
             Leaf(first + 1, side + "icmp_type", "B"),
             Leaf(first + 2, "icmp_code", "B"),
         )
-    addresses = Nest(1, (Leaf(address[0], side + "source", address[2]), Leaf(address[1], side + "destination", address[2])))
+    addresses = Nest(
+        1, (Leaf(address[0], side + "source", address[2]), Leaf(address[1], side + "destination", address[2]))
+    )
     return Nest(number, (addresses, Nest(2, (Leaf(1, "protocol", "B"), *ports))))
 
 
@@ -110,7 +114,14 @@ def _counters(number: int, side: str) -> Nest:
 
 _STATE = Leaf(1, "state", "B")
 _TCP_RUNNING = Nest(
-    1, (_STATE, Leaf(2, "scale_up", "B"), Leaf(3, "scale_down", "B"), Leaf(4, "flags_up", "2s"), Leaf(5, "flags_down", "2s"))
+    1,
+    (
+        _STATE,
+        Leaf(2, "scale_up", "B"),
+        Leaf(3, "scale_down", "B"),
+        Leaf(4, "flags_up", "2s"),
+        Leaf(5, "flags_down", "2s"),
+    ),
 )
 
 
@@ -137,7 +148,9 @@ def _conntrack_shape(event: Event, family: int, protocol: int, *, timeout: bool,
 class Layout:
     """A message kind compiled: `pack(thing)` reads the named attributes of `thing` and returns the datagram."""
 
-    def __init__(self, kind: int, flags: int, prefix: bytes, shape: list[Leaf | Nest], byteorder: ByteOrder, sequence: int = 0) -> None:
+    def __init__(
+        self, kind: int, flags: int, prefix: bytes, shape: list[Leaf | Nest], byteorder: ByteOrder, sequence: int = 0
+    ) -> None:
         self._order = "<" if byteorder == "little" else ">"
         self._fixed: list[bytes | None] = []
         self._names: list[str] = []
@@ -175,7 +188,9 @@ class Layout:
 
 
 @cache
-def _conntrack_layout(event: Event, family: int, protocol: int, timeout: bool, mark: bool, byteorder: ByteOrder) -> Layout:
+def _conntrack_layout(
+    event: Event, family: int, protocol: int, timeout: bool, mark: bool, byteorder: ByteOrder
+) -> Layout:
     kind, flags, sequence = _EVENTS[event]
     shape = _conntrack_shape(event, family, protocol, timeout=timeout, mark=mark)
     return Layout(kind, flags, bytes((family, 0, 0, 0)), shape, byteorder, sequence)
@@ -184,8 +199,8 @@ def _conntrack_layout(event: Event, family: int, protocol: int, timeout: bool, m
 def conntrack(event: Event, flow: Flow, byteorder: ByteOrder = "little") -> bytes:
     """Returns the ctnetlink datagram of an event of `flow`.
 
-    A running flow (`new`, `update`, `entry`: a line of a listing) always carries TIMEOUT; a destroyed one only when it ended
-    early (`flow.timeout` set).
+    A running flow (`new`, `update`, `entry`: a line of a listing) always carries TIMEOUT; a destroyed one only when it
+    ended early (`flow.timeout` set).
     """
     timeout = flow.timeout is not None
     return _conntrack_layout(event, flow.family, flow.protocol, timeout, flow.mark is not None, byteorder).pack(flow)
@@ -217,14 +232,21 @@ class _NeighbourWire(NamedTuple):
 def _neighbour_layout(width: int, interface: int, state: int, byteorder: ByteOrder) -> Layout:
     order = "<" if byteorder == "little" else ">"
     prefix = struct.pack(order + "BBHiHBB", INET if width == 4 else INET6, 0, 0, interface, state, 0, _UNICAST)
-    shape: list[Leaf | Nest] = [Leaf(1, "address", f"{width}s"), Leaf(2, "mac", "6s"), Leaf(4, "probes", "4s"), Leaf(3, "cache", "16s")]
+    shape: list[Leaf | Nest] = [
+        Leaf(1, "address", f"{width}s"),
+        Leaf(2, "mac", "6s"),
+        Leaf(4, "probes", "4s"),
+        Leaf(3, "cache", "16s"),
+    ]
     return Layout(_NEWNEIGH, 0, prefix, shape, byteorder)
 
 
 def neighbour(entry: Neighbour, byteorder: ByteOrder = "little", interface: int = 8, state: int = _REACHABLE) -> bytes:
     """Returns the RTM_NEWNEIGH datagram of a neighbour (linux/neighbour.h: ndmsg, NDA_DST 1, NDA_LLADDR 2)."""
     order = "<" if byteorder == "little" else ">"
-    wire = _NeighbourWire(entry.address, entry.mac, struct.pack(order + "I", entry.probes), struct.pack(order + "4I", *entry.cache))
+    wire = _NeighbourWire(
+        entry.address, entry.mac, struct.pack(order + "I", entry.probes), struct.pack(order + "4I", *entry.cache)
+    )
     return _neighbour_layout(len(entry.address), interface, state, byteorder).pack(wire)
 
 
@@ -236,7 +258,9 @@ def link(name: str, byteorder: ByteOrder = "little", interface: int = 8, *, gone
     return struct.pack(order + "IHHII", 16 + len(body), _DELLINK if gone else _NEWLINK, 0, 0, 0) + body
 
 
-def address(own: bytes, prefix: int, byteorder: ByteOrder = "little", interface: int = 8, *, gone: bool = False) -> bytes:
+def address(
+    own: bytes, prefix: int, byteorder: ByteOrder = "little", interface: int = 8, *, gone: bool = False
+) -> bytes:
     """Returns the RTM_NEWADDR (or RTM_DELADDR) datagram of an own address.
 
     linux/if_addr.h: ifaddrmsg, IFA_ADDRESS 1, IFA_LOCAL 2.

@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who comes to the venue, how long they stay, and what their devices talk about.
 
-People are drawn, not packets: an hour's arrivals, a stay, a kind of device; a device opens pages, syncs in the background,
-streams, calls, holds a tunnel, pings, and keeps a push channel open until its owner walks out. Each number below stands beside
-what it rests on; "ours" means that no study gives it and that it was chosen so that a café day has about 200 terminals and
-100,000 connections. `oubli-sim people` draws what is generated beside what the sources say.
+People are drawn, not packets: an hour's arrivals, a stay, a kind of device; a device opens pages, syncs in the
+background, streams, calls, holds a tunnel, pings, and keeps a push channel open until its owner walks out. Each number
+below stands beside what it rests on; "ours" means that no study gives it and that it was chosen so that a café day has
+about 200 terminals and 100,000 connections. `oubli-sim people` draws what is generated beside what the sources say.
 
 Sources:
-  [stay]    Free-Hotspot, cafés of Paris, 2006: mean stay 89 min, most in the afternoon. Divgi and Chlebus, PIMRC 2007 (hotspots of
-            Australia); Papadopouli et al., European Wireless 2005: long-tailed visits. The lognormal and its spread are ours.
-  [arrive]  Ghosh et al., INFOCOM 2011 (hotspots from coffee shops to enterprises): arrivals are a Poisson process whose rate
-            follows hour and weekday.
-  [pages]   HTTP Archive: a page opens about a dozen connections; Web Almanac 2024, "HTTP": HTTP/3 near 30 % of requests.
+  [stay]    Free-Hotspot, cafés of Paris, 2006: mean stay 89 min, most in the afternoon. Divgi and Chlebus, PIMRC 2007
+            (hotspots of Australia); Papadopouli et al., European Wireless 2005: long-tailed visits. The lognormal and
+            its spread are ours.
+  [arrive]  Ghosh et al., INFOCOM 2011 (hotspots from coffee shops to enterprises): arrivals are a Poisson process whose
+            rate follows hour and weekday.
+  [pages]   HTTP Archive: a page opens about a dozen connections; Web Almanac
+            2024, "HTTP": HTTP/3 near 30 % of requests.
   [sizes]   Falaki et al., "A first look at traffic on smartphones", IMC 2010: transfers are small and heavy-tailed.
   [phones]  Maier et al., "A first look at mobile hand-held device traffic", PAM 2010: media dominates bytes.
   [ports]   RFC 6056; Linux and Android use 32768-60999, Apple and Windows 49152-65535 (IANA's dynamic range).
-  [mac]     Android 10 and iOS 14 give each network a random, locally administered MAC; some change it again after a while.
+  [mac]     Android 10 and iOS 14 give each network a random, locally administered
+            MAC; some change it again after a while.
   [v6]      RFC 8981: temporary addresses, a new one each day; about half of the users reach dual-stack sites over IPv6
             (Google's public count).
   [roam]    Ojala et al., 2005 (city-centre WLAN of Oulu): under a tenth of the sessions move at all.
@@ -83,7 +86,10 @@ _TCP_HEADER, _UDP_HEADER, _SEGMENT = 52, 28, 1400  # IP and transport headers; p
 
 @dataclass
 class Device:
-    """A terminal on a visit. `mac` is random and locally administered [mac]; `temporary` are IPv6 addresses or empty, newest last [v6]."""
+    """A terminal on a visit.
+
+    `mac` is random and locally administered [mac]; `temporary` are IPv6 addresses or empty, newest last [v6].
+    """
 
     kind: Kind
     mac: bytes
@@ -146,7 +152,9 @@ class Device:
         yield push._replace(ending="silent")
         if draw.random() < self.kind.tunnels:
             seconds = stay // SECOND
-            tunnel = self._transfer(at + 3 * SECOND, draw.choice((51820, 4500, 1194)), 900 * seconds, 6000 * seconds, stay - quiet, UDP)
+            tunnel = self._transfer(
+                at + 3 * SECOND, draw.choice((51820, 4500, 1194)), 900 * seconds, 6000 * seconds, stay - quiet, UDP
+            )
             yield tunnel
 
     def _query(self, at: int) -> Talk:
@@ -205,7 +213,9 @@ class Device:
         for place in range(1 + int(draw.expovariate(1 / 2))):
             down = int(draw.lognormvariate(math.log(6e6), 1.1))
             lasts = int(min(draw.lognormvariate(math.log(90), 0.9), 3600) * SECOND)
-            yield self._transfer(at + place * SECOND, 443, 20_000 + down // 120, down, lasts, UDP if draw.random() < 0.6 else TCP)
+            yield self._transfer(
+                at + place * SECOND, 443, 20_000 + down // 120, down, lasts, UDP if draw.random() < 0.6 else TCP
+            )
 
     def _call(self, at: int) -> Iterator[Talk]:
         """A call: STUN, then a stream of voice or video, 32 to 1,200 kbit/s each way, minutes long (ours)."""
@@ -240,8 +250,9 @@ class Visit(NamedTuple):
 class Crowd:
     """Who comes: `visitors` devices on a day of average weight, over the hours by `arrivals` (24 weights) [arrive].
 
-    `weekdays` are 7 weights, Monday first; `stay` scales every stay; `sleep` is a share of it, `rotate` hours between two MACs
-    of a device (0: one for the visit), `roams` changes of the access point an hour, `kinds` the weights of KINDS.
+    `weekdays` are 7 weights, Monday first; `stay` scales every stay; `sleep` is a share of it, `rotate` hours between
+    two MACs of a device (0: one for the visit), `roams` changes of the access point an hour, `kinds` the weights of
+    KINDS.
     """
 
     visitors: float
@@ -257,10 +268,11 @@ class Crowd:
     def day(self, draw: Random, midnight: int, closes: int) -> list[Visit]:
         """Return the visits of a local day that starts at `midnight` (its weekday is UTC's), in order of arrival.
 
-        A time-varying Poisson process [arrive]; whoever would stay past `closes` (ns after midnight) leaves then, but for a venue
-        that is open for 24 hours.
+        A time-varying Poisson process [arrive]; whoever would stay past `closes` (ns after midnight) leaves then, but
+        for a venue that is open for 24 hours.
         """
-        weight = self.weekdays[((midnight + 12 * HOUR) // DAY + 3) % 7] * 7 / sum(self.weekdays)  # the epoch was a Thursday
+        # The epoch was a Thursday
+        weight = self.weekdays[((midnight + 12 * HOUR) // DAY + 3) % 7] * 7 / sum(self.weekdays)
         total = sum(self.arrivals)
         visits: list[Visit] = []
         for hour, share in enumerate(self.arrivals):

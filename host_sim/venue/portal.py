@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What guests say at the portal, and where they are: log-ins, consents, withdrawals (L34-IV-1, L34-V).
 
-What follows from that is the truth that the auditor holds the stores against: under which consent a connection may be kept, at which
-access point a terminal was while that was allowed. Each device draws from dice of its own, so that a scenario without a portal is the
-very same world as before.
+What follows from that is the truth that the auditor holds the stores against: under which consent a connection may be
+kept, at which access point a terminal was while that was allowed. Each device draws from dice of its own, so that a
+scenario without a portal is the very same world as before.
 """
 
 import json
@@ -57,7 +57,10 @@ class Stay(NamedTuple):
 
 @dataclass
 class Guest:
-    """One device at the portal. `consent` is a number over the whole run, 0 for none; `since` in seconds by the gateway's clock."""
+    """One device at the portal.
+
+    `consent` is a number over the whole run, 0 for none; `since` in seconds by the gateway's clock.
+    """
 
     device: Device
     user: str
@@ -71,10 +74,13 @@ class Guest:
 
 @dataclass
 class Portal:
-    """The portal of one world. `wall(now)` is the gateway's clock, `at(time, event)` as in the world, `hears()` whether it can be told.
+    """The portal of one world.
+
+    `wall(now)` is the gateway's clock, `at(time, event)` as in the world, `hears()` whether it can be told.
 
     `trusted(now)` says whether what its clock shows is believed.
-    `alive` are the consents under which what is kept may be read, `stays` those that are over and not yet taken by the auditor.
+    `alive` are the consents under which what is kept may be read, `stays` those that
+    are over and not yet taken by the auditor.
     """
 
     purposes: Purposes

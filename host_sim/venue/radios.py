@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway's access points on the stage: what ubusd and hostapd's object say to a recorder that listens (L34-V-1).
 
-The octets are those that `host_sim.venue.hostapd` sends, and signal strength is among them; here they are handed over without a socket, at
-virtual times. Runs on MicroPython too.
+The octets are those that `host_sim.venue.hostapd` sends, and signal strength is among them; here they are handed over
+without a socket, at virtual times. Runs on MicroPython too.
 """
 
 import struct
@@ -86,7 +86,9 @@ class Radios:
     def _notify(self, access_point: int, kind: bytes, values: bytes, now: int) -> None:
         if self._connected and access_point in self._ears:
             what = ubus.attribute(ubus.A_NO_REPLY, b"\1") + ubus.word(ubus.A_OBJECT, self._ears[access_point])
-            self._say(ubus.INVOKE, 7, 0x77, what + ubus.text(ubus.A_METHOD, kind) + ubus.attribute(ubus.A_DATA, values), now)
+            self._say(
+                ubus.INVOKE, 7, 0x77, what + ubus.text(ubus.A_METHOD, kind) + ubus.attribute(ubus.A_DATA, values), now
+            )
 
     def _say(self, kind: int, sequence: int, peer: int, attributes: bytes, now: int) -> None:
         octets = bytearray(ubus.message(kind, sequence, peer, attributes))

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What people really did in a simulated venue, beside what a gateway's figures are defined to say (ANON-1, ANON-2).
 
-The real truth counts devices and not MACs, in the hour in which their people walked in, with every slot and class of theirs, from the
-first packet of a connection to its last. The defined truth (`host_sim.venue.truth`) is what the recorder can know: a terminal is a MAC, it
-counts once its first connection has ended or was listed, in two slots and two classes at most. The difference is the figures' bias.
+The real truth counts devices and not MACs, in the hour in which their people walked in, with every slot and class of
+theirs, from the first packet of a connection to its last. The defined truth (`host_sim.venue.truth`) is what the
+recorder can know: a terminal is a MAC, it counts once its first connection has ended or was listed, in two slots and
+two classes at most. The difference is the figures' bias.
 """
 
 from collections import defaultdict
@@ -49,7 +50,8 @@ class Venue(World):
     def __init__(self, scenario: Scenario, seed: int) -> None:
         super().__init__(scenario, seed)
         self.truth: _Truth = _Truth()
-        self.real: dict[int, dict[int, Seen]] = defaultdict(lambda: defaultdict(Seen))  # start of an agent-day -> device -> what it did
+        # Start of an agent-day -> device -> what it did
+        self.real: dict[int, dict[int, Seen]] = defaultdict(lambda: defaultdict(Seen))
         self.owners: dict[bytes, int] = {}
         self.table = _Table(self)
         self.visits = _Visits(self)
@@ -86,7 +88,11 @@ class _Table(ConnectionTable):
         begins = (talk.at - AGENT_DAY_STARTS) // DAY * DAY + AGENT_DAY_STARTS
         for day in range(begins, last + 1, DAY) if owner else ():
             part = min(last, day + DAY) - max(talk.at, day)
-            octets = (talk.bytes_up + talk.bytes_down) * part // talk.lasts if talk.lasts else talk.bytes_up + talk.bytes_down
+            octets = (
+                (talk.bytes_up + talk.bytes_down) * part // talk.lasts
+                if talk.lasts
+                else talk.bytes_up + talk.bytes_down
+            )
             seen = Daily()
             seen.terminals[b""] = self._venue.real[day][owner or 0]
             seen.see(b"", talk.at, min(last, day + DAY - 1), (talk.protocol, talk.port), octets, day, day)
@@ -118,7 +124,10 @@ def live(scenario: Scenario, seed: int) -> Days:
     real: dict[tuple[str, int], float] = defaultdict(float)
     defined: dict[tuple[str, int], float] = defaultdict(float)
     for day in whole:
-        for sums, terminals, most in ((real, list(world.real[day].values()), 99), (defined, list(truth.over[day].values()), 2)):
+        for sums, terminals, most in (
+            (real, list(world.real[day].values()), 99),
+            (defined, list(truth.over[day].values()), 2),
+        ):
             for metric, values in cells(terminals, most).items():
                 for cell, value in enumerate(values):
                     sums[metric, cell] += value
@@ -126,5 +135,8 @@ def live(scenario: Scenario, seed: int) -> Days:
             real["arrivals", hour] += truth.arrived[day + hour * HOUR]
             defined["arrivals", hour] += truth.learned[day + hour * HOUR]
     names = {"arrivals": range(24), **{metric: range(len(found)) for metric, found in Daily.CELLS.items()}}
-    means = [{metric: [sums[metric, cell] / len(whole) for cell in found] for metric, found in names.items()} for sums in (real, defined)]
+    means = [
+        {metric: [sums[metric, cell] / len(whole) for cell in found] for metric, found in names.items()}
+        for sums in (real, defined)
+    ]
     return Days(means[0], means[1], sum(len(world.real[day]) for day in whole) / len(whole))

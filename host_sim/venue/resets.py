@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is taken from a gateway's flash, or put back there, by a scenario's events: factory reset, reinstallation, backups.
+"""What is taken from a gateway's flash, or put back there, by a scenario's events.
 
-A backup has what `sysupgrade` keeps of oubli's small files: no mark of the ledger. Put back, it lies over what is there: what was made
-since stays beside it, as with `tar`. Nobody says afterwards that the device is new, for people have been counted on it.
+Factory reset, reinstallation, backups.
+
+A backup has what `sysupgrade` keeps of oubli's small files: no mark of the ledger. Put back, it lies over what is
+there: what was made since stays beside it, as with `tar`. Nobody says afterwards that the device is new, for people
+have been counted on it.
 """
 
 import struct
@@ -38,7 +41,11 @@ class Resets:
 
     def makers(self) -> dict[str, Maker]:
         """Return what each kind of event does."""
-        return {"factory reset": self._factory_reset, "reinstallation": self._reinstall, **dict.fromkeys(BACKUPS, self._copy)}
+        return {
+            "factory reset": self._factory_reset,
+            "reinstallation": self._reinstall,
+            **dict.fromkeys(BACKUPS, self._copy),
+        }
 
     def _factory_reset(self, now: int, event: Event) -> Iterator[Step]:
         """Flash is emptied."""
@@ -49,7 +56,10 @@ class Resets:
         yield Step(now, tape.RESET)
 
     def _reinstall(self, now: int, event: Event) -> Iterator[Step]:
-        """The package is removed, which destroys all that is kept, and installed anew: the same boot, and nothing is known of before."""
+        """The package is removed, which destroys all that is kept, and installed anew.
+
+        The same boot, and nothing is known of before.
+        """
         yield from self._gateway.look(now)
         if not self._gateway.listening:
             return

@@ -2,8 +2,8 @@
 """A scenario: a TOML file that says when, who, which network, which gateway, and what happens to it.
 
 Every key is a row of `KEYS`: where it stands, its default, what is accepted, what it means. The checks, the file that
-`oubli-sim new` writes and the list in the README are all read off that table; nothing else passes. A mistake is told in one line,
-with the line of the file.
+`oubli-sim new` writes and the list in the README are all read off that table; nothing else passes. A mistake is told in
+one line, with the line of the file.
 """
 
 import tomllib
@@ -18,7 +18,8 @@ from host_sim.venue.people import KINDS, Crowd
 FOLDER = Path(__file__).parent.parent / "scenarios"
 LIMIT = 65536  # octets of a scenario file
 
-# Seconds, as a gateway has them: OpenWrt's three (its 11-nf-conntrack.conf), else the kernel's (nf_conntrack-sysctl documentation).
+# Seconds, as a gateway has them: OpenWrt's three (its 11-nf-conntrack.conf), else the
+# kernel's (nf_conntrack-sysctl documentation).
 TIMEOUTS = {
     "tcp_timeout_syn_sent": 120,
     "tcp_timeout_established": 7440,
@@ -143,8 +144,8 @@ class Key(NamedTuple):
 
 KEYS = (
     Key("", "description", "A venue of one's own", _text, "one line, shown by `oubli-sim list`"),
-    Key("time", "start", datetime(2026, 11, 25, 3, tzinfo=UTC), _moment, "the gateway boots; an agent-day begins at 03:00 UTC",
-        "2026-11-25T03:00:00Z"),
+    Key("time", "start", datetime(2026, 11, 25, 3, tzinfo=UTC), _moment,
+        "the gateway boots; an agent-day begins at 03:00 UTC", "2026-11-25T03:00:00Z"),
     Key("time", "utc_offset", 1, _number(-12, 14, whole=True), "hours: the venue's local time"),
     Key("time", "days", 1, _number(0.01, 400), "days with people"),
     Key("people", "visitors", 200, _number(0, 100_000), "devices on a day of average weight"),
@@ -161,7 +162,10 @@ KEYS = (
         "weights of " + ", ".join(kind.name for kind in KINDS), str([kind.share for kind in KINDS])),
     Key("network", "addresses", 1000, _number(2, 60_000, whole=True), "DHCP pool, given out in turn"),
     Key("network", "dual_stack", 0.6, _number(0, 1), "share of connections of an IPv6 device that take IPv6"),
-    Key("network", "table", 16384, _number(64, 262_144, whole=True), "nf_conntrack_max: a full table makes no connections"),
+    Key(
+        "network", "table", 16384, _number(64, 262_144, whole=True),
+        "nf_conntrack_max: a full table makes no connections",
+    ),
     Key("network", "latency", 0, _number(0, 5000), "ms to the broker, and as much back; they pass for real"),
     *(
         Key("network.timeouts", name, seconds, _number(1, 500_000, whole=True), "seconds")
@@ -170,18 +174,36 @@ KEYS = (
     Key("clock", "shows", "right", _shown, "what the clock shows after a boot: right, or a time", '"right"'),
     Key("clock", "drift", 0, _number(-500, 500, whole=True), "parts in a million by which the quartz runs fast"),
     Key("clock", "first", 1, _number(0, 100_000), "minutes after a boot to the first confirmation of the time"),
-    Key("clock", "confirms", 60, _number(0, 100_000), "minutes between the next ones; the second comes after 11; 0: never"),
+    Key(
+        "clock", "confirms", 60, _number(0, 100_000),
+        "minutes between the next ones; the second comes after 11; 0: never",
+    ),
     Key("gateway", "lifetime", "24h", _span, "of the purpose `security`", '"24h"'),
-    Key("gateway", "rows", 4096, _number(16, 65536, whole=True), "terminals of a day that are counted; 4 x the busiest day"),
+    Key(
+        "gateway", "rows", 4096, _number(16, 65536, whole=True),
+        "terminals of a day that are counted; 4 x the busiest day",
+    ),
     Key("gateway", "rate", 5000, _number(10, 1_000_000), "events a second that its processor reads"),
-    Key("gateway", "budget", 4_194_304, _number(65536, 1 << 30, whole=True), "bytes that `security` may take; more displaces the oldest"),
-    Key("gateway", "spool_bytes", 1_048_576, _number(65536, 67_108_864, whole=True), "messages that wait for the broker, at most"),
+    Key(
+        "gateway", "budget", 4_194_304, _number(65536, 1 << 30, whole=True),
+        "bytes that `security` may take; more displaces the oldest",
+    ),
+    Key(
+        "gateway", "spool_bytes", 1_048_576, _number(65536, 67_108_864, whole=True),
+        "messages that wait for the broker, at most",
+    ),
     Key("gateway", "spool_days", 7, _number(1, 365, whole=True), "how long they wait, at most"),
     Key("purposes", "attribution", False, _flag, "port blocks, a row a lease, under a custodian's keys", "false"),
     Key("purposes", "billing", False, _flag, "a record a session, under the custodian's keys", "false"),
-    Key("purposes", "sealed", "30d", _days, "lifetime of both; the custodian destroys each day's key so long after it", '"30d"'),
+    Key(
+        "purposes", "sealed", "30d", _days,
+        "lifetime of both; the custodian destroys each day's key so long after it", '"30d"',
+    ),
     Key("purposes", "portal", 0.0, _number(0, 1), "share of devices whose user logs in at the portal"),
-    Key("purposes", "consent", 0.0, _number(0, 1), "share of devices that consent to `services` and `location`; 0: both are off"),
+    Key(
+        "purposes", "consent", 0.0, _number(0, 1),
+        "share of devices that consent to `services` and `location`; 0: both are off",
+    ),
     Key("purposes", "suspend", 0.0, _number(0, 1), "share of these that suspend their consent for a while"),
     Key("purposes", "withdraw", 0.0, _number(0, 1), "share of these that withdraw it before they leave"),
     Key("event", "what", None, _text, "one of: " + ", ".join(EVENTS)),
@@ -227,7 +249,10 @@ NOTHING_MORE = Purposes()
 
 @dataclass(frozen=True)
 class Scenario:
-    """A checked scenario. `start` and `shows` in ns since the epoch (shows None: right); lifetimes in seconds; the rest as in the file."""
+    """A checked scenario.
+
+    `start` and `shows` in ns since the epoch (shows None: right); lifetimes in seconds; the rest as in the file.
+    """
 
     name: str
     description: str
@@ -273,7 +298,11 @@ def load(name: str) -> Scenario:
 def template(description: str) -> str:
     """Return a commented scenario: every key with its default, those that a venue rarely changes behind a #."""
     often = {"description", "start", "utc_offset", "days", "visitors", "arrivals", "closes", "lifetime"}
-    lines = ["# SPDX-License-Identifier: Apache-2.0", "# What isn't said is as written behind the #. Run it: oubli-sim run THIS-FILE", ""]
+    lines = [
+        "# SPDX-License-Identifier: Apache-2.0",
+        "# What isn't said is as written behind the #. Run it: oubli-sim run THIS-FILE",
+        "",
+    ]
     section = ""
     for key in KEYS:
         if key.section == "event":
@@ -352,7 +381,11 @@ class _Checker:
             self.fail("event", "what", f"{values['what']!r} isn't accepted; accepted: {', '.join(EVENTS)}", index)
         for name in ("minutes", "seconds", "amount"):
             if (name in needed) != bool(values[name]):
-                wrong = "missing or 0; accepted: more" if name in needed else f"isn't a key of {values['what']!r}; accepted: no such key"
+                wrong = (
+                    "missing or 0; accepted: more"
+                    if name in needed
+                    else f"isn't a key of {values['what']!r}; accepted: no such key"
+                )
                 self.fail("event", name, wrong, index)
         if values["every"] and values["every"] * 60 <= values["minutes"]:
             self.fail("event", "every", "it comes again before it is over; accepted: more than its minutes", index)
@@ -362,7 +395,9 @@ class _Checker:
         top = self._section("", self.data, (*_SECTIONS, "event"))
         tables = {name: self.data.get(name, {}) for name in _SECTIONS}
         nested = {"network": ("timeouts",)}
-        time, people, network, clock, gateway, purposes = (self._section(name, tables[name], nested.get(name, ())) for name in _SECTIONS)
+        time, people, network, clock, gateway, purposes = (
+            self._section(name, tables[name], nested.get(name, ())) for name in _SECTIONS
+        )
         timeouts = self._section("network.timeouts", tables["network"].get("timeouts", {}))
         events = self.data.get("event", [])
         if not isinstance(events, list):
@@ -375,8 +410,8 @@ class _Checker:
             utc_offset=time["utc_offset"],
             days=time["days"],
             crowd=Crowd(
-                people["visitors"], people["arrivals"], people["ipv6"], people["weekdays"], people["stay"], people["sleep"],
-                people["rotate"], people["roams"], people["kinds"],
+                people["visitors"], people["arrivals"], people["ipv6"], people["weekdays"],
+                people["stay"], people["sleep"], people["rotate"], people["roams"], people["kinds"],
             ),
             closes=people["closes"],
             activity=people["activity"],

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 LAZINESS = 50 * SECOND  # the kernel's garbage collection, at most
 _TABLE_EVERY = 64  # the recorder learns of the table's fill when it has changed by a part of it
 _REST = 1024, 16383  # ports of who has no block (agent.purposes.attribution.blocks)
-_OUTSIDE, _OUTSIDE6 = bytes((203, 0, 113)), bytes.fromhex("20010db8") + bytes(11)  # where people go, but for the last octet
+# Where people go, but for the last octet
+_OUTSIDE, _OUTSIDE6 = bytes((203, 0, 113)), bytes.fromhex("20010db8") + bytes(11)
 _NAT_STATUS = kernel.SRC_NAT | kernel.SRC_NAT_DONE | kernel.DST_NAT_DONE
 _ROUTED_STATUS = kernel.SRC_NAT_DONE | kernel.DST_NAT_DONE
 _STATES = {
@@ -38,7 +39,9 @@ class Entry:
 
     __slots__ = ("first", "flow", "holder", "key", "last", "port", "source", "timeout")
 
-    def __init__(self, flow: Flow, key: tuple[bytes, int, bytes, int, int], holder: bytes, packets: tuple[int, int], timeout: int) -> None:
+    def __init__(
+        self, flow: Flow, key: tuple[bytes, int, bytes, int, int], holder: bytes, packets: tuple[int, int], timeout: int
+    ) -> None:
         self.flow, self.key, self.holder, self.timeout = flow, key, holder, timeout
         self.first, self.last = packets
         self.source, self.port = flow.source, flow.destination_port
@@ -53,10 +56,12 @@ class ConnectionTable:
         self.loose: deque[Entry] = deque()  # not ASSURED: what the kernel ends early when its table is full
         self.refused = self.early = 0  # connections that a full table didn't make; that it ended for another's sake
         self.sent = 0  # datagrams since the beginning
-        self.blocks: dict[bytes, tuple[int, int]] = {}  # address -> ports that its connections leave by, as the kernel was told
+        # Address -> ports that its connections leave by, as the kernel was told
+        self.blocks: dict[bytes, tuple[int, int]] = {}
         # What an examiner holds answers against: ports that were used, with the end; ports that the kernel gave.
         self.used: list[tuple[Entry, int]] = []
-        self.given: dict[bytes, list[tuple[int, int, int]]] = {}  # address -> since when, first and last port, 0 for none
+        # Address -> since when, first and last port, 0 for none
+        self.given: dict[bytes, list[tuple[int, int, int]]] = {}
         self._keeps_more = world.scenario.purposes != Purposes()
         self._id = self._said = 0
 
@@ -70,7 +75,8 @@ class ConnectionTable:
             self.refused += 1
             return
         draw = device.random
-        place = min(int(draw.paretovariate(0.5)), 254)  # a few places have most of the visits, so that NAT must change some ports
+        # A few places have most of the visits, so that NAT must change some ports
+        place = min(int(draw.paretovariate(0.5)), 254)
         six = bool(device.temporary) and not talk.local and draw.random() < self._scenario.dual_stack
         if six:
             family, source = INET6, device.temporary[-1]
@@ -104,14 +110,16 @@ class ConnectionTable:
             status=status | (kernel.ASSURED if assured else 0),
             start=self._gateway.clock.wall(talk.at),
             id=self._id * 2654435761 % (1 << 32),  # the kernel's ids look random
-            packets_up=talk.packets_up, bytes_up=talk.bytes_up, packets_down=talk.packets_down, bytes_down=talk.bytes_down,
-            state=state,
+            packets_up=talk.packets_up, bytes_up=talk.bytes_up, packets_down=talk.packets_down,
+            bytes_down=talk.bytes_down, state=state,
         )  # fmt: skip
         if protocol == ICMPV6:
             flow.icmp_type, flow.reply_icmp_type = 128, 129
         yield from self._ask(now, source, device.mac)
         # whom the kernel has as its neighbour is whose it is: a forger's, where there is one
-        entry = Entry(flow, key, self._gateway.holders.get(source, device.mac), (talk.at, talk.at + talk.lasts), timeout * SECOND)
+        entry = Entry(
+            flow, key, self._gateway.holders.get(source, device.mac), (talk.at, talk.at + talk.lasts), timeout * SECOND
+        )
         self.live[key] = entry
         if not assured:
             self.loose.append(entry)
@@ -153,7 +161,8 @@ class ConnectionTable:
     def end(self, now: int, entry: Entry) -> Iterator[Step]:
         """The kernel ends an entry before its time: DESTROY carries what was left of its timeout, in whole seconds.
 
-        One that has timed out and wasn't collected yet stopped when it timed out (nf_ct_delete takes off by how much it is overdue).
+        One that has timed out and wasn't collected yet stopped when it timed out
+        (nf_ct_delete takes off by how much it is overdue).
         """
         entry.last = min(entry.last, max(now, self._gateway.clock.booted))
         over = entry.last + entry.timeout
@@ -186,8 +195,9 @@ class ConnectionTable:
         self._gateway.told_since_boot += 1
         mac = self._gateway.holder_of(entry)
         self._world.truth.destroyed(Kept(
-            mac, entry.source, flow.protocol, flow.source_port, flow.reply_destination_port, flow.bytes_up, flow.bytes_down,
-            flow.packets_up, flow.packets_down, flow.start, end, now, entry.port, entry.last, not self._gateway.clock.stepped, self.sent,
+            mac, entry.source, flow.protocol, flow.source_port, flow.reply_destination_port, flow.bytes_up,
+            flow.bytes_down, flow.packets_up, flow.packets_down, flow.start, end, now, entry.port, entry.last,
+            not self._gateway.clock.stepped, self.sent,
             *(self._said_of(entry, mac, now) if self._keeps_more else (b"", "", 0)), *self._gateway.known(entry, mac),
         ))  # fmt: skip
         yield Step(now, tape.DATAGRAM, kernel.conntrack("destroy", flow, self._world.byteorder))
@@ -196,7 +206,11 @@ class ConnectionTable:
         """Remember a port that was used for the world, until its last packet or now."""
         flow = entry.flow
         begun = now >= entry.first  # a flood's connections are made a little ahead of their time
-        if begun and self._scenario.purposes.attribution and (flow.reply_destination != flow.source or len(flow.source) == 16):
+        if (
+            begun
+            and self._scenario.purposes.attribution
+            and (flow.reply_destination != flow.source or len(flow.source) == 16)
+        ):
             self.used.append((entry, min(entry.last, now)))
 
     def give(self, now: int, address: bytes, first: int, last: int) -> None:

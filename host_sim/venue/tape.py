@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tape: what happens to a gateway, in time order, as bytes that both interpreters read.
 
-The world (CPython) writes it, the stage (either interpreter) plays it to the real recorder. An entry is an operation u8, a
-payload length u16, the *true* time u64 in ns since the epoch, all little-endian, then the payload. What the gateway's own clocks
-show at a true time is said by CLOCK and BOOT and follows from there (`VirtualTime` of the stage, `DeviceClock` of the world).
+The world (CPython) writes it, the stage (either interpreter) plays it to the real recorder. An entry is an operation
+u8, a payload length u16, the *true* time u64 in ns since the epoch, all little-endian, then the payload. What the
+gateway's own clocks show at a true time is said by CLOCK and BOOT and follows from there (`VirtualTime` of the stage,
+`DeviceClock` of the world).
 """
 
 import struct
@@ -32,9 +33,12 @@ LOOK = 16  # payload: a line for the control socket, by which a guest asks what 
 ORDER = 18  # payload: a line for the control socket, as root says it
 STILL = 19  # the recorder is stopped, as by SIGSTOP: no timer runs, and datagrams wait, until GO_ON or KILL
 GO_ON = 20
-COPY, RESTORE = 22, 23  # files of flash are copied, payload: a number u16, their names; without power, the copy of a number is put back
-UNINSTALL = 24  # the recorder ends in order, all that is kept is destroyed and its files are removed, as by the package's removal
-RESET = 21  # without power: flash has nothing any more but the custodian's bundle, which whoever installs the device puts there
+# Files of flash are copied, payload: a number u16, their names; without power, the copy of a number is put back
+COPY, RESTORE = 22, 23
+# The recorder ends in order, all that is kept is destroyed and its files are removed, as by the package's removal
+UNINSTALL = 24
+# Without power: flash has nothing any more but the custodian's bundle, which whoever installs the device puts there
+RESET = 21
 
 CLOCKS = "<qQi"  # wall clock ns since the epoch, time since boot ns, drift in parts in a million
 

@@ -2,8 +2,8 @@
 """The ground truth of a simulated gateway, kept from the world's own events and never from the agent.
 
 Of each connection that ends it knows what its record must say, when it must be gone, and what became of it: told to the
-recorder, dropped by the kernel before it was read, ended while nobody listened, forgotten with a cut of power. Of each agent-day
-it knows the defined truth, what each metric counts (ANON-2), and the real one beside.
+recorder, dropped by the kernel before it was read, ended while nobody listened, forgotten with a cut of power. Of each
+agent-day it knows the defined truth, what each metric counts (ANON-2), and the real one beside.
 """
 
 from collections import Counter
@@ -18,7 +18,17 @@ HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 AGENT_DAY_STARTS = 3 * HOUR  # after midnight UTC (ANON-6)
 # of the ports that people use here, written down again so that a mistake in the agent's own table shows
-_CLASSES = {53: "dns", 80: "web", 443: "web", 123: "time", 5223: "push", 5228: "push", 993: "mail", 3478: "calls", 19302: "calls"}
+_CLASSES = {
+    53: "dns",
+    80: "web",
+    443: "web",
+    123: "time",
+    5223: "push",
+    5228: "push",
+    993: "mail",
+    3478: "calls",
+    19302: "calls",
+}
 _CLASSES |= dict.fromkeys((51820, 4500, 1194), "vpn")
 _EVERYBODYS = ("web", "dns")  # not published (ANON-2)
 _QUARTER = 15 * 60 * SECOND
@@ -27,8 +37,9 @@ _QUARTER = 15 * 60 * SECOND
 class Kept(NamedTuple):
     """What a `security` record of a connection must say, and when. Times in ns since the epoch.
 
-    `start` and `end` are as the gateway's own clock stamped them (`exact`: nothing stepped it since the boot), `ended` when the
-    last packet truly passed, `arrived` when the kernel told of it. `number` is its datagram's, as the stage counts them.
+    `start` and `end` are as the gateway's own clock stamped them (`exact`: nothing stepped it since the boot), `ended`
+    when the last packet truly passed, `arrived` when the kernel told of it. `number` is its datagram's, as the stage
+    counts them.
     """
 
     mac: bytes
@@ -101,7 +112,9 @@ class Daily:
         volume = record.bytes_up + record.bytes_down
         return self.see(record.mac, record.start, record.end, (record.protocol, record.port), volume, counted, day)
 
-    def see(self, mac: bytes, start: int, end: int, service: tuple[int, int], octets: int, counted: int, day: int) -> bool:
+    def see(
+        self, mac: bytes, start: int, end: int, service: tuple[int, int], octets: int, counted: int, day: int
+    ) -> bool:
         """Count what a terminal did from a connection's start to its last packet; `service` is protocol and port."""
         if end < counted:
             return False
@@ -134,8 +147,9 @@ class Truth:
     """The ground truth.
 
     arrived   start of an hour (ns) -> devices whose people came in that hour: the *real* truth
-    learned   start of an hour (ns) -> terminals whose first DESTROY of the agent-day came in that hour: the *defined* truth;
-              nothing counts before an agent-day opens (ANON-6), nor a connection that ended before the hour in which it did
+    learned   start of an hour (ns) -> terminals whose first DESTROY of the agent-day came in that hour: the *defined*
+              truth; nothing counts before an agent-day opens (ANON-6), nor a connection that ended before the hour in
+              which it did
     daily     start of an agent-day (ns) -> metric -> true cells, of the days that are over
     kept      what was told to the recorder since the auditor last took it, in order
     fates     how many connections: told, dropped, unheard (nobody listened), forgotten (with a cut of power)
@@ -150,7 +164,8 @@ class Truth:
         self.terminals: dict[bytes, set[bytes]] = {}  # mac -> its addresses
         self.places: set[bytes] = set()  # every destination
         self.daily: dict[int, dict[str, list[tuple[int, int]]]] = {}
-        self.muddled: set[int] = set()  # agent-days in which somebody stepped the clock: what is true of them isn't defined
+        # agent-days in which somebody stepped the clock: what is true of them isn't defined
+        self.muddled: set[int] = set()
         self.rows: dict[int, int] = {}  # start of an agent-day -> terminals in it
         self._day = self._counted = 0
         self._now = Daily()
@@ -196,7 +211,9 @@ class Truth:
             if isinstance(record, Alive):
                 counts = self._day and record.known
                 service = (record.protocol, record.port)
-                if counts and self._now.see(record.mac, record.start, record.last, service, 0, self._counted, self._day):
+                if counts and self._now.see(
+                    record.mac, record.start, record.last, service, 0, self._counted, self._day
+                ):
                     self.learned[record.at // HOUR * HOUR] += 1
                 continue
             self.connections[{TCP: "tcp", UDP: "udp"}.get(record.protocol, "icmp")] += 1

@@ -34,7 +34,9 @@ class Visits:
         closes = int(self._scenario.closes * HOUR)
         for visit in self._scenario.crowd.day(self._world.random, midnight, closes):
             if self._world.start <= visit.arrives < self._world.people_end:
-                self._world.at(visit.arrives, self.arrival(visit._replace(leaves=min(visit.leaves, self._world.people_end))))
+                self._world.at(
+                    visit.arrives, self.arrival(visit._replace(leaves=min(visit.leaves, self._world.people_end)))
+                )
         self._world.at(midnight + DAY, self.people)
         yield from ()
 
@@ -51,7 +53,9 @@ class Visits:
             if lent is None:
                 self._world.tell(now, "no address")
                 return
-            device = Device(visit.kind, mac, lent, temporary, visit.arrives, visit.leaves, draw, sleep=self._scenario.crowd.sleep)
+            device = Device(
+                visit.kind, mac, lent, temporary, visit.arrives, visit.leaves, draw, sleep=self._scenario.crowd.sleep
+            )
             self.present[mac] = device
             self._world.at(visit.leaves, lambda later: self._leave(later, device))
             yield from self.arrive(now, device)
@@ -61,7 +65,10 @@ class Visits:
             if temporary and visit.leaves - now > _TEMPORARY:
                 self._world.at(now + _TEMPORARY, lambda later: self._renew(later, device))
             if self._scenario.crowd.roams:
-                self._world.at(now + int(draw.expovariate(self._scenario.crowd.roams / HOUR)), lambda later: self._roam(later, device))
+                self._world.at(
+                    now + int(draw.expovariate(self._scenario.crowd.roams / HOUR)),
+                    lambda later: self._roam(later, device),
+                )
             self._next_burst(device, device.bursts(self._scenario.activity))
 
         return arrive

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The world around one gateway: people, the conntrack table, what happens to the gateway, and the whole truth.
 
-Everything follows from a scenario and a seed. Events wait in one queue ordered by true time; a connection's life is its talk (first
-packet to last), then STOP = last packet + the timeout of its last state, then the DESTROY, up to 50 s later, because the
-kernel collects its garbage lazily (nf_conntrack_core.c, gc_worker). Memory stays flat: people are drawn a day at a time, and the auditor
-takes from the truth what it has matched.
+Everything follows from a scenario and a seed. Events wait in one queue ordered by true time; a connection's life is its
+talk (first packet to last), then STOP = last packet + the timeout of its last state, then the DESTROY, up to 50 s
+later, because the kernel collects its garbage lazily (nf_conntrack_core.c, gc_worker). Memory stays flat: people are
+drawn a day at a time, and the auditor takes from the truth what it has matched.
 """
 
 import heapq
@@ -32,11 +32,13 @@ STORY = 10  # lines of the gateway's history that a violation shows
 class World:
     """One gateway's time, from the scenario's start; `steps` is the tape, `truth` and `days` fill while it is read.
 
-    `byteorder` is that of the gateway's processor: its kernel's datagrams are written so. Whoever plays the tape says after each
-    REPORT what the stage said that the kernel dropped (`Gateway.settle`); who doesn't, drops nothing.
+    `byteorder` is that of the gateway's processor: its kernel's datagrams are written so. Whoever plays the tape says
+    after each REPORT what the stage said that the kernel dropped (`Gateway.settle`); who doesn't, drops nothing.
     """
 
-    def __init__(self, scenario: Scenario, seed: int, days: float | None = None, byteorder: kernel.ByteOrder = "little") -> None:
+    def __init__(
+        self, scenario: Scenario, seed: int, days: float | None = None, byteorder: kernel.ByteOrder = "little"
+    ) -> None:
         self.scenario, self.byteorder = scenario, byteorder
         self.start = scenario.start
         self.length = days or scenario.days

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Breaks each defence in a copy of the project and shows that its attack then succeeds: no attack is a test that can't fail.
+"""Breaks each defence in a copy of the project and shows that its attack then succeeds.
 
-`python -m tests.attacks.mutants [NUMBER...]`: a line each; exit 1 where a defence was taken away and no test failed. Some minutes.
+No attack is a test that can't fail.
+
+`python -m tests.attacks.mutants [NUMBER...]`: a line each; exit 1 where a defence was
+taken away and no test failed. Some minutes.
 """
 
 from __future__ import annotations
@@ -30,17 +33,32 @@ class Mutant(NamedTuple):
     hangs: bool = False  # without the defence the test waits for what never comes: half a minute is enough to see it
 
 
-_COLLECTOR, _PAGE, _TOKENS, _FILES = (f"tests/attacks/fleet/test_{name}.py" for name in ("collector", "page", "tokens", "files"))
-_BROKER, _ROOT, _LOCAL = "tests/attacks/fleet/test_broker.py", "tests/attacks/gateway/test_root.py", "tests/attacks/gateway/test_local.py"
+_COLLECTOR, _PAGE, _TOKENS, _FILES = (
+    f"tests/attacks/fleet/test_{name}.py" for name in ("collector", "page", "tokens", "files")
+)
+_BROKER, _ROOT, _LOCAL = (
+    "tests/attacks/fleet/test_broker.py",
+    "tests/attacks/gateway/test_root.py",
+    "tests/attacks/gateway/test_local.py",
+)
 _CONF, _INIT = "tools/fleet/mosquitto/oubli.conf", "boards/common/etc/init.d/oubli"
 _FORWARDER, _VOUCHES = "tests/attacks/gateway/test_forwarder.py", "tests/attacks/gateway/test_broker.py"
 _WEB, _GUEST_PAGE = "tests/purposes/test_page.py", "agent/purposes/consent/guest_page.py"
 _PAGE_SERVER = "agent/purposes/consent/page_server.py"
 _HOLDS_UP = "test_a_spool_full_of_entries_holds_the_recorder_up_for_a_turn"
-_FOREIGN, _PORTAL = f"{_WEB}::test_another_sites_page_or_a_strange_request_changes_nothing", "agent/purposes/portal/opennds.py"
+_FOREIGN, _PORTAL = (
+    f"{_WEB}::test_another_sites_page_or_a_strange_request_changes_nothing",
+    "agent/purposes/portal/opennds.py",
+)
 _PORTALS_TEXT = "tests/attacks/gateway/test_guest.py::test_a_text_of_the_portal_makes_nobody_else_of_a_guest"
 MUTANTS = (
-    Mutant("B1", _CONF, "use_username_as_clientid true\n", "", f"{_BROKER}::test_a_gateway_doesnt_empty_the_collectors_queue"),
+    Mutant(
+        "B1",
+        _CONF,
+        "use_username_as_clientid true\n",
+        "",
+        f"{_BROKER}::test_a_gateway_doesnt_empty_the_collectors_queue",
+    ),
     Mutant("B2", _CONF, "use_username_as_clientid true\n", "", f"{_BROKER}::test_a_gateway_doesnt_cut_another_off"),
     Mutant("B3", _CONF, "oubli/collectors.pem", "oubli/ca.pem", f"{_BROKER}::test_a_name_doesnt_make_a_collector"),
     Mutant(
@@ -114,8 +132,16 @@ MUTANTS = (
         "TOGETHER = 20_000",
         f"{_COLLECTOR}::test_a_whole_batch_of_new_checkpoints_is_stored",
     ),
-    Mutant("C8", "tools/fleet/retention.py", "HOURLY = 35", "HOURLY = 350", f"{_COLLECTOR}::test_what_a_gateway_says_for_weeks_is_thinned"),
-    Mutant("A1", "tools/fleet/notices.py", "one.shutdown(socket.SHUT_RDWR)", "pass", "tests/attacks/fleet/test_alerts.py"),
+    Mutant(
+        "C8",
+        "tools/fleet/retention.py",
+        "HOURLY = 35",
+        "HOURLY = 350",
+        f"{_COLLECTOR}::test_what_a_gateway_says_for_weeks_is_thinned",
+    ),
+    Mutant(
+        "A1", "tools/fleet/notices.py", "one.shutdown(socket.SHUT_RDWR)", "pass", "tests/attacks/fleet/test_alerts.py"
+    ),
     Mutant(
         "P1",
         "tools/fleet/guard.py",
@@ -158,7 +184,13 @@ MUTANTS = (
         "EACH = 3200",
         f"{_PAGE}::test_one_address_holds_no_more_than_its_share_of_connections",
     ),
-    Mutant("P7", "tools/fleet/connection.py", "LARGEST = 5 << 20", "LARGEST = 5 << 30", f"{_PAGE}::test_a_request_fills_no_disk"),
+    Mutant(
+        "P7",
+        "tools/fleet/connection.py",
+        "LARGEST = 5 << 20",
+        "LARGEST = 5 << 30",
+        f"{_PAGE}::test_a_request_fills_no_disk",
+    ),
     Mutant(
         "P8",
         "tools/fleet/site.py",
@@ -173,7 +205,13 @@ MUTANTS = (
         "return scope in one.scopes.split()",
         f"{_TOKENS}::test_a_token_is_worth_what_its_owner_is_worth_at_the_moment",
     ),
-    Mutant("F1", "tools/fleet/__main__.py", "os.umask(0o077)", "os.umask(0o022)", f"{_FILES}::test_nobody_else_reads_the_store"),
+    Mutant(
+        "F1",
+        "tools/fleet/__main__.py",
+        "os.umask(0o077)",
+        "os.umask(0o022)",
+        f"{_FILES}::test_nobody_else_reads_the_store",
+    ),
     Mutant(
         "F2",
         "tools/fleet/files.py",
@@ -255,7 +293,8 @@ MUTANTS = (
     Mutant(
         "G7",
         "agent/control/server.py",
-        " and (root or _held(others, user) < each)\n        most = max([_held(others, client.user) for client in others])\n"
+        " and (root or _held(others, user) < each)\n"
+        "        most = max([_held(others, client.user) for client in others])\n"
         "        if _held(others, user) >= most:",
         "\n        most = 0\n        if user:",
         f"{_LOCAL}::test_two_users_keep_no_third_out_of_the_control_socket",
@@ -263,7 +302,8 @@ MUTANTS = (
     Mutant(
         "G8",
         "agent/purposes/consent/consented.py",
-        "        if by == calls.ANYONE:\n            self._unwritten += bool(places)\n            return dict(_HEARD)\n",
+        "        if by == calls.ANYONE:\n            self._unwritten += bool(places)\n"
+        "            return dict(_HEARD)\n",
         "",
         f"{_LOCAL}::test_suspending_tells_nobody_who_is_here_or_has_consented",
     ),
@@ -283,14 +323,24 @@ MUTANTS = (
     ),
     *(
         Mutant(
-            "G15", "agent/outbox/spool.py", before, after, f"{_FORWARDER}::test_a_spool_full_of_entries_holds_the_recorder_up_for_a_turn"
+            "G15",
+            "agent/outbox/spool.py",
+            before,
+            after,
+            f"{_FORWARDER}::test_a_spool_full_of_entries_holds_the_recorder_up_for_a_turn",
         )
         for before, after in (
             ("self._most = MOST + octets // LEAST", "self._most = 10**9"),
             ("budget = [MOST]", "budget = [10**9]"),
         )
     ),
-    Mutant("G11", "agent/forwarder/mqtt_small.py", "if not x509.vouches(certificate, self._host):", "if not certificate:", _VOUCHES),
+    Mutant(
+        "G11",
+        "agent/forwarder/mqtt_small.py",
+        "if not x509.vouches(certificate, self._host):",
+        "if not certificate:",
+        _VOUCHES,
+    ),
     Mutant("G11", "agent/forwarder/mqtt_paho.py", "context.hostname_checks_common_name = False", "pass", _VOUCHES),
     Mutant(
         "G12",
@@ -314,7 +364,13 @@ MUTANTS = (
         "tests/attacks/custodian/test_tars.py",
     ),
     Mutant("W1", _GUEST_PAGE, "if not self._here():", "if not address:", _FOREIGN),
-    Mutant("W2", _GUEST_PAGE, "if self.posted and not self._from_here():", "if not act and not self._from_here():", _FOREIGN),
+    Mutant(
+        "W2",
+        _GUEST_PAGE,
+        "if self.posted and not self._from_here():",
+        "if not act and not self._from_here():",
+        _FOREIGN,
+    ),
     Mutant("W2", _GUEST_PAGE, 'if self.fields.get("token") != self._token:', "if not self._token:", _FOREIGN),
     Mutant(
         "W3",

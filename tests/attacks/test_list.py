@@ -45,9 +45,14 @@ def test_each_file_that_is_named_is_there():
 
 
 def test_each_attack_has_a_defence_to_take_away():
-    """`python -m tests.attacks.mutants` takes each away and sees the attack succeed; here, that the table speaks of the code as it is."""
+    """`python -m tests.attacks.mutants` takes each away and sees the attack succeed.
+
+    Here, that the table speaks of the code as it is.
+    """
     for one in MUTANTS:
         assert (PROJECT / one.file).read_text().count(one.before) == 1, one
         path, _, name = one.tests.partition("::")
         assert not name or re.search(rf"(?m)^def {name}\(", (PROJECT / path).read_text()), one
-    assert {one.number for one in MUTANTS} == {row.split()[1] for row in TEXT.splitlines() if re.match(r"\| [A-Z]\d+ \|", row)}
+    assert {one.number for one in MUTANTS} == {
+        row.split()[1] for row in TEXT.splitlines() if re.match(r"\| [A-Z]\d+ \|", row)
+    }

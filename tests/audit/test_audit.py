@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """agent/audit/log, chain, history: the audit log (L34-VI-3), written, cut, rewritten, forked, and lost power under.
 
-What is tampered with here is tampered with by somebody who knows the form and can make every hash anew: then only a head that was seen
-outside shows it.
+What is tampered with here is tampered with by somebody who knows the form and can make every hash anew: then only a
+head that was seen outside shows it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ def lines(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("act", audit.ACTS)
 def test_no_act_has_a_place_for_terminal_data(memory, act):
-    """L34-II-5: neither as text, octets or number, in any place; the largest number is below every address that is read as one."""
+    """L34-II-5: neither as text, octets or number, in any place.
+
+    The largest number is below every address that is read as one.
+    """
     folder = memory / f"act-{act}"
     log = log_in(folder, Time())
     fine = {audit.NUMBER: 5, audit.DIGEST: bytes(8), audit.SEGMENT: "2026-11-23-0001"}
@@ -156,7 +159,10 @@ def test_every_consent_that_a_gateway_remembers_can_be_noted(tmp_path):
 
 
 def test_an_act_fills_its_own_room_and_no_more(tmp_path):
-    """L34-VI-3: whoever suspends his consent all day takes no room from the others; the next checkpoint says how many acts found none."""
+    """L34-VI-3: whoever suspends his consent all day takes no room from the others.
+
+    The next checkpoint says how many acts found none.
+    """
     log = log_in(tmp_path / "audit", Time())
     told = [log.note("consent", "suspended", "anyone") for _ in range(1000)]
     assert told == [True] * audit.ROOM + [False] * (1000 - audit.ROOM)
@@ -175,7 +181,10 @@ def test_an_act_fills_its_own_room_and_no_more(tmp_path):
 
 @pytest.mark.parametrize("state", ["trusted", "floor"])
 def test_twelve_months_are_kept_and_the_rest_goes_with_the_chain_unbroken(memory, monkeypatch, state):
-    """L34-VI-3: two years of hours; by the clock where it is trusted, by powered-on hours where it isn't (days for hours, to be quick)."""
+    """L34-VI-3: two years of hours.
+
+    By the clock where it is trusted, by powered-on hours where it isn't (days for hours, to be quick).
+    """
     monkeypatch.setattr(chain, "KEEP", chain.KEEP // 24)
     monkeypatch.setattr(audit, "SPAN", audit.SPAN // 24)
     time, folder = Time(state=state), memory / state
@@ -337,7 +346,10 @@ def tampered(folder: Path, dice: random.Random) -> str:  # noqa: C901, PLR0912 (
 
 @pytest.mark.parametrize("part", range(4))
 def test_a_thousand_edits_are_found(memory, part):
-    """L34-VI-3: cut, rewritten, reordered, forked, also with every hash made anew: by itself, or by one head that was seen outside."""
+    """L34-VI-3: cut, rewritten, reordered, forked, also with every hash made anew.
+
+    By itself, or by one head that was seen outside.
+    """
     folder = memory / f"log-{part}"
     told = story(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -374,7 +386,10 @@ def test_what_a_fleet_saw_shows_a_fork_and_a_cut():
 @pytest.mark.needs("micropython")
 @pytest.mark.parametrize("octet", [b"x", b"-", b" "])
 def test_a_damaged_link_of_an_older_file_ends_nobody_and_keeps_no_file_for_good(memory, octet):
-    """The recorder ended at its next hour, each hour anew. Damage is found by --verify, and what is twelve months old goes."""
+    """The recorder ended at its next hour, each hour anew.
+
+    Damage is found by --verify, and what is twelve months old goes.
+    """
     time, folder = Time(), memory / f"damaged-{octet.hex()}"
     shutil.rmtree(folder, ignore_errors=True)
     log = log_in(folder, time)
@@ -393,7 +408,10 @@ def test_a_damaged_link_of_an_older_file_ends_nobody_and_keeps_no_file_for_good(
 
 
 def test_an_empty_newest_file_is_gone_on_from(memory):
-    """A cut of power made the next month's file and nothing in it: what follows goes to another, and the log holds together."""
+    """A cut of power made the next month's file and nothing in it.
+
+    What follows goes to another, and the log holds together.
+    """
     time, folder = Time(), memory / "empty"
     shutil.rmtree(folder, ignore_errors=True)
     log_in(folder, time).hour()
@@ -431,7 +449,9 @@ print(count() - before)
 def cuts(*words: object) -> dict[str, int]:
     """Run the story of cuts in a process of its own, because the model takes the place of the C library."""
     command = [sys.executable, "-m", "host_sim.faults.audit_cuts", *map(str, words)]
-    return dict(json.loads(subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=240).stdout))
+    return dict(
+        json.loads(subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=240).stdout)
+    )
 
 
 def test_a_log_written_across_power_cuts_is_whole_or_says_that_it_was_cut():
@@ -477,7 +497,10 @@ def test_flash_that_refuses_is_said_and_what_it_refused_is_counted(tmp_path):
 
 
 def test_health_carries_the_newest_checkpoint_and_a_stopped_recorder_says_so(memory):
-    """L34-VI-3: a checkpoint each powered-on hour whatever happened; health of a recorder that was stopped in order says `stopped`."""
+    """L34-VI-3: a checkpoint each powered-on hour whatever happened.
+
+    Health of a recorder that was stopped in order says `stopped`.
+    """
     device = Device(memory / "device", None)
     seen = device.play([Sign(5000, 1), Sign(20000, 2)], restarts=[30000], end=40000)
     told = [json.loads(text) for text in seen.health]
@@ -505,8 +528,19 @@ def test_what_is_lost_or_erased_is_on_the_log_and_whose_it_was_is_not(memory):
     recorder.counters.add("lost: ring full", 2)
     recorder.orders.erase("all", "operator")
     recorder.close()
-    acts = [text for text in lines(device.root / "srv/oubli/audit") if not text.startswith(("checkpoint", "link", "config", "start"))]
-    assert acts == ["clock trusted 0", "loss ring-full 7", "loss store 1", "erase all operator", "loss ring-full 2", "stop"]
+    acts = [
+        text
+        for text in lines(device.root / "srv/oubli/audit")
+        if not text.startswith(("checkpoint", "link", "config", "start"))
+    ]
+    assert acts == [
+        "clock trusted 0",
+        "loss ring-full 7",
+        "loss store 1",
+        "erase all operator",
+        "loss ring-full 2",
+        "stop",
+    ]
 
 
 def test_a_store_whose_flash_refuses_keeps_no_other_from_being_erased(memory):
@@ -540,7 +574,10 @@ def test_a_bundle_that_came_and_one_that_is_over_are_on_the_log(memory, monkeypa
 
 
 def test_oubli_log_shows_and_judges(any_interpreter: Interpreter, tmp_path: Path) -> None:
-    """Acts as text and as JSON, the verdict, a head that was seen; exit 1 where the log doesn't hold, 2 for a head that is none."""
+    """Acts as text and as JSON, the verdict, a head that was seen.
+
+    Exit 1 where the log doesn't hold, 2 for a head that is none.
+    """
     folder = tmp_path / "srv/oubli/audit"
     folder.mkdir(parents=True)
     told = story(folder)
@@ -556,10 +593,19 @@ def test_oubli_log_shows_and_judges(any_interpreter: Interpreter, tmp_path: Path
     code, out = oubli("--json")
     assert (code, len(out)) == (0, 5 + 3 * STEPS)
     assert json.loads(out[1])["act"] == "erase"
-    assert json.loads(out[-1]) == {"lines": 4 + 3 * STEPS, "checkpoints": STEPS, "head": told[-1].split(":")[1], "cuts": [], "wrong": None}
+    assert json.loads(out[-1]) == {
+        "lines": 4 + 3 * STEPS,
+        "checkpoints": STEPS,
+        "head": told[-1].split(":")[1],
+        "cuts": [],
+        "wrong": None,
+    }
     assert oubli("--verify", "--head", told[7])[0] == 0
     code, out = oubli("--verify", "--head", told[7][:-1] + ("0" if told[7][-1] != "0" else "1"))
-    assert (code, out[-1]) == (1, "THE LOG DOESN'T HOLD: checkpoint 8 has another hash than the one seen: the log was rewritten or forked")
+    assert (code, out[-1]) == (
+        1,
+        "THE LOG DOESN'T HOLD: checkpoint 8 has another hash than the one seen: the log was rewritten or forked",
+    )
     last = max(folder.iterdir())
     last.write_bytes(last.read_bytes().splitlines(keepends=True)[0])
     code, out = oubli("--verify", "--head", told[-1], "--json")
@@ -573,7 +619,10 @@ def test_oubli_log_shows_and_judges(any_interpreter: Interpreter, tmp_path: Path
         path.write_bytes(b"")
     for word in ("emptied", "none"):
         code, out = oubli("--verify")
-        assert (code, out[-1]) == (1, "THE LOG DOESN'T HOLD: there is no line in it: a log has its recorder's first start at least"), word
+        assert (code, out[-1]) == (
+            1,
+            "THE LOG DOESN'T HOLD: there is no line in it: a log has its recorder's first start at least",
+        ), word
         for path in folder.iterdir():
             path.unlink()
     shutil.rmtree(folder)

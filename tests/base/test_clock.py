@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the device believes about the time (EXP-4, EXP-5): each rule alone, then a thousand histories of lying clocks."""
+"""What the device believes about the time (EXP-4, EXP-5).
+
+Each rule alone, then a thousand histories of lying clocks.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,16 @@ ENOUGH = 250  # histories among which one finds a fault
 class Device:
     """A recorder in another interpreter; `wall` and `since` in seconds; `gateway` is a line more of its section."""
 
-    def __init__(self, ask: Remote, root: Path, *, wall: float = NOW, since: float = 1000, boot: str = BOOT, gateway: str = "") -> None:
+    def __init__(
+        self, ask: Remote, root: Path, *, wall: float = NOW, since: float = 1000, boot: str = BOOT, gateway: str = ""
+    ) -> None:
         self.ask, self.root, self.wall, self.since, self.boot = ask, root, wall, since, boot
         config = root / "etc/config/oubli"
         if not config.exists():
             config.parent.mkdir(parents=True)
-            config.write_text(f"config gateway\n option id 'aaaaaaaaaaaaaaaa'\n{gateway}\nconfig summary\n option rows '64'\n")
+            config.write_text(
+                f"config gateway\n option id 'aaaaaaaaaaaaaaaa'\n{gateway}\nconfig summary\n option rows '64'\n"
+            )
             written(config, NOW - 30 * 86400)
         self.start()
 
@@ -107,7 +114,12 @@ def test_floor_is_the_latest_of_build_configuration_and_high_water_mark(tmp_path
         device.open(config, tmp_path, BOOT, NOW * SECOND, HOUR)
         floors[built, mark] = device.recorder.clock.floor
         device.close()
-    assert floors == {(0, 0): NOW - 50, (NOW - 40, 0): NOW - 40, (NOW - 40, NOW - 30): NOW - 30, (0, NOW - 90): NOW - 50}
+    assert floors == {
+        (0, 0): NOW - 50,
+        (NOW - 40, 0): NOW - 40,
+        (NOW - 40, NOW - 30): NOW - 30,
+        (0, NOW - 90): NOW - 50,
+    }
 
 
 def test_clock_is_unknown_where_nothing_is_known_and_at_the_floor_where_something_is(interpreter, remotes, tmp_path):
@@ -121,11 +133,15 @@ def test_clock_is_unknown_where_nothing_is_known_and_at_the_floor_where_somethin
     device.ask("recorder_close")
 
 
-def test_a_declared_hardware_clock_is_believed_from_the_boot_on_unless_it_is_before_the_floor(interpreter, remotes, tmp_path):
+def test_a_declared_hardware_clock_is_believed_from_the_boot_on_unless_it_is_before_the_floor(
+    interpreter, remotes, tmp_path
+):
     """EXP-5: a battery that has run out tells 1970; a day's step takes its trust away as anybody's."""
     states = []
     for number, wall in enumerate((NOW, 0)):
-        device = Device(remotes(interpreter.name), tmp_path / str(number), wall=wall, gateway=" option hardware_clock '1'")
+        device = Device(
+            remotes(interpreter.name), tmp_path / str(number), wall=wall, gateway=" option hardware_clock '1'"
+        )
         states.append(device.steps()["status"]["clock"])
         states.append(device.go(1, stepped=2 * 86400))
         device.ask("recorder_close")
@@ -167,7 +183,9 @@ def test_a_clock_file_that_cannot_be_read_means_no_trust(device, junk):
     assert device.restart() == "floor"
 
 
-@pytest.mark.parametrize(("step", "state"), [(86399, "trusted"), (-86399, "trusted"), (86401, "floor"), (-86401, "floor")])
+@pytest.mark.parametrize(
+    ("step", "state"), [(86399, "trusted"), (-86399, "trusted"), (86401, "floor"), (-86401, "floor")]
+)
 def test_a_step_of_more_than_a_day_takes_the_trust_away_until_it_is_confirmed_twice(device, step, state):
     device.trust()
     assert device.go(1, stepped=step) == state
@@ -203,7 +221,10 @@ def test_high_water_mark_moves_only_while_trusted(device):
 
 
 def test_powered_on_hours_are_counted_once_whatever_restarts_and_each_boot_adds_one(device):
-    """EXP-4: hours full since boot, not since the process started; expiry reads one more for each boot, tokens don't."""
+    """EXP-4: hours full since boot, not since the process started.
+
+    Expiry reads one more for each boot, tokens don't.
+    """
     device.since = 1000
     device.restart()
     for _ in range(9):
@@ -281,7 +302,12 @@ def test_a_time_that_another_reading_showed_is_none_that_records_are_certain_of(
         watch.confirm()
         assert certain(NOW + 150, NOW + 151) == watch.trusted
         source.go(watch, 600)
-    assert [certain(100, 149), certain(90, 100), certain(151, 160), certain(NOW + 150, NOW + 750)] == [False, False, True, True]
+    assert [certain(100, 149), certain(90, 100), certain(151, 160), certain(NOW + 150, NOW + 750)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
     source.go(watch, 10, 3600)  # somebody sets it ahead
     source.go(watch, 100)
     assert watch.trusted
@@ -365,7 +391,14 @@ def hook(path: Path, tmp_path: Path, **variables: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("action", "stratum", "calls"),
-    [("stratum", "3", 1), ("periodic", "3", 1), ("step", "3", 0), ("unsync", "16", 0), ("periodic", "16", 0), ("periodic", "", 0)],
+    [
+        ("stratum", "3", 1),
+        ("periodic", "3", 1),
+        ("step", "3", 0),
+        ("unsync", "16", 0),
+        ("periodic", "16", 0),
+        ("periodic", "", 0),
+    ],
 )
 def test_ntpd_hotplug_confirms_only_what_ntpd_knows(action, stratum, calls, tmp_path):
     (tmp_path / "doctor").touch()
@@ -414,7 +447,10 @@ def in_memory(tmp_path):
 @pytest.mark.parametrize("batch", range(BATCHES))
 @pytest.mark.long
 def test_no_history_of_clocks_keeps_a_record_too_long_or_loses_one_in_silence(batch, in_memory):
-    """EXP-1, EXP-4, EXP-5: never late against the record's true age; what goes early is counted; trust and hours are right."""
+    """EXP-1, EXP-4, EXP-5: never late against the record's true age; what goes early is counted.
+
+    Trust and hours are right.
+    """
     looks = 0
     for number in range(HISTORIES // BATCHES):
         looks += histories.live(batch * HISTORIES + number, devices.Here(), in_memory).looks
@@ -426,7 +462,9 @@ def test_a_record_from_before_a_step_does_not_join_a_window_of_after_it(in_memor
     in_memory.mkdir()
     life = histories.History(0, in_memory, devices.Here())
     life.text, (life.lifetime, life.width) = "20m", histories.LIFETIMES["20m"]
-    life.config.write_text(life.config.read_text().replace(life.config.read_text().split("lifetime ")[1].split("\n")[0], "'20m'"))
+    life.config.write_text(
+        life.config.read_text().replace(life.config.read_text().split("lifetime ")[1].split("\n")[0], "'20m'")
+    )
     life.power_on(first=True)
     life.pass_time(300 * SECOND)
     life.pass_time(-life.wall(life.t) % (60 * SECOND) + 36 * SECOND)
@@ -442,11 +480,16 @@ def test_a_record_from_before_a_step_does_not_join_a_window_of_after_it(in_memor
 
 
 def test_a_stamp_that_two_time_lines_may_have_made_takes_no_more_than_their_difference(in_memory):
-    """After a step back of 100 s the kernel's stamps come again: the record counts as the older, and a history knows by how much."""
+    """After a step back of 100 s the kernel's stamps come again.
+
+    The record counts as the older, and a history knows by how much.
+    """
     in_memory.mkdir()
     life = histories.History(0, in_memory, devices.Here())
     life.text, (life.lifetime, life.width) = "20m", histories.LIFETIMES["20m"]
-    life.config.write_text(life.config.read_text().replace(life.config.read_text().split("lifetime ")[1].split("\n")[0], "'20m'"))
+    life.config.write_text(
+        life.config.read_text().replace(life.config.read_text().split("lifetime ")[1].split("\n")[0], "'20m'")
+    )
     life.power_on(first=True)
     life.pass_time(300 * SECOND)
     life.move(life.wall(life.t) - 100 * SECOND)
@@ -531,7 +574,9 @@ def wall_clock_alone(monkeypatch):
 
 def untrusted_wall_clock_expires(monkeypatch):
     tick = ring.Ring.tick
-    monkeypatch.setattr(ring.Ring, "tick", lambda self, wall, monotonic, trusted: tick(self, wall, monotonic, trusted=trusted or True))
+    monkeypatch.setattr(
+        ring.Ring, "tick", lambda self, wall, monotonic, trusted: tick(self, wall, monotonic, trusted=trusted or True)
+    )
 
 
 def early_loss_in_silence(monkeypatch):
@@ -558,7 +603,8 @@ def a_key_kept_one_step_too_long(monkeypatch):
 
 BROKEN = (
     no_restating, trust_at_once, trust_whatever_is_said, trust_through_steps, trust_forgotten, wall_clock_alone,
-    untrusted_wall_clock_expires, early_loss_in_silence, hours_of_the_process, mark_moves_always, a_key_kept_one_step_too_long,
+    untrusted_wall_clock_expires, early_loss_in_silence, hours_of_the_process, mark_moves_always,
+    a_key_kept_one_step_too_long,
 )  # fmt: skip
 
 

@@ -48,12 +48,18 @@ if TYPE_CHECKING:
 
 FLOWS = 500
 SPREADS = ("connections", "lost", "cpu_s_per_100k")
-ROW = {"name", "case", "peak_mib", "pss_mib"} | {name + ending for name in SPREADS for ending in ("", "_least", "_most")}
+ROW = {"name", "case", "peak_mib", "pss_mib"} | {
+    name + ending for name in SPREADS for ending in ("", "_least", "_most")
+}
 
 
 def start(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tools.bench", *words], cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tools.bench", *words],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -89,7 +95,9 @@ def test_a_small_flush_loses_nothing_and_has_every_figure():
 def test_a_peer_that_is_not_here_is_named_and_the_rest_is_measured(monkeypatch):
     """Where none of those asked for is here, nothing is measured."""
     there = machine.is_there
-    monkeypatch.setattr(machine, "is_there", lambda name: name not in ("ulogd", "ulogd2-json", "pyroute2") and there(name))
+    monkeypatch.setattr(
+        machine, "is_there", lambda name: name not in ("ulogd", "ulogd2-json", "pyroute2") and there(name)
+    )
     asked = {peer.name: peer for peer in PEERS}
     lacking = capture.check({"flush": FLOWS}, [asked[name] for name in ("oubli CPython", "ulogd2 JSON", "pyroute2")])
     assert lacking == {
@@ -119,7 +127,9 @@ def recorder(name: str, *way: str) -> Peer:
 
 @pytest.mark.needs("root", "ip", "nft", "conntrack")
 def test_what_a_recorder_did_not_hear_of_is_lost(monkeypatch):
-    """With a buffer for a few messages and without the loss-free mode a flush loses most; the same recorder whole loses none.
+    """With a buffer for a few messages and without the loss-free mode a flush loses most.
+
+    The same recorder whole loses none.
 
     Most of the table is filled while they listen, as most of a flush of 150,000 is.
     """
@@ -153,7 +163,10 @@ def test_an_interrupted_run_leaves_nothing_behind():
     [
         (("capture", "--peer", "nobody"), "--peer: 'nobody' isn't known; accepted: oubli CPython"),
         (("capture", "--case", "storm"), "--case: 'storm' isn't known; accepted: flush, expiry, steady"),
-        (("capture", "--peer", "conntrack -E", "--flows", "99999999"), "don't fit the kernel's table; accepted: at most"),
+        (
+            ("capture", "--peer", "conntrack -E", "--flows", "99999999"),
+            "don't fit the kernel's table; accepted: at most",
+        ),
         (("capture", "--rounds", "0"), "accepted: what oubli-bench capture --help says"),
         (("dump", "--entries", "99999999"), "--entries: 99999999 don't fit the kernel's table; accepted: at most"),
         (("nothing",), "accepted: what oubli-bench --help says"),
@@ -182,7 +195,9 @@ def test_a_dump_is_measured_on_both_interpreters():
 def test_flows_are_a_mix_and_the_same_every_time():
     made = flows.make(5000, flows.terminals(200))
     kinds = Counter((flow.family, flow.protocol) for flow in made)
-    assert set(kinds) == {(kernel.INET, number) for number in (6, 17, 1)} | {(kernel.INET6, number) for number in (6, 17, 58)}
+    assert set(kinds) == {(kernel.INET, number) for number in (6, 17, 1)} | {
+        (kernel.INET6, number) for number in (6, 17, 58)
+    }
     assert min(kinds.values()) > len(made) // 100
     translated = sum(flow.source_port != flow.reply_destination_port for flow in made)
     assert len(made) // 20 < translated < len(made) // 5
@@ -193,7 +208,8 @@ def test_flows_are_a_mix_and_the_same_every_time():
 def test_a_connection_takes_no_more_instructions_than_are_kept(tmp_path, monkeypatch):
     """The one performance gate: ratios to a plain walk of the same run, at most 5 % above tools/bench/kept.json.
 
-    Of Debian's MicroPython: 1.28 is built by the compiler of this machine, and another compiler would give another figure.
+    Of Debian's MicroPython: 1.28 is built by the compiler of this machine, and
+    another compiler would give another figure.
     """
     monkeypatch.setenv("PATH", f"/usr/bin:{os.environ['PATH']}")
     kept = json.loads(instructions.KEPT.read_text())
@@ -201,7 +217,8 @@ def test_a_connection_takes_no_more_instructions_than_are_kept(tmp_path, monkeyp
     rows = []
     for name, words in instructions.INTERPRETERS.items():
         ways = tuple(kept.get(instructions.version(words), {"decode": 0}))
-        # Three playings and three more: what the first sealed page makes, and a collection, would be counted as a connection's else.
+        # Three playings and three more: what the first sealed page makes, and a collection,
+        # would be counted as a connection's else.
         rows.append(instructions.row_of(name, recording, 3, ways))
     assert all(1000 < row["decode"] < row["walk"] for row in rows)  # a known layout beats a walk, by far
     assert instructions.grown({"rows": rows}, kept) == []
@@ -221,12 +238,17 @@ def test_growth_of_more_than_five_per_cent_and_an_unknown_interpreter_are_told()
     kept = {"cpython 3.11": {"decode": 0.1, "whole": 0.5}}
     row = {"version": "cpython 3.11", "ratios": {"decode": 0.105, "whole": 0.526}}
     assert instructions.grown({"rows": [row]}, kept) == ["cpython 3.11: whole takes 0.526 walks, 0.5 are kept"]
-    assert instructions.grown({"rows": [{**row, "version": "cpython 3.99"}]}, kept) == ["cpython 3.99: no figures are kept of it"]
+    assert instructions.grown({"rows": [{**row, "version": "cpython 3.99"}]}, kept) == [
+        "cpython 3.99: no figures are kept of it"
+    ]
 
 
 @pytest.mark.long
 def test_errors_are_what_theory_says_and_less_than_naive_designs_give():
-    """Each metric, venue and scale; what is measured on the agent's own noise is near the computed band; REQUIREMENTS.md's figures."""
+    """Each metric, venue and scale; what is measured on the agent's own noise is near the computed band.
+
+    REQUIREMENTS.md's figures.
+    """
     bench = start("error", "--days", "1", "--weeks", "0", "--json", "-")
     output, errors = bench.communicate(timeout=240)
     assert bench.returncode == 0, errors
@@ -292,7 +314,10 @@ def test_every_store_keeps_what_it_is_given_and_says_what_that_takes(store, some
 
 
 def test_entropy_is_what_is_known_of_a_made_up_crowd(some):
-    """A fair coin has one bit; what another field tells has none; a value of its own each time has all that a count can show."""
+    """A fair coin has one bit; what another field tells has none.
+
+    A value of its own each time has all that a count can show.
+    """
     coin, twice = [number & 1 for number in range(4000)], [number % 4000 for number in range(8000)]
     assert entropy.bits(coin) == pytest.approx(1, abs=0.001)
     assert entropy.given(coin, coin) == pytest.approx(0, abs=0.001)
@@ -317,7 +342,9 @@ def test_nfdump_gets_every_connection(some, tmp_path):
     file = exporter.nfcapd(some, tmp_path)
     sizes = {kind: exporter.compressed(file, kind, tmp_path)[0] for kind in ("lz4", "zstd")}
     assert 0 < sizes["zstd"] < sizes["lz4"]
-    said = subprocess.run(["nfdump", "-r", str(file), "-o", "fmt:%sa %sp %ibyt", "-q"], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        ["nfdump", "-r", str(file), "-o", "fmt:%sa %sp %ibyt", "-q"], capture_output=True, text=True, check=True
+    )
     assert len(said.stdout.splitlines()) == len(some)
     assert "192.168.1." in said.stdout
 
@@ -325,12 +352,21 @@ def test_nfdump_gets_every_connection(some, tmp_path):
 def test_rounds_begin_with_another_peer_each_time_and_slopes_are_powers():
     told = []
     order = list(rounds.interleaved(3, ("one", "two"), "abc", lambda text, share=None: told.append((text, share))))
-    assert ["".join(peer for case, peer in order[at : at + 3]) for at in range(0, 18, 3)] == ["abc", "abc", "bca", "bca", "cab", "cab"]
+    assert ["".join(peer for case, peer in order[at : at + 3]) for at in range(0, 18, 3)] == [
+        "abc",
+        "abc",
+        "bca",
+        "bca",
+        "cab",
+        "cab",
+    ]
     assert [case for case, _ in order[:6]] == ["one"] * 3 + ["two"] * 3
     assert told[0] == ("round 1 of 3, one, a", 0)
     assert told[-1] == ("round 3 of 3, two, b", 17 / 18)
     assert rounds.spread("cpu", [3.0, 1.0, 7.0]) == {"cpu": 3.0, "cpu_least": 1.0, "cpu_most": 7.0}
-    assert [rounds.slope([(size, 5 * size**power) for size in (1, 10, 1000)]) for power in (0, 1, 2)] == pytest.approx([0, 1, 2])
+    assert [rounds.slope([(size, 5 * size**power) for size in (1, 10, 1000)]) for power in (0, 1, 2)] == pytest.approx(
+        [0, 1, 2]
+    )
 
 
 @pytest.mark.needs("root", "ip", "nft", "conntrack", "micropython")
@@ -347,7 +383,10 @@ def test_every_curve_has_its_points_on_both_interpreters():
     sizes = {"terminals": (), "connections": (400, 1000), "segments": (1, 5), "gateways": (1, 2)}
     curves = scale.measure(sizes, 1, untold)["curves"]
     kinds = {(curve["what"].rpartition(" ")[2], curve["on"]) for curve in curves}
-    assert kinds == {("gateways", "PostgreSQL"), *((kind, on) for kind in ("connections", "segments") for on in ("CPython", "MicroPython"))}
+    assert kinds == {
+        ("gateways", "PostgreSQL"),
+        *((kind, on) for kind in ("connections", "segments") for on in ("CPython", "MicroPython")),
+    }
     for curve in curves:
         assert [point["size"] for point in curve["points"]] == list(sizes[curve["what"].rpartition(" ")[2]])
         assert all(point["cost"] > 0 for point in curve["points"])
@@ -358,7 +397,10 @@ FINDINGS = (
                  "flows": {"steady": 90_000}}, "capture: oubli CPython lost 3 of 90,000 (steady)"),
     ("sim", {"rows": [{"scenario": "cafe-day", "passed": False}, {"scenario": "month", "passed": True}]},
      "sim: the auditor finds fault with cafe-day"),
-    ("deliver", {"findings": ["a message was lost, doubled or changed"]}, "deliver: a message was lost, doubled or changed"),
+    (
+        "deliver", {"findings": ["a message was lost, doubled or changed"]},
+        "deliver: a message was lost, doubled or changed",
+    ),
 )  # fmt: skip
 
 
@@ -366,7 +408,9 @@ FINDINGS = (
 def test_a_loss_ends_each_command_with_one_line_and_exit_1(monkeypatch, tmp_path, name, result, line):
     """The module's own command and `all` print their figures first; a peer may lose what it likes."""
     measured = dict(result)
-    monkeypatch.setattr(everything, "ROOMS", (everything.Room(name, lambda *_: measured, lambda _: [Sheet("", ("",), [("figures",)])]),))
+    monkeypatch.setattr(
+        everything, "ROOMS", (everything.Room(name, lambda *_: measured, lambda _: [Sheet("", ("",), [("figures",)])]),)
+    )
     monkeypatch.setattr(f"tools.bench.{name}.measure", lambda *_, **__: measured)
     for words in ([name], ["all"]):
         done = CliRunner().invoke(bench.app, [*words, "--json", str(tmp_path / "json")])
@@ -389,7 +433,10 @@ def test_every_command_takes_the_same_options():
 
 
 def test_a_room_without_peers_is_repeated_and_its_spread_told(tmp_path):
-    """Medians in the result's own shape; of what differed, least and most by its name; what was so must have been so each time."""
+    """Medians in the result's own shape; of what differed, least and most by its name.
+
+    What was so must have been so each time.
+    """
     results = [
         {"rows": [{"name": "one", "cost": 2.0, "met": True}], "findings": [], "count": 3, "text": "x"},
         {"rows": [{"name": "one", "cost": 8.0, "met": True}], "findings": ["a"], "count": 3, "text": "x"},
@@ -403,7 +450,18 @@ def test_a_room_without_peers_is_repeated_and_its_spread_told(tmp_path):
     assert sheet.rows == [("rows.one.cost", "3", "2", "8")]
     assert rounds.spread_sheets(rounds.repeated(1, lambda number: results[number])) == []
     done = CliRunner().invoke(
-        bench.app, ["wear", "--visitors", "2", "--rounds", "2", "--json", str(tmp_path / "json"), "--report", str(tmp_path / "page")]
+        bench.app,
+        [
+            "wear",
+            "--visitors",
+            "2",
+            "--rounds",
+            "2",
+            "--json",
+            str(tmp_path / "json"),
+            "--report",
+            str(tmp_path / "page"),
+        ],
     )
     assert done.exit_code == 0, done.stderr
     said = json.loads((tmp_path / "json").read_text())
@@ -432,7 +490,16 @@ def test_what_cannot_be_measured_is_named_and_the_rest_is_measured(monkeypatch, 
     rooms = room("fine"), room("rooted", root=True), room("poor", needs=("no-such-command",))
     monkeypatch.setattr(everything, "ROOMS", rooms)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    words = ["all", "--quick", "--rounds", "2", "--report", str(tmp_path / "page.html"), "--json", str(tmp_path / "json")]
+    words = [
+        "all",
+        "--quick",
+        "--rounds",
+        "2",
+        "--report",
+        str(tmp_path / "page.html"),
+        "--json",
+        str(tmp_path / "json"),
+    ]
     done = CliRunner().invoke(bench.app, words)
     assert done.exit_code == 2
     line = done.stderr.splitlines()[-1]
@@ -488,7 +555,11 @@ def test_missing_peers_are_installed_one_by_one_through_apt(monkeypatch, tmp_pat
     monkeypatch.setattr(machine, "is_there", lambda name: name == "ip")
     monkeypatch.setattr("os.geteuid", lambda: 0)
     machine.install(["ip", "cc", "ulogd"])
-    assert [line.split()[-1] for line in (tmp_path / "asked").read_text().splitlines()] == ["gcc", "libc6-dev", "ulogd2"]
+    assert [line.split()[-1] for line in (tmp_path / "asked").read_text().splitlines()] == [
+        "gcc",
+        "libc6-dev",
+        "ulogd2",
+    ]
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(machine.UnableError, match="--install: needs root and apt; wanted: gcc, libc6-dev"):
         machine.install(["ip", "cc"])
@@ -510,11 +581,17 @@ IN: its loop
 0x00000208:  bnez	a1,0x200
 0x0000020c:  mul	a2,a2,a3
 """
-FIRST, LOOP = "Trace 0: 0x7f00 [00000000/00000100/00000000/ff000000] mp_execute_bytecode", "Trace 0: 0x7f80 [0/00000200/0/0] its loop"
+FIRST, LOOP = (
+    "Trace 0: 0x7f00 [00000000/00000100/00000000/ff000000] mp_execute_bytecode",
+    "Trace 0: 0x7f80 [0/00000200/0/0] its loop",
+)
 
 
 def test_mips_is_summed_up_from_the_blocks_of_a_log(monkeypatch, tmp_path):
-    """A fake interpreter logs two blocks; the first runs once, the other for each message and a hundred times to start."""
+    """A fake interpreter logs two blocks.
+
+    The first runs once, the other for each message and a hundred times to start.
+    """
     fake = tmp_path / "micropython"
     (tmp_path / "log").write_text(f"{BLOCKS}\n{FIRST}\n")
     runs = f'for run in $(seq $((100 + 20 * $6))); do echo "{LOOP}" >&2; done'
@@ -522,8 +599,12 @@ def test_mips_is_summed_up_from_the_blocks_of_a_log(monkeypatch, tmp_path):
     fake.chmod(0o755)
     recording = instructions.record(tmp_path, 5, 20)
     monkeypatch.setattr(mips, "INTERPRETER", fake)
-    # Four instructions a message against ten; one waits for the address that was just calculated, one branch in ten for 4 cycles.
-    assert mips.figures(recording, "512k", lambda _, times: 1000 + 10 * 20 * times) == {"instructions": 0.4, "cycles": 1.35}
+    # Four instructions a message against ten; one waits for the address that was just
+    # calculated, one branch in ten for 4 cycles.
+    assert mips.figures(recording, "512k", lambda _, times: 1000 + 10 * 20 * times) == {
+        "instructions": 0.4,
+        "cycles": 1.35,
+    }
     monkeypatch.setattr(mips, "INTERPRETER", tmp_path / "absent")
     assert mips.figures(recording, "512k", lambda _, times: times) is None
 

@@ -61,7 +61,15 @@ def test_a_page_counts_as_in_the_model(page, monkeypatch):
 
 def test_every_part_that_writes_is_there(day):
     """Nothing of the day is left out: attribution, ledger, audit log, spool, what is shown, port marks."""
-    assert {part["part"] for part in day["parts"]} == {"attribution", "ledger", "audit", "spool", "published", "ports", "vault"}
+    assert {part["part"] for part in day["parts"]} == {
+        "attribution",
+        "ledger",
+        "audit",
+        "spool",
+        "published",
+        "ports",
+        "vault",
+    }
     assert day["in_a_block"] + day["attributed"] + day["no_public_address"] >= day["connections"] * 0.9
     assert day["stored"] > 0
 
@@ -76,7 +84,9 @@ def test_the_sum_of_a_start_is_no_less_than_what_a_day_keeps(day):
 
 def test_a_longer_interval_writes_less_often(day):
     """The figure follows the store's own setting: it isn't one that was written down."""
-    often, seldom = ([part["syncs"] for part in one["parts"] if part["part"] == "attribution"] for one in (day, lived(60)))
+    often, seldom = (
+        [part["syncs"] for part in one["parts"] if part["part"] == "attribution"] for one in (day, lived(60))
+    )
     assert often > seldom > [0]
 
 
@@ -88,7 +98,9 @@ def test_years_are_the_boards_cycles_over_the_days_octets(day):
         octets = day["programmed"][str(wear.PAGES[declared["kind"]])]
         blocks = declared["size_mib"] * 1024 / declared["erase_kib"] / 4
         assert row["bytes_a_day"] == octets
-        assert row["years"] == pytest.approx(blocks * declared["cycles"] * declared["erase_kib"] * 1024 / octets / 365, rel=0.01)
+        assert row["years"] == pytest.approx(
+            blocks * declared["cycles"] * declared["erase_kib"] * 1024 / octets / 365, rel=0.01
+        )
         assert 0 < row["worst_years"] < row["years"]
 
 

@@ -25,7 +25,11 @@ PREFIX = "/usr/lib/oubli/agent/"
 LISTED = (PROJECT / "boards/packages/oubli-purposes").read_text().split()
 MODULES = {path.relative_to(PROJECT / "agent").as_posix()[:-3] for path in (PROJECT / "agent").rglob("*.py")}
 HERE = tuple(path.removeprefix(PREFIX) for path in LISTED if path.startswith(PREFIX))
-ABSENT = {module.replace("/", ".") for module in MODULES if module in HERE or module.startswith(tuple(f"{folder}/" for folder in HERE))}
+ABSENT = {
+    module.replace("/", ".")
+    for module in MODULES
+    if module in HERE or module.startswith(tuple(f"{folder}/" for folder in HERE))
+}
 GATEWAY = "config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'\n"
 OPTIONS = {"attribution": "\toption ground 'IIbis-3'\n\toption reference 'x'\n", "billing": "\toption lifetime '30d'\n"}
 RECORDER = """
@@ -64,7 +68,9 @@ def root(tmp_path) -> Path:
 
 def run(core: Path, interpreter: Interpreter, *words: str | Path) -> subprocess.CompletedProcess[str]:
     command = interpreter.command(*words)
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=core, env=host.environment(core), timeout=240)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=core, env=host.environment(core), timeout=240
+    )
 
 
 def imported(module: str) -> set[str]:
@@ -102,8 +108,20 @@ def test_a_verb_of_a_package_that_isnt_installed_names_it(core, root, interprete
     absent = [verb for verb in VERBS if verb.run.rpartition(".")[0] in ABSENT]
     families = {verb.name.split()[0] for verb in absent}
     assert families == {"consent", "objection", "emergency", "page", "request", "bundle", "lookup"}
-    values = {"--terminal": "02:00:00:00:00:01", "--purposes": "services", "--categories": "connections", "--third-parties": "none"}
-    values |= {"--days": "1", "--text": "2.fr", "--incident": "7", "--at": "2026-11-25T10:00:00Z", "--reason": "abuse", "--port": "7"}
+    values = {
+        "--terminal": "02:00:00:00:00:01",
+        "--purposes": "services",
+        "--categories": "connections",
+        "--third-parties": "none",
+    }
+    values |= {
+        "--days": "1",
+        "--text": "2.fr",
+        "--incident": "7",
+        "--at": "2026-11-25T10:00:00Z",
+        "--reason": "abuse",
+        "--port": "7",
+    }
     for family in families:
         verb = next(verb for verb in absent if verb.name.split()[0] == family)
         words = [
@@ -129,7 +147,9 @@ def test_a_purpose_of_a_package_that_isnt_installed_is_refused_with_its_line(cor
         assert done.stderr.endswith("; accepted: '0', or '1' once it is\n")
 
 
-@pytest.mark.parametrize("left", ["srv/oubli/vault/billing/2026-11-25-0001", "srv/oubli/consents/000000c8", "var/run/oubli/blocks"])
+@pytest.mark.parametrize(
+    "left", ["srv/oubli/vault/billing/2026-11-25-0001", "srv/oubli/consents/000000c8", "var/run/oubli/blocks"]
+)
 def test_what_an_absent_package_kept_is_never_left_without_its_clock(core, root, interpreter, left):
     """EXP-1: the recorder refuses to run beside it; whoever wants it gone without the package has it erased."""
     (root / left).parent.mkdir(parents=True)
@@ -137,7 +157,9 @@ def test_what_an_absent_package_kept_is_never_left_without_its_clock(core, root,
     (root / "var/run/oubli").mkdir(parents=True, exist_ok=True)
     done = run(core, interpreter, "-m", "agent", "recorder", "--root", root)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
-    assert "goes on time with the package oubli-purposes alone; accepted: install it, or oubli erase --all" in done.stderr
+    assert (
+        "goes on time with the package oubli-purposes alone; accepted: install it, or oubli erase --all" in done.stderr
+    )
     if "blocks" not in left:  # the kernel's table goes with a boot, and so does what says that there is one
         assert run(core, interpreter, "-m", "agent", "erase", "--all", "--root", root).returncode == 0
         assert not (root / left).exists()

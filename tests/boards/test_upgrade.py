@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From this version to the next and back, in a gateway's root: what it kept is read, goes on time, and nothing is spent twice.
+"""From this version to the next and back, in a gateway's root.
 
-The next version is this one with a higher number. The daemons run on MicroPython on this machine's kernel, as the package installs them.
+What it kept is read, goes on time, and nothing is spent twice.
+
+The next version is this one with a higher number. The daemons run on MicroPython on this
+machine's kernel, as the package installs them.
 """
 
 from __future__ import annotations
@@ -69,7 +72,10 @@ class Device:
         self.service = procd.Procd({"instances": {}}, gateway.start)
 
     def _run(self, name: str, text: str | None, *env: str) -> None:
-        """Run a script of a package, and let procd do what it is told: an end at once, for what the script does next waits for it."""
+        """Run a script of a package, and let procd do what it is told.
+
+        An end at once, for what the script does next waits for it.
+        """
         if not text:
             return
         with ThreadPoolExecutor(1) as pool:
@@ -182,15 +188,21 @@ def test_upgrade_goes_on_with_what_was_kept_and_so_does_the_step_back(device, re
         ledger, settings = device.ledger(), device.settings()
         device.stop()
         state = device.gateway.run(
-            "/bin/sh", "-c", "cp -R /tmp/run/oubli /copy && rm -f /copy/control/* && cat /proc/sys/kernel/random/boot_id"
+            "/bin/sh",
+            "-c",
+            "cp -R /tmp/run/oubli /copy && rm -f /copy/control/* && cat /proc/sys/kernel/random/boot_id",
         )
         boot, now = state.stdout.strip().replace("-", ""), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         for name in ("cpython", "micropython"):
             root, ask = tmp_path / name, remotes(name)
             shutil.copytree(device.root / "copy", root / "var/run/oubli")
-            assert len(ask("read", str(root), time.time_ns(), now, 0)["rows"]) == before["purposes"]["security"]["records"]
+            assert (
+                len(ask("read", str(root), time.time_ns(), now, 0)["rows"]) == before["purposes"]["security"]["records"]
+            )
             assert ask("vault_destroy_due", str(root), boot, now + 23 * HOUR) == 0
-            assert ask("vault_destroy_due", str(root), boot, now + 25 * HOUR) == before["purposes"]["security"]["segments"]
+            assert (
+                ask("vault_destroy_due", str(root), boot, now + 25 * HOUR) == before["purposes"]["security"]["segments"]
+            )
             assert ask("read", str(root), time.time_ns(), now, 0)["rows"] == []
 
         device.install(build_next()["oubli"])
@@ -209,7 +221,8 @@ def test_upgrade_goes_on_with_what_was_kept_and_so_does_the_step_back(device, re
     kept = device.status()["purposes"]["security"]["records"]
     path.write_text(device.settings() + "config later 'later'\n\toption minutes '15'\n")
     device.restart()
-    here = device.status()  # what this version doesn't know stops nothing: the last accepted one goes on, and everything says so
+    # What this version doesn't know stops nothing: the last accepted one goes on, and everything says so
+    here = device.status()
     said = re.compile(r"/etc/config/oubli:\d+: section 'later': unknown [^\n]*")
     assert said.fullmatch(here["refused"])
     assert here["purposes"]["security"]["records"] == kept
@@ -243,7 +256,16 @@ def test_both_packages_are_upgraded_and_what_goes_with_the_second_is_forgotten(d
         device.install(made["oubli-purposes"])
         before = device.capture(3, connect)
         assert not before["refused"]
-        words = ("--terminal", f"{LAN}.2", "--purposes", "services", "--categories", "connections", "--third-parties", "none")
+        words = (
+            "--terminal",
+            f"{LAN}.2",
+            "--purposes",
+            "services",
+            "--categories",
+            "connections",
+            "--third-parties",
+            "none",
+        )
         device.gateway.run("/usr/bin/oubli", "consent", "grant", *words, "--days", "1", "--text", "2.fr")
         assert device.status()["consents"]["active"] == 1
         ledger = device.ledger()
@@ -275,7 +297,10 @@ def test_both_packages_are_upgraded_and_what_goes_with_the_second_is_forgotten(d
 
 @pytest.mark.needs("mips", "binfmt_misc")
 def test_a_mips_root_has_the_package_installed_started_upgraded_and_removed(tmp_path):
-    """Every program of it is a big-endian MIPS one, busybox included; the recorder alone can't go on: qemu-user gives no such socket."""
+    """Every program of it is a big-endian MIPS one, busybox included.
+
+    The recorder alone can't go on: qemu-user gives no such socket.
+    """
     roots.make(tmp_path / "root", "mips")
     (tmp_path / "root/etc/sysctl.d").mkdir()
     shutil.copy(PROJECT / "boards/common/etc/sysctl.d/50-oubli.conf", tmp_path / "root/etc/sysctl.d")
@@ -290,7 +315,11 @@ def test_a_mips_root_has_the_package_installed_started_upgraded_and_removed(tmp_
                 file.write("\toption host '127.0.0.1'\n\toption port '1'\n\toption insecure '1'\n")
             device.install(build_next("archer-c7-v5")["oubli"])
             assert device.version() == f"oubli {next_version()}\n"
-            wait_for(lambda: gateway.run("/bin/cat", "/var/run/oubli-live/forwarder.json", check=False).stdout.startswith("{"))
+            wait_for(
+                lambda: gateway.run("/bin/cat", "/var/run/oubli-live/forwarder.json", check=False).stdout.startswith(
+                    "{"
+                )
+            )
             running = {name: process.poll() for name, process in device.service.running.items() if name != "recorder"}
             assert running == {"forwarder": None, "watch": None}
             said = gateway.run("/usr/bin/oubli", "recorder", check=False)
@@ -306,7 +335,10 @@ def test_a_mips_root_has_the_package_installed_started_upgraded_and_removed(tmp_
 
 
 def test_sysupgrade_keeps_what_the_list_names_and_nothing_else(device, tmp_path):
-    """An image with the next version in the place of this one, as the image builder makes it; what is kept is laid over it."""
+    """An image with the next version in the place of this one, as the image builder makes it.
+
+    What is kept is laid over it.
+    """
     device.install(build()["oubli"][0])
     former = device.status()
     (device.root / "etc/oubli").mkdir(exist_ok=True)
@@ -327,7 +359,9 @@ def test_sysupgrade_keeps_what_the_list_names_and_nothing_else(device, tmp_path)
     kept = "for path in $(grep ^/ /lib/upgrade/keep.d/oubli); do find $path -type f; done; cat /tmp/all"
     listed = device.gateway.run("/bin/sh", "-c", f"{hooks}; {kept}").stdout.split()
     listed += ["/etc/config/oubli", "/etc/passwd", "/etc/group"]
-    assert {"/srv/oubli/ledger", "/etc/ssl/broker.pem", "/etc/oubli/accepted", "/etc/oubli/custodian.pub"} <= set(listed)
+    assert {"/srv/oubli/ledger", "/etc/ssl/broker.pem", "/etc/oubli/accepted", "/etc/oubli/custodian.pub"} <= set(
+        listed
+    )
     saved = device.gateway.run("/bin/sh", "-c", f"tar -cf /saved.tar {' '.join(path[1:] for path in listed)}")
     assert not saved.stderr
     with connected(tmp_path / "image") as gateway:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""agent/capture/address_table: whose terminal when, alike on both interpreters: hand-over, forgetting, bounds, and nothing left behind.
+"""agent/capture/address_table: whose terminal when, alike on both interpreters.
 
-Times are seconds here and ns there; a change counts from a second before it was read. A model of a few lines is asked the same
-as the table, on sequences that Hypothesis invents.
+Hand-over, forgetting, bounds, and nothing left behind.
+
+Times are seconds here and ns there; a change counts from a second before it was read. A model of a few lines is asked
+the same as the table, on sequences that Hypothesis invents.
 """
 
 from __future__ import annotations
@@ -65,7 +67,10 @@ def table(remotes: Callable[[str], Remote], interpreter: Interpreter) -> Iterato
 
 @pytest.mark.parametrize("address", [X, Y])
 def test_connection_belongs_to_who_held_the_address_when_it_began(table: Callable[..., Table], address: str) -> None:
-    """L34-I-2: whoever holds it when the end is told of; the newcomer's first packets, read of a moment later, are its own."""
+    """L34-I-2: whoever holds it when the end is told of.
+
+    The newcomer's first packets, read of a moment later, are its own.
+    """
     who = table()
     who.ask(("learn", address, A, 100), ("learn", address, B, 200), ("leave", address), ("learn", address, C, 300))
     asked = [(address, start) for start in (150, 198.9, 199.1, 250, 298.9, 299.1, 400)]
@@ -124,7 +129,8 @@ def test_lease_speaks_only_where_the_neighbour_table_is_silent(table: Callable[.
     assert who.counts() == {"handed_over": 0, "given_up": 0, "conflicts": 0, "held": 1}
     who.ask(("lease", X, A, 310), ("doubt", LEASE), *[("sweep",)] * 4)  # the neighbour table still says so
     assert who.find((X, 150)) == [A]
-    who.ask(("lease", X, A, 320), ("leave", X), *[("sweep",)] * 4)  # the kernel forgot an idle terminal; its lease goes on
+    # The kernel forgot an idle terminal; its lease goes on
+    who.ask(("lease", X, A, 320), ("leave", X), *[("sweep",)] * 4)
     assert who.find((X, 150)) == [A]
     who.ask(("learn", X, C, 400), *[("doubt", LEASE), ("lease", X, A, 410)] * 3)  # forged, or an address set by hand
     assert who.find((X, 150), (X, 450)) == [A, C]
@@ -146,7 +152,10 @@ def test_connection_from_before_the_process_listened_is_nobodys(table: Callable[
 
 
 def test_full_table_leaves_newcomers_out(table: Callable[..., Table]) -> None:
-    """ANON-8: what is held, or may still be asked for, is never given up for somebody else's sake. Each that was left out is counted."""
+    """ANON-8: what is held, or may still be asked for, is never given up for somebody else's sake.
+
+    Each that was left out is counted.
+    """
     who = table(64)
     addresses = [f"c0a8{number:04x}" for number in range(100)]
     macs = [f"0200000001{number:02x}" for number in range(100)]
@@ -168,18 +177,27 @@ def test_address_changes_hands_in_a_full_table_too(table: Callable[..., Table]) 
 
 
 def test_one_terminal_takes_no_room_from_the_others(table: Callable[..., Table]) -> None:
-    """18,000 IPv6 addresses of one MAC, 200 others that come, stay and leave meanwhile: each of these is known, whenever asked for."""
+    """18,000 IPv6 addresses of one MAC, 200 others that come, stay and leave meanwhile.
+
+    Each of these is known, whenever asked for.
+    """
     who = table(1024)
     others = [(f"c0a8{number:04x}", f"0200000001{number:02x}") for number in range(200)]
     for part in range(20):
         who.ask(*(("learn", f"fd{part * 900 + number:030x}", C, 100 + part) for number in range(900)))
-        who.ask(*(("learn", *one, 100 + part) for one in others[10 * part : 10 * part + 10]), ("leave", others[10 * part][0]))
+        who.ask(
+            *(("learn", *one, 100 + part) for one in others[10 * part : 10 * part + 10]),
+            ("leave", others[10 * part][0]),
+        )
     assert who.find(*((address, 200) for address, _ in others)) == [mac for _, mac in others]
     assert who.counts() == {"handed_over": 0, "given_up": 18_000 - ADDRESSES, "conflicts": 0, "held": 200 + ADDRESSES}
 
 
 def test_terminal_that_stays_for_weeks_has_its_newest_addresses(table: Callable[..., Table]) -> None:
-    """Its oldest goes, once no dump has shown a connection of it for a while; the bound doesn't keep it from taking another's address."""
+    """Its oldest goes, once no dump has shown a connection of it for a while.
+
+    The bound doesn't keep it from taking another's address.
+    """
     who = table(256)
     for day in range(60):
         who.ask(("learn", f"fd{day:030x}", A, 100 + day), *[("sweep",)] * 3)
@@ -189,8 +207,13 @@ def test_terminal_that_stays_for_weeks_has_its_newest_addresses(table: Callable[
     assert who.find((X, 350), (X, 450)) == [B, A]
 
 
-def test_guest_that_takes_hundreds_of_addresses_makes_no_long_chain(remotes: Callable[[str], Remote], interpreter: Interpreter) -> None:
-    """A guest chooses its IPv6 addresses, but doesn't know the hash's coefficients: new ones for each table, rarely bad ones."""
+def test_guest_that_takes_hundreds_of_addresses_makes_no_long_chain(
+    remotes: Callable[[str], Remote], interpreter: Interpreter
+) -> None:
+    """A guest chooses its IPv6 addresses, but doesn't know the hash's coefficients.
+
+    New ones for each table, rarely bad ones.
+    """
     remote = remotes(interpreter.name)
     for start in (0, 16, 32, 43, 64, 80, 96, 112):
         longest = []
@@ -310,7 +333,9 @@ def test_table_answers_as_its_model(table: Callable[..., Table]) -> None:
     @given(st.lists(_step, min_size=5, max_size=60))
     def check(steps: list[tuple[Any, ...]]) -> None:
         who, model = table(256), Model()
-        timed = [(*step, 10 * (number + 1)) if step[0] in ("learn", "lease") else step for number, step in enumerate(steps)]
+        timed = [
+            (*step, 10 * (number + 1)) if step[0] in ("learn", "lease") else step for number, step in enumerate(steps)
+        ]
         timed = [(step[0], step[1], max(0, step[2] * 10)) if step[0] == "needed" else step for step in timed]
         for step in timed:
             model.take(*step)

@@ -2,8 +2,8 @@
 """agent/capture: netlink bytes of real and broken kernels into connections and neighbours, alike everywhere.
 
 A reader of this file's own, which only ever sees slices of what it may read, says what each datagram holds. The agent's
-decoders must say the same of recorded datagrams, of mutated ones and of Hypothesis's inventions, and must not be moved by a
-single octet that lies behind a datagram in the same buffer.
+decoders must say the same of recorded datagrams, of mutated ones and of Hypothesis's inventions, and must not be moved
+by a single octet that lies behind a datagram in the same buffer.
 """
 
 from __future__ import annotations
@@ -198,7 +198,10 @@ COUNTERS = {9: ("packets_up", "bytes_up"), 10: ("packets_down", "bytes_down")}
 
 
 def read_destroy(data: bytes, order: str) -> Told:
-    """Read one DESTROY behind its message header: whole words, as the kernel pads it; counters count where all four are there."""
+    """Read one DESTROY behind its message header: whole words, as the kernel pads it.
+
+    Counters count where all four are there.
+    """
     if len(data) < 4 or len(data) % 4 or data[0] not in (2, 10):
         raise BadError
     told = Told(data[0])
@@ -363,27 +366,51 @@ def flow(**values) -> kernel.Flow:
 HERE, THERE = bytes(range(16)), bytes(16)
 V6: dict = {"family": 10, "source": HERE, "destination": THERE, "reply_source": THERE, "reply_destination": HERE}
 FLOWS: dict[str, tuple[dict, str]] = {
-    "TCP": ({}, "2 6 40000 50123 1 3 1099511627781 4294967296 9223372036854775809 {start} {stop} 7 398 0 c0a80164 1 499880000000000"),
-    "UDP unanswered": ({"protocol": 17, "status": 8, "state": 0}, "2 17 40000 50123 1 {c} {start} {stop} 0 8 0 c0a80164 1 499970000000000"),
-    "UDP both ways": ({"protocol": 17, "status": 14}, "2 17 40000 50123 1 {c} {start} {stop} 0 14 0 c0a80164 1 499880000000000"),
-    "UDP not yet a stream": ({"protocol": 17, "status": 10}, "2 17 40000 50123 1 {c} {start} {stop} 0 10 0 c0a80164 1 499970000000000"),
+    "TCP": (
+        {},
+        (
+            "2 6 40000 50123 1 3 1099511627781 4294967296 9223372036854775809 {start} {stop} 7 398 0 c0a80164 1 "
+            "499880000000000"
+        ),
+    ),
+    "UDP unanswered": (
+        {"protocol": 17, "status": 8, "state": 0},
+        "2 17 40000 50123 1 {c} {start} {stop} 0 8 0 c0a80164 1 499970000000000",
+    ),
+    "UDP both ways": (
+        {"protocol": 17, "status": 14},
+        "2 17 40000 50123 1 {c} {start} {stop} 0 14 0 c0a80164 1 499880000000000",
+    ),
+    "UDP not yet a stream": (
+        {"protocol": 17, "status": 10},
+        "2 17 40000 50123 1 {c} {start} {stop} 0 10 0 c0a80164 1 499970000000000",
+    ),
     "ICMP": ({"protocol": 1}, "2 1 40000 50123 10 {c} {start} {stop} 0 398 0 c0a80164 1 499970000000000"),
     "ICMPv6": ({"protocol": 58, **V6}, "10 58 40000 50123 10 {c} {start} {stop} 0 398 0 {v6} 1 499970000000000"),
     "GRE": ({"protocol": 47, "status": 8}, "2 47 40000 50123 5 {c} {start} {stop} 0 8 0 c0a80164 1 499970000000000"),
-    "GRE both ways": ({"protocol": 47, "status": 10}, "2 47 40000 50123 5 {c} {start} {stop} 0 10 0 c0a80164 1 499820000000000"),
+    "GRE both ways": (
+        {"protocol": 47, "status": 10},
+        "2 47 40000 50123 5 {c} {start} {stop} 0 10 0 c0a80164 1 499820000000000",
+    ),
     "ESP": ({"protocol": 50}, "2 50 0 0 5 {c} {start} {stop} 0 398 0 c0a80164 1 499400000000000"),
     "IGMP": ({"protocol": 2}, "2 2 0 0 0 {c} {start} {stop} 0 398 0 c0a80164 1 499400000000000"),
     "SCTP": ({"protocol": 132}, "2 132 0 0 0 {c} {start} {stop} 0 398 0 c0a80164 1 68000000000000"),
     "DCCP": ({"protocol": 33}, "2 33 0 0 0 {c} {start} {stop} 0 398 0 c0a80164 1 456800000000000"),
     "TCP over IPv6": (V6, "10 6 40000 50123 1 {c} {start} {stop} 7 398 0 {v6} 1 499880000000000"),
     "deleted early": ({"timeout": 100}, "2 6 40000 50123 1 {c} {start} {stop} 7 398 100 c0a80164 1 499980000000000"),
-    "deleted with more left than the time-out": ({"timeout": 9999}, "2 6 40000 50123 1 {c} {start} {stop} 7 398 9999 c0a80164 1 {stop}"),
+    "deleted with more left than the time-out": (
+        {"timeout": 9999},
+        "2 6 40000 50123 1 {c} {start} {stop} 7 398 9999 c0a80164 1 {stop}",
+    ),
     "timed out before it began": (
         {"start": 499999 * SECOND},
         "2 6 40000 50123 1 {c} 499999000000000 {stop} 7 398 0 c0a80164 1 499999000000000",
     ),
 } | {
-    f"TCP in state {state}": ({"state": state}, f"2 6 40000 50123 1 {{c}} {{start}} {{stop}} {state} 398 0 c0a80164 1 {end}000000000")
+    f"TCP in state {state}": (
+        {"state": state},
+        f"2 6 40000 50123 1 {{c}} {{start}} {{stop}} {state} 398 0 c0a80164 1 {end}000000000",
+    )
     for state, end in {
         0: 68000,
         1: 499880,
@@ -402,7 +429,9 @@ FLOWS: dict[str, tuple[dict, str]] = {
 
 def test_each_kind_of_connection_is_told_whole(any_interpreter: Interpreter) -> None:
     """EXP-1: `end` is STOP less the time-out of the last state, never before the start; 64-bit counters on 32 bits."""
-    datagrams = [kernel.conntrack("destroy", flow(**values), byteorder_of(any_interpreter)) for values, _ in FLOWS.values()]
+    datagrams = [
+        kernel.conntrack("destroy", flow(**values), byteorder_of(any_interpreter)) for values, _ in FLOWS.values()
+    ]
     common = {
         "start": 500 * SECOND,
         "stop": 500000 * SECOND,
@@ -410,7 +439,9 @@ def test_each_kind_of_connection_is_told_whole(any_interpreter: Interpreter) -> 
         "c": "3 1099511627781 4294967296 9223372036854775809",
     }
     lines = tell(any_interpreter, datagrams)
-    assert dict(zip(FLOWS, lines, strict=True)) == {name: "1 1 0 0|" + line.format(**common) for name, (_, line) in FLOWS.items()}
+    assert dict(zip(FLOWS, lines, strict=True)) == {
+        name: "1 1 0 0|" + line.format(**common) for name, (_, line) in FLOWS.items()
+    }
 
 
 def without(datagram: bytes, *numbers: int, order: str = "<") -> bytes:
@@ -427,12 +458,15 @@ def without(datagram: bytes, *numbers: int, order: str = "<") -> bytes:
     return struct.pack(order + "I", 16 + len(body)) + datagram[4:16] + body
 
 
-def test_an_entry_without_counters_or_times_says_so_and_one_without_a_tuple_is_malformed(any_interpreter: Interpreter) -> None:
+def test_an_entry_without_counters_or_times_says_so_and_one_without_a_tuple_is_malformed(
+    any_interpreter: Interpreter,
+) -> None:
     """A connection born before accounting was on has neither, for life; the recorder counts it by its missing times."""
     whole = kernel.conntrack("destroy", flow(), byteorder_of(any_interpreter))
     bare = without(whole, 9, 10, 20, order=order_of(any_interpreter))
     lines = tell(
-        any_interpreter, [bare, without(whole, 2, order=order_of(any_interpreter)), without(whole, 1, order=order_of(any_interpreter))]
+        any_interpreter,
+        [bare, without(whole, 2, order=order_of(any_interpreter)), without(whole, 1, order=order_of(any_interpreter))],
     )
     assert lines[0] == "1 1 0 0|2 6 40000 50123 1 0 0 0 0 0 0 7 398 0 c0a80164 0 0"
     assert lines[1].split()[6] == "0"  # no reply tuple: no translated port
@@ -453,7 +487,10 @@ def test_neighbours_are_terminals_with_an_address_and_a_mac(any_interpreter: Int
     """No group address, no zeros, no entry that goes away; the request lists every neighbour."""
     order = byteorder_of(any_interpreter)
     mac, address = bytes.fromhex("5ea64e218f39"), bytes((10, 0, 0, 9))
-    made = [kernel.neighbour(kernel.Neighbour(address, octets), order) for octets in (mac, bytes(6), bytes((1, 0, 0x5E, 0, 0, 1)))]
+    made = [
+        kernel.neighbour(kernel.Neighbour(address, octets), order)
+        for octets in (mac, bytes(6), bytes((1, 0, 0x5E, 0, 0, 1)))
+    ]
     lines = tell(any_interpreter, [for_processor(datagram, any_interpreter) for datagram in NEIGHBOURS] + made)
     empty = "1 0 0 0"
     seen = ["0a634d02 5ea64e218f39", "fd000099000000000000000000000002 5ea64e218f39"]
@@ -475,11 +512,18 @@ print(n.request())
 """
 
 
-def test_links_addresses_and_neighbours_are_listed_in_turn_and_again_where_the_table_changed(any_interpreter: Interpreter) -> None:
+def test_links_addresses_and_neighbours_are_listed_in_turn_and_again_where_the_table_changed(
+    any_interpreter: Interpreter,
+) -> None:
     """One dump at a time; NLM_F_DUMP_INTR begins anew."""
     order = order_of(any_interpreter)
-    wanted = [struct.pack(order + "IHHII", 16 + size, kind, 0x301, 1, 0) + bytes(size) for kind, size in ((18, 16), (22, 8), (30, 12))]
-    assert any_interpreter.run("-c", REQUESTS).stdout.decode().split("\n") == [f"{one.hex()} None" for one in wanted * 2] + ["None", ""]
+    wanted = [
+        struct.pack(order + "IHHII", 16 + size, kind, 0x301, 1, 0) + bytes(size)
+        for kind, size in ((18, 16), (22, 8), (30, 12))
+    ]
+    assert any_interpreter.run("-c", REQUESTS).stdout.decode().split("\n") == [
+        f"{one.hex()} None" for one in wanted * 2
+    ] + ["None", ""]
 
 
 INVENTED = 2000
@@ -491,7 +535,8 @@ def test_mutated_datagrams_are_told_alike_and_stop_nothing(any_interpreter: Inte
     """Equal to this file's reader on each, in five buffers with other octets behind; no exception, no loop."""
     draw, order, count = random.Random(361), order_of(any_interpreter), MUTATED[any_interpreter.name]
     seeds = [
-        for_processor(datagram, any_interpreter) for datagram in [d for d in MIXED + VARIANTS + ATTRIBUTES if is_destroy(d)] + NEIGHBOURS
+        for_processor(datagram, any_interpreter)
+        for datagram in [d for d in MIXED + VARIANTS + ATTRIBUTES if is_destroy(d)] + NEIGHBOURS
     ]
     corpus = [mutated(draw, seeds, order) for _ in range(count)]
     answers = tell(any_interpreter, corpus)
@@ -530,7 +575,9 @@ def invented(plan: bytes, order: str) -> bytes:
             value = parts(depth - 1) if shape & 0x80 and depth else bytes((next(steps, 0),)).rjust(width, b"\1")[:width]
             size = (4 + len(value) + LIES[shape >> 3 & 15]) & 0xFFFF
             data += (
-                struct.pack(order + "HH", size, (1, 2, 3, 4, 7, 9, 10, 20)[step & 7] | (step & 8) << 12) + value + bytes(-len(value) % 4)
+                struct.pack(order + "HH", size, (1, 2, 3, 4, 7, 9, 10, 20)[step & 7] | (step & 8) << 12)
+                + value
+                + bytes(-len(value) % 4)
             )
         return data
 
@@ -539,7 +586,10 @@ def invented(plan: bytes, order: str) -> bytes:
         kind = KINDS[head & 7]
         body = bytes(((2, 2, 10, 0)[head >> 3 & 3],)).ljust(HEADS[kind], b"\0") + parts(3)
         datagram += (
-            struct.pack(order + "IHHII", (16 + len(body) + (0, 0, 0, 0, 0, 4, -4, 2**20)[head >> 5]) & 0xFFFFFFFF, kind, 0, 0, 0) + body
+            struct.pack(
+                order + "IHHII", (16 + len(body) + (0, 0, 0, 0, 0, 4, -4, 2**20)[head >> 5]) & 0xFFFFFFFF, kind, 0, 0, 0
+            )
+            + body
         )
     return datagram
 
@@ -549,7 +599,9 @@ def asking(interpreter: Interpreter):
     """Give a function that asks a running driver about one datagram; it fails after 20 s without an answer."""
     alive = environment() | {"PYTHONUNBUFFERED": "1"}
     words = interpreter.command("-c", DRIVER)
-    with subprocess.Popen(words, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT, env=alive) as process:
+    with subprocess.Popen(
+        words, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT, env=alive
+    ) as process:
         questions, answers = process.stdin, process.stdout
         assert questions is not None
         assert answers is not None
@@ -619,13 +671,20 @@ def test_no_destination_is_copied_out_of_the_kernels_buffer(any_interpreter: Int
     alive = environment() | {"PYTHONUNBUFFERED": "1"}
     words = any_interpreter.command("-c", text)
     draw = random.Random(6)
-    with subprocess.Popen(words, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT, env=alive) as process:
+    with subprocess.Popen(
+        words, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT, env=alive
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         # The third wait finds the process after two whole turns, with nothing of the second yet overwritten by a third.
         for protocol in (6, 17):
             source, destination = draw.randbytes(16), draw.randbytes(16)
-            addresses = {"source": source, "destination": destination, "reply_source": destination, "reply_destination": source}
+            addresses = {
+                "source": source,
+                "destination": destination,
+                "reply_source": destination,
+                "reply_destination": source,
+            }
             told = flow(**V6 | addresses, protocol=protocol)
             process.stdin.write(kernel.conntrack("destroy", told, byteorder_of(any_interpreter)))
             assert select.select([process.stdout], [], [], 20)[0]
@@ -683,7 +742,9 @@ def history(draw: random.Random, changes: int) -> History:
             if stop <= until:
                 made.steps.append([17, 0, 14, start, stop])
                 made.packets.append(packet)
-                lived_under = [value for at, value in values if at >= start] + [[value for at, value in values if at <= start][-1]]
+                lived_under = [value for at, value in values if at >= start] + [
+                    [value for at, value in values if at <= start][-1]
+                ]
                 # A value that was replaced in the very moment of the start counts too.
                 lived_under += [value for (_, value), (at, _) in pairwise(values) if at == start]
                 made.ends.append(max(start, stop - max(lived_under) * SECOND))
@@ -727,7 +788,12 @@ print(json.dumps([timeouts.read_sysctl(name) for name in ("udp_timeout", "tcp_ti
     values = [
         int(path.read_text()) if path.exists() else None
         for path in map(
-            Path, ("/proc/sys/net/netfilter/nf_conntrack_udp_timeout", "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close", "/absent")
+            Path,
+            (
+                "/proc/sys/net/netfilter/nf_conntrack_udp_timeout",
+                "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close",
+                "/absent",
+            ),
         )
     ]
     assert json.loads(interpreter.run("-c", text).stdout) == values
@@ -807,7 +873,9 @@ print(more - once, recorder.counters.values["kept"] - kept)
 
 def test_a_connection_takes_at_most_64_octets_of_heap(micropython: Interpreter, tmp_path: Path) -> None:
     """Kernel to packed record, both families, TCP, UDP and ICMP, known terminals: less garbage, fewer collections."""
-    (tmp_path / "oubli").write_text("config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'\n\toption duty 'none'\n\tlist lan 'lan'\n")
+    (tmp_path / "oubli").write_text(
+        "config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'\n\toption duty 'none'\n\tlist lan 'lan'\n"
+    )
     mac, now = bytes.fromhex("5ea64e218f39"), time.time_ns()
     terminals = (bytes((192, 168, 1, 100)), HERE)
     told = [kernel.link("lan"), kernel.address(bytes((192, 168, 1, 1)), 24), kernel.address(HERE[:-1] + b"\0", 64)]
@@ -817,9 +885,15 @@ def test_a_connection_takes_at_most_64_octets_of_heap(micropython: Interpreter, 
         kernel.conntrack("destroy", flow(protocol=protocol, **family, **times))
         for family, protocol in (({}, 6), ({}, 17), ({}, 1), (V6, 6), (V6, 17), (V6, 58))
     ]
-    framed = [struct.pack("<H", len(data)) + kind + data for kind, messages in ((b"n", told), (b"d", ended)) for data in messages]
+    framed = [
+        struct.pack("<H", len(data)) + kind + data
+        for kind, messages in ((b"n", told), (b"d", ended))
+        for data in messages
+    ]
     rounds = 10
-    done = micropython.run("-c", HEAP, tmp_path / "oubli", tmp_path / "root", str(rounds), input=b"".join(framed), timeout=240)
+    done = micropython.run(
+        "-c", HEAP, tmp_path / "oubli", tmp_path / "root", str(rounds), input=b"".join(framed), timeout=240
+    )
     taken, kept = map(int, done.stdout.split())
     assert kept == 3 * rounds * len(ended)
     assert taken <= 64 * rounds * len(ended)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """agent/capture/lan and neighbours: the side a connection comes from, whether it stays inside, alike everywhere.
 
-A gateway of three sides: `lan` (link 8), `br-guest` (link 10), both of the LAN, and `wan` (link 9). rtnetlink bytes say so, in
-the interpreter's own byte order; ctnetlink bytes bring the connections.
+A gateway of three sides: `lan` (link 8), `br-guest` (link 10), both of the LAN, and `wan` (link 9). rtnetlink bytes say
+so, in the interpreter's own byte order; ctnetlink bytes bring the connections.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def ask(remotes: Callable[[str], Remote], any_interpreter: Interpreter) -> Calla
         for source, destination, *answers in connections:
             family, answered = kernel.INET6 if ":" in source else kernel.INET, octets((*answers, destination)[0])
             public = octets("2001:db8:2::2" if ":" in source else "203.0.113.2")
-            flow = kernel.Flow(family, kernel.UDP, octets(source), octets(destination), 4000, 53, answered, public, 53, 4000, 6, 9)
+            flow = kernel.Flow(
+                family, kernel.UDP, octets(source), octets(destination), 4000, 53, answered, public, 53, 4000, 6, 9
+            )
             events.append(kernel.conntrack("destroy", flow, gateway.order).hex())
         return remote("lan", NAMES, gateway.told, events)
 
@@ -123,9 +125,18 @@ def test_only_what_begins_inside_the_lan_is_a_terminals(ask: Callable[..., Any],
     assert sides(ask(Gateway(order), *asked)) == list(asked.values())
 
 
-def test_neighbours_of_the_lan_are_terminals_and_others_are_not(ask: Callable[..., Any], order: kernel.ByteOrder) -> None:
+def test_neighbours_of_the_lan_are_terminals_and_others_are_not(
+    ask: Callable[..., Any], order: kernel.ByteOrder
+) -> None:
     gateway = Gateway(order)
-    asked = ((LAN, "192.168.1.7"), (GUEST, "10.0.6.7"), (LAN, "fe80::7"), (LAN, "fd00:1::7"), (WAN, "203.0.113.1"), (77, "192.168.1.8"))
+    asked = (
+        (LAN, "192.168.1.7"),
+        (GUEST, "10.0.6.7"),
+        (LAN, "fe80::7"),
+        (LAN, "fd00:1::7"),
+        (WAN, "203.0.113.1"),
+        (77, "192.168.1.8"),
+    )
     for index, address in asked:
         gateway.neighbour(index, address)
     answer = ask(gateway, *((address, INTERNET_6 if ":" in address else INTERNET) for _, address in asked))
@@ -133,8 +144,13 @@ def test_neighbours_of_the_lan_are_terminals_and_others_are_not(ask: Callable[..
     assert answer["held"] == 4
 
 
-def test_what_stays_inside_the_venue_is_told_from_what_goes_out(ask: Callable[..., Any], order: kernel.ByteOrder) -> None:
-    """Hairpin by who answers: through the WAN address, or from one LAN to another. To the router itself (DNS, portal) isn't hairpin."""
+def test_what_stays_inside_the_venue_is_told_from_what_goes_out(
+    ask: Callable[..., Any], order: kernel.ByteOrder
+) -> None:
+    """Hairpin by who answers: through the WAN address, or from one LAN to another.
+
+    To the router itself (DNS, portal) isn't hairpin.
+    """
     asked = {
         ("192.168.1.7", INTERNET): TERMINAL,
         ("192.168.1.7", "192.168.2.9"): TERMINAL,
@@ -167,7 +183,9 @@ def test_what_stays_inside_the_venue_is_told_from_what_goes_out(ask: Callable[..
 def test_renumbered_lan_keeps_its_former_prefixes(ask: Callable[..., Any], order: kernel.ByteOrder) -> None:
     """What began under the former numbers is still ending: a terminal's, or the router's own."""
     gateway = Gateway(order).address(LAN, "192.168.9.1/24").address(LAN, "192.168.1.1/24", gone=True)
-    gateway.address(LAN, "fd00:1::1/64", gone=True).address(WAN, "203.0.113.2/24", gone=True).address(WAN, "203.0.113.77/24")
+    gateway.address(LAN, "fd00:1::1/64", gone=True).address(WAN, "203.0.113.2/24", gone=True).address(
+        WAN, "203.0.113.77/24"
+    )
     asked = {
         ("192.168.9.7", INTERNET): TERMINAL,
         ("192.168.1.7", INTERNET): TERMINAL,
@@ -208,7 +226,12 @@ def test_interface_that_takes_another_name_changes_sides(ask: Callable[..., Any]
 
 def test_port_that_leaves_a_bridge_is_still_an_interface(ask: Callable[..., Any], order: kernel.ByteOrder) -> None:
     """The bridge tells of it as of a link of its own family that is deleted (AF_BRIDGE 7)."""
-    gateway = Gateway(order).link(WAN, "wan", gone=True, family=7).link(LAN, "lan", gone=True, family=7).neighbour(LAN, "192.168.1.7")
+    gateway = (
+        Gateway(order)
+        .link(WAN, "wan", gone=True, family=7)
+        .link(LAN, "lan", gone=True, family=7)
+        .neighbour(LAN, "192.168.1.7")
+    )
     answer = ask(gateway, ("203.0.113.2", INTERNET), ("192.168.1.7", INTERNET))
     assert (answer["present"], answer["held"], sides(answer)) == (True, 1, [OWN, TERMINAL])
 
@@ -244,7 +267,8 @@ def test_lan_is_named_as_openwrt_network_or_as_interface(
     path = network(
         "config interface 'lan'\n\toption device 'br-lan'\n\toption proto 'static'\n"
         "config interface 'guest'\n option ifname 'eth0.3 wlan1'\n"
-        "config device\n\toption name 'br-lan'\n\toption device 'nothing'\nconfig interface\n option device 'unnamed'\n junk 'left open\n"
+        "config device\n\toption name 'br-lan'\n\toption device 'nothing'\nconfig interface\n"
+        " option device 'unnamed'\n junk 'left open\n"
     )
     asked = ["lan", "guest", "eth7"]
     assert remotes(interpreter.name)("devices", asked, path)[0] == ["br-lan", "eth0.3", "wlan1", "eth7"]
@@ -255,7 +279,8 @@ def test_lease_files_are_the_usual_ones_and_those_that_the_servers_are_told(
     remotes: Callable[[str], Remote], interpreter: Interpreter, network: Callable[[str], str]
 ) -> None:
     path = network(
-        "config dnsmasq\n\toption leasefile '/var/dhcp/leases'\nconfig odhcpd 'odhcpd'\n option leasefile '/tmp/odhcpd.leases'\n"
+        "config dnsmasq\n\toption leasefile '/var/dhcp/leases'\nconfig odhcpd 'odhcpd'\n"
+        " option leasefile '/tmp/odhcpd.leases'\n"
         "config dnsmasq 'two'\n\toption leasefile 'relative'\nconfig dhcp 'lan'\n\toption leasefile '/etc/shadow'\n"
     )
     usual = ["/tmp/dhcp.leases", "/tmp/hosts/odhcpd"]  # noqa: S108 (OpenWrt's places)
@@ -270,7 +295,12 @@ def test_prefix_holds_exactly_its_addresses(remotes: Callable[[str], Remote], an
     four, six = st.binary(min_size=4, max_size=4), st.binary(min_size=16, max_size=16)
 
     @settings(max_examples=25)
-    @given(st.lists(st.one_of(st.tuples(four, st.integers(0, 32), four), st.tuples(six, st.integers(0, 128), six)), max_size=20), st.data())
+    @given(
+        st.lists(
+            st.one_of(st.tuples(four, st.integers(0, 32), four), st.tuples(six, st.integers(0, 128), six)), max_size=20
+        ),
+        st.data(),
+    )
     def check(rows: list[tuple[bytes, int, bytes]], data: st.DataObject) -> None:
         pairs, expected = [], []
         for prefix, bits, other in rows:
@@ -289,9 +319,14 @@ def test_prefix_holds_exactly_its_addresses(remotes: Callable[[str], Remote], an
 def test_recorder_follows_what_root_hands_over_and_says_what_is_missing(
     remotes: Callable[[str], Remote], interpreter: Interpreter, tmp_path: Path
 ) -> None:
-    """L34-I-2: OpenWrt's own files may be root's alone; another word of root's is followed without a restart, within ten seconds."""
+    """L34-I-2: OpenWrt's own files may be root's alone.
+
+    Another word of root's is followed without a restart, within ten seconds.
+    """
     ask, config, handed = remotes(interpreter.name), tmp_path / "config", tmp_path / "var/run/oubli-root/networks"
-    config.write_text("config gateway\n option id 'abcdefghijklmnop'\n option lan 'guest'\nconfig summary\n option rows '64'\n")
+    config.write_text(
+        "config gateway\n option id 'abcdefghijklmnop'\n option lan 'guest'\nconfig summary\n option rows '64'\n"
+    )
     handed.parent.mkdir(parents=True)
     second = 1000000000
 

@@ -49,10 +49,15 @@ LINES: dict[str, tuple[str, list[str]]] = {
     "odhcpd, DHCPv6": (f"# br-lan {LLT} 3e8 phone {LATER} 2a5 128 {SIX}/128 fd00:2::5/128", []),
     "odhcpd, a prefix": (f"# br-lan {LLT} 3e8 phone {LATER} 2a5 62 fd00:1:0:4::/62", []),
     "odhcpd, IPv4 beside IPv6": (
-        f"# br-lan {MAC.replace(':', '')} ipv4 - {LATER} c0a80105 32 {SIX}/128 192.168.1.5/32", [row("192.168.1.5", MAC)],
+        f"# br-lan {MAC.replace(':', '')} ipv4 - {LATER} c0a80105 32 {SIX}/128 192.168.1.5/32",
+        [row("192.168.1.5", MAC)],
     ),
-    "odhcpd, IPv4": (f"# br-lan {MAC.replace(':', '')} ipv4 - {LATER} c0a80105 32 192.168.1.5/32", [row("192.168.1.5", MAC)]),
-    "odhcpd, without end": (f"# br-lan {OTHER.replace(':', '')} ipv4 - -1 5 32 192.168.1.6/32", [row("192.168.1.6", OTHER)]),
+    "odhcpd, IPv4": (
+        f"# br-lan {MAC.replace(':', '')} ipv4 - {LATER} c0a80105 32 192.168.1.5/32", [row("192.168.1.5", MAC)],
+    ),
+    "odhcpd, without end": (
+        f"# br-lan {OTHER.replace(':', '')} ipv4 - -1 5 32 192.168.1.6/32", [row("192.168.1.6", OTHER)],
+    ),
     "odhcpd, run out": (f"# br-lan {OTHER.replace(':', '')} ipv4 - 0 5 32 192.168.1.6/32", []),
     "odhcpd, a name that would be a lease": (
         f"# br-lan {OTHER.replace(':', '')} ipv4 broken\\x20x {LATER} 5 32 192.168.1.9/32 {LATER} 5 32 192.168.1.6/32",
@@ -102,7 +107,9 @@ def told(remote: Remote, *paths: Path) -> list[str]:
 def test_line_tells_its_lease_or_nothing(remote: Remote, tmp_path: Path, case: str) -> None:
     """Before and behind it stand lines that are in order; they are told, whatever it says."""
     line, expected = LINES[case]
-    (tmp_path / "leases").write_bytes(f"{LATER} {MAC} 10.0.0.1 a *\n{line}\n{LATER} {MAC} 10.0.0.2 b *\n".encode("latin-1"))
+    (tmp_path / "leases").write_bytes(
+        f"{LATER} {MAC} 10.0.0.1 a *\n{line}\n{LATER} {MAC} 10.0.0.2 b *\n".encode("latin-1")
+    )
     assert told(remote, tmp_path / "leases") == [row("10.0.0.1", MAC), *expected, row("10.0.0.2", MAC)]
 
 
@@ -172,7 +179,10 @@ def settle(path: Path) -> None:
 
 
 def test_files_are_read_only_when_something_has_changed(remote: Remote, tmp_path: Path) -> None:
-    """Time, size or file; what the reader is told to heed; a lease that ran out. A file of this very second is read again."""
+    """Time, size or file; what the reader is told to heed; a lease that ran out.
+
+    A file of this very second is read again.
+    """
     path = tmp_path / "leases"
     path.write_text(f"{NOW + 50} {MAC} 192.168.1.5 a *\n")
     settle(path)
@@ -194,14 +204,22 @@ def test_files_are_read_only_when_something_has_changed(remote: Remote, tmp_path
     assert looks((NOW + 70, 1), (NOW + 80, 1)) == [True, False]
     path.write_text(f"{NOW + 90} {MAC} 192.168.1.5 a *\n")
     os.utime(path, (NOW + 80, NOW + 80))
-    assert looks((NOW + 80, 1), (NOW + 81, 1), (NOW + 83, 1), (NOW + 84, 1), (NOW + 85, 1)) == [True, True, True, False, False]
+    assert looks((NOW + 80, 1), (NOW + 81, 1), (NOW + 83, 1), (NOW + 84, 1), (NOW + 85, 1)) == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
     remote("who_close")
 
 
 def test_lease_that_ends_or_leaves_its_file_is_forgotten(remote: Remote, tmp_path: Path) -> None:
     """L34-II-1: an association that nobody needs; here two dumps without a connection."""
     path = tmp_path / "leases"
-    path.write_text(f"{NOW + 50} {MAC} 192.168.1.5 a *\n{LATER} {MAC} 192.168.1.6 a *\n{LATER} {OTHER} 192.168.1.7 a *\n")
+    path.write_text(
+        f"{NOW + 50} {MAC} 192.168.1.5 a *\n{LATER} {MAC} 192.168.1.6 a *\n{LATER} {OTHER} 192.168.1.7 a *\n"
+    )
     settle(path)
     remote("leases_open", [str(path)])
     addresses = ["c0a80105", "c0a80106", "c0a80107"]
@@ -293,7 +311,10 @@ def test_recorder_knows_a_terminal_by_its_lease(agent: Agent) -> None:
 
 
 def test_recorder_counts_a_lease_that_the_neighbour_table_contradicts(agent: Agent) -> None:
-    """Who forges a neighbour entry shows in `status`, though no file has changed; the count never rises twice for one holder."""
+    """Who forges a neighbour entry shows in `status`, though no file has changed.
+
+    The count never rises twice for one holder.
+    """
     agent.lease(f"{LATER} {MAC} 192.168.1.5 a *\n")
     counters = agent.steps(("listed",), *SIDES, neighbour("192.168.1.5", MAC))
     counters = agent.steps()

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""agent/capture/lossfree and what goes with it: when the mode is held, what counts as lost, dumps, gaps, the watch. Alike on both.
+"""agent/capture/lossfree and what goes with it: when the mode is held, what counts as lost, dumps, gaps, the watch.
 
-The lab (tests/lab/test_lossfree.py) shows the same on the real kernel; here each limit is met exactly, and hours go by at once.
+Alike on both.
+
+The lab (tests/lab/test_lossfree.py) shows the same on the real kernel; here each limit
+is met exactly, and hours go by at once.
 """
 
 from __future__ import annotations
@@ -41,7 +44,10 @@ print(json.dumps([out, said]))
 
 
 def decide(interpreter: Interpreter, *looks: tuple[int, int, int | None, int | None, int]) -> tuple[list, list[bool]]:
-    """Look at the table: second, connections ended so far, entries, limit, drops so far; return (on, fill, lost) and the switches."""
+    """Look at the table: second, connections ended so far, entries, limit, drops so far.
+
+    Return (on, fill, lost) and the switches.
+    """
     out, said = json.loads(interpreter.run("-c", DECIDE, input=json.dumps(looks) + "\n").stdout)
     return out, said
 
@@ -49,7 +55,10 @@ def decide(interpreter: Interpreter, *looks: tuple[int, int, int | None, int | N
 def test_the_mode_is_held_below_three_quarters_and_taken_up_below_half_of_that(interpreter):
     out, said = decide(
         interpreter,
-        *((number, 100_000 - count, count, LIMIT, 0) for number, count in enumerate((6144, 6143, 12287, 12288, 6144, 6143))),
+        *(
+            (number, 100_000 - count, count, LIMIT, 0)
+            for number, count in enumerate((6144, 6143, 12287, 12288, 6144, 6143))
+        ),
     )
     assert [on for on, _, _ in out] == [False, True, True, False, False, True]
     assert [fill for _, fill, _ in out] == [37, 37, 74, 75, 37, 37]
@@ -73,7 +82,10 @@ def test_the_mode_is_held_while_forty_seconds_of_the_peak_rate_are_free_and_take
 
 
 def test_the_rate_is_taken_over_ten_seconds(interpreter):
-    """60 a second for a minute, seen each second, are 600 in a span, so 2,400 must be free; 60 at once after that add nothing."""
+    """60 a second for a minute, seen each second, are 600 in a span, so 2,400 must be free.
+
+    60 at once after that add nothing.
+    """
     steady = [(second, 60 * second, 0, LIMIT, 0) for second in range(60)]
     for limit, held in ((2400, False), (2401, True)):
         out, _ = decide(interpreter, *steady, (60, 60 * 59, 0, limit, 0))
@@ -93,7 +105,14 @@ def test_a_peak_counts_for_an_hour(interpreter):
 
 
 def test_the_mode_is_off_where_the_table_cant_be_read(interpreter):
-    looks = [(0, 0, 0, LIMIT, 0), (1, 0, None, LIMIT, 0), (2, 0, 0, LIMIT, 0), (3, 0, 0, None, 0), (4, 0, 0, LIMIT, 0), (5, 0, 9, 0, 0)]
+    looks = [
+        (0, 0, 0, LIMIT, 0),
+        (1, 0, None, LIMIT, 0),
+        (2, 0, 0, LIMIT, 0),
+        (3, 0, 0, None, 0),
+        (4, 0, 0, LIMIT, 0),
+        (5, 0, 9, 0, 0),
+    ]
     out, _ = decide(interpreter, *looks)
     assert [(on, fill) for on, fill, _ in out] == [(True, 0), (False, 100)] * 3
 
@@ -183,12 +202,18 @@ REFUSED = struct.pack("IHHII", 36, 2, 0, 1, 0) + struct.pack("i", -16) + struct.
 INTERRUPTED = 0x10  # NLM_F_DUMP_INTR
 
 
-def record(interpreter: Interpreter, folder: Path, *steps: tuple[str, object], boot: int = 100) -> tuple[list, dict, list[str]]:
+def record(
+    interpreter: Interpreter, folder: Path, *steps: tuple[str, object], boot: int = 100
+) -> tuple[list, dict, list[str]]:
     """Take a recorder's steps from so many seconds after boot; return what was printed, the counters and the log."""
     folder.mkdir(exist_ok=True)
     (folder / "config").write_text(CONFIG)
     done = interpreter.run(
-        "-c", RECORD, folder, str(boot), input=json.dumps([[w, v.hex() if isinstance(v, bytes) else v] for w, v in steps]) + "\n"
+        "-c",
+        RECORD,
+        folder,
+        str(boot),
+        input=json.dumps([[w, v.hex() if isinstance(v, bytes) else v] for w, v in steps]) + "\n",
     )
     *printed, last = [json.loads(line) for line in done.stdout.splitlines()]
     return printed, last[0], last[1]
@@ -229,7 +254,17 @@ def test_a_dump_that_was_not_whole_is_repeated_and_nothing_is_forgotten_on_its_w
     steps = [("learn", address), ("wait", 1), ("forget", address)]
     for _ in range(4):
         steps += [("asked", 0), *cut, ("wait", 1), ("asked", 0), ("wait", 10)]
-    steps += [("held", 0), ("asked", 0), ("live", DONE), ("wait", 1), ("asked", 0), ("wait", 298), ("asked", 0), ("wait", 1), ("asked", 0)]
+    steps += [
+        ("held", 0),
+        ("asked", 0),
+        ("live", DONE),
+        ("wait", 1),
+        ("asked", 0),
+        ("wait", 298),
+        ("asked", 0),
+        ("wait", 1),
+        ("asked", 0),
+    ]
     printed, _, _ = record(interpreter, tmp_path / "root", *steps)
     assert printed == [True, False] * 4 + [1, True, False, False, True]
 
@@ -248,7 +283,17 @@ def test_an_association_lives_as_long_as_dumps_show_a_connection_of_its_address(
 
 
 def test_one_dump_at_a_time_and_another_once_it_is_given_up(interpreter, tmp_path):
-    steps = [("wait", 1), ("asked", 0), ("wait", 150), ("overrun", 0), ("asked", 0), ("wait", 149), ("asked", 0), ("wait", 1), ("asked", 0)]
+    steps = [
+        ("wait", 1),
+        ("asked", 0),
+        ("wait", 150),
+        ("overrun", 0),
+        ("asked", 0),
+        ("wait", 149),
+        ("asked", 0),
+        ("wait", 1),
+        ("asked", 0),
+    ]
     assert record(interpreter, tmp_path / "root", *steps)[0] == [True, False, False, True]
 
 
@@ -271,7 +316,15 @@ def test_a_loss_is_counted_and_followed_by_a_dump(interpreter, tmp_path):
         ("wait", 1),
     ]
     printed, counters, said = record(
-        interpreter, tmp_path / "root", *quiet, ("overrun", 0), ("drop", 1), ("wait", 1), ("asked", 0), *lossy, ("asked", 0)
+        interpreter,
+        tmp_path / "root",
+        *quiet,
+        ("overrun", 0),
+        ("drop", 1),
+        ("wait", 1),
+        ("asked", 0),
+        *lossy,
+        ("asked", 0),
     )
     assert printed == [True, False, False, True, True]
     assert counters == {"starts": 1, "overruns": 1, "lost: overrun": 10}
@@ -279,7 +332,10 @@ def test_a_loss_is_counted_and_followed_by_a_dump(interpreter, tmp_path):
 
 
 def test_a_restart_is_one_gap_with_its_seconds(interpreter, tmp_path):
-    """From the last second the former process saw; never less than it was, and none after a boot or at the first start."""
+    """From the last second the former process saw.
+
+    Never less than it was, and none after a boot or at the first start.
+    """
     folder = tmp_path / "root"
     assert record(interpreter, folder, ("wait", 5), ("kill", 0))[1] == {"starts": 1}
     _, counters, said = record(interpreter, folder, ("wait", 1.5), ("close", 0), boot=112)
@@ -360,7 +416,10 @@ while True:
 def test_nothing_but_lists_is_ever_asked_of_the_kernel(any_interpreter):
     """0x103 would list the table and zero the counters that other tools on the router use."""
     order = ">" if any_interpreter.name == "mips" else "<"
-    asked = [struct.unpack(order + "IHH", bytes.fromhex(line.decode())[:8]) for line in any_interpreter.run("-c", REQUESTS).stdout.split()]
+    asked = [
+        struct.unpack(order + "IHH", bytes.fromhex(line.decode())[:8])
+        for line in any_interpreter.run("-c", REQUESTS).stdout.split()
+    ]
     assert asked == [(20, 0x101, 0x301), (32, 18, 0x301), (24, 22, 0x301), (28, 30, 0x301)]
 
 
@@ -397,7 +456,10 @@ class Watched:
         program.write_text(f'#!/bin/sh\necho "$@" >>{self.called}\n')
         program.chmod(0o755)
         self.watch = subprocess.Popen(
-            ["sh", WATCH, self.heartbeat, str(SPAN), program], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            ["sh", WATCH, self.heartbeat, str(SPAN), program],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def identity(self, pid: int) -> str:
@@ -440,13 +502,17 @@ def test_the_watch_ends_a_process_whose_heart_stands_still_even_a_stopped_one(wa
     until = time.monotonic() + 120
     while (not watched.called.exists() or watched.called.read_text() != "expire\n" * 2) and time.monotonic() < until:
         time.sleep(SPAN)
-    assert watched.called.read_text() == "expire\n" * 2  # what became due while it stood still goes now, not at the next start (EXP-1)
+    # What became due while it stood still goes now, not at the next start (EXP-1)
+    assert watched.called.read_text() == "expire\n" * 2
     assert watched.close() == "oubli watch: the recorder hung and was ended\n" * 2
 
 
 @pytest.mark.needs("root", "unshare")
 def test_the_watch_ends_a_process_in_a_jail_that_knows_itself_by_another_number(watched):
-    """Ujail gives a daemon process numbers of its own, in which it is the first; another one's first process is left alone."""
+    """Ujail gives a daemon process numbers of its own, in which it is the first.
+
+    Another one's first process is left alone.
+    """
     inside = 'read -r stat </proc/self/stat; echo "$stat"; exec sleep 60'
     command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", inside]
     jails: list[subprocess.Popen[str]] = []
@@ -497,7 +563,9 @@ def test_a_jail_of_another_user_that_began_at_the_same_tick_keeps_no_recorder_al
                 one.kill()
                 one.wait()
         (folder / "heartbeat").write_text(f"1 {starts.pop()} 7\n")
-        watch = subprocess.Popen([*nobody, "sh", script, folder / "heartbeat", str(SPAN), "true"], stderr=subprocess.PIPE, text=True)
+        watch = subprocess.Popen(
+            [*nobody, "sh", script, folder / "heartbeat", str(SPAN), "true"], stderr=subprocess.PIPE, text=True
+        )
         try:
             assert jails[1].wait(240) != 0
             assert jails[0].poll() is None
@@ -523,7 +591,9 @@ while True:
 
 
 @pytest.mark.needs("root", "unshare")
-@pytest.mark.parametrize("jail", [[], ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]], ids=["as it is", "in a jail"])
+@pytest.mark.parametrize(
+    "jail", [[], ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]], ids=["as it is", "in a jail"]
+)
 def test_an_alarm_ends_what_hangs_in_a_jail_too(interpreter, jail):
     """The first process of a namespace gets no signal without a handler: the default action would never come."""
     words = [*jail, *interpreter.command("-c", ALARM)]
@@ -540,7 +610,9 @@ def test_the_watch_leaves_a_heart_that_beats(watched):
     assert watched.close() == ""
 
 
-@pytest.mark.parametrize("text", ["{pid} 1 7\n", "{pid}\n", "", "\n", "x y z\n", "../self 1 1\n", "1 0 1\n", "* * *\n", None])
+@pytest.mark.parametrize(
+    "text", ["{pid} 1 7\n", "{pid}\n", "", "\n", "x y z\n", "../self 1 1\n", "1 0 1\n", "* * *\n", None]
+)
 def test_the_watch_ends_nobody_else(watched, text):
     """Another process by that number, a number alone, an empty file, no file, nonsense."""
     if text is not None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the netlink streams say about themselves, and what the recorder makes of it: losses counted, lists repeated.
 
-The recorder itself on every interpreter, with its time handed in; what it asks the kernel and what it logs are its answers.
+The recorder itself on every interpreter, with its time handed in; what it asks the
+kernel and what it logs are its answers.
 """
 
 from __future__ import annotations
@@ -86,7 +87,11 @@ class Streams:
 
     def run(self, *steps: tuple, table: int = 2) -> list:
         """Take steps; the connection table has room for `table` entries. Returns the answers."""
-        text = DRIVER.replace("ROOT", repr(str(self._root))).replace("FULL", str(table)).replace("DONE", repr(self.word(DONE).hex()))
+        text = (
+            DRIVER.replace("ROOT", repr(str(self._root)))
+            .replace("FULL", str(table))
+            .replace("DONE", repr(self.word(DONE).hex()))
+        )
         rows = [[step[0], *(part.hex() if isinstance(part, bytes) else part for part in step[1:])] for step in steps]
         done = self.interpreter.run("-c", text, input="".join(json.dumps(row) + "\n" for row in rows))
         return [json.loads(line) if line.startswith("[") else line for line in done.stdout.decode().splitlines()]
@@ -104,7 +109,8 @@ def test_the_live_table_is_listed_every_five_minutes_one_list_at_a_time(streams:
     done = ("live", streams.word(DONE))
     steps = [ASKS, ASKS, ("later", 299), ASKS, done, ASKS, ("later", 1), ASKS, ASKS, ("later", 1000), ASKS]
     asked = streams.request
-    assert streams.run(*steps) == [asked, "", "", "", asked, "", asked, []]  # one without an end is given up after as long
+    # One without an end is given up after as long
+    assert streams.run(*steps) == [asked, "", "", "", asked, "", asked, []]
 
 
 @pytest.mark.parametrize("how", ["in an entry", "at the end", "dropped"])
@@ -115,7 +121,18 @@ def test_a_list_of_a_table_that_changed_meanwhile_is_repeated(streams: Streams, 
         "at the end": [("live", streams.word(DONE, flags=2 | INTERRUPTED))],
         "dropped": [("live_overrun",), ("live", streams.word(DONE))],
     }
-    steps = [ASKS, *changed[how], ("later", 9), ASKS, ("later", 1), ASKS, ("live", streams.word(DONE)), ASKS, ("later", 300), ASKS]
+    steps = [
+        ASKS,
+        *changed[how],
+        ("later", 9),
+        ASKS,
+        ("later", 1),
+        ASKS,
+        ("live", streams.word(DONE)),
+        ASKS,
+        ("later", 300),
+        ASKS,
+    ]
     assert streams.run(*steps) == [streams.request, "", streams.request, "", streams.request, []]
 
 
@@ -133,7 +150,9 @@ def test_a_refused_list_is_asked_for_again_in_its_time_and_forgets_nobody(stream
 
 
 def test_what_the_kernel_dropped_is_counted_and_the_table_listed_anew(streams: Streams) -> None:
-    """NLMSG_OVERRUN in the stream of events, beside what can be read; ENOBUFS. A list that runs is heard to its end first.
+    """NLMSG_OVERRUN in the stream of events, beside what can be read; ENOBUFS.
+
+    A list that runs is heard to its end first.
 
     Nothing of it is said on the log, which may leave the gateway (ANON-4).
     """

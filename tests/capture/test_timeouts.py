@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ct timeout` objects of the ruleset count for T (EXP-1): read from recorded and made lists, and on the real kernel."""
+"""`ct timeout` objects of the ruleset count for T (EXP-1).
+
+Read from recorded and made lists, and on the real kernel.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,12 @@ def made(order: str, protocol: int, policy: dict[int, int], which: int = 7, flag
     """Return an object as the kernel lists it."""
     states = b"".join(attribute(order, state, struct.pack(">I", seconds)) for state, seconds in policy.items())
     data = attribute(order, 2, bytes((protocol,))) + attribute(order, 1, b"\0\2") + attribute(order, 0x8003, states)
-    body = bytes(4) + attribute(order, 1, b"t\0") + attribute(order, 2, b"dns\0") + attribute(order, 3, struct.pack(">I", which))
+    body = (
+        bytes(4)
+        + attribute(order, 1, b"t\0")
+        + attribute(order, 2, b"dns\0")
+        + attribute(order, 3, struct.pack(">I", which))
+    )
     return message(order, 0xA12, body + attribute(order, 5, struct.pack(">I", 0)) + attribute(order, 4, data), flags)
 
 
@@ -84,9 +92,9 @@ def drive(interpreter: Interpreter, *steps: tuple) -> list:
 
 
 RECORDED = {
-    "tcp_timeout_syn_sent": 120, "tcp_timeout_syn_recv": 60, "tcp_timeout_established": 600000, "tcp_timeout_fin_wait": 120,
-    "tcp_timeout_close_wait": 60, "tcp_timeout_last_ack": 30, "tcp_timeout_time_wait": 120, "tcp_timeout_close": 99,
-    "tcp_timeout_syn_sent2": 120, "udp_timeout": 500, "udp_timeout_stream": 600,
+    "tcp_timeout_syn_sent": 120, "tcp_timeout_syn_recv": 60, "tcp_timeout_established": 600000,
+    "tcp_timeout_fin_wait": 120, "tcp_timeout_close_wait": 60, "tcp_timeout_last_ack": 30, "tcp_timeout_time_wait": 120,
+    "tcp_timeout_close": 99, "tcp_timeout_syn_sent2": 120, "udp_timeout": 500, "udp_timeout_stream": 600,
 }  # fmt: skip
 
 
@@ -101,18 +109,23 @@ UDP, TCP, SCTP, UDPLITE, GRE, ESP = 17, 6, 132, 136, 47, 50
 
 
 def test_the_larger_of_setting_and_objects_counts(any_interpreter: Interpreter) -> None:
-    """By protocol and state; several objects, several messages in a datagram; states that no setting has are passed over."""
+    """By protocol and state; several objects, several messages in a datagram.
+
+    States that no setting has are passed over.
+    """
     order = order_of(any_interpreter)
     listed = (
         made(order, UDP, {1: 15, 2: 700}) + made(order, UDP, {1: 33, 2: 600}),
-        made(order, TCP, {8: 9, 7: 500, 10: 9000, 11: 9000, 12: 9000}) + made(order, SCTP, {5: 44}) + made(order, GRE, {2: 999}),
+        made(order, TCP, {8: 9, 7: 500, 10: 9000, 11: 9000, 12: 9000})
+        + made(order, SCTP, {5: 44})
+        + made(order, GRE, {2: 999}),
         made(order, ESP, {1: 1234}) + made(order, UDP, {1: 9999}, which=3) + end(order),
     )
     asked = [
         ("end", *connection)
         for connection in (
-            (UDP, 0, 8), (UDP, 0, 14), (UDPLITE, 0, 14), (TCP, 8, 14), (TCP, 7, 14), (TCP, 3, 14), (SCTP, 5, 14), (SCTP, 6, 14),
-            (SCTP, 4, 14), (SCTP, 0, 14), (GRE, 0, 8), (GRE, 0, 14), (ESP, 0, 8), (99, 0, 8),
+            (UDP, 0, 8), (UDP, 0, 14), (UDPLITE, 0, 14), (TCP, 8, 14), (TCP, 7, 14), (TCP, 3, 14), (SCTP, 5, 14),
+            (SCTP, 6, 14), (SCTP, 4, 14), (SCTP, 0, 14), (GRE, 0, 8), (GRE, 0, 14), (ESP, 0, 8), (99, 0, 8),
         )
     ]  # fmt: skip
     before = [20, 120, 120, 10, 120, 432000, 1, 3, 432000, 432000, 30, 180, 600, 600]
@@ -142,7 +155,11 @@ def test_a_list_that_is_not_whole_takes_nothing_away(any_interpreter: Interprete
         "no end": made(order, TCP, {8: 80}),
     }[case]
     answers = drive(any_interpreter, ("list", first), ("list", second))
-    assert answers[1] == [case != "no end", 0, [["tcp_timeout_close", 70 if case == "no end" else 80], ["udp_timeout", 500]]]
+    assert answers[1] == [
+        case != "no end",
+        0,
+        [["tcp_timeout_close", 70 if case == "no end" else 80], ["udp_timeout", 500]],
+    ]
 
 
 def test_a_broken_object_is_counted_and_the_others_stand(any_interpreter: Interpreter) -> None:
@@ -204,9 +221,21 @@ open("/proc/net/nf_conntrack").read()  # the kernel evicts what has timed out
 def test_end_is_not_later_than_the_last_packet_under_a_longer_timeout_of_the_ruleset(interpreter: Interpreter) -> None:
     """The setting says 1 s, the rule's object 4 s: the entry outlives its last packet by 4 s."""
     packet = kernel.Flow(2, UDP, bytes((192, 168, 7, 9)), bytes((203, 0, 113, 9)), 40999, 53, b"", b"", 0, 0, 0, 0)
-    with tempfile.TemporaryDirectory(prefix="oubli-") as path, device(Path(path), interpreter, namespace=NAMESPACE) as gateway:
+    with (
+        tempfile.TemporaryDirectory(prefix="oubli-") as path,
+        device(Path(path), interpreter, namespace=NAMESPACE) as gateway,
+    ):
         assert gateway.process is not None
-        words = ["nsenter", "-t", str(gateway.process.pid), "-n", sys.executable, "-c", SEND, next(flows.frames(packet)).hex()]
+        words = [
+            "nsenter",
+            "-t",
+            str(gateway.process.pid),
+            "-n",
+            sys.executable,
+            "-c",
+            SEND,
+            next(flows.frames(packet)).hex(),
+        ]
         last = int(subprocess.run(words, cwd=PROJECT, check=True, capture_output=True, timeout=240).stdout)
         limit = time.monotonic() + 90
         while not gateway.status(interpreter)["counters"]["kept"]:

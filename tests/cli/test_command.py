@@ -162,15 +162,23 @@ def test_a_fault_of_the_program_says_where_and_nothing_of_what(any_interpreter: 
 def test_what_cant_be_written_is_told_in_one_line_and_a_reader_that_has_enough_is_no_fault(
     interpreter: Interpreter, words: tuple[str, ...], buffered: bool, tmp_path: Path
 ) -> None:
-    """A full disk: exit 1 and one line; a reader that is gone (`oubli status | head`): nothing. Whenever the interpreter writes."""
+    """A full disk: exit 1 and one line; a reader that is gone (`oubli status | head`): nothing.
+
+    Whenever the interpreter writes.
+    """
     config = tmp_path / "oubli"
     config.write_text("config gateway 'gateway'\n\toption id 'abcdefgh23456777'\n")
     command = interpreter.command("-m", "agent", *words, *([config] if len(words) > 1 else []))
     environment = host.environment() | {"PYTHONUNBUFFERED": "" if buffered else "1"}
     read, write = os.pipe()
     os.close(read)
-    for full, status, said in ((os.open("/dev/full", os.O_WRONLY), 1, b"oubli: can't go on (no space left on device)\n"), (write, 0, b"")):
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, cwd=PROJECT, env=environment, timeout=240, check=False)
+    for full, status, said in (
+        (os.open("/dev/full", os.O_WRONLY), 1, b"oubli: can't go on (no space left on device)\n"),
+        (write, 0, b""),
+    ):
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, cwd=PROJECT, env=environment, timeout=240, check=False
+        )
         os.close(full)
         assert (done.returncode, done.stderr) == (status, said)
 
@@ -192,7 +200,9 @@ def test_what_is_interrupted_says_no_more_than_that(interpreter: Interpreter, tm
         *interpreter.command("-m", "agent", "consent", "suspend", "--terminal", "-", "--root", tmp_path),
     ]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=PROJECT, env=host.environment()) as process:
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=PROJECT, env=host.environment()
+    ) as process:
         assert process.stdin is not None
         process.stdin.write(b"0")
         process.stdin.flush()
@@ -225,7 +235,9 @@ def test_a_key_file_without_a_key_enrols_nobody(interpreter: Interpreter, text: 
         ("\x1b\n", "not plain text in UTF-8"),
     ],
 )
-def test_a_request_that_cannot_be_read_is_told_in_words(interpreter: Interpreter, content: str | None, wrong: str, tmp_path: Path) -> None:
+def test_a_request_that_cannot_be_read_is_told_in_words(
+    interpreter: Interpreter, content: str | None, wrong: str, tmp_path: Path
+) -> None:
     """Exit 2, one line; a number says nothing to the operator of a gateway."""
     file = tmp_path / "r.toml"
     if content == "/":
@@ -234,4 +246,8 @@ def test_a_request_that_cannot_be_read_is_told_in_words(interpreter: Interpreter
         file.write_text(content)
     done = interpreter.run("-m", "agent", "request", "run", file, check=False)
     accepted = f"a request that two agents signed, at most {requests.LIMIT} octets"
-    assert (done.returncode, done.stdout, done.stderr.decode()) == (2, b"", f"oubli: {file}: {wrong}; accepted: {accepted}\n")
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (
+        2,
+        b"",
+        f"oubli: {file}: {wrong}; accepted: {accepted}\n",
+    )

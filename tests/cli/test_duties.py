@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli law --duties`: who owes what by L34-1 in force, and who does it with this configuration; the doctor finds what nobody does."""
+"""`oubli law --duties`: who owes what by L34-1 in force, and who does it with this configuration.
+
+The doctor finds what nobody does.
+"""
 
 from __future__ import annotations
 
@@ -45,12 +48,17 @@ def states(config: configuration.Config) -> dict[str, str]:
 
 
 def test_each_statement_has_its_source_in_both_languages(tmp_path: Path) -> None:
-    """L34-II-3: the article's paragraph first; the décrets and laws by number and date; what isn't verified is said, not stated."""
+    """L34-II-3: the article's paragraph first; the décrets and laws by number and date.
+
+    What isn't verified is said, not stated.
+    """
     config = read(tmp_path, GATEWAY.format("portal"))
     french, english = duties.data(config, "fr"), duties.data(config, "en")
     assert [one["name"] for one in french] == [one["name"] for one in english]
     assert len({one["name"] for one in french}) == len(french) == len(duties.MUST) + len(duties.MAY)
-    assert [row[0] for row in duties.MAY] == [row.name for row in map(law.purpose, law.CONFIGURABLE) if row.name != "attribution"]
+    assert [row[0] for row in duties.MAY] == [
+        row.name for row in map(law.purpose, law.CONFIGURABLE) if row.name != "attribution"
+    ]
     for one, other in zip(french, english, strict=True):
         assert re.match(r"L34-1 (II|III|IV|V|VI)( bis( \d°)?)?(, |$)", one["source"]), one
         assert one["what"] != other["what"]
@@ -70,7 +78,10 @@ def test_each_statement_has_its_source_in_both_languages(tmp_path: Path) -> None
 
 
 def test_what_oubli_cannot_do_by_design_is_said_whatever_is_configured(tmp_path: Path) -> None:
-    """III's injunction has recipients among its categories, II bis 1° and 2° identity and account: no configuration meets these."""
+    """III's injunction has recipients among its categories, II bis 1° and 2° identity and account.
+
+    No configuration meets these.
+    """
     for duty, more in product(law.DUTIES, ("", YEAR)):
         if duty == law.NOBODY and more:
             continue  # refused by the configuration
@@ -89,7 +100,9 @@ def test_what_oubli_cannot_do_by_design_is_said_whatever_is_configured(tmp_path:
         ("oubli", FORMER, "nobody", "with"), ("oubli", BEHIND, "met", "with"), ("oubli", BILLING, "nobody", "nobody"),
     ],
 )  # fmt: skip
-def test_who_keeps_a_connection_s_source_follows_from_what_runs(tmp_path: Path, duty: str, more: str, source: str, procedures: str) -> None:
+def test_who_keeps_a_connection_s_source_follows_from_what_runs(
+    tmp_path: Path, duty: str, more: str, source: str, procedures: str
+) -> None:
     """II bis 3°: for a year, on the ground in force, by attribution or by who is declared; else by nobody."""
     config = read(tmp_path, GATEWAY.format(duty) + more)
     seen = states(config)
@@ -103,13 +116,24 @@ def test_who_keeps_a_connection_s_source_follows_from_what_runs(tmp_path: Path, 
     ("more", "state", "held", "lost"),
     [
         ("", "never", False, "security of the network"),
-        ("config purpose 'services'\n option enabled '1'\n" + NOTICE, "never", False, "security of the network, services by consent"),
-        (NOTHING, "met", True, ""), (YEAR, "met", False, "security of the network"), (BILLING + NOTHING, "met", False, ""),
+        (
+            "config purpose 'services'\n option enabled '1'\n" + NOTICE,
+            "never", False, "security of the network, services by consent",
+        ),
+        (NOTHING, "met", True, ""), (YEAR, "met", False, "security of the network"),
+        (BILLING + NOTHING, "met", False, ""),
     ],
 )  # fmt: skip
-def test_who_preserves_what_is_held_follows_from_what_runs(tmp_path: Path, more: str, state: str, held: bool, lost: str) -> None:
-    """III bis: the custodian what is sealed for him; what the gateway can read goes on time; nothing is held only with all off."""
-    (freeze,) = [one for one in duties.data(read(tmp_path, GATEWAY.format("oubli") + more), "en") if one["name"] == "freeze"]
+def test_who_preserves_what_is_held_follows_from_what_runs(
+    tmp_path: Path, more: str, state: str, held: bool, lost: str
+) -> None:
+    """III bis: the custodian what is sealed for him; what the gateway can read goes on time.
+
+    Nothing is held only with all off.
+    """
+    (freeze,) = [
+        one for one in duties.data(read(tmp_path, GATEWAY.format("oubli") + more), "en") if one["name"] == "freeze"
+    ]
     assert (freeze["state"], freeze["by"] == "nothing is held") == (state, held)
     assert freeze["by"].partition("holds for ")[2].partition(" isn't preserved")[0] == lost
     assert ("oubli-custodian freeze" in freeze["by"]) == (more in (YEAR, BILLING + NOTHING))
@@ -124,7 +148,9 @@ def test_permissions_are_on_or_off_with_their_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
-def test_the_command_says_the_same_on_each_interpreter(any_interpreter: Interpreter, tmp_path: Path, language: str) -> None:
+def test_the_command_says_the_same_on_each_interpreter(
+    any_interpreter: Interpreter, tmp_path: Path, language: str
+) -> None:
     """Text and JSON, as the module makes them; another language is refused in one line."""
     config = read(tmp_path, GATEWAY.format("oubli") + YEAR)
     words = ("-m", "agent", "law", "--config", str(tmp_path / "oubli"), "--duties")
@@ -151,7 +177,9 @@ def test_the_doctor_finds_a_duty_that_nobody_serves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("duty", law.DUTIES)
-def test_without_the_package_the_doctor_still_finds_that_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, duty: str) -> None:
+def test_without_the_package_the_doctor_still_finds_that_nobody_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, duty: str
+) -> None:
     monkeypatch.setitem(sys.modules, "agent.purposes.checks", None)
     monkeypatch.delattr("agent.purposes.checks")
     gateway = SimpleNamespace(config=read(tmp_path, GATEWAY.format(duty)))

@@ -61,7 +61,10 @@ def tree(root: Path) -> dict[str, str]:
 
 
 def test_a_gateway_joins_and_keeps_its_comments(interpreter: Interpreter, root: Path, archive: str) -> None:
-    """Certificate, key and authority by their names; the key the forwarder's alone; the archive is gone; again with a new one."""
+    """Certificate, key and authority by their names; the key the forwarder's alone; the archive is gone.
+
+    Again with a new one.
+    """
     done = join(interpreter, root, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == {"gateway": IDENT, "host": "mqtt.example.org", "port": 8883}
@@ -72,9 +75,14 @@ def test_a_gateway_joins_and_keeps_its_comments(interpreter: Interpreter, root: 
     assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o600, FORWARDER)
     assert {path.name for path in folder.iterdir()} == {"gateway.pem", "gateway.key", "broker-ca.pem"}
     text = (root / "etc/config/oubli").read_text()
-    lines = [line.split(None, 2)[2] for line in text.splitlines() if re.match(r"\toption (id|host|port|ca|certificate|key) ", line)]
+    lines = [
+        line.split(None, 2)[2]
+        for line in text.splitlines()
+        if re.match(r"\toption (id|host|port|ca|certificate|key) ", line)
+    ]
     assert lines == [
-        f"'{IDENT}'", "'mqtt.example.org'", "'8883'", f"'{folder}/broker-ca.pem'", f"'{folder}/gateway.pem'", f"'{folder}/gateway.key'"
+        f"'{IDENT}'", "'mqtt.example.org'", "'8883'", f"'{folder}/broker-ca.pem'",
+        f"'{folder}/gateway.pem'", f"'{folder}/gateway.key'"
     ]  # fmt: skip
     assert [line for line in SHIPPED.splitlines() if line.startswith("#") and line not in text.splitlines()] == [
         f"#\t{line}" for line in
@@ -86,7 +94,9 @@ def test_a_gateway_joins_and_keeps_its_comments(interpreter: Interpreter, root: 
     assert join(interpreter, root).returncode == 0
     assert (root / "etc/config/oubli").read_text() == text
     (root / "tmp/archive").write_text(archive)
-    several = text.replace("\toption host 'mqtt.example.org'", "\tlist host 'a.example.org'\n\tlist host 'b.example.org'")
+    several = text.replace(
+        "\toption host 'mqtt.example.org'", "\tlist host 'a.example.org'\n\tlist host 'b.example.org'"
+    )
     assert several != text
     (root / "etc/config/oubli").write_text(several)
     assert join(interpreter, root).returncode == 0
@@ -111,7 +121,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_an_archive_that_isnt_whole_changes_nothing(interpreter: Interpreter, root: Path, archive: str, what: str) -> None:
+def test_an_archive_that_isnt_whole_changes_nothing(
+    interpreter: Interpreter, root: Path, archive: str, what: str
+) -> None:
     """Exit 2, one line that says what is accepted; no file is written, none is left half-written, the archive stays."""
     broken = REFUSED[what](archive)
     if broken is None:
@@ -128,14 +140,25 @@ def test_an_archive_that_isnt_whole_changes_nothing(interpreter: Interpreter, ro
 
 def test_only_root_joins(interpreter: Interpreter) -> None:
     """Somebody else, who may read this tree wherever it lies."""
-    nobody = ["setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
+    nobody = [
+        "setpriv",
+        "--reuid",
+        "65534",
+        "--clear-groups",
+        "--inh-caps",
+        "+dac_read_search",
+        "--ambient-caps",
+        "+dac_read_search",
+    ]
     line = [*nobody, *map(str, interpreter.command("-m", "agent", "join", "/nowhere/archive"))]
     done = subprocess.run(line, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=240)
     assert (done.returncode, done.stderr) == (2, "oubli: join: not root; accepted: root, whose files these are\n")
 
 
 def test_a_gateway_that_has_its_place_takes_no_others(interpreter: Interpreter, root: Path) -> None:
-    (root / "etc/config/oubli").write_text(f"config gateway\n\toption id '{OTHER}'\nconfig mqtt\n\toption host 'x'\n\toption ca '/ca'\n")
+    (root / "etc/config/oubli").write_text(
+        f"config gateway\n\toption id '{OTHER}'\nconfig mqtt\n\toption host 'x'\n\toption ca '/ca'\n"
+    )
     before = tree(root)
     done = join(interpreter, root)
     assert (done.returncode, done.stderr) == (2, f"oubli: ARCHIVE: is for another gateway; accepted: one for {OTHER}\n")

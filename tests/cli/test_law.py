@@ -35,11 +35,19 @@ COMMON = ["start", "duration", "protocol", "mac", "address", "source_port", "tra
 COMMON += ["bytes_up", "bytes_down", "packets_up", "packets_down"]
 HELD = ["protocol", "public_address", "translated_port", "address", "mac", "portal_user", "start", "end"]
 KEPT = ["mac_hash", "categories", "purposes", "third_parties", "end", "text_hash", "state", "time"]
-# REQUIREMENTS.md in other words: fields, custody, default and ceiling in days (None: no default), grounds, what it needs.
+# REQUIREMENTS.md in other words: fields, custody, default and ceiling in days
+# (None: no default), grounds, what it needs.
 TABLE = {
     "security": (COMMON, "volatile", 1, 90, (None,), ()),
     "attribution": (HELD, "custodian", 365, 365, ("L336-3", "STAD", "IIbis-3"), ("ground", "reference", "bundle")),
-    "billing": (["portal_user", "mac", "start", "end", "bytes_up", "bytes_down"], "custodian", None, 365, (None,), ("lifetime", "bundle")),
+    "billing": (
+        ["portal_user", "mac", "start", "end", "bytes_up", "bytes_down"],
+        "custodian",
+        None,
+        365,
+        (None,),
+        ("lifetime", "bundle"),
+    ),
     "services": (COMMON, "volatile", None, 365, (None,), ("consent",)),
     "location": (["access_point", "start", "end", "mac"], "volatile", None, 30, (None,), ("consent",)),
     "consent": (
@@ -52,10 +60,38 @@ TABLE = {
     ),
     "freeze": (HELD, "custodian", None, 365, (None,), ("order",)),
 }
-NEVER = ["destination", "destination_port", "host", "name", "url", "sni", "dns", "payload", "user_agent", "signal", "rssi", "label"]
+NEVER = [
+    "destination",
+    "destination_port",
+    "host",
+    "name",
+    "url",
+    "sni",
+    "dns",
+    "payload",
+    "user_agent",
+    "signal",
+    "rssi",
+    "label",
+]
 FIELDS = sorted({field for row in TABLE.values() for field in row[0]} | set(NEVER))
 GROUNDS = [None, "", "L336-3", "STAD", "IIbis-3", "penal", "II", "l336-3", "IIbis-1", "L336-3 STAD"]
-LIFETIMES = [0, 1, 599, 600, 3600, DAY, 30 * DAY, 30 * DAY + 1, 90 * DAY, 90 * DAY + 1, 365 * DAY, 365 * DAY + 1, 395 * DAY, 395 * DAY + 1]
+LIFETIMES = [
+    0,
+    1,
+    599,
+    600,
+    3600,
+    DAY,
+    30 * DAY,
+    30 * DAY + 1,
+    90 * DAY,
+    90 * DAY + 1,
+    365 * DAY,
+    365 * DAY + 1,
+    395 * DAY,
+    395 * DAY + 1,
+]
 
 
 def long_enough(name: str, lifetime: int) -> bool:
@@ -87,19 +123,27 @@ def test_the_whole_product_of_purposes_fields_lifetimes_and_grounds_is_judged_by
         counted, allowed = counted + 1, allowed + fine
     assert counted == len(TABLE) * len(FIELDS) * len(LIFETIMES) * len(GROUNDS)
     assert allowed == sum(
-        len(fields) * len(grounds) * sum(long_enough(name, lifetime) and lifetime <= ceiling * DAY for lifetime in LIFETIMES)
+        len(fields)
+        * len(grounds)
+        * sum(long_enough(name, lifetime) and lifetime <= ceiling * DAY for lifetime in LIFETIMES)
         for name, (fields, _, _, ceiling, grounds, _) in TABLE.items()
     )
 
 
 def written(name: str, options: dict[str, str]) -> str:
-    return GATEWAY + f"config purpose '{name}'\n" + "".join(f" option {key} '{value}'\n" for key, value in options.items())
+    return (
+        GATEWAY + f"config purpose '{name}'\n" + "".join(f" option {key} '{value}'\n" for key, value in options.items())
+    )
 
 
-def lawful(name: str, enabled: bool, lifetime: int | None, ground: str | None, reference: str | None, wording: str | None) -> bool:
+def lawful(
+    name: str, enabled: bool, lifetime: int | None, ground: str | None, reference: str | None, wording: str | None
+) -> bool:
     """Say what the requirements say of a configuration."""
     _, _, default, ceiling, grounds, needs = TABLE[name]
-    if lifetime is not None and (name in ("services", "location") or not long_enough(name, lifetime) or lifetime > ceiling * DAY):
+    if lifetime is not None and (
+        name in ("services", "location") or not long_enough(name, lifetime) or lifetime > ceiling * DAY
+    ):
         return False  # the consent's own, or out of bounds
     if ground is not None and (ground not in grounds or "ground" not in needs):
         return False
@@ -123,10 +167,17 @@ def judged(path: Path) -> dict[str, str]:
 
 @pytest.mark.needs("micropython")
 def test_every_configuration_of_the_product_is_taken_or_refused_by_the_table(memory, remotes):
-    """L34-II-2: five purposes, on and off, lifetimes, grounds, references; nothing is clamped; MicroPython judges alike."""
+    """L34-II-2: five purposes, on and off, lifetimes, grounds, references; nothing is clamped.
+
+    MicroPython judges alike.
+    """
     path, taken, refused = memory / "product", 0, 0
     product = itertools.product(
-        law.CONFIGURABLE, (False, True), [None, *LIFETIMES], GROUNDS, ((None, None), ("order 12/2026", None), ("order 12/2026", "repealed"))
+        law.CONFIGURABLE,
+        (False, True),
+        [None, *LIFETIMES],
+        GROUNDS,
+        ((None, None), ("order 12/2026", None), ("order 12/2026", "repealed")),
     )
     for number, (name, enabled, lifetime, ground, (reference, wording)) in enumerate(product):
         options = {"enabled": str(int(enabled)), "budget": "999999999"}  # what room they need is another test's
@@ -173,8 +224,12 @@ UNLAWFUL = {  # what is asked: (the configuration, the paragraph that refuses it
     "attribution on no ground": (PURPOSE.format("attribution", "enabled", "1"), "III"),
     "attribution on an empty ground": (PURPOSE.format("attribution", "ground", ""), "III"),
     "attribution on another paragraph": (PURPOSE.format("attribution", "ground", "VI"), "III"),
-    "attribution for national security by the gateway's own will": (PURPOSE.format("attribution", "ground", "IIIbis"), "III"),
-    "attribution without a reference": (PURPOSE.format("attribution", "ground", "STAD") + " option enabled '1'\n", "III"),
+    "attribution for national security by the gateway's own will": (
+        PURPOSE.format("attribution", "ground", "IIIbis"), "III",
+    ),
+    "attribution without a reference": (
+        PURPOSE.format("attribution", "ground", "STAD") + " option enabled '1'\n", "III",
+    ),
     "attribution on a ground that is repealed": (
         PURPOSE.format("attribution", "ground", "L336-3") + " option enabled '1'\n option reference 'x'\n", "III",
     ),
@@ -213,7 +268,9 @@ UNLAWFUL = {  # what is asked: (the configuration, the paragraph that refuses it
     "billing readable on the gateway": (PURPOSE.format("billing", "custody", "device"), "IV"),
     "attribution readable on the gateway": (PURPOSE.format("attribution", "custody", "volatile"), "III"),
     "a higher ceiling": (PURPOSE.format("security", "ceiling", "365d"), "IV"),
-    "an answer to authorities by nobody known": ("config gateway 'gateway'\n option duty 'police'\n option id 'abcdefghijklmnop'\n", "II"),
+    "an answer to authorities by nobody known": (
+        "config gateway 'gateway'\n option duty 'police'\n option id 'abcdefghijklmnop'\n", "II",
+    ),
 }  # fmt: skip
 
 
@@ -248,10 +305,15 @@ for text in json.loads(sys.stdin.readline()):
 
 
 @pytest.mark.needs("micropython")
-def test_micropython_refuses_the_same_in_the_same_words(micropython: Interpreter, cpython: Interpreter, tmp_path: Path) -> None:
+def test_micropython_refuses_the_same_in_the_same_words(
+    micropython: Interpreter, cpython: Interpreter, tmp_path: Path
+) -> None:
     (tmp_path / "root").mkdir()
     script = ON_MICROPYTHON.format(path=str(tmp_path / "oubli"), root=str(tmp_path / "root"))
-    texts = json.dumps([text if text.startswith("config gateway") else GATEWAY + text for text, _ in UNLAWFUL.values()]) + "\n"
+    texts = (
+        json.dumps([text if text.startswith("config gateway") else GATEWAY + text for text, _ in UNLAWFUL.values()])
+        + "\n"
+    )
     done = [one.run("-c", script, input=texts) for one in (micropython, cpython)]
     assert done[0].stdout == done[1].stdout == b"2\n" * len(UNLAWFUL)
     assert done[0].stderr == done[1].stderr
@@ -263,9 +325,17 @@ def test_no_environment_variable_is_read_but_the_language():
     asked = []
     for path in sorted((PROJECT / "agent").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            asked += [path.name] if isinstance(node, ast.Attribute) and node.attr in {"getenv", "environ", "environb", "putenv"} else []
+            asked += (
+                [path.name]
+                if isinstance(node, ast.Attribute) and node.attr in {"getenv", "environ", "environb", "putenv"}
+                else []
+            )
     assert asked == ["verbs.py"] * 3
-    assert re.findall(r'getenv\("(\w+)"\)', (PROJECT / "agent/cli/verbs.py").read_text()) == ["LC_ALL", "LC_MESSAGES", "LANG"]
+    assert re.findall(r'getenv\("(\w+)"\)', (PROJECT / "agent/cli/verbs.py").read_text()) == [
+        "LC_ALL",
+        "LC_MESSAGES",
+        "LANG",
+    ]
 
 
 def test_the_table_is_only_read():
@@ -282,7 +352,10 @@ LAW = re.sub(r"\s+", " ", (PROJECT / "tests/law/L34-1.md").read_text())
 
 
 def test_the_words_shown_are_the_articles():
-    """Every sentence that `oubli law` quotes stands in the article, letter for letter; `freeze` is of another wording and has none."""
+    """Every sentence that `oubli law` quotes stands in the article, letter for letter.
+
+    `freeze` is of another wording and has none.
+    """
     for text in [article.RULE, article.CONTENT, *article.WORDS.values()]:
         assert text in LAW
     assert {name for name, text in article.WORDS.items() if not text} == {"freeze"}
@@ -318,16 +391,26 @@ EVERYTHING = (
     + "config purpose 'attribution'\n option enabled '1'\n option ground '{}'\n option reference 'order 12/2026'\n"
     + " option wording 'repealed'\n option budget '90000000'\nconfig summary\n option rows '256'\n"
 )
-VENUE = "config notice\n option venue 'Hôtel du Lac'\n option controller 'Lac SARL'\n option contact 'a@b.example'\n option dpo 'none'\n"
-VENUE += " option custodian 'Étude Martin'\n option services 'conseils sur la ligne'\n option location 'plan des salles'\n"
+VENUE = (
+    "config notice\n option venue 'Hôtel du Lac'\n option controller 'Lac SARL'\n option contact 'a@b.example'\n"
+    " option dpo 'none'\n"
+)
+VENUE += (
+    " option custodian 'Étude Martin'\n option services 'conseils sur la ligne'\n option location 'plan des salles'\n"
+)
 
 
 SEPARATOR = (("\u202f:", ":"), ("\u202f;", ";"))  # behind a processing's name in the notice, and in the register
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
-def test_the_notice_says_what_this_gateway_does_and_nothing_else(any_interpreter: Interpreter, tmp_path: Path, language: str) -> None:
-    """L34-VI-4, law 78-17, art. 48: purposes that are on, for how long, on which paragraph; rights; nothing of what is off."""
+def test_the_notice_says_what_this_gateway_does_and_nothing_else(
+    any_interpreter: Interpreter, tmp_path: Path, language: str
+) -> None:
+    """L34-VI-4, law 78-17, art. 48: purposes that are on, for how long, on which paragraph; rights.
+
+    Nothing of what is off.
+    """
     at = words.LANGUAGES.index(language)
     on = GATEWAY + PURPOSE.format("security", "lifetime", "7d")
     text = shown(any_interpreter, tmp_path, on, "--notice", language)
@@ -338,7 +421,9 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(any_interpreter
     named = {"security", "addresses", "counting", "objection", "emergency", "page"}
     for told in (text, entry):
         assert {"fr": "7 jours", "en": "7 days"}[language] in told
-        assert {name for name, names in words.PURPOSES.items() if f"- {names[at]}{SEPARATOR[told is entry][at]}" in told} == named
+        assert {
+            name for name, names in words.PURPOSES.items() if f"- {names[at]}{SEPARATOR[told is entry][at]}" in told
+        } == named
     assert said["ask"] in text
     assert said["on page"] not in text  # no name of the page is configured
     assert said["consent"] not in text
@@ -349,7 +434,9 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(any_interpreter
     assert said["objection"] not in text
     entry = shown(any_interpreter, tmp_path, off, "--register", language)
     for told in (text, entry):
-        found = {name for name, names in words.PURPOSES.items() if f"- {names[at]}{SEPARATOR[told is entry][at]}" in told}
+        found = {
+            name for name, names in words.PURPOSES.items() if f"- {names[at]}{SEPARATOR[told is entry][at]}" in told
+        }
         assert found == {"addresses", "emergency", "page"}
 
 
@@ -357,10 +444,14 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(any_interpreter
 def test_the_notice_names_who_makes_out_the_bills(any_interpreter: Interpreter, tmp_path: Path, language: str) -> None:
     """L34-IV-3, L34-VI-4: `billing.biller`, written as he is; where it isn't set, the operator."""
     wording, biller = GATEWAY + EVERYTHING[len(GATEWAY) :].format("IIbis-3") + VENUE, "Cabinet Lefèvre {0} & fils"
-    told = {"fr": "qui détient les clés\u202f; {}, qui établit les factures", "en": "who has the keys; {}, who makes out the bills"}[
-        language
-    ]
-    for option, name in (("", {"fr": "l'exploitant", "en": "the operator"}[language]), (f" option biller '{biller}'\n", biller)):
+    told = {
+        "fr": "qui détient les clés\u202f; {}, qui établit les factures",
+        "en": "who has the keys; {}, who makes out the bills",
+    }[language]
+    for option, name in (
+        ("", {"fr": "l'exploitant", "en": "the operator"}[language]),
+        (f" option biller '{biller}'\n", biller),
+    ):
         written = wording.replace(" option lifetime '90d'\n", f" option lifetime '90d'\n{option}")
         for paper in ("--notice", "--register"):
             assert told.format(name) in shown(any_interpreter, tmp_path, written, paper, language)
@@ -388,14 +479,19 @@ def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tm
                 assert ("RGPD 6.1 " if language == "fr" else "GDPR 6.1 ") in line
             text = "\n".join(told)
             assert {"L336-3": "Arcom", "STAD": "ANSSI", "IIbis-3": ("habilite", "entitles")[at]}[ground] in text
-            # Never the paragraph of the repealed wording with the ground in force, nor that without a word of its repeal.
+            # Never the paragraph of the repealed wording with the ground in force,
+            # nor that without a word of its repeal.
             assert ("II bis, 3°" in text) == (ground == law.IN_FORCE)
-            repealed = ("III (rédaction de 2014 à 2021, abrogée), RGPD", "III (wording of 2014 to 2021, repealed), GDPR")[at]
+            repealed = (
+                "III (rédaction de 2014 à 2021, abrogée), RGPD",
+                "III (wording of 2014 to 2021, repealed), GDPR",
+            )[at]
             assert (repealed in text) == (ground != law.IN_FORCE)
             assert "Lac SARL" in text
             assert "Étude Martin" in text
             assert {"fr": "données : aucun", "en": "officer: none"}[language] in text.replace("\u202f", " ")
-            assert re.findall(r"(?<!\u202f)[;:] " if language == "fr" else r"[ \u202f][;:]", text) == []  # each language's own blanks
+            # Each language's own blanks
+            assert re.findall(r"(?<!\u202f)[;:] " if language == "fr" else r"[ \u202f][;:]", text) == []
         text = "\n".join(notice.lines(read, language))
         assert words.typeset(notice.TEXTS[language]["consent"], language) in text
         assert "Hôtel du Lac" in text
@@ -404,7 +500,9 @@ def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tm
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
-def test_the_impact_analysis_has_what_runs_and_the_measures_for_it(any_interpreter: Interpreter, tmp_path: Path, language: str) -> None:
+def test_the_impact_analysis_has_what_runs_and_the_measures_for_it(
+    any_interpreter: Interpreter, tmp_path: Path, language: str
+) -> None:
     """GDPR art. 35: the register's rows, each purpose's need, the three feared events.
 
     And blanks for what a controller alone can say.
@@ -428,12 +526,19 @@ def test_the_impact_analysis_has_what_runs_and_the_measures_for_it(any_interpret
 
 
 def test_what_a_record_holds_is_what_the_law_table_says(tmp_path: Path) -> None:
-    """A field that a record format gets must get a name and a word: the table's fields are those of the formats themselves."""
+    """A field that a record format gets must get a name and a word.
+
+    The table's fields are those of the formats themselves.
+    """
     (tmp_path / "oubli").write_text(GATEWAY)
     (tmp_path / "oubli").write_text(GATEWAY)
     memory = article.memory(config.load(str(tmp_path / "oubli")))
-    assert {field for row in law.PURPOSES for field in row.fields} | {field for row in memory for field in row[2]} == set(words.FIELDS)
-    assert {row.name for row in law.PURPOSES if row.name != "freeze"} | {row[0] for row in memory} == set(words.PURPOSES)
+    assert {field for row in law.PURPOSES for field in row.fields} | {
+        field for row in memory for field in row[2]
+    } == set(words.FIELDS)
+    assert {row.name for row in law.PURPOSES if row.name != "freeze"} | {row[0] for row in memory} == set(
+        words.PURPOSES
+    )
     assert set(record.Record.__slots__) == set(law.SECURITY_FIELDS)
 
 

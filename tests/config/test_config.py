@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration: what is accepted means the same everywhere; anything else is refused in one line, and nothing is written.
+"""The configuration: what is accepted means the same everywhere.
 
-L34-II-2: a setting above a ceiling, an unknown purpose, an unknown field: the agent refuses to start and names the requirement.
+Anything else is refused in one line, and nothing is written.
+
+L34-II-2: a setting above a ceiling, an unknown purpose, an unknown field: the agent
+refuses to start and names the requirement.
 """
 
 import json
@@ -43,15 +46,33 @@ def test_defaults_are_those_of_the_law_and_the_design(tmp_path):
     read = load(tmp_path, GATEWAY)
     assert list(read.purposes) == ["security"]
     assert read.purposes["security"].lifetime == 24 * 3600
-    assert (read.summary.enabled, read.summary.epsilon, read.summary.epsilon_ceiling, read.summary.rows) == (True, 1000, 2000, 4096)
-    assert read.metrics == {"arrivals": (4, 1), "presence": (5, 1), "volume": (5, 1), "active": (40, 3), "classes": (10, 1)}
-    assert (read.mqtt.port, read.mqtt.insecure, read.mqtt.spool_days, read.mqtt.spool_bytes) == (8883, False, 7, 1048576)
+    assert (read.summary.enabled, read.summary.epsilon, read.summary.epsilon_ceiling, read.summary.rows) == (
+        True,
+        1000,
+        2000,
+        4096,
+    )
+    assert read.metrics == {
+        "arrivals": (4, 1),
+        "presence": (5, 1),
+        "volume": (5, 1),
+        "active": (40, 3),
+        "classes": (10, 1),
+    }
+    assert (read.mqtt.port, read.mqtt.insecure, read.mqtt.spool_days, read.mqtt.spool_bytes) == (
+        8883,
+        False,
+        7,
+        1048576,
+    )
     assert (read.gateway.duty, read.gateway.lan, read.gateway.wan) == ("undeclared", ("lan",), ("wan",))
 
 
 def test_every_enabled_purpose_of_the_table_can_be_switched_off(tmp_path):
     """L34-II-1: no purpose on, no record; summaries still flow."""
-    off = "".join(f"config purpose '{row.name}'\n option enabled '0'\n" for row in law.PURPOSES if row.name in law.CONFIGURABLE)
+    off = "".join(
+        f"config purpose '{row.name}'\n option enabled '0'\n" for row in law.PURPOSES if row.name in law.CONFIGURABLE
+    )
     read = load(tmp_path, GATEWAY + off)
     assert read.purposes == {}
     assert read.metrics
@@ -110,7 +131,10 @@ def test_a_file_says_what_uci_shows_of_it(tmp_path, interpreter, remotes):
     assert "refused" not in remotes(interpreter.name)("settings", str(tmp_path / "oubli"))
 
 
-@given(st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=8), max_size=5), st.sampled_from([" ", "\t", "  \t "]))
+@given(
+    st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=8), max_size=5),
+    st.sampled_from([" ", "\t", "  \t "]),
+)
 def test_quoted_words_are_read_back(words, space):
     def quoted(word: str) -> str:
         return "".join('"\'"' if letter == "'" else f"'{letter}'" for letter in word) or "''"
@@ -123,9 +147,16 @@ def test_lists_gather_and_replace_the_default(tmp_path):
     assert (read.gateway.lan, read.gateway.wan) == (("guest", "staff"), ("wan6",))
 
 
-@pytest.mark.parametrize(("lifetime", "seconds"), [("600s", 600), ("10m", 600), ("25h", 90000), ("90d", 90 * 86400), ("7776000s", 7776000)])
+@pytest.mark.parametrize(
+    ("lifetime", "seconds"), [("600s", 600), ("10m", 600), ("25h", 90000), ("90d", 90 * 86400), ("7776000s", 7776000)]
+)
 def test_lifetimes_up_to_the_ceiling_are_taken_to_the_second(tmp_path, lifetime, seconds):
-    assert load(tmp_path, GATEWAY + f"config purpose 'security'\n option lifetime '{lifetime}'\n").purposes["security"].lifetime == seconds
+    assert (
+        load(tmp_path, GATEWAY + f"config purpose 'security'\n option lifetime '{lifetime}'\n")
+        .purposes["security"]
+        .lifetime
+        == seconds
+    )
 
 
 CANONICAL = [
@@ -181,11 +212,18 @@ def test_the_digest_follows_from_every_option(tmp_path):
             else:
                 if name == "destination":
                     continue  # this version takes one value only
-                value = other.get(name) or numbers.get(f"{kind}.{name}") or numbers.get(name) or accepted_value(parse, default)
+                value = (
+                    other.get(name)
+                    or numbers.get(f"{kind}.{name}")
+                    or numbers.get(name)
+                    or accepted_value(parse, default)
+                )
                 text = (head if kind == "gateway" else GATEWAY + head) + f"option {name} {value}\n"
                 if name == "enabled":
                     text += {
-                        "attribution": "option ground IIbis-3\noption reference x\noption lifetime 7d\noption budget 200000000\n",
+                        "attribution": (
+                            "option ground IIbis-3\noption reference x\noption lifetime 7d\noption budget 200000000\n"
+                        ),
                         "billing": "option lifetime 30d\n",
                         "services": NOTICE,
                         "location": NOTICE,
@@ -219,7 +257,12 @@ REFUSED: dict[
         r"security\.colour: unknown option",
         "budget, destination, enabled, lifetime",
     ),
-    "unknown section": (GATEWAY + "config firewall\n", ":3", "section 'firewall': unknown", "gateway, purpose, summary, metric, mqtt"),
+    "unknown section": (
+        GATEWAY + "config firewall\n",
+        ":3",
+        "section 'firewall': unknown",
+        "gateway, purpose, summary, metric, mqtt",
+    ),
     "unknown purpose": (
         GATEWAY + "config purpose 'marketing'\n",
         ":3",
@@ -227,7 +270,12 @@ REFUSED: dict[
         ", ".join(law.CONFIGURABLE),
     ),
     "purpose without a name": (GATEWAY + "config purpose\n", ":3", "unknown purpose", ", ".join(law.CONFIGURABLE)),
-    "purpose that is no setting": (GATEWAY + "config purpose 'freeze'\n", ":3", "purpose 'freeze': unknown purpose", "security"),
+    "purpose that is no setting": (
+        GATEWAY + "config purpose 'freeze'\n",
+        ":3",
+        "purpose 'freeze': unknown purpose",
+        "security",
+    ),
     "unknown metric": (GATEWAY + "config metric 'names'\n", ":3", "metric 'names': unknown metric", "arrivals"),
     "lifetime above the ceiling": (
         SECURITY + " option lifetime '91d'\n",
@@ -235,7 +283,12 @@ REFUSED: dict[
         r"security\.lifetime: '91d' is above the ceiling of 90d",
         "10m to 90d",
     ),
-    "lifetime a second above": (SECURITY + " option lifetime '7776001s'\n", ":4", "above the ceiling of 90d", "10m to 90d"),
+    "lifetime a second above": (
+        SECURITY + " option lifetime '7776001s'\n",
+        ":4",
+        "above the ceiling of 90d",
+        "10m to 90d",
+    ),
     "lifetime of a purpose that is off": (
         GATEWAY + "config purpose 'attribution'\n option lifetime '366d'\n",
         ":4",
@@ -243,7 +296,12 @@ REFUSED: dict[
         "24h to 365d",
     ),
     "lifetime too short to hold": (SECURITY + " option lifetime '599s'\n", ":4", "'599s' is below 10m", "10m to 90d"),
-    "lifetime without a unit": (SECURITY + " option lifetime '24'\n", ":4", r"security\.lifetime: '24' isn't accepted", "such as 24h"),
+    "lifetime without a unit": (
+        SECURITY + " option lifetime '24'\n",
+        ":4",
+        r"security\.lifetime: '24' isn't accepted",
+        "such as 24h",
+    ),
     "negative lifetime": (SECURITY + " option lifetime '-1d'\n", ":4", "'-1d' isn't accepted", "such as 24h"),
     "ground 'penal'": (
         GATEWAY + "config purpose 'attribution'\n option ground 'penal'\n",
@@ -270,7 +328,10 @@ REFUSED: dict[
         "IIbis-3, or option wording 'repealed' beside it",
     ),
     "attribution for authorities whom nobody answers": (
-        GATEWAY + "option duty none\n" + ATTRIBUTION[len(GATEWAY) :] + " option ground 'IIbis-3'\n option reference 'x'\n",
+        GATEWAY
+        + "option duty none\n"
+        + ATTRIBUTION[len(GATEWAY) :]
+        + " option ground 'IIbis-3'\n option reference 'x'\n",
         ":4",
         r"attribution\.enabled: it is kept for authorities, whom gateway\.duty 'none' leaves without an answer",
         "'0', or the duty of who answers",
@@ -293,9 +354,24 @@ REFUSED: dict[
         r"mqtt\.port: 'https' isn't accepted",
         "a whole number from 1 to 65535",
     ),
-    "number out of range": (GATEWAY + "config mqtt\n option port '65536'\n", ":4", r"mqtt\.port: '65536'", "from 1 to 65535"),
-    "fraction": (GATEWAY + "config summary\n option epsilon '0.5'\n", ":4", r"summary\.epsilon: '0\.5'", "a whole number"),
-    "destination": (SECURITY + " option destination 'prefix'\n", ":4", r"security\.destination: 'prefix' isn't accepted", "none"),
+    "number out of range": (
+        GATEWAY + "config mqtt\n option port '65536'\n",
+        ":4",
+        r"mqtt\.port: '65536'",
+        "from 1 to 65535",
+    ),
+    "fraction": (
+        GATEWAY + "config summary\n option epsilon '0.5'\n",
+        ":4",
+        r"summary\.epsilon: '0\.5'",
+        "a whole number",
+    ),
+    "destination": (
+        SECURITY + " option destination 'prefix'\n",
+        ":4",
+        r"security\.destination: 'prefix' isn't accepted",
+        "none",
+    ),
     "flag that is none": (SECURITY + " option enabled 'maybe'\n", ":4", r"security\.enabled: 'maybe'", "0 or 1"),
     "epsilon ceiling above the guarantee": (
         GATEWAY + "config summary\n option epsilon_ceiling '2001'\n",
@@ -340,7 +416,12 @@ REFUSED: dict[
         r"metric\.epsilon: '2001' isn't accepted(?= \(ANON-2\))",
         "1 to 2000",
     ),
-    "metric without noise": (GATEWAY + "config metric 'volume'\n option epsilon '0'\n", ":4", r"metric\.epsilon: '0'", "1 to 2000"),
+    "metric without noise": (
+        GATEWAY + "config metric 'volume'\n option epsilon '0'\n",
+        ":4",
+        r"metric\.epsilon: '0'",
+        "1 to 2000",
+    ),
     "one metric above the sum": (
         GATEWAY + "config metric 'volume'\n option epsilon '1001'\n",
         "",
@@ -355,9 +436,24 @@ REFUSED: dict[
     ),
     "no identity": ("config gateway\n", "", r"gateway\.id: missing", "16 characters"),
     "empty file": ("", "", r"gateway\.id: missing", "16 characters"),
-    "another command": (GATEWAY + "config mqtt; option host x\n", ":3", "line: a ; outside quotes", "one command a line"),
-    "backslash": (GATEWAY + "config mqtt\n option host x\\\n", ":4", "line: a backslash at the end", "a line that ends where it is"),
-    "quote left open": (GATEWAY + "config mqtt\n option host 'broker\n", ":4", "line: a quote left open", "a closing quote"),
+    "another command": (
+        GATEWAY + "config mqtt; option host x\n",
+        ":3",
+        "line: a ; outside quotes",
+        "one command a line",
+    ),
+    "backslash": (
+        GATEWAY + "config mqtt\n option host x\\\n",
+        ":4",
+        "line: a backslash at the end",
+        "a line that ends where it is",
+    ),
+    "quote left open": (
+        GATEWAY + "config mqtt\n option host 'broker\n",
+        ":4",
+        "line: a quote left open",
+        "a closing quote",
+    ),
     "option before any section": ("option id 'abcdefghijklmnop'\n", ":1", "line: not UCI", "config TYPE 'NAME'"),
     "option without a value": (GATEWAY + "config mqtt\n option host\n", ":4", "line: not UCI", "option NAME 'VALUE'"),
     "word too many": (GATEWAY + "config mqtt\n option host a b\n", ":4", "line: not UCI", "option NAME 'VALUE'"),
@@ -369,12 +465,32 @@ REFUSED: dict[
         r"security: a second section of this name \(the first is in line 3\)",
         "one",
     ),
-    "option twice": (SECURITY + " option lifetime '1h'\n option lifetime '24h'\n", ":5", r"security\.lifetime: given twice", "one"),
-    "option beside list": (GATEWAY + " list lan 'a'\n option lan 'b'\n", ":4", r"gateway\.lan: given twice", "one, or lines of list lan"),
-    "list where one value goes": (GATEWAY + " list duty 'none'\n", ":3", r"gateway\.duty: not a list", "option duty 'VALUE'"),
+    "option twice": (
+        SECURITY + " option lifetime '1h'\n option lifetime '24h'\n",
+        ":5",
+        r"security\.lifetime: given twice",
+        "one",
+    ),
+    "option beside list": (
+        GATEWAY + " list lan 'a'\n option lan 'b'\n",
+        ":4",
+        r"gateway\.lan: given twice",
+        "one, or lines of list lan",
+    ),
+    "list where one value goes": (
+        GATEWAY + " list duty 'none'\n",
+        ":3",
+        r"gateway\.duty: not a list",
+        "option duty 'VALUE'",
+    ),
     "binary junk": (bytes(range(256)) * 8, ":1", "byte 0: a control character", "text"),
     "NUL in the third line": (GATEWAY.encode() + b"config\0mqtt\n", ":3", "byte 51: a control character", "text"),
-    "not UTF-8": (GATEWAY.encode() + b"config mqtt\n option host 'caf\xe9'\n", ":4", NOT_ASCII, "comments and names may hold others"),
+    "not UTF-8": (
+        GATEWAY.encode() + b"config mqtt\n option host 'caf\xe9'\n",
+        ":4",
+        NOT_ASCII,
+        "comments and names may hold others",
+    ),
     "an accent where nobody is named": (
         GATEWAY + "config purpose 'attribution'\n option storage '/mnt/é'\n",
         ":4",
@@ -415,7 +531,12 @@ REFUSED: dict[
     "digits of another script": (GATEWAY + "config mqtt\n option port '\u0663'\n", ":4", NOT_ASCII, "comments"),
     "carriage return in a word": (GATEWAY + "config mqtt\n option host 'a\rb'\n", ":4", NOT_ASCII, "comments"),
     "terminal's control sequence": (GATEWAY + "config mqtt\n option '\x7f' 'x'\n", ":4", NOT_ASCII, "comments"),
-    "too large": (GATEWAY + "#" * 65536, "", r"file: can't be read \(file too large\)", "a UCI file of at most 65536 bytes"),
+    "too large": (
+        GATEWAY + "#" * 65536,
+        "",
+        r"file: can't be read \(file too large\)",
+        "a UCI file of at most 65536 bytes",
+    ),
     "missing": (None, "", r"file: can't be read \(no such file or directory\)", "a UCI file of at most 65536 bytes"),
     "a folder": ("/", "", r"file: can't be read \(is a directory\)", "a UCI file of at most 65536 bytes"),
 }
@@ -444,13 +565,18 @@ def test_a_broken_configuration_is_refused_in_one_line_and_nothing_is_written(na
     line = lines[0].decode("ascii")
     assert line.endswith("\n")
     assert len(line.splitlines()) == 1
-    pattern = rf"oubli: {re.escape(str(path))}{place}: .*{wrong}.* \((L34-|ANON-)[^)]*\); accepted: .*{re.escape(accepted)}"
+    pattern = (
+        rf"oubli: {re.escape(str(path))}{place}: .*{wrong}.* \((L34-|ANON-)[^)]*\); accepted: .*{re.escape(accepted)}"
+    )
     assert re.match(pattern, line), line
     assert not list(root.iterdir())
 
 
 def test_names_and_documents_are_taken_as_french_writes_them(tmp_path, cpython, micropython):
-    """L34-VI-4: venue, controller, contact, DPO, custodian, biller, and the reference of a ground; to the octet on each interpreter."""
+    """L34-VI-4: venue, controller, contact, DPO, custodian, biller, and the reference of a ground.
+
+    To the octet on each interpreter.
+    """
     told = "Hôtel « L\u2019Étoile » du Lac, Œuvres & Cie \u2013 n° 7"
     names = "".join(f" option {name} '{told}'\n" for name in ("venue", "controller", "contact", "dpo", "custodian"))
     text = GATEWAY + "config notice\n" + names + f"config purpose 'billing'\n option biller '{told}'\n"
@@ -458,7 +584,10 @@ def test_names_and_documents_are_taken_as_french_writes_them(tmp_path, cpython, 
     read = load(tmp_path, text)
     assert {*read.notice.values.values()} == {told, None}
     assert read.sections["billing"].biller == read.sections["attribution"].reference == told
-    shown = [one.run("-m", "agent", "law", "--config", tmp_path / "oubli", "--notice", "fr").stdout for one in (cpython, micropython)]
+    shown = [
+        one.run("-m", "agent", "law", "--config", tmp_path / "oubli", "--notice", "fr").stdout
+        for one in (cpython, micropython)
+    ]
     assert shown[0] == shown[1]
     assert words.typeset(told, "fr") in shown[0].decode()
 
@@ -472,23 +601,38 @@ def test_the_struck_down_ground_is_refused_with_its_reason(tmp_path):
 @pytest.mark.parametrize("name", ["services", "location"])
 @pytest.mark.parametrize("option", ["lifetime '1h'", "lifetime '400d'", "consent '0'", "everybody '1'", "signal '1'"])
 def test_what_is_kept_by_consent_has_no_setting_that_widens_it(tmp_path, name, option):
-    """L34-IV-1, L34-V-1: how long is the consent's own, for whom is the consent's own; the paragraph stands in the line."""
-    with pytest.raises(config.ConfigError, match=re.escape(f"unknown option (L34-II-2, {law.purpose(name).paragraph}); accepted: budget")):
+    """L34-IV-1, L34-V-1: how long is the consent's own, for whom is the consent's own.
+
+    The paragraph stands in the line.
+    """
+    with pytest.raises(
+        config.ConfigError,
+        match=re.escape(f"unknown option (L34-II-2, {law.purpose(name).paragraph}); accepted: budget"),
+    ):
         load(tmp_path, GATEWAY + f"config purpose '{name}'\n option enabled 1\n option {option}\n")
     assert name in load(tmp_path, GATEWAY + f"config purpose '{name}'\n option enabled 1\n{NOTICE}").purposes
 
 
 @pytest.mark.parametrize("name", ["services", "location"])
 def test_a_purpose_by_consent_needs_who_asks_and_what_for(tmp_path, interpreter, name):
-    """L34-V-2, GDPR 4.11: a consent to nothing that is named is none, so none is asked for. What was on without goes, the rest stays."""
+    """L34-V-2, GDPR 4.11: a consent to nothing that is named is none, so none is asked for.
+
+    What was on without goes, the rest stays.
+    """
     path, accepted = tmp_path / "oubli", tmp_path / "accepted"
     on, line = GATEWAY + f"config purpose '{name}'\n option enabled '1'\n", GATEWAY.count("\n") + 1
     script = (
         f"from agent.config.config import in_force\nread = in_force({str(path)!r}, {str(accepted)!r})\n"
         "print(sorted(read.purposes), read.refused)"
     )
-    for option, more in (("controller", f"config notice\n option {name} 'x'\n"), (name, "config notice\n option controller 'x'\n")):
-        refused = rf":{line}: {name}\.enabled: notice\.{option} isn't set \(L34-V-2, L34-1 I?V[^)]*\); accepted: '0', or '1' with it set$"
+    for option, more in (
+        ("controller", f"config notice\n option {name} 'x'\n"),
+        (name, "config notice\n option controller 'x'\n"),
+    ):
+        refused = (
+            rf":{line}: {name}\.enabled: notice\.{option} isn't set \(L34-V-2, L34-1 I?V[^)]*\); "
+            r"accepted: '0', or '1' with it set$"
+        )
         with pytest.raises(config.ConfigError, match=refused):
             load(tmp_path, on + more)
         path.write_text(on + more)
@@ -574,7 +718,10 @@ def test_any_text_is_read_alike_or_refused_alike(tmp_path_factory, remotes, text
     ],
 )
 def test_a_mistake_stops_nothing_that_was_lawful_but_what_it_is_about(line, purposes, tmp_path, interpreter):
-    """L34-II-2: the last accepted one goes on and says why; a purpose other than `security` whose own section is wrong doesn't."""
+    """L34-II-2: the last accepted one goes on and says why.
+
+    A purpose other than `security` whose own section is wrong doesn't.
+    """
     path, accepted = tmp_path / "oubli", tmp_path / "accepted"
     path.write_text(GATEWAY + line + "\n")
     script = "from agent.config.config import ConfigError, in_force\n"
@@ -582,7 +729,9 @@ def test_a_mistake_stops_nothing_that_was_lawful_but_what_it_is_about(line, purp
     script = script % (str(path), str(accepted)) + "except ConfigError as failure:\n    print(failure)"
     said = interpreter.run("-c", script).stdout.decode()
     assert said.startswith(f"{path}:")  # nothing was accepted before: it is refused
-    accepted.write_text(GATEWAY + "config purpose 'billing'\n option enabled '1'\n option lifetime '30d'\n option budget '4194304'\n")
+    accepted.write_text(
+        GATEWAY + "config purpose 'billing'\n option enabled '1'\n option lifetime '30d'\n option budget '4194304'\n"
+    )
     assert interpreter.run("-c", script).stdout.decode() == f"{purposes} {said}"
     path.write_text(GATEWAY)
     assert interpreter.run("-c", script).stdout.decode() == "['security'] \n"
@@ -596,9 +745,14 @@ def test_a_purpose_whose_package_is_gone_stops_nothing_else(tmp_path, interprete
     path = tmp_path / "oubli"
     path.write_text(GATEWAY + "config purpose 'services'\n option enabled '1'\n")
     script = (
-        "from agent.config.config import in_force\nfrom agent.vault import stores\nstores.installed = lambda name: False\n"
+        "from agent.config.config import in_force\nfrom agent.vault import stores\n"
+        "stores.installed = lambda name: False\n"
         f"file = {str(path)!r}\n"
     )
-    said = interpreter.run("-c", script + "read = in_force(file, file)\nprint(sorted(read.purposes), read.refused)").stdout.decode()
+    said = interpreter.run(
+        "-c", script + "read = in_force(file, file)\nprint(sorted(read.purposes), read.refused)"
+    ).stdout.decode()
     line = path.read_text().splitlines().index("config purpose 'services'") + 1
-    assert said.startswith(f"['security'] {path}:{line}: services.enabled: the package oubli-purposes isn't installed "), said
+    assert said.startswith(
+        f"['security'] {path}:{line}: services.enabled: the package oubli-purposes isn't installed "
+    ), said

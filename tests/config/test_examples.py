@@ -48,7 +48,11 @@ def on_board(example: str, name: str) -> str:
     for section, text in sections(example).items():
         head, *lines = text.strip().splitlines()
         given = re.findall(r"(?m)^\s+(?:option|list) (\w+)", text)
-        kept = [line for line in whole[section].splitlines()[1:] if (re.findall(r"^\s+\w+ (\w+)", line) or [""])[0] not in given]
+        kept = [
+            line
+            for line in whole[section].splitlines()[1:]
+            if (re.findall(r"^\s+\w+ (\w+)", line) or [""])[0] not in given
+        ]
         whole[section] = "\n".join([head, *kept, *lines]) + "\n"
     if "option id" not in re.sub(r"(?m)^#.*", "", whole["gateway"]):
         whole["gateway"] = OWN
@@ -56,7 +60,11 @@ def on_board(example: str, name: str) -> str:
 
 
 def test_the_documents_have_examples():
-    assert {name.rpartition(" ")[0] for name in EXAMPLES} >= {"README.md", "boards/README.md", "tools/custodian/README.md"}
+    assert {name.rpartition(" ")[0] for name in EXAMPLES} >= {
+        "README.md",
+        "boards/README.md",
+        "tools/custodian/README.md",
+    }
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -79,7 +87,10 @@ def test_an_example_starts_and_goes_on(example: str, memory: Path) -> None:
     device.recorder.close()
     device.config = config.load(str(device.root / "config"))
     paths, custodian, today = Paths(str(device.root)), Custodian(), device.time.wall() // 10**9 // law.DAY
-    for place, data in ((paths.anchor, custodian.anchor.encode()), (f"{paths.bundles}/1", custodian.bundle(today, 30, 365))):
+    for place, data in (
+        (paths.anchor, custodian.anchor.encode()),
+        (f"{paths.bundles}/1", custodian.bundle(today, 30, 365)),
+    ):
         Path(place).parent.mkdir(parents=True, exist_ok=True)
         Path(place).write_bytes(data)
     device.boot(0)

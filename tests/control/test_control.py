@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """agent/control: the socket of the person at the gateway, and `oubli status` asked of a recorder that runs.
 
-The server is driven by each interpreter with its clock five times as fast, which is what its caller hands in; the recorder is
-the real one, in a network namespace of its own, so that this machine's connections stay its own.
+The server is driven by each interpreter with its clock five times as fast, which is what its caller hands in; the
+recorder is the real one, in a network namespace of its own, so that this machine's connections stay its own.
 """
 
 from __future__ import annotations
@@ -109,7 +109,10 @@ def served(any_interpreter: Interpreter, folder: Path):
 
 @contextlib.contextmanager
 def serving(interpreter: Interpreter, folder: Path, speed: int = 1):
-    """Run the server by a clock of this speed; give the path of its socket. It must end in order, whatever a test did to it."""
+    """Run the server by a clock of this speed; give the path of its socket.
+
+    It must end in order, whatever a test did to it.
+    """
     path = folder / "socket"
     with running(interpreter.command("-c", SERVER.format(path=str(path), user=1, speed=speed))) as process:
         assert line(process) == "listening"
@@ -168,7 +171,10 @@ def ask(path: Path, octets: bytes) -> bytes:
 def test_a_request_is_a_line_and_so_is_the_answer_equal_on_every_interpreter(served: Path) -> None:
     """Keys sorted, no spaces; the server closes behind its answer, and hears nothing that comes after the line."""
     assert ask(served, b'{"v":1,"call":"status","size":3}\n') == b'{"a":[null,true,1.5],"big":"xxx","calls":1,"v":1}\n'
-    assert ask(served, b' { "call" : "ntp" , "v" : 1 } \n{"v":1,"call":"ntp"}\n') == b'{"a":[null,true,1.5],"big":"","calls":2,"v":1}\n'
+    assert (
+        ask(served, b' { "call" : "ntp" , "v" : 1 } \n{"v":1,"call":"ntp"}\n')
+        == b'{"a":[null,true,1.5],"big":"","calls":2,"v":1}\n'
+    )
     client = connected(served)
     for octet in b'{"v":1,"call":"status"}\n':
         client.sendall(bytes((octet,)))
@@ -202,8 +208,12 @@ REFUSED = {
     b'"v":1,"call":"status","size":-1': "status.size: not understood; accepted: a whole number from 0 to 300000",
     b'"v":1,"call":"status","size":true': "status.size: not understood; accepted: a whole number from 0 to 300000",
     b'"v":1,"call":"status","fail":"later"': "status.fail: not understood; accepted: now",
-    b'"v":1,"call":"status","pad":"\\u0007"': "status.pad: not understood; accepted: a text of 1 to 4096 octets, no control character",
-    b'"v":1,"call":"status","pad":{}': "status.pad: not understood; accepted: a text of 1 to 4096 octets, no control character",
+    b'"v":1,"call":"status","pad":"\\u0007"': (
+        "status.pad: not understood; accepted: a text of 1 to 4096 octets, no control character"
+    ),
+    b'"v":1,"call":"status","pad":{}': (
+        "status.pad: not understood; accepted: a text of 1 to 4096 octets, no control character"
+    ),
 }
 
 
@@ -234,7 +244,9 @@ def test_a_line_has_at_most_4096_octets(served: Path) -> None:
     assert rest(endless) == TOO_LONG
 
 
-def test_slow_silent_and_half_open_clients_are_cut_after_five_seconds(any_interpreter: Interpreter, folder: Path) -> None:
+def test_slow_silent_and_half_open_clients_are_cut_after_five_seconds(
+    any_interpreter: Interpreter, folder: Path
+) -> None:
     """Of the clock that is handed in. A client that sends an octet now and then gains nothing by it."""
     with serving(any_interpreter, folder, speed=5) as path:
         start = time.monotonic()
@@ -257,7 +269,10 @@ def test_an_end_of_the_stream_is_not_waited_for(served: Path) -> None:
 
 
 def test_a_big_answer_waits_for_its_reader_and_not_for_ever(interpreter: Interpreter, folder: Path) -> None:
-    """What a client doesn't read is kept for it until its time is over; a client that vanishes takes nothing with it."""
+    """What a client doesn't read is kept for it until its time is over.
+
+    A client that vanishes takes nothing with it.
+    """
     # An answer larger than the kernel's buffer for it, which the agent never gives, needs a larger heap.
     roomy = Interpreter(interpreter.name, tuple(word.replace(HEAP, "4M") for word in interpreter.words))
     big = b'{"v":1,"call":"status","size":300000}\n'
@@ -285,7 +300,9 @@ def until_no_copy(process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.02)
 
 
-def test_an_answer_of_many_lines_is_made_by_a_copy_and_others_are_answered_meanwhile(any_interpreter: Interpreter, folder: Path) -> None:
+def test_an_answer_of_many_lines_is_made_by_a_copy_and_others_are_answered_meanwhile(
+    any_interpreter: Interpreter, folder: Path
+) -> None:
     """EXP-1: what it reads is in no memory but the copy's.
 
     That one ends with its answer, where it can't go on, with its reader, its patience, and the server.
@@ -309,7 +326,8 @@ def test_an_answer_of_many_lines_is_made_by_a_copy_and_others_are_answered_meanw
         assert len(copies_of(process)) == 2
         assert ask(path, b'{"v":1,"call":"status"}\n').startswith(b'{"a":')
         slow.close()
-        until_no_copy(process)  # one goes with its reader, the other one whose reader reads nothing is cut after PATIENCE
+        # One goes with its reader, the other one whose reader reads nothing is cut after PATIENCE
+        until_no_copy(process)
         lazy.close()
         left = connected(path)
         left.sendall(b'{"v":1,"call":"many","lines":99999,"size":9000}\n')
@@ -344,7 +362,10 @@ def test_an_answer_that_fails_costs_its_client_only(served: Path) -> None:
     assert ask(served, b'{"v":1,"call":"status","fail":"now"}\n') == b""
 
 
-TALK = [*CONNECT[:-1], CONNECT[-1].replace("sleep 20", '$SIG{PIPE} = "IGNORE"; syswrite(S, "$ARGV[1]\\n"); print while <S>')]
+TALK = [
+    *CONNECT[:-1],
+    CONNECT[-1].replace("sleep 20", '$SIG{PIPE} = "IGNORE"; syswrite(S, "$ARGV[1]\\n"); print while <S>'),
+]
 
 
 NOT_MINE = "not permitted for this user; accepted: {}"
@@ -353,14 +374,25 @@ ACCOUNTS = {"passwd": "root:x:0:0::/:\noubli-portal:x:4242:4242::/:\n", "group":
 
 PERL = ["perl", "-MSocket", "-e"]
 LET_IN = "socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, pack_sockaddr_un($ARGV[0])) or die"
-# Takes a place again as soon as it is lost; asks again and again, without a pause, and ends once it is told that this is too much.
+# Takes a place again as soon as it is lost; asks again and again, without a pause, and ends
+# once it is told that this is too much.
 HOLD = f"while (1) {{ eval {{ {LET_IN}; sysread(S, $x, 200); }} }}"
-HASTE = f"for (1..9999) {{ {LET_IN}; syswrite(S, $ARGV[1]); sysread(S, $x, 200); $x =~ /too many calls/ and last }} print $x"
+HASTE = (
+    f"for (1..9999) {{ {LET_IN}; syswrite(S, $ARGV[1]); sysread(S, $x, 200); $x =~ /too many calls/ and last }} "
+    "print $x"
+)
 
 
 def as_user(user: int, groups: str = "") -> list[str]:
     """Return the words that run a command as this user with these groups beside his own."""
-    return ["setpriv", "--reuid", str(user), "--regid", str(user), *(("--groups", groups) if groups else ("--clear-groups",))]
+    return [
+        "setpriv",
+        "--reuid",
+        str(user),
+        "--regid",
+        str(user),
+        *(("--groups", groups) if groups else ("--clear-groups",)),
+    ]
 
 
 def asked_as(user: int, groups: str, path: Path, request: str) -> dict:
@@ -372,14 +404,18 @@ def asked_as(user: int, groups: str, path: Path, request: str) -> dict:
 def lines_as(user: int, groups: str, path: Path, request: str) -> list[dict]:
     """Return the lines of an answer to a process of this user and these groups."""
     words = [*as_user(user, groups), *TALK, str(path), request]
-    return [json.loads(line) for line in subprocess.run(words, capture_output=True, check=True, timeout=240).stdout.splitlines()]
+    return [
+        json.loads(line)
+        for line in subprocess.run(words, capture_output=True, check=True, timeout=240).stdout.splitlines()
+    ]
 
 
 @pytest.mark.needs("root", "setpriv", "perl")
 def test_roles_are_known_by_the_kernels_word(any_interpreter: Interpreter, folder: Path) -> None:
     """A caller is answered what the table gives to root, operators, portal, anyone, whatever he says (L34-VI-2).
 
-    Without the lists of accounts nobody but root and the recorder's own user has a role; a group of number 0 is no group.
+    Without the lists of accounts nobody but root and the recorder's own user has
+    a role; a group of number 0 is no group.
     """
     path = folder / "socket"
     mine = {
@@ -396,7 +432,10 @@ def test_roles_are_known_by_the_kernels_word(any_interpreter: Interpreter, folde
         for name, text in ACCOUNTS.items():
             (folder / name).write_text(text)
         for (user, groups), accepted in mine.items():
-            assert asked_as(user, groups, path, '{"v":1,"call":"x","user":0}')["error"] == f"call: unknown; accepted: {accepted}"
+            assert (
+                asked_as(user, groups, path, '{"v":1,"call":"x","user":0}')["error"]
+                == f"call: unknown; accepted: {accepted}"
+            )
             for call in ("status", "ntp", "mine", "all"):
                 answer = asked_as(user, groups, path, f'{{"v":1,"call":"{call}"}}')
                 assert ("calls" in answer) == (call in accepted.split(", "))
@@ -414,7 +453,9 @@ def test_roles_are_known_by_the_kernels_word(any_interpreter: Interpreter, folde
 
 
 @pytest.mark.needs("root", "setpriv", "perl")
-def test_a_user_has_two_places_and_twenty_calls_a_second_and_root_always_finds_one(any_interpreter: Interpreter, folder: Path) -> None:
+def test_a_user_has_two_places_and_twenty_calls_a_second_and_root_always_finds_one(
+    any_interpreter: Interpreter, folder: Path
+) -> None:
     """L34-VI-2: whoever holds all the places he can, and asks as fast as he can, keeps nobody else out."""
     with serving(any_interpreter, folder) as path, contextlib.ExitStack() as stack:
         for user in (65534, 65533) * 3:
@@ -464,10 +505,17 @@ ETIMEDOUT = {"cpython": 110, "micropython": 110, "mips": 145}
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"junk\n", b"{", b"[" * 70000 + b"\n", b'{"a":1,"v":1}\n', b'{"a":1,"v":2}\n', b'{"a":', None], ids=range(8)
+    "answer",
+    [b"", b"junk\n", b"{", b"[" * 70000 + b"\n", b'{"a":1,"v":1}\n', b'{"a":1,"v":2}\n', b'{"a":', None],
+    ids=range(8),
 )
-def test_a_client_waits_for_a_whole_answer_and_not_for_ever(any_interpreter: Interpreter, folder: Path, answer: bytes | None) -> None:
-    """A server that hangs up, talks nonsense, never ends its line, says half of it, or says nothing. The stream's end isn't waited for."""
+def test_a_client_waits_for_a_whole_answer_and_not_for_ever(
+    any_interpreter: Interpreter, folder: Path, answer: bytes | None
+) -> None:
+    """A server that hangs up, talks nonsense, never ends its line, says half of it, or says nothing.
+
+    The stream's end isn't waited for.
+    """
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(folder / "socket"))
         server.listen()
@@ -486,7 +534,10 @@ def test_a_client_waits_for_a_whole_answer_and_not_for_ever(any_interpreter: Int
 
 
 def test_an_answer_of_many_lines_holds_no_other_stream_open(served: Path) -> None:
-    """The copy that tells them has let go of everybody else's: who asked meanwhile reads his answer to its end, while it goes on."""
+    """The copy that tells them has let go of everybody else's.
+
+    Who asked meanwhile reads his answer to its end, while it goes on.
+    """
     count = 3000
     with connected(served) as other, connected(served) as many:
         ask(served, b'{"v":1,"call":"status"}\n')  # both are known to the server now
@@ -526,11 +577,20 @@ class Device:
     root: Path
     process: subprocess.Popen | None = None
 
-    def oubli(self, interpreter: Interpreter, *words: str, before: tuple[str, ...] = (), given: str = "") -> tuple[int, str, str]:
+    def oubli(
+        self, interpreter: Interpreter, *words: str, before: tuple[str, ...] = (), given: str = ""
+    ) -> tuple[int, str, str]:
         """Run the command on this root; returns exit status, output, errors."""
         command = [*before, *interpreter.command("-m", "agent", *words, "--root", str(self.root))]
         done = subprocess.run(
-            command, input=given, cwd=PROJECT, env=environment(), capture_output=True, text=True, check=False, timeout=240
+            command,
+            input=given,
+            cwd=PROJECT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
         )
         return done.returncode, done.stdout, done.stderr
 
@@ -542,7 +602,9 @@ class Device:
     def inside(self, *words: str) -> None:
         """Run a command in the recorder's network namespace."""
         assert self.process is not None
-        subprocess.run(["nsenter", "-t", str(self.process.pid), "-n", *words], check=True, capture_output=True, timeout=240)
+        subprocess.run(
+            ["nsenter", "-t", str(self.process.pid), "-n", *words], check=True, capture_output=True, timeout=240
+        )
 
     def stop(self) -> list[str]:
         """Stop the recorder as procd does; returns its log."""
@@ -578,7 +640,10 @@ def device(folder: Path, interpreter: Interpreter | None, duty: str = "", value:
 
 @LIVE
 def test_status_is_equal_on_both_interpreters_and_names_what_is_kept(interpreter: Interpreter, folder: Path) -> None:
-    """A connection of a terminal whose neighbour entry is missing: counted, kept, told with its limit, as JSON and as text."""
+    """A connection of a terminal whose neighbour entry is missing.
+
+    Counted, kept, told with its limit, as JSON and as text.
+    """
     with device(folder, interpreter) as gateway:
         gateway.inside("conntrack", "-I", *FLOW, "--timeout", "60", "--src", SOURCE, "--dst", "203.0.113.9")
         gateway.inside("conntrack", "-D", "-p", "udp")
@@ -602,7 +667,9 @@ def test_status_is_equal_on_both_interpreters_and_names_what_is_kept(interpreter
         assert (purpose["records"], purpose["lifetime_seconds"]) == (1, 7200)
         assert 0 < purpose["bytes"] < purpose["budget"]
         # A window is known, not when in it the connection ended: nothing seems older than it can be.
-        while not (ages := re.findall(r"oldest (\d+) to (\d+) s of at most 2h\n", gateway.oubli(interpreter, "status")[1])):
+        while not (
+            ages := re.findall(r"oldest (\d+) to (\d+) s of at most 2h\n", gateway.oubli(interpreter, "status")[1])
+        ):
             assert time.monotonic() < limit, "one age is told"
             time.sleep(0.2)
         assert int(ages[0][0]) == max(int(ages[0][1]) - 60, 0)
@@ -673,10 +740,18 @@ NO_LOSS = "network trouble since it came up; none of it is a record lost:"
 
 
 def test_network_trouble_is_told_as_trouble_and_a_gap_as_what_it_is(any_interpreter: Interpreter, folder: Path) -> None:
-    """Hexadecimal figures, summed over processors. A restart's gap is told with its seconds, and that nobody knows what ended in it."""
+    """Hexadecimal figures, summed over processors.
+
+    A restart's gap is told with its seconds, and that nobody knows what ended in it.
+    """
     (folder / "etc/config").mkdir(parents=True)
     (folder / "etc/config/oubli").write_text(CONFIG.format(duty=DUTY))
-    for name, stat in {"trouble": STAT, "calm": OTHER, "broken": STAT.replace("early", "late"), "junk": OTHER + "x\n"}.items():
+    for name, stat in {
+        "trouble": STAT,
+        "calm": OTHER,
+        "broken": STAT.replace("early", "late"),
+        "junk": OTHER + "x\n",
+    }.items():
         (folder / name).write_text(stat)
     done = any_interpreter.run("-c", TROUBLED.format(root=str(folder)))
     figures, *texts, log = [json.loads(line) for line in done.stdout.splitlines()]
@@ -689,7 +764,10 @@ def test_network_trouble_is_told_as_trouble_and_a_gap_as_what_it_is(any_interpre
             "  entries that gave way to new ones in a full table: 4294967550",
             "  packets dropped because their entry was there already: 11",
         ]
-    assert [[line for line in text if "trouble" in line] for text in texts[1:3]] == [[], ["network trouble: this kernel doesn't say"]]
+    assert [[line for line in text if "trouble" in line] for text in texts[1:3]] == [
+        [],
+        ["network trouble: this kernel doesn't say"],
+    ]
     assert not [line for text in texts for line in text if "lost" in line and line != NO_LOSS]
     known = ": how many connections ended in {} can't be known"
     assert [[line for line in text if "gap" in line] for text in texts] == [
@@ -702,7 +780,9 @@ def test_network_trouble_is_told_as_trouble_and_a_gap_as_what_it_is(any_interpre
 
 
 @LIVE
-def test_a_connection_that_ends_before_the_lan_is_known_is_a_terminals_all_the_same(interpreter: Interpreter, folder: Path) -> None:
+def test_a_connection_that_ends_before_the_lan_is_known_is_a_terminals_all_the_same(
+    interpreter: Interpreter, folder: Path
+) -> None:
     """Its event waits until the interfaces and their addresses are listed."""
     with device(folder, interpreter) as gateway:
         assert gateway.process is not None
@@ -730,20 +810,33 @@ def test_what_is_in_order_is_not_loud_and_what_is_not_is(interpreter: Interprete
 
 @LIVE
 @pytest.mark.needs("setpriv")
-def test_only_root_gets_anything_of_a_recorder_and_junk_does_not_stop_it(interpreter: Interpreter, folder: Path) -> None:
+def test_only_root_gets_anything_of_a_recorder_and_junk_does_not_stop_it(
+    interpreter: Interpreter, folder: Path
+) -> None:
     """Another user is let in and learns nothing; a trap in the forwarder's place holds nobody up."""
     with device(folder, interpreter) as gateway:
         path = folder / "var/run/oubli/control/socket"
         mine = ", ".join(sorted(name for name, row in CALLS.items() if ANYONE in row.roles)) or "nothing"
-        for number, call in enumerate(CALLS.keys() - set(mine.split(", "))):  # by two users, each of whom has 20 calls a second
-            assert asked_as(65533 + number % 2, "", path, f'{{"v":1,"call":"{call}"}}') == {"error": NOT_MINE.format(mine), "v": 1}
+        # By two users, each of whom has 20 calls a second
+        for number, call in enumerate(CALLS.keys() - set(mine.split(", "))):
+            assert asked_as(65533 + number % 2, "", path, f'{{"v":1,"call":"{call}"}}') == {
+                "error": NOT_MINE.format(mine),
+                "v": 1,
+            }
         for octets in JUNK.values():
             assert ask(path, octets + b"\n") == NO_REQUEST
         word = folder / "var/run/oubli-live/forwarder.json"
         said = {"connected": True, "published": 7, "failures": 1, "waiting": 2, "unsendable": 0}
         word.write_text(json.dumps(said))
         assert gateway.status(interpreter)["forwarder"] == said
-        for lie in ("", "[]", "[" * 1000, json.dumps(said | {"published": "x"}), json.dumps(said).ljust(1025), '{"connected":true}'):
+        for lie in (
+            "",
+            "[]",
+            "[" * 1000,
+            json.dumps(said | {"published": "x"}),
+            json.dumps(said).ljust(1025),
+            '{"connected":true}',
+        ):
             word.write_text(lie)
             assert gateway.status(interpreter)["forwarder"] == {"connected": False, "unknown": True}
         word.unlink()
@@ -755,18 +848,29 @@ def test_only_root_gets_anything_of_a_recorder_and_junk_does_not_stop_it(interpr
 
 HOSTILE = {
     "connections": f"for (1..1000) {{ local *S; {LET_IN}; push @held, *S }}",
-    "long line": f"for (1..3) {{ {LET_IN}; for (1..160) {{ syswrite(S, 'x' x 65536) or last }} sysread(S, $x, 200) }} print $x",
+    "long line": (
+        f"for (1..3) {{ {LET_IN}; for (1..160) {{ syswrite(S, 'x' x 65536) or last }} sysread(S, $x, 200) }} print $x"
+    ),
     "half a line": f"{LET_IN}; syswrite(S, '{{\"v\":1,'); print while <S>",
-    "garbage": f"for (1..300) {{ {LET_IN}; syswrite(S, pack('C*', map {{ rand 256 }} 1..4000) . \"\\n\"); sysread(S, $x, 200) }} print $x",
-    "haste": f'for (1..600) {{ {LET_IN}; syswrite(S, \'{{"v":1,"call":"status"}}\' . "\\n"); sysread(S, $x, 200) }} print $x',
+    "garbage": (
+        f"for (1..300) {{ {LET_IN}; syswrite(S, pack('C*', map {{ rand 256 }} 1..4000) . \"\\n\"); "
+        f"sysread(S, $x, 200) }} print $x"
+    ),
+    "haste": (
+        f'for (1..600) {{ {LET_IN}; syswrite(S, \'{{"v":1,"call":"status"}}\' . "\\n"); sysread(S, $x, 200) }} print $x'
+    ),
 }
 TURNED_AWAY = r'\{"error":"(too|not|call)[^"]*accepted: .*","v":1\}\n'
 
 
 @LIVE
 @pytest.mark.needs("setpriv", "perl")
-def test_hostile_clients_stop_nothing_and_capture_loses_nothing_meanwhile(interpreter: Interpreter, folder: Path) -> None:
-    """L34-VI-2: a thousand connections, 10 MB lines, half a line for ever, garbage, haste; each is told in a line, memory stays flat.
+def test_hostile_clients_stop_nothing_and_capture_loses_nothing_meanwhile(
+    interpreter: Interpreter, folder: Path
+) -> None:
+    """L34-VI-2: a thousand connections, 10 MB lines, half a line for ever, garbage, haste.
+
+    Each is told in a line, memory stays flat.
 
     All of them at once, as five users; connections that end meanwhile are all kept, and root is answered.
     """
@@ -797,7 +901,8 @@ def test_hostile_clients_stop_nothing_and_capture_loses_nothing_meanwhile(interp
         counters = gateway.status(interpreter)["counters"]
         assert counters["kept"] == ended
         assert not [name for name in counters if name.startswith("lost") and counters[name]]
-        assert resident(pid) - before < 1024 + 512  # the latter is MicroPython's heap, whose pages are taken as they are needed
+        # The latter is MicroPython's heap, whose pages are taken as they are needed
+        assert resident(pid) - before < 1024 + 512
         assert gateway.stop()[-1] == "oubli recorder: stopped"
 
 
@@ -809,8 +914,13 @@ def resident(pid: int) -> int:
 
 @LIVE
 @pytest.mark.needs("setpriv", "perl")
-def test_every_call_is_refused_to_every_role_that_the_table_does_not_name(interpreter: Interpreter, folder: Path) -> None:
-    """L34-VI-2: all calls of the table times all roles, on a recorder that runs; nobody else is told more than what he may ask."""
+def test_every_call_is_refused_to_every_role_that_the_table_does_not_name(
+    interpreter: Interpreter, folder: Path
+) -> None:
+    """L34-VI-2: all calls of the table times all roles, on a recorder that runs.
+
+    Nobody else is told more than what he may ask.
+    """
     with device(folder, interpreter) as gateway:
         path = folder / "var/run/oubli/control/socket"
         for name, text in ACCOUNTS.items():
@@ -846,7 +956,8 @@ def look_up(gateway: Device, interpreter: Interpreter, rows: list[dict]) -> None
         said = json.loads(out)
         assert (said["records"], said["second_nat"], said["clock"]) == (len(said["rows"]), False, "floor")
         assert said["public_address"] == ("" if "--terminal" in words or "2001:db8::1" in words else "unknown")
-        return [row for row in said["rows"] if row["terminal"] != "unknown"]  # from before the LAN's terminals were listed
+        # From before the LAN's terminals were listed
+        return [row for row in said["rows"] if row["terminal"] != "unknown"]
 
     first = [row for row in mine if row["source_port"] == 41001]
     assert looks_up("--port", "41001", "--protocol", "udp", *day) == first
@@ -868,7 +979,14 @@ def look_up(gateway: Device, interpreter: Interpreter, rows: list[dict]) -> None
     assert text.count(f"{HERS}  2") == len(rows)
     assert text.endswith(f"{len(rows)} records touch that time; what hadn't ended is in none yet\n")
     refused: dict[tuple[str, ...], str] = {
-        ("--port", "41001", "--protocol", "udp", *day[:3], time_of(begin + 86401)): "more than 24 h after it (L34-II-6)",
+        (
+            "--port",
+            "41001",
+            "--protocol",
+            "udp",
+            *day[:3],
+            time_of(begin + 86401),
+        ): "more than 24 h after it (L34-II-6)",
         ("--port", "41001", *day): "not one question (L34-II-6)",
         ("--terminal", HERS, "--protocol", "udp", *day): "not one question (L34-II-6)",
         ("--terminal", "192.168.7.99", *day): "nobody on the LAN is known to hold it",
@@ -877,15 +995,23 @@ def look_up(gateway: Device, interpreter: Interpreter, rows: list[dict]) -> None
         code, out, err = gateway.oubli(interpreter, "lookup", *words, *looked)
         assert (code, out) == (1, "")
         assert why in err
-    for given in (["--port", "41001", *day], ["--port", "41001", "--at", "today", "--reason", "abuse"], [*day, "--reason", "abuse"]):
+    for given in (
+        ["--port", "41001", *day],
+        ["--port", "41001", "--at", "today", "--reason", "abuse"],
+        [*day, "--reason", "abuse"],
+    ):
         assert gateway.oubli(interpreter, "lookup", *given)[0] == 2
     for given in (["--port", "41001", "--reason", "curiosity"], ["--port", "99999", "--reason", "abuse"]):
         assert gateway.oubli(interpreter, "lookup", *given, "--protocol", "udp", *day)[0] == 1
 
 
 @LIVE
-def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, folder: Path) -> None:  # noqa: PLR0915 (one device, asked in every way)
-    """Right of access (law 78-17, L34-1 VI), look-up (L34-II-6): her records; that one looked is in the audit log, at whom is nowhere."""
+# One device, asked in every way
+def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, folder: Path) -> None:  # noqa: PLR0915
+    """Right of access (law 78-17, L34-1 VI), look-up (L34-II-6): her records.
+
+    That one looked is in the audit log, at whom is nowhere.
+    """
     with device(folder, interpreter, DUTY) as gateway:
         for host, mac in ((21, HERS), (22, HIS)):
             gateway.inside("ip", "neigh", "add", f"192.168.7.{host}", "lladdr", mac, "dev", "lan", "nud", "permanent")
@@ -935,7 +1061,10 @@ def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, fo
         assert gateway.oubli(interpreter, "who", "--mac", HERS) == (
             2,
             "",
-            "oubli: who: --agreed is missing; accepted: who --mac MAC --agreed, where the person at the terminal has asked for it\n",
+            (
+                "oubli: who: --agreed is missing; accepted: who --mac MAC --agreed, "
+                "where the person at the terminal has asked for it\n"
+            ),
         )
         accepted = "oubli: --mac: not understood; accepted: a terminal's MAC such as 02:00:00:00:00:01\n"
         for wrong in ("02:00", "0g:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "192.168.7.21"):
@@ -961,9 +1090,12 @@ def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, fo
         for asked, (user, groups, why) in by_others.items():
             (line,) = lines_as(user, groups, path, asked)
             assert line["error"].startswith(why)
-        assert [row for line in lines_as(65534, "1234", path, look[:-1] + ',"agreed":1}') for row in line.get("rows", ())] == rows
+        assert [
+            row for line in lines_as(65534, "1234", path, look[:-1] + ',"agreed":1}') for row in line.get("rows", ())
+        ] == rows
         assert gateway.process is not None
-        assert process_memory.found(gateway.process.pid, re.compile(rb'"source_port": ?[0-9]+'), 24) == set()  # the copies have ended
+        # The copies have ended
+        assert process_memory.found(gateway.process.pid, re.compile(rb'"source_port": ?[0-9]+'), 24) == set()
         # Who isn't root has no way to her records but by this call.
         denied = [*as_user(65534, "1234"), "cat", str(folder / "var/run/oubli/keys")]
         assert subprocess.run(denied, capture_output=True, check=False).returncode != 0
@@ -989,12 +1121,17 @@ def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, fo
 
 def held(gateway: Device, interpreter: Interpreter, mac: str) -> int:
     """Return how many records `security` has of a terminal."""
-    return json.loads(gateway.oubli(interpreter, "who", "--mac", mac, "--agreed", "--json")[1].splitlines()[-1])["records"]["security"]
+    return json.loads(gateway.oubli(interpreter, "who", "--mac", mac, "--agreed", "--json")[1].splitlines()[-1])[
+        "records"
+    ]["security"]
 
 
 @LIVE
 def test_a_second_recorder_is_refused_and_touches_nothing(interpreter: Interpreter, folder: Path) -> None:
-    """It would close the first one's open segments and take over its socket; after a kill the next may start at once."""
+    """It would close the first one's open segments and take over its socket.
+
+    After a kill the next may start at once.
+    """
     with device(folder, interpreter) as gateway:
         before = gateway.status(interpreter)
         for one in BOTH:
@@ -1106,7 +1243,11 @@ def test_a_recorder_without_rights_says_what_was_refused(interpreter: Interprete
     """The function that failed and its number; nothing of what it was asked."""
     with device(folder, None) as gateway:
         powerless = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
-        assert gateway.oubli(interpreter, "recorder", before=powerless) == (1, "", "oubli: can't go on: bind (operation not permitted)\n")
+        assert gateway.oubli(interpreter, "recorder", before=powerless) == (
+            1,
+            "",
+            "oubli: can't go on: bind (operation not permitted)\n",
+        )
 
 
 def test_no_recorder_is_exit_1_and_one_line(any_interpreter: Interpreter, folder: Path) -> None:

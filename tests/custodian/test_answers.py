@@ -89,8 +89,9 @@ class Gateway:
         self.lost: list[tuple[str, int]] = []
         self.stores = {
             name: Custodian(
-                name, str(root / "flash" / name), str(root / "run" / name), self.ring, self.sodium, bundle, lifetime * DAY, 1 << 20, 900,
-                "a1" * 16, lambda: 25, lambda: MIDNIGHT, lambda cause, count: self.lost.append((cause, count)),
+                name, str(root / "flash" / name), str(root / "run" / name), self.ring,
+                self.sodium, bundle, lifetime * DAY, 1 << 20, 900, "a1" * 16, lambda: 25,
+                lambda: MIDNIGHT, lambda cause, count: self.lost.append((cause, count)),
             )
             for name in ("attribution", "billing")
         }  # fmt: skip
@@ -168,11 +169,15 @@ def give_keys(gateway: Gateway, store: Path, passphrase: bytes = b"correct horse
         path.write_text(json.dumps(facts))
 
 
-def connection(port: int, start: int, end: int, mac: bytes = MAC, protocol: int = 6, user: bytes = b"") -> attribution.Record:
+def connection(
+    port: int, start: int, end: int, mac: bytes = MAC, protocol: int = 6, user: bytes = b""
+) -> attribution.Record:
     return attribution.Record(protocol, PUBLIC, port, port, bytes([192, 168, 1, 10]), mac, start, end, user)
 
 
-def holding(first: int, start: int, end: int | None, mac: bytes = MAC, user: bytes = b"", public: bytes = PUBLIC) -> attribution.Record:
+def holding(
+    first: int, start: int, end: int | None, mac: bytes = MAC, user: bytes = b"", public: bytes = PUBLIC
+) -> attribution.Record:
     return attribution.Record(None, public, first, first + 511, bytes([192, 168, 1, 10]), mac, start, end, user)
 
 
@@ -189,14 +194,19 @@ UNPROVEN = (
 
 
 def test_one_port_at_a_time_is_answered_with_one_terminal(gateway):
-    """L34-II-4: only what the scope covers, cut to its window; other ports, protocols, addresses and times stay unread by anybody."""
+    """L34-II-4: only what the scope covers, cut to its window.
+
+    Other ports, protocols, addresses and times stay unread by anybody.
+    """
     gateway.keep(
         connection(20012, TEN + 60, TEN + 70, user=b"room 12"),
         connection(20013, TEN + 60, TEN + 70, OTHER_MAC),
         connection(20012, TEN + 60, TEN + 70, OTHER_MAC, protocol=17),
         connection(20012, TEN - 7200, TEN - 1, OTHER_MAC),
         connection(20012, TEN + 601, TEN + 700, OTHER_MAC),
-        attribution.Record(6, bytes([203, 0, 113, 3]), 20012, 20012, bytes([192, 168, 1, 11]), OTHER_MAC, TEN, TEN + 60),
+        attribution.Record(
+            6, bytes([203, 0, 113, 3]), 20012, 20012, bytes([192, 168, 1, 11]), OTHER_MAC, TEN, TEN + 60
+        ),
     )
     made = gateway.answer(SIGNED)
     assert made.result == "held"
@@ -214,11 +224,14 @@ def test_one_port_at_a_time_is_answered_with_one_terminal(gateway):
 def test_block_answers_for_its_ports_and_its_time(gateway):
     """RFC 7422: begun and ended are one holding, the login makes another; times outside the window aren't told."""
     gateway.keep(
-        holding(19968, TEN - 3600, None), holding(19968, TEN - 3600, TEN + 300), holding(19968, TEN + 300, None, user=b"room 12"),
+        holding(19968, TEN - 3600, None), holding(19968, TEN - 3600, TEN + 300),
+        holding(19968, TEN + 300, None, user=b"room 12"),
         holding(19968, TEN + 300, TEN + 4000, user=b"room 12"), holding(20480, TEN, None, OTHER_MAC),
     )  # fmt: skip
     made = gateway.answer(SIGNED)
-    told = [[row["from"], row["until"], row["public_ports"], row["terminal_mac"], row["portal_user"]] for row in made.rows]
+    told = [
+        [row["from"], row["until"], row["public_ports"], row["terminal_mac"], row["portal_user"]] for row in made.rows
+    ]
     assert told == [
         ["2027-01-16T10:00:00Z", "2027-01-16T10:05:00Z", "19968-20479", "02:00:00:00:00:0a", ""],
         ["2027-01-16T10:05:00Z", "2027-01-16T10:10:00Z", "19968-20479", "02:00:00:00:00:0a", "room 12"],
@@ -238,33 +251,49 @@ POWER_CUT = (
 
 @pytest.mark.parametrize(
     ("last", "result", "told", "since"),
-    [(-600, "not known", [], "00"), (240, "held", [("10:00", "10:04", "not recorded, held at least until 10:04")], "04")],
+    [
+        (-600, "not known", [], "00"),
+        (240, "held", [("10:00", "10:04", "not recorded, held at least until 10:04")], "04"),
+    ],
 )
 def test_nobody_is_named_for_a_time_at_which_a_holding_is_not_certain(gateway, last, result, told, since):
-    """L34-II-4: power was lost. It is certain until the last mark of the process that wrote it; after that the answer is `not known`."""
+    """L34-II-4: power was lost.
+
+    It is certain until the last mark of the process that wrote it; after that the answer is `not known`.
+    """
     gateway.keep(holding(19968, MIDNIGHT + 10, None), mark(MIDNIGHT, TEN + last))
     made = gateway.answer(SIGNED)
     assert (made.manifest["result"], times(made), made.notes[0]) == (result, told, POWER_CUT.format(since))
-    gateway.keep(mark(TEN + last + 1, TEN + 900), connection(40000, TEN, TEN + 900))  # of another process: it tells nothing
+    # Of another process: it tells nothing
+    gateway.keep(mark(TEN + last + 1, TEN + 900), connection(40000, TEN, TEN + 900))
     assert times(gateway.answer(SIGNED)) == told
 
 
 def test_holding_without_an_end_is_over_with_its_day_or_its_block_is_another_s(gateway):
     """L34-III-2: each row stands for its own UTC day only."""
-    gateway.keep(holding(19968, MIDNIGHT - 7200, None, OTHER_MAC), holding(19968, TEN - 60, None), mark(MIDNIGHT - 7200, TEN + 900))
+    gateway.keep(
+        holding(19968, MIDNIGHT - 7200, None, OTHER_MAC),
+        holding(19968, TEN - 60, None),
+        mark(MIDNIGHT - 7200, TEN + 900),
+    )
     assert [row["terminal_mac"] for row in gateway.answer(SIGNED).rows] == ["02:00:00:00:00:0a"]
 
 
 def test_a_block_that_is_another_s_is_no_longer_the_former_s(gateway):
     """Whose end was lost, of the same day: one port at a time is one terminal."""
-    gateway.keep(holding(19968, TEN - 3600, None, OTHER_MAC), holding(19968, TEN - 60, None), mark(TEN - 3600, TEN + 900))
+    gateway.keep(
+        holding(19968, TEN - 3600, None, OTHER_MAC), holding(19968, TEN - 60, None), mark(TEN - 3600, TEN + 900)
+    )
     assert [row["terminal_mac"] for row in gateway.answer(SIGNED).rows] == ["02:00:00:00:00:0a"]
     made = gateway.answer(AGENTS.sign(document(COMMON | SCOPE | {"from": "2027-01-16T09:55:00Z"}), 0, 1))
     assert [time[:2] for time in times(made)] == [("09:55", "09:59"), ("09:59", "10:10")]
 
 
 def test_another_process_proves_nothing(gateway):
-    """After a kill the next one goes on in the same segment: what it tells is no sign that a holding of the former one went on."""
+    """After a kill the next one goes on in the same segment.
+
+    What it tells is no sign that a holding of the former one went on.
+    """
     gateway.keep(mark(TEN - 7200, TEN - 1800), holding(19968, TEN - 3600, None))
     gateway.keep(mark(TEN - 1799, TEN + 900), connection(40000, TEN - 1800, TEN + 900))
     assert gateway.answer(SIGNED).result == "not known"
@@ -306,18 +335,26 @@ def test_port_that_nobody_used_is_answered_too(gateway):
     assert made.notes == ["2027-01-15: the gateway held no segment of that day"]
     alive = gateway.answer(SIGNED, alive=7)
     assert alive.result == "not known"
-    assert alive.notes[1:] == ["7 connections had not ended when it handed over: those that no holding covers are in no record yet"]
+    assert alive.notes[1:] == [
+        "7 connections had not ended when it handed over: those that no holding covers are in no record yet"
+    ]
 
 
 def test_a_day_of_which_nothing_was_handed_over_is_not_known(gateway):
-    """L34-II-4: no power, no key, no room: whether anybody held the port isn't said. The day before the window's only counts as a note."""
+    """L34-II-4: no power, no key, no room: whether anybody held the port isn't said.
+
+    The day before the window's only counts as a note.
+    """
     gateway.keep(connection(20013, TEN - DAY, TEN - DAY + 1))
     made = gateway.answer(SIGNED)
     assert (made.result, made.notes) == ("not known", ["2027-01-16: the gateway held no segment of that day", UNPROVEN])
 
 
 def test_a_segment_that_gave_way_leaves_no_certainty(gateway):
-    """L34-II-4: flash was full and the oldest segment went, with a record in it; a mark of a later one tells of that time as well."""
+    """L34-II-4: flash was full and the oldest segment went, with a record in it.
+
+    A mark of a later one tells of that time as well.
+    """
     gateway.keep(connection(20012, TEN + 60, TEN + 70))
     assert gateway.stores["attribution"].seal()
     gateway.keep(connection(20013, TEN, TEN + 1), mark(TEN, TEN + 7200))
@@ -333,15 +370,24 @@ def test_a_segment_that_gave_way_leaves_no_certainty(gateway):
 
 @pytest.mark.parametrize("back", [1, 25, 60, 364])
 def test_a_window_may_lie_anywhere_in_what_is_kept(tmp_path, back):
-    """L34-II-4: a year of attribution; a request that is issued today for a window of long ago is answered from its day."""
+    """L34-II-4: a year of attribution.
+
+    A request that is issued today for a window of long ago is answered from its day.
+    """
     year = Gateway(tmp_path, 365, 365)
     for day in range(0, 365, 5):
         for start in {TEN - day * DAY, TEN - back * DAY}:
             year.keep(
-                connection(20012 + (start != TEN - back * DAY), start + 60, start + 70, MAC if start == TEN - back * DAY else OTHER_MAC)
+                connection(
+                    20012 + (start != TEN - back * DAY),
+                    start + 60,
+                    start + 70,
+                    MAC if start == TEN - back * DAY else OTHER_MAC,
+                )
             )
     window = {
-        name: f"{datetime.fromtimestamp(TEN - back * DAY + more, UTC):%Y-%m-%dT%H:%M:%SZ}" for name, more in (("from", 0), ("until", 600))
+        name: f"{datetime.fromtimestamp(TEN - back * DAY + more, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        for name, more in (("from", 0), ("until", 600))
     }
     made = year.answer(AGENTS.sign(document(COMMON | SCOPE | window), 0, 1))
     assert {row["terminal_mac"] for row in made.rows} == {"02:00:00:00:00:0a"}
@@ -363,14 +409,18 @@ def test_day_whose_key_is_destroyed_stays_closed(gateway):
     del gateway.keys["attribution", date(2027, 1, 16)]
     made = gateway.answer(SIGNED)
     assert made.result == "not known"
-    assert made.notes[0] == "2027-01-16-0001: the key of that day is destroyed, or due to be; nothing of it can be read any more"
+    assert (
+        made.notes[0]
+        == "2027-01-16-0001: the key of that day is destroyed, or due to be; nothing of it can be read any more"
+    )
 
 
 def test_bill_is_answered_by_user_or_by_terminal(gateway):
     """L34-IV-2, L34-III-3: one session with its volume; the other store isn't asked."""
     gateway.keep(
-        billing.Record(b"room 12", b"", TEN - 60, TEN + 60, 1000, 2000), billing.Record(b"room 13", b"", TEN, TEN + 60, 1, 2),
-        billing.Record(b"", MAC, TEN, TEN + 60, 5, 6), billing.Record(b"room 12", b"", TEN - 7200, TEN - 3600, 1, 1),
+        billing.Record(b"room 12", b"", TEN - 60, TEN + 60, 1000, 2000),
+        billing.Record(b"room 13", b"", TEN, TEN + 60, 1, 2), billing.Record(b"", MAC, TEN, TEN + 60, 5, 6),
+        billing.Record(b"room 12", b"", TEN - 7200, TEN - 3600, 1, 1),
     )  # fmt: skip
     made = gateway.answer(AGENTS.sign(billing_document(), 0, 1))
     assert [(row["portal_user"], row["terminal_mac"], row["bytes_up"], row["bytes_down"]) for row in made.rows] == [
@@ -422,7 +472,12 @@ def test_a_small_file_that_claims_gigabytes_is_refused_before_it_is_read(tmp_pat
         for member in (name, "gateway.sig"):
             one = tarfile.TarInfo(member)
             one.size = 512
-            sparse = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": member, "GNU.sparse.realsize": str(1 << 31)}
+            sparse = {
+                "GNU.sparse.major": "1",
+                "GNU.sparse.minor": "0",
+                "GNU.sparse.name": member,
+                "GNU.sparse.realsize": str(1 << 31),
+            }
             one.pax_headers = sparse if member == name else {}
             tar.addfile(one, io.BytesIO(b"0\n".ljust(512, b"\0")))
     with pytest.raises(HandoverError, match="larger than the file; accepted: "):
@@ -440,8 +495,14 @@ def test_handover_that_its_gateway_did_not_sign_is_refused(gateway, tmp_path):
     assert gateway.read(good).segments
     data = good.read_bytes()
     bad = tmp_path / "changed.tar"
-    places = [data.index(word) for word in (b"request.toml", b"agent_1", b"second_nat", b"attribution/2", b"gateway.sig")]
-    places += [data.index(b"OUBL") + 175, data.index(b"gateway.sig") + 512, *(secrets.randbelow(len(data) - 1024) for _ in range(100))]
+    places = [
+        data.index(word) for word in (b"request.toml", b"agent_1", b"second_nat", b"attribution/2", b"gateway.sig")
+    ]
+    places += [
+        data.index(b"OUBL") + 175,
+        data.index(b"gateway.sig") + 512,
+        *(secrets.randbelow(len(data) - 1024) for _ in range(100)),
+    ]
     for place in places:
         bad.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         try:
@@ -449,14 +510,19 @@ def test_handover_that_its_gateway_did_not_sign_is_refused(gateway, tmp_path):
         except HandoverError as refusal:
             assert "; accepted: " in str(refusal)  # noqa: PT017 (a change of padding behind the signature is none)
         else:
-            assert place > data.index(b"gateway.sig") + len("gateway.sig")  # the padding of the signature's own header and behind it
+            # The padding of the signature's own header and behind it
+            assert place > data.index(b"gateway.sig") + len("gateway.sig")
             assert read.segments == gateway.read(good).segments
     with tarfile.open(good) as tar, tarfile.open(bad, "w") as other:
         for one in tar.getmembers()[:-1]:
             other.addfile(one, tar.extractfile(one))
     with pytest.raises(HandoverError, match="hasn't signed it"):
         gateway.read(bad)
-    for others in ({}, dict.fromkeys(gateway.gateways, "zzzzzzzz23456777"), {bytes(SigningKey.generate().verify_key): GATEWAY}):
+    for others in (
+        {},
+        dict.fromkeys(gateway.gateways, "zzzzzzzz23456777"),
+        {bytes(SigningKey.generate().verify_key): GATEWAY},
+    ):
         with pytest.raises(HandoverError, match="not signed by abcdefgh23456777, or changed since"):
             handovers.read(good, AGENTS.of_all(), others)
     bad.write_bytes(data[: data.index(b"gateway.sig")])
@@ -495,7 +561,11 @@ def test_answer_is_signed_and_sealed_to_who_asked(gateway, tmp_path):
     assert manifest["sha256"] == {
         name: hashlib.sha256(content[name]).hexdigest() for name in ("answer.csv", "couverture.html", "answer.json")
     }
-    assert (manifest["agents"], manifest["records"], manifest["authority"]) == (["A. Martin", "B. Durand"], 1, COMMON["authority"])
+    assert (manifest["agents"], manifest["records"], manifest["authority"]) == (
+        ["A. Martin", "B. Durand"],
+        1,
+        COMMON["authority"],
+    )
     rows = list(csv.DictReader(content["answer.csv"].decode().splitlines()))
     assert rows[0]["terminal_mac"] == "02:00:00:00:00:0a"
     assert rows[0]["portal_user"].startswith("'=")  # a spreadsheet doesn't run it
@@ -513,13 +583,20 @@ def test_answer_is_signed_and_sealed_to_who_asked(gateway, tmp_path):
 
 
 def test_register_names_requests_and_no_terminal(gateway, tmp_path):
-    """L34-II-4: what the CNIL is shown; a number is answered once for each key store, so a handover that comes again is refused."""
+    """L34-II-4: what the CNIL is shown.
+
+    A number is answered once for each key store, so a handover that comes again is refused.
+    """
     Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
     store, path = Store(tmp_path / "keys", None), tmp_path / "keys" / register.NAME
     gateway.keep(connection(20012, TEN + 60, TEN + 70, user=b"room 12"))
     made = gateway.answer(SIGNED)
     request = made.handover.request
-    with pytest.raises(HandoverError, match="window"), register.once(store, request), register.refusals(store, "answer", request):
+    with (
+        pytest.raises(HandoverError, match="window"),
+        register.once(store, request),
+        register.refusals(store, "answer", request),
+    ):
         raise HandoverError("too early", "the window isn't over")
     with register.once(store, request):
         with pytest.raises(HandoverError, match="another command"):  # it would find no entry either
@@ -529,7 +606,9 @@ def test_register_names_requests_and_no_terminal(gateway, tmp_path):
         register.once(store, request).__enter__()
     told = {
         "day": "2027-01-16", "kind": "answer", "gateway": GATEWAY, "result": "held", "records": 1,
-        **{name: COMMON[name] for name in ("purpose", "ground", "authority_kind", "basis", "authority", "reference", "number")},
+        **{name: COMMON[name] for name in (
+            "purpose", "ground", "authority_kind", "basis", "authority", "reference", "number",
+        )},
     }  # fmt: skip
     assert register.entries(store) == [told | {"result": "refused", "records": 0}, told]
     text = path.read_text()
@@ -556,7 +635,12 @@ def test_a_register_that_was_cut_changed_or_replaced_shows(gateway, tmp_path, ch
             with path.open("a") as file:
                 file.write(register.entry(store, "answer", request, "nothing held", count) + "\n")
     else:
-        kept = {"cut": lines[:2], "first": lines[1:], "changed": [lines[0].replace("held", "nothing held"), *lines[1:]], "gone": []}[change]
+        kept = {
+            "cut": lines[:2],
+            "first": lines[1:],
+            "changed": [lines[0].replace("held", "nothing held"), *lines[1:]],
+            "gone": [],
+        }[change]
         path.write_text("".join(kept))
     with pytest.raises(HandoverError, match=r"doesn't follow|that the store's log has are missing"):
         register.once(store, request).__enter__()
@@ -565,10 +649,17 @@ def test_a_register_that_was_cut_changed_or_replaced_shows(gateway, tmp_path, ch
 
 
 def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path):
-    """L34-III-4: a copy under a key of its own, whose destroy date is the order's end; the original's keys go as ever."""
+    """L34-III-4: a copy under a key of its own, whose destroy date is the order's end.
+
+    The original's keys go as ever.
+    """
     keep_until = clock.today() + timedelta(days=100)
     later = clock.today() + timedelta(days=20)
-    gateway.keep(connection(20012, TEN + 60, TEN + 70), connection(20013, TEN + 60, TEN + 70, OTHER_MAC), holding(19968, TEN, TEN + 500))
+    gateway.keep(
+        connection(20012, TEN + 60, TEN + 70),
+        connection(20013, TEN + 60, TEN + 70, OTHER_MAC),
+        holding(19968, TEN, TEN + 500),
+    )
     text = AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1)
     read = gateway.read(gateway.hand_over(text))
     made = answers.answer(read, gateway.key)
@@ -581,7 +672,9 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
     Staged(tmp_path / "frozen", read.request).publish()
     told, kept = freezes.read(tmp_path / "frozen", store)
     assert told["keep_until"] == str(keep_until)
-    assert sorted(kept) == sorted(attribution.pack(one) for one in (connection(20012, TEN + 60, TEN + 70), holding(19968, TEN, TEN + 500)))
+    assert sorted(kept) == sorted(
+        attribution.pack(one) for one in (connection(20012, TEN + 60, TEN + 70), holding(19968, TEN, TEN + 500))
+    )
     assert len(matching.rows(read.request, [kept])[0]) == 2
     for day, gone in ((later, []), (keep_until, [("freeze", keep_until)])):
         then = datetime.combine(day, time(12), UTC)
@@ -606,7 +699,10 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
 
 
 def test_an_order_s_copy_claims_no_end_that_nobody_recorded(gateway, tmp_path):
-    """L34-II-4, L34-III-4: power was lost; a copy ends the holding where it was certain, and its answer says no more than before."""
+    """L34-II-4, L34-III-4: power was lost.
+
+    A copy ends the holding where it was certain, and its answer says no more than before.
+    """
     gateway.keep(holding(19968, TEN - 60, None), mark(TEN - 60, TEN + 240))
     read = gateway.read(gateway.hand_over(AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1)))
     Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
@@ -629,20 +725,38 @@ def test_an_order_s_copy_claims_no_end_that_nobody_recorded(gateway, tmp_path):
         ("freeze-subject", "mac:02:00:00:00:00:0a", 2, document(number="a" * 32)),
         ("freeze-subject", "user:room 12", 1, document(number="a" * 32)),
         ("freeze-billing", "user:room 12", 1, billing_document(number="a" * 32)),
-        ("freeze-billing", "mac:02:00:00:00:00:0b", 1, billing_document(number="a" * 32, subject="mac:02:00:00:00:00:0b")),
+        (
+            "freeze-billing",
+            "mac:02:00:00:00:00:0b",
+            1,
+            billing_document(number="a" * 32, subject="mac:02:00:00:00:00:0b"),
+        ),
     ],
 )
 def test_order_keeps_one_terminal_s_records_or_bills(gateway, tmp_path, purpose, subject, kept, later):
-    """L34-III-4: of a user or terminal, in one store; answered from that once the original's keys are gone, in that store alone."""
+    """L34-III-4: of a user or terminal, in one store.
+
+    Answered from that once the original's keys are gone, in that store alone.
+    """
     room, session = (b"room 12", b""), billing.Record(b"room 12", b"", TEN + 60, TEN + 300, 10, 20)
     gateway.keep(connection(20012, TEN + 60, TEN + 70, user=room[0]), connection(20013, TEN + 60, TEN + 70, OTHER_MAC))
-    gateway.keep(connection(30000, TEN + 60, TEN + 70), connection(30000, TEN - 7200, TEN - 7000))  # the last is before the window
+    # The last is before the window
+    gateway.keep(connection(30000, TEN + 60, TEN + 70), connection(30000, TEN - 7200, TEN - 7000))
     gateway.keep(
-        session, billing.Record(b"", OTHER_MAC, TEN + 60, TEN + 90, 1, 2), billing.Record(b"room 12", b"", TEN - 7200, TEN - 60, 9, 9)
+        session,
+        billing.Record(b"", OTHER_MAC, TEN + 60, TEN + 90, 1, 2),
+        billing.Record(b"room 12", b"", TEN - 7200, TEN - 60, 9, 9),
     )
     fields = {name: value for name, value in COMMON.items() if name != "purpose"} | {"ground": "IIIbis"}
-    fields = {"format": fields.pop("format"), "number": fields.pop("number"), "gateway": fields.pop("gateway"), "purpose": purpose} | fields
-    read = gateway.read(gateway.hand_over(AGENTS.sign(document(fields | {"subject": subject, "keep_until": "2027-06-01"}), 0, 1)))
+    fields = {
+        "format": fields.pop("format"),
+        "number": fields.pop("number"),
+        "gateway": fields.pop("gateway"),
+        "purpose": purpose,
+    } | fields
+    read = gateway.read(
+        gateway.hand_over(AGENTS.sign(document(fields | {"subject": subject, "keep_until": "2027-06-01"}), 0, 1))
+    )
     Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
     store = Store(tmp_path / "keys", b"correct horse")
     made = answers.answer(read, gateway.key)
@@ -659,12 +773,25 @@ def test_order_keeps_one_terminal_s_records_or_bills(gateway, tmp_path, purpose,
         freezes.kept(store, tmp_path / "frozen", Request(other))
 
 
-@pytest.mark.parametrize(("subject", "ports"), [("user:Zoé 12", ["20012"]), ("mac:02:00:00:00:00:0a", ["20012", "30000-30511"])])
+@pytest.mark.parametrize(
+    ("subject", "ports"), [("user:Zoé 12", ["20012"]), ("mac:02:00:00:00:00:0a", ["20012", "30000-30511"])]
+)
 def test_a_person_gets_what_attribution_holds_on_her_and_nobody_elses(gateway, subject, ports):
-    """GDPR art. 15: by a request of two agents, of one day, with each field; in the register as a person's, and never the State's."""
-    gateway.keep(connection(20012, TEN + 60, TEN + 70, user="Zoé 12".encode()), connection(20013, TEN + 60, TEN + 70, OTHER_MAC))
+    """GDPR art. 15: by a request of two agents, of one day, with each field.
+
+    In the register as a person's, and never the State's.
+    """
+    gateway.keep(
+        connection(20012, TEN + 60, TEN + 70, user="Zoé 12".encode()), connection(20013, TEN + 60, TEN + 70, OTHER_MAC)
+    )
     gateway.keep(holding(30000, TEN - 60, TEN + 400))
-    fields = COMMON | {"purpose": "access", "ground": "RGPD", "authority_kind": "person", "basis": "RGPD 15", "authority": "Zoé Lefèvre"}
+    fields = COMMON | {
+        "purpose": "access",
+        "ground": "RGPD",
+        "authority_kind": "person",
+        "basis": "RGPD 15",
+        "authority": "Zoé Lefèvre",
+    }
     answer = gateway.answer(AGENTS.sign(document(fields | {"subject": subject}), 0, 1))
     assert answer.result == "held"
     assert sorted(row["public_ports"] for row in answer.rows) == ports
@@ -675,24 +802,33 @@ def test_a_person_gets_what_attribution_holds_on_her_and_nobody_elses(gateway, s
 
 
 def test_cover_page_says_in_french_what_was_asked_searched_and_may_be_missing(gateway):
-    """L34-II-4: for the file of a case; who asked is written as he is, what he chose is text, and each note has its French."""
-    gateway.keep(holding(19968, TEN, None), connection(20012, TEN + 60, TEN + 70, user=b"<room> & 12"), mark(TEN, TEN + 70))
+    """L34-II-4: for the file of a case.
+
+    Who asked is written as he is, what he chose is text, and each note has its French.
+    """
+    gateway.keep(
+        holding(19968, TEN, None), connection(20012, TEN + 60, TEN + 70, user=b"<room> & 12"), mark(TEN, TEN + 70)
+    )
     asked = document(authority="Procureur de la République d\u2019Évry", reference="27/<1>")
     page = gateway.answer(AGENTS.sign(asked, 0, 1), alive=3).cover()
     assert re.findall("<h2>(.*?)</h2>", page) == [
-        "Ce qui a été demandé", "Ce qui a été examiné", "Réponse", "Ce qui peut manquer, et pourquoi", "Certitude de l'horloge",
+        "Ce qui a été demandé", "Ce qui a été examiné", "Réponse",
+        "Ce qui peut manquer, et pourquoi", "Certitude de l'horloge",
     ]  # fmt: skip
     for text in (
-        "Procureur de la République d\u2019Évry (autorité judiciaire)", "CPP 77-1-1", "27/&lt;1&gt;", "&lt;room&gt; &amp; 12",
-        "A. Martin, B. Durand", "adresse publique 203.0.113.2, port 20012, protocole tcp", "du 16/01/2027 à 11:00:00 (UTC+0100)",
-        "02:00:00:00:00:0a", "certain jusqu&#x27;à 2027-01-16T11:01:10+01:00", "Inconnu du 16/01/2027 à 11:01:10 (UTC+0100)",
-        "3 connexions n&#x27;étaient pas terminées", "2027-01-15 : la borne n&#x27;a remis aucun fichier de ce jour",
-        "du 2027-01-15 au 2027-01-16</dd>",
+        "Procureur de la République d\u2019Évry (autorité judiciaire)", "CPP 77-1-1", "27/&lt;1&gt;",
+        "&lt;room&gt; &amp; 12", "A. Martin, B. Durand", "adresse publique 203.0.113.2, port 20012, protocole tcp",
+        "du 16/01/2027 à 11:00:00 (UTC+0100)", "02:00:00:00:00:0a", "certain jusqu&#x27;à 2027-01-16T11:01:10+01:00",
+        "Inconnu du 16/01/2027 à 11:01:10 (UTC+0100)", "3 connexions n&#x27;étaient pas terminées",
+        "2027-01-15 : la borne n&#x27;a remis aucun fichier de ce jour", "du 2027-01-15 au 2027-01-16</dd>",
         "L&#x27;heure de la borne était confirmée",
     ):  # fmt: skip
         assert text in page, text
     assert not re.search("<room>|<script|http", page)
-    assert "Une seconde traduction d&#x27;adresses" in gateway.answer(AGENTS.sign(document(port="1"), 0, 1), second_nat=True).cover()
+    assert (
+        "Une seconde traduction d&#x27;adresses"
+        in gateway.answer(AGENTS.sign(document(port="1"), 0, 1), second_nat=True).cover()
+    )
     assert "identifiant au portail room 12" in gateway.answer(AGENTS.sign(billing_document(), 0, 1)).cover()
 
 
@@ -713,12 +849,16 @@ def test_paris_time_tells_an_hour_that_comes_twice(second, written):
 
 
 def test_the_state_is_told_what_it_asked_for_by_kind_and_period(tmp_path):
-    """L34-1 III: answered requests of the State, from the register; not what was refused, nor a party's to a bill, nor another year's."""
+    """L34-1 III: answered requests of the State, from the register.
+
+    Not what was refused, nor a party's to a bill, nor another year's.
+    """
     Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
     store = Store(tmp_path / "keys", None)
     rows = [
-        ("a", "answer", "held", document()), ("b", "answer", "not known", document()), ("c", "answer", "refused", document()),
-        ("d", "freeze", "held", freeze()), ("e", "answer", "held", billing_document(authority_kind="party", basis="CPCE L34-1")),
+        ("a", "answer", "held", document()), ("b", "answer", "not known", document()),
+        ("c", "answer", "refused", document()), ("d", "freeze", "held", freeze()),
+        ("e", "answer", "held", billing_document(authority_kind="party", basis="CPCE L34-1")),
     ]  # fmt: skip
     for digit, kind, result, text in rows:
         request = Request(text.replace(COMMON["number"], digit * 32))
@@ -727,7 +867,10 @@ def test_the_state_is_told_what_it_asked_for_by_kind_and_period(tmp_path):
     said = json.loads(CliRunner().invoke(custodian_app, [*words, "2027-12-31", "--json", "-"]).stdout)
     assert (said["answered"], [one["number"][0] for one in said["requests"]]) == (3, ["a", "b", "d"])
     told = [(one["authority_kind"], one["basis"], one["kind"], one["purpose"], one["count"]) for one in said["kinds"]]
-    assert told == [("judicial", "CPP 77-1-1", "answer", "attribution", 2), ("judicial", "CPP 77-1-1", "freeze", "freeze", 1)]
+    assert told == [
+        ("judicial", "CPP 77-1-1", "answer", "attribution", 2),
+        ("judicial", "CPP 77-1-1", "freeze", "freeze", 1),
+    ]
     assert "2027-01-15: 0" in CliRunner().invoke(custodian_app, [*words, "2027-01-15"]).stdout
     turned = CliRunner().invoke(custodian_app, [*words, "2026-12-31"])
     assert (turned.exit_code, turned.stderr) == (
@@ -751,7 +894,16 @@ def test_order_behind_a_second_nat_is_refused_and_keeps_nothing(gateway, tmp_pat
         if behind:
             Store.make(tmp_path / "keys", b"correct horse battery", operations=1, octets=8192)
             give_keys(gateway, tmp_path / "keys")
-        words = ["freeze", str(handover), "--out", f"{tmp_path}/frozen", "--store", f"{tmp_path}/keys", "--agents", f"{tmp_path}/agents"]
+        words = [
+            "freeze",
+            str(handover),
+            "--out",
+            f"{tmp_path}/frozen",
+            "--store",
+            f"{tmp_path}/keys",
+            "--agents",
+            f"{tmp_path}/agents",
+        ]
         words += ["--gateways", f"{tmp_path}/gateways", "--passphrase-file", f"{tmp_path}/secret"]
         done = CliRunner().invoke(custodian_app, words)
         assert done.exit_code == 2 * behind
@@ -766,7 +918,9 @@ def test_agent_s_key_is_behind_his_passphrase_and_signs_once(tmp_path):
         public = agents.new_key(name, b"correct horse", path)
         assert path.stat().st_mode & 0o777 == 0o600
         assert agents.enrolled(public).popitem()[1] == name
-    fields = {name: value for name, value in (COMMON | SCOPE).items() if name not in ("format", "number", "issued", "expires")}
+    fields = {
+        name: value for name, value in (COMMON | SCOPE).items() if name not in ("format", "number", "issued", "expires")
+    }
     request = agents.new(fields, tmp_path / "one.toml", 7)
     assert not request.signatures
     with pytest.raises(AgentError, match="passphrase doesn't open"):
@@ -787,7 +941,10 @@ def test_agent_s_key_is_behind_his_passphrase_and_signs_once(tmp_path):
 
 
 def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monkeypatch):
-    """L34-II-4: key, new, sign, sign, then answer and register, as people run them; every mistake is one line and exit 2."""
+    """L34-II-4: key, new, sign, sign, then answer and register, as people run them.
+
+    Every mistake is one line and exit 2.
+    """
     monkeypatch.setattr(argon2id, "OPSLIMIT_MODERATE", 1)
     monkeypatch.setattr(argon2id, "MEMLIMIT_MODERATE", 8192)
     secret = tmp_path / "secret"
@@ -822,7 +979,16 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
         "--purpose",
         "attribution",
     ]
-    words += ["--from", COMMON["from"], "--until", COMMON["until"], "--authority-kind", "judicial", "--basis", "CPP 77-1-1"]
+    words += [
+        "--from",
+        COMMON["from"],
+        "--until",
+        COMMON["until"],
+        "--authority-kind",
+        "judicial",
+        "--basis",
+        "CPP 77-1-1",
+    ]
     scope = ["--public-address", "203.0.113.2", "--port", "20012", "--protocol", "tcp"]
     for wrong in (("penal", *scope), ("IIbis-3", *scope[:4]), ("IIbis-3", *scope, "--gateway", "zz")):
         command("request", "new", *words, "--ground", *wrong, status=2)
@@ -841,7 +1007,8 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
         fcntl.flock(held, fcntl.LOCK_EX)  # another command answers meanwhile
         command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer", status=2)
     assert not (tmp_path / "answer").exists()
-    command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer", status=2)  # this store has none of the gateway's keys
+    # This store has none of the gateway's keys
+    command("answer", str(handover), *rest, "--out", f"{tmp_path}/answer", status=2)
     assert "there is no key of that day, and the log has no destruction of it" in told[-1]
     Store.make(tmp_path / "other", b"correct horse battery", operations=1, octets=8192)
     Store(tmp_path / "other", b"correct horse battery").bundle(date(2027, 1, 16), 2, {"attribution": 30})
@@ -862,4 +1029,6 @@ def test_commands_of_agents_and_custodian_make_an_answer(gateway, tmp_path, monk
     told_by = json.loads((tmp_path / "answer/manifest.json").read_text())["register"]
     assert told_by == hashlib.sha256(register_file.read_bytes().splitlines()[-1]).hexdigest()
     listed = json.loads(command("register", "--store", f"{tmp_path}/keys", "--json", "-"))
-    assert [(row["kind"], row["result"], row["authority"]) for row in listed] == [("answer", "held", "Procureur de la République")]
+    assert [(row["kind"], row["result"], row["authority"]) for row in listed] == [
+        ("answer", "held", "Procureur de la République")
+    ]

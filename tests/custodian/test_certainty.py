@@ -3,7 +3,8 @@
 
 They write as a recorder writes.
 
-Nobody is named for a moment at which he did not hold the port, and `nothing held` is never said of a moment at which somebody did.
+Nobody is named for a moment at which he did not hold the port, and `nothing held` is
+never said of a moment at which somebody did.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Held(NamedTuple):
 
 def row(terminal: int, first: int, start: int, end: int | None, protocol: int | None = None) -> Record:
     last = first if protocol else first + 511
-    return Record(protocol, PUBLIC, first, last, bytes([192, 168, 1, terminal]), bytes([2, 0, 0, 0, 0, terminal]), start, end)
+    return Record(
+        protocol, PUBLIC, first, last, bytes([192, 168, 1, terminal]), bytes([2, 0, 0, 0, 0, terminal]), start, end
+    )
 
 
 class Gateway:
@@ -51,7 +54,8 @@ class Gateway:
         self.torn: list[tuple[int, int]] = []  # of which nothing was written: the answer says that the segment is torn
         self.made = MIDNIGHT + draw.randrange(3600, 2 * DAY)
         self.unbroken = self.made
-        held: dict[int, tuple[int, int]] = {}  # block -> terminal, since; a restart of the recorder leaves it as it is, a boot doesn't
+        # Block -> terminal, since; a restart of the recorder leaves it as it is, a boot doesn't
+        held: dict[int, tuple[int, int]] = {}
         killed = False
         at, power = MIDNIGHT, True
         while at < self.made:
@@ -63,7 +67,8 @@ class Gateway:
                 self.on.append((at, end))
                 power, killed = not lost, False
                 at = end
-                if power and at < self.made and draw.random() < 0.5:  # what the process knew is lost, what it wrote isn't
+                # What the process knew is lost, what it wrote isn't
+                if power and at < self.made and draw.random() < 0.5:
                     killed = True
                     self.truth += [Held(who, first, since, at) for first, (who, since) in held.items()]
                     held.clear()
@@ -73,7 +78,9 @@ class Gateway:
         self.truth += [Held(who, first, since, self.made) for first, (who, since) in held.items()]
 
     def _run(self, held: dict[int, tuple[int, int]], begin: int, end: int, *, lost: bool, same: bool) -> None:
-        """One process: it writes each begin and end, connections of others, and marks; power is lost at the end, or it goes in order.
+        """One process: it writes each begin and end, connections of others, and marks.
+
+        Power is lost at the end, or it goes in order.
 
         `same`: it goes on in the segment of the former one, which was killed.
         """
@@ -98,7 +105,8 @@ class Gateway:
                 written.append((at, row(held[first][0], first, at, None)))
             if self._draw.random() < 0.5:
                 written.append((at, row(201, 60000, max(begin, at - self._draw.randrange(1, 60)), at, 17)))
-            at = min(at + self._draw.choice((30, 600, 3600, 20_000)), at - at % DAY + DAY)  # a recorder misses no midnight
+            # A recorder misses no midnight
+            at = min(at + self._draw.choice((30, 600, 3600, 20_000)), at - at % DAY + DAY)
             while marked < min(at, end):  # all that was before stands in the store
                 over = min(marked + SYNC, at, end)
                 written.append((over, Record(None, bytes(4), 0, 0, bytes(4), bytes(6), marked, over)))
@@ -109,24 +117,37 @@ class Gateway:
             self.truth += [Held(who, first, since, end) for first, (who, since) in held.items()]
             held.clear()
             written = [(when, record) for when, record in written if when < synced]
-        self.parts[len(self.parts) - same :] = [[*(self.parts[-1] if same else ()), *(pack(record) for _, record in written)]]
+        self.parts[len(self.parts) - same :] = [
+            [*(self.parts[-1] if same else ()), *(pack(record) for _, record in written)]
+        ]
 
     def holder(self, port: int, moment: int) -> int:
         """Return who held a port, 0 for nobody."""
-        return next((one.terminal for one in self.truth if one.first <= port <= one.first + 511 and one.start <= moment < one.end), 0)
+        return next(
+            (
+                one.terminal
+                for one in self.truth
+                if one.first <= port <= one.first + 511 and one.start <= moment < one.end
+            ),
+            0,
+        )
 
     def ask(self, port: int, start: int, end: int) -> tuple[list[matching.Holding], Sequence[str]]:
         """Return what the custodian's tool finds, and what it says isn't known."""
         request = SimpleNamespace(store="attribution", public=PUBLIC, port=port, protocol=6, start=start, end=end)
         parts = [[unpack(one) for one in part] for part in self.parts]
-        found = matching.attributed(request, parts, self.made, self.unbroken)  # type: ignore[arg-type]  # the scope alone is asked for
+        # The scope alone is asked for
+        found = matching.attributed(request, parts, self.made, self.unbroken)  # type: ignore[arg-type]
         _, unknown = matching.rows(request, self.parts, self.made, self.unbroken)  # type: ignore[arg-type]
         return [one for one in found if one.until >= start], unknown
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_answers_name_nobody_falsely_and_never_say_nothing_of_what_is_kept(seed):
-    """A thousand questions in all; what a loss of power took before it was synced is the gateway's torn segment, not an answer's."""
+    """A thousand questions in all.
+
+    What a loss of power took before it was synced is the gateway's torn segment, not an answer's.
+    """
     draw = random.Random(seed)
     seen: Counter[str] = Counter()
     for _ in range(25):
@@ -143,7 +164,12 @@ def test_answers_name_nobody_falsely_and_never_say_nothing_of_what_is_kept(seed)
             told = [one for one in range(start, end, 20) if not any(since <= one < cut for since, cut in gateway.torn)]
             truth = {gateway.holder(port, moment) for moment in told} - {0}
             named = {one.record.address[3] for one in found}
-            kept = {record.address[3] for part in gateway.parts for record in map(unpack, part) if record.first <= port <= record.last}
+            kept = {
+                record.address[3]
+                for part in gateway.parts
+                for record in map(unpack, part)
+                if record.first <= port <= record.last
+            }
             assert truth & kept <= named or unknown, (seed, start, end)
             seen["held" if found else "not known" if unknown else "nothing held"] += 1
     assert min(seen[word] for word in ("held", "not known", "nothing held")) > 10, seen

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A hostile examiner's questions around every edge, answered from a real store's segments and held against the truth.
 
-Nobody is named for a moment at which he did not hold the port, and `nothing held` is never said where the store has it (L34-II-4). Each
-story says of each holding what is true: when it began and ended, and how long the store can tell. Faults put into matching, windows,
-grounds and keys must show in at least one answer.
+Nobody is named for a moment at which he did not hold the port, and `nothing held` is never said where the store has it
+(L34-II-4). Each story says of each holding what is true: when it began and ended, and how long the store can tell.
+Faults put into matching, windows, grounds and keys must show in at least one answer.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ OTHER_PUBLIC = bytes([203, 0, 113, 3])
 
 
 class Held(NamedTuple):
-    """Terminal `who` had a block from `start` to `end`, in truth; the store tells of it until `sure`, and can't exclude `maybe`."""
+    """Terminal `who` had a block from `start` to `end`, in truth.
+
+    The store tells of it until `sure`, and can't exclude `maybe`.
+    """
 
     who: int
     start: int
@@ -65,7 +68,10 @@ class Held(NamedTuple):
 
 @dataclass
 class Story:
-    """What a gateway wrote: `written` a list for each process, None where its segment is closed; and what is true of it."""
+    """What a gateway wrote: `written` a list for each process, None where its segment is closed.
+
+    And what is true of it.
+    """
 
     written: list[Record | None]
     truth: list[Held]
@@ -80,9 +86,21 @@ class Story:
     alive: int = 0  # connections that had not ended at the handover
 
 
-def row(who: int, start: int, end: int | None, first: int = BLOCK, public: bytes = PUBLIC, *, confirmed: bool = True) -> Record:
+def row(
+    who: int, start: int, end: int | None, first: int = BLOCK, public: bytes = PUBLIC, *, confirmed: bool = True
+) -> Record:
     """Return a holding's row."""
-    return Record(None, public, first, first + 511, bytes([192, 168, 1, who]), bytes([2, 0, 0, 0, 0, who]), start, end, confirmed=confirmed)
+    return Record(
+        None,
+        public,
+        first,
+        first + 511,
+        bytes([192, 168, 1, who]),
+        bytes([2, 0, 0, 0, 0, who]),
+        start,
+        end,
+        confirmed=confirmed,
+    )
 
 
 def flow(who: int, port: int, start: int, end: int, protocol: int = 6, *, confirmed: bool = True) -> Record:
@@ -95,7 +113,9 @@ T = MIDNIGHT - DAY + 10 * 3600
 NEXT = MIDNIGHT
 LONG = MIDNIGHT - 2 * DAY  # before all that is asked about
 STORIES = {
-    "a holding begins and ends": Story([row(A, T, None), row(A, T, T + 3600)], [Held(A, T, T + 3600)], edges=(T, T + 3600)),
+    "a holding begins and ends": Story(
+        [row(A, T, None), row(A, T, T + 3600)], [Held(A, T, T + 3600)], edges=(T, T + 3600)
+    ),
     "a block is handed on after a rest": Story(
         [row(A, T, None), row(A, T, T + 600), row(B, T + 4200, None), row(B, T + 4200, T + 5000)],
         [Held(A, T, T + 600), Held(B, T + 4200, T + 5000)],
@@ -125,7 +145,11 @@ STORIES = {
     ),
     "power is lost, and a mark tells how long the process lived": Story(
         [row(A, T, None), flow(C, 60000, T + 1000, T + 1900, 17), None, row(B, T + 7200, T + 8000)],
-        [Held(A, T, T + 3000, T + 1900, T + 7200), Held(B, T + 7200, T + 8000), Held(C, T + 1000, T + 1900, first=60000, protocol=17)],
+        [
+            Held(A, T, T + 3000, T + 1900, T + 7200),
+            Held(B, T + 7200, T + 8000),
+            Held(C, T + 1000, T + 1900, first=60000, protocol=17),
+        ],
         edges=(T, T + 1000, T + 1900, T + 3000, T + 7200),
         marks=((LONG, T + 1900), (T + 7100, MADE)),
     ),
@@ -149,7 +173,10 @@ STORIES = {
         marks=((LONG, NEXT + 700),),
     ),
     "the recorder has run since before, by a clock that nobody confirmed": Story(
-        [row(A, NEXT + 600, None, confirmed=False)], [Held(A, 0, MADE, 0, MADE)], unbroken=NEXT, edges=(NEXT, NEXT + 600, MADE - 90)
+        [row(A, NEXT + 600, None, confirmed=False)],
+        [Held(A, 0, MADE, 0, MADE)],
+        unbroken=NEXT,
+        edges=(NEXT, NEXT + 600, MADE - 90),
     ),
     "the recorder was restarted after the holding began": Story(
         [row(A, NEXT + 600, None), flow(C, 60000, NEXT + 700, NEXT + 900, 17)],
@@ -196,7 +223,12 @@ STORIES = {
         backs=((T + 60, T + 7261),),
     ),
     "the clock was set, and one segment went on": Story(
-        [row(A, T, None), flow(C, 60000, T + 5, T + 9, 17), row(A, T + 7200, None, confirmed=False), flow(C, 60001, T + 400, T + 500, 17)],
+        [
+            row(A, T, None),
+            flow(C, 60000, T + 5, T + 9, 17),
+            row(A, T + 7200, None, confirmed=False),
+            flow(C, 60001, T + 400, T + 500, 17),
+        ],
         [Held(A, T, T + 60, T + 9, NEXT), Held(C, T + 5, T + 9, first=60000, protocol=17), Held(A, 0, 1, 0, MADE)],
         edges=(T, T + 9, T + 60, T + 500, T + 7200, NEXT),
         marks=((LONG, T + 9), (T + 300, MADE)),
@@ -348,7 +380,9 @@ STORIES = {
         edges=(T, NEXT - 60, NEXT, NEXT + 60, MADE - 60),
         alive=3,
     ),
-    "nothing but others": Story([row(B, T, T + 600, BLOCK + 1024)], [Held(B, T, T + 600, first=BLOCK + 1024)], edges=(T,)),
+    "nothing but others": Story(
+        [row(B, T, T + 600, BLOCK + 1024)], [Held(B, T, T + 600, first=BLOCK + 1024)], edges=(T,)
+    ),
 }
 PORTS = (BLOCK - 1, BLOCK, BLOCK + 511, BLOCK + 512, 2000, 60000)
 WINDOWS = ((-90, -1), (-1, 0), (0, 1), (1, 60), (-30, 30))
@@ -371,7 +405,9 @@ def questions() -> Iterator[Question]:
             for number, (before, after) in enumerate(WINDOWS):
                 for port in PORTS:
                     start, end = edge + before, edge + after
-                    if end <= MADE and (number == 4 or port == BLOCK or (port in (2000, BLOCK + 511) and number in (1, 2))):
+                    if end <= MADE and (
+                        number == 4 or port == BLOCK or (port in (2000, BLOCK + 511) and number in (1, 2))
+                    ):
                         yield Question(name, port, 17 if port == 60000 else 6, start, end)
 
 
@@ -390,7 +426,9 @@ def request(question: Question) -> str:
         "from": time_of(question.start),
         "until": time_of(question.end),
     }
-    return document(COMMON | SCOPE | scope | {"issued": time_of(max(MADE, question.end)), "expires": time_of(MADE + DAY)})
+    return document(
+        COMMON | SCOPE | scope | {"issued": time_of(max(MADE, question.end)), "expires": time_of(MADE + DAY)}
+    )
 
 
 def expected(question: Question) -> tuple[str, set[tuple[int, int, int]]]:
@@ -403,10 +441,16 @@ def expected(question: Question) -> tuple[str, set[tuple[int, int, int]]]:
     written = {record.start // DAY for record in story.written if record is not None}
     doubt = any(day not in written or day in story.closed for day in days) or question.start // DAY - 1 in story.closed
     doubt = doubt or any(day in days for day, _ in story.lost)
-    doubt = doubt or not vouched(story, question) or (question.end >= NEXT and (story.alive > 0 or question.end > LISTED))
+    doubt = (
+        doubt or not vouched(story, question) or (question.end >= NEXT and (story.alive > 0 or question.end > LISTED))
+    )
     for one in story.truth:
         last = one.first if one.protocol else one.first + 511
-        if one.public != PUBLIC or not one.first <= question.port <= last or one.protocol not in (None, question.protocol):
+        if (
+            one.public != PUBLIC
+            or not one.first <= question.port <= last
+            or one.protocol not in (None, question.protocol)
+        ):
             continue
         if one.start > question.end or one.possible < question.start:
             continue
@@ -448,7 +492,9 @@ def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Gatewa
         every = story.marks or [(MIDNIGHT - 3 * DAY, MADE)]
         for confirmed, first, spans in ((True, 0, every), (False, 0, story.backs), (False, 1, story.denied)):
             for (begun, over), day in product(spans, days):  # wherever it stands
-                octets = pack(Record(None, bytes(4), first, first, bytes(4), bytes(6), begun, over, confirmed=confirmed))
+                octets = pack(
+                    Record(None, bytes(4), first, first, bytes(4), bytes(6), begun, over, confirmed=confirmed)
+                )
                 assert made.stores["attribution"].append(day * DAY, octets) == "kept"
         assert made.stores["attribution"].seal()
     yield gateways
@@ -461,7 +507,9 @@ def ask(gateway: Gateway, question: Question, room: Any = answers, key: Key | No
     story = STORIES[question.story]
     asked = Request(request(question))
     held = gateway.stores["attribution"].held(*executor.days(asked))
-    segments = {Path(path).name: Path(path).read_bytes() for path in held if parse_name(Path(path).name) not in story.lost}
+    segments = {
+        Path(path).name: Path(path).read_bytes() for path in held if parse_name(Path(path).name) not in story.lost
+    }
     statement = {
         "gateway": COMMON["gateway"],
         "made": MADE,
@@ -499,7 +547,10 @@ def wrong(gateway: Gateway, question: Question, room: Any = answers) -> str:
 
 
 def test_every_answer_is_what_is_true(court: dict[str, Gateway]) -> None:
-    """L34-II-4: of the questions at least 200 have somebody, or doubt, in their window; and what mustn't be answered isn't."""
+    """L34-II-4: of the questions at least 200 have somebody, or doubt, in their window.
+
+    And what mustn't be answered isn't.
+    """
     assert judge_answers(court, answers) == ""
     seen = Counter(expected(question)[0] for question in QUESTIONS)
     assert len(QUESTIONS) > 500
@@ -511,7 +562,10 @@ def test_every_answer_is_what_is_true(court: dict[str, Gateway]) -> None:
 
 
 def judge_answers(gateways: dict[str, Gateway], room: Any) -> str:
-    """Return the first answer that is wrong, or what is answered and must not be: a window that wasn't over, another custodian's keys."""
+    """Return the first answer that is wrong, or what is answered and must not be.
+
+    A window that wasn't over, another custodian's keys.
+    """
     for question in QUESTIONS:
         if found := wrong(gateways[question.story], question, room):
             return f"{question}: {found}"
@@ -588,33 +642,55 @@ class Fault(NamedTuple):
 
 
 FAULTS = {
-    "the shorter of two ends": Fault(matching, "max(known.end, record.end or 0)", "min(known.end, record.end or known.end)"),
-    "what ended in its first second was over": Fault(matching, "if record is not known and record.end is None:", "if False:"),
+    "the shorter of two ends": Fault(
+        matching, "max(known.end, record.end or 0)", "min(known.end, record.end or known.end)"
+    ),
+    "what ended in its first second was over": Fault(
+        matching, "if record is not known and record.end is None:", "if False:"
+    ),
     "whoever hands over has run for ever": Fault(matching, "if one.start >= unbroken else", "if True else"),
     "whoever hands over has not run": Fault(matching, "if one.start >= unbroken else", "if False else"),
     "no mark proves it": Fault(matching, "else coverage.reach(spans, one.start)", "else one.start"),
     "a mark of another process proves it": Fault(
-        coverage, "next((over for begin, over in spans if begin <= start <= over), start)", "max([start, *(over for _, over in spans)])"
+        coverage,
+        "next((over for begin, over in spans if begin <= start <= over), start)",
+        "max([start, *(over for _, over in spans)])",
     ),
     "a process that began later wrote it": Fault(coverage, "if begin <= start <= over", "if start <= over"),
     "a clock that was set back tells": Fault(coverage, "_TAKEN_BACK = 2", "_TAKEN_BACK = 0"),
     "a mark that takes back vouches": Fault(coverage, "_TAKEN_BACK = 2", "_TAKEN_BACK = 1"),
-    "a time that came twice came once": Fault(coverage, "elif former not in counts and count", "elif former < 1 and count"),
+    "a time that came twice came once": Fault(
+        coverage, "elif former not in counts and count", "elif former < 1 and count"
+    ),
     "what the time service denies happened": Fault(coverage, "_DENIED = 2", "_DENIED = 0"),
     "what is denied vouches": Fault(coverage, "_DENIED = 2", "_DENIED = 1"),
     "a mark that stands twice is none": Fault(
-        coverage, "    edges: Counter[int] = Counter()\n", "    marks = [*marks, *marks]\n    edges: Counter[int] = Counter()\n"
+        coverage,
+        "    edges: Counter[int] = Counter()\n",
+        "    marks = [*marks, *marks]\n    edges: Counter[int] = Counter()\n",
     ),
-    "an unconfirmed clock is believed": Fault(matching, "min(until, one.end) if one.confirmed else _AT_NO_TIME", "min(until, one.end)"),
-    "an end makes it certain": Fault(matching, "Holding(one, one.end if one.confirmed else _AT_NO_TIME,", "Holding(one, one.end,"),
-    "a connection's time is certain": Fault(matching, "(one.end or 0) if one.confirmed else _AT_NO_TIME,", "one.end or 0,"),
+    "an unconfirmed clock is believed": Fault(
+        matching, "min(until, one.end) if one.confirmed else _AT_NO_TIME", "min(until, one.end)"
+    ),
+    "an end makes it certain": Fault(
+        matching, "Holding(one, one.end if one.confirmed else _AT_NO_TIME,", "Holding(one, one.end,"
+    ),
+    "a connection's time is certain": Fault(
+        matching, "(one.end or 0) if one.confirmed else _AT_NO_TIME,", "one.end or 0,"
+    ),
     "its end was confirmed": Fault(
         matching, "known.confirmed = known.confirmed and record.confirmed", "known.confirmed = record.confirmed"
     ),
     "an unconfirmed time is outside": Fault(matching, "return not record.confirmed or (", "return ("),
-    "nothing is said of it": Fault(matching, " + [_UNCONFIRMED] * any(not one.record.confirmed for one in touched)", ""),
-    "what a clock showed twice was once": Fault(matching, "if coverage.touches(twice, ", "if False and coverage.touches(twice, "),
-    "who runs since the clock was set back has run since before": Fault(matching, " or coverage.touches(back, one.start, one.start)", ""),
+    "nothing is said of it": Fault(
+        matching, " + [_UNCONFIRMED] * any(not one.record.confirmed for one in touched)", ""
+    ),
+    "what a clock showed twice was once": Fault(
+        matching, "if coverage.touches(twice, ", "if False and coverage.touches(twice, "
+    ),
+    "who runs since the clock was set back has run since before": Fault(
+        matching, " or coverage.touches(back, one.start, one.start)", ""
+    ),
     "whatever was taken back was confirmed twice": Fault(coverage, "range(2, _ANY), 0)", "range(1, _ANY), 0)"),
     "the next holder ends nothing": Fault(matching, "min([*later, one", "min([one"),
     "a day doesn't end": Fault(matching, "one.start - one.start % DAY + DAY, ", ""),
@@ -627,12 +703,20 @@ FAULTS = {
     ),
     "any protocol": Fault(matching, "same = record.protocol in (None, request.protocol) and ", "same = "),
     "any public address": Fault(matching, " and record.public_address == request.public", ""),
-    "not what begins with the window's end": Fault(matching, "record.start <= request.end and", "record.start < request.end and"),
-    "not what ends with its begin": Fault(matching, "(record.end or 0) >= request.start)", "(record.end or 0) > request.start)"),
-    "not who is certain until its begin": Fault(
-        matching, "for one in touched if one.until >= request.start]", "for one in touched if one.until > request.start]"
+    "not what begins with the window's end": Fault(
+        matching, "record.start <= request.end and", "record.start < request.end and"
     ),
-    "what lies before the window": Fault(matching, '"from": times.utc(max(one.start, request.start)),', '"from": times.utc(one.start),'),
+    "not what ends with its begin": Fault(
+        matching, "(record.end or 0) >= request.start)", "(record.end or 0) > request.start)"
+    ),
+    "not who is certain until its begin": Fault(
+        matching,
+        "for one in touched if one.until >= request.start]",
+        "for one in touched if one.until > request.start]",
+    ),
+    "what lies before the window": Fault(
+        matching, '"from": times.utc(max(one.start, request.start)),', '"from": times.utc(one.start),'
+    ),
     "what lies after the window": Fault(
         matching, '"until": times.utc(min(holding.until, request.end)),', '"until": times.utc(holding.until),'
     ),
@@ -646,7 +730,9 @@ FAULTS = {
     "what lasted long before is in doubt": Fault(answers, 'or end < said["made"] - said["made"] % 86400:', "or False:"),
     "what wasn't listed has ended": Fault(answers, "or end > listed:", "or False:"),
     "whoever has no mark heard all": Fault(answers, "*unproven, ", ""),
-    "a second between two marks is none": Fault(coverage, "if reached < min(begun, end):", "if reached + 1 < min(begun, end):"),
+    "a second between two marks is none": Fault(
+        coverage, "if reached < min(begun, end):", "if reached + 1 < min(begun, end):"
+    ),
     "a mark of a former time ends this one": Fault(coverage, "reached = max(reached, over)", "reached = over"),
     "the window's end is enough": Fault(coverage, "request.end - request.end % _DAY + _DAY", "request.end"),
     "the handover is never there before midnight": Fault(coverage, "end = min(made, ", "end = max(0, "),
@@ -659,12 +745,16 @@ FAULTS = {
     "any ground": Fault(requests, "        if ground not in grounds:", "        if ground == law.STRUCK_DOWN:"),
     "any authority": Fault(requests, "            if value not in accepted:", "            if not value:"),
     "one agent": Fault(requests, "if len(names) < 2 or", "if len(names) < 1 or"),
-    "everybody who is unknown": Fault(requests, "if not any(self.mac) and not self.user:", "if not self.mac and not self.user:"),
+    "everybody who is unknown": Fault(
+        requests, "if not any(self.mac) and not self.user:", "if not self.mac and not self.user:"
+    ),
     "another's destroyed key is ours": Fault(store, "if destroy > self.today:", "if False:"),
     "a log with a hole is one": Fault(store, "if wrong := self.changed():", "if wrong := []:"),
     "a lost key is a destroyed one": Fault(store, "if (purpose, str(day)) in self._destroyed():", "if True:"),
     "a key lives a day longer": Fault(
-        store, "if said is not None and said.destroy <= self.today:", "if said is not None and said.destroy < self.today:"
+        store,
+        "if said is not None and said.destroy <= self.today:",
+        "if said is not None and said.destroy < self.today:",
     ),
     "begun is done": Fault(store, 'if said["act"] == "destroyed"}', 'if said["act"] in ("destroy", "destroyed")}'),
 }
@@ -676,7 +766,8 @@ def with_fault(fault: Fault) -> ModuleType:
     assert source.count(fault.before) == 1, fault.before
     made = ModuleType(fault.room.__name__)
     made.__file__ = fault.room.__file__
-    exec(compile(source.replace(fault.before, fault.after), str(made.__file__), "exec"), made.__dict__)  # noqa: S102 (that is what is tried)
+    # That is what is tried
+    exec(compile(source.replace(fault.before, fault.after), str(made.__file__), "exec"), made.__dict__)  # noqa: S102
     return made
 
 
@@ -690,7 +781,9 @@ def judged(gateways: dict[str, Gateway], room: Any, name: str, folder: Path, pat
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_shows_in_an_answer(name: str, court: dict[str, Gateway], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_shows_in_an_answer(
+    name: str, court: dict[str, Gateway], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Matching, windows, grounds and keys, each with a fault: an examiner's questions find it."""
     fault = FAULTS[name]
     room = fault.room.__name__.rpartition(".")[2]
@@ -720,7 +813,10 @@ NIGHTS = [
 
 
 def test_an_hour_that_comes_twice_or_never_changes_no_answer() -> None:
-    """L34-II-4: around every edge of both nights; Paris time beside UTC is the same instant, and no two instants are written alike."""
+    """L34-II-4: around every edge of both nights.
+
+    Paris time beside UTC is the same instant, and no two instants are written alike.
+    """
     assert len(NIGHTS) == 250
     written: dict[str, int] = {}
     for change, begin, end, edge, (before, after) in NIGHTS:
@@ -733,5 +829,9 @@ def test_an_hour_that_comes_twice_or_never_changes_no_answer() -> None:
         for one in rows:
             for name, truth in (("from", max(start, change + begin)), ("until", min(over, change + end))):
                 assert datetime.fromisoformat(one[name]).timestamp() == truth
-                assert written.setdefault(one[f"{name}_paris"], truth) == truth == datetime.fromisoformat(one[f"{name}_paris"]).timestamp()
+                assert (
+                    written.setdefault(one[f"{name}_paris"], truth)
+                    == truth
+                    == datetime.fromisoformat(one[f"{name}_paris"]).timestamp()
+                )
     assert {f"2027-10-31T02:30:00{zone}" for zone in ("+01:00", "+02:00")} <= set(written)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-custodian` under what happens to a folder on a disk: odd files, wrong clocks, full disks, cuts of power, two at once (EXP-3)."""
+"""`oubli-custodian` under what happens to a folder on a disk.
+
+Odd files, wrong clocks, full disks, cuts of power, two at once (EXP-3).
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,14 @@ def test_odd_files_keep_no_key_from_being_destroyed(folder, command):
     code, out, said = command(folder, "destroy-due")
     assert (code, out.splitlines()) == (2, [f"billing {at(TODAY + day)}" for day in range(3)] + ["3 keys destroyed"])
     assert said.count("\n") == 1
-    for name in ("._2026-11-23.json", late_copy.name, str(at(TODAY + 9)), str(at(TODAY + 8)), "__MACOSX", "2026-13-45.json"):
+    for name in (
+        "._2026-11-23.json",
+        late_copy.name,
+        str(at(TODAY + 9)),
+        str(at(TODAY + 8)),
+        "__MACOSX",
+        "2026-13-45.json",
+    ):
         assert name in said
     assert not copy.exists()
     assert key_path(folder, TODAY + 3).exists()  # not due, and a link to it harms it not
@@ -80,13 +90,23 @@ mount -t tmpfs -o size=256k,nr_inodes=64 none "$1/disk"
 
 @pytest.mark.parametrize("name", ["a key that can't be read", "full at a block's edge"])
 def test_a_disk_that_fails_keeps_no_other_key_from_being_destroyed(name, tmp_path):
-    """EIO in one key (or EACCES); ENOSPC where the log's next octet needs a block: destroying needs none, the log is made good later."""
+    """EIO in one key (or EACCES).
+
+    ENOSPC where the log's next octet needs a block: destroying needs none, the log is made good later.
+    """
     first = "$1/disk/store/keys/billing/2026-11-23.json"
     fault, repair, gone = {
-        "a key that can't be read": (f'mount --bind /proc/1/mem "{first}"', f'umount "{first}"', "2026-11-24 2026-11-25"),
+        "a key that can't be read": (
+            f'mount --bind /proc/1/mem "{first}"',
+            f'umount "{first}"',
+            "2026-11-24 2026-11-25",
+        ),
         "full at a block's edge": (
             # the log is made to end with its block, then everything that is left is taken
-            '"$2" -m tests.custodian.test_custodian_destroying fill "$1/disk/store"; cat /dev/zero > "$1/disk/rest" 2> /dev/null || true',
+            (
+                '"$2" -m tests.custodian.test_custodian_destroying fill "$1/disk/store"; '
+                'cat /dev/zero > "$1/disk/rest" 2> /dev/null || true'
+            ),
             'rm "$1/disk/rest"',
             "2026-11-23 2026-11-24 2026-11-25",
         ),
@@ -94,7 +114,11 @@ def test_a_disk_that_fails_keeps_no_other_key_from_being_destroyed(name, tmp_pat
     (tmp_path / "disk").mkdir()
     script = FAULT.format(fault=fault, repair=repair)
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script, "sh", str(tmp_path), sys.executable], cwd=PROJECT, capture_output=True, text=True, check=False
+        ["unshare", "-m", "sh", "-c", script, "sh", str(tmp_path), sys.executable],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     first_run, second_run, log = done.stdout.splitlines()
@@ -115,12 +139,20 @@ def _part(verb: str, folder: Path) -> int:
         Log(folder / "log").append(noon(TODAY), "edge", with_="x" * (-((folder / "log").stat().st_size + 146) % 4096))
     elif verb == "due":
         done = Store(folder, None, noon(TODAY + 4)).destroy_due()
-        there = {path.stem for path in (folder / "keys/billing").iterdir() if path.read_bytes().strip(b"\0")} if not done.wrong else set()
+        there = (
+            {path.stem for path in (folder / "keys/billing").iterdir() if path.read_bytes().strip(b"\0")}
+            if not done.wrong
+            else set()
+        )
         print("gone", *(day for _, day in done.keys), "wrong", len(done.wrong), *done.wrong)
         return bool(done.wrong or there - {str(at(TODAY + 3))})
     else:
         entries = Log(folder / "log").entries()
-        print("destroyed", *sorted(one["day"] for one in entries if one["act"] == "destroyed"), *(Log(folder / "log").wrong() or ["whole"]))
+        print(
+            "destroyed",
+            *sorted(one["day"] for one in entries if one["act"] == "destroyed"),
+            *(Log(folder / "log").wrong() or ["whole"]),
+        )
     return 0
 
 
@@ -131,7 +163,12 @@ def test_a_clock_that_is_wrong_destroys_nothing_and_asks(folder, command):
     """
     opened(folder).bundle(at(TODAY), 3, BILLING)
     command.day = TODAY + 730
-    for words in (("destroy-due",), ("verify",), ("bundle", "--out", folder / "b", "--lifetime", "billing=2"), ("open", "nothing")):
+    for words in (
+        ("destroy-due",),
+        ("verify",),
+        ("bundle", "--out", folder / "b", "--lifetime", "billing=2"),
+        ("open", "nothing"),
+    ):
         code, out, said = command(folder, *words)
         assert (code, out) == (2, "")
         assert said == (
@@ -145,7 +182,10 @@ def test_a_clock_that_is_wrong_destroys_nothing_and_asks(folder, command):
 
 
 def test_a_clock_that_went_back_keeps_no_key_alive(folder, command):
-    """What the log's newest time makes due is due, whatever the clock says; only destroying goes on, and says that the clock is behind."""
+    """What the log's newest time makes due is due, whatever the clock says.
+
+    Only destroying goes on, and says that the clock is behind.
+    """
     opened(folder).bundle(at(TODAY), 3, BILLING)
     assert destroyed(folder, TODAY + 1) == []
     key_path(folder, TODAY).write_bytes(
@@ -186,13 +226,16 @@ def test_eight_at_once_leave_one_chain(folder):
     """destroy-due from cron, by hand and by a script: each key is destroyed once, and the log is one chain."""
     opened(folder).bundle(at(TODAY), 30, BILLING)
     line = [sys.executable, "-c", (
-        "from pathlib import Path; from tests.custodian.test_custodian_tool import noon, TODAY; from tools.custodian.store import Store; "
-        f"print(len(Store(Path({str(folder)!r}), None, noon(TODAY + 7)).destroy_due().keys))"
+        "from pathlib import Path; from tests.custodian.test_custodian_tool import noon, TODAY; from "
+        f"tools.custodian.store import Store; print(len(Store(Path({str(folder)!r}), None, "
+        "noon(TODAY + 7)).destroy_due().keys))"
     )]  # fmt: skip
     running = [subprocess.Popen(line, cwd=PROJECT, stdout=subprocess.PIPE, text=True) for _ in range(8)]
     assert sum(int(one.communicate()[0]) for one in running) == 6
     entries = Log(folder / "log").entries()
-    assert sorted(one["day"] for one in entries if one["act"] == "destroyed") == [str(at(TODAY + day)) for day in range(6)]
+    assert sorted(one["day"] for one in entries if one["act"] == "destroyed") == [
+        str(at(TODAY + day)) for day in range(6)
+    ]
     assert Log(folder / "log").wrong() == []
 
 
@@ -230,7 +273,11 @@ def test_a_line_that_a_loss_of_power_cut_off_is_mended(left, folder):
     (folder / "log").write_bytes(data[: start + left if left >= 0 else left])
     opened(folder).note("open", files=["2026-11-23-0002"])
     assert Log(folder / "log").wrong() == []
-    assert acts(folder) == ["new", "open", "open"] if left == -1 else [one["act"] for one in Log(folder / "log").entries()][-1] == "open"
+    assert (
+        acts(folder) == ["new", "open", "open"]
+        if left == -1
+        else [one["act"] for one in Log(folder / "log").entries()][-1] == "open"
+    )
     if left > 0:
         text = (folder / "log").read_bytes()
         (folder / "log").write_bytes(text[:start] + b"x" + text[start + 1 :])
@@ -263,7 +310,10 @@ def test_a_key_that_a_loss_of_power_cut_off_is_made_again_or_removed(folder, mon
 
 
 def test_a_destruction_that_was_begun_is_finished_whatever_the_file_says(folder):
-    """Power was lost within a sector: neither the key nor what overwrites it can be made out. The log knows that it was begun."""
+    """Power was lost within a sector: neither the key nor what overwrites it can be made out.
+
+    The log knows that it was begun.
+    """
     opened(folder).bundle(at(TODAY), 2, BILLING)
     Log(folder / "log").append(noon(TODAY), "destroy", purpose="billing", day=str(at(TODAY)), due=str(at(TODAY)))
     key_path(folder, TODAY).write_bytes(b"\xff" * 20 + key_path(folder, TODAY).read_bytes()[20:])
@@ -333,7 +383,10 @@ def answering(gateway, tmp_path, monkeypatch):
 
 
 def test_no_answer_is_there_that_the_register_does_not_have(answering, tmp_path):
-    """L34-II-4: the register is full half-way through the entry: nothing is answered, nothing of it stays, and the next try answers."""
+    """L34-II-4: the register is full half-way through the entry.
+
+    Nothing is answered, nothing of it stays, and the next try answers.
+    """
     before = (tmp_path / "keys/register").read_bytes()
     with room(len(before) + 100):
         done = answering()
@@ -352,7 +405,10 @@ def test_no_answer_is_there_that_the_register_does_not_have(answering, tmp_path)
 
 
 def test_an_answer_is_given_again_as_the_same_octets_only(answering, tmp_path, gateway):
-    """L34-II-4: the folder was lost, and the handover comes again; another one of the same number, or with less in it, is refused."""
+    """L34-II-4: the folder was lost, and the handover comes again.
+
+    Another one of the same number, or with less in it, is refused.
+    """
     assert answering().exit_code == 0
     first = {path.name: path.read_bytes() for path in (tmp_path / "answer").iterdir()}
     before = (tmp_path / "keys/register").read_bytes()
@@ -373,11 +429,23 @@ def test_an_answer_is_given_again_as_the_same_octets_only(answering, tmp_path, g
 
 
 def test_a_register_that_was_made_anew_shows_in_an_answer_that_somebody_has(answering, tmp_path):
-    """L34-II-4: a log that was emptied answers nothing; where log and register were cut alike, `verify` has the answer's word."""
+    """L34-II-4: a log that was emptied answers nothing.
+
+    Where log and register were cut alike, `verify` has the answer's word.
+    """
 
     def verified() -> list[str]:
-        words = ["--store", f"{tmp_path}/keys", f"{tmp_path}/answer/manifest.json", "--passphrase-file", f"{tmp_path}/secret"]
-        return [row["wrong"] for row in json.loads(CliRunner().invoke(app, ["verify", *words, "--json", "-"]).stdout)["checked"]]
+        words = [
+            "--store",
+            f"{tmp_path}/keys",
+            f"{tmp_path}/answer/manifest.json",
+            "--passphrase-file",
+            f"{tmp_path}/secret",
+        ]
+        return [
+            row["wrong"]
+            for row in json.loads(CliRunner().invoke(app, ["verify", *words, "--json", "-"]).stdout)["checked"]
+        ]
 
     log, kept, manifest = (tmp_path / name for name in ("keys/log", "keys/register", "answer/manifest.json"))
     assert answering().exit_code == 0

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""oubli-custodian: keys are made, signed for, used and destroyed off the device; and the fleet's round at day 20 (EXP-3, L34-II-4)."""
+"""oubli-custodian: keys are made, signed for, used and destroyed off the device.
+
+And the fleet's round at day 20 (EXP-3, L34-II-4).
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,10 @@ def command(monkeypatch):
 
 
 def test_a_key_is_made_once_and_destroyed_on_its_date(folder):
-    """Overlapping bundles share a day's key; destroy-due destroys what is due and no more, and the log tells each act."""
+    """Overlapping bundles share a day's key.
+
+    Destroy-due destroys what is due and no more, and the log tells each act.
+    """
     verify_key = opened(folder).signing.verify_key
     one = bundles.read(opened(folder).bundle(at(TODAY), 35, {"attribution": LIFETIME}), verify_key)
     other = bundles.read(opened(folder, TODAY + 20).bundle(at(TODAY + 20), 35, {"attribution": LIFETIME}), verify_key)
@@ -98,11 +104,16 @@ def test_a_key_is_made_once_and_destroyed_on_its_date(folder):
         "new", "bundle", "confirm-date", "bundle", "confirm-date", "destroy-due", "destroy", "destroyed", "destroy-due",
     ]  # fmt: skip
     assert store.verify() == []
-    assert opened(folder, TODAY + LIFETIME + 1).verify() == ["attribution 2026-11-24: is due since 2026-12-24: run destroy-due"]
+    assert opened(folder, TODAY + LIFETIME + 1).verify() == [
+        "attribution 2026-11-24: is due since 2026-12-24: run destroy-due"
+    ]
 
 
 def test_a_destruction_that_was_cut_off_is_finished_and_damage_keeps_no_other_key(folder, command):
-    """EXP-3: power lost while a key was overwritten; a file that isn't a key any more: what is due goes all the same."""
+    """EXP-3: power lost while a key was overwritten.
+
+    A file that isn't a key any more: what is due goes all the same.
+    """
     opened(folder).bundle(at(TODAY), 4, {"billing": 2})
     paths = [folder / f"keys/billing/{at(TODAY + day)}.json" for day in range(4)]
     size = paths[0].stat().st_size
@@ -218,7 +229,10 @@ def test_the_command_from_new_to_open(folder, tmp_path, remotes, command):
         (("new",), "accepted: a new folder"),
         (("opens",), "accepted: what oubli-custodian --help says"),
         (("confirm-date", "soon"), "DATE: 'soon'; accepted: a date such as"),
-        (("confirm-date", "2028-11-23"), "this machine's clock says 2026-11-23; accepted: that date, or set the clock first"),
+        (
+            ("confirm-date", "2028-11-23"),
+            "this machine's clock says 2026-11-23; accepted: that date, or set the clock first",
+        ),
     ],
 )
 def test_bad_input_is_one_line(words, accepted, folder, command):
@@ -254,7 +268,10 @@ class Gateway:
 
 
 def test_a_fleet_of_twenty_gateways_is_renewed_at_day_twenty_and_forgets_as_one(folder, tmp_path, remotes):
-    """The README's procedure: a bundle for all, a loop at day 20; one gateway is missed and stops; all forget when keys are destroyed."""
+    """The README's procedure: a bundle for all, a loop at day 20; one gateway is missed and stops.
+
+    All forget when keys are destroyed.
+    """
     ask = remotes("cpython", STAGE)
     store = opened(folder)
     fleet = [Gateway(tmp_path / f"gw{number}", ask, store) for number in range(20)]
@@ -267,7 +284,9 @@ def test_a_fleet_of_twenty_gateways_is_renewed_at_day_twenty_and_forgets_as_one(
             if number not in missed:
                 assert gateway.install(file, TODAY + begin).startswith("keys for attribution")
         for number, gateway in enumerate(fleet):
-            assert gateway.keep(TODAY + begin, f"{number} {begin}".encode()) == ("lost" if begin == 40 and number in missed else "kept")
+            assert gateway.keep(TODAY + begin, f"{number} {begin}".encode()) == (
+                "lost" if begin == 40 and number in missed else "kept"
+            )
             copies.update(path.read_bytes() for path in gateway.segments())
 
     def readable(day: int) -> set[bytes]:
@@ -304,7 +323,10 @@ def test_what_is_no_text_or_no_file_is_refused_in_one_line_before_anything_is_ma
             ["new", "--store", tmp_path / "new", "--passphrase-file", "/dev/zero"],
             "--passphrase-file: /dev/zero: can't be read (File too large); accepted: a file",
         ),
-        (["request", "sign", "/dev/zero", "--key", binary], "/dev/zero: can't be read (File too large); accepted: a request"),
+        (
+            ["request", "sign", "/dev/zero", "--key", binary],
+            "/dev/zero: can't be read (File too large); accepted: a request",
+        ),
         (["register", "--store", place], f"{place}: not a key store; accepted: what oubli-custodian new made"),
         (
             ["new", "--store", tmp_path / "new", "--passphrase-file", binary],
@@ -315,7 +337,14 @@ def test_what_is_no_text_or_no_file_is_refused_in_one_line_before_anything_is_ma
             f"--out: {place}: can't be written (Is a directory); accepted: a file",
         ),
     ):
-        done = subprocess.run([*tool, *map(str, words)], cwd=PROJECT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            [*tool, *map(str, words)],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
         assert (done.returncode, done.stdout, done.stderr) == (2, "", f"oubli-custodian: {line}\n")
     assert {path.name for path in tmp_path.iterdir()} == {"binary", "deep", "place", "store"}
     assert not list(folder.glob("keys/*/*"))

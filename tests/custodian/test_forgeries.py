@@ -13,7 +13,20 @@ from nacl.public import PublicKey, SealedBox
 from typer.testing import CliRunner
 
 from agent.purposes.attribution import record as attribution
-from tests.custodian.test_answers import DAY, MIDNIGHT, OTHER_MAC, PUBLIC, SIGNED, TEN, Gateway, at, connection, gateway, give_keys, noon
+from tests.custodian.test_answers import (
+    DAY,
+    MIDNIGHT,
+    OTHER_MAC,
+    PUBLIC,
+    SIGNED,
+    TEN,
+    Gateway,
+    at,
+    connection,
+    gateway,
+    give_keys,
+    noon,
+)
 from tests.purposes.test_requests import AGENTS, COMMON, GATEWAY, document, freeze
 from tools import clock
 from tools.custodian import freezes, register, segments
@@ -49,16 +62,37 @@ class Office:
             assert (len(done.stderr.splitlines()), done.stderr.count("; accepted: ")) == (1, 1)
         return done
 
-    def hand(self, verb: str, handover: Path, out: str, *more: object, keys: Path | None = None, status: int = 0) -> Result:
+    def hand(
+        self, verb: str, handover: Path, out: str, *more: object, keys: Path | None = None, status: int = 0
+    ) -> Result:
         """Run `answer` or `freeze` with a handover."""
-        (self.folder / "gateways").write_text("".join(f"{key.hex()} {name}\n" for key, name in self.gateway.gateways.items()))
-        words = ["--store", keys or self.keys, "--agents", self.folder / "agents", "--gateways", self.folder / "gateways"]
+        (self.folder / "gateways").write_text(
+            "".join(f"{key.hex()} {name}\n" for key, name in self.gateway.gateways.items())
+        )
+        words = [
+            "--store",
+            keys or self.keys,
+            "--agents",
+            self.folder / "agents",
+            "--gateways",
+            self.folder / "gateways",
+        ]
         return self.run(
-            verb, handover, *words, "--out", self.folder / out, "--passphrase-file", self.folder / "secret", *more, status=status
+            verb,
+            handover,
+            *words,
+            "--out",
+            self.folder / out,
+            "--passphrase-file",
+            self.folder / "secret",
+            *more,
+            status=status,
         )
 
     def verified(self, status: int) -> str:
-        return self.run("verify", "--store", self.keys, "--passphrase-file", self.folder / "secret", status=status).output
+        return self.run(
+            "verify", "--store", self.keys, "--passphrase-file", self.folder / "secret", status=status
+        ).output
 
 
 @pytest.fixture
@@ -79,14 +113,24 @@ def test_a_frozen_file_that_the_custodian_did_not_sign_names_nobody(office):
     office.hand("freeze", office.gateway.hand_over(AGENTS.sign(freeze(), 0, 1)), "frozen")
     data = (office.folder / "frozen").read_bytes()
     head = json.loads(data[12 : 12 + int.from_bytes(data[8:12], "big")])
-    victim = attribution.Record(6, PUBLIC, 20012, 20012, bytes([192, 168, 1, 77]), OTHER_MAC, TEN + 100, TEN + 120, b"victim")
+    victim = attribution.Record(
+        6, PUBLIC, 20012, 20012, bytes([192, 168, 1, 77]), OTHER_MAC, TEN + 100, TEN + 120, b"victim"
+    )
     forged = sealed(office, head, victim)
     another = data.replace(GATEWAY.encode(), b"x" * len(GATEWAY), 1)
     handover = office.gateway.hand_over(AGENTS.sign(document(number="ab" * 16), 0, 1))
-    for name, wrong in (("box", forged), ("signed as another", forged + data[-64:]), ("head", another), ("cut", data[:-1])):
+    for name, wrong in (
+        ("box", forged),
+        ("signed as another", forged + data[-64:]),
+        ("head", another),
+        ("cut", data[:-1]),
+    ):
         path = office.folder / f"frozen {name}"
         path.write_bytes(wrong)
-        assert "not signed by this custodian" in office.hand("answer", handover, "answer", "--frozen", path, status=2).stderr
+        assert (
+            "not signed by this custodian"
+            in office.hand("answer", handover, "answer", "--frozen", path, status=2).stderr
+        )
         assert not (office.folder / "answer").exists()
     office.hand("answer", handover, "answer", "--frozen", office.folder / "frozen")
     assert "victim" not in (office.folder / "answer/answer.csv").read_text()
@@ -94,7 +138,10 @@ def test_a_frozen_file_that_the_custodian_did_not_sign_names_nobody(office):
 
 @pytest.mark.parametrize("gone", [True, False], ids=["destroyed", "due"])
 def test_a_store_whose_own_key_is_destroyed_says_nothing_of_another_s(office, monkeypatch, gone):
-    """EXP-3: the segment says that its key lives for a month; a store that has destroyed its own of that day is the wrong one."""
+    """EXP-3: the segment says that its key lives for a month.
+
+    A store that has destroyed its own of that day is the wrong one.
+    """
     wrong, begun = office.folder / "wrong", datetime.fromtimestamp(MIDNIGHT - DAY, UTC)
     Store.make(wrong, PASSPHRASE, operations=1, octets=8192, now=begun)
     Store(wrong, PASSPHRASE, begun).bundle(at(MIDNIGHT // DAY - 1), 4, {"attribution": 1})
@@ -121,7 +168,11 @@ def test_a_log_that_lines_were_taken_out_of_answers_nothing_twice(office):
     office.run("destroy-due", "--store", office.keys)
     log, book = office.keys / "log", office.keys / register.NAME
     log.write_text(
-        "".join(line for line in log.read_text().splitlines(keepends=True) if json.loads(line)["act"] not in ("answer", "entered"))
+        "".join(
+            line
+            for line in log.read_text().splitlines(keepends=True)
+            if json.loads(line)["act"] not in ("answer", "entered")
+        )
     )
     book.write_text("")
     office.gateway.keep(connection(20012, TEN + 80, TEN + 90, OTHER_MAC, user=b"somebody else"))
@@ -148,11 +199,17 @@ def test_lines_that_the_store_s_log_has_not_are_not_counted(office, count, first
             "authority_kind": "judicial",
             "result": "held",
         }
-        row |= {"records": 1, "number": f"{number:032x}", "previous": hashlib.sha256(lines[-1].encode()).hexdigest() if lines else ""}
+        row |= {
+            "records": 1,
+            "number": f"{number:032x}",
+            "previous": hashlib.sha256(lines[-1].encode()).hexdigest() if lines else "",
+        }
         lines.append(json.dumps(row))
     book.write_text("".join(f"{line}\n" for line in lines))
     for verb in (("register",), ("compensation", "--from", "2027-01-01", "--to", "2027-12-31")):
-        assert f"line {1 + first} isn't in the store's log" in office.run(*verb, "--store", office.keys, status=2).stderr
+        assert (
+            f"line {1 + first} isn't in the store's log" in office.run(*verb, "--store", office.keys, status=2).stderr
+        )
     office.hand("answer", office.gateway.hand_over(AGENTS.sign(document(number="ab" * 16), 0, 1)), "two", status=2)
     assert len(book.read_text().splitlines()) == count + first
     assert "isn't in the store's log" in office.verified(1)
@@ -175,7 +232,10 @@ def test_a_line_that_comes_while_a_request_is_answered_is_not_entered(office, mo
 
 
 def test_a_line_that_power_was_lost_behind_is_the_log_s(office):
-    """The log said what was about to be written, so it is counted and entered; a line of the same place that isn't that one is neither."""
+    """The log said what was about to be written, so it is counted and entered.
+
+    A line of the same place that isn't that one is neither.
+    """
     office.hand("answer", office.gateway.hand_over(SIGNED), "one")
     log, book = office.keys / "log", office.keys / register.NAME
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))

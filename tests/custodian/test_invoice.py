@@ -71,14 +71,28 @@ class Office:
         return sorted((self.gateway.root / "flash" / store).glob("20*"))
 
     def invoice(
-        self, *files: Path, first: str = "2027-01-14", last: str = "2027-01-15", out: str = "bill", key: str = "durand.pub", status: int = 0
+        self,
+        *files: Path,
+        first: str = "2027-01-14",
+        last: str = "2027-01-15",
+        out: str = "bill",
+        key: str = "durand.pub",
+        status: int = 0,
     ) -> str:
         words = ["invoice", *(files or self.segments()), "--store", self.folder / "keys", "--gateway", GATEWAY]
         words += ["--from", first, "--to", last]
         return self.run(*words, "--to-key", self.folder / key, "--out", self.folder / out, *self.lock, status=status)
 
     def open(self, sealed: str = "bill.sealed", out: str = "opened", key: str = "durand.key", status: int = 0) -> str:
-        words = ["recipient", "open", self.folder / sealed, "--key", self.folder / key, "--signed-by", self.folder / "custodian.pub"]
+        words = [
+            "recipient",
+            "open",
+            self.folder / sealed,
+            "--key",
+            self.folder / key,
+            "--signed-by",
+            self.folder / "custodian.pub",
+        ]
         return self.run(*words, "--out", self.folder / out, *self.lock, status=status)
 
     def entries(self) -> list[dict]:
@@ -89,14 +103,18 @@ class Office:
 def office(gateway, tmp_path, monkeypatch) -> Office:
     made = Office(gateway, tmp_path, monkeypatch)
     gateway.keep(
-        session(BEFORE + 3600, 600, 100, 1000), session(YESTERDAY + 7200, 1800, 200, 2000), session(YESTERDAY + 60, 60, 1, 2, b"=cmd"),
-        session(YESTERDAY + 90, 30, 5, 6, b"", MAC), session(MIDNIGHT + 60, 60, 9, 9), session(BEFORE - DAY + 60, 60, 9, 9),
+        session(BEFORE + 3600, 600, 100, 1000), session(YESTERDAY + 7200, 1800, 200, 2000),
+        session(YESTERDAY + 60, 60, 1, 2, b"=cmd"), session(YESTERDAY + 90, 30, 5, 6, b"", MAC),
+        session(MIDNIGHT + 60, 60, 9, 9), session(BEFORE - DAY + 60, 60, 9, 9),
     )  # fmt: skip
     return made
 
 
 def test_a_period_s_sessions_reach_the_biller_by_user_and_no_others(office):
-    """L34-IV-3: CSV and JSON, each session and each user's sum, of these days alone; signed, in the register, for one reader."""
+    """L34-IV-3: CSV and JSON, each session and each user's sum, of these days alone.
+
+    Signed, in the register, for one reader.
+    """
     said = office.invoice()
     assert "held, 4 sessions of 3 users, sealed to Cabinet Durand" in said
     sealed = (office.folder / "bill.sealed").read_bytes()
@@ -105,11 +123,15 @@ def test_a_period_s_sessions_reach_the_biller_by_user_and_no_others(office):
     assert "the custodian's signature fits" in office.open()
     content = {path.name: path.read_bytes() for path in (office.folder / "opened").iterdir()}
     assert set(content) == {"invoice.json", "manifest.json", "manifest.sig", "sessions.csv", "users.csv"}
-    assert all(path.stat().st_mode & 0o077 == 0 for path in (office.folder / "opened", *(office.folder / "opened").iterdir()))
+    assert all(
+        path.stat().st_mode & 0o077 == 0 for path in (office.folder / "opened", *(office.folder / "opened").iterdir())
+    )
     key = VerifyKey(bytes.fromhex((office.folder / "custodian.pub").read_text()))
     key.verify(content["manifest.json"], bytes.fromhex(content["manifest.sig"].decode()))
     manifest, invoice = json.loads(content["manifest.json"]), json.loads(content["invoice.json"])
-    assert manifest["sha256"] == {name: hashlib.sha256(content[name]).hexdigest() for name in ("invoice.json", "sessions.csv", "users.csv")}
+    assert manifest["sha256"] == {
+        name: hashlib.sha256(content[name]).hexdigest() for name in ("invoice.json", "sessions.csv", "users.csv")
+    }
     told = [manifest[name] for name in ("from", "to", "biller", "users", "sessions", "result", "gateway", "notes")]
     assert told == ["2027-01-14", "2027-01-15", "Cabinet Durand", 3, 4, "held", GATEWAY, []]
     assert [tuple(one.values()) for one in invoice["users"]] == [
@@ -123,18 +145,25 @@ def test_a_period_s_sessions_reach_the_biller_by_user_and_no_others(office):
     users = list(csv.DictReader(content["users.csv"].decode().splitlines()))
     assert [(row["portal_user"], row["seconds"]) for row in users] == [("", "30"), ("'=cmd", "60"), ("room 12", "2400")]
     (entry,) = office.entries()
-    assert [entry[name] for name in ("kind", "purpose", "authority_kind", "authority", "reference", "result", "records")] == [
+    assert [entry[name] for name in (
+        "kind", "purpose", "authority_kind", "authority", "reference", "result", "records",
+    )] == [
         "invoice", "billing", "biller", "Cabinet Durand", "2027-01-14 to 2027-01-15", "held", 4,
     ]  # fmt: skip
     line = (office.folder / "keys" / register.NAME).read_bytes().splitlines()[-1]
     assert manifest["register"] == hashlib.sha256(line).hexdigest()
     assert not [word for word in ("room 12", MAC.hex(":")) if word in line.decode() or word in said]
-    owed = office.run("compensation", "--store", office.folder / "keys", "--from", "2027-01-01", "--to", "2027-12-31", "--json", "-")
+    owed = office.run(
+        "compensation", "--store", office.folder / "keys", "--from", "2027-01-01", "--to", "2027-12-31", "--json", "-"
+    )
     assert json.loads(owed)["answered"] == 0  # the State owes nothing for a bill
 
 
 def test_the_same_invoice_is_made_once_and_another_of_its_days_tells_of_it(office):
-    """L34-IV-3: one that was entered before power was lost gets its name; a day that is billed twice is told of, in both languages."""
+    """L34-IV-3: one that was entered before power was lost gets its name.
+
+    A day that is billed twice is told of, in both languages.
+    """
     files = office.segments()
     office.invoice(*files)
     office.invoice(*files, out="again", status=2)
@@ -174,7 +203,9 @@ def test_what_may_be_missing_is_told(office):
     said = office.invoice(*files, first="2027-01-01", last="2027-01-01", out="none")
     assert "not known, 0 sessions of 0 users" in said
     chosen = invoices.chosen(((path.name, path.read_bytes()) for path in files), date(2027, 1, 14), date(2027, 1, 15))
-    period = invoices.Period(GATEWAY, date(2027, 1, 14), date(2027, 1, 15), "D", PrivateKey.generate().public_key, chosen)
+    period = invoices.Period(
+        GATEWAY, date(2027, 1, 14), date(2027, 1, 15), "D", PrivateKey.generate().public_key, chosen
+    )
     made = invoices.make(period, lambda purpose, day, _: None if day.day == 14 else office.gateway.key(purpose, day))
     assert (len(made.rows), [note.partition(":")[2] for note in made.notes]) == (
         3, [" the key of that day is destroyed, or due to be; nothing of it can be read any more"],
@@ -225,7 +256,9 @@ def test_only_the_recipient_opens_it_and_only_what_the_custodian_signed(office):
         office.open("changed", status=2)
     office.open("absent", status=2)
     key = recipients.load_key(office.folder / "durand.key", b"correct horse battery")
-    (office.folder / "forged").write_bytes(signed_folder.seal(signed_folder.sign({"a": b"b"}, {}, SigningKey.generate()), key.public_key))
+    (office.folder / "forged").write_bytes(
+        signed_folder.seal(signed_folder.sign({"a": b"b"}, {}, SigningKey.generate()), key.public_key)
+    )
     office.open("forged", status=2)
     assert not (office.folder / "opened").exists()
     office.open()
@@ -240,7 +273,13 @@ def test_what_is_sealed_leads_nowhere_but_into_its_folder():
     custodian, key = SigningKey.generate(), PrivateKey.generate()
     good = signed_folder.sign({"a": b"one"}, {}, custodian)
     assert signed_folder.unseal(signed_folder.seal(good, key.public_key), key, custodian.verify_key) == good
-    for bad in (good | {"b": b""}, good | {"a": b"two"}, {"a": b"one"}, good | {"../a": b"one"}, good | {"manifest.sig": b"00"}):
+    for bad in (
+        good | {"b": b""},
+        good | {"a": b"two"},
+        {"a": b"one"},
+        good | {"../a": b"one"},
+        good | {"manifest.sig": b"00"},
+    ):
         with pytest.raises(FolderError):
             signed_folder.unseal(signed_folder.seal(bad, key.public_key), key, custodian.verify_key)
     for path in ("../a", "/a", "x/a", ".a"):
@@ -265,10 +304,23 @@ def test_an_answer_that_was_sealed_to_a_recipient_is_opened_by_him(office):
     office.gateway.keep(connection(20012, MIDNIGHT + 36060, MIDNIGHT + 36070))
     handover = office.gateway.hand_over(AGENTS.sign(document(), 0, 1))
     (office.folder / "agents").write_text(AGENTS.file(0, 1))
-    (office.folder / "gateways").write_text("".join(f"{key.hex()} {name}\n" for key, name in office.gateway.gateways.items()))
+    (office.folder / "gateways").write_text(
+        "".join(f"{key.hex()} {name}\n" for key, name in office.gateway.gateways.items())
+    )
     (office.folder / "bare.pub").write_text((office.folder / "durand.pub").read_text()[:64])
-    words = ["answer", handover, "--store", office.folder / "keys", "--agents", office.folder / "agents", "--out", office.folder / "answer"]
-    office.run(*words, "--gateways", office.folder / "gateways", "--to", office.folder / "secret", *office.lock, status=2)
+    words = [
+        "answer",
+        handover,
+        "--store",
+        office.folder / "keys",
+        "--agents",
+        office.folder / "agents",
+        "--out",
+        office.folder / "answer",
+    ]
+    office.run(
+        *words, "--gateways", office.folder / "gateways", "--to", office.folder / "secret", *office.lock, status=2
+    )
     office.run(*words, "--gateways", office.folder / "gateways", "--to", office.folder / "bare.pub", *office.lock)
     office.open("answer.sealed")
     assert json.loads((office.folder / "opened/answer.json").read_text())["rows"][0]["terminal_mac"] == MAC.hex(":")
@@ -277,7 +329,12 @@ def test_an_answer_that_was_sealed_to_a_recipient_is_opened_by_him(office):
 def test_a_recipient_s_public_key_is_a_line(tmp_path):
     """64 hexadecimal digits, and his name; what else stands there is refused by its option."""
     path = tmp_path / "key.pub"
-    for text, why in ((b"12", "not a public key"), (b"g" * 64, "not a public key"), (b"a" * 64 + b" \x01", "the name"), (b"\xff", "UTF-8")):
+    for text, why in (
+        (b"12", "not a public key"),
+        (b"g" * 64, "not a public key"),
+        (b"a" * 64 + b" \x01", "the name"),
+        (b"\xff", "UTF-8"),
+    ):
         path.write_bytes(text)
         with pytest.raises(AgentError, match=f"--to-key: .*{why}.*; accepted: "):
             recipients.public("--to-key", path)

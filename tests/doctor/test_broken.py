@@ -47,7 +47,12 @@ class World:
     def set(self, option: str, value: str | None) -> None:
         """Write an option of a section, which may be there, as a line of its own."""
         section, _, name = option.partition(".")
-        text = re.sub(rf"(?m)(^config \w+ '{section}'\n(?:[^\n]*\n)*?)\toption {name} [^\n]*\n", r"\1", self.config.read_text(), count=1)
+        text = re.sub(
+            rf"(?m)(^config \w+ '{section}'\n(?:[^\n]*\n)*?)\toption {name} [^\n]*\n",
+            r"\1",
+            self.config.read_text(),
+            count=1,
+        )
         if value is not None:
             text = re.sub(rf"(?m)^(config \w+ '{section}')$", rf"\1\n\toption {name} '{value}'", text, count=1)
         self.config.write_text(text)
@@ -61,8 +66,15 @@ class World:
         for action in ("stop", "start"):
             self.gateway.run(*SERVICE, action)
             self.service.update(procd.service(recorded(self.gateway)))
-            if action == "stop":  # what a jail holds may outlive it for a moment: procd would start the page once more, this doesn't
-                wait_for(lambda: not re.search(r":2102 \S+ 0A ", self.gateway.host("cat", "/proc/net/tcp", "/proc/net/tcp6").stdout))
+            # What a jail holds may outlive it for a moment: procd would start the page once more, this doesn't
+            if action == "stop":
+                wait_for(
+                    lambda: (
+                        not re.search(
+                            r":2102 \S+ 0A ", self.gateway.host("cat", "/proc/net/tcp", "/proc/net/tcp6").stdout
+                        )
+                    )
+                )
         wait_for(lambda: status(self.gateway).get("capture"), 60)
 
     def end(self, instance: str) -> None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The doctor finds each thing that is wrong, set wrong for real, and nothing where all is right.
 
-Every examination runs in namespaces of its own (network, mounts, processes), made for it and gone with it: a gateway that is fine,
-plus what the test sets wrong in it by `ip`, `nft`, `sysctl` or `mount`. What belongs to the whole machine (swap, memory) is a file
-mounted over the one in /proc. What this kernel hasn't got at all (modules, the old helper sysctl, flowtables) is handed in
-through the constructor: a folder as /proc, or what another kernel answered (tests/vectors/nftables).
+Every examination runs in namespaces of its own (network, mounts, processes), made for it and gone with it: a gateway
+that is fine, plus what the test sets wrong in it by `ip`, `nft`, `sysctl` or `mount`. What belongs to the whole machine
+(swap, memory) is a file mounted over the one in /proc. What this kernel hasn't got at all (modules, the old helper
+sysctl, flowtables) is handed in through the constructor: a folder as /proc, or what another kernel answered
+(tests/vectors/nftables).
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ while True:
         print(received, file=heard, flush=True)
 """
 
-# Stands in for both daemons as far as doctor looks at them: folders that are held, and a recorder's answer, whatever is in $ROOT/status.
+# Stands in for both daemons as far as doctor looks at them: folders that are held, and a
+# recorder's answer, whatever is in $ROOT/status.
 DAEMONS = """
 import fcntl, os, socket, sys
 from pathlib import Path
@@ -98,7 +100,8 @@ STATUS: dict[str, Any] = {
     "refusing": False,
 }
 
-# A gateway on which all is well: tmpfs where it must be, the kernel's switches on, a public address, a broker, both daemons.
+# A gateway on which all is well: tmpfs where it must be, the kernel's switches on, a
+# public address, a broker, both daemons.
 WELL = f"""
 set -e
 mount -t tmpfs tmpfs "$ROOT/var/run"
@@ -194,13 +197,25 @@ class Clinic:
     def run(self, script: str) -> Report:
         """Run a script on the gateway that is well, in namespaces that end with it and take every process along."""
         done = subprocess.run(
-            ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", WELL + script],
+            [
+                "unshare",
+                "--net",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "sh",
+                "-c",
+                WELL + script,
+            ],
             capture_output=True,
             text=True,
             check=False,
             timeout=240,
             cwd=PROJECT,
-            env=host.environment() | {"ROOT": str(self.root), "PYTHON": sys.executable, "BROKER": BROKER, "DAEMONS": DAEMONS},
+            env=host.environment()
+            | {"ROOT": str(self.root), "PYTHON": sys.executable, "BROKER": BROKER, "DAEMONS": DAEMONS},
         )
         return Report(done.returncode, done.stdout, done.stderr)
 
@@ -290,7 +305,10 @@ def test_what_another_kernel_shows_in_proc_is_found(clinic, files, name, severit
 
 
 def test_what_another_kernel_shows_in_proc_may_be_harmless(clinic):
-    files = {"sys/net/netfilter/nf_conntrack_helper": "0\n", "modules": "nf_conntrack 204800 7 nf_nat,nf_conntrack_sip, Live 0x0\n"}
+    files = {
+        "sys/net/netfilter/nf_conntrack_helper": "0\n",
+        "modules": "nf_conntrack 204800 7 nf_nat,nf_conntrack_sip, Live 0x0\n",
+    }
     assert clinic.examine_proc(files).ids == []
 
 
@@ -395,7 +413,9 @@ def test_fix_raises_the_machines_limit_on_buffers_and_the_next_doctor_is_clean(c
 
     def examine(*words: str) -> Report:
         command = ["sh", "-c", without + clinic.driver(driver, *words)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, cwd=PROJECT, env=host.environment())
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=240, cwd=PROJECT, env=host.environment()
+        )
         return Report(done.returncode, done.stdout, done.stderr)
 
     try:
@@ -410,7 +430,10 @@ def test_fix_raises_the_machines_limit_on_buffers_and_the_next_doctor_is_clean(c
 
 
 def test_a_table_too_large_for_the_memory_is_found(clinic):
-    memory = "printf 'MemTotal:       65536 kB\\nMemFree: 1 kB\\n' > $ROOT/meminfo; mount --bind $ROOT/meminfo /proc/meminfo\n"
+    memory = (
+        "printf 'MemTotal:       65536 kB\\nMemFree: 1 kB\\n' > $ROOT/meminfo; "
+        "mount --bind $ROOT/meminfo /proc/meminfo\n"
+    )
     size = "echo %d > $ROOT/max; mount --bind $ROOT/max /proc/sys/net/netfilter/nf_conntrack_max\n"
     report = clinic.examine(memory + size % 262144)
     assert report.only("table-size", WARNING)["what"] == "nf_conntrack_max 262144 takes 81920 of 65536 KiB when full"
@@ -420,7 +443,8 @@ def test_a_table_too_large_for_the_memory_is_found(clinic):
 @pytest.mark.needs("conntrack")
 def test_another_listener_is_named_in_a_note(clinic):
     report = clinic.examine(
-        "conntrack -E > $ROOT/events 2>&1 &\nuntil grep -q '^[^ ]* 12  *[0-9]* *0*7 ' /proc/net/netlink; do sleep 0.02; done"
+        "conntrack -E > $ROOT/events 2>&1 &\n"
+        "until grep -q '^[^ ]* 12  *[0-9]* *0*7 ' /proc/net/netlink; do sleep 0.02; done"
     )
     assert report.only("listeners", NOTE)["what"] == "others listen to connection tracking: conntrack"
 
@@ -441,7 +465,10 @@ def test_a_recorder_without_a_seccomp_filter_is_noted(clinic, status, kernel, wh
     descriptors.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as held:
         held.bind(str(descriptors / "5"))
-    entry = f"0000000000000000 12  7          00000004 0        0        0 2        0        {(descriptors / '5').stat().st_ino}"
+    entry = (
+        "0000000000000000 12  7          00000004 0        0        0 2        0        "
+        f"{(descriptors / '5').stat().st_ino}"
+    )
     if kernel:
         (clinic.root / "proc/sys/kernel/seccomp").mkdir(parents=True)
         (clinic.root / "proc/sys/kernel/seccomp/actions_avail").write_text("kill_process allow\n")
@@ -479,13 +506,23 @@ config purpose 'attribution'
 
 
 def but_keys(report: Report) -> list[tuple[str, str]]:
-    """Return what was found beside the custodian's keys and the year of which these gateways keep 30 days: name and what."""
+    """Return what was found beside the custodian's keys and the year of which these gateways keep 30 days.
+
+    Name and what.
+    """
     assert report.errors == ""
-    return [(finding["id"], finding["what"]) for finding in report.json["findings"] if not finding["id"].startswith(("bundle", "duty"))]
+    return [
+        (finding["id"], finding["what"])
+        for finding in report.json["findings"]
+        if not finding["id"].startswith(("bundle", "duty"))
+    ]
 
 
 def test_what_an_authority_s_request_rests_on_is_looked_at(clinic):
-    """L34-II-4: fewer than two agents, or a keys file that isn't root's alone, is a warning; a second NAT may be acknowledged."""
+    """L34-II-4: fewer than two agents, or a keys file that isn't root's alone, is a warning.
+
+    A second NAT may be acknowledged.
+    """
     clinic.config.write_text(CONFIG + ATTRIBUTION % "IIbis-3")
     assert [name for name, _ in but_keys(clinic.examine())] == ["agents"]
     assert CATALOGUE["agents"][0] == WARNING
@@ -505,11 +542,17 @@ def test_what_an_authority_s_request_rests_on_is_looked_at(clinic):
 
 
 def test_a_block_that_is_too_small_is_found(clinic):
-    """L34-II-4: 100 connections of one terminal to one port of one address, and 64 ports to leave by: the kernel drops the rest."""
+    """L34-II-4: 100 connections of one terminal to one port of one address, and 64 ports to leave by.
+
+    The kernel drops the rest.
+    """
     clinic.config.write_text(CONFIG + ATTRIBUTION % "IIbis-3" + "  option block_size '64'\n")
     (clinic.root / "etc/oubli").mkdir()
     (clinic.root / "etc/oubli/agents").write_text(f"{64 * 'a'} A. Martin\n{64 * 'b'} B. Durand\n")
-    table = "nft -f - <<E\ntable ip o { chain p { type nat hook postrouting priority 99; ip protocol udp masquerade to :%d-20063; }; }\nE\n"
+    table = (
+        "nft -f - <<E\ntable ip o { chain p { type nat hook postrouting priority 99; "
+        "ip protocol udp masquerade to :%d-20063; }; }\nE\n"
+    )
     send = """ip link set isp up; ip neigh add 203.0.113.1 lladdr 02:00:00:00:00:01 dev wan
 "$PYTHON" -c 'import socket
 held = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(100)]
@@ -517,13 +560,21 @@ for one in held:
     try: one.sendto(b"x", ("203.0.113.1", 5000))
     except PermissionError: pass'
 """
-    assert but_keys(clinic.examine(table % 20000 + send)) == [("block-full", "connections that the kernel could give no port: 36")]
+    assert but_keys(clinic.examine(table % 20000 + send)) == [
+        ("block-full", "connections that the kernel could give no port: 36")
+    ]
     assert but_keys(clinic.examine(table % 19000 + send)) == []
 
 
 def test_private_addresses_end_where_they_end(interpreter):
-    private = "10.0.0.0 10.255.255.255 172.16.0.0 172.31.255.255 192.168.0.0 192.168.255.255 100.64.0.0 100.127.255.255 192.0.0.0 192.0.0.7"
-    public = "9.255.255.255 11.0.0.0 172.15.255.255 172.32.0.0 192.167.255.255 192.169.0.0 100.63.255.255 100.128.0.0 192.0.0.8 192.0.1.1"
+    private = (
+        "10.0.0.0 10.255.255.255 172.16.0.0 172.31.255.255 192.168.0.0 192.168.255.255 100.64.0.0 "
+        "100.127.255.255 192.0.0.0 192.0.0.7"
+    )
+    public = (
+        "9.255.255.255 11.0.0.0 172.15.255.255 172.32.0.0 192.167.255.255 192.169.0.0 100.63.255.255 "
+        "100.128.0.0 192.0.0.8 192.0.1.1"
+    )
     text = "from agent.capture.lan import is_private\nfor text in %r.split():\n"
     text += "    print(is_private(bytes(int(part) for part in text.split('.'))))"
     assert set(interpreter.run("-c", text % private).stdout.split()) == {b"True"}
@@ -531,7 +582,10 @@ def test_private_addresses_end_where_they_end(interpreter):
 
 
 def test_a_big_endian_router_is_examined_alike(tmp_path, mips):
-    """The emulator of MIPS has rtnetlink, but gives no socket of netfilter: that is found, and all else is as it should be."""
+    """The emulator of MIPS has rtnetlink, but gives no socket of netfilter.
+
+    That is found, and all else is as it should be.
+    """
     clinic = Clinic(tmp_path, mips)
     assert clinic.examine().ids == ["conntrack", "ruleset"]
     report = clinic.examine('ip addr add 192.168.7.7/24 dev wan; mount -t proc proc "$ROOT/var/run"')
@@ -545,7 +599,10 @@ def test_a_wan_without_an_address_is_found(clinic):
 @pytest.mark.parametrize("device", ["pppoe-wan", "eth1.2"])
 def test_a_network_of_openwrt_leads_to_its_interface(clinic, device):
     """An OpenWrt network is found by the protocol's interface, or by the device that /etc/config/network gives it."""
-    networks = "config interface 'lan'\n\toption device 'lan0'\n\nconfig interface 'wan'\n\toption proto 'dhcp'\n\toption device 'eth1.2'\n"
+    networks = (
+        "config interface 'lan'\n\toption device 'lan0'\n\nconfig interface 'wan'\n\toption proto 'dhcp'\n"
+        "\toption device 'eth1.2'\n"
+    )
     (clinic.root / "etc/config/network").write_text(networks)
     rename = (
         "ip addr flush dev wan; ip link add lan0 type veth peer name lan1; ip addr add 10.0.0.1/24 dev lan0\n"
@@ -584,13 +641,19 @@ def test_the_broker_is_sent_nothing(clinic):
 def issue(path: Path, *days: tuple[float, float]) -> Path:
     """Write a PEM file with one certificate for each pair: days from now on which it begins and ends."""
     authority, now = trustme.CA(), datetime.now(UTC)
-    leaves = (authority.issue_cert("gateway", not_before=now + timedelta(begin), not_after=now + timedelta(end)) for begin, end in days)
+    leaves = (
+        authority.issue_cert("gateway", not_before=now + timedelta(begin), not_after=now + timedelta(end))
+        for begin, end in days
+    )
     path.write_bytes(b"# made for a test\n" + b"\n".join(leaf.cert_chain_pems[0].bytes() for leaf in leaves))
     return path
 
 
 def test_certificates_that_are_valid_are_fine(clinic):
-    """Of a bundle of authorities one that is valid is enough, of a client's chain the first counts. DER is read as well."""
+    """Of a bundle of authorities one that is valid is enough, of a client's chain the first counts.
+
+    DER is read as well.
+    """
     bundle = issue(clinic.root / "bundle", (-3, -2), (-1, 90))
     chain = issue(clinic.root / "chain", (-1, 90), (-3, -2))
     clinic.configure("option insecure '1'", f"option ca '{bundle}'\n  option certificate '{chain}'")
@@ -614,7 +677,8 @@ def test_plain_text_to_another_machine_is_found(tmp_path, broker, found):
     path = tmp_path / "oubli"
     path.write_text(CONFIG.replace("127.0.0.1", broker))
     gateway = SimpleNamespace(config=configuration.load(str(path)))
-    assert [one.name for one in uplink.certificates(gateway)] == found  # type: ignore[arg-type]  # what it asks of a gateway
+    # What it asks of a gateway
+    assert [one.name for one in uplink.certificates(gateway)] == found  # type: ignore[arg-type]
 
 
 def test_a_certificate_that_ends_soon_is_found(clinic):
@@ -632,7 +696,10 @@ def test_a_file_that_is_no_certificate_is_found(clinic, content):
 
 
 def test_dates_are_those_that_a_tls_library_reads(tmp_path, interpreter):
-    """UTCTime until 2049 and GeneralizedTime from 2050 on; a certificate cut off anywhere is no certificate and no crash."""
+    """UTCTime until 2049 and GeneralizedTime from 2050 on.
+
+    A certificate cut off anywhere is no certificate and no crash.
+    """
     path = issue(tmp_path / "pem", (-1, 1), (-400, 300), (-20, 12000), (9000, 40000))
     wanted = [
         f"{leaf.not_valid_before_utc:%Y%m%d%H%M%S} {leaf.not_valid_after_utc:%Y%m%d%H%M%S}"
@@ -678,7 +745,10 @@ def test_a_clock_that_the_recorder_does_not_trust_is_found(clinic):
     launch = clinic.interpreter.command(
         "host_sim/driver/launch.py", "recorder", "--config", clinic.config, "--root", clinic.root, "--clock", clock
     )
-    ask = f"from agent.control.client import ask\nfrom agent.base.paths import Paths\nask(Paths('{clinic.root}').socket, 'ntp')"
+    ask = (
+        "from agent.control.client import ask\nfrom agent.base.paths import Paths\n"
+        f"ask(Paths('{clinic.root}').socket, 'ntp')"
+    )
     confirm = clinic.shell(clinic.interpreter.command("-c", ask))
     report = clinic.run(
         "kill $daemons; rm -rf $ROOT/var/run/oubli; ip link add lan type veth peer name phone\n"
@@ -703,9 +773,13 @@ def test_stores_that_do_not_lie_on_tmpfs_are_found(clinic):
     assert clinic.examine('mount -t proc proc "$ROOT/var/run"').ids == ["recorder", "tmpfs"]
 
 
-@pytest.mark.parametrize(("device", "found"), [("/dev/mmcblk0p3", True), ("/srv/swapfile", True), ("/dev/zram0", False)])
+@pytest.mark.parametrize(
+    ("device", "found"), [("/dev/mmcblk0p3", True), ("/srv/swapfile", True), ("/dev/zram0", False)]
+)
 def test_swap_is_found_unless_it_is_compressed_memory(clinic, device, found):
-    (clinic.root / "swaps").write_text(f"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n{device}   partition\t262140\t0\t-2\n")
+    (clinic.root / "swaps").write_text(
+        f"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n{device}   partition\t262140\t0\t-2\n"
+    )
     report = clinic.examine('mount --bind "$ROOT/swaps" /proc/swaps')
     if found:
         assert device not in report.only("swap", ERROR)["what"]
@@ -740,7 +814,12 @@ def test_what_the_spool_holds_already_is_room_that_it_needs_no_more(clinic):
             ERROR,
             "not written: billing, ledger and messages",
         ),
-        ({"forwarder": {"connected": False}}, "unconnected", WARNING, "the forwarder runs, and isn't connected to the broker"),
+        (
+            {"forwarder": {"connected": False}},
+            "unconnected",
+            WARNING,
+            "the forwarder runs, and isn't connected to the broker",
+        ),
     ],
 )
 def test_what_the_recorder_says_of_itself_is_found(clinic, changed, name, severity, what):
@@ -751,7 +830,9 @@ def test_what_the_recorder_says_of_itself_is_found(clinic, changed, name, severi
 def test_daemons_that_do_not_run_are_found(clinic):
     """No recorder, one that holds its folder and doesn't answer, a forwarder where a broker is configured."""
     assert (
-        clinic.examine("exec 3>&2 2>/dev/null; kill $daemons; wait $daemons || :; exec 2>&3").only("recorder", ERROR)["what"]
+        clinic.examine("exec 3>&2 2>/dev/null; kill $daemons; wait $daemons || :; exec 2>&3").only("recorder", ERROR)[
+            "what"
+        ]
         == "no recorder runs"
     )
     silent = clinic.examine("rm $ROOT/var/run/oubli/control/socket").only("recorder", ERROR)
@@ -772,14 +853,18 @@ def test_a_watch_and_a_page_that_do_not_run_are_found(clinic):
     watch.unlink()
     page.write_text("")
     clinic.examine().only("page", WARNING)
-    listen = "import socket, time; one = socket.create_server(('127.0.0.1', 8450)); open('$ROOT/listens', 'x'); time.sleep(60)"
+    listen = (
+        "import socket, time; one = socket.create_server(('127.0.0.1', 8450)); open('$ROOT/listens', "
+        "'x'); time.sleep(60)"
+    )
     assert clinic.examine(f'"$PYTHON" -c "{listen}" & until [ -e $ROOT/listens ]; do sleep 0.02; done').ids == []
 
 
 def test_folders_and_secrets_that_are_not_the_daemons_own_are_found(clinic):
     """As a restored backup leaves them, or a key that was copied as root."""
     assert (
-        clinic.examine("chmod 0755 $ROOT/srv/oubli-spool").only("folders", ERROR)["what"] == f"{clinic.root}/srv/oubli-spool has mode 2755"
+        clinic.examine("chmod 0755 $ROOT/srv/oubli-spool").only("folders", ERROR)["what"]
+        == f"{clinic.root}/srv/oubli-spool has mode 2755"
     )
     (clinic.root / "etc/passwd").write_text(
         "root:x:0:0::/:/bin/sh\noubli-rec:x:4321:4321::/:/bin/false\noubli-fwd:x:4322:4321::/:/bin/false\n"
@@ -850,7 +935,15 @@ def test_both_interpreters_say_the_same_octets(tmp_path):
         assert (tmp_path / f"{kind}-c").read_bytes() == (tmp_path / f"{kind}-m").read_bytes()
     paragraphs = (tmp_path / "text-c").read_text().split("\n\n")
     found = json.loads((tmp_path / "json-c").read_text())["findings"]
-    assert [finding["id"] for finding in found] == ["recorder", "events", "helpers", "second-nat", "broker", "tmpfs", "flash"]
+    assert [finding["id"] for finding in found] == [
+        "recorder",
+        "events",
+        "helpers",
+        "second-nat",
+        "broker",
+        "tmpfs",
+        "flash",
+    ]
     for finding, paragraph in zip(found, paragraphs, strict=True):
         first, why, fix = paragraph.strip("\n").split("\n")
         assert first == f"{finding['severity']} {finding['id']}: {finding['what']}"
@@ -910,7 +1003,13 @@ def test_a_bad_configuration_is_refused(clinic):
 
 @pytest.mark.parametrize(
     ("days", "found"),
-    [(20, []), (10, ["bundle-ending"]), (1, ["bundle-ending"]), (0, ["bundle-missing"]), (-1, ["bundle-refused", "bundle-missing"])],
+    [
+        (20, []),
+        (10, ["bundle-ending"]),
+        (1, ["bundle-ending"]),
+        (0, ["bundle-missing"]),
+        (-1, ["bundle-refused", "bundle-missing"]),
+    ],
 )
 def test_keys_of_the_custodian_are_looked_for_where_a_purpose_needs_them(days, found, tmp_path):
     """EXP-3: days 20: fine; 10: the next bundle is due; none: nothing is kept; -1: no trust anchor."""

@@ -39,10 +39,15 @@ LONGEST = {
 
 
 def test_what_may_be_told_is_a_closed_list_and_fits(tmp_path: Path):
-    """The schema's names are the catalogue's, less notes, passing states and what terminals cause; all at once fit health's one length."""
+    """The schema's names are the catalogue's, less notes, passing states and what terminals cause.
+
+    All at once fit health's one length.
+    """
     assert schema("health")["properties"]["doctor"]["items"]["enum"] == TOLD
     assert {"block-full", "flash"} <= set(verdict.HERE) <= set(CATALOGUE)
-    verdict.leave(str(tmp_path / "doctor"), [Finding(name, "", row=CATALOGUE[name]) for name in (*CATALOGUE, "offload")])
+    verdict.leave(
+        str(tmp_path / "doctor"), [Finding(name, "", row=CATALOGUE[name]) for name in (*CATALOGUE, "offload")]
+    )
     left = verdict.newest(str(tmp_path / "doctor"))
     assert left == [name for name in TOLD if name not in verdict.OWN]
     assert verdict.with_own(left, list(verdict.OWN)) == TOLD
@@ -73,7 +78,9 @@ def test_a_verdict_is_read_whole_or_not_at_all(interpreter: Interpreter, tmp_pat
     """Whatever else lies there is none: health never gets longer, never stops."""
     if text is not None:
         (tmp_path / "doctor").write_bytes(text)
-    done = interpreter.run("-c", f"from agent.doctor import verdict; print(verdict.newest({str(tmp_path / 'doctor')!r}))")
+    done = interpreter.run(
+        "-c", f"from agent.doctor import verdict; print(verdict.newest({str(tmp_path / 'doctor')!r}))"
+    )
     assert done.stdout.decode().strip() == str(names)
     longest = LONGEST | {"doctor": ["a" * (verdict.LIMIT // verdict.MOST - 1)] * verdict.MOST}
     assert len(messages.health("a" * 16, 1 << 32, longest)) == messages.HEALTH_OCTETS
@@ -82,7 +89,10 @@ def test_a_verdict_is_read_whole_or_not_at_all(interpreter: Interpreter, tmp_pat
 def test_notes_and_what_follows_terminals_stay_on_the_gateway(tmp_path: Path):
     finding = Finding("second-nat", "")
     finding.severity = NOTE  # acknowledged
-    verdict.leave(str(tmp_path / "doctor"), [finding, checks.Finding("block-full", ""), Finding("flash", ""), Finding("helpers", "")])
+    verdict.leave(
+        str(tmp_path / "doctor"),
+        [finding, checks.Finding("block-full", ""), Finding("flash", ""), Finding("helpers", "")],
+    )
     assert (tmp_path / "doctor").read_text() == ""
     verdict.leave(str(tmp_path / "nowhere" / "doctor"), [])
     assert not (tmp_path / "nowhere").exists()
@@ -94,7 +104,9 @@ def test_status_is_loud_about_plain_text_to_another_machine():
     assert [line[:9] for line in status._delivery({"unknown": True}, tls=True)] == ["forwarder"]
 
 
-def test_an_examination_leaves_its_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_an_examination_leaves_its_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     from agent.doctor import examination  # noqa: PLC0415 (the one test of it)
 
     monkeypatch.setattr(examination, "examine", lambda _gateway: [Finding("swap", "x"), Finding("acct", "x")])

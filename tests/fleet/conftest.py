@@ -27,7 +27,10 @@ _NUMBERS = itertools.count()
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """Give a running PostgreSQL."""
-    with tempfile.TemporaryDirectory(dir=TMPFS if os.access(TMPFS, os.W_OK) else None) as folder, Postgres(Path(folder)) as cluster:
+    with (
+        tempfile.TemporaryDirectory(dir=TMPFS if os.access(TMPFS, os.W_OK) else None) as folder,
+        Postgres(Path(folder)) as cluster,
+    ):
         yield cluster
 
 
@@ -62,7 +65,8 @@ def emptied(url: str) -> None:
     site.configure(url)
     with connection.cursor() as cursor:
         cursor.execute(
-            "TRUNCATE " + ", ".join(f'"{name}"' for name in connection.introspection.table_names() if name != "django_migrations")
+            "TRUNCATE "
+            + ", ".join(f'"{name}"' for name in connection.introspection.table_names() if name != "django_migrations")
         )
     site.open_store()
 

@@ -18,7 +18,9 @@ DAY = 20_780  # an agent-day: 2026-11-23
 NOW = DAY * 86_400 + 2 * 86_400
 
 
-def summary(gateway: str, metric: str = "arrivals", day: int = DAY, slot: int = 0, values: list[int] | None = None) -> Arrival:
+def summary(
+    gateway: str, metric: str = "arrivals", day: int = DAY, slot: int = 0, values: list[int] | None = None
+) -> Arrival:
     """Return a summary message."""
     one = METRICS[METRIC[metric]]
     end = day * 86_400 + 3 * 3600 + (slot + 1) * one.slot_seconds

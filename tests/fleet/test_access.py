@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The broker that is shipped, with what `enrol` makes: who may connect, write and read, on a real Mosquitto over TLS."""
+"""The broker that is shipped, with what `enrol` makes.
+
+Who may connect, write and read, on a real Mosquitto over TLS.
+"""
 
 from __future__ import annotations
 
@@ -47,18 +50,29 @@ def broker(tmp_path) -> Iterator[Mosquitto]:
 
 
 class Peer:
-    """A client with somebody's certificate, at the listener that is theirs; `got` grows by what comes on what it subscribed to."""
+    """A client with somebody's certificate, at the listener that is theirs.
+
+    `got` grows by what comes on what it subscribed to.
+    """
 
     def __init__(self, broker: Mosquitto, folder: Path, who: str, ca: Path | None = None) -> None:
         self.got: list[tuple[str, bytes]] = []
         port = broker.collectors if who == enrol.COLLECTOR else broker.port
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, f"test-{who}", protocol=paho.MQTTv5, reconnect_on_failure=False)
-        self.client.tls_set(str(ca or folder / "ca.pem"), *((str(folder / f"{who}.pem"), str(folder / f"{who}.key")) if who else ()))
-        self.client.on_message = lambda _client, _data, message: self.got.append((message.topic, bytes(message.payload)))
+        self.client = paho.Client(
+            paho.CallbackAPIVersion.VERSION2, f"test-{who}", protocol=paho.MQTTv5, reconnect_on_failure=False
+        )
+        self.client.tls_set(
+            str(ca or folder / "ca.pem"), *((str(folder / f"{who}.pem"), str(folder / f"{who}.key")) if who else ())
+        )
+        self.client.on_message = lambda _client, _data, message: self.got.append(
+            (message.topic, bytes(message.payload))
+        )
         self.codes: list[int] = []
         self.granted: list[bool] = []
         self.client.on_publish = lambda _client, _data, _number, code, _properties: self.codes.append(code.value)
-        self.client.on_subscribe = lambda _client, _data, _number, codes, _properties: self.granted.append(not codes[0].is_failure)
+        self.client.on_subscribe = lambda _client, _data, _number, codes, _properties: self.granted.append(
+            not codes[0].is_failure
+        )
         self.client.connect("localhost", port)
         self.client.loop_start()
         until(self.client.is_connected, "connected")
@@ -91,7 +105,14 @@ def test_a_gateway_writes_below_its_own_id_and_reads_nothing(broker, tmp_path):
     one, collector = Peer(broker, folder, ONE), Peer(broker, folder, enrol.COLLECTOR)
     try:
         collector.subscribe("oubli/1/#")
-        for topic in ("#", "oubli/1/#", topics.summary(OTHER, "+"), topics.health(ONE), "$share/g/oubli/1/#", "oubli-fleet/#"):
+        for topic in (
+            "#",
+            "oubli/1/#",
+            topics.summary(OTHER, "+"),
+            topics.health(ONE),
+            "$share/g/oubli/1/#",
+            "oubli-fleet/#",
+        ):
             one.subscribe(topic)
         assert one.publish(topics.summary(ONE, "arrivals")) == 0
         assert one.publish(topics.health(ONE)) == 0
@@ -115,7 +136,10 @@ def test_a_gateway_writes_below_its_own_id_and_reads_nothing(broker, tmp_path):
 
 
 def test_nobody_connects_without_a_certificate_of_this_authority(broker, tmp_path):
-    """None; another authority's with the same name; plain text; and no gateway takes a broker of another authority for its own."""
+    """None; another authority's with the same name; plain text.
+
+    And no gateway takes a broker of another authority for its own.
+    """
     foreign = enrol.Authority(tmp_path / "foreign", NOW)
     foreign.gateway(ONE)
     for folder, who in ((tmp_path / "ca", ""), (tmp_path / "foreign", ONE)):
@@ -161,7 +185,8 @@ def why(url: str, files: dict[str, Any], name: str = "test") -> str:
     return "\n".join(said)
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves those to Python
+# paho leaves those to Python
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_collector_that_cant_connect_says_in_one_line_why_and_what_to_do(sqlite, broker, tmp_path):
     """Wrong authority, wrong name, a gateway's certificate, none, plain text, the gateways' port, nobody there."""
     folder = tmp_path / "ca"
@@ -201,7 +226,10 @@ def test_two_collectors_of_one_name_say_so_and_stop_taking_the_session_from_each
         other: list[str] = []
         second = Consumer(address(where, **files), "twin", FIGURES, other.append)
         second.run(lambda: len(said) > 1)
-        assert said[1] == "not connected: another collector is connected as 'oubli-fleet-twin': give each its own --name; trying again"
+        assert (
+            said[1] == "not connected: another collector is connected as 'oubli-fleet-twin': "
+            "give each its own --name; trying again"
+        )
         assert first._pause == BACKOFF[1]
     finally:
         stop.set()

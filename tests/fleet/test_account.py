@@ -86,8 +86,13 @@ def test_a_second_factor_is_set_up_asked_for_and_taken_away(browser, clock):
     assert "Recovery codes left: 10" in page
     clock[0] += 60
     assert "not the code" in browser.post("/factor", {"act": "off", "password": PASSWORD}).content.decode()
-    assert "not the code" in browser.post("/factor", {"act": "off", "password": "wrong", "code": codes[0]}).content.decode()
-    assert "It is off" in browser.post("/factor", {"act": "off", "password": PASSWORD, "code": codes[0]}).content.decode()
+    assert (
+        "not the code"
+        in browser.post("/factor", {"act": "off", "password": "wrong", "code": codes[0]}).content.decode()
+    )
+    assert (
+        "It is off" in browser.post("/factor", {"act": "off", "password": PASSWORD, "code": codes[0]}).content.decode()
+    )
     assert log_in() == "/"
     assert not StaticToken.objects.exists()
 
@@ -128,7 +133,12 @@ def test_no_code_passes_twice_and_a_recovery_code_once(browser, clock):
 def test_a_refusal_says_neither_which_name_there_is_nor_that_a_password_is_right(browser, clock):
     set_up(browser)
     clock[0] += 60
-    tried = (("", PASSWORD, "operator"), ("", "wrong", "operator"), ("000000", PASSWORD, "operator"), ("", "x", "nobody"))
+    tried = (
+        ("", PASSWORD, "operator"),
+        ("", "wrong", "operator"),
+        ("000000", PASSWORD, "operator"),
+        ("", "x", "nobody"),
+    )
     said = [log_in(*words, source=f"192.0.2.{20 + number}") for number, words in enumerate(tried)]
     pages = {re.sub(r'value="[^"]*"', "", page) for page in said}
     assert len(pages) == 1

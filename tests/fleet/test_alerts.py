@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alerts: told once, within the delay, and resolved once; by a real mail server, a real HTTP receiver, a real Alertmanager."""
+"""Alerts: told once, within the delay, and resolved once.
+
+By a real mail server, a real HTTP receiver, a real Alertmanager.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,10 @@ def speak(now: int, *wrong: str, gateway: str = ONE) -> None:
 
 
 def test_a_breach_is_told_once_after_its_delay_and_resolved_once(store):
-    """On both databases; what lasts less than the delay is told to nobody; what comes and goes is one alert; it is over after a while."""
+    """On both databases; what lasts less than the delay is told to nobody; what comes and goes is one alert.
+
+    It is over after a while.
+    """
     channel()
     said = Said()
     speak(NOW, "late")
@@ -110,7 +116,10 @@ def test_a_breach_is_told_once_after_its_delay_and_resolved_once(store):
 
 
 def test_nothing_is_lost_while_a_receiver_is_down_nor_told_twice_after_a_restart(store):
-    """Two days; each message once and in its order; tried at growing intervals; why it isn't taken stands in the store."""
+    """Two days; each message once and in its order; tried at growing intervals.
+
+    Why it isn't taken stands in the store.
+    """
     channel(kinds=["late"], delay=0)
     said = Said()
     said.down = True
@@ -172,14 +181,22 @@ def test_a_channel_is_for_its_kinds_and_its_group(sqlite):
     speak(NOW, "late", gateway=OTHER)
     Gateway.objects.filter(ident=OTHER).update(group="north")
     alerts.look(NOW)
-    told = {row.channel.name: sorted((one["gateway"], one["kind"]) for one in row.content) for row in Outgoing.objects.all()}
-    assert told == {"breaches": [(ONE, "late"), (OTHER, "late")], clocks.name: [(ONE, "clock")], north.name: [(OTHER, "late")]}
+    told = {
+        row.channel.name: sorted((one["gateway"], one["kind"]) for one in row.content) for row in Outgoing.objects.all()
+    }
+    assert told == {
+        "breaches": [(ONE, "late"), (OTHER, "late")],
+        clocks.name: [(ONE, "clock")],
+        north.name: [(OTHER, "late")],
+    }
 
 
 def test_quiet_hours_hold_it_back_until_they_are_over(sqlite):
     """In the zone's own time, over midnight and over the hour that summer time takes; NOW is 00:00 UTC."""
     one = channel(delay=0, quiet_from="22:00", quiet_until="07:00", zone="Europe/Paris")
-    assert [alerts.quiet(one, NOW + hour * HOUR) for hour in range(24)] == [hour < 6 or hour >= 21 for hour in range(24)]
+    assert [alerts.quiet(one, NOW + hour * HOUR) for hour in range(24)] == [
+        hour < 6 or hour >= 21 for hour in range(24)
+    ]
     said = Said()
     speak(NOW, "late")
     speak(NOW, "stopped", gateway=OTHER)
@@ -192,14 +209,19 @@ def test_quiet_hours_hold_it_back_until_they_are_over(sqlite):
 
 
 def test_what_is_acknowledged_isnt_repeated_and_what_is_silenced_isnt_told(sqlite):
-    """Each with a reason and an end; an acknowledgement ends with what is wrong; a silence's end tells what is still wrong."""
+    """Each with a reason and an end; an acknowledgement ends with what is wrong.
+
+    A silence's end tells what is still wrong.
+    """
     channel(repeat=1, delay=0)
     said = Said()
     speak(NOW, "late")
     speak(NOW, "late", gateway=OTHER)
     assert len(said.turn(NOW)) == 2
     one, other = Gateway.objects.get(ident=ONE), Gateway.objects.get(ident=OTHER)
-    Silence.objects.create(gateway=one, kind="late", reason="seen", by="claire", began=NOW, until=NOW + 9 * HOUR, known=True)
+    Silence.objects.create(
+        gateway=one, kind="late", reason="seen", by="claire", began=NOW, until=NOW + 9 * HOUR, known=True
+    )
     assert said.turn(NOW + HOUR) == [("firing", OTHER, "late")]
     speak(NOW + 2 * HOUR)
     said.turn(NOW + 2 * HOUR)
@@ -213,7 +235,10 @@ def test_what_is_acknowledged_isnt_repeated_and_what_is_silenced_isnt_told(sqlit
 
 
 def test_a_day_of_faults_of_two_hundred_gateways_is_told_each_once_within_its_delay_and_resolved_once(sqlite):
-    """Turns of ten minutes, a receiver that is down for two hours, a collector that is started anew each hour; 120 faults."""
+    """Turns of ten minutes, a receiver that is down for two hours, a collector that is started anew each hour.
+
+    120 faults.
+    """
     channel(delay=10)
     Intake().take([says.health(says.name(number), NOW) for number in range(200)], NOW)
     rows = list(Gateway.objects.order_by("pk"))
@@ -244,12 +269,16 @@ def test_a_day_of_faults_of_two_hundred_gateways_is_told_each_once_within_its_de
     idents = {rows[number].ident: each for number, each in spans.items()}
     for at, state, ident, _ in told:
         if not 30 * 600 <= at <= 42 * 600 + 1200:  # but while the receiver was down
-            assert any(at == (begin + 600 if state == "firing" else end + 600) for begin, end in idents[ident]), (at, state, idents[ident])
+            assert any(at == (begin + 600 if state == "firing" else end + 600) for begin, end in idents[ident]), (
+                at,
+                state,
+                idents[ident],
+            )
 
 
 ROW = {
-    "state": "firing", "gateway": ONE, "name": "Café\r\nBcc: x@example.org", "group": "Lyon", "kind": "late", "grade": "breach",
-    "since": NOW, "words": {},
+    "state": "firing", "gateway": ONE, "name": "Café\r\nBcc: x@example.org",
+    "group": "Lyon", "kind": "late", "grade": "breach", "since": NOW, "words": {},
 }  # fmt: skip
 
 
@@ -264,7 +293,15 @@ def smtp(folder: Path, port: int = 0) -> Iterator[int]:
     """Run Debian's aiosmtpd, which puts what it takes into a maildir; its port."""
     port = port or free_port()
     (folder / "mails").mkdir(exist_ok=True)
-    command = ["aiosmtpd", "-n", "-l", f"127.0.0.1:{port}", "-c", "aiosmtpd.handlers.Mailbox", str(folder / "mails" / "box")]
+    command = [
+        "aiosmtpd",
+        "-n",
+        "-l",
+        f"127.0.0.1:{port}",
+        "-c",
+        "aiosmtpd.handlers.Mailbox",
+        str(folder / "mails" / "box"),
+    ]
     with (folder / "smtp").open("ab") as file:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
     try:
@@ -290,7 +327,10 @@ def mails(folder: Path) -> list[EmailMessage]:
 
 @pytest.mark.needs("aiosmtpd")
 def test_a_real_mail_server_takes_it_with_tls_or_on_this_machine_without(sqlite, tmp_path):
-    """Subject, text in the channel's language, no header from a name; STARTTLS that isn't offered, a wrong authority: not sent, and why."""
+    """Subject, text in the channel's language, no header from a name.
+
+    STARTTLS that isn't offered, a wrong authority: not sent, and why.
+    """
     with smtp(tmp_path) as port:
         server = mail.server(f"smtp://127.0.0.1:{port}", "oubli@example.org")
         notices.sent(outgoing("email", "claire@example.org", [ROW], "fr"), server)
@@ -357,7 +397,10 @@ def test_a_webhook_and_ntfy_get_json_and_a_redirect_is_no_answer(sqlite):
         assert Outgoing.objects.get().failure == "the receiver answers 302"
         assert len(server.got) == 4
     assert notices.deliver(NOW + HOUR, None, log.append) == 0
-    assert log == [f"alerts: 'all' takes nothing: {text}; trying again" for text in ("the receiver answers 302", "Connection refused")]
+    assert log == [
+        f"alerts: 'all' takes nothing: {text}; trying again"
+        for text in ("the receiver answers 302", "Connection refused")
+    ]
 
 
 @pytest.mark.needs("prometheus-alertmanager")
@@ -365,10 +408,17 @@ def test_a_real_alertmanager_takes_what_is_wrong_and_what_is_over(sqlite, tmp_pa
     """It shows the alert with its labels; once it is resolved, no more."""
     port = free_port()
     (tmp_path / "am.yml").write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
-    words = [f"--config.file={tmp_path}/am.yml", f"--storage.path={tmp_path}/data", f"--web.listen-address=127.0.0.1:{port}"]
+    words = [
+        f"--config.file={tmp_path}/am.yml",
+        f"--storage.path={tmp_path}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            ["prometheus-alertmanager", *words, "--cluster.listen-address="], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            ["prometheus-alertmanager", *words, "--cluster.listen-address="],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
         )
 
     def shown() -> list[dict[str, Any]]:
@@ -384,7 +434,13 @@ def test_a_real_alertmanager_takes_what_is_wrong_and_what_is_over(sqlite, tmp_pa
         notices.sent(message, None)
         until(shown, "the alert is there")
         (one,) = shown()
-        assert one["labels"] == {"alertname": "OubliGateway", "severity": "critical", "gateway": ONE, "kind": "late", "group": "Lyon"}
+        assert one["labels"] == {
+            "alertname": "OubliGateway",
+            "severity": "critical",
+            "gateway": ONE,
+            "kind": "late",
+            "group": "Lyon",
+        }
         assert "A record outlived its deadline" in one["annotations"]["summary"]
         message.content, message.created = [recent | {"state": "resolved"}], int(time.time()) - 1
         notices.sent(message, None)
@@ -399,7 +455,9 @@ def test_every_text_of_an_alert_is_one_in_both_languages(sqlite):
     for kind in KINDS:
         for language in ("en", "fr"):
             for filled in ({}, {"days": "3", "names": "offload"}):
-                _, octets = notices.posted(outgoing("json", "http://x/", [ROW | {"kind": kind, "words": filled}], language))
+                _, octets = notices.posted(
+                    outgoing("json", "http://x/", [ROW | {"kind": kind, "words": filled}], language)
+                )
                 assert "{" not in json.loads(octets)["text"]
     with override("en"):
         text = notices.text([ROW] * 120)
@@ -416,8 +474,9 @@ def inside(sqlite) -> Client:
 
 
 FILLED = {
-    "act": "save", "name": "Claire", "form": "email", "target": "claire@example.org", "group": "", "kinds": ["late", "silent"],
-    "delay": "5", "repeat": "0", "resolved": "on", "quiet_from": "22:00", "quiet_until": "07:00", "zone": "Europe/Paris", "language": "fr",
+    "act": "save", "name": "Claire", "form": "email", "target": "claire@example.org",
+    "group": "", "kinds": ["late", "silent"], "delay": "5", "repeat": "0", "resolved": "on",
+    "quiet_from": "22:00", "quiet_until": "07:00", "zone": "Europe/Paris", "language": "fr",
 }  # fmt: skip
 MISTAKES = {
     "No e-mail address": {"target": "Claire <claire@example.org>"},
@@ -471,11 +530,17 @@ def test_a_person_acknowledges_a_finding_and_silences_a_group(inside):
         "next": f"/gateway/{ONE}",
     }
     assert inside.post("/alerts/change", known).headers["Location"] == f"/gateway/{ONE}"
-    inside.post("/alerts/change", {"act": "silence", "group": "Lyon", "hours": "8", "reason": "works", "next": "https://evil.example/"})
+    inside.post(
+        "/alerts/change",
+        {"act": "silence", "group": "Lyon", "hours": "8", "reason": "works", "next": "https://evil.example/"},
+    )
     for wrong in ({"reason": " "}, {"hours": "0"}, {"hours": "9999"}, {"kind": "x"}, {"gateway": "nobody"}):
         inside.post("/alerts/change", known | wrong)
     rows = Silence.objects.order_by("pk").values_list("gateway__ident", "group", "kind", "reason", "by", "known")
-    assert list(rows) == [(ONE, "", "late", "A technician comes", "claire", True), (None, "Lyon", "", "works", "claire", False)]
+    assert list(rows) == [
+        (ONE, "", "late", "A technician comes", "claire", True),
+        (None, "Lyon", "", "works", "claire", False),
+    ]
     assert "A technician comes" in inside.get("/alerts").content.decode()
     inside.post("/alerts/change", {"act": "end", "number": str(Silence.objects.latest("pk").pk)})
     assert Silence.objects.count() == 1
@@ -522,7 +587,8 @@ def test_serve_tells_by_mail_what_is_wrong_and_nothing_twice_over_a_restart(sqli
         with log.open("ab") as file:
             return subprocess.Popen(
                 [sys.executable, "-m", "tools.fleet", *words],
-                cwd=PROJECT, env=os.environ | {"OUBLI_FLEET_DB": sqlite}, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                cwd=PROJECT, env=os.environ | {"OUBLI_FLEET_DB": sqlite}, stdin=subprocess.DEVNULL, stdout=file,
+                stderr=file,
             )  # fmt: skip
 
     with Mosquitto(tmp_path) as broker:

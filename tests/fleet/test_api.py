@@ -59,7 +59,9 @@ def filled(owners) -> dict[str, Any]:
 def ask(token: str, path: str, method: str = "get", **query: str):
     """Ask as a program does."""
     client = Client(HTTP_HOST="localhost", enforce_csrf_checks=True)
-    return getattr(client, method)(f"/api/v1/{path.replace('{ident}', ONE)}", query, headers={"authorization": f"Bearer {token}"})
+    return getattr(client, method)(
+        f"/api/v1/{path.replace('{ident}', ONE)}", query, headers={"authorization": f"Bearer {token}"}
+    )
 
 
 def document(token: str) -> dict[str, Any]:
@@ -114,7 +116,10 @@ def test_what_is_no_token_is_nobody(owners):
 
 
 def test_a_person_makes_and_ends_tokens_with_the_password(owners):
-    """Shown once, kept as a hash, named in no list of deeds; another's is out of reach, but an administrator's; so many and no more."""
+    """Shown once, kept as a hash, named in no list of deeds; another's is out of reach, but an administrator's.
+
+    So many and no more.
+    """
     browsers = {}
     for role, owner in owners.items():
         browsers[role] = Client(HTTP_HOST="localhost")
@@ -164,7 +169,10 @@ def resolved(schema: Any, parts: dict[str, Any]) -> Any:
 
 
 def test_answers_are_what_the_document_says(filled):
-    """Each answer holds its schema, with no member more; each address is in it, with its bearer token and without any other method."""
+    """Each answer holds its schema, with no member more.
+
+    Each address is in it, with its bearer token and without any other method.
+    """
     token = tokens.create(filled["administrator"], "all", list(tokens.SCOPES))
     content = document(token)
     assert content["openapi"].startswith("3.")
@@ -221,10 +229,11 @@ def test_what_isnt_accepted_is_refused_in_json(owners):
         ("gateways", {"limit": "501"}, 422), ("gateways", {"limit": "0"}, 422), ("gateways", {"offset": "-1"}, 422),
         ("gateways", {"offset": "9" * 30}, 422), ("gateways", {"grade": "x"}, 422), ("gateways", {"q": "x" * 65}, 422),
         ("gateways/aaaaaaaaaaaaaaaa", {}, 404), ("gateways/%00", {}, 404), ("gateways/x/days", {}, 404),
-        ("figures/days", {"first": "2026-13-01"}, 422), ("figures/days", {"first": "2020-01-01", "last": "2026-01-01"}, 422),
+        ("figures/days", {"first": "2026-13-01"}, 422),
+        ("figures/days", {"first": "2020-01-01", "last": "2026-01-01"}, 422),
         ("figures/days", {"first": "2026-11-23", "last": "2026-11-22"}, 422), ("figures/weeks", {"count": "400"}, 422),
-        ("figures/days", {"first": "0001-01-01", "last": "0001-01-02"}, 200), ("figures/days", {"last": "9999-12-31"}, 200),
-        ("gateways/{ident}/cells", {"view": "raw"}, 422),
+        ("figures/days", {"first": "0001-01-01", "last": "0001-01-02"}, 200),
+        ("figures/days", {"last": "9999-12-31"}, 200), ("gateways/{ident}/cells", {"view": "raw"}, 422),
     ):  # fmt: skip
         answer = ask(token, path, **query)
         assert answer.status_code == status, (path, query)

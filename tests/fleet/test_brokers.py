@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a broker can do is read from its answers: each message is stored once, or the collector ends with one line that says why."""
+"""What a broker can do is read from its answers.
+
+Each message is stored once, or the collector ends with one line that says why.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ SAID = {"nats": "connected without TLS by MQTT 3.1.1", "rabbitmq": "keeps 24 h f
 @pytest.mark.needs("nats-server", "rabbitmq-server")
 @pytest.mark.parametrize("maker", BROKERS)
 def test_a_broker_without_shared_subscriptions_or_mqtt_5_loses_nothing(sqlite, tmp_path, maker):
-    """RabbitMQ grants $share as a literal topic, NATS speaks MQTT 3.1.1 alone: 1,200 messages were acknowledged and none stored once."""
+    """RabbitMQ grants $share as a literal topic, NATS speaks MQTT 3.1.1 alone.
+
+    1,200 messages were acknowledged and none stored once.
+    """
     log, day = tmp_path / "log", int(time.time()) // 86_400 - 2
     sent = [says.summary(says.name(number), day=day, slot=slot) for number in range(10) for slot in range(20)]
     with BROKERS[maker](tmp_path) as port:
@@ -56,7 +62,12 @@ CONNACK = {  # its properties, as octets (MQTT 5, 3.2.2.3)
     "takes packets below 1400 octets": b"\x27\x00\x00\x04\x00",
     "keeps no session": b"\x11\x00\x00\x00\x00",
 }
-SUBACK = {"doesn't let this user read": 0x87, "takes no such topic filter": 0x8F, "has no wildcards": 0xA2, "grants QoS 0": 0}
+SUBACK = {
+    "doesn't let this user read": 0x87,
+    "takes no such topic filter": 0x8F,
+    "has no wildcards": 0xA2,
+    "grants QoS 0": 0,
+}
 
 
 @contextmanager
@@ -102,7 +113,10 @@ def test_what_nothing_replaces_ends_the_consumer_in_one_line(what):
 @pytest.mark.needs("mosquitto")
 @pytest.mark.parametrize(("line", "what"), [("max_qos 0", "QoS 1"), ("retain_available false", "retains no message")])
 def test_a_real_broker_that_says_so_ends_the_collector(sqlite, tmp_path, line, what):
-    """Mosquitto with these lines for the collectors' listener: exit code 1, and a line of each of the two processes at most."""
+    """Mosquitto with these lines for the collectors' listener.
+
+    Exit code 1, and a line of each of the two processes at most.
+    """
     log = tmp_path / "log"
     with Mosquitto(tmp_path) as broker:
         broker.stop()
@@ -126,7 +140,9 @@ def test_a_gateway_beyond_the_limit_ends_the_collector_and_nothing_of_it_is_lost
             until(lambda: Message.objects.count() == 2, "two")
             publish(broker.port, *(says.summary(says.name(number), day=day) for number in range(2, 12)))
             running.wait(120)
-        assert "--gateways: 2 are known and another one speaks: nothing of it was taken or acknowledged" in log.read_text()
+        assert (
+            "--gateways: 2 are known and another one speaks: nothing of it was taken or acknowledged" in log.read_text()
+        )
         with collector(sqlite, broker.port, log, "--gateways", "12"):
             until(lambda: Message.objects.count() == 12, "all of them")
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page in a real Chromium, served by `oubli-fleet serve` beside a real broker: what an operator does, with eyes, keyboard and rules."""
+"""The page in a real Chromium, served by `oubli-fleet serve` beside a real broker.
+
+What an operator does, with eyes, keyboard and rules.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,10 @@ def served(sqlite: str, tmp_path: Path) -> Iterator[tuple[str, str, int, list[si
             stderr=file,
         )
         try:
-            until(lambda: b"page: http" in log.read_bytes() and log.read_bytes().count(b"connected without") == 2, "the page is served")
+            until(
+                lambda: b"page: http" in log.read_bytes() and log.read_bytes().count(b"connected without") == 2,
+                "the page is served",
+            )
             address = re.search(r"page: (\S+)/\n", log.read_text())
             password = re.search(r"log in as operator with (\S+)", log.read_text())
             assert address is not None
@@ -67,7 +73,9 @@ def served(sqlite: str, tmp_path: Path) -> Iterator[tuple[str, str, int, list[si
 def browser() -> Iterator[Browser]:
     """Give a headless Chromium."""
     with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        one = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
         yield one
         one.close()
 
@@ -75,7 +83,9 @@ def browser() -> Iterator[Browser]:
 def watched(page: Page) -> list[str]:
     """Return a list that grows by everything that the page asks for elsewhere, and whatever it complains of."""
     found: list[str] = []
-    page.on("request", lambda request: None if request.url.startswith("http://127.0.0.1:") else found.append(request.url))
+    page.on(
+        "request", lambda request: None if request.url.startswith("http://127.0.0.1:") else found.append(request.url)
+    )
     page.on("console", lambda message: found.append(message.text) if message.type in {"error", "warning"} else None)
     page.on("pageerror", lambda failure: found.append(str(failure)))
     return found
@@ -84,7 +94,11 @@ def watched(page: Page) -> list[str]:
 def accessible(page: Page) -> None:
     """Check a page by axe-core's rules, and that nothing is wider than the window."""
     found: dict[str, Any] = Axe().run(page, options=RULES).response
-    faults = [(rule["id"], node["html"][:200], node["failureSummary"][:300]) for rule in found["violations"] for node in rule["nodes"]]
+    faults = [
+        (rule["id"], node["html"][:200], node["failureSummary"][:300])
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
     assert faults == [], page.url
     assert len(found["passes"]) > 10
     wide = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
@@ -118,7 +132,10 @@ def tags(page: Page, name: str) -> None:
 
 
 def test_an_operator_finds_the_gateway_in_breach_reads_its_band_and_exports(served, browser):
-    """Log in, find the gateway in breach, read its band, switch the language, export; every page by axe's rules; nothing from elsewhere."""
+    """Log in, find the gateway in breach, read its band, switch the language, export; every page by axe's rules.
+
+    Nothing from elsewhere.
+    """
     address, password, port, venues = served
     context = browser.new_context(locale="en-GB", viewport={"width": 1360, "height": 900}, accept_downloads=True)
     page = context.new_page()
@@ -133,7 +150,8 @@ def test_an_operator_finds_the_gateway_in_breach_reads_its_band_and_exports(serv
 
     follow(page, page.get_by_role("link", name="Gateways").first)
     accessible(page)
-    page.set_viewport_size({"width": 1025, "height": 800})  # a small laptop: still a row a gateway, and all of it in view
+    # A small laptop: still a row a gateway, and all of it in view
+    page.set_viewport_size({"width": 1025, "height": 800})
     accessible(page)
     assert page.locator("#list tbody tr").first.evaluate("row => getComputedStyle(row).display") == "table-row"
     page.set_viewport_size({"width": 1360, "height": 900})
@@ -143,7 +161,8 @@ def test_an_operator_finds_the_gateway_in_breach_reads_its_band_and_exports(serv
     follow(page, row.get_by_role("link"))
     accessible(page)
     assert page.get_by_role("heading", level=1).inner_text() == late.name
-    arrivals = page.locator('section[aria-labelledby="m-arrivals"]')  # not the day's whole section, which has other bands as well
+    # Not the day's whole section, which has other bands as well
+    arrivals = page.locator('section[aria-labelledby="m-arrivals"]')
     arrivals.get_by_text("The figures").click()
     told = arrivals.get_by_role("cell").all_inner_texts()
     assert len(told) > 5
@@ -160,7 +179,8 @@ def test_an_operator_finds_the_gateway_in_breach_reads_its_band_and_exports(serv
     assert page.locator("html").get_attribute("lang") == "fr"
     assert page.get_by_role("heading", name="Constats").is_visible()
     follow(page, page.get_by_role("link", name="Parc"))
-    assert ["±" in text for text in page.locator(".big").all_inner_texts()] == [True, True]  # a week's mean day, the last day
+    # A week's mean day, the last day
+    assert ["±" in text for text in page.locator(".big").all_inner_texts()] == [True, True]
     accessible(page)
     follow(page, page.get_by_role("link", name="Conformité"))
     with page.expect_download() as download:
@@ -184,9 +204,15 @@ def test_an_operator_finds_the_gateway_in_breach_reads_its_band_and_exports(serv
 
 
 def test_keyboard_phone_and_dark(served, browser):
-    """By keys alone: skip link, log-in, a gateway. On a phone and in the dark the rules of axe hold too, contrast among them."""
+    """By keys alone: skip link, log-in, a gateway.
+
+    On a phone and in the dark the rules of axe hold too, contrast among them.
+    """
     address, password, _, _ = served
-    for look in ({"color_scheme": "dark", "viewport": {"width": 1360, "height": 900}}, {"viewport": {"width": 360, "height": 740}}):
+    for look in (
+        {"color_scheme": "dark", "viewport": {"width": 1360, "height": 900}},
+        {"viewport": {"width": 360, "height": 740}},
+    ):
         page = browser.new_context(locale="fr-FR", **look).new_page()
         strange = watched(page)
         page.goto(address)

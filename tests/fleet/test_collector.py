@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-fleet serve` between a real Mosquitto and a real store: what is killed, restarted or shared loses and doubles nothing."""
+"""`oubli-fleet serve` between a real Mosquitto and a real store.
+
+What is killed, restarted or shared loses and doubles nothing.
+"""
 
 from __future__ import annotations
 
@@ -44,13 +47,32 @@ def until(done: Callable[[], object], what: str) -> None:
 
 
 @contextmanager
-def collector(store: str, port: int, log: Path, *words: str, name: str = "one", code: int = 0) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a collector for as long as the block lasts: a process for figures and one for status. It ends with this exit code."""
-    command = [sys.executable, "-m", "tools.fleet", "serve", "--broker", f"mqtt://127.0.0.1:{port}", "--no-page", *words]
+def collector(
+    store: str, port: int, log: Path, *words: str, name: str = "one", code: int = 0
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a collector for as long as the block lasts: a process for figures and one for status.
+
+    It ends with this exit code.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "tools.fleet",
+        "serve",
+        "--broker",
+        f"mqtt://127.0.0.1:{port}",
+        "--no-page",
+        *words,
+    ]
     command += ["--name", name]
     with log.open("ab") as file:
         process = subprocess.Popen(
-            command, cwd=PROJECT, env=os.environ | {"OUBLI_FLEET_DB": store}, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            command,
+            cwd=PROJECT,
+            env=os.environ | {"OUBLI_FLEET_DB": store},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
         )
     try:
         yield process
@@ -75,7 +97,10 @@ def connected(log: Path, times: int) -> bool:
 
 
 def publish(port: int, *arrivals: Arrival) -> None:
-    """Publish and wait for the broker's word; what is no summary is retained, as the agent does. ConnectionError: it went instead."""
+    """Publish and wait for the broker's word; what is no summary is retained, as the agent does.
+
+    ConnectionError: it went instead.
+    """
     client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311, reconnect_on_failure=False)
     client.connect("127.0.0.1", port)
     end = time.monotonic() + PATIENCE
@@ -93,7 +118,10 @@ def publish(port: int, *arrivals: Arrival) -> None:
 
 
 def test_what_was_said_before_and_while_the_collector_was_away_is_taken(sqlite, tmp_path):
-    """Retained state and health at the first connection; summaries from the session that the broker keeps; each once."""
+    """Retained state and health at the first connection; summaries from the session that the broker keeps.
+
+    Each once.
+    """
     log = tmp_path / "log"
     now = int(time.time())
     today = now // 86_400 - 2
@@ -112,7 +140,10 @@ def test_what_was_said_before_and_while_the_collector_was_away_is_taken(sqlite, 
 
 
 def test_a_large_packet_is_refused_by_the_shipped_broker_and_by_us(sqlite, tmp_path):
-    """10 MB: the broker that we ship a configuration for ends the connection; one that lets it pass finds it counted as refused."""
+    """10 MB: the broker that we ship a configuration for ends the connection.
+
+    One that lets it pass finds it counted as refused.
+    """
     log = tmp_path / "log"
     with Mosquitto(tmp_path) as broker:
         with pytest.raises((ConnectionError, RuntimeError)):  # by the loop, or by paho's look at the message
@@ -128,7 +159,9 @@ def test_a_large_packet_is_refused_by_the_shipped_broker_and_by_us(sqlite, tmp_p
 
 
 def test_a_second_collector_that_goes_for_good_takes_nothing_with_it(sqlite, tmp_path):
-    """Each has a session of its own and gets everything: what the one is given twice is harmless, what the other leaves is nobody's loss.
+    """Each has a session of its own and gets everything.
+
+    What the one is given twice is harmless, what the other leaves is nobody's loss.
 
     With shared subscriptions Mosquitto queues half of the messages for the member that is away.
     """
@@ -201,7 +234,8 @@ def test_sixty_forwarders_killed_consumers_and_a_restarted_broker_lose_and_doubl
         until(lambda: Message.objects.count() == FORWARDERS * EACH, "all there")
         kept = Tally.objects.filter(fate="kept").values_list("count", flat=True)
         assert sum(kept) == FORWARDERS * EACH
-        assert not Message.objects.filter(late=False).exists()  # a backlog of days: told by the collector, unknown to the forwarder
+        # A backlog of days: told by the collector, unknown to the forwarder
+        assert not Message.objects.filter(late=False).exists()
     with connection.cursor() as cursor:
         cursor.execute("SELECT sum(v0), count(*) FROM fleet_message")
         numbers = [(number + place) % 90 - 5 for number in range(FORWARDERS) for place in range(EACH)]

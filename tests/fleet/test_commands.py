@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verbs of `oubli-fleet` that a person types: export, import, verify, watch, password, demo; and how each refuses what is wrong."""
+"""The verbs of `oubli-fleet` that a person types: export, import, verify, watch, password, demo.
+
+And how each refuses what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +64,21 @@ REFUSED = {
     "--password-file": ("serve", "--broker", "mqtts://x", "--password-file", "LICENSE"),
     "--ca, --certificate or --key": ("serve", "--broker", "mqtts://x", "--ca", "LICENSE"),
     "--listen": ("serve", "--broker", "mqtt://localhost", "--listen", "127.0.0.1:99999"),
-    "beyond loopback; accepted: with --tls-certificate": ("serve", "--broker", "mqtt://localhost", "--listen", "0.0.0.0:0"),
-    "beyond loopback; accepted: after": ("serve", "--broker", "mqtt://localhost", "--listen", "0.0.0.0:0", "--plain-http"),
+    "beyond loopback; accepted: with --tls-certificate": (
+        "serve",
+        "--broker",
+        "mqtt://localhost",
+        "--listen",
+        "0.0.0.0:0",
+    ),
+    "beyond loopback; accepted: after": (
+        "serve",
+        "--broker",
+        "mqtt://localhost",
+        "--listen",
+        "0.0.0.0:0",
+        "--plain-http",
+    ),
     "one without the other": ("serve", "--broker", "mqtt://localhost", "--tls-certificate", "LICENSE"),
     "--format": ("export", "x", "--format", "xls"),
     "--since": ("export", "x", "--since", "yesterday"),
@@ -99,9 +115,25 @@ def test_what_is_exported_is_imported_again_to_the_last_figure(sqlite, memory, t
     staging.fill(venues, 3, int(time.time()))
     target = tmp_path / f"figures.{form}"
     fleet(sqlite, "export", target, "--format", form)
-    columns = ("gateway__ident", "metric", "day", "slot", "start", "end", "b_over", "b_under", "received", "late", *VALUES)
+    columns = (
+        "gateway__ident",
+        "metric",
+        "day",
+        "slot",
+        "start",
+        "end",
+        "b_over",
+        "b_under",
+        "received",
+        "late",
+        *VALUES,
+    )
     before = sorted(Message.objects.values_list(*columns))
-    rows = pq.read_table(target).to_pylist() if form == "parquet" else list(csv.DictReader(target.read_text().splitlines()))
+    rows = (
+        pq.read_table(target).to_pylist()
+        if form == "parquet"
+        else list(csv.DictReader(target.read_text().splitlines()))
+    )
     assert len(rows) == sum(sum(value is not None for value in row[10:]) for row in before)
     assert {row["name"] for row in rows} == {venue.name for venue in venues}
     assert list(tmp_path.iterdir()) == [target]
@@ -126,13 +158,18 @@ def test_an_export_of_days_holds_those_and_formulas_as_text(sqlite, tmp_path):
 
 
 def test_lines_of_a_subscriber_are_taken_and_what_is_hostile_is_refused(sqlite, tmp_path):
-    """What `mosquitto_sub -v` printed, with a replay that contradicts and another gateway's topic between: exit 1, counted."""
+    """What `mosquitto_sub -v` printed, with a replay that contradicts and another gateway's topic between.
+
+    Exit 1, counted.
+    """
     today = int(time.time()) // 86_400 - 2
     good = says.summary(ONE, day=today)
     stolen = replace(good, topic=good.topic.replace(ONE, OTHER))
     contradicting = replace(good, payload=good.payload.replace(b'"values":[0]', b'"values":[9]'))
     path = tmp_path / "lines"
-    path.write_bytes(b"".join(one.topic.encode() + b" " + one.payload + b"\n" for one in (good, good, stolen, contradicting)))
+    path.write_bytes(
+        b"".join(one.topic.encode() + b" " + one.payload + b"\n" for one in (good, good, stolen, contradicting))
+    )
     done = fleet(sqlite, "import", path, status=1)
     assert done.stdout == "1 conflict, 1 gateway, 1 kept, 1 repeat\n"
     assert Message.objects.get().v0 == 0
@@ -147,7 +184,15 @@ def test_a_file_that_is_half_an_export_is_refused(sqlite, tmp_path):
 def test_a_page_without_usable_certificate_is_refused_before_a_store_is_made(tmp_path):
     (tmp_path / "key").write_text("x")
     (tmp_path / "key").chmod(0o600)
-    words = ("serve", "--broker", "mqtt://localhost", "--tls-certificate", tmp_path / "key", "--tls-key", tmp_path / "key")
+    words = (
+        "serve",
+        "--broker",
+        "mqtt://localhost",
+        "--tls-certificate",
+        tmp_path / "key",
+        "--tls-key",
+        tmp_path / "key",
+    )
     done = fleet(f"sqlite:///{tmp_path}/new.sqlite", *words, "--listen", "127.0.0.1:0", status=2)
     assert done.stderr.startswith("oubli-fleet: --tls-certificate, --tls-key: not usable (")
     fleet(f"sqlite:///{tmp_path}/new.sqlite", "import", tmp_path / "none", status=2)
@@ -186,7 +231,10 @@ def test_watch_shows_the_worst_first_and_no_control_characters(sqlite):
     assert "A record outlived its deadline" in lines[2]
     assert ONE in lines[3]
     found = json.loads(fleet(sqlite, "watch", "--json", "-").stdout)
-    assert [(one["gateway"], one["grade"], one["findings"]) for one in found] == [(OTHER, "breach", ["late"]), (ONE, "good", [])]
+    assert [(one["gateway"], one["grade"], one["findings"]) for one in found] == [
+        (OTHER, "breach", ["late"]),
+        (ONE, "good", []),
+    ]
 
 
 def test_home_assistant_finds_each_gateways_entities(sqlite):
@@ -248,8 +296,13 @@ def test_enrol_makes_keys_that_only_their_owner_reads_and_overwrites_nothing(sql
 
 
 def test_enrol_takes_a_list_and_packs_an_archive_a_gateway(sqlite, tmp_path):
-    """A spreadsheet's CSV: each without an id gets one; an archive holds what its gateway needs, for its owner alone; renewed in place."""
-    (tmp_path / "cafes.csv").write_text(f"name;group;gateway\nCafé du Port;Brest;\n'=Gare;Brest;{ONE}\n", encoding="utf-8-sig")
+    """A spreadsheet's CSV: each without an id gets one; an archive holds what its gateway needs, for its owner alone.
+
+    Renewed in place.
+    """
+    (tmp_path / "cafes.csv").write_text(
+        f"name;group;gateway\nCafé du Port;Brest;\n'=Gare;Brest;{ONE}\n", encoding="utf-8-sig"
+    )
     folder = tmp_path / "ca"
     fleet(sqlite, "enrol", "--folder", folder, "--broker", "broker.example.org", "--list", tmp_path / "cafes.csv")
     rows = list(csv.DictReader((folder / "gateways.csv").read_text().splitlines()))
@@ -259,7 +312,10 @@ def test_enrol_takes_a_list_and_packs_an_archive_a_gateway(sqlite, tmp_path):
         archive = folder / f"{row['gateway']}.join"
         assert stat.S_IMODE(archive.stat().st_mode) == 0o600
         parts = [(folder / name).read_text() for name in (f"{row['gateway']}.pem", f"{row['gateway']}.key", "ca.pem")]
-        assert archive.read_text() == f"oubli-join 1\nid {row['gateway']}\nhost broker.example.org\nport 8883\n{''.join(parts)}"
+        assert (
+            archive.read_text()
+            == f"oubli-join 1\nid {row['gateway']}\nhost broker.example.org\nport 8883\n{''.join(parts)}"
+        )
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     wrong = fleet(sqlite, "enrol", OTHER, ONE, "--folder", folder, status=2)
     assert f"{ONE}.pem: is there already" in wrong.stderr
@@ -293,7 +349,10 @@ def test_a_list_that_is_wrong_is_refused_by_its_line(sqlite, tmp_path, what):
 
 
 def test_gateways_are_expected_until_they_speak(sqlite, tmp_path):
-    """Never spoke is a finding; a name and a group of the list take others' place, empty ones don't; without an id: refused."""
+    """Never spoke is a finding; a name and a group of the list take others' place, empty ones don't.
+
+    Without an id: refused.
+    """
     now = int(time.time())
     Intake().take([says.health(ONE, now)], now)
     Gateway.objects.update(name="former", group="north")
@@ -308,7 +367,9 @@ def test_gateways_are_expected_until_they_speak(sqlite, tmp_path):
     found = {one["gateway"]: one["findings"] for one in json.loads(fleet(sqlite, "watch", "--json", "-").stdout)}
     assert found == {ONE: [], OTHER: []}
     (tmp_path / "list").write_text("name\nNobody\n")
-    assert "is no id; accepted: 16 characters of a-z2-7\n" in fleet(sqlite, "expect", tmp_path / "list", status=2).stderr
+    assert (
+        "is no id; accepted: 16 characters of a-z2-7\n" in fleet(sqlite, "expect", tmp_path / "list", status=2).stderr
+    )
 
 
 def test_what_takes_minutes_says_how_far_it_is(capsys):
@@ -353,7 +414,10 @@ def test_demo_is_one_command_and_leaves_nothing(tmp_path):
 
 @pytest.mark.needs("mosquitto")
 def test_the_page_over_tls_beyond_loopback_and_no_orphans(sqlite, tmp_path):
-    """With a password and TLS it listens everywhere; cookies are for TLS only. Killed with SIGKILL, it leaves no consumer behind."""
+    """With a password and TLS it listens everywhere; cookies are for TLS only.
+
+    Killed with SIGKILL, it leaves no consumer behind.
+    """
     fleet(sqlite, "password", "claire", input="a long enough one\n")
     authority = enrol.Authority(tmp_path / "ca", dt.datetime.now(dt.UTC))
     made = authority.broker("localhost")
@@ -363,7 +427,8 @@ def test_the_page_over_tls_beyond_loopback_and_no_orphans(sqlite, tmp_path):
         words += ["--tls-certificate", str(made.certificate), "--tls-key", str(made.key)]
         process = subprocess.Popen(
             [sys.executable, "-m", "tools.fleet", *words],
-            cwd=PROJECT, env=os.environ | {"OUBLI_FLEET_DB": sqlite}, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            cwd=PROJECT, env=os.environ | {"OUBLI_FLEET_DB": sqlite}, stdin=subprocess.DEVNULL, stdout=file,
+            stderr=file,
         )  # fmt: skip
         try:
             until(lambda: process.poll() is not None or b"page: https" in log.read_bytes(), "served")

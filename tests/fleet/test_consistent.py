@@ -57,7 +57,9 @@ def test_cells_sum_to_the_total_and_their_bands_hold_the_truth(profile):
             assert sum(one.value for one in shown) == pytest.approx(max(total.value, 0))
             held["cell"] += [abs(one.value - count) <= one.half_width for one, count in zip(row, counts, strict=True)]
             held["read"] += [abs(one.value - count) <= one.half_width for one, count in zip(shown, counts, strict=True)]
-            raw.append([sum((np.array(values) - counts) ** 2) for values in (answer.values, [one.value for one in row])])
+            raw.append(
+                [sum((np.array(values) - counts) ** 2) for values in (answer.values, [one.value for one in row])]
+            )
     shares = {name: sum(one) / len(one) for name, one in held.items()}
     assert 0.93 < shares["total"] < 0.97, shares
     assert 0.94 < shares["cell"] < 0.97, shares
@@ -68,7 +70,10 @@ def test_cells_sum_to_the_total_and_their_bands_hold_the_truth(profile):
 
 
 def test_the_closed_form_is_the_constrained_least_squares_of_the_paper():
-    """The same numbers as weighted least squares under the constraint, solved as a system; weights in tenths cost next to nothing."""
+    """The same numbers as weighted least squares under the constraint, solved as a system.
+
+    Weights in tenths cost next to nothing.
+    """
     answers = noisy("medium", truths("medium", 100, np.random.default_rng(1)), np.random.default_rng(2))
     total, cells = reconciled(answers)
     values = np.concatenate([answer.values for answer in answers]).astype(float)
@@ -108,7 +113,10 @@ def test_what_is_read_is_the_nearest_point_without_a_negative_cell():
 
 
 def test_profiles_tell_as_much_of_a_cafe_as_issue_and_readme_say():
-    """A day's total within: the best metric alone 32; combined, `medium` 21, `small` 12, `tiny` 9; one cell of `small` 6 and 7."""
+    """A day's total within: the best metric alone 32; combined, `medium` 21, `small` 12, `tiny` 9.
+
+    One cell of `small` 6 and 7.
+    """
     widths = {}
     for profile in PROFILES:
         answers = noisy(profile, truths(profile, 100, np.random.default_rng(1)), np.random.default_rng(1))
@@ -117,7 +125,10 @@ def test_profiles_tell_as_much_of_a_cafe_as_issue_and_readme_say():
 
 
 def test_opendp_finds_the_same_consistent_counts():
-    """OpenDP's consistent tree (Hay et al.) on the same noisy counts, a total and 24 cells of one scale: the error is the same."""
+    """OpenDP's consistent tree (Hay et al.) on the same noisy counts, a total and 24 cells of one scale.
+
+    The error is the same.
+    """
     dp.enable_features("contrib")
     theirs = dp.t.make_consistent_b_ary_tree(branching_factor=24)
     draw, b = np.random.default_rng(6), Fraction(4)

@@ -31,7 +31,10 @@ NORTH, SOUTH = "a" * 16, "b" * 16
 
 @pytest.fixture
 def browser(sqlite, monkeypatch) -> Client:
-    """Give an operator's browser of two gateways, 400 days long nearly without noise: 100 a day until the last week, then 130; and 50."""
+    """Give an operator's browser of two gateways, 400 days long nearly without noise.
+
+    100 a day until the last week, then 130; and 50.
+    """
     monkeypatch.setattr(clock, "seconds", lambda: float(says.NOW))
     cache.clear()
     told_by((NORTH, "north", 100, range(LAST - 380, LAST - 6)), (NORTH, "north", 130, range(LAST - 6, LAST + 1)))
@@ -64,7 +67,9 @@ def text(browser: Client, path: str, **query: str) -> str:
 def test_any_days_are_shown_up_to_what_is_stored(browser):
     """Without a word the last 28 that are whole; what is asked for beyond what is kept, or nonsense, is cut to it."""
     for path in ("/fleet", f"/gateway/{NORTH}"):
-        assert [row["label"] for row in rows(browser, path, "days")] == [date(day) for day in range(LAST - 27, LAST + 1)]
+        assert [row["label"] for row in rows(browser, path, "days")] == [
+            date(day) for day in range(LAST - 27, LAST + 1)
+        ]
         asked = rows(browser, path, "days", first=date(LAST - 300), last=date(LAST - 290))
         assert [row["label"] for row in asked] == [date(day) for day in range(LAST - 300, LAST - 289)]
         assert [round(float(row["value"])) for row in asked] == [100] * 11
@@ -93,7 +98,10 @@ def test_week_is_set_against_week_and_year_against_year(browser):
         assert re.search(r"the week before \S+ ± \S+ \S+ ± \S+ 30\S* ± \S+ more", page), path
         assert re.search(r"the same week a year ago 100\S* ± \S+ 130\S* ± \S+ 30\S* ± \S+ more", page), path
     assert figures.against(LAST, 7) is not None
-    assert [one and one[2] for one in (figures.against(LAST, 7), figures.against(LAST, 364), figures.against(LAST, 364, "south"))] == [
+    assert [
+        one and one[2]
+        for one in (figures.against(LAST, 7), figures.against(LAST, 364), figures.against(LAST, 364, "south"))
+    ] == [
         2,
         1,
         None,
@@ -105,7 +113,10 @@ def test_week_is_set_against_week_and_year_against_year(browser):
 
 
 def test_hours_are_the_venues(browser):
-    """Of a gateway in Réunion and one in Paris; on the days when a clock changes too; of venues in several zones in UTC."""
+    """Of a gateway in Réunion and one in Paris; on the days when a clock changes too.
+
+    Of venues in several zones in UTC.
+    """
     for slot in range(24):
         Intake().take([says.summary(NORTH, day=LAST, slot=slot)], says.NOW)
     assert [row["label"] for row in rows(browser, f"/gateway/{NORTH}", "arrivals")][:2] == ["04:00", "05:00"]
@@ -116,9 +127,14 @@ def test_hours_are_the_venues(browser):
     assert "hours in Indian/Reunion" in text(browser, "/fleet", group="north")
     browser.post(f"/gateway/{NORTH}/change", {"name": "n", "group": "north", "zone": "Nowhere/Else"})
     assert Gateway.objects.get(ident=NORTH).zone == "Indian/Reunion"
-    assert browser.post("/inventory/change", {"act": "zone", "every": "1", "value": "America/Martinique"}).status_code == 302
+    assert (
+        browser.post("/inventory/change", {"act": "zone", "every": "1", "value": "America/Martinique"}).status_code
+        == 302
+    )
     assert set(Gateway.objects.values_list("zone", flat=True)) == {"America/Martinique"}
-    refused = browser.post("/inventory/change", {"act": "zone", "every": "1", "value": "Mars"}, headers={"accept-language": "fr"})
+    refused = browser.post(
+        "/inventory/change", {"act": "zone", "every": "1", "value": "Mars"}, headers={"accept-language": "fr"}
+    )
     assert "un fuseau horaire ; accepté : Europe/Paris" in html.unescape(refused.content.decode())
 
 
@@ -130,8 +146,8 @@ def test_a_weeks_hours_follow_the_clock_when_it_changes(sqlite):
         begin = int(datetime.fromtimestamp(day * 86_400, UTC).replace(hour=10, tzinfo=zone).timestamp())
         slot = begin // 3600 - day * 24 - 3
         Message.objects.create(
-            gateway=Gateway.objects.get(), metric=METRIC["arrivals"], day=day, slot=slot, start=begin, end=begin + 3600, b_over=1,
-            b_under=9, received=0, late=False, v0=10,
+            gateway=Gateway.objects.get(), metric=METRIC["arrivals"], day=day, slot=slot,
+            start=begin, end=begin + 3600, b_over=1, b_under=9, received=0, late=False, v0=10,
         )  # fmt: skip
     figures.regroup("")
     profile = figures.week_profile(20_743, 20_756, None, zone)
@@ -181,7 +197,10 @@ def test_every_chart_is_handed_out_in_every_form(browser):
 
 
 def test_a_groups_picture_is_seen_by_who_has_its_address_until_it_ends(browser):
-    """Off until somebody makes the address; the same for everybody, kept for a while, without a cookie; nothing else is behind it."""
+    """Off until somebody makes the address; the same for everybody, kept for a while, without a cookie.
+
+    Nothing else is behind it.
+    """
     anybody = Client(HTTP_HOST="localhost")
     assert not Link.objects.exists()
     assert "There is none." in browser.get("/fleet?group=north").content.decode()
@@ -196,7 +215,9 @@ def test_a_groups_picture_is_seen_by_who_has_its_address_until_it_ends(browser):
         assert first.headers["Cache-Control"] == "public, max-age=3600"
         assert "Vary" not in first.headers
         assert not first.cookies
-        again = browser.get(f"/picture/{key}.{form}", {"group": "south", "first": "2026-01-01"}, headers={"accept-language": "fr"})
+        again = browser.get(
+            f"/picture/{key}.{form}", {"group": "south", "first": "2026-01-01"}, headers={"accept-language": "fr"}
+        )
         assert again.content == first.content  # whoever asks, and for what else
     assert "south" not in anybody.get(f"/picture/{key}.svg").content.decode()
     browser.post("/fleet/share", {"group": "north", "act": "make"})

@@ -71,10 +71,17 @@ def test_a_schema_refuses_what_is_not_its_kind(kind):
     good = json.loads(text)
     assert valid(kind, text)
     broken = [good | {"terminals": 3}, *({key: good[key] for key in good if key != left_out} for left_out in good)]
-    broken += [json.loads(other) for name, other in (("state", ONLINE), ("health", HEALTH), ("", whole)) if other != text]
+    broken += [
+        json.loads(other) for name, other in (("state", ONLINE), ("health", HEALTH), ("", whole)) if other != text
+    ]
     if "values" in good:
         more = [*good["values"], 1]
-        broken += [good | {"values": more}, good | {"values": more[:-2]}, good | {"values": [0.5] * len(metric.cells)}, good | {"b": [4]}]
+        broken += [
+            good | {"values": more},
+            good | {"values": more[:-2]},
+            good | {"values": [0.5] * len(metric.cells)},
+            good | {"b": [4]},
+        ]
     for one in broken:
         assert not valid(kind, json.dumps(one).encode()), one
 
@@ -85,7 +92,10 @@ def test_a_schema_refuses_what_is_not_its_kind(kind):
 @pytest.mark.parametrize("b", [(4, 1), (40, 3)], ids=str)
 @pytest.mark.parametrize("terms", [1, 2, 5, 24])
 def test_a_sums_band_is_the_least_that_holds(b, terms):
-    """Against the sum's distribution worked out in another way: its characteristic function, inverted on whole numbers."""
+    """Against the sum's distribution worked out in another way.
+
+    Its characteristic function, inverted on whole numbers.
+    """
     width = int(estimate.half_width({Fraction(*b): terms}))
     assert held_by(b, terms, width - 1) < 0.95 <= held_by(b, terms, width)
 
@@ -128,7 +138,8 @@ def test_the_bands_of_fleets_and_weeks_hold_93_to_97_percent_computed_to_the_end
 
 
 @pytest.mark.parametrize(
-    "scales", [{Fraction(4): 64, Fraction(400): 1}, {Fraction(4): 150, Fraction(40, 3): 3}, {Fraction(200): 2, Fraction(1): 300}]
+    "scales",
+    [{Fraction(4): 64, Fraction(400): 1}, {Fraction(4): 150, Fraction(40, 3): 3}, {Fraction(200): 2, Fraction(1): 300}],
 )
 def test_a_band_of_many_terms_of_which_one_scale_dominates_is_the_least_that_holds(scales):
     """Beyond 64 terms the sum was taken for normal: 93.7 % where one gateway's noise is a hundred times the others'."""
@@ -152,15 +163,23 @@ def test_a_band_of_means_over_different_numbers_of_days_holds():
 
 
 def test_a_band_of_a_hundred_thousand_gateways_is_made_in_moments_and_rounded_up():
-    """700,000 terms, and means over 1 to 7 days of them: never below the normal's half-width, which such sums come to."""
+    """700,000 terms, and means over 1 to 7 days of them.
+
+    Never below the normal's half-width, which such sums come to.
+    """
     b = Fraction(4)
     for terms in ({(b, Fraction(1)): 700_000}, {(b, Fraction(1, parts)): 100_000 for parts in range(1, 8)}):
-        normal = 1.959963984540054 * math.sqrt(sum(count * estimate.variance(b) * weight**2 for (_, weight), count in terms.items()))
+        normal = 1.959963984540054 * math.sqrt(
+            sum(count * estimate.variance(b) * weight**2 for (_, weight), count in terms.items())
+        )
         assert normal * 0.9999 < estimate.half_width_of(terms) < normal * 1.03 + 1
 
 
 def test_a_day_of_three_metrics_has_two_thirds_of_the_best_ones_band():
-    """At the default epsilons: presence and volume count two fifths each, arrivals a fifth; the mean is unbiased, whatever the weights."""
+    """At the default epsilons: presence and volume count two fifths each, arrivals a fifth.
+
+    The mean is unbiased, whatever the weights.
+    """
     sums = []
     for name, value in (("presence", 100), ("volume", 90), ("arrivals", 110)):
         metric = next(one for one in metrics.METRICS if one.name == name)
@@ -210,7 +229,9 @@ def published(gateways: int, days: int, seed: int) -> tuple[list[dict], list[lis
                 for slot, cells in enumerate(counts):
                     end = (20000 + day) * 86400 + 3 * 3600 + (slot + 1) * metric.slot_seconds
                     values = [cell + sampler.laplace(b) for cell in cells]
-                    text = messages.summary("a" * 16, metric, 20000 + day, slot, end - metric.slot_seconds, end, values, b)
+                    text = messages.summary(
+                        "a" * 16, metric, 20000 + day, slot, end - metric.slot_seconds, end, values, b
+                    )
                     sent.append(json.loads(text))
     return sent, truth
 

@@ -53,7 +53,9 @@ GRAFANA = json.loads((FLEET / "grafana" / "oubli-fleet.json").read_text())
 def parsed(document) -> dict:
     """Return what the AsyncAPI makers' parser says of a document."""
     script, modules = PROJECT / "tests/asyncapi/check.cjs", PROJECT / ".cache/asyncapi/node_modules"
-    done = node([str(script), str(modules), str(document)], return_completed_process=True, capture_output=True, text=True)
+    done = node(
+        [str(script), str(modules), str(document)], return_completed_process=True, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -67,7 +69,9 @@ def test_the_asyncapi_document_is_one_and_has_every_topic(tmp_path):
     wanted |= {topics.summary("{gateway}", metric.name): [metric.name] for metric in METRICS}
     assert said["channels"] == wanted
     broken = tmp_path / "asyncapi.json"
-    broken.write_text(json.dumps(ASYNCAPI | {"operations": {"x": {"action": "shout"}}}).replace("./schemas", str(FLEET / "schemas")))
+    broken.write_text(
+        json.dumps(ASYNCAPI | {"operations": {"x": {"action": "shout"}}}).replace("./schemas", str(FLEET / "schemas"))
+    )
     assert any(one["severity"] == 0 for one in parsed(broken)["diagnostics"])
 
 
@@ -111,11 +115,16 @@ def test_metrics_say_how_gateways_stand_and_what_became_of_messages(scraped):
 
 @pytest.mark.needs("promtool")
 def test_rules_and_dashboard_ask_for_metrics_that_there_are(scraped, tmp_path):
-    """Promtool takes the rules, their cases and every expression of the dashboard; each metric in them is one that is scraped."""
+    """Promtool takes the rules, their cases and every expression of the dashboard.
+
+    Each metric in them is one that is scraped.
+    """
     folder = FLEET / "prometheus"
     expressions = [target["expr"] for panel in GRAFANA["panels"] for target in panel["targets"]]
     assert len(expressions) > 7
-    rules = "\n".join(f"    - record: x:{number}\n      expr: {json.dumps(text)}" for number, text in enumerate(expressions))
+    rules = "\n".join(
+        f"    - record: x:{number}\n      expr: {json.dumps(text)}" for number, text in enumerate(expressions)
+    )
     (tmp_path / "dashboard.yml").write_text(f"groups:\n- name: dashboard\n  rules:\n{rules}\n")
     checks: list[tuple[object, ...]] = [
         ("check", "rules", folder / "rules.yml"),
@@ -127,7 +136,9 @@ def test_rules_and_dashboard_ask_for_metrics_that_there_are(scraped, tmp_path):
         done = subprocess.run(["promtool", *map(str, words)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     asked = set(re.findall(r"\boubli_\w+", " ".join(expressions) + (folder / "rules.yml").read_text()))
-    assert asked <= {name for family in scraped.values() for name in (family.name, f"{family.name}_total")} | {"oubli_gateway_key_days"}
+    assert asked <= {name for family in scraped.values() for name in (family.name, f"{family.name}_total")} | {
+        "oubli_gateway_key_days"
+    }
 
 
 class Quiet(WSGIRequestHandler):
@@ -157,7 +168,10 @@ def listening() -> Iterator[int]:
 
 @pytest.mark.needs("prometheus")
 def test_a_real_prometheus_scrapes_the_page_and_answers_every_panel(scraped, tmp_path):
-    """With the shipped configuration and rules but for address, password file and pace: the rules are taken, no panel stays empty."""
+    """With the shipped configuration and rules but for address, password file and pace.
+
+    The rules are taken, no panel stays empty.
+    """
     (tmp_path / "password").write_text("correct horse battery")
     port = free_port()
     with listening() as page:
@@ -225,15 +239,30 @@ def test_the_dashboard_is_grafanas_own_model_of_one():
     assert {panel["datasource"]["uid"] for panel in GRAFANA["panels"]} == {"${datasource}"}
 
 
-# Telegraf. Its binary isn't in Debian, so what its README and its json_v2 parser say of a configuration is asked of ours here.
+# Telegraf. Its binary isn't in Debian, so what its README and its json_v2 parser say of
+# a configuration is asked of ours here.
 
 TELEGRAF = tomllib.loads((FLEET / "telegraf" / "oubli.conf").read_text())
-CONSUMER = {"alias", "servers", "topics", "topic_tag", "qos", "client_id", "persistent_session", "data_format", "topic_parsing", "json_v2"}
+CONSUMER = {
+    "alias",
+    "servers",
+    "topics",
+    "topic_tag",
+    "qos",
+    "client_id",
+    "persistent_session",
+    "data_format",
+    "topic_parsing",
+    "json_v2",
+}
 TYPES = {int: "int", bool: "bool", str: "string", type(None): "int"}  # of JSON's values; null is left out by Telegraf
 
 
 def taken(kind: str, topic: str, payload: bytes) -> dict[str, Any]:
-    """Return the fields and tags that Telegraf makes of a message: a path that leads nowhere is an error unless it is optional."""
+    """Return the fields and tags that Telegraf makes of a message.
+
+    A path that leads nowhere is an error unless it is optional.
+    """
     (consumer,) = [one for one in TELEGRAF["inputs"]["mqtt_consumer"] if one["alias"] == f"oubli-{kind}"]
     (parser,), (parsing,) = consumer["json_v2"], consumer["topic_parsing"]
     assert paho.topic_matches_sub(parsing["topic"], topic)
@@ -266,7 +295,10 @@ def leaves(content: object) -> int:
 
 
 def test_telegraf_takes_every_field_of_every_message_in_its_type():
-    """Each kind: nothing is forgotten but the schema's name (and `end`, the time), no type is bent; a figure has its half-width."""
+    """Each kind: nothing is forgotten but the schema's name (and `end`, the time), no type is bent.
+
+    A figure has its half-width.
+    """
     for metric in METRICS:
         arrival = says.summary(ONE, metric.name)
         found = taken("summary", arrival.topic, arrival.payload)
@@ -290,8 +322,13 @@ def test_telegrafs_file_has_only_words_that_its_consumer_knows():
     assert [one["qos"] for one in consumers] == [1, 0, 0]
     assert len({one["client_id"] for one in consumers}) == len(consumers) == 3
     for one in consumers:
-        assert set(one) - {"persistent_session"} == CONSUMER - {"persistent_session"} | {"tls_ca", "tls_cert", "tls_key"}
-        assert one.get("persistent_session", False) == (one["qos"] == 1)  # QoS 1 without a session would lose what comes meanwhile
+        assert set(one) - {"persistent_session"} == CONSUMER - {"persistent_session"} | {
+            "tls_ca",
+            "tls_cert",
+            "tls_key",
+        }
+        # QoS 1 without a session would lose what comes meanwhile
+        assert one.get("persistent_session", False) == (one["qos"] == 1)
         assert all(server.startswith("ssl://") for server in one["servers"])
         assert one["data_format"] == "json_v2"
         assert set(one["json_v2"][0]) <= {"measurement_name", "timestamp_path", "timestamp_format", "field"}

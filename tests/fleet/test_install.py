@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lines of boards/INSTALL.md, run as they stand there: from an empty folder to the first figure on the page.
 
-Real are enrolment, the broker on the shipped configuration, the collector as the unit starts it, `oubli join`, and the forwarder over TLS.
-A script of the same name stands for what needs another machine, another user or OpenWrt; paths lie below a folder of the test.
+Real are enrolment, the broker on the shipped configuration, the collector as the unit starts it, `oubli join`, and the
+forwarder over TLS. A script of the same name stands for what needs another machine, another user or OpenWrt; paths lie
+below a folder of the test.
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ class Place:
         (self.gateway / "etc/config/oubli").write_text((PROJECT / "boards/common/etc/config/oubli").read_text())
         for name in PLAYED:
             script = folder / "bin" / name
-            script.write_text(f'#!/bin/sh\nprintf "%s\\n" "{name} $*" >>{folder}/played\n[ "$1" != -u ] || {{ shift 3; exec "$@"; }}\n')
+            script.write_text(
+                f'#!/bin/sh\nprintf "%s\\n" "{name} $*" >>{folder}/played\n'
+                f'[ "$1" != -u ] || {{ shift 3; exec "$@"; }}\n'
+            )
             script.chmod(0o755)
 
     def here(self, line: str) -> str:
@@ -75,7 +79,13 @@ class Place:
         """Run one line on the server; what it says."""
         environment = os.environ | {"PATH": f"{self.folder}/bin:{os.environ['PATH']}"}
         done = subprocess.run(
-            ["bash", "-euc", self.here(line)], cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=240
+            ["bash", "-euc", self.here(line)],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
         )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         return done.stdout
@@ -112,7 +122,11 @@ def unit(place: Place, db: str) -> tuple[list[str], dict[str, str]]:
     assert service["User"] == "oubli-fleet"
     rows = (place.folder / "etc/oubli-fleet/environment").read_text().splitlines()
     variables = dict(row.split("=", 1) for row in rows)
-    command = service["ExecStart"].replace("${OUBLI_BROKER}", variables["OUBLI_BROKER"]).replace("$OUBLI_OPTIONS", "--listen 127.0.0.1:0")
+    command = (
+        service["ExecStart"]
+        .replace("${OUBLI_BROKER}", variables["OUBLI_BROKER"])
+        .replace("$OUBLI_OPTIONS", "--listen 127.0.0.1:0")
+    )
     assert service["Environment"] == "OUBLI_FLEET_DB=sqlite:////var/lib/oubli-fleet/fleet.sqlite"
     return shlex.split(place.here(command)), {"OUBLI_FLEET_DB": db}
 
@@ -144,10 +158,15 @@ def test_the_install_document_leads_from_nothing_to_a_figure_on_the_page(place: 
         command, environment = unit(place, db)
         log = tmp_path / "log"
         with log.open("wb") as file:
-            collector = subprocess.Popen(command, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+            collector = subprocess.Popen(
+                command, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
         forwarder = None
         try:
-            until(lambda: log.read_text().count(": connected\n") == 2 and "page: http" in log.read_text(), "the collector is connected")
+            until(
+                lambda: log.read_text().count(": connected\n") == 2 and "page: http" in log.read_text(),
+                "the collector is connected",
+            )
             assert place.run(expecting.strip()) == "2 gateways, 2 of them new\n"
             for line in joining.replace("ID", ident).splitlines():
                 place.run(line)

@@ -36,7 +36,10 @@ def shown(client: Client, **query: str) -> list[str]:
 
 
 def test_a_retired_gateway_leaves_the_list_and_its_figures_stay(store):
-    """Nothing is wrong with it any more; it can be looked at and taken back; where it speaks again, it is back with a finding."""
+    """Nothing is wrong with it any more; it can be looked at and taken back.
+
+    Where it speaks again, it is back with a finding.
+    """
     venues = simulated.venues(3)
     staging.fill(venues, 3, says.NOW)
     client, one = logged_in(), venues[0].ident
@@ -82,15 +85,17 @@ def test_a_gateway_that_was_silent_for_two_days_isnt_online(sqlite):
     client = logged_in()
     page = client.get("/").content.decode()
     rows = {ident: page.partition(f'id="g-{ident}"')[2].partition("</tr>")[0] for ident in (ONE, OTHER, says.name(3))}
-    assert [word in rows[ident] for ident, word in ((ONE, "<small>silent"), (OTHER, "<small>online"), (says.name(3), "<small>never"))] == [
-        True
-    ] * 3
+    assert [
+        word in rows[ident]
+        for ident, word in ((ONE, "<small>silent"), (OTHER, "<small>online"), (says.name(3), "<small>never"))
+    ] == [True] * 3
     assert "<small>online" not in rows[ONE]
     assert "silent" in client.get(f"/gateway/{ONE}").content.decode()
 
 
 @pytest.mark.parametrize(
-    ("language", "next_step", "looked"), [("en", "Enrol the first", "nothing was looked at"), ("fr", "Inscrire la première", "rien n'a")]
+    ("language", "next_step", "looked"),
+    [("en", "Enrol the first", "nothing was looked at"), ("fr", "Inscrire la première", "rien n'a")],
 )
 def test_an_empty_fleet_says_what_to_do_next_and_not_that_nothing_is_wrong(sqlite, language, next_step, looked):
     client = logged_in()

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gateways and collectors of different versions: what a newer gateway adds is kept and shown raw, what an older one says is taken."""
+"""Gateways and collectors of different versions.
+
+What a newer gateway adds is kept and shown raw, what an older one says is taken.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +47,14 @@ ADDED = {
     "a field": (health(battery={"volts": 12, "low": False}), '{"battery":{"volts":12,"low":false}}'),
     "a finding of doctor's": (health(doctor=["offload", "moon-phase"]), '{"doctor":["moon-phase"]}'),
     "a state of the capture": (health(capture="paused"), '{"capture":"paused"}'),
-    "a purpose": (health(purposes=PURPOSES | {"guests": {"on": True, "late": False}}), '{"purposes":{"guests":{"on":true,"late":false}}}'),
-    "a member of the ledger": (health(ledger={"day": "2026-11-23", "spent": 0, "ceiling": 9, "left": 9}), '{"ledger":{"left":9}}'),
+    "a purpose": (
+        health(purposes=PURPOSES | {"guests": {"on": True, "late": False}}),
+        '{"purposes":{"guests":{"on":true,"late":false}}}',
+    ),
+    "a member of the ledger": (
+        health(ledger={"day": "2026-11-23", "spent": 0, "ceiling": 9, "left": 9}),
+        '{"ledger":{"left":9}}',
+    ),
     "a field of a state": (changed(says.state(ONE), uptime=7), '{"uptime":7}'),
     "a field of a summary": (changed(says.summary(ONE), rounded=True), '{"rounded":true}'),
     "another version of health": (health(schema="oubli/health/2", note="\ud800\0<b>"), ""),

@@ -82,7 +82,10 @@ def post(client: Client, path: str, **data: str):
 
 
 def test_nothing_is_shown_without_a_log_in(sqlite, client):
-    """Every address leads to the log-in; the metrics ask for a user; no form is taken without its token, no other host name."""
+    """Every address leads to the log-in; the metrics ask for a user.
+
+    No form is taken without its token, no other host name.
+    """
     Intake().take([says.health(ONE)], says.NOW)
     for path in ("/", f"/gateway/{ONE}", "/fleet", "/compliance", "/compliance.csv", "/alerts"):
         answer = client.get(path)
@@ -127,12 +130,17 @@ def client_session(client: Client):
 
 
 def test_a_hostile_string_comes_out_as_text(sqlite, inside):
-    """HTML, templates and formulas in a version, a name and a group: escaped in every page, told to be text in the CSV."""
+    """HTML, templates and formulas in a version, a name and a group.
+
+    Escaped in every page, told to be text in the CSV.
+    """
     now = int(time.time())
     for text in HOSTILE:
         version = text[:32] if text.isascii() else "1"  # no other is taken
         online = json.loads(says.state(ONE).payload) | {"version": version}
-        Intake().take([replace(says.state(ONE), payload=json.dumps(online).encode()), says.health(ONE, now, late=True)], now)
+        Intake().take(
+            [replace(says.state(ONE), payload=json.dumps(online).encode()), says.health(ONE, now, late=True)], now
+        )
         assert post(inside, f"/gateway/{ONE}/change", name=text, group=text).status_code == 302
         gateway = Gateway.objects.get()
         assert (gateway.name, gateway.group, gateway.version) == (text, text, version)
@@ -170,13 +178,20 @@ def test_the_list_has_the_worst_first_and_says_why(sqlite, inside):
 
 
 def test_what_a_person_settles_is_settled_and_nothing_else(sqlite, inside):
-    """A second gateway with the id, a changed configuration: settled by a person; late expiry ends when health says so."""
+    """A second gateway with the id, a changed configuration: settled by a person.
+
+    Late expiry ends when health says so.
+    """
     now = int(time.time())
     intake = Intake()
     for boot in (1, 2, 1, 2):
         intake.take([says.state(ONE, boot)], now)
     intake.take([says.state(ONE, 2, config="ab" * 8), says.health(ONE, now, late=True)], now)
-    assert {finding.kind for finding in inside.get("/").context["page"].object_list[0].findings} == {"late", "duplicate", "drift"}
+    assert {finding.kind for finding in inside.get("/").context["page"].object_list[0].findings} == {
+        "late",
+        "duplicate",
+        "drift",
+    }
     post(inside, f"/gateway/{ONE}/change", settle="duplicate")
     post(inside, f"/gateway/{ONE}/change", settle="late")
     post(inside, f"/gateway/{ONE}/change", accept="0" * 16)
@@ -204,10 +219,19 @@ def test_sums_are_the_estimates_of_the_messages(store):
     """What the page adds up in the database is what tools/fleet/estimate.py makes of the messages one by one."""
     venues = simulated.venues(9)
     sampler = Sampler(Random(3).randbytes)
-    sent = [one for venue in venues for day in range(says.DAY - 9, says.DAY + 1) for _, one in simulated.published(venue, day, sampler)]
+    sent = [
+        one
+        for venue in venues
+        for day in range(says.DAY - 9, says.DAY + 1)
+        for _, one in simulated.published(venue, day, sampler)
+    ]
     Intake().take(sent, says.NOW)
     contents = [json.loads(one.payload) for one in sent]
-    days = {f"{figures.as_date(day):%Y-%m-%d}": one for day, (one, told) in figures.fleet_days(0, 99_999).items() if told == 9}
+    days = {
+        f"{figures.as_date(day):%Y-%m-%d}": one
+        for day, (one, told) in figures.fleet_days(0, 99_999).items()
+        if told == 9
+    }
     assert days == estimate.terminals_a_day(contents)
     profile = estimate.week_profile(contents)
     for ours, theirs in zip(figures.week_profile(0, 99_999), profile, strict=True):
@@ -228,16 +252,21 @@ def told_by(*gateways: tuple[str, str, int, range]) -> None:
     intake.take([says.health(name) for name, *_ in gateways], says.NOW)
     for name, group, terminals, days in gateways:
         Gateway.objects.filter(ident=name).update(group=group)
-        rows = [dict.fromkeys(VALUES, None) | {f"v{cell}": terminals if cell == 0 else 0 for cell in range(5)} for _ in days]
+        rows = [
+            dict.fromkeys(VALUES, None) | {f"v{cell}": terminals if cell == 0 else 0 for cell in range(5)} for _ in days
+        ]
         for day, values in zip(days, rows, strict=True):
             Message.objects.create(
-                gateway=Gateway.objects.get(ident=name), metric=METRIC["presence"], day=day, slot=0, start=0, end=1, b_over=1, b_under=9,
-                received=0, late=False, **values,
+                gateway=Gateway.objects.get(ident=name), metric=METRIC["presence"], day=day,
+                slot=0, start=0, end=1, b_over=1, b_under=9, received=0, late=False, **values,
             )  # fmt: skip
 
 
 def test_a_mean_day_is_over_the_days_that_were_told(store):
-    """A group whose gateway told of two days of the last week: 200 a day, not 57; one of two that missed five days counts as ever."""
+    """A group whose gateway told of two days of the last week: 200 a day, not 57.
+
+    One of two that missed five days counts as ever.
+    """
     last = says.DAY
     told_by(
         ("a" * 16, "north", 200, range(last - 1, last + 1)),
@@ -245,12 +274,18 @@ def test_a_mean_day_is_over_the_days_that_were_told(store):
         ("c" * 16, "south", 300, range(last - 1, last + 1)),
     )
     found = figures.group_means(last)
-    assert {name: (round(one.value), count) for name, (one, count) in found.items()} == {"north": (200, 1), "south": (1300, 2)}
+    assert {name: (round(one.value), count) for name, (one, count) in found.items()} == {
+        "north": (200, 1),
+        "south": (1300, 2),
+    }
     assert all(one.half_width < 3 for one, _ in found.values())
 
 
 def test_weeks_are_compared_over_the_same_gateways(store):
-    """Two that came in the last week, and one that went: they make no week larger or smaller; a week that half of them lack isn't shown."""
+    """Two that came in the last week, and one that went: they make no week larger or smaller.
+
+    A week that half of them lack isn't shown.
+    """
     last = says.DAY
     told_by(
         ("a" * 16, "", 100, range(last - 27, last + 1)),
@@ -259,13 +294,18 @@ def test_weeks_are_compared_over_the_same_gateways(store):
         ("d" * 16, "", 888, range(last - 6, last + 1)),
     )
     weeks = figures.weekly_means(last, 8)
-    assert [(first, round(mean.value), same) for first, mean, same in weeks] == [(last - 27 + 7 * week, 150, 2) for week in range(4)]
+    assert [(first, round(mean.value), same) for first, mean, same in weeks] == [
+        (last - 27 + 7 * week, 150, 2) for week in range(4)
+    ]
     told_by(("e" * 16, "", 7, range(last - 6, last + 1)), ("f" * 16, "", 7, range(last - 6, last + 1)))
     assert [(round(mean.value), same) for _, mean, same in figures.weekly_means(last, 8)] == [(1052, 5)]
 
 
 def test_bands_of_fleets_hold_as_often_as_they_say(sqlite):
-    """Over 1,050 days of simulated fleets, through store and sums: the truth lies in the 95 % band 93 to 97 % of the time."""
+    """Over 1,050 days of simulated fleets, through store and sums.
+
+    The truth lies in the 95 % band 93 to 97 % of the time.
+    """
     venues = simulated.venues(6)
     sampler = Sampler(Random(11).randbytes)
     intake, inside = Intake(), []
@@ -274,7 +314,12 @@ def test_bands_of_fleets_hold_as_often_as_they_say(sqlite):
     for number, venue in enumerate(venues):
         Gateway.objects.filter(ident=venue.ident).update(group=str(number % 3))
         told = simulated.published
-        messages = [one for day in days for _, one in told(venue, day, sampler) if one.topic.rsplit("/", 1)[1] in ("presence", "volume")]
+        messages = [
+            one
+            for day in days
+            for _, one in told(venue, day, sampler)
+            if one.topic.rsplit("/", 1)[1] in ("presence", "volume")
+        ]
         for start in range(0, len(messages), 200):
             intake.take(messages[start : start + 200], says.NOW)
     true = {(str(number % 3), day): 0 for number in range(3) for day in days}
@@ -303,15 +348,23 @@ def test_bands_of_fleets_hold_as_often_as_they_say(sqlite):
     ],
 )
 def test_a_figure_claims_no_more_than_the_noise_allows(one, below, text):
-    """ANON-3: below its threshold only "< n"; a sum and its ± end at the half-width's second digit, the ± rounded up."""
+    """ANON-3: below its threshold only "< n".
+
+    A sum and its ± end at the half-width's second digit, the ± rounded up.
+    """
     assert figures.shown(one, below).replace("\u202f", " ") == text
 
 
 def test_bars_and_bands_end_where_their_numbers_do():
-    """Nothing is drawn below zero or above the scale; the band reaches as far to both sides of the value as it is wide."""
+    """Nothing is drawn below zero or above the scale.
+
+    The band reaches as far to both sides of the value as it is wide.
+    """
     top, lines = charts.scale(87)
     assert (top, lines) == (100, [0, 20, 40, 60, 80, 100])
-    whole, low, missing = charts.columns([Estimate(50, 10), Estimate(-5, 10), None], ["", "", ""], ["", "", ""], [False] * 3, top)
+    whole, low, missing = charts.columns(
+        [Estimate(50, 10), Estimate(-5, 10), None], ["", "", ""], ["", "", ""], [False] * 3, top
+    )
     assert whole is not None
     assert low is not None
     assert missing is None
@@ -325,7 +378,10 @@ PAGES = ("/", "/gateway/{gateway}?day={day}", "/fleet", "/fleet?group=Lyon", "/c
 
 
 def test_queries_use_indexes_and_are_few(store):
-    """EXPLAIN of each query of each page: none walks through the messages or totals; their number doesn't grow with the fleet."""
+    """EXPLAIN of each query of each page: none walks through the messages or totals.
+
+    Their number doesn't grow with the fleet.
+    """
     staging.fill(simulated.venues(6), 4, says.NOW)
     get_user_model().objects.create_user("operator", password=PASSWORD)
     client = Client(HTTP_HOST="localhost")
@@ -335,15 +391,22 @@ def test_queries_use_indexes_and_are_few(store):
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
         if connection.vendor == "postgresql":
-            cursor.execute("SET enable_seqscan = off")  # small tables are walked through otherwise: what matters is that an index serves
+            # Small tables are walked through otherwise: what matters is that an index serves
+            cursor.execute("SET enable_seqscan = off")
         for page in PAGES:
             with CaptureQueriesContext(connection) as captured:
                 assert client.get(page.format(gateway=gateway.ident, day=says.DAY)).status_code == 200
             assert len(captured) < 40
-            for text in [one["sql"] for one in captured if re.search(r"^SELECT.*fleet_(message|total)", one["sql"], re.DOTALL)]:
-                cursor.execute(("EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN ") + text.replace("%", "%%"))
+            for text in [
+                one["sql"] for one in captured if re.search(r"^SELECT.*fleet_(message|total)", one["sql"], re.DOTALL)
+            ]:
+                cursor.execute(
+                    ("EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN ") + text.replace("%", "%%")
+                )
                 plan = "\n".join(" ".join(map(str, row)) for row in cursor.fetchall())
-                assert not re.search(r"SCAN fleet_(message|total)(?! USING)|Seq Scan on fleet_(message|total)", plan), f"{text}\n{plan}"
+                assert not re.search(r"SCAN fleet_(message|total)(?! USING)|Seq Scan on fleet_(message|total)", plan), (
+                    f"{text}\n{plan}"
+                )
                 explained += 1
         if connection.vendor == "postgresql":
             cursor.execute("RESET enable_seqscan")
@@ -357,7 +420,11 @@ def spoken() -> set[str]:
         found |= {text.strip("\"'") for text in re.findall(r"""\{% say ("[^"]*"|'[^']*')""", path.read_text())}
     for path in FLEET.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "words.say" and isinstance(node.args[0], ast.Constant):
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func) == "words.say"
+                and isinstance(node.args[0], ast.Constant)
+            ):
                 found.add(str(node.args[0].value))
     return found
 
@@ -366,7 +433,11 @@ def test_every_word_has_its_french_and_none_is_left_over():
     said = spoken()
     assert said - set(words.FRENCH) == set()
     said |= {word for metric in METRICS for word in (metric.name, *metric.cells)}
-    rooms = "".join(path.read_text() for path in [*FLEET.glob("*.py"), *(PROJECT / "agent").rglob("*.py")] if path.name != "words.py")
+    rooms = "".join(
+        path.read_text()
+        for path in [*FLEET.glob("*.py"), *(PROJECT / "agent").rglob("*.py")]
+        if path.name != "words.py"
+    )
     assert {text for text in words.FRENCH if text not in said and f'"{text}"' not in rooms} == set()
     for english, french in words.FRENCH.items():
         assert sorted(re.findall(r"\{\w+\}", english)) == sorted(re.findall(r"\{\w+\}", french))

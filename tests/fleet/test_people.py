@@ -21,8 +21,8 @@ from tools.fleet.options import ROLES
 PASSWORD = "correct horse battery"
 ONE = says.name(1)
 CHANNEL = {
-    "act": "save", "name": "night", "form": "json", "target": "https://hook.example/s3cret", "delay": "10", "repeat": "24",
-    "zone": "Europe/Paris", "language": "en",
+    "act": "save", "name": "night", "form": "json", "target": "https://hook.example/s3cret",
+    "delay": "10", "repeat": "24", "zone": "Europe/Paris", "language": "en",
 }  # fmt: skip
 
 
@@ -41,9 +41,21 @@ def browsers(sqlite) -> dict[str, Client]:
 
 
 def test_each_address_is_for_the_roles_that_it_should_be_for(browsers):
-    """Every address of the page, read and sent to: a viewer changes nothing, people are an administrator's. A new address fails here."""
+    """Every address of the page, read and sent to: a viewer changes nothing, people are an administrator's.
+
+    A new address fails here.
+    """
     own = {"password", "factor", "tokens"}
-    everybody = {"", "gateway/<str:ident>", "fleet", "compliance", "compliance.csv", "alerts", "inventory", "inventory.csv"} | own
+    everybody = {
+        "",
+        "gateway/<str:ident>",
+        "fleet",
+        "compliance",
+        "compliance.csv",
+        "alerts",
+        "inventory",
+        "inventory.csv",
+    } | own
     files = {"fleet/figures.<str:form>", "gateway/<str:ident>/figures.<str:form>"}  # read by everybody: test_figures.py
     operators = {"gateway/<str:ident>/change", "alerts/change", "inventory/change", "fleet/share"}
     administrators = {"people", "people/change"}
@@ -55,11 +67,16 @@ def test_each_address_is_for_the_roles_that_it_should_be_for(browsers):
         "api/v1/",
         "picture/<str:key>.<str:form>",
     }  # anybody's, or no person's: test_api.py
-    assert {str(one.pattern) for one in get_resolver().url_patterns} == everybody | files | operators | administrators | nobodys
+    assert {
+        str(one.pattern) for one in get_resolver().url_patterns
+    } == everybody | files | operators | administrators | nobodys
     for role, browser in browsers.items():
         for path in files:
             place = "/" + path.replace("<str:ident>", ONE).replace("<str:form>", "csv")
-            assert (browser.get(place).status_code, browser.post(place).status_code) == (404, 403 if role == "viewer" else 405)
+            assert (browser.get(place).status_code, browser.post(place).status_code) == (
+                404,
+                403 if role == "viewer" else 405,
+            )
         for path in everybody | operators | administrators:
             place = "/" + path.replace("<str:ident>", ONE)
             read, sent = browser.get(place).status_code, browser.post(place, {"act": "none"}).status_code
@@ -77,7 +94,10 @@ def test_each_address_is_for_the_roles_that_it_should_be_for(browsers):
 
 def test_a_viewer_sees_no_form_that_would_be_refused(browsers):
     for path in ("/", f"/gateway/{ONE}", "/alerts", "/inventory"):
-        forms = {role: set(re.findall(r'method="post" action="([^"]+)"', browsers[role].get(path).content.decode())) for role in ROLES}
+        forms = {
+            role: set(re.findall(r'method="post" action="([^"]+)"', browsers[role].get(path).content.decode()))
+            for role in ROLES
+        }
         assert forms["viewer"] <= {"/inventory/change"}, path  # around the list: its buttons aren't there
         assert "<button name" not in browsers["viewer"].get(path).content.decode().partition("<main")[2]
         assert forms["operator"] == forms["administrator"]
@@ -152,7 +172,9 @@ def test_what_people_do_is_written_down_with_their_name_and_without_secrets(brow
     browsers["operator"].post("/alerts/change", CHANNEL)
     assert Channel.objects.count() == 1
     browsers["viewer"].post(f"/gateway/{ONE}/change", {"name": "no"})
-    browsers["viewer"].post("/password", {"password": PASSWORD, "new_password": "another one now", "again_password": "another one now"})
+    browsers["viewer"].post(
+        "/password", {"password": PASSWORD, "new_password": "another one now", "again_password": "another one now"}
+    )
     told = [(one.by, one.act, one.about) for one in Deed.objects.order_by("pk")]
     assert told[0] == ("operator", "change", f"{ONE} name=Café group=Lyon")
     assert told[1][:2] == ("operator", "change_alerts")
@@ -165,9 +187,15 @@ def test_what_people_do_is_written_down_with_their_name_and_without_secrets(brow
     assert "change_people act=role name=viewer role=operator" in page
 
 
-@pytest.mark.parametrize(("language", "absent", "refused"), [("en", "Not here", "Not for you"), ("fr", "Pas ici", "Pas pour vous")])
+@pytest.mark.parametrize(
+    ("language", "absent", "refused"), [("en", "Not here", "Not for you"), ("fr", "Pas ici", "Pas pour vous")]
+)
 def test_what_isnt_there_and_what_isnt_allowed_is_said_in_the_pages_own_clothes(browsers, language, absent, refused):
-    for path, status, said in (("/gateway/aaaaaaaaaaaaaaaa", 404, absent), ("/nowhere", 404, absent), ("/people", 403, refused)):
+    for path, status, said in (
+        ("/gateway/aaaaaaaaaaaaaaaa", 404, absent),
+        ("/nowhere", 404, absent),
+        ("/people", 403, refused),
+    ):
         answer = browsers["viewer"].get(path, headers={"accept-language": language})
         assert answer.status_code == status
         assert f"<h1>{said}</h1>" in answer.content.decode()
@@ -176,7 +204,9 @@ def test_what_isnt_there_and_what_isnt_allowed_is_said_in_the_pages_own_clothes(
     assert "<h1>" in stale.post("/login", {"username": "x"}).content.decode()
 
 
-@pytest.mark.parametrize(("language", "said", "busy"), [("en", "Nothing to see here", "A moment"), ("fr", "Rien à voir ici", "Un instant")])
+@pytest.mark.parametrize(
+    ("language", "said", "busy"), [("en", "Nothing to see here", "A moment"), ("fr", "Rien à voir ici", "Un instant")]
+)
 def test_a_forms_address_and_a_busy_log_in_are_pages_too(browsers, language, said, busy):
     """Where a log-in leads back to what was a form; where two passwords are hashed already."""
     answer = browsers["operator"].get("/inventory/change", headers={"accept-language": language})

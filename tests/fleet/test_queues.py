@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RabbitMQ as it is shipped a configuration for: certificates, permissions by topic, quorum queues that several consumers share."""
+"""RabbitMQ as it is shipped a configuration for.
+
+Certificates, permissions by topic, quorum queues that several consumers share.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,9 @@ def shipped(folder: Path) -> Iterator[tuple[int, int]]:
         for kind, entries in row.items():
             definitions.setdefault(kind, []).extend(entries)
     (folder / "ca/definitions.json").write_text(json.dumps(definitions))
-    (folder / "ca/authorities.pem").write_text((folder / "ca/ca.pem").read_text() + (folder / "ca/collectors.pem").read_text())
+    (folder / "ca/authorities.pem").write_text(
+        (folder / "ca/ca.pem").read_text() + (folder / "ca/collectors.pem").read_text()
+    )
     gateways, collectors = free_port(), free_port()
     text = (SHIPPED / "rabbitmq.conf").read_text().replace("/etc/rabbitmq/oubli/", f"{folder}/ca/")
     text = text.replace("mqtt.listeners.ssl.default = 8883", f"mqtt.listeners.ssl.1 = 127.0.0.1:{gateways}")
@@ -64,8 +69,13 @@ def shipped(folder: Path) -> Iterator[tuple[int, int]]:
 
 
 def publish(folder: Path, port: int, who: str, *arrivals: Arrival, name: str = "") -> None:
-    """Publish with a gateway's certificate, each acknowledged, as the client `name`; ConnectionError where the broker ends it."""
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, name or who, protocol=paho.MQTTv311, reconnect_on_failure=False)
+    """Publish with a gateway's certificate, each acknowledged, as the client `name`.
+
+    ConnectionError where the broker ends it.
+    """
+    client = paho.Client(
+        paho.CallbackAPIVersion.VERSION2, name or who, protocol=paho.MQTTv311, reconnect_on_failure=False
+    )
     client.tls_set(str(folder / "ca/ca.pem"), str(folder / f"ca/{who}.pem"), str(folder / f"ca/{who}.key"))
     client.will_set(topics.state(who), b'{"state":"lost"}', 1, retain=True)
     client.connect_timeout = 60
@@ -93,9 +103,15 @@ def by_amqp(broker: Address, topic: str, payload: bytes) -> None:
 
 @pytest.mark.needs("rabbitmq-server")
 def test_a_cluster_broker_keeps_what_comes_before_any_consumer_and_shares_it_among_several(sqlite, tmp_path):
-    """Over TLS with certificates. Consumers are killed meanwhile; each message is stored once. A gateway writes below its own id alone."""
+    """Over TLS with certificates.
+
+    Consumers are killed meanwhile; each message is stored once. A gateway writes below its own id alone.
+    """
     log, day = tmp_path / "log", int(time.time()) // 86_400 - 2
-    sent = {who: [says.summary(who, day=day - back, slot=slot) for back in range(5) for slot in range(24)] for who in (ONE, OTHER)}
+    sent = {
+        who: [says.summary(who, day=day - back, slot=slot) for back in range(5) for slot in range(24)]
+        for who in (ONE, OTHER)
+    }
     with shipped(tmp_path) as (gateways, collectors):
         publish(tmp_path, gateways, ONE, says.state(ONE), *sent[ONE], says.health(ONE, int(time.time())))
         for topic in (topics.summary(OTHER, "arrivals"), topics.state(OTHER), "elsewhere/x"):
@@ -106,11 +122,22 @@ def test_a_cluster_broker_keeps_what_comes_before_any_consumer_and_shares_it_amo
         large = topics.summary(ONE, "arrivals"), b"x" * 5000
         with pytest.raises(ConnectionError):
             publish(tmp_path, gateways, ONE, Arrival(*large))
-        names = {"ca": tmp_path / "ca/ca.pem", "certificate": tmp_path / f"ca/{ONE}.pem", "key": tmp_path / f"ca/{ONE}.key"}
+        names = {
+            "ca": tmp_path / "ca/ca.pem",
+            "certificate": tmp_path / f"ca/{ONE}.pem",
+            "key": tmp_path / f"ca/{ONE}.key",
+        }
         with pytest.raises(ChannelClosedByBroker, match="larger than configured max size 4096"):
             by_amqp(address(f"amqps://localhost:{collectors}", **names), *large)
         words = ["--ca", str(tmp_path / "ca/ca.pem"), "--certificate", str(tmp_path / "ca/oubli-fleet.pem")]
-        words += ["--key", str(tmp_path / "ca/oubli-fleet.key"), "--consumers", "2", "--broker", f"amqps://localhost:{collectors}"]
+        words += [
+            "--key",
+            str(tmp_path / "ca/oubli-fleet.key"),
+            "--consumers",
+            "2",
+            "--broker",
+            f"amqps://localhost:{collectors}",
+        ]
         with collector(sqlite, 0, log, *words) as running:
             until(lambda: Message.objects.filter(gateway__ident=ONE).count() == 120, "what waited")
             until(Gateway.objects.filter(ident=ONE, config__gt="", health_at__gt=0).exists, "state and health")
@@ -129,7 +156,9 @@ def test_a_cluster_broker_keeps_what_comes_before_any_consumer_and_shares_it_amo
 def test_streams_keep_what_comes_before_any_consumer_and_share_it_among_several(sqlite, tmp_path):
     """JetStream, its streams made by the command. Consumers are killed meanwhile; each message is stored once."""
     log, day, own = tmp_path / "log", int(time.time()) // 86_400 - 2, free_port()
-    sent = [says.summary(who, day=day - back, slot=slot) for who in (ONE, OTHER) for back in range(5) for slot in range(24)]
+    sent = [
+        says.summary(who, day=day - back, slot=slot) for who in (ONE, OTHER) for back in range(5) for slot in range(24)
+    ]
     url = f"nats://127.0.0.1:{own}"
     with nats(tmp_path, own) as port:
         with pytest.raises(BrokerError, match="it has no stream OUBLI-FIGURES; accepted: "):
@@ -144,4 +173,7 @@ def test_streams_keep_what_comes_before_any_consumer_and_share_it_among_several(
             plain(port, *sent[120:])
             until(lambda: Message.objects.count() == 240, "shared")
         assert sum(Tally.objects.filter(fate="kept").values_list("count", flat=True)) == 240
-        assert "mqtt:// has no streams" in fleet(sqlite, "streams", "--broker", f"mqtt://127.0.0.1:{port}", status=2).stderr
+        assert (
+            "mqtt:// has no streams"
+            in fleet(sqlite, "streams", "--broker", f"mqtt://127.0.0.1:{port}", status=2).stderr
+        )

@@ -77,7 +77,10 @@ def held(one: Smooth, true: np.ndarray) -> np.ndarray:
 
 @cache
 def totals(size: int) -> tuple[float, float, float, float]:
-    """Return of six venues in each story: how often bands of days, odd days, weeks held; the error against one day's."""
+    """Return of six venues in each story: how often bands of days, odd days, weeks held.
+
+    The error against one day's.
+    """
     days, odd_days, week, squares = [], [], [], []
     for seed, story in enumerate(STORIES * 6):
         draw = np.random.default_rng(seed)
@@ -96,7 +99,10 @@ def totals(size: int) -> tuple[float, float, float, float]:
 @pytest.mark.long
 @pytest.mark.parametrize(("size", "most"), [(20, 0.85), (100, 1.0), (500, 1.03), (5000, 1.03)])
 def test_bands_of_a_days_total_hold_the_truth_and_the_error_is_no_larger(size, most):
-    """1,680 days of 30 venues: weekends, holidays, a closed week, a doubled Saturday, MAC rotation; small ones gain most."""
+    """1,680 days of 30 venues: weekends, holidays, a closed week, a doubled Saturday, MAC rotation.
+
+    Small ones gain most.
+    """
     days, odd, _, error = totals(size)
     assert 0.93 < days < 0.97
     assert odd > (0.7 if size == 20 else 0.85)  # what the page says of an odd day of a small venue
@@ -148,7 +154,9 @@ def test_a_day_of_which_nothing_was_told_is_estimated_from_the_others():
     counts, _, _ = truth(500, "weekends", draw)
     told, _ = published(counts, 500, draw)
     values = [float(one) for one in told[0][0]]
-    found = smoothing.smooth((tuple(None if day == 30 else one for day, one in enumerate(values)),), (tuple(told[1][0]),), 0)
+    found = smoothing.smooth(
+        (tuple(None if day == 30 else one for day, one in enumerate(values)),), (tuple(told[1][0]),), 0
+    )
     one = found.days[0][30]
     assert one.half_width > 2 * found.days[0][29].half_width
     assert abs(one.value - counts[30].sum()) < 1.5 * one.half_width

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collector's store, on SQLite and on a real PostgreSQL: each message once, totals that agree, what is refused and why."""
+"""The collector's store, on SQLite and on a real PostgreSQL.
+
+Each message once, totals that agree, what is refused and why.
+"""
 
 from __future__ import annotations
 
@@ -183,9 +186,15 @@ def test_plain_text_and_what_doctor_found_are_findings(sqlite):
     for number, (tls, doctor) in enumerate([(True, None), (True, []), (False, None), (True, ["acct", "offload"])], 1):
         Intake().take([says.health(says.name(number), tls=tls, doctor=doctor)], says.NOW)
     told = {
-        one.gateway.ident: {finding.kind: finding.words for finding in one.findings} for one in standings(Gateway.objects.all(), says.NOW)
+        one.gateway.ident: {finding.kind: finding.words for finding in one.findings}
+        for one in standings(Gateway.objects.all(), says.NOW)
     }
-    assert [set(told[says.name(number)]) & {"plain", "doctor"} for number in range(1, 5)] == [set(), set(), {"plain"}, {"doctor"}]
+    assert [set(told[says.name(number)]) & {"plain", "doctor"} for number in range(1, 5)] == [
+        set(),
+        set(),
+        {"plain"},
+        {"doctor"},
+    ]
     assert told[says.name(4)]["doctor"] == {"names": "acct, offload"}
 
 
@@ -209,7 +218,10 @@ def test_a_replay_with_other_figures_is_refused_and_counted_for_its_gateway(stor
 
 
 def test_a_gateway_beyond_the_limit_is_refused_loudly_with_all_that_came_beside_it(store):
-    """Nothing of such a batch is stored, so that nothing of it is acknowledged; what known gateways say goes on being taken."""
+    """Nothing of such a batch is stored, so that nothing of it is acknowledged.
+
+    What known gateways say goes on being taken.
+    """
     intake = Intake(limit=3)
     assert intake.take([says.summary(says.name(number)) for number in range(3)], NOW) == {"kept": 3}
     with pytest.raises(FullError, match="--gateways: 3 are known and another one speaks"):
@@ -223,7 +235,9 @@ def test_twelve_thousand_gateways_are_a_fleet_like_another(sqlite):
     """10,000 was the silent end of it once: what came from later ones was acknowledged and dropped."""
     intake = Intake()
     for start in range(0, 12_000, 500):
-        assert intake.take([says.summary(says.name(number)) for number in range(start, start + 500)], NOW) == {"kept": 500}
+        assert intake.take([says.summary(says.name(number)) for number in range(start, start + 500)], NOW) == {
+            "kept": 500
+        }
     assert Gateway.objects.count() == Message.objects.count() == 12_000
 
 
@@ -249,12 +263,18 @@ def test_what_the_broker_says_again_doesnt_make_two_gateways_of_one(store, how):
 
 
 def test_health_opens_and_closes_what_is_wrong(store):
-    """Late expiry and a stopped capture begin and end when a health says so; an older one that is replayed changes nothing."""
+    """Late expiry and a stopped capture begin and end when a health says so.
+
+    An older one that is replayed changes nothing.
+    """
     intake = Intake()
     intake.take([says.health(ONE, NOW)], NOW)
     intake.take([says.health(ONE, NOW + 300, late=True, capture="stopped")], NOW + 301)
     intake.take([says.health(ONE, NOW + 300, late=True, capture="stopped")], NOW + 302)
-    assert set(Episode.objects.values_list("kind", "began", "ended")) == {("late", NOW + 301, None), ("stopped", NOW + 301, None)}
+    assert set(Episode.objects.values_list("kind", "began", "ended")) == {
+        ("late", NOW + 301, None),
+        ("stopped", NOW + 301, None),
+    }
     intake.take([says.health(ONE, NOW + 100)], NOW + 400)
     assert Episode.objects.filter(ended=None).count() == 2
     intake.take([says.health(ONE, NOW + 600, capture="stopped")], NOW + 601)
@@ -283,7 +303,10 @@ def heads(*told: tuple[int, str]) -> set[str]:
     ],
 )
 def test_an_audit_log_that_was_cut_rewritten_or_forked_shows(store, told, found):
-    """L34-VI-3: by the heads that health told, kept where the gateway can't reach them; a gateway that was off misses some."""
+    """L34-VI-3: by the heads that health told, kept where the gateway can't reach them.
+
+    A gateway that was off misses some.
+    """
     assert heads(*told) == found
 
 
@@ -320,7 +343,9 @@ def test_what_is_too_old_goes(store):
     intake.take(a_day(ONE), NOW)
     assert retention.prune(NOW) == 0
     assert retention.prune(NOW + 5 * 86_400) > 28
-    assert set(Message.objects.values_list("day", flat=True)) == {DAY} == set(Total.objects.values_list("day", flat=True))
+    assert (
+        set(Message.objects.values_list("day", flat=True)) == {DAY} == set(Total.objects.values_list("day", flat=True))
+    )
     assert totals_agree()
 
 
@@ -339,7 +364,10 @@ def test_heads_are_kept_hourly_for_35_days_and_daily_after(store):
 
 
 def test_health_that_says_nothing_new_is_not_written(store):
-    """Only that the gateway spoke is: the row keeps the message that said it first. What differs in anything but its time is new."""
+    """Only that the gateway spoke is: the row keeps the message that said it first.
+
+    What differs in anything but its time is new.
+    """
     intake = Intake()
     intake.take([says.health(ONE, NOW, audit=(1, "a" * 64))], NOW)
     for minute in (5, 10, 15):

@@ -43,7 +43,10 @@ def anew(now: int) -> list[tuple[str, str, list[tuple[str, dict[str, object]]]]]
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_kept_is_what_judging_anew_says(store, seed):
-    """Forty steps of everything that changes how a gateway stands: messages, refusals, what people do, hours and weeks without a word."""
+    """Forty steps of everything that changes how a gateway stands.
+
+    Messages, refusals, what people do, hours and weeks without a word.
+    """
     draw, now, intake = Random(seed), NOW, Intake()
     names = [says.name(number) for number in range(6)]
     user, _ = get_user_model().objects.get_or_create(username="operator", is_superuser=True)
@@ -56,15 +59,24 @@ def test_what_is_kept_is_what_judging_anew_says(store, seed):
         deed = draw.randrange(9)
         row = Gateway.objects.filter(ident=some[0]).first()
         if deed < 4:
-            facts = draw.choice(({}, {"late": True}, {"capture": "stopped"}, {"keys": draw.randrange(12)}, {"clock": "floor"}))
+            facts = draw.choice(
+                ({}, {"late": True}, {"capture": "stopped"}, {"keys": draw.randrange(12)}, {"clock": "floor"})
+            )
             intake.take([simulated.health(name, now, **facts) for name in some], now)
         elif deed == 4:
             intake.take([says.state(some[0], draw.randrange(2), config=draw.choice("ab") * 16)], now)
             intake.take([Arrival(topics.state(some[1]), b'{"state": "lost"}')], now)
         elif deed == 5:
-            intake.take([Arrival(topics.health(some[0]), b"{"), says.summary(some[1], values=[draw.randrange(50)])], now)
+            intake.take(
+                [Arrival(topics.health(some[0]), b"{"), says.summary(some[1], values=[draw.randrange(50)])], now
+            )
         elif row is not None:
-            forms = {"retire": str(draw.randrange(2))}, {"accept": row.config}, {"settle": "late"}, {"name": f"Café {deed}"}
+            forms = (
+                {"retire": str(draw.randrange(2))},
+                {"accept": row.config},
+                {"settle": "late"},
+                {"name": f"Café {deed}"},
+            )
             client.post(f"/gateway/{row.ident}/change", draw.choice(forms))
         verdicts.renew(now)
         assert sorted(kept()) == sorted(anew(now))
@@ -96,7 +108,10 @@ def test_what_goes_on_began_when_it_was_first_found(sqlite):
 
 
 def test_a_page_costs_as_many_queries_for_a_thousand_gateways_as_for_ten(sqlite):
-    """Nothing of a page is done for each gateway but for the fifty that it shows; what is due in thousands doesn't hold it up."""
+    """Nothing of a page is done for each gateway but for the fifty that it shows.
+
+    What is due in thousands doesn't hold it up.
+    """
     user, _ = get_user_model().objects.get_or_create(username="operator", is_superuser=True)
     client = Client(HTTP_HOST="localhost")
     client.force_login(user)
@@ -122,7 +137,9 @@ def test_metrics_name_the_worst_and_count_the_rest(sqlite, monkeypatch):
     """A scrape stays below a megabyte: what isn't named is counted, by kind and as a number of its own."""
     monkeypatch.setattr(prometheus, "NAMED", 5)
     now = int(clock.seconds())
-    Intake().take([simulated.health(says.name(number), now, late=number < 3, clock="floor") for number in range(9)], now)
+    Intake().take(
+        [simulated.health(says.name(number), now, late=number < 3, clock="floor") for number in range(9)], now
+    )
     families = {one.name: one.samples for one in prometheus.Store().collect()}
     assert [len(families[f"oubli_gateway_{grade}"]) for grade in ("breach", "warning")] == [3, 2]
     assert sum(one.value for one in families["oubli_findings"]) == Wrong.objects.count()

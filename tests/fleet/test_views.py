@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One interface for what was published and what is made of it: the page, the exports and the sums ask it, and say which they show."""
+"""One interface for what was published and what is made of it.
+
+The page, the exports and the sums ask it, and say which they show.
+"""
 
 import html
 import io
@@ -112,7 +115,9 @@ def test_the_page_says_which_view_it_shows(sqlite):
         ("?view=published", "published", "A bar is what was published"),
         ("?view=nonsense", "combined", "the best estimate"),
     ):
-        page = html.unescape(client.get(f"/gateway/{gateway.ident}{asked}", headers={"accept-language": "en"}).content.decode())
+        page = html.unescape(
+            client.get(f"/gateway/{gateway.ident}{asked}", headers={"accept-language": "en"}).content.decode()
+        )
         assert f'<b aria-current="true">{shown}</b>' in page
         assert text in page
 
@@ -149,7 +154,9 @@ def test_the_smoothed_export_has_every_day_with_weeks_enough(sqlite):
     assert [row[7] for row in last[1:]] == [one.estimate.value for each in cells.values() for one in each]
     days = range(says.DAY - 39, says.DAY + 1)
     assert {row[3] for row in rows} == {
-        figures.as_date(day).strftime("%Y-%m-%d") for day in days if len(set(weeks.window(day, says.DAY)) & set(days)) >= 28
+        figures.as_date(day).strftime("%Y-%m-%d")
+        for day in days
+        if len(set(weeks.window(day, says.DAY)) & set(days)) >= 28
     }
 
 
@@ -173,7 +180,10 @@ def test_every_profile_is_read_and_combined(sqlite):
 
 
 def test_a_figure_that_is_nothing_but_noise_is_not_drawn_and_the_page_says_when_it_would_tell(sqlite):
-    """A venue of 20 with `medium`: most hours are noise, the day's total over a week isn't; every figure still stands in the table."""
+    """A venue of 20 with `medium`: most hours are noise, the day's total over a week isn't.
+
+    Every figure still stands in the table.
+    """
     sampler = Sampler(Random(2).randbytes)
     venue = simulated.Venue(says.name(1), "Kiosk", "", 20)
     sent = [one for day in range(says.DAY - 6, says.DAY + 1) for _, one in simulated.published(venue, day, sampler)]
@@ -182,7 +192,9 @@ def test_a_figure_that_is_nothing_but_noise_is_not_drawn_and_the_page_says_when_
     client.force_login(get_user_model().objects.create_user("operator"))
     page = html.unescape(client.get(f"/gateway/{says.name(1)}", headers={"accept-language": "en"}).content.decode())
     section = page.partition('id="m-arrivals"')[2].partition("</section>")[0]
-    said = re.search(r"(\d+) figures are nothing but noise and not drawn; over (\d+) days, or at \d+ times as many gateways", section)
+    said = re.search(
+        r"(\d+) figures are nothing but noise and not drawn; over (\d+) days, or at \d+ times as many gateways", section
+    )
     assert said
     assert section.count('<rect class="value"') == 24 - int(said[1]) < 12
     assert section.count('<th scope="row">') == 24

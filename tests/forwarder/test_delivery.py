@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the spool to the broker over the worst network: after healing each message has arrived, the same bytes, and is stored once."""
+"""From the spool to the broker over the worst network.
+
+After healing each message has arrived, the same bytes, and is stored once.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ pytestmark = pytest.mark.needs("mosquitto")
 class Delivery:
     """A gateway's forwarder before a proxy before Mosquitto, and whoever listens behind."""
 
-    def __init__(self, gateway: Gateway, proxy: Proxy, subscriber: Subscriber, process: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, gateway: Gateway, proxy: Proxy, subscriber: Subscriber, process: subprocess.Popen[bytes]
+    ) -> None:
         self.gateway, self.proxy, self.subscriber, self.process = gateway, proxy, subscriber, process
         self.number = 0
         self.arrived: list[bytes] = []
@@ -79,7 +84,11 @@ class Delivery:
 @contextmanager
 def delivery(interpreter: Interpreter, folder: Path, *, tls: bool = False) -> Iterator[Delivery]:
     files = certificates.make(folder) if tls else None
-    with broker(folder, files) as real, Subscriber(real.port) as subscriber, Proxy(real.tls_port if tls else real.port) as proxy:
+    with (
+        broker(folder, files) as real,
+        Subscriber(real.port) as subscriber,
+        Proxy(real.tls_port if tls else real.port) as proxy,
+    ):
         options: dict[str, object] = {}
         if files is not None:
             for path in files.glob("*.key"):
@@ -96,7 +105,9 @@ def untiring(interpreter: Interpreter, gateway: Gateway, log: Path) -> Iterator[
     """Run a forwarder that tries again at once; what it says goes to a file."""
     words = interpreter.command("tests/support/forwarder_stage.py", gateway.root, gateway.root / "etc/config/oubli")
     with log.open("wb") as said:
-        process = subprocess.Popen(words, cwd=PROJECT, env=environment(), stdin=subprocess.PIPE, stdout=said, stderr=said)
+        process = subprocess.Popen(
+            words, cwd=PROJECT, env=environment(), stdin=subprocess.PIPE, stdout=said, stderr=said
+        )
     try:
         yield process
     finally:
@@ -116,7 +127,10 @@ def once_each(run: Delivery) -> None:
 
 
 def test_a_connection_cut_after_any_byte_loses_and_changes_nothing(interpreter: Interpreter, tmp_path: Path):
-    """After byte k of the exchange, each k, either way: by FIN, and every seventh by RST; no descriptor or memory is left behind."""
+    """After byte k of the exchange, each k, either way: by FIN, and every seventh by RST.
+
+    No descriptor or memory is left behind.
+    """
     with delivery(interpreter, tmp_path) as run:
         run.through(Plan())
         up, down = run.proxy.passed["up"], run.proxy.passed["down"]
@@ -134,15 +148,26 @@ def test_a_connection_cut_after_any_byte_loses_and_changes_nothing(interpreter: 
         once_each(run)
 
 
-SLOW = (Plan("up", 150, "silence"), Plan("down", 6, "silence"), Plan(pace=1.0), Plan("up", 120, "repeat"), Plan("down", 5, "repeat"))
+SLOW = (
+    Plan("up", 150, "silence"),
+    Plan("down", 6, "silence"),
+    Plan(pace=1.0),
+    Plan("up", 120, "repeat"),
+    Plan("down", 5, "repeat"),
+)
 
 
 @pytest.mark.needs("micropython")
 def test_a_silent_or_slow_network_costs_no_processor_and_heals(tmp_path: Path):
-    """Half-open either way, a byte a second, bytes that come twice. All at once, on both interpreters: most of it is waiting."""
+    """Half-open either way, a byte a second, bytes that come twice.
+
+    All at once, on both interpreters: most of it is waiting.
+    """
     kinds = [(name, plan) for name in ("cpython", "micropython") for plan in SLOW]
     with ThreadPoolExecutor(len(kinds)) as pool:
-        trials = [pool.submit(heals, INTERPRETERS[name], plan, tmp_path / f"{at}") for at, (name, plan) in enumerate(kinds)]
+        trials = [
+            pool.submit(heals, INTERPRETERS[name], plan, tmp_path / f"{at}") for at, (name, plan) in enumerate(kinds)
+        ]
     for one in trials:
         one.result()
 
@@ -175,8 +200,13 @@ def test_a_handshake_of_tls_cut_anywhere_is_begun_anew(interpreter: Interpreter,
     assert "BEGIN" not in (tmp_path / "said").read_text()
 
 
-def test_seven_days_without_a_broker_are_delivered_in_order_and_what_is_older_is_counted(interpreter: Interpreter, tmp_path: Path):
-    """Ten days of hourly messages, spooled and trimmed as the recorder does: what is left goes out in order, at a bounded pace."""
+def test_seven_days_without_a_broker_are_delivered_in_order_and_what_is_older_is_counted(
+    interpreter: Interpreter, tmp_path: Path
+):
+    """Ten days of hourly messages, spooled and trimmed as the recorder does.
+
+    What is left goes out in order, at a bounded pace.
+    """
     from agent.outbox.spool import Spool  # noqa: PLC0415 (the recorder's side of the folder)
 
     with delivery(interpreter, tmp_path) as run:
@@ -199,7 +229,10 @@ def test_seven_days_without_a_broker_are_delivered_in_order_and_what_is_older_is
 
 
 def test_health_that_the_broker_has_is_not_sent_again_with_each_connection(interpreter: Interpreter, tmp_path: Path):
-    """State is, since the last will has taken its place; 33,000 gateways that come back are 33,000 messages, not twice as many."""
+    """State is, since the last will has taken its place.
+
+    33,000 gateways that come back are 33,000 messages, not twice as many.
+    """
     with delivery(interpreter, tmp_path) as run:
         (run.gateway.live / "health").write_bytes(b'{"late":false}'.ljust(64))
         run.through(Plan())
@@ -253,7 +286,9 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
 @pytest.mark.xdist_group("other brokers")
 @pytest.mark.needs("nats-server", "rabbitmq-server")
 @pytest.mark.parametrize("maker", BROKERS)
-def test_brokers_of_other_makers_take_the_same_messages(interpreter: Interpreter, tmp_path: Path, others: Callable[[str], int], maker):
+def test_brokers_of_other_makers_take_the_same_messages(
+    interpreter: Interpreter, tmp_path: Path, others: Callable[[str], int], maker
+):
     """State, summary and health at QoS 1; the last will, retained, when the process dies."""
     with Subscriber(others(maker)) as subscriber:
         gateway = Gateway(tmp_path, others(maker))

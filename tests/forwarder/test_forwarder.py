@@ -37,7 +37,10 @@ class Gateway:
         for path in (self.spool, self.live, self.root / "etc/config"):
             path.mkdir(parents=True)
         lines = [f"config gateway\n option id '{GATEWAY}'\nconfig mqtt"]
-        lines += [f" option {name} '{value}'" for name, value in ({"host": "localhost", "port": port, "insecure": 1} | options).items()]
+        lines += [
+            f" option {name} '{value}'"
+            for name, value in ({"host": "localhost", "port": port, "insecure": 1} | options).items()
+        ]
         (self.root / "etc/config/oubli").write_text("\n".join(lines) + "\n")
         self._log = folder / "log"
 
@@ -54,7 +57,9 @@ class Gateway:
         """The daemon, for as long as the block lasts."""
         words = interpreter.command("-m", "agent", "forwarder", "--root", self.root)
         with self._log.open("ab") as log:
-            process = subprocess.Popen(words, cwd=PROJECT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                words, cwd=PROJECT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         try:
             yield process
         finally:
@@ -109,7 +114,9 @@ def test_spool_is_delivered_in_order_and_a_stop_is_told(interpreter: Interpreter
             assert set(json.loads(online.payload)) == {"state", "boot", "version", "config"}
             seen = [subscriber.next() for _ in range(41)]
             assert [m.payload for m in seen if m and m.topic == ARRIVALS] == texts
-            assert [(at, m.payload) for at, m in enumerate(seen) if m and m.topic == HEALTH] == [(PACE, b'{"late":false}')]
+            assert [(at, m.payload) for at, m in enumerate(seen) if m and m.topic == HEALTH] == [
+                (PACE, b'{"late":false}')
+            ]
             until(lambda: set(gateway.spool.iterdir()) == stay)
             assert subscriber.next(0.3) is None, "health is sent when it changes"
             assert retained(real.port) == {STATE: "online", HEALTH: False}
@@ -120,7 +127,9 @@ def test_spool_is_delivered_in_order_and_a_stop_is_told(interpreter: Interpreter
         assert report == {"connected": False, "failures": 0, "published": 40, "waiting": 1, "unsendable": 1}
 
 
-def test_a_former_recorders_last_word_is_not_sent_by_a_forwarder_that_was_started_with_the_next(interpreter: Interpreter, tmp_path: Path):
+def test_a_former_recorders_last_word_is_not_sent_by_a_forwarder_that_was_started_with_the_next(
+    interpreter: Interpreter, tmp_path: Path
+):
     """`stopped` would stand at the broker until the next health message, though the next recorder runs (ANON-4)."""
     with broker(tmp_path) as real, Subscriber(real.port) as subscriber:
         gateway = Gateway(tmp_path, real.port)
@@ -160,12 +169,17 @@ def test_killed_before_the_acknowledgement_it_sends_the_same_octets_again(interp
             seen = [subscriber.next(), subscriber.next()]
             until(lambda: not path.exists())
         seen.append(subscriber.next())
-        words = [message.payload if message.topic == ARRIVALS else state(message.payload) for message in seen if message]
+        words = [
+            message.payload if message.topic == ARRIVALS else state(message.payload) for message in seen if message
+        ]
         assert words == ["online", received[0], "lost"]
 
 
 def test_absent_broker_is_tried_again_after_random_waits(interpreter: Interpreter, tmp_path: Path):
-    """Full jitter below a ceiling that doubles; what was spooled meanwhile is counted, and arrives when the broker comes."""
+    """Full jitter below a ceiling that doubles.
+
+    What was spooled meanwhile is counted, and arrives when the broker comes.
+    """
     port = free_port()
     gateway = Gateway(tmp_path, port)
     gateway.put(60, b"text")
@@ -190,10 +204,10 @@ def test_broker_that_accepts_and_then_drops_is_not_stormed(interpreter: Interpre
     with Peer(drops) as peer:
         gateway = Gateway(tmp_path, peer.port)
         script = (
-            "import sys; from agent.config import config; from agent.forwarder import forwarder; "
-            "from agent.runtime.clocks import DeviceTime; "
-            f"f = forwarder.Forwarder(config.load({str(gateway.root / 'etc/config/oubli')!r}), {str(gateway.root)!r}, DeviceTime(), len); "
-            "f._backoff = 8; f.turn(0); print(f.failures, f._backoff)"
+            "import sys; from agent.config import config; from agent.forwarder import forwarder; from "
+            "agent.runtime.clocks import DeviceTime; f = "
+            f"forwarder.Forwarder(config.load({str(gateway.root / 'etc/config/oubli')!r}), {str(gateway.root)!r}, "
+            "DeviceTime(), len); f._backoff = 8; f.turn(0); print(f.failures, f._backoff)"
         )
         assert interpreter.run("-c", script).stdout.split() == [b"1", b"16"]
 
@@ -210,8 +224,12 @@ def test_spool_that_cannot_be_read_is_told_to_the_broker(interpreter: Interprete
         assert [state(message.payload) for message in words if message] == ["online", "stopped", "online"]
 
 
-@pytest.mark.parametrize(("host", "insecure", "said"), [("localhost", 0, "connected"), ("0.0.0.0", 1, "connected without TLS (insecure)")])
-def test_plain_text_to_another_machine_is_said_at_each_connection(interpreter: Interpreter, tmp_path: Path, host, insecure, said):
+@pytest.mark.parametrize(
+    ("host", "insecure", "said"), [("localhost", 0, "connected"), ("0.0.0.0", 1, "connected without TLS (insecure)")]
+)
+def test_plain_text_to_another_machine_is_said_at_each_connection(
+    interpreter: Interpreter, tmp_path: Path, host, insecure, said
+):
     """A broker on this machine needs no word for it (L34-VI-2); 0.0.0.0 leads here too, but doesn't say so."""
     with broker(tmp_path) as real, Subscriber(real.port) as subscriber:
         gateway = Gateway(tmp_path, real.port, host=host, insecure=insecure)
@@ -221,7 +239,10 @@ def test_plain_text_to_another_machine_is_said_at_each_connection(interpreter: I
 
 
 def test_verified_tls_with_a_key_that_nobody_else_can_read(interpreter: Interpreter, tmp_path: Path):
-    """PEM files on both interpreters; what is wrong with a file is said by its option, and it is read again at each try."""
+    """PEM files on both interpreters.
+
+    What is wrong with a file is said by its option, and it is read again at each try.
+    """
     files = certificates.make(tmp_path)
     names = {"ca": files / "ca.crt", "certificate": files / "gateway.crt", "key": files / "gateway.key"}
     with broker(tmp_path, files) as real, Subscriber(real.port) as subscriber:
@@ -259,4 +280,6 @@ def test_password_is_read_from_a_private_file_and_told_to_nobody(interpreter, tm
         gateway = Gateway(tmp_path, real.port, username="gateway", password_file=path)
         with gateway.forwarder(interpreter):
             gateway.until(reason)
-    assert not any(word in gateway.log for word in ("rose", "bud", "sesame", "localhost", str(real.port), os.fspath(path))), gateway.log
+    assert not any(
+        word in gateway.log for word in ("rose", "bud", "sesame", "localhost", str(real.port), os.fspath(path))
+    ), gateway.log

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A broker that means ill changes nothing on the device: not a file, not a byte of a message, no more memory (L34-VI-2)."""
+"""A broker that means ill changes nothing on the device.
+
+Not a file, not a byte of a message, no more memory (L34-VI-2).
+"""
 
 from __future__ import annotations
 
@@ -60,12 +63,17 @@ def fingerprints(root: Path) -> dict[str, str]:
     """Return what every file of a device is, but for what the forwarder says of itself."""
     own = {"forwarder.json", ".forwarder.json.new"}  # written beside and renamed, at any moment
     return {
-        name: hashlib.sha256(data).hexdigest() for name, data in live_files.contents(root).items() if name.rpartition("/")[2] not in own
+        name: hashlib.sha256(data).hexdigest()
+        for name, data in live_files.contents(root).items()
+        if name.rpartition("/")[2] not in own
     }
 
 
 def test_whatever_a_broker_sends_nothing_changes_on_the_device(interpreter: Interpreter, tmp_path: Path):
-    """Garbage, packets larger than any memory, forbidden QoS, publishes to the agent; then the same process delivers to an honest one."""
+    """Garbage, packets larger than any memory, forbidden QoS, publishes to the agent.
+
+    Then the same process delivers to an honest one.
+    """
     played: list[bytes] = []
 
     def script(connection: Connection) -> None:
@@ -107,7 +115,8 @@ STAGED = (
     "    def publish(self, topic, payload, retain=False): pass\n"
     "forwarder.Client = Client\n"
     "said = []\n"
-    "one = forwarder.Forwarder(load({path!r}), {root!r}, DeviceTime(), said.append, lambda count: bytes([{first}]) * count)\n"
+    "one = forwarder.Forwarder(load({path!r}), {root!r}, DeviceTime(), said.append, lambda count: "
+    "bytes([{first}]) * count)\n"
 )
 
 
@@ -115,22 +124,35 @@ def staged(interpreter: Interpreter, folder: Path, hosts: str, first: int, scrip
     """Run a forwarder whose client connects to every host but `dead`; return what the script prints, as JSON."""
     path = folder / "c"
     lines = "".join(f" list host {host}\n" for host in hosts.split())
-    path.write_text(f"config gateway\n option id '{GATEWAY}'\nconfig mqtt\n option insecure 1\n option spread 40\n{lines}")
-    return json.loads(interpreter.run("-c", STAGED.format(path=str(path), root=str(folder), first=first) + script).stdout)
+    path.write_text(
+        f"config gateway\n option id '{GATEWAY}'\nconfig mqtt\n option insecure 1\n option spread 40\n{lines}"
+    )
+    return json.loads(
+        interpreter.run("-c", STAGED.format(path=str(path), root=str(folder), first=first) + script).stdout
+    )
 
 
-@pytest.mark.parametrize(("first", "tried"), [(0, ["dead", "alive", "alive"]), (1, ["alive"] * 3), (2, ["dead", "dead", "alive"])])
+@pytest.mark.parametrize(
+    ("first", "tried"), [(0, ["dead", "alive", "alive"]), (1, ["alive"] * 3), (2, ["dead", "dead", "alive"])]
+)
 def test_the_nodes_of_a_cluster_are_tried_in_turn(interpreter: Interpreter, tmp_path: Path, first, tried):
-    """Each gateway begins at one that is drawn; the next try, whatever failed, goes to the next; one that answers is kept."""
+    """Each gateway begins at one that is drawn; the next try, whatever failed, goes to the next.
+
+    One that answers is kept.
+    """
     script = (
-        "for _ in range(3):\n    try:\n        one._connect()\n    except MqttError:\n        one._fail('x')\nprint(json.dumps(hosts))\n"
+        "for _ in range(3):\n    try:\n        one._connect()\n    except MqttError:\n        one._fail('x')\n"
+        "print(json.dumps(hosts))\n"
     )
     assert staged(interpreter, tmp_path, "dead alive dead", first, script) == tried
 
 
 @pytest.mark.parametrize(("host", "window"), [("elsewhere.example", 40), ("127.0.0.1", 1)])
 def test_a_fleet_whose_broker_went_comes_back_within_a_window(interpreter: Interpreter, tmp_path: Path, host, window):
-    """The first retry after a connection that stood is spread over `mqtt.spread`, not over the first second; to this machine at once."""
+    """The first retry after a connection that stood is spread over `mqtt.spread`, not over the first second.
+
+    To this machine at once.
+    """
     script = "for _ in range(300):\n    one._connect()\n    one._fail('x')\n"
     script += "print(json.dumps([int(text.split()[-2]) for text in said if 'next' in text]))\n"
     waits = staged(interpreter, tmp_path, host, 0, script)
@@ -141,11 +163,15 @@ def test_a_fleet_whose_broker_went_comes_back_within_a_window(interpreter: Inter
 
 
 def test_waits_between_two_tries_are_random_up_to_a_ceiling_that_doubles(interpreter: Interpreter, tmp_path: Path):
-    """Full jitter: from 0.1 s to the ceiling, which grows from 1 s to 300 s and stays there; whoever waits, waits alone."""
+    """Full jitter: from 0.1 s to the ceiling, which grows from 1 s to 300 s and stays there.
+
+    Whoever waits, waits alone.
+    """
     script = (
         "from agent.config.config import load\nfrom agent.forwarder.forwarder import Forwarder\n"
         "from agent.runtime.clocks import DeviceTime\n"
-        f"open({str(tmp_path / 'c')!r}, 'w').write(\"config gateway\\n option id '{GATEWAY}'\\nconfig mqtt\\n option host localhost\\n\")\n"
+        f"open({str(tmp_path / 'c')!r}, 'w').write(\"config gateway\\n option id '{GATEWAY}'\\nconfig mqtt\\n option "
+        'host localhost\\n")\n'
         f"said = []\none = Forwarder(load({str(tmp_path / 'c')!r}), {str(tmp_path)!r}, DeviceTime(), said.append)\n"
         "for _ in range(600): one._fail('x')\n"
         "print(' '.join([text.split()[-2] for text in said]), one._backoff)\n"

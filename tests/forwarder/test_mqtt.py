@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The forwarder's MQTT clients in the trial that any client must pass, each on its interpreter (L34-VI-2, L34-II-5).
 
-The MicroPython client is tried on CPython too, where its TLS can't run. Clients with one known fault each show that the trial
-finds it.
+The MicroPython client is tried on CPython too, where its TLS can't run. Clients with one known
+fault each show that the trial finds it.
 """
 
 import os
@@ -90,7 +90,13 @@ def test_trial_can_be_run_on_one_client(tmp_path):
     (tmp_path / "hopeless.py").write_text("class MqttError(Exception): pass\nclass Client: pass\n")
     words = [sys.executable, "-m", "tests.mqtt_trial", "hopeless", "--path", str(tmp_path)]
     done = subprocess.run(
-        words, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False, env={**os.environ, "TMPDIR": str(tmp_path)}
+        words,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     assert done.returncode == 1, done.stderr
     assert done.stdout.count("FAILS") == len(points.TRIAL)

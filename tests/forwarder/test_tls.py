@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brokers that the forwarder must not speak to (L34-VI-2, L34-II-5): refused, a line without a secret for each try, tried again slowly."""
+"""Brokers that the forwarder must not speak to (L34-VI-2, L34-II-5).
+
+Refused, a line without a secret for each try, tried again slowly.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.needs("mosquitto")
 
 REASONS = {"old": "TLS failed", "plain": "the connection failed|TLS failed"}  # the others' certificates are refused
-SHUT_OUT = re.compile(r"not connected \((TLS failed|the connection is lost|the connection failed|the broker closed the connection)\)")
+SHUT_OUT = re.compile(
+    r"not connected \((TLS failed|the connection is lost|the connection failed|the broker closed the connection)\)"
+)
 SERVERS = ("server", "stranger", "expired", "early", "elsewhere", "alone")
 
 
@@ -54,7 +59,9 @@ def secured(folder: Path, files: Path, port: int, **options: object) -> Gateway:
 def tries(gateway: Gateway, reason: str = "TLS refused a certificate") -> list[int]:
     """Return the waits that it told, in ms: each whole line is of one failed try, for this reason, no more."""
     said = gateway.log.split("\n")[1:-1]
-    found = [re.fullmatch(rf"oubli forwarder: not connected \((?:{reason})\), next try in (\d+) ms", line) for line in said]
+    found = [
+        re.fullmatch(rf"oubli forwarder: not connected \((?:{reason})\), next try in (\d+) ms", line) for line in said
+    ]
     assert all(found), said
     return [int(one[1]) for one in found if one]
 
@@ -84,7 +91,10 @@ EACH = [
 
 @pytest.mark.parametrize("name", EACH)
 def test_tls_1_3_is_spoken_and_the_library_writes_nothing(name: str, tmp_path: Path):
-    """MicroPython 1.28 lets Mbed TLS print what it does, where that can: keys and octets of messages among it (L34-II-5)."""
+    """MicroPython 1.28 lets Mbed TLS print what it does, where that can.
+
+    Keys and octets of messages among it (L34-II-5).
+    """
     files = certificates.make(tmp_path)
     (files / "gateway.key").chmod(0o600)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -107,9 +117,12 @@ def test_tls_1_3_is_spoken_and_the_library_writes_nothing(name: str, tmp_path: P
 
 
 def test_a_broker_that_cannot_be_trusted_is_refused_and_tried_again_slowly(interpreter: Interpreter, tmp_path: Path):
-    """Another authority's, expired, not begun, another name, signed by itself, a CA that changed, TLS 1.1, plain text: not one message.
+    """Another authority's, expired, not begun, another name, signed by itself, a CA that changed, TLS 1.1, plain text.
 
-    Real Mosquitto, but for TLS 1.1, which it no longer speaks. The spool keeps what it has; a broker with our authority's is taken.
+    Not one message.
+
+    Real Mosquitto, but for TLS 1.1, which it no longer speaks. The spool keeps what it
+    has; a broker with our authority's is taken.
     """
     files = certificates.make(tmp_path)
     for path in files.glob("*.key"):
@@ -119,7 +132,11 @@ def test_a_broker_that_cannot_be_trusted_is_refused_and_tried_again_slowly(inter
         subscriber = stack.enter_context(Subscriber(real.port))
         peer = stack.enter_context(Peer(Connection.greet, old(files)))
         cases: dict[str, tuple[int, dict[str, object]]] = {name: (real.ports[name], {}) for name in SERVERS[1:]}
-        cases |= {"old": (peer.port, {}), "plain": (real.port, {}), "changed": (real.ports["server"], {"ca": files / "other.crt"})}
+        cases |= {
+            "old": (peer.port, {}),
+            "plain": (real.port, {}),
+            "changed": (real.ports["server"], {"ca": files / "other.crt"}),
+        }
         gateways = {}
         for name, (port, options) in cases.items():
             gateway = gateways[name] = secured(tmp_path / f"gateway-{name}", files, port, **options)
@@ -138,7 +155,10 @@ def test_a_broker_that_cannot_be_trusted_is_refused_and_tried_again_slowly(inter
 
 
 def test_a_change_of_authority_shuts_out_who_has_the_former_ones_certificate(interpreter: Interpreter, tmp_path: Path):
-    """Either side: refused until it is given files of the new authority. Nothing is restarted, and what waited arrives."""
+    """Either side: refused until it is given files of the new authority.
+
+    Nothing is restarted, and what waited arrives.
+    """
     files = certificates.make(tmp_path)
     own = tmp_path / "own"
     own.mkdir()

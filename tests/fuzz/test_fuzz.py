@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """tools/fuzz and tools/soak: a bounded run finds nothing, and what is broken on purpose is found.
 
-And what fuzzing alone may not reach: layouts that were learned before, in whatever order and however many, never change what a
-message says, on any interpreter, and nothing is read behind a message.
+And what fuzzing alone may not reach: layouts that were learned before, in whatever order and however many, never change
+what a message says, on any interpreter, and nothing is read behind a message.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def test_a_straight_way_that_leaves_something_else_behind_is_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, wrong: object, differ: str
 ) -> None:
     """It alone takes something for another: packets of 14, the place of a class; or counts wrongly."""
-    monkeypatch.setattr("agent.recorder.recorder.FastPath" if name == "FastPath" else f"agent.recorder.fast_path.{name}", wrong)
+    monkeypatch.setattr(
+        "agent.recorder.recorder.FastPath" if name == "FastPath" else f"agent.recorder.fast_path.{name}", wrong
+    )
     assert re.match(f"the fast path leaves something else behind: .*{differ}", found(tmp_path))
 
 
@@ -132,7 +134,9 @@ def test_an_exception_that_leaves_the_room_is_found(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.needs("micropython")
-def test_a_difference_between_the_interpreters_is_found(monkeypatch: pytest.MonkeyPatch, peer: capture.Peer, tmp_path: Path) -> None:
+def test_a_difference_between_the_interpreters_is_found(
+    monkeypatch: pytest.MonkeyPatch, peer: capture.Peer, tmp_path: Path
+) -> None:
     """A value may have any size, here alone."""
     monkeypatch.setattr(connections, "exactly", lambda _octets, at, _end: at)
     assert found(tmp_path, peer, 2).startswith("another interpreter")
@@ -144,7 +148,9 @@ MESSAGES = {"cpython": 6000, "micropython": 6000, "mips": 1000}
 
 def pool(draw: random.Random, order: str) -> list[bytes]:
     """Return recorded messages as ends of connections, others of or near the same layout, and broken ones."""
-    recorded = [message[:4] + b"\2\1" + message[6:] for message in capture.seeds() if message[4:6] in (b"\0\1", b"\2\1")]
+    recorded = [
+        message[:4] + b"\2\1" + message[6:] for message in capture.seeds() if message[4:6] in (b"\0\1", b"\2\1")
+    ]
     if order == ">":
         recorded = [kernel.reencode(message) for message in recorded]
     made = list(recorded)
@@ -161,11 +167,18 @@ def pool(draw: random.Random, order: str) -> list[bytes]:
 
 @pytest.mark.long
 def test_learned_layouts_never_change_what_a_message_says(any_interpreter: Interpreter) -> None:
-    """Any order, far more layouts than are remembered: equal to fresh decoders each time, nothing read behind the message's end."""
+    """Any order, far more layouts than are remembered.
+
+    Equal to fresh decoders each time, nothing read behind the message's end.
+    """
     draw, order = random.Random(24), ">" if any_interpreter.name == "mips" else "<"
     made = pool(draw, order)
-    chosen = [draw.choice(made[:COMMON] if draw.random() < 0.5 else made) for _ in range(MESSAGES[any_interpreter.name])]
-    done = any_interpreter.run(*capture.STAGE, input=b"".join(struct.pack("<H", len(one)) + one for one in chosen), timeout=240)
+    chosen = [
+        draw.choice(made[:COMMON] if draw.random() < 0.5 else made) for _ in range(MESSAGES[any_interpreter.name])
+    ]
+    done = any_interpreter.run(
+        *capture.STAGE, input=b"".join(struct.pack("<H", len(one)) + one for one in chosen), timeout=240
+    )
     lines = done.stdout.decode().splitlines()
     assert len(lines) == len(chosen)
     assert [line for line in lines if line.startswith("WARM")] == []
@@ -222,7 +235,12 @@ def test_the_closed_page_ends_an_interpreter_that_reads_behind_a_message(any_int
 
 def soak(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tools.soak", *words], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=240
+        [sys.executable, "-m", "tools.soak", *words],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
 
 
@@ -248,11 +266,17 @@ def test_the_long_command_says_what_it_did() -> None:
     [
         (
             ("--room", "attic"),
-            "tools/soak: --room: 'attic' isn't known; accepted: capture, vault, summary, sim, search, consents, firmware\n",
+            (
+                "tools/soak: --room: 'attic' isn't known; accepted: capture, vault, summary, sim, search, "
+                "consents, firmware\n"
+            ),
         ),
         (("--attic",), "tools/soak: No such option: --attic; accepted: what tools/soak --help says\n"),
         (("--hours", "many"), "tools/soak: Invalid value for '--hours': "),
-        (("--hours", "0", "--json", "/no/such/folder/file"), "tools/soak: --json: /no/such/folder/file: can't be written "),
+        (
+            ("--hours", "0", "--json", "/no/such/folder/file"),
+            "tools/soak: --json: /no/such/folder/file: can't be written ",
+        ),
     ],
 )
 def test_bad_use_of_the_long_command_is_one_line(words: tuple[str, ...], line: str) -> None:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said to who configures a gateway, before anything is published: how exact each profile is for a venue of that size."""
+"""What is said to who configures a gateway, before anything is published.
+
+How exact each profile is for a venue of that size.
+"""
 
 import json
 import subprocess
@@ -16,14 +19,18 @@ from tools.fleet import accuracy
 
 
 def told(*words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "host_sim", "advise", *words], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "host_sim", "advise", *words], capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def test_advice_names_every_profile_and_the_one_that_is_meant():
     """A hotel of 110 guests, by its own hours: `small`, whose busiest hour is twice as exact as `medium`'s."""
     found = json.loads(told("--visitors", "110", "--venue", "hotel-week", "--json", "-").stdout)
     assert found["profile"] == "small"
-    assert {one["profile"]: one["metrics"] for one in found["profiles"]} == {name: list(names) for name, names in PROFILES.items()}
+    assert {one["profile"]: one["metrics"] for one in found["profiles"]} == {
+        name: list(names) for name, names in PROFILES.items()
+    }
     rows = {(one["profile"], row["figure"]): row for one in found["profiles"] for row in one["rows"]}
     assert rows["small", "busiest hour"]["a day"] < rows["medium", "busiest hour"]["a day"] / 2
     for row in rows.values():

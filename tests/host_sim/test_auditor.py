@@ -23,7 +23,11 @@ from host_sim.venue.world import World
 
 START = 1_800_000_000 // 3600 * HOUR
 EXPECTED = range(START, START + 4 * HOUR, HOUR)
-MAC, ADDRESS, ADDRESS6 = bytes.fromhex("ae41f2c0ffee"), bytes((10, 20, 1, 7)), bytes.fromhex("20010db8ca4e00018899aabbccddeeff")
+MAC, ADDRESS, ADDRESS6 = (
+    bytes.fromhex("ae41f2c0ffee"),
+    bytes((10, 20, 1, 7)),
+    bytes.fromhex("20010db8ca4e00018899aabbccddeeff"),
+)
 PLACE = bytes((203, 0, 113, 9))
 
 
@@ -93,7 +97,9 @@ def test_messages_within_the_noise_are_accepted(auditor: Auditor) -> None:
         ([], "spread"),
     ],
 )
-def test_a_message_missing_doubled_misshapen_or_far_off_is_found(messages: list[Message], finding: str, auditor: Auditor) -> None:
+def test_a_message_missing_doubled_misshapen_or_far_off_is_found(
+    messages: list[Message], finding: str, auditor: Auditor
+) -> None:
     """ANON-3, ANON-4; one that looked at nothing doesn't hold either."""
     auditor.published.look_at_messages(messages, EXPECTED)
     auditor.published.look_at_lengths(messages)
@@ -107,7 +113,14 @@ B = {"presence": [5, 1], "volume": [5, 1], "active": [40, 3], "classes": [10, 1]
 
 def daily(metric: str, **changed: object) -> Message:
     start = DAY_START // SECOND
-    fields = {"schema": f"oubli/{metric}/1", "gateway": "a" * 16, "day": "2027-01-15", "slot": 0, "start": start, "end": start + 86400}
+    fields = {
+        "schema": f"oubli/{metric}/1",
+        "gateway": "a" * 16,
+        "day": "2027-01-15",
+        "slot": 0,
+        "start": start,
+        "end": start + 86400,
+    }
     fields |= {"unit": "terminals", "values": [9, *[3] * (CELLS[metric] - 1)], "b": B[metric]}
     fields["half_width"] = math.ceil(3 * B[metric][0] / B[metric][1])
     return f"oubli/1/x/summary/{metric}", json.dumps(fields | changed).encode().ljust(320)
@@ -132,7 +145,9 @@ def days() -> list[Message]:
         ([*days()[1:], daily("presence", values=[50] * 5)], "spread"),
     ],
 )
-def test_a_daily_message_that_is_missing_misshapen_or_far_off_is_found(messages: list[Message], finding: str, auditor: Auditor) -> None:
+def test_a_daily_message_that_is_missing_misshapen_or_far_off_is_found(
+    messages: list[Message], finding: str, auditor: Auditor
+) -> None:
     """Cells of the truth are ranges; what lies within one is no error."""
     auditor.truth.daily[DAY_START] = {metric: [(4, 8), *[(0, 0)] * (cells - 1)] for metric, cells in CELLS.items()}
     figures = auditor.published.look_at_days(messages, [DAY_START])
@@ -163,7 +178,9 @@ def test_a_daily_message_that_is_missing_misshapen_or_far_off_is_found(messages:
     ],
 )
 @pytest.mark.parametrize("place", ["spool", "live", "name", "payload", "log"])
-def test_an_address_of_a_person_is_found_in_any_form_and_place(form: bytes, place: str, auditor: Auditor, tmp_path: Path) -> None:
+def test_an_address_of_a_person_is_found_in_any_form_and_place(
+    form: bytes, place: str, auditor: Auditor, tmp_path: Path
+) -> None:
     """L34-II-5; the negative control of `look_for_people`."""
     (tmp_path / "srv/oubli-spool").mkdir(parents=True)
     (tmp_path / "var/run/oubli-live").mkdir(parents=True)
@@ -252,7 +269,9 @@ COUNTERS = dict.fromkeys(NAMES, 0) | {"connections": 10, "kept": 9, "excluded: h
         ({"messages lost": 1}, "losses"),
     ],
 )
-def test_a_connection_without_a_fate_and_a_loss_without_a_cause_are_found(changed: dict[str, int], finding: str, auditor: Auditor) -> None:
+def test_a_connection_without_a_fate_and_a_loss_without_a_cause_are_found(
+    changed: dict[str, int], finding: str, auditor: Auditor
+) -> None:
     """The kernel told of ten connections; what the agent counts must add up to them, cause by cause."""
     auditor.world.gateway.told_since_boot = 10
     auditor.look_at_counters(COUNTERS | changed)
@@ -269,8 +288,12 @@ def test_connections_that_the_kernel_dropped_must_be_counted_as_just_that(audito
     assert not auditor.losses.holds
 
 
-@pytest.mark.parametrize(("said", "holds"), [({}, True), ({"spent": 2000}, False), ({"tokens": 2}, False), ({"day": 20783}, False)])
-def test_a_ledger_that_differs_from_the_book_is_found(said: dict[str, int], holds: bool, auditor: Auditor, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("said", "holds"), [({}, True), ({"spent": 2000}, False), ({"tokens": 2}, False), ({"day": 20783}, False)]
+)
+def test_a_ledger_that_differs_from_the_book_is_found(
+    said: dict[str, int], holds: bool, auditor: Auditor, tmp_path: Path
+) -> None:
     """ANON-5, ANON-6: day, spent, tokens and hours as an independent reading has them."""
     (tmp_path / "srv/oubli").mkdir(parents=True)
     (tmp_path / "srv/oubli/ledger").write_text(json.dumps({"day": 0, "spent": 0, "tokens": 1, "hours": 0} | said))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demonstration, end to end: real recorder, real forwarder, real broker; and an auditor that finds each fault put in."""
+"""The demonstration, end to end: real recorder, real forwarder, real broker.
+
+And an auditor that finds each fault put in.
+"""
 
 import json
 import os
@@ -25,7 +28,10 @@ SEED = 3
 
 @pytest.fixture
 def short(tmp_path: Path) -> Path:
-    """Three hours of the café's day around noon, each record kept for three: every path of the demo in a second or two."""
+    """Three hours of the café's day around noon, each record kept for three.
+
+    Every path of the demo in a second or two.
+    """
     text = (scenarios.FOLDER / "cafe-day.toml").read_text()
     for old, new in (
         ("T03:00:00Z", "T11:00:00Z"),
@@ -51,7 +57,9 @@ def temporary(tmp_path: Path) -> Path:
 def start(temporary: Path, *words: str | Path) -> subprocess.Popen[str]:
     """Start a command of this repository."""
     pipe = subprocess.PIPE
-    return subprocess.Popen(words, cwd=PROJECT, env=os.environ | {"TMPDIR": str(temporary)}, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        words, cwd=PROJECT, env=os.environ | {"TMPDIR": str(temporary)}, stdout=pipe, stderr=pipe, text=True
+    )
 
 
 def leftovers(temporary: Path) -> list[str]:
@@ -69,12 +77,27 @@ def leftovers(temporary: Path) -> list[str]:
 
 def runs(short: Path, interpreter: str) -> list[str | Path]:
     """Return the words that run the short day."""
-    return [sys.executable, "-m", "host_sim", "run", short, "--seed", str(SEED), "--interpreter", interpreter, "--json", "-"]
+    return [
+        sys.executable,
+        "-m",
+        "host_sim",
+        "run",
+        short,
+        "--seed",
+        str(SEED),
+        "--interpreter",
+        interpreter,
+        "--json",
+        "-",
+    ]
 
 
 @pytest.mark.needs("micropython", "mips")
 def test_every_interpreter_publishes_the_same_figures_beside_the_truth(short: Path, temporary: Path) -> None:
-    """Exit 0 on each; same seed, same JSON; its truths are the world's, its errors within the noise; nothing is left behind."""
+    """Exit 0 on each; same seed, same JSON; its truths are the world's, its errors within the noise.
+
+    Nothing is left behind.
+    """
     names = ("cpython", "micropython", " ".join(INTERPRETERS["mips"].words))
     started = {name: start(temporary, *runs(short, name)) for name in names}
     said = {name: process.communicate(timeout=560) for name, process in started.items()}
@@ -99,7 +122,10 @@ def test_every_interpreter_publishes_the_same_figures_beside_the_truth(short: Pa
     assert one["connections"] > 1000
     assert sum(slot["real"] for slot in one["slots"]) == one["terminals"] > 10
     for slot in one["slots"]:
-        assert (slot["defined"], slot["real"]) == (truth.learned[slot["start"] * 10**9], truth.arrived[slot["start"] * 10**9])
+        assert (slot["defined"], slot["real"]) == (
+            truth.learned[slot["start"] * 10**9],
+            truth.arrived[slot["start"] * 10**9],
+        )
         assert slot["inside"] is (abs(slot["value"] - slot["defined"]) <= slot["half_width"] == 12)
     assert [slot["start"] for slot in one["slots"]] == [world.start // 10**9 + 3600 * hour for hour in range(8)]
     assert all(len(digest) == 64 for digest in one["digests"].values())
@@ -111,7 +137,10 @@ def test_every_interpreter_publishes_the_same_figures_beside_the_truth(short: Pa
 
 
 def test_the_demo_of_a_whole_day_ends_well_and_prints_what_its_figures_say(tmp_path: Path, temporary: Path) -> None:
-    """tools/demo with no argument but where to put its figures: exit 0, under 60 s of one processor, no line over 100 columns."""
+    """tools/demo with no argument but where to put its figures.
+
+    Exit 0, under 60 s of one processor, no line over 100 columns.
+    """
     before = os.times()
     demo = start(temporary, "tools/demo", "--json", tmp_path / "figures.json")
     output, errors = demo.communicate(timeout=560)
@@ -131,7 +160,9 @@ def test_the_demo_of_a_whole_day_ends_well_and_prints_what_its_figures_say(tmp_p
     for one in figures["daily"][:4]:
         (first,) = [place for place, line in enumerate(lines) if line.startswith(f"{one['metric']} ")]
         text = " ".join(" ".join(lines[first : first + 3]).replace("\u00a0", " ").split())
-        assert all(f": {value} ({least}" in text for value, (least, _) in zip(one["values"], one["defined"], strict=True))
+        assert all(
+            f": {value} ({least}" in text for value, (least, _) in zip(one["values"], one["defined"], strict=True)
+        )
     for number in (figures["connections"], max(look["records"] for look in figures["vault"])):
         assert f"{number:,}" in output
     assert leftovers(temporary) == []
@@ -139,7 +170,9 @@ def test_the_demo_of_a_whole_day_ends_well_and_prints_what_its_figures_say(tmp_p
 
 def simulate(short: Path, variant: str | None = None, interpreter: str = "cpython") -> Outcome:
     """Run the short day in this process, with a daemon broken as `variant` says."""
-    return Simulation(scenarios.load(str(short)), SEED, interpreter, None, lambda _wall, _connections: None, variant).run()
+    return Simulation(
+        scenarios.load(str(short)), SEED, interpreter, None, lambda _wall, _connections: None, variant
+    ).run()
 
 
 @pytest.mark.parametrize(
@@ -163,7 +196,10 @@ def test_the_auditor_is_not_content_with_a_broken_agent(variant: str, found: str
 
 def test_a_run_with_which_the_auditor_is_not_content_exits_1(short: Path, temporary: Path) -> None:
     """The command says what was wrong and how to see it again: here a lifetime that the recorder isn't told of."""
-    broken = "import host_sim.driver.simulation as s, host_sim.__main__ as m; s._CONFIG = s._CONFIG.replace('{lifetime}', '9h'); m.app()"
+    broken = (
+        "import host_sim.driver.simulation as s, host_sim.__main__ as m; s._CONFIG = "
+        "s._CONFIG.replace('{lifetime}', '9h'); m.app()"
+    )
     words = runs(short, "cpython")[3:]
     process = start(temporary, sys.executable, "-c", broken, *words)
     output, errors = process.communicate(timeout=560)
@@ -173,8 +209,12 @@ def test_a_run_with_which_the_auditor_is_not_content_exits_1(short: Path, tempor
     assert leftovers(temporary) == []
 
 
-@pytest.mark.parametrize(("number", "interpreter"), [(signal.SIGINT, "cpython"), (signal.SIGTERM, "cpython"), (signal.SIGHUP, "cpython")])
-def test_a_run_that_is_interrupted_leaves_nothing(number: signal.Signals, interpreter: str, short: Path, temporary: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "interpreter"), [(signal.SIGINT, "cpython"), (signal.SIGTERM, "cpython"), (signal.SIGHUP, "cpython")]
+)
+def test_a_run_that_is_interrupted_leaves_nothing(
+    number: signal.Signals, interpreter: str, short: Path, temporary: Path
+) -> None:
     """Recorder, forwarder, broker and their folder are gone when the command ends."""
     process = start(temporary, *runs(short, interpreter), "--days", "30")
     deadline = time.monotonic() + 120
@@ -205,7 +245,9 @@ def test_a_run_that_is_interrupted_leaves_nothing(number: signal.Signals, interp
 )
 def test_bad_use_is_told_in_one_line(words: list[str]) -> None:
     """Exit 2; the line says what is accepted, or where that is said."""
-    done = subprocess.run([sys.executable, "-m", "host_sim", *words], cwd=PROJECT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "host_sim", *words], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith("oubli-sim: ")
     assert "accepted: " in done.stderr
@@ -214,16 +256,23 @@ def test_bad_use_is_told_in_one_line(words: list[str]) -> None:
 def test_every_command_has_help_and_list_names_what_run_knows() -> None:
     """--help everywhere."""
     for words in (["--help"], *([command, "--help"] for command in ("list", "replay", "run", "new", "demo", "lab"))):
-        done = subprocess.run([sys.executable, "-m", "host_sim", *words], cwd=PROJECT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "host_sim", *words], cwd=PROJECT, capture_output=True, text=True, check=False
+        )
         assert (done.returncode, done.stderr) == (0, "")
         assert "Usage: " in done.stdout
-    done = subprocess.run([sys.executable, "-m", "host_sim", "list"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "host_sim", "list"], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
     assert [line.split()[0] for line in done.stdout.splitlines()] == scenarios.names()
 
 
 def test_an_interpreter_that_ends_at_once_is_an_error_and_not_a_result(short: Path) -> None:
     """The line says what was asked of it; nobody waits for it."""
-    with pytest.raises(interpreters.NoInterpreterError, match="'false' runs no Python; accepted: cpython, micropython, or a command line"):
+    with pytest.raises(
+        interpreters.NoInterpreterError,
+        match="'false' runs no Python; accepted: cpython, micropython, or a command line",
+    ):
         simulate(short, interpreter="false")
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulator's netlink bytes are the kernel's.
 
-Every recorded datagram, read by a reader of this file's own and written again by host_sim.venue.kernel, must come out equal to the
-byte; and its big-endian form must be what a big-endian kernel writes.
+Every recorded datagram, read by a reader of this file's own and written again by host_sim.venue.kernel, must come out
+equal to the byte; and its big-endian form must be what a big-endian kernel writes.
 """
 
 import struct
@@ -15,7 +15,12 @@ from host_sim.venue import kernel
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 MIXED = (VECTORS / "ctnetlink" / "mixed-873.bin").read_bytes()
-EVENTS: dict[tuple[int, ...], kernel.Event] = {(0x100, 2): "entry", (0x100, 0x600): "new", (0x100, 0): "update", (0x102, 0): "destroy"}
+EVENTS: dict[tuple[int, ...], kernel.Event] = {
+    (0x100, 2): "entry",
+    (0x100, 0x600): "new",
+    (0x100, 0): "update",
+    (0x102, 0): "destroy",
+}
 
 
 def attributes(data: bytes, order: str = "<", path: tuple[int, ...] = ()) -> list[tuple[tuple[int, ...], bytes]]:
@@ -121,14 +126,19 @@ def test_neighbour_messages_are_written_as_recorded() -> None:
     recorded = list(kernel.records((VECTORS / "rtnetlink" / "neighbours.bin").read_bytes()))
     for datagram in recorded[:2]:
         values = dict(attributes(datagram[28:]))
-        (probes,), (confirmed, used, updated, references) = struct.unpack("<I", values[4,]), struct.unpack("<4I", values[3,])
+        (probes,), (confirmed, used, updated, references) = (
+            struct.unpack("<I", values[4,]),
+            struct.unpack("<4I", values[3,]),
+        )
         entry = kernel.Neighbour(values[1,], values[2,], probes, (confirmed, used, updated, references))
         assert kernel.neighbour(entry) == datagram
         assert kernel.neighbour(entry, "big") == kernel.reencode(datagram)
     assert recorded[2][4] == 29  # DELNEIGH: listened to, never made
 
 
-@pytest.mark.parametrize("name", ["ctnetlink/mixed-873.bin", "ctnetlink/variants.bin", "ctnetlink/dump.bin", "rtnetlink/neighbours.bin"])
+@pytest.mark.parametrize(
+    "name", ["ctnetlink/mixed-873.bin", "ctnetlink/variants.bin", "ctnetlink/dump.bin", "rtnetlink/neighbours.bin"]
+)
 def test_reencoding_twice_gives_the_original(name: str) -> None:
     """The helper that makes big-endian recordings is its own inverse, and changes every datagram."""
     for datagram in kernel.records((VECTORS / name).read_bytes()):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Agents broken on purpose are found out, each by the check that is named for it; the agent as it is passes every court.
+"""Agents broken on purpose are found out, each by the check that is named for it.
+
+The agent as it is passes every court.
 
 The auditor's checks proved able to fail: each has a mutant that only it catches.
 """
@@ -51,6 +53,10 @@ def test_every_patch_fits_the_agent_and_one_that_does_no_more_is_an_error():
     one = Patch("x.py", "Ring.due", "A + self.b(C, A)", "A - C")
     text = "class Ring:\n    def due(self, at):\n        return (at # here\n + self.b(7,\n at))\n"
     assert apply(one, text) == "class Ring:\n\n    def due(self, at):\n        return at - 7\n"
-    for wrong in (one._replace(function="Ring.late"), one._replace(old="A + self.c(C, A)"), one._replace(old="A + self.b(A, C)")):
+    for wrong in (
+        one._replace(function="Ring.late"),
+        one._replace(old="A + self.c(C, A)"),
+        one._replace(old="A + self.b(A, C)"),
+    ):
         with pytest.raises(PatchError, match=r"^agent/x\.py: [^\n]+; accepted: [^\n]+$"):
             apply(wrong, text)

@@ -20,7 +20,9 @@ EXPECTED = (
 
 
 def oubli_sim(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "host_sim", *words], cwd=PROJECT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "host_sim", *words], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
 
 
 def for_processor(recording: Path, interpreter: Interpreter, folder: Path) -> Path:
@@ -28,7 +30,9 @@ def for_processor(recording: Path, interpreter: Interpreter, folder: Path) -> Pa
     if interpreter.name != "mips":
         return recording
     big = folder / "big-endian.bin"
-    big.write_bytes(kernel.recording([kernel.reencode(datagram) for datagram in kernel.records(recording.read_bytes())]))
+    big.write_bytes(
+        kernel.recording([kernel.reencode(datagram) for datagram in kernel.records(recording.read_bytes())])
+    )
     return big
 
 
@@ -56,7 +60,9 @@ def test_other_protocols_are_counted_as_other(any_interpreter: Interpreter, tmp_
 def test_a_recording_of_the_wrong_byte_order_counts_nothing(tmp_path: Path) -> None:
     """So the endianness test above can't pass by ignoring byte order: swapped bytes are malformed here."""
     swapped = tmp_path / "swapped.bin"
-    swapped.write_bytes(kernel.recording([kernel.reencode(datagram) for datagram in kernel.records(RECORDING.read_bytes())]))
+    swapped.write_bytes(
+        kernel.recording([kernel.reencode(datagram) for datagram in kernel.records(RECORDING.read_bytes())])
+    )
     figures = json.loads(replay(swapped, "cpython"))
     assert (figures["connections"], figures["malformed"]) == (0, 873)
 

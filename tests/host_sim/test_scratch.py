@@ -9,7 +9,9 @@ import pytest
 from host_sim.driver import scratch
 
 
-def test_files_lie_in_memory_where_there_is_room_and_tmpdir_says_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_lie_in_memory_where_there_is_room_and_tmpdir_says_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And none is left afterwards."""
     memory, elsewhere = tmp_path / "memory", tmp_path / "elsewhere"
     for folder in (memory, elsewhere):

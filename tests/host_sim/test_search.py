@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-sim search`: what it draws, how it shrinks, and that what it once found stays closed. Fresh seeds for hours are tools/soak's."""
+"""`oubli-sim search`: what it draws, how it shrinks, and that what it once found stays closed.
+
+Fresh seeds for hours are tools/soak's.
+"""
 
 import tomllib
 from pathlib import Path
@@ -24,13 +27,18 @@ BROKEN = {one.name: one.patch for one in mutants.MUTANTS}
 BROKEN |= {
     "erases-nothing": Patch("vault/ring.py", "Ring.erase", "self._forget(A)", "None"),
     "terminal-stays": Patch("purposes/erasure/rounds.py", "without", "gone += A", "gone += 0"),
-    "withdrawal-undone": Patch("purposes/consent/kept_consents.py", "KeptConsents._take", "refused & purposes", "False"),
+    "withdrawal-undone": Patch(
+        "purposes/consent/kept_consents.py", "KeptConsents._take", "refused & purposes", "False"
+    ),
     "one-key-a-turn": Patch("vault/ring.py", "Ring.tick", "gone += 1", "return gone + 1"),
 }
 
 
 def test_a_number_stands_for_one_run_and_many_for_all_that_may_happen(tmp_path: Path) -> None:
-    """Each is a scenario that `oubli-sim run` accepts; each kind of event is in many, and left out of many (swarm testing)."""
+    """Each is a scenario that `oubli-sim run` accepts.
+
+    Each kind of event is in many, and left out of many (swarm testing).
+    """
     drawn = [search.draw(number) for number in range(150)]
     assert drawn[7] == search.draw(7) != search.draw(8)
     for number, case in enumerate(drawn):
@@ -46,9 +54,14 @@ def test_a_number_stands_for_one_run_and_many_for_all_that_may_happen(tmp_path: 
 
 
 def test_shrinking_keeps_what_is_to_blame_and_nothing_else() -> None:
-    """Of a scenario with many events and settings, the two that make a fault, with round numbers; within its limit of runs."""
+    """Of a scenario with many events and settings, the two that make a fault, with round numbers.
+
+    Within its limit of runs.
+    """
     both = {"crash", "clock step"}
-    case = next(case for case in map(search.draw, range(1000)) if both <= {one["what"] for one in case.data.get("event", ())})
+    case = next(
+        case for case in map(search.draw, range(1000)) if both <= {one["what"] for one in case.data.get("event", ())}
+    )
     runs = []
 
     def same(data: search.Data) -> Found | None:

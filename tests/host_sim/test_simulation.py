@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-sim run` and `new` as a person uses them: a venue of one's own, its report, a violation and the command that shows it again."""
+"""`oubli-sim run` and `new` as a person uses them.
+
+A venue of one's own, its report, a violation and the command that shows it again.
+"""
 
 import json
 import os
@@ -67,7 +70,10 @@ minutes = 9
 
 @pytest.mark.needs("mosquitto", "chromium")
 def test_a_venue_of_ones_own_runs_and_its_report_shows_it_without_a_network(tmp_path: Path) -> None:
-    """Twenty lines, one page: plots with text alternatives, both languages, not one request; the recording plays again."""
+    """Twenty lines, one page: plots with text alternatives, both languages, not one request.
+
+    The recording plays again.
+    """
     (tmp_path / "bar.toml").write_text(VENUE)
     wanted = ("--report", "bar.html", "--record", "bar.bin", "--json", "bar.json")
     done = oubli_sim(tmp_path, "run", "bar.toml", *wanted)
@@ -80,7 +86,10 @@ def test_a_venue_of_ones_own_runs_and_its_report_shows_it_without_a_network(tmp_
     assert page.count("<svg") == page.count("<svg xmlns") == page.count("<title>") - 1 >= 6
     assert "A bar &lt;b&gt;with" in page
     assert "<script" not in page
-    assert set(re.findall(r'(?:https?:)?//[^"\s)<]+', page)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert set(re.findall(r'(?:https?:)?//[^"\s)<]+', page)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
     _look_at_page(tmp_path / "bar.html", figures)
     assert {path.name for path in tmp_path.iterdir()} == {"bar.toml", "bar.html", "bar.bin", "bar.json"}
 
@@ -157,11 +166,17 @@ def test_new_writes_a_scenario_once_and_run_knows_what_can_not_be_written_before
         ),
     ],
 )
-def test_what_finds_no_room_is_told_in_one_line_and_not_left_half_written(words: list[str], line: str, tmp_path: Path) -> None:
-    """No file may grow beyond 1,000 octets, as on a full disk; the simulated device's own files are made under the same bound."""
+def test_what_finds_no_room_is_told_in_one_line_and_not_left_half_written(
+    words: list[str], line: str, tmp_path: Path
+) -> None:
+    """No file may grow beyond 1,000 octets, as on a full disk.
+
+    The simulated device's own files are made under the same bound.
+    """
     limit = 1000 if words[0] == "people" else 1 << 20
     command = ["prlimit", f"--fsize={limit}", sys.executable, "-m", "host_sim", *words]
-    # Python keeps what it could write of a compiled module, even where that is a part: every later import of it would fail.
+    # Python keeps what it could write of a compiled module, even where that is a
+    # part: every later import of it would fail.
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode in {1, 2}
@@ -177,7 +192,9 @@ def test_standard_output_that_is_full_is_told_in_one_line(words: list[str], buff
     environment = os.environ | {"PYTHONUNBUFFERED": "" if buffered else "1"}
     with Path("/dev/full").open("wb") as full:
         command = [sys.executable, "-m", "host_sim", *words]
-        done = subprocess.run(command, cwd=PROJECT, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=PROJECT, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert done.stderr.startswith("oubli-sim: standard output")
 
@@ -216,7 +233,10 @@ def test_another_seed_another_world_and_the_same_one_the_same_outputs(tmp_path: 
 
 @pytest.mark.needs("mosquitto", "micropython")
 def test_purposes_that_are_off_by_default_live_alike_on_both_interpreters(tmp_path: Path) -> None:
-    """Port blocks and bills under a custodian's keys, consents that come and go: the same messages, records and events."""
+    """Port blocks and bills under a custodian's keys, consents that come and go.
+
+    The same messages, records and events.
+    """
     lived = [Simulation(court("guests", tmp_path), SEED, interpreter, None).run() for interpreter in NAMES]
     assert all(one.passed for one in lived), [one.violation for one in lived]
     assert lived[0].digests == lived[1].digests
@@ -251,7 +271,10 @@ def test_a_link_that_is_cut_ends_what_it_carries_and_carries_again_when_it_is_ba
 
 
 def test_a_link_with_latency_delivers_late_in_order_and_keeps_on_taking() -> None:
-    """Each way by itself; twenty that are sent one after the other arrive after one latency, not after twenty; so does the end."""
+    """Each way by itself; twenty that are sent one after the other arrive after one latency, not after twenty.
+
+    So does the end.
+    """
     latency, parts = 0.4, [bytes([65 + place]) for place in range(20)]
     with socket.create_server(("127.0.0.1", 0)) as peer:
         link = Link(peer.getsockname()[1], latency)
@@ -327,8 +350,13 @@ seconds = -400000
 
 
 @pytest.mark.needs("mosquitto")
-def test_the_auditor_sees_what_is_overdue_before_the_forwarder_has_sent_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When trust in the time is back, hours are drawn that should be long gone: a slow auditor finds them in the spool all the same."""
+def test_the_auditor_sees_what_is_overdue_before_the_forwarder_has_sent_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When trust in the time is back, hours are drawn that should be long gone.
+
+    A slow auditor finds them in the spool all the same.
+    """
     (tmp_path / "strayed.toml").write_text(STRAYED)
     step, trusted = Auditor.step, []
 
@@ -341,7 +369,8 @@ def test_the_auditor_sees_what_is_overdue_before_the_forwarder_has_sent_it(tmp_p
     monkeypatch.setattr(Auditor, "step", slow)
     outcome = Simulation(scenarios.load(str(tmp_path / "strayed.toml")), SEED, "cpython", None).run()
     assert outcome.passed, outcome.violation
-    assert [before for before, after in pairwise(trusted) if after and not before] == [False, False]  # at the start, and after the step
+    # At the start, and after the step
+    assert [before for before, after in pairwise(trusted) if after and not before] == [False, False]
 
 
 def _ended(one: socket.socket) -> bool:
@@ -454,11 +483,18 @@ INTERRUPTED = (
 
 @pytest.mark.needs("mosquitto")
 @pytest.mark.parametrize(("who", "number", "words"), INTERRUPTED)
-def test_what_is_interrupted_leaves_no_files_and_no_processes(who: str, number: signal.Signals, words: list[str], tmp_path: Path) -> None:
+def test_what_is_interrupted_leaves_no_files_and_no_processes(
+    who: str, number: signal.Signals, words: list[str], tmp_path: Path
+) -> None:
     """SIGINT or SIGTERM in the middle: exit 130, an empty temporary folder, nobody of its processes left."""
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(PROJECT)}
     process = subprocess.Popen(
-        [sys.executable, *words], cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, *words],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     _until_it_runs(process, tmp_path)
     process.send_signal(number)
@@ -491,7 +527,9 @@ def test_what_is_killed_leaves_no_processes(tmp_path: Path, interpreter: Interpr
     """SIGKILL in the middle: recorder, forwarder and broker end with it."""
     words = [sys.executable, "-m", "host_sim", "run", "hotel-week", "--interpreter", interpreter.name]
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(PROJECT)}
-    process = subprocess.Popen(words, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        words, cwd=PROJECT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
+    )
     _until_it_runs(process, tmp_path)
     assert len(_who_knows(tmp_path)) == 3
     process.kill()
@@ -516,6 +554,9 @@ def test_what_is_drawn_lies_near_what_the_sources_measured(tmp_path: Path) -> No
 @pytest.mark.needs("mosquitto")
 @pytest.mark.parametrize("year", [2019, 2044])
 def test_a_scenario_may_be_of_any_year(year: int, tmp_path: Path) -> None:
-    """The forwarder's clocks are the machine's, shifted: its time since boot must not lie before a boot, or in a far future."""
+    """The forwarder's clocks are the machine's, shifted.
+
+    Its time since boot must not lie before a boot, or in a far future.
+    """
     (tmp_path / "then.toml").write_text(VENUE.replace("2026", str(year)))
     assert Simulation(scenarios.load(str(tmp_path / "then.toml")), SEED, "cpython", None).run().passed

@@ -97,8 +97,8 @@ def test_a_connection_is_whose_the_address_was_when_it_began_and_a_hand_overs_la
     for when, mac in ((world.start, owner), (forged, forger), (ends, owner)):
         list(world.gateway.neighbour(when, address, mac))
     for first, mac in (
-        (world.start + MINUTE, owner), (forged - SECOND - 1, owner), (forged - SECOND, forger), (forged + MINUTE, forger),
-        (ends - SECOND - 1, forger), (ends - SECOND, owner), (ends + HOUR, owner),
+        (world.start + MINUTE, owner), (forged - SECOND - 1, owner), (forged - SECOND, forger),
+        (forged + MINUTE, forger), (ends - SECOND - 1, forger), (ends - SECOND, owner), (ends + HOUR, owner),
     ):  # fmt: skip
         assert world.gateway.holder_of(Entry(flow, (b"", UDP, b"", 53, 1), b"?", (first, first), SECOND)) == mac
     unknown = Entry(flow, (b"", UDP, b"", 53, 1), b"?", (world.start - MINUTE, world.start), SECOND)
@@ -121,7 +121,10 @@ def test_destroy_comes_after_the_timeout_and_at_most_fifty_seconds_late() -> Non
 
 @pytest.mark.long
 def test_both_truths_count_every_terminal_once_a_day() -> None:
-    """Real: who walked in; defined: the hour of the first DESTROY, which is never before. One café day ends before 03:00 UTC."""
+    """Real: who walked in; defined: the hour of the first DESTROY, which is never before.
+
+    One café day ends before 03:00 UTC.
+    """
     world = World(CAFE, 1)
     for step in world.steps():
         if step.wall > world.people_end:
@@ -146,7 +149,10 @@ def test_everybody_has_left_when_the_days_are_over() -> None:
 
 
 def test_a_terminal_counts_from_when_the_day_opens_once_a_day() -> None:
-    """ANON-6: what is heard before counts nowhere, nor what ended before; the next agent-day begins anew, and what is over is summed."""
+    """ANON-6: what is heard before counts nowhere, nor what ended before.
+
+    The next agent-day begins anew, and what is over is summed.
+    """
     truth, opens = Truth(), CAFE.start + 11 * MINUTE
     early = Kept(b"\2\0\0\0\0\1", b"", 6, 1, 1, 0, 0, 0, 0, CAFE.start, CAFE.start, opens - 1)
     truth.destroyed(early)
@@ -199,15 +205,27 @@ def scenario_with(tmp_path: Path, old: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
-        ("visitors = 200", "visitors = -1", ":{line}: people.visitors: -1 isn't accepted; accepted: a number from 0 to 100000"),
+        (
+            "visitors = 200",
+            "visitors = -1",
+            ":{line}: people.visitors: -1 isn't accepted; accepted: a number from 0 to 100000",
+        ),
         ("visitors = 200", "guests = 200", ":{line}: people.guests: unknown; accepted: visitors"),
-        ("addresses = 1000", "addresses = 1.5e2", ":{line}: network.addresses: 150.0 isn't accepted; accepted: a whole number"),
+        (
+            "addresses = 1000",
+            "addresses = 1.5e2",
+            ":{line}: network.addresses: 150.0 isn't accepted; accepted: a whole number",
+        ),
         ("days = 1", "days = 0", ":{line}: time.days: 0 isn't accepted; accepted: a number from 0.01 to 400"),
         ("days = 1", "days = true", ":{line}: time.days: True isn't accepted"),
         ("arrivals = [0,", "arrivals = [-1,", ":{line}: people.arrivals: ["),
         ("2026-11-25T03:00:00Z", "1826-11-25T03:00:00Z", ":{line}: time.start: "),
         ("2026-11-25T03:00:00Z", "2026-11-31T03:00:00Z", ": file: not TOML"),
-        ("[gateway]", "[[event]]\nwhat = 'rain'\nat = 1\n[gateway]", ":{line}: event.what: 'rain' isn't accepted; accepted: power cut"),
+        (
+            "[gateway]",
+            "[[event]]\nwhat = 'rain'\nat = 1\n[gateway]",
+            ":{line}: event.what: 'rain' isn't accepted; accepted: power cut",
+        ),
         ("[gateway]", "[[event]]\nat = 1\n[gateway]", ":{line}: event.what: missing"),
         ("[gateway]", "[[event]]\nwhat = 'crash'\nat = 1\n[gateway]", ":{line}: event.minutes: missing or 0"),
         ("2026-11-25T03:00:00Z", '"tomorrow"', ":{line}: time.start: 'tomorrow' isn't accepted; accepted: a date"),
@@ -215,9 +233,21 @@ def scenario_with(tmp_path: Path, old: str, new: str) -> str:
         ("udp_timeout = 60", "udp_timeout = 0", ":{line}: network.timeouts.udp_timeout: 0 isn't accepted"),
         ("[people]", "[people", ": file: not TOML"),
         ("[people]", "[crowd]", ":{line}: crowd: unknown"),
-        ("[people]", "[purposes]\nbilling = 1\n[people]", ":{line}: purposes.billing: 1 isn't accepted; accepted: true or false"),
-        ("[people]", "[purposes]\nsealed = '36h'\n[people]", ":{line}: purposes.sealed: '36h' isn't accepted; accepted: whole days"),
-        ("[people]", "[purposes]\nconsent = -0.1\n[people]", ":{line}: purposes.consent: -0.1 isn't accepted; accepted: a number from 0"),
+        (
+            "[people]",
+            "[purposes]\nbilling = 1\n[people]",
+            ":{line}: purposes.billing: 1 isn't accepted; accepted: true or false",
+        ),
+        (
+            "[people]",
+            "[purposes]\nsealed = '36h'\n[people]",
+            ":{line}: purposes.sealed: '36h' isn't accepted; accepted: whole days",
+        ),
+        (
+            "[people]",
+            "[purposes]\nconsent = -0.1\n[people]",
+            ":{line}: purposes.consent: -0.1 isn't accepted; accepted: a number from 0",
+        ),
     ],
 )
 def test_a_bad_scenario_is_refused_with_file_line_and_key(old: str, new: str, line: str, tmp_path: Path) -> None:
@@ -238,7 +268,10 @@ def test_the_second_event_of_a_file_is_told_by_its_own_line(tmp_path: Path) -> N
     path = tmp_path / "venue.toml"
     event = "[[event]]\nwhat = 'crash'\nat = 3\nminutes = {}\n"
     path.write_text(event.format(2) + event.format(5))
-    assert [(one.what, one.at, one.minutes) for one in scenarios.load(str(path)).events] == [("crash", 3, 2), ("crash", 3, 5)]
+    assert [(one.what, one.at, one.minutes) for one in scenarios.load(str(path)).events] == [
+        ("crash", 3, 2),
+        ("crash", 3, 5),
+    ]
     path.write_text(event.format(2) + event.format(-5))
     with pytest.raises(ScenarioError, match=r":8: event\.minutes: -5 isn't accepted"):
         scenarios.load(str(path))

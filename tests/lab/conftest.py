@@ -2,9 +2,9 @@
 """One lab an interpreter, played through once; the tests read what was seen on the way.
 
 The story: 2,000 conversations, vault against witness; then the broker freezes while a slot closes and a message is in
-flight, the forwarder is killed, the broker stays away for a minute, the forwarder is killed again, the broker comes back and
-is restarted; then the clock passes the lifetime. strace follows the recorder, and the forwarder from its second life on: a
-process that is traced can't have its core taken, and the first one's is taken twice.
+flight, the forwarder is killed, the broker stays away for a minute, the forwarder is killed again, the broker comes
+back and is restarted; then the clock passes the lifetime. strace follows the recorder, and the forwarder from its
+second life on: a process that is traced can't have its core taken, and the first one's is taken twice.
 """
 
 from __future__ import annotations
@@ -132,10 +132,15 @@ def _interrupt_delivery(lab: Lab) -> tuple[dict[str, bytes], dict[str, bytes]]:
     broker.stop()
     before = len(broker.messages)
     broker.start()
-    lab.wait(lambda: any(b'"online"' in one.payload for one in broker.messages[before:]), "the forwarder does not come back", 120)
+    lab.wait(
+        lambda: any(b'"online"' in one.payload for one in broker.messages[before:]),
+        "the forwarder does not come back",
+        120,
+    )
     healths = len(broker.on("/health"))
     lab.jump(2 * HEALTH)
-    device.call({"call": "status"})  # the recorder has made one by now; the forwarder looks at a moment of the next period's
+    # The recorder has made one by now; the forwarder looks at a moment of the next period's
+    device.call({"call": "status"})
     lab.jump(2 * HEALTH)
     lab.wait(lambda: len(broker.on("/health")) > healths, "no health message comes after the restart", 120)
     return in_flight, away

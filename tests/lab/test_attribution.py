@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attribution and billing on the real kernel, end to end: from the packet to the custodian's answer (L34-II-4, L34-III, L34-IV-2).
+"""Attribution and billing on the real kernel, end to end.
 
-Three terminals; each connection is one exchange of datagrams. An authority asks for a public address, a port and a time; two agents sign;
-the gateway hands over sealed segments; the custodian's tool opens them and says who it was.
+From the packet to the custodian's answer (L34-II-4, L34-III, L34-IV-2).
+
+Three terminals; each connection is one exchange of datagrams. An authority asks for a public address, a port and a
+time; two agents sign; the gateway hands over sealed segments; the custodian's tool opens them and says who it was.
 """
 
 from __future__ import annotations
@@ -57,10 +59,15 @@ class Venue:
         """Let a terminal make one connection from a source port of its own."""
         source = terminal.address6 if ":" in target else terminal.address4
         words = [sys.executable, "-c", EXCHANGE, source, target, str(port), "2"]
-        subprocess.run(self.lab.network.inside(terminal.namespace, *words), check=True, capture_output=True, timeout=240)
+        subprocess.run(
+            self.lab.network.inside(terminal.namespace, *words), check=True, capture_output=True, timeout=240
+        )
 
     def public_port(self, terminal: Terminal, port: int) -> tuple[int, int]:
-        """Wait until a connection has ended; return the port that the world saw, and a time (s) at which it was there."""
+        """Wait until a connection has ended.
+
+        Return the port that the world saw, and a time (s) at which it was there.
+        """
         source = socket.inet_aton(terminal.address4)
 
         def found() -> list:
@@ -90,7 +97,9 @@ class Venue:
         purpose: dict = self.lab.device.call({"call": "status"})["purposes"][name]
         return purpose
 
-    def about(self, port: int, moment: int, *signed_by: str, address: str = WAN_4, window: int = 60, after: int = 1) -> str:
+    def about(
+        self, port: int, moment: int, *signed_by: str, address: str = WAN_4, window: int = 60, after: int = 1
+    ) -> str:
         """Return a request for a port of UDP at a time, for a window that ends so many seconds after it."""
         begin = moment + after - window
         return self.custodian.request(
@@ -129,14 +138,19 @@ def venue(interpreter: str, text: str = ATTRIBUTION + BILLING) -> Iterator[Venue
 
 @BOTH
 def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None:
-    """L34-II-4, L34-III-2, L34-IV-2, L34-VI-2: asked, signed by two, run, answered; everything else is refused and releases nothing."""
+    """L34-II-4, L34-III-2, L34-IV-2, L34-VI-2: asked, signed by two, run, answered.
+
+    Everything else is refused and releases nothing.
+    """
     with venue(name) as place:
         place.start()
         a, b, c = place.terminals
         for terminal in (a, b, c):
             place.exchange(terminal, 30000)  # the gateway hears of each: it has a block from now on
         place.lab.wait(lambda: place.status("attribution")["blocks"]["held"] == 3, "the terminals get no blocks", 120)
-        assert place.lab.device.call({"call": "session", "terminal": a.mac.hex(":"), "user": "room 12"}) == {"sessions": 1}
+        assert place.lab.device.call({"call": "session", "terminal": a.mac.hex(":"), "user": "room 12"}) == {
+            "sessions": 1
+        }
         place.lab.jump(10)
         time.sleep(1.2)  # a turn of the recorder, which begins the row of who has logged in
         for terminal, port in ((a, 30001), (b, 30001), (c, 30001), (a, 30002)):
@@ -146,7 +160,8 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         place.lab.wait(lambda: place.answered_for() == 7, "the recorder is behind", 120)
         assert place.counters()["in a block"] >= 4
 
-        made = place.answer(place.about(port, moment, after=11))  # the gateway's clock is ten seconds ahead of the kernel's stamps
+        # The gateway's clock is ten seconds ahead of the kernel's stamps
+        made = place.answer(place.about(port, moment, after=11))
         assert made.result == "held"
         assert {(row["terminal_mac"], row["terminal_address"]) for row in made.rows} == {(a.mac.hex(":"), a.address4)}
         assert made.rows[-1]["portal_user"] == "room 12"
@@ -155,7 +170,9 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         # An order to preserve takes what is held already, and is an act of its own on the log.
         keep = time.strftime("%Y-%m-%d", time.gmtime(moment + 60 * 86400))
         scope = {"public_address": WAN_4, "port": str(port), "protocol": "udp", "keep_until": keep}
-        order = asking.ask(place.lab, place.custodian, place.custodian.request("freeze", moment - 30, moment + 1, **scope))
+        order = asking.ask(
+            place.lab, place.custodian, place.custodian.request("freeze", moment - 30, moment + 1, **scope)
+        )
         made = place.custodian.answer(order)
         assert {row["terminal_mac"] for row in made.rows} == {a.mac.hex(":")}
         assert place.lab.device.command("log").count(" freeze run ") == 1
@@ -165,12 +182,17 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         place.answer(once)
         before = len(place.log())
         says = {
-            "not signed by two agents": [place.about(port, moment, "A. Martin"), place.about(port, moment, "B. Durand", "B. Durand")],
+            "not signed by two agents": [
+                place.about(port, moment, "A. Martin"),
+                place.about(port, moment, "B. Durand", "B. Durand"),
+            ],
             "a signature doesn't fit": [good.replace(f'port = "{port}"', f'port = "{other}"')],
             "longer than 24 h": [place.about(port, moment, window=25 * 3600)],
             "2021-976/977 QPC": [good.replace(GROUND, "penal")],
             "run before": [once],
-            "it is for another gateway": [place.custodian.sign_again(good.replace("oublilaboratory2", "oublilaboratory3"))],
+            "it is for another gateway": [
+                place.custodian.sign_again(good.replace("oublilaboratory2", "oublilaboratory3"))
+            ],
             "not available": [good.replace('"attribution"', '"security"')],
         }
         for why, texts in says.items():
@@ -184,12 +206,15 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
         assert [(row["portal_user"], row["bytes_up"], row["bytes_down"]) for row in made.rows] == [
             ("room 12", sum(one.bytes_up for one in seen), sum(one.bytes_down for one in seen))
         ]
-        # Somebody takes the table away: it stands again, with the same blocks, before others' connections get their ports for long.
+        # Somebody takes the table away: it stands again, with the same blocks, before
+        # others' connections get their ports for long.
         inside = place.lab.network.inside(place.lab.network.gateway, "nft")
         elements = run(*inside, "list", "map", "ip", "oubli", "blocks")
         run(*inside, "delete", "table", "ip", "oubli")
         place.lab.wait(lambda: "oubli" in run(*inside, "list", "tables"), "the table doesn't come back", 120)
-        place.lab.wait(lambda: run(*inside, "list", "map", "ip", "oubli", "blocks") == elements, "the blocks don't come back", 120)
+        place.lab.wait(
+            lambda: run(*inside, "list", "map", "ip", "oubli", "blocks") == elements, "the blocks don't come back", 120
+        )
 
         # Its lifetime later nothing of it is left on the gateway: neither segments nor what was handed over.
         kept = [path for path in (place.lab.device.root / "srv/oubli/vault").rglob("*") if path.is_file()]
@@ -216,7 +241,10 @@ def test_port_that_nobody_used_is_known_once_what_lasts_was_listed(name: str) ->
         place.lab.wait(lambda: place.answered_for() == 1, "the recorder is behind", 120)
         _, moment = place.public_port(place.terminals[0], 30000)
         place.lab.jump(10)  # the gateway's clock is ahead of the kernel's stamps
-        asked = [place.answer(place.about(65535, moment - 7200)), place.answer(place.about(65535, moment, window=2, after=5))]
+        asked = [
+            place.answer(place.about(65535, moment - 7200)),
+            place.answer(place.about(65535, moment, window=2, after=5)),
+        ]
         assert [(one.result, one.rows) for one in asked] == [("not known", [])] * 2
         place.lab.jump(310)
         while asked[-1].handover.statement["listed"] <= moment + 5:
@@ -230,7 +258,8 @@ def test_port_that_nobody_used_is_known_once_what_lasts_was_listed(name: str) ->
 def test_many_terminals_behind_one_address_are_told_apart(name: str) -> None:
     """For every connection the leases' rows name the same terminals as a record a connection (L34-II-4, RFC 7422).
 
-    After it a look-up, an order to preserve and an invoice, each as the witness would have it (L34-II-6, L34-III-4, L34-IV-3).
+    After it a look-up, an order to preserve and an invoice, each as the witness would
+    have it (L34-II-6, L34-III-4, L34-IV-3).
 
     Half of the terminals have a block, the others leave by `rest`, where each connection has its own record.
     """
@@ -258,11 +287,14 @@ def test_second_nat_is_refused_unless_acknowledged_and_every_answer_says_so(name
         # The internet becomes an ISP's box that translates again; the third terminal stands for the world behind it.
         run("ip", "-n", network.gateway, "link", "del", "lan2")
         network.batch(
-            network.gateway, f"addr del {WAN_4}/24 dev wan", "addr add 100.64.0.2/24 dev wan", "route replace default via 100.64.0.1"
+            network.gateway,
+            f"addr del {WAN_4}/24 dev wan",
+            "addr add 100.64.0.2/24 dev wan",
+            "route replace default via 100.64.0.1",
         )
         network.batch(
-            box, "addr add 100.64.0.1/24 dev wan", f"link add out type veth peer name in netns {world}", "addr add 198.51.100.1/24 dev out",
-            "link set out up",
+            box, "addr add 100.64.0.1/24 dev wan", f"link add out type veth peer name in netns {world}",
+            "addr add 198.51.100.1/24 dev out", "link set out up",
         )  # fmt: skip
         network.batch(world, "addr add 198.51.100.9/24 dev in", "link set in up")
         run(*network.inside(box, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"))
@@ -274,7 +306,10 @@ def test_second_nat_is_refused_unless_acknowledged_and_every_answer_says_so(name
         assert place.lab.device.processes["recorder"].wait(240) == 1
         place.lab.device.processes.pop("recorder")
         (line,) = [line for line in place.lab.device.log("recorder").read_text().splitlines() if "second NAT" in line]
-        assert line == f"oubli recorder: attribution: {BEHIND} (L34-II-4); accepted: upstream_nat 'acknowledged', or enabled '0'"
+        assert (
+            line == f"oubli recorder: attribution: {BEHIND} (L34-II-4); accepted: upstream_nat 'acknowledged', "
+            "or enabled '0'"
+        )
 
         place.lab.device.add_configuration("\toption upstream_nat 'acknowledged'\n")
         place.start()
@@ -309,7 +344,10 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
 
 @BOTH
 def test_address_of_ipv6_is_answered_by_its_row(name: str) -> None:
-    """L34-III-2: without translation a terminal leaves by its own address; behind NAT66 each connection has its own record."""
+    """L34-III-2: without translation a terminal leaves by its own address.
+
+    Behind NAT66 each connection has its own record.
+    """
     with venue(name, ATTRIBUTION) as place:
         place.start()
         a, b = place.terminals[:2]

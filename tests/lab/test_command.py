@@ -46,7 +46,10 @@ def test_lab_says_that_it_held_and_writes_its_figures(tmp_path: Path) -> None:
 
 
 def test_interrupted_lab_removes_everything() -> None:
-    """A signal to the whole group, as a terminal sends it, at any moment since the first namespace; a second one changes nothing."""
+    """A signal to the whole group, as a terminal sends it, at any moment since the first namespace.
+
+    A second one changes nothing.
+    """
     held, blocks = ["--connections", "500"], ["--port-blocks", "--terminals", "60"]
     moments = [
         (0, signal.SIGINT, held),
@@ -60,7 +63,9 @@ def test_interrupted_lab_removes_everything() -> None:
     def interrupt(moment: float, number: int, options: list[str]) -> tuple[int, str, list[str]]:
         words, mark = [*COMMAND, *options], secrets.token_hex(8)
         environment = os.environ | {MARK: mark}
-        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=PROJECT, env=environment, start_new_session=True) as process:
+        with subprocess.Popen(
+            words, stderr=subprocess.PIPE, text=True, cwd=PROJECT, env=environment, start_new_session=True
+        ) as process:
             while not list(Path("/run/netns").glob(f"oubli-{process.pid}-*")):
                 assert process.poll() is None
             time.sleep(moment)
@@ -84,7 +89,10 @@ def test_lab_without_root_says_so_in_one_line() -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("--interpreter", "no-such-python"), "--interpreter: 'no-such-python' isn't on this machine; accepted: cpython, micropython"),
+        (
+            ("--interpreter", "no-such-python"),
+            "--interpreter: 'no-such-python' isn't on this machine; accepted: cpython, micropython",
+        ),
         (("--connections", str(lab.MOST + 1)), f"--connections: {lab.MOST + 1}; accepted: 1 to {lab.MOST}"),
     ],
 )

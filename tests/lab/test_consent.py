@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consent on the real kernel (L34-IV-1, L34-V-1 to L34-V-5): three terminals, one consents to location, one suspends, one withdraws.
+"""Consent on the real kernel (L34-IV-1, L34-V-1 to L34-V-5).
 
-hostapd is a fake peer that tells of their associations; connections, neighbours and the daemon are real. The person at the gateway
-uses `oubli`, a guest the gateway's page.
+Three terminals, one consents to location, one suspends, one withdraws.
+
+hostapd is a fake peer that tells of their associations; connections, neighbours and the daemon are real. The person at
+the gateway uses `oubli`, a guest the gateway's page.
 """
 
 from __future__ import annotations
@@ -88,8 +90,21 @@ class Consenting(Venue):
 
     def grant(self, number: int, *purposes: str) -> None:
         kinds = ",".join(EACH[purpose] for purpose in purposes)
-        words = ["--purposes", ",".join(purposes), "--categories", kinds, "--third-parties", "none", "--days", "30", "--text", "2.fr"]
-        assert self.oubli("consent", "grant", "--terminal", "-", *words, input=self.macs[number] + "\n").startswith("consent ")
+        words = [
+            "--purposes",
+            ",".join(purposes),
+            "--categories",
+            kinds,
+            "--third-parties",
+            "none",
+            "--days",
+            "30",
+            "--text",
+            "2.fr",
+        ]
+        assert self.oubli("consent", "grant", "--terminal", "-", *words, input=self.macs[number] + "\n").startswith(
+            "consent "
+        )
 
     @contextmanager
     def page(self) -> Iterator[None]:
@@ -112,7 +127,10 @@ class Consenting(Venue):
         return done.stdout
 
     def talk(self, *numbers: int) -> list[int]:
-        """Let terminals make a connection each, and wait until the vault of `security` has them; returns their ports."""
+        """Let terminals make a connection each, and wait until the vault of `security` has them.
+
+        Returns their ports.
+        """
         ports = []
         for number in numbers:
             FIRST[number] += 1
@@ -122,7 +140,10 @@ class Consenting(Venue):
         return ports
 
     def services(self) -> dict[int, bytes]:
-        """Return MAC by source port of what `services` gives out, of `talk` alone: a guest's way to the page is one, too."""
+        """Return MAC by source port of what `services` gives out, of `talk` alone.
+
+        A guest's way to the page is one, too.
+        """
         rows = [services.unpack(packed) for packed in consent_ring.read(str(self.root), "services", *self.lab.now())]
         return {row.source_port: bytes(row.mac) for row in rows if row.source_port <= EARLY}
 
@@ -138,7 +159,11 @@ class Consenting(Venue):
         """Return the keys of the consent with this number."""
         data = (self.root / "var/run/oubli/keys").read_bytes()
         slots = [data[at : at + SLOT] for at in range(64, len(data), SLOT)]
-        return {slot[KEY] for slot in slots if slot[1] in {4, 5} and slot[0] and struct.unpack_from("<H", slot, 4) == (place,)}
+        return {
+            slot[KEY]
+            for slot in slots
+            if slot[1] in {4, 5} and slot[0] and struct.unpack_from("<H", slot, 4) == (place,)
+        }
 
     def find(self, secrets: set[bytes]) -> set[str]:
         """Return where these octets stand: the device's files, the writable memory of its recorder."""
@@ -174,13 +199,17 @@ def consenting(name: str) -> Iterator[Consenting]:
 
 @BOTH
 def test_three_terminals_one_suspends_one_withdraws(name: str) -> None:
-    """What each consented to is kept, nothing else; after the withdrawal nobody reads its records, and the others' are unharmed."""
+    """What each consented to is kept, nothing else.
+
+    After the withdrawal nobody reads its records, and the others' are unharmed.
+    """
     with consenting(name) as place:
         lab, radios = place.lab, place.radios
         place.start()
         assert radios.subscribers() == 0  # nobody consents: nobody listens
         before = place.talk(A, B, C)
-        place.exchange(B, place.terminals[B].address4, EARLY)  # the kernel tells of it seconds later, when B has consented
+        # The kernel tells of it seconds later, when B has consented
+        place.exchange(B, place.terminals[B].address4, EARLY)
         place.grant(B, "services", "location")
         place.grant(A, "location")
         place.grant(C, "services", "location")
@@ -216,7 +245,10 @@ def test_three_terminals_one_suspends_one_withdraws(name: str) -> None:
         assert len(keys) == 2
         assert place.find(keys) == {"var/run/oubli/keys", "process: keys"}
         others = place.keys(0) | place.keys(1)
-        assert place.oubli("consent", "withdraw", "--terminal", place.macs[C]) == "withdrawn 1 consent\nmade unreadable: 3 records\n"
+        assert (
+            place.oubli("consent", "withdraw", "--terminal", place.macs[C])
+            == "withdrawn 1 consent\nmade unreadable: 3 records\n"
+        )
         assert place.find(keys) == set()
         assert others == place.keys(0) | place.keys(1)
         assert place.services() == {first[1]: macs[B]}
@@ -242,7 +274,11 @@ def test_three_terminals_one_suspends_one_withdraws(name: str) -> None:
         # An emergency: now, this gateway's radios, nobody else's presence; then nothing of it is left.
         radios.associate(place.macs[C], "wlan1")
         found = place.oubli("emergency", "open", "--terminal", place.macs[C], "--incident", "112", "--json")
-        assert (found["access_points"], found["covers"], found["answered"]) == (["wlan1"], "this gateway's radios only", True)
+        assert (found["access_points"], found["covers"], found["answered"]) == (
+            ["wlan1"],
+            "this gateway's radios only",
+            True,
+        )
         assert place.oubli("emergency", "close") == "closed\n"
         assert place.oubli("emergency", "where", code=1) == "oubli: no emergency is open; accepted: emergency open\n"
         check_what_is_shown(place)
@@ -261,7 +297,10 @@ def check_the_end(place: Consenting) -> None:
 
 
 def check_what_is_shown(place: Consenting) -> None:
-    """Figures, lists, log: no terminal in any of them; the person at a terminal may see what is held on it (`oubli who`)."""
+    """Figures, lists, log: no terminal in any of them.
+
+    The person at a terminal may see what is held on it (`oubli who`).
+    """
     listed = place.oubli("consent", "list")
     assert listed.startswith("1 active, 1 suspended, 1 withdrawn, 0 ended\n  0  services+location suspended, ends ")
     log = place.oubli("log")
@@ -269,7 +308,10 @@ def check_what_is_shown(place: Consenting) -> None:
     assert "consents: 1 active, 1 suspended, 1 withdrawn, 0 ended" in shown
     assert all(mac not in shown and mac.replace(":", "") not in shown for mac in place.macs)
     assert [line.split(" consent ")[1] for line in log.splitlines() if " consent " in line] == ACTS
-    assert [line.split(" emergency ")[1] for line in log.splitlines() if " emergency " in line] == ["opened 112 root", "closed 112 root"]
+    assert [line.split(" emergency ")[1] for line in log.splitlines() if " emergency " in line] == [
+        "opened 112 root",
+        "closed 112 root",
+    ]
     held = place.oubli("who", "--mac", place.macs[B], "--agreed")
     # One, and that of the page itself where it was over before the second in which B suspended.
     assert re.search("^[12] records of this terminal in services", held, re.MULTILINE)

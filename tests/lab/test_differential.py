@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """20,000 mixed connections through the real kernel, read by two recorders and two readers of other people's.
 
-One traffic, both families, translated; a recorder on each interpreter listens beside `conntrack -E` (libnetfilter_conntrack) and
-beside pyroute2. In the last quarter the kernel's timeouts are raised and then lowered. Named rules for what may differ:
+One traffic, both families, translated; a recorder on each interpreter listens beside `conntrack -E`
+(libnetfilter_conntrack) and beside pyroute2. In the last quarter the kernel's timeouts are raised and then lowered.
+Named rules for what may differ:
 
 - *own*: the gateway's own connections are no terminal's, and not in the vault.
-- *changed timeout*: `end` is STOP less the largest value that the state's timeout had since START, as the recorder, which looks
-  every ten seconds, knows it. So a connection beside a change may have any value for T that was in force near its life, and no
-  other; and no record ever ends after the last packet that its terminal knows of.
+- *changed timeout*: `end` is STOP less the largest value that the state's timeout had since START, as the recorder,
+  which looks every ten seconds, knows it. So a connection beside a change may have any value for T that was in force
+  near its life, and no other; and no record ever ends after the last packet that its terminal knows of.
 """
 
 from __future__ import annotations
@@ -40,10 +41,23 @@ pytestmark = [
     pytest.mark.xdist_group("lab-differential"),
 ]
 PARTS = (16000, 2500, 1500)  # connections: timeouts as they are, raised, lowered
-RAISED = {"tcp_timeout_time_wait": 12, "tcp_timeout_close": 11, "udp_timeout": 9, "udp_timeout_stream": 13, "icmp_timeout": 10}
-LOWERED = {"tcp_timeout_time_wait": 2, "tcp_timeout_close": 1, "udp_timeout": 1, "udp_timeout_stream": 2, "icmp_timeout": 2}
+RAISED = {
+    "tcp_timeout_time_wait": 12,
+    "tcp_timeout_close": 11,
+    "udp_timeout": 9,
+    "udp_timeout_stream": 13,
+    "icmp_timeout": 10,
+}
+LOWERED = {
+    "tcp_timeout_time_wait": 2,
+    "tcp_timeout_close": 1,
+    "udp_timeout": 1,
+    "udp_timeout_stream": 2,
+    "icmp_timeout": 2,
+}
 LOOK = 10  # seconds between two looks of the recorder at the timeouts
-NEAR = 2 * LOOK + 5  # seconds before and after a connection in which the recorder may still have, or already, another value
+# Seconds before and after a connection in which the recorder may still have, or already, another value
+NEAR = 2 * LOOK + 5
 
 
 @dataclass
@@ -102,7 +116,8 @@ def _play(lab: Lab, devices: dict[str, Device], reader: Reader) -> Run:
         if timeouts:
             changes.append(_change(lab, list(devices.values()), timeouts))
     lab.settle()
-    # Nothing may begin any more while it is counted: a packet sent again by somebody who was left alone is a connection too.
+    # Nothing may begin any more while it is counted: a packet sent again by somebody
+    # who was left alone is a connection too.
     for link in ("lan", "wan"):
         run_command("ip", "-n", lab.network.gateway, "link", "set", link, "down")
     lab.settle()
@@ -112,8 +127,18 @@ def _play(lab: Lab, devices: dict[str, Device], reader: Reader) -> Run:
         lab.wait(lambda device=device: _counters(device)["connections"] >= len(seen), missed, 120)  # type: ignore[misc]
         records = list(reading.read(str(device.root), "security", device.time.wall(), device.time.monotonic()))
         comparison = compare(seen, records, lab.network.terminals)
-        told[name] = Told(records, comparison, beyond_the_truth(records, lab.acts), _counters(device), device.log("recorder").read_text())
-    terminals = {ipaddress.ip_address(one).packed for terminal in lab.network.terminals for one in (terminal.address4, terminal.address6)}
+        told[name] = Told(
+            records,
+            comparison,
+            beyond_the_truth(records, lab.acts),
+            _counters(device),
+            device.log("recorder").read_text(),
+        )
+    terminals = {
+        ipaddress.ip_address(one).packed
+        for terminal in lab.network.terminals
+        for one in (terminal.address4, terminal.address6)
+    }
     mine, read = ([one for one in these if one.source in terminals] for these in (seen, reader.seen()))
     return Run(mine, read, told, changes)
 
@@ -128,7 +153,10 @@ def run() -> Iterator[Run]:
     with Lab("cpython") as lab:
         folder = lab.folder / "micropython"
         folder.mkdir()
-        devices = {"cpython": lab.device, "micropython": Device(lab.network, folder, "micropython", LIFETIME, -CONFIRMATION)}
+        devices = {
+            "cpython": lab.device,
+            "micropython": Device(lab.network, folder, "micropython", LIFETIME, -CONFIRMATION),
+        }
         reader = Reader(lab.network, lab.folder)
         reader.start()
         try:
@@ -158,7 +186,10 @@ def test_every_connection_is_recorded_field_by_field(run: Run, name: str) -> Non
 
 @pytest.mark.parametrize("name", ["cpython", "micropython"])
 def test_every_duration_is_stop_less_start_less_a_timeout_that_was_in_force(run: Run, name: str) -> None:
-    """EXP-1: exactly one value for most; beside a change one of those that the timeout had, and the larger ones are used."""
+    """EXP-1: exactly one value for most.
+
+    Beside a change one of those that the timeout had, and the larger ones are used.
+    """
     held = defaultdict(list)
     for record in run.told[name].records:
         held[bytes(record.address), record.protocol, record.source_port, record.start].append(record.duration)
@@ -170,7 +201,9 @@ def test_every_duration_is_stop_less_start_less_a_timeout_that_was_in_force(run:
         right = [duration for duration in found if duration in durations]
         if found and not right:
             wrong.append((one.protocol, one.state, found, durations))
-        larger += max(values) > TIMEOUTS[one.timeout] and one.end_after(max(values)) // UNIT - one.start // UNIT in right
+        larger += (
+            max(values) > TIMEOUTS[one.timeout] and one.end_after(max(values)) // UNIT - one.start // UNIT in right
+        )
     assert wrong == []
     assert larger > PARTS[1] // 2
     assert run.told[name].comparison.equal > sum(PARTS) // 4  # by the timeouts that the lab begins with

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loss-free mode, its safety and long connections on the real kernel, on both interpreters.
 
-Three scenes an interpreter, each played through once; the tests read what was seen. The daemons' clocks are moved where a device
-would wait: between two spans of the rate, between two dumps, into the next day. Only a hang is shorter than on a device, and is
-looked for more often: by `alarm` after HANG s, by `oubli-watch` after six looks.
+Three scenes an interpreter, each played through once; the tests read what was seen. The daemons' clocks are moved where
+a device would wait: between two spans of the rate, between two dumps, into the next day. Only a hang is shorter than on
+a device, and is looked for more often: by `alarm` after HANG s, by `oubli-watch` after six looks.
 """
 
 from __future__ import annotations
@@ -72,7 +72,10 @@ class Scene:
         return self.status()["counters"]
 
     def life(self) -> tuple[int, bool]:
-        """Return which recorder answers, the first or a later one, and whether it is in loss-free mode; nobody is the 0th."""
+        """Return which recorder answers, the first or a later one, and whether it is in loss-free mode.
+
+        Nobody is the 0th.
+        """
         try:
             status = self.status()
         except (OSError, ValueError):
@@ -86,7 +89,12 @@ class Scene:
     def ended(self) -> int:
         """Return how many of the crowd's connections the recorder has read or knows to be lost."""
         counters = self.counters()
-        return counters["connections"] + counters["lost: overrun"] - counters["excluded: own"] - counters["excluded: outside"]
+        return (
+            counters["connections"]
+            + counters["lost: overrun"]
+            - counters["excluded: own"]
+            - counters["excluded: outside"]
+        )
 
     def wait(self, condition: Callable[[], object], seconds: float = 240) -> None:
         deadline = time.monotonic() + seconds
@@ -109,7 +117,11 @@ def scene(interpreter: str, people: list[flows.Terminal], made: list[kernel.Flow
     memory = Path("/dev/shm")  # noqa: S108 (a device's var/run is a tmpfs)
     with ExitStack() as stack:
         network = stack.enter_context(Network(1))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{network.name}-", dir=memory if memory.is_dir() else None)))
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix=f"{network.name}-", dir=memory if memory.is_dir() else None)
+            )
+        )
         network.settle(neighbours(people))
         crowd = stack.enter_context(Crowd(network, made))
         device = Device(network, folder, interpreter, LIFETIME, offset)
@@ -209,10 +221,19 @@ def play_hang(interpreter: str) -> Hang:
                     procd.process.send_signal(signal.SIGSTOP)
                 on.wait_for_life(lives + 1)
                 answered.append(crowd.answered - former)
-            on.wait(lambda: on.ended() > 2 * RATE and crowd.fills[-1] < RATE * ALIVE + EVENTS)  # while as many come as before
+            # While as many come as before
+            on.wait(lambda: on.ended() > 2 * RATE and crowd.fills[-1] < RATE * ALIVE + EVENTS)
             rest = crowd.fills[-1]
         return Hang(
-            procd.ends, crowd.fills, crowd.setting("max"), rest, answered, crowd.failures, on.counters(), notes.read_text(), on.log()
+            procd.ends,
+            crowd.fills,
+            crowd.setting("max"),
+            rest,
+            answered,
+            crowd.failures,
+            on.counters(),
+            notes.read_text(),
+            on.log(),
         )
 
 
@@ -290,7 +311,9 @@ SCENES = {"flush": play_flush, "hang": play_hang, "lasting": play_lasting}
 def played() -> Iterator[dict[tuple[str, str], Future]]:
     """Give what each scene saw, by name and interpreter; all are played at once, for they mostly wait."""
     with ThreadPoolExecutor(6) as pool:
-        yield {(name, one): pool.submit(play, one) for name, play in SCENES.items() for one in ("cpython", "micropython")}
+        yield {
+            (name, one): pool.submit(play, one) for name, play in SCENES.items() for one in ("cpython", "micropython")
+        }
 
 
 @pytest.fixture
@@ -317,14 +340,21 @@ def test_a_flush_of_150_000_arrives_whole_at_a_recorder_that_takes_ten_times_as_
     assert flush.drops > FLUSH // 2
     assert flush.slowed > 4
     counters = flush.counters
-    assert counters["kept"] == FLUSH == counters["connections"] - counters["excluded: own"] - counters["excluded: outside"]
+    assert (
+        counters["kept"] == FLUSH == counters["connections"] - counters["excluded: own"] - counters["excluded: outside"]
+    )
     assert {
-        name: count for name, count in counters.items() if count and name.startswith(("lost", "overruns", "malformed", "unknown"))
+        name: count
+        for name, count in counters.items()
+        if count and name.startswith(("lost", "overruns", "malformed", "unknown"))
     } == {}
 
 
 def test_a_table_three_quarters_full_ends_the_mode_and_each_loss_is_then_counted(flush: Flush) -> None:
-    """The kernel's own count of what it dropped makes the sum right to the connection; the log says nothing of it (ANON-4)."""
+    """The kernel's own count of what it dropped makes the sum right to the connection.
+
+    The log says nothing of it (ANON-4).
+    """
     assert flush.full["table"] == {"fill": 75, "loss_free": False}
     lost = flush.after["lost: overrun"]
     assert lost > flush.second // 2
@@ -356,13 +386,17 @@ def test_the_hotspot_works_while_the_recorder_hangs(hang: Hang) -> None:
 
 def test_a_hang_is_a_gap_with_its_seconds(hang: Hang) -> None:
     """Each as long as it took to be noticed and replaced, said on the log; nothing else is a loss."""
-    told = [int(match[1]) for line in hang.log if (match := re.fullmatch(r"gap of (\d+) s since the former process", line))]
+    told = [
+        int(match[1]) for line in hang.log if (match := re.fullmatch(r"gap of (\d+) s since the former process", line))
+    ]
     assert hang.counters["gaps"] == len(told) == 2
     assert hang.counters["gap seconds"] == sum(told)
     alarm, watched = told
     assert HANG + PAUSE <= alarm <= HANG + PAUSE + BUSY
     assert 5 * LOOK + PAUSE <= watched <= 7 * LOOK + PAUSE + BUSY
-    assert {name: count for name, count in hang.counters.items() if count and name.startswith(("lost", "overruns"))} == {}
+    assert {
+        name: count for name, count in hang.counters.items() if count and name.startswith(("lost", "overruns"))
+    } == {}
 
 
 def test_a_recorder_knows_the_terminals_before_it_reads_what_ended(hang: Hang) -> None:
@@ -391,5 +425,11 @@ def test_an_association_is_kept_as_long_as_a_connection_needs_it_and_then_forgot
 
 def test_counters_are_never_zeroed(lasting: Lasting) -> None:
     """By strace over the whole life: the table is listed, and nothing but lists is asked for."""
-    assert set(lasting.sent) == {LISTING, "RTM_GETLINK", "RTM_GETADDR", "RTM_GETNEIGH", "NFNL_SUBSYS_NFTABLES<<8|NFT_MSG_GETOBJ"}
+    assert set(lasting.sent) == {
+        LISTING,
+        "RTM_GETLINK",
+        "RTM_GETADDR",
+        "RTM_GETNEIGH",
+        "NFNL_SUBSYS_NFTABLES<<8|NFT_MSG_GETOBJ",
+    }
     assert lasting.sent.count(LISTING) > 8

@@ -46,7 +46,10 @@ def test_forwarder_never_asks_the_kernel_about_connections(story: Story) -> None
 
 
 def test_canaries_are_found_nowhere_but_in_the_sealed_store(story: Story) -> None:
-    """L34-II-5, L34-VI-1: destinations, payload and host names nowhere; MACs and client addresses only where they are sealed."""
+    """L34-II-5, L34-VI-1: destinations, payload and host names nowhere.
+
+    MACs and client addresses only where they are sealed.
+    """
     assert story.found == {}
     assert story.core_is_whole  # what the forwarder does know is found there
     assert story.comparison.equal  # the store, opened by its own keys, did give the MACs and addresses out
@@ -104,11 +107,20 @@ def test_daemons_end_cleanly_and_their_logs_are_free_of_errors(story: Story) -> 
 
 
 def test_nothing_is_lost_and_status_says_so(story: Story) -> None:
-    """The recorder's own counters agree with the witness: each kept or the gateway's own, none lost, malformed or overrun."""
+    """The recorder's own counters agree with the witness.
+
+    Each kept or the gateway's own, none lost, malformed or overrun.
+    """
     counters = story.status["counters"]
     assert counters["connections"] == story.comparison.connections
-    assert counters["kept"] == story.comparison.connections - counters["excluded: own"] - counters["excluded: broadcast"]
-    assert {name: value for name, value in counters.items() if value and name.startswith(("lost", "malformed", "overruns", "torn"))} == {}
+    assert (
+        counters["kept"] == story.comparison.connections - counters["excluded: own"] - counters["excluded: broadcast"]
+    )
+    assert {
+        name: value
+        for name, value in counters.items()
+        if value and name.startswith(("lost", "malformed", "overruns", "torn"))
+    } == {}
     assert (story.status["clock"], story.status["capture"]) == ("trusted", "ok")
 
 

@@ -3,7 +3,8 @@
 
 Address hand-over, forged ARP, a LAN that is renumbered or goes, no connection tracking.
 
-Three terminals; each connection is one exchange of datagrams from a source port of its own, which names it in the vault.
+Three terminals; each connection is one exchange of datagrams from a source port
+of its own, which names it in the vault.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ class Venue:
         return {name: count for name, count in self.lab.device.call({"call": "status"})["counters"].items() if count}
 
     def log(self) -> list[str]:
-        return [line.removeprefix("oubli recorder: ") for line in self.lab.device.log("recorder").read_text().splitlines()]
+        return [
+            line.removeprefix("oubli recorder: ") for line in self.lab.device.log("recorder").read_text().splitlines()
+        ]
 
     def holders(self, *ports: int) -> list[int | None]:
         """Wait until the kernel has told of these connections; return whose each is by the vault (None: unknown)."""
@@ -111,7 +114,10 @@ BOTH = pytest.mark.parametrize("name", ["cpython", pytest.param("micropython", m
 
 @BOTH
 def test_connection_stays_with_who_held_the_address_when_it_began(name: str) -> None:
-    """A's address goes to B between the end of A's connection and the kernel's word of it; B's first packet is B's own."""
+    """A's address goes to B between the end of A's connection and the kernel's word of it.
+
+    B's first packet is B's own.
+    """
     with venue(name) as place:
         place.start()
         a, b = place.terminals[A], place.terminals[B]
@@ -130,7 +136,10 @@ def test_connection_stays_with_who_held_the_address_when_it_began(name: str) -> 
 
 @BOTH
 def test_forged_neighbour_entry_is_recorded_as_the_kernel_treats_it_and_shows(name: str) -> None:
-    """The kernel sends the answers to the forger: what begins meanwhile is the forger's. What began before, and after, is not."""
+    """The kernel sends the answers to the forger: what begins meanwhile is the forger's.
+
+    What began before, and after, is not.
+    """
     with venue(name) as place:
         leases = place.lab.device.root / "tmp/dhcp.leases"
         leases.parent.mkdir()
@@ -162,13 +171,18 @@ def test_lan_that_is_renumbered_or_goes_and_comes_again_is_followed(name: str) -
         place.exchange(A, a.address4, 24000)
         place.ip(gateway, "addr add 192.168.77.1/24 dev lan", f"addr del {GATEWAY_4}/24 dev lan")
         place.ip(
-            a.namespace, f"addr del {a.address4}/24 dev eth0", "addr add 192.168.77.9/24 dev eth0", "route add default via 192.168.77.1"
+            a.namespace,
+            f"addr del {a.address4}/24 dev eth0",
+            "addr add 192.168.77.9/24 dev eth0",
+            "route add default via 192.168.77.1",
         )
         place.exchange(A, "192.168.77.9", 24001)
         assert place.holders(24000, 24001) == [A, A]
         place.exchange(A, "192.168.77.9", 24002)
         place.ip(gateway, "link del lan")
-        place.lab.wait(lambda: "no interface of gateway.lan is called lan" in place.log(), "the recorder doesn't miss its LAN", 120)
+        place.lab.wait(
+            lambda: "no interface of gateway.lan is called lan" in place.log(), "the recorder doesn't miss its LAN", 120
+        )
         place.ip(
             gateway,
             "link add lan type bridge",
@@ -177,7 +191,11 @@ def test_lan_that_is_renumbered_or_goes_and_comes_again_is_followed(name: str) -
             "link set lan up",
             *(f"link set lan{number} master lan" for number in range(3)),
         )
-        place.lab.wait(lambda: "every interface of gateway.lan is there again" in place.log(), "the recorder doesn't see its LAN", 120)
+        place.lab.wait(
+            lambda: "every interface of gateway.lan is there again" in place.log(),
+            "the recorder doesn't see its LAN",
+            120,
+        )
         place.exchange(A, "192.168.77.9", 24003, patience=4)
         assert place.holders(24002, 24003) == [A, A]
         assert "excluded: outside" not in place.counters()
@@ -185,7 +203,10 @@ def test_lan_that_is_renumbered_or_goes_and_comes_again_is_followed(name: str) -
 
 @BOTH
 def test_recorder_waits_where_there_is_no_connection_tracking(name: str) -> None:
-    """Its hooks are gone when it starts, come, go and come again: no crash, nothing counted meanwhile, and it goes on."""
+    """Its hooks are gone when it starts, come, go and come again.
+
+    No crash, nothing counted meanwhile, and it goes on.
+    """
     with venue(name) as place:
         inside = place.lab.network.inside(place.gateway)
         run(*inside, "nft", "delete", "table", "inet", "lab")

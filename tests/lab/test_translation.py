@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NAT64 and the CLAT of 464XLAT on the real kernel: what connection tracking shows of them, and what is made of it (L34-I-2).
+"""NAT64 and the CLAT of 464XLAT on the real kernel.
 
-The kernel translates between the families by no code of its own: a translator behind an interface does it (tayga here; jool, or OpenWrt's
-nat46), and connection tracking sees two connections that nothing ties together. The terminal's own one is recorded; the
-translator's is from no terminal of the LAN, and counted as that.
+What connection tracking shows of them, and what is made of it (L34-I-2).
+
+The kernel translates between the families by no code of its own: a translator behind an interface does it (tayga here;
+jool, or OpenWrt's nat46), and connection tracking sees two connections that nothing ties together. The terminal's own
+one is recorded; the translator's is from no terminal of the LAN, and counted as that.
 """
 
 from __future__ import annotations
@@ -33,7 +35,13 @@ POOL = "192.168.255"
 def translator(place: Venue, folder: Path) -> Iterator[None]:
     """One in the gateway's namespace: IPv6 to NAT64 goes on as IPv4 of POOL, IPv4 to a canary as IPv6."""
     settings = folder / "tayga.conf"
-    lines = ("tun-device xlat", f"ipv4-addr {POOL}.1", f"prefix {NAT64}/96", f"dynamic-pool {POOL}.0/24", f"data-dir {folder}")
+    lines = (
+        "tun-device xlat",
+        f"ipv4-addr {POOL}.1",
+        f"prefix {NAT64}/96",
+        f"dynamic-pool {POOL}.0/24",
+        f"data-dir {folder}",
+    )
     settings.write_text("\n".join((*lines, f"map 192.168.1.101 {CLAT}101")) + "\n")
     words = place.lab.network.inside(place.gateway, "tayga", "--config", str(settings))
     subprocess.run([*words, "--mktun"], check=True, capture_output=True)
@@ -51,7 +59,10 @@ def translator(place: Venue, folder: Path) -> Iterator[None]:
 
 @BOTH
 def test_a_terminal_behind_a_translator_is_recorded_once_by_its_own_connection(name: str, tmp_path: Path) -> None:
-    """IPv6 to IPv4 (NAT64) and IPv4 to IPv6 (CLAT): by the address that the terminal has; the other family's half is nobody's."""
+    """IPv6 to IPv4 (NAT64) and IPv4 to IPv6 (CLAT): by the address that the terminal has.
+
+    The other family's half is nobody's.
+    """
     with venue(name) as place:
         place.start()
         with translator(place, tmp_path):
@@ -61,7 +72,11 @@ def test_a_terminal_behind_a_translator_is_recorded_once_by_its_own_connection(n
             ):
                 place.python(place.terminals[number], EXCHANGE, source, target, str(port), "0.5")
             assert place.holders(26000, 26001) == [A, B]
-            place.lab.wait(lambda: place.counters().get("excluded: outside", 0) >= 2, "the translator's connections are missing", 120)
+            place.lab.wait(
+                lambda: place.counters().get("excluded: outside", 0) >= 2,
+                "the translator's connections are missing",
+                120,
+            )
         records = place.lab.records()
         assert sorted(record.source_port for record in records) == [26000, 26001]
         counters = place.counters()

@@ -29,7 +29,10 @@ def whole(record: Record) -> tuple[object, ...]:
 
 
 def test_the_same_connections_give_the_same_records_in_lab_and_simulator(tmp_path: Path) -> None:
-    """200 conversations with every ending; the simulated DESTROY differ from the kernel's own in nothing that the agent could see."""
+    """200 conversations with every ending.
+
+    The simulated DESTROY differ from the kernel's own in nothing that the agent could see.
+    """
     with Lab() as lab:
         reader = Reader(lab.network, lab.folder)
         reader.start()

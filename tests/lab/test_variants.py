@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Negative controls: each daemon that is broken on purpose is caught by the very check that the real one passes.
 
-A check returns what it found wrong, and a variant must show exactly the wrong that it does: a lab that fails for another
-reason proves nothing. All labs of this file are played at once: they mostly wait for the kernel to forget a connection.
+A check returns what it found wrong, and a variant must show exactly the wrong that it does: a lab that fails for
+another reason proves nothing. All labs of this file are played at once: they mostly wait for the kernel to forget a
+connection.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ pytestmark = [
 CONNECTIONS = 90  # every kind of conversation but the rare, slow ones
 AT_ONCE = 6
 DAY, NOON = 86400, 43200
-TURNS = 20  # of the recorder's clock, one a call: an `arrivals` that is drawn anew comes out as before with a chance of 6.3 % each time
+# Of the recorder's clock, one a call: an `arrivals` that is drawn anew comes out as
+# before with a chance of 6.3 % each time
+TURNS = 20
 
 
 def _sockets(lab: Lab) -> set[str]:
@@ -97,12 +100,16 @@ CAUGHT: dict[str, tuple[Check, set[str]]] = {
     "brief-packet-socket": (_sockets, {"recorder asked for AF_PACKET"}),
     "forwarder-netlink": (_sockets, {"forwarder holds AF_NETLINK", "forwarder asked for AF_NETLINK"}),
     "log-mac": (_canaries, {"MAC in recorder.log"}),
-    "keep-destination": (_canaries, {f"{kind} in var/run/oubli-live/notes" for kind in ("destination", "client address")}),
+    "keep-destination": (
+        _canaries,
+        {f"{kind} in var/run/oubli-live/notes" for kind in ("destination", "client address")},
+    ),
     "stop-is-end": (_records, {"duration"}),
     "lose-one": (_records, {"missing"}),
     "port-before-translation": (_records, {"translated_port"}),
     "keep-keys": (_forgetting, {"octets_of_keys_left"}),
-    # Reading refuses what is past its deadline by itself; copies at the former time, with keys that should be gone, it can't refuse.
+    # Reading refuses what is past its deadline by itself; copies at the former time, with
+    # keys that should be gone, it can't refuse.
     "forget-nothing": (_forgetting, {"segments_left", "records_readable_from_copies", "octets_of_keys_left"}),
     "draw-again": (_delivery, {"drawn again"}),
     "edit-messages": (_delivery, {"edited"}),

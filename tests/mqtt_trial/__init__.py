@@ -6,5 +6,6 @@ process of its own, so that a client that hangs is a finding and not the end of 
 true, against the real Mosquitto where that can show it and against byte-level peers (`peers.py`) where a broker must
 misbehave. `broken.py` holds clients with one known fault each, which the trial must find.
 
-`python -m tests.mqtt_trial MODULE [--interpreter CMD] [--identifier ATTRIBUTE]` tries one client and prints a line a point.
+`python -m tests.mqtt_trial MODULE [--interpreter CMD] [--identifier ATTRIBUTE]`
+tries one client and prints a line a point.
 """

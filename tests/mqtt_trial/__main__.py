@@ -3,8 +3,8 @@
 
 `python -m tests.mqtt_trial MODULE [--interpreter CMD] [--identifier ATTRIBUTE]`.
 
-To try a published client, write a module that offers it as the forwarder's `Client` and `MqttError`, and name the folder of both
-with `--path`.
+To try a published client, write a module that offers it as the forwarder's `Client` and `MqttError`,
+and name the folder of both with `--path`.
 """
 
 import argparse

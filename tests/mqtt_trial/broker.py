@@ -49,7 +49,9 @@ class Broker:
             lines.append("allow_anonymous true")
         else:
             accounts = folder / "passwords"
-            subprocess.run(["mosquitto_passwd", "-c", "-b", str(accounts), "gateway", password], check=True, capture_output=True)
+            subprocess.run(
+                ["mosquitto_passwd", "-c", "-b", str(accounts), "gateway", password], check=True, capture_output=True
+            )
             accounts.chmod(0o644)
             lines += ["allow_anonymous false", f"password_file {accounts}"]
         for name, one in self.ports.items() if certificates else ():
@@ -64,7 +66,9 @@ class Broker:
             ]
         configuration = folder / "mosquitto.conf"
         configuration.write_text("\n".join([*lines, "user root", ""]))
-        self._process = subprocess.Popen([mosquitto(), "-c", str(configuration)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            [mosquitto(), "-c", str(configuration)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         for listener in (self.port, *(self.ports.values() if certificates else ())):
             self._await(listener)
 

@@ -53,7 +53,12 @@ class Process:
 
     def __init__(self, candidate: Candidate) -> None:
         path = os.pathsep.join(filter(None, [str(ROOT), candidate.path]))
-        environment = {**os.environ, "PYTHONPATH": path, "MICROPYPATH": f"{path}:.frozen", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": path,
+            "MICROPYPATH": f"{path}:.frozen",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         self._process = subprocess.Popen(
             [*candidate.interpreter, str(DRIVER), candidate.module],
             env=environment,
@@ -93,7 +98,9 @@ class Process:
             data = os.read(self._process.stdout.fileno(), 65536)
             if not data:
                 assert self._process.stderr
-                return Answer("fault", "died: " + self._process.stderr.read().decode()[-400:], time.monotonic() - self._sent)
+                return Answer(
+                    "fault", "died: " + self._process.stderr.read().decode()[-400:], time.monotonic() - self._sent
+                )
             self._pending += data
 
     def call(self, *request: object, within: float = 20.0) -> Answer:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates for the trial, made when it runs: PEM (`.crt`, `.key`) and DER (`.der`, `.key.der`).
 
-`ca` signs `server` (localhost, 127.0.0.1), `elsewhere` (another name), `expired`, `early` (not yet valid) and `gateway` (a
-client); `other` is a certificate authority that signed none of them but `stranger`; `alone` is signed by itself.
+`ca` signs `server` (localhost, 127.0.0.1), `elsewhere` (another name), `expired`, `early` (not yet valid) and `gateway`
+(a client); `other` is a certificate authority that signed none of them but `stranger`; `alone` is signed by itself.
 """
 
 import ssl
@@ -28,7 +28,9 @@ def write(folder: Path, name: str, certificate: bytes, key: bytes) -> None:
     (folder / f"{name}.crt").write_bytes(certificate)
     (folder / f"{name}.der").write_bytes(ssl.PEM_cert_to_DER_cert(certificate.decode()))
     (folder / f"{name}.key").write_bytes(key)
-    (folder / f"{name}.key.der").write_bytes(ssl.PEM_cert_to_DER_cert(key.decode().replace("EC PRIVATE KEY", "CERTIFICATE")))
+    (folder / f"{name}.key.der").write_bytes(
+        ssl.PEM_cert_to_DER_cert(key.decode().replace("EC PRIVATE KEY", "CERTIFICATE"))
+    )
 
 
 def make(folder: Path) -> Path:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The client's side of the trial: reads one JSON call a line, carries it out on the client, answers with one JSON line.
 
-Runs on both interpreters: `driver.py MODULE[:CLASS]`, where MODULE offers `MqttError` and the class, `Client` if none is named.
+Runs on both interpreters: `driver.py MODULE[:CLASS]`, where MODULE offers `MqttError`
+and the class, `Client` if none is named.
 """
 
 import json
@@ -86,7 +87,10 @@ class Stage:
         return str(len(os.listdir("/proc/self/fd")))
 
     def do(self, request):
-        """One request, `[name, argument, ...]`; the answer is `["ok", text]`, `["refused", text]` or `["fault", text]`."""
+        """One request, `[name, argument, ...]`.
+
+        The answer is `["ok", text]`, `["refused", text]` or `["fault", text]`.
+        """
         name, arguments = request[0], request[1:]
         action = getattr(self, name, None) or getattr(self.client, name)
         try:

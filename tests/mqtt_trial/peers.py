@@ -89,7 +89,9 @@ class Connection:
 class Peer:
     """Listens and plays; `connections` keeps what came. A context manager that ends all its threads."""
 
-    def __init__(self, script: Callable[[Connection], None], context: ssl.SSLContext | None = None, small: bool = False) -> None:
+    def __init__(
+        self, script: Callable[[Connection], None], context: ssl.SSLContext | None = None, small: bool = False
+    ) -> None:
         self._script = script
         self._context = context
         self.connections: list[Connection] = []

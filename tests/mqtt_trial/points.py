@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must be true of a client. Each point is a function of a candidate and a folder of its own; it fails by AssertionError.
+"""What must be true of a client.
 
-`TRIAL` is what decides whether a published client may be used. `OURS` is asked of the clients in this repository besides:
-a broker that speaks out of turn, several addresses behind a name, and texts that tell nothing.
+Each point is a function of a candidate and a folder of its own; it fails by AssertionError.
+
+`TRIAL` is what decides whether a published client may be used. `OURS` is asked of the clients in this repository
+besides: a broker that speaks out of turn, several addresses behind a name, and texts that tell nothing.
 """
 
 import signal
@@ -39,7 +41,9 @@ def together(
     beside: dict[str, Process] | None = None,
     **settings: object,
 ) -> None:
-    """Play each script to a client of its own, all at once. All calls but the last succeed, the last is refused in time.
+    """Play each script to a client of its own, all at once.
+
+    All calls but the last succeed, the last is refused in time.
 
     Clients `beside` have already come so far; only the last call is theirs too.
     """
@@ -174,7 +178,10 @@ def tls_refuses(candidate: Candidate, folder: Path) -> None:
 
 
 def broker_dies_before_the_acknowledgement(candidate: Candidate, folder: Path) -> None:
-    """FIN, RST, half a PUBACK and an end, half a PUBACK and silence, a killed and a stopped Mosquitto: refused in time."""
+    """FIN, RST, half a PUBACK and an end, half a PUBACK and silence, a killed and a stopped Mosquitto.
+
+    Refused in time.
+    """
 
     def after_message(*acts: Callable[[Connection], None]) -> Callable[[Connection], None]:
         def script(connection: Connection) -> None:
@@ -214,7 +221,10 @@ def broker_dies_before_the_acknowledgement(candidate: Candidate, folder: Path) -
 
 
 def half_open_is_found(candidate: Candidate, folder: Path) -> None:
-    """A broker that keeps TCP open and answers nothing is found within two keepalives; a living one is kept by pings."""
+    """A broker that keeps TCP open and answers nothing is found within two keepalives.
+
+    A living one is kept by pings.
+    """
 
     def mute(connection: Connection) -> None:
         connection.greet()
@@ -250,7 +260,8 @@ def silent_peer_does_not_hold_connect(candidate: Candidate, folder: Path) -> Non
         if candidate.tls:
             cases["no handshake"] = (mute, trust)
         running = {
-            name: stack.enter_context(client(candidate, port, tls=security, connect_timeout=1)) for name, (port, security) in cases.items()
+            name: stack.enter_context(client(candidate, port, tls=security, connect_timeout=1))
+            for name, (port, security) in cases.items()
         }
         for process in running.values():
             process.send("connect")
@@ -263,7 +274,10 @@ def silent_peer_does_not_hold_connect(candidate: Candidate, folder: Path) -> Non
 
 
 def busy_peer_does_not_hold_publish(candidate: Candidate, _folder: Path) -> None:
-    """Endless PINGRESP, an acknowledgement that dribbles in, a peer that takes nothing more: refused within the time-out."""
+    """Endless PINGRESP, an acknowledgement that dribbles in, a peer that takes nothing more.
+
+    Refused within the time-out.
+    """
 
     def flood(connection: Connection) -> None:
         connection.greet()
@@ -357,7 +371,10 @@ def speaking_out_of_turn_is_refused(candidate: Candidate, _folder: Path) -> None
 
 
 def any_address_of_a_name_will_do(candidate: Candidate, folder: Path) -> None:
-    """The first address refuses, the second drops what it gets, the third is the broker: connected within the time-out."""
+    """The first address refuses, the second drops what it gets, the third is the broker.
+
+    Connected within the time-out.
+    """
     with broker(folder) as real, socket.socket() as full, ExitStack() as stack:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -390,15 +407,24 @@ def a_change_of_address_is_followed(candidate: Candidate, folder: Path) -> None:
 
 
 def errors_tell_nothing(candidate: Candidate, folder: Path) -> None:
-    """Wrong password, no listener, unknown name, lost connection: no text holds an address, a name or a secret (L34-II-5)."""
-    with broker(folder, password="rosebud") as real, client(candidate, real.port, username="gateway", password="rosebud") as process:
+    """Wrong password, no listener, unknown name, lost connection.
+
+    No text holds an address, a name or a secret (L34-II-5).
+    """
+    with (
+        broker(folder, password="rosebud") as real,
+        client(candidate, real.port, username="gateway", password="rosebud") as process,
+    ):
         process.do("connect")
         process.do("publish", TOPIC, "payload")
         real.signal(signal.SIGKILL)
         texts = [process.call("publish", TOPIC, "payload").text]
         texts.append(process.call("connect").text)
         assert process.call("publish", TOPIC, "payload").outcome == "refused", "publish without a connection"
-    with broker(folder, password="rosebud") as real, client(candidate, real.port, username="gateway", password="sesame") as process:
+    with (
+        broker(folder, password="rosebud") as real,
+        client(candidate, real.port, username="gateway", password="sesame") as process,
+    ):
         answer = process.call("connect")
         refused(answer, 3)
         texts.append(answer.text)
@@ -408,7 +434,9 @@ def errors_tell_nothing(candidate: Candidate, folder: Path) -> None:
         texts.append(answer.text)
     for text in texts:
         assert text
-        assert not any(word in text for word in ("127", "gateway", "rosebud", "sesame", "invalid", "payload", "oubli/")), text
+        assert not any(
+            word in text for word in ("127", "gateway", "rosebud", "sesame", "invalid", "payload", "oubli/")
+        ), text
         assert not any(character.isdigit() for character in text), text
 
 
@@ -417,7 +445,10 @@ def refusals_leave_nothing_open(candidate: Candidate, folder: Path) -> None:
     files = certificates.make(folder)
     stranger = certificates.tls(files, candidate.certificates, "other")
     with broker(folder, files) as real, Peer(lambda connection: connection.greet()) as peer:
-        cases = {"a certificate": (real.tls_port, {"host": "localhost", "tls": stranger}), "a connection": (peer.port, {})}
+        cases = {
+            "a certificate": (real.tls_port, {"host": "localhost", "tls": stranger}),
+            "a connection": (peer.port, {}),
+        }
         for name, (port, settings) in cases.items():
             with client(candidate, port, **settings) as process:
                 held = []

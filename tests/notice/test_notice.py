@@ -37,7 +37,8 @@ BASIC = GATEWAY + VENUE + NAMED
 SHEETS = {
     "least": GATEWAY,
     "security": BASIC,
-    "attribution": BASIC + "config purpose 'attribution'\n option enabled '1'\n option ground 'IIbis-3'\n option reference 'x'\n"
+    "attribution": BASIC
+    + "config purpose 'attribution'\n option enabled '1'\n option ground 'IIbis-3'\n option reference 'x'\n"
     " option budget '90000000'\nconfig summary\n option rows '256'\n",
     "location": BASIC + "config purpose 'location'\n option enabled '1'\n",
     "everything": ALL + VENUE + NAMED,
@@ -65,7 +66,9 @@ def read(folder: Path, text: str) -> config.Config:
 @pytest.mark.xdist_group("chromium")
 @pytest.mark.parametrize("language", ["fr", "en"])
 @pytest.mark.parametrize("which", SHEETS)
-def test_notice_is_one_sheet_of_a4_that_says_what_the_gateway_says(sheet: Page, tmp_path: Path, which: str, language: str) -> None:
+def test_notice_is_one_sheet_of_a4_that_says_what_the_gateway_says(
+    sheet: Page, tmp_path: Path, which: str, language: str
+) -> None:
     """Every line of `oubli law --notice`, in letters of 9 points at least, on one sheet (L34-VI-4).
 
     One side of it has all, but for a gateway on which everything is on. Nothing comes from elsewhere, and axe agrees.
@@ -77,7 +80,8 @@ def test_notice_is_one_sheet_of_a4_that_says_what_the_gateway_says(sheet: Page, 
     pdf = sheet.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == (2 if which in {"everything", "long"} else 1)
     assert re.search(rb"/MediaBox \[0 0 59[45]\S* 84[12]\S*\]", pdf)
-    assert sheet.evaluate("document.documentElement.scrollWidth") <= 711  # Chromium would make a sheet that is too wide smaller
+    # Chromium would make a sheet that is too wide smaller
+    assert sheet.evaluate("document.documentElement.scrollWidth") <= 711
     assert sheet.evaluate("parseFloat(getComputedStyle(document.body).fontSize)") >= 9 * 4 / 3
     text = sheet.locator("main").inner_text().replace("\u00a0", " ")
     for line in notice.lines(settings, language):
@@ -95,13 +99,17 @@ def test_a_phone_reads_the_pages_address_off_the_sheet(sheet: Page, tmp_path: Pa
     settings = read(tmp_path, SHEETS["everything"])
     sheet.set_content(page.html(settings, "fr"))
     sheet.locator("svg").screenshot(path=str(tmp_path / "code.png"))
-    done = subprocess.run(["zbarimg", "--quiet", "--raw", tmp_path / "code.png"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["zbarimg", "--quiet", "--raw", tmp_path / "code.png"], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "http://wifi.example.org:8450/\n"
     assert "<svg" not in page.html(read(tmp_path, ALL + VENUE), "fr")
 
 
 def test_what_a_venue_calls_itself_is_only_text(tmp_path: Path) -> None:
-    made = page.html(read(tmp_path, GATEWAY + "config notice\n option venue '<script>'\n option contact '<b>a: b'\n"), "fr")
+    made = page.html(
+        read(tmp_path, GATEWAY + "config notice\n option venue '<script>'\n option contact '<b>a: b'\n"), "fr"
+    )
     assert "<script>" not in made
     assert "&lt;script&gt;" in made
     assert made.count("<b>") == made.count("</b>")
@@ -112,7 +120,10 @@ def test_what_a_venue_calls_itself_is_only_text(tmp_path: Path) -> None:
     [
         (("none", "out"), "oubli-notice: CONFIG: none: "),
         (("oubli", "out", "--language", "de"), "oubli-notice: --language: 'de' unknown; accepted: fr, en\n"),
-        (("oubli", "out", "--held", "security"), "oubli-notice: --held: 'security' unknown; accepted: attribution, billing, consent\n"),
+        (
+            ("oubli", "out", "--held", "security"),
+            "oubli-notice: --held: 'security' unknown; accepted: attribution, billing, consent\n",
+        ),
         (("oubli", "no/out"), "oubli-notice: PAGE: no/out: can't be written "),
         (("oubli",), "oubli-notice: Missing argument 'page'; accepted: what oubli-notice --help says\n"),
     ],
@@ -120,7 +131,9 @@ def test_what_a_venue_calls_itself_is_only_text(tmp_path: Path) -> None:
 def test_bad_use_is_one_line(tmp_path: Path, words: tuple[str, ...], line: str) -> None:
     (tmp_path / "oubli").write_text(GATEWAY)
     command = [sys.executable, "-m", "tools.notice", *words]
-    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr.startswith(line), done.stderr.count("\n")) == (2, True, 1), done.stderr
     assert not (tmp_path / "out").exists()
 

@@ -3,7 +3,8 @@
 
 A row's lines are for the gateway's shell, as root, but for three words that a world does in its own way:
 
-    set SECTION.OPTION [VALUE]   write an option of /etc/config/oubli, or take it out; a row's end brings the whole file back
+    set SECTION.OPTION [VALUE]   write an option of /etc/config/oubli, or take it
+                                 out; a row's end brings the whole file back
     restart                      /etc/init.d/oubli restart, until the recorder answers
     end INSTANCE                 end one of the service's processes, so that procd starts it no more until `restart`
 
@@ -34,7 +35,10 @@ class World(Protocol):
 
 @dataclass(frozen=True)
 class Broken:
-    """`name`: what doctor must find, `also` what follows from it. `here`: in a root with busybox on this machine's kernel too."""
+    """`name`: what doctor must find, `also` what follows from it.
+
+    `here`: in a root with busybox on this machine's kernel too.
+    """
 
     name: str
     steps: str
@@ -60,7 +64,8 @@ def run(world: World, lines: str) -> None:
 
 
 _SWITCH = "sysctl -w net.netfilter.nf_conntrack_{}={}"
-_SEALED = "set billing.enabled 1\nset billing.lifetime 30d\nset billing.budget 4194304"  # a purpose with the custodian's keys
+# A purpose with the custodian's keys
+_SEALED = "set billing.enabled 1\nset billing.lifetime 30d\nset billing.budget 4194304"
 BROKEN = (
     Broken("configuration", "echo \"config later 'later'\" >>/etc/config/oubli"),
     Broken("recorder", "end recorder", "restart"),
@@ -71,11 +76,15 @@ BROKEN = (
     Broken("unconnected", "set mqtt.port 8450\nrestart", "restart"),
     Broken(
         "flash-refuses",
-        "chown -R root /srv/oubli/audit; chmod 0700 /srv/oubli/audit; chmod 0600 /srv/oubli/audit/*\noubli erase --purpose security",
+        "chown -R root /srv/oubli/audit; chmod 0700 /srv/oubli/audit; chmod 0600 /srv/oubli/audit/*\n"
+        "oubli erase --purpose security",
         "restart",
     ),
     Broken("folders", "chmod 0755 /srv/oubli-spool", "restart"),
-    Broken("secret", "echo secret >/etc/oubli/password; chmod 0644 /etc/oubli/password\nset mqtt.password_file /etc/oubli/password"),
+    Broken(
+        "secret",
+        "echo secret >/etc/oubli/password; chmod 0644 /etc/oubli/password\nset mqtt.password_file /etc/oubli/password",
+    ),
     Broken("events", _SWITCH.format("events", 2), _SWITCH.format("events", 1)),
     Broken("acct", _SWITCH.format("acct", 0), _SWITCH.format("acct", 1)),
     Broken("timestamp", _SWITCH.format("timestamp", 0), _SWITCH.format("timestamp", 1)),
@@ -85,7 +94,12 @@ BROKEN = (
         "sysctl -w net.netfilter.nf_conntrack_max=$(cat /tmp/most)",
         here=False,
     ),
-    Broken("root", "mv /sbin/ujail /sbin/ujail.away\nrestart", "mv /sbin/ujail.away /sbin/ujail\nrestart", also=("unfiltered",)),
+    Broken(
+        "root",
+        "mv /sbin/ujail /sbin/ujail.away\nrestart",
+        "mv /sbin/ujail.away /sbin/ujail\nrestart",
+        also=("unfiltered",),
+    ),
     Broken(
         "unfiltered",
         "mv /lib/libpreload-seccomp.so /lib/away\nrestart",
@@ -137,7 +151,8 @@ BROKEN = (
     ),
     Broken(
         "clock-battery",
-        "end recorder\ncp /var/run/oubli-root/clock /tmp/clock; : >/var/run/oubli-root/clock; rm -f /var/run/oubli/clock\nrestart",
+        "end recorder\ncp /var/run/oubli-root/clock /tmp/clock; : >/var/run/oubli-root/clock; rm -f "
+        "/var/run/oubli/clock\nrestart",
         "end recorder\nmv /tmp/clock /var/run/oubli-root/clock; rm -f /var/run/oubli/clock\nrestart",
         also=("clock-untrusted",),
     ),

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real OpenWrt in QEMU, booted once for all tests of this folder: `installed` has oubli on it, as README's lines leave it.
+"""The real OpenWrt in QEMU, booted once for all tests of this folder.
+
+`installed` has oubli on it, as README's lines leave it.
 
 Each test begins at a snapshot, so that none needs another's. All of them are one group: one worker boots one machine.
 """
@@ -33,8 +35,9 @@ SLOW = 1800  # seconds, on a machine that does much else: QEMU without KVM
 WAIT = 900  # seconds within which the kernel has collected what ended, and the recorder has kept it
 PATIENCE = 30  # questions to a recorder that may be starting
 PASSWORD = "only in qemu"
-# An emulated processor on a busy machine loses time: its clock no longer shows what the battery said at power-up. Here it does.
-# A signal that comes while a jail starts is lost, and ujail kills what is in it five seconds later: until then nothing is saved.
+# An emulated processor on a busy machine loses time: its clock no longer shows what the battery said at power-up. Here
+# it does. A signal that comes while a jail starts is lost, and ujail kills what is in it five seconds later: until then
+# nothing is saved.
 BATTERY = """/etc/init.d/sysntpd stop
 set -- $(dmesg | sed -n 's/^\\[ *\\([0-9]*\\)\\..*: setting system clock to .* (\\([0-9]*\\))$/\\1 \\2/p' | head -n 1)
 date -s @$(($2 + $(cut -d. -f1 /proc/uptime) - $1))
@@ -78,18 +81,29 @@ class World(GatewayLab):
         self.seconds: dict[str, float] = {}
 
     def document(self, lines: list[str]) -> str:
-        """Run lines of the document as a user types them, on the administrator's machine; ssh and scp are given her key."""
+        """Run lines of the document as a user types them, on the administrator's machine.
+
+        ssh and scp are given her key.
+        """
         tools = self.folder / "tools"
         if not tools.exists():
             tools.mkdir()
             for name in ("ssh", "scp"):
-                (tools / name).write_text(f'#!/bin/sh\nexec {shlex.join([f"/usr/bin/{name}", *self.machine.credentials()])} "$@"\n')
+                (tools / name).write_text(
+                    f'#!/bin/sh\nexec {shlex.join([f"/usr/bin/{name}", *self.machine.credentials()])} "$@"\n'
+                )
                 (tools / name).chmod(0o755)
         script = "\n".join(["set -e", *lines])
         path = f"{tools}:{PROJECT}/.venv/bin:{os.environ['PATH']}"
         command = self.wires.inside(self.wires.administrator, "bash", "-c", script)
         done = subprocess.run(
-            command, cwd=self.folder, env=os.environ | {"PATH": path}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            command,
+            cwd=self.folder,
+            env=os.environ | {"PATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         log = self.machine.ask("logread | tail -n 40").stdout.decode() if done.returncode else ""
         assert done.returncode == 0, "\n".join([*lines, done.stdout[-2000:], done.stderr[-2000:], log])
@@ -103,7 +117,10 @@ class World(GatewayLab):
         self.machine.run(f"apk add --allow-untrusted {' '.join(f'/tmp/{path.name}' for path in paths)}")
 
     def save(self, name: str) -> None:
-        """Keep the machine under a name, without a connection that it alone would remember: MQTT's keep-alive ends such a one late."""
+        """Keep the machine under a name, without a connection that it alone would remember.
+
+        MQTT's keep-alive ends such a one late.
+        """
         self.broker.disconnect()
         self.internet.stop("broker")
         self.machine.run(END_FORWARDER)
@@ -119,12 +136,20 @@ class World(GatewayLab):
 
         def new() -> list[Record]:
             here = {terminal.mac for terminal in lan.terminals}  # the administrator's ssh is a connection, too
-            return [record for record in records(self.machine) if bytes(record.mac) in here and _values(record) not in before]
+            return [
+                record
+                for record in records(self.machine)
+                if bytes(record.mac) in here and _values(record) not in before
+            ]
 
         lan.generate(connections)
         lan.ended(self.machine, WAIT)
         while len(kept := new()) < connections:
-            assert time.monotonic() < deadline, (len(kept), connections, self.machine.run("oubli status; logread -e oubli | tail -n 5"))
+            assert time.monotonic() < deadline, (
+                len(kept),
+                connections,
+                self.machine.run("oubli status; logread -e oubli | tail -n 5"),
+            )
             time.sleep(2)
         return kept
 
@@ -136,7 +161,10 @@ class World(GatewayLab):
             time.sleep(1)
 
     def status(self) -> dict[str, Any]:
-        """Return what `oubli status --json` says, {} where no recorder answers for a while: a busy machine keeps one waiting."""
+        """Return what `oubli status --json` says, {} where no recorder answers for a while.
+
+        A busy machine keeps one waiting.
+        """
         for _ in range(PATIENCE):
             done = self.machine.ask("oubli status --json")
             if done.returncode == 0:
@@ -201,7 +229,8 @@ def followed(world: World) -> World:
     world.lan.generate(8)
     world.lan.ended(machine, WAIT)
     world.until(lambda: world.status()["counters"]["kept"])
-    world.seconds["first record"] = time.monotonic() - began - (machine.waited() - waited)  # what else runs here isn't the gateway's fault
+    # What else runs here isn't the gateway's fault
+    world.seconds["first record"] = time.monotonic() - began - (machine.waited() - waited)
     world.until(lambda: world.broker.messages("/health"))
     world.save("installed")
     return world
@@ -216,7 +245,10 @@ def installed(followed: World) -> World:
 
 @pytest.fixture(scope="session")
 def equipped(followed: World) -> World:
-    """Install the other packages once, from a signed feed, let two users in, believe the battery: the snapshot `complete`."""
+    """Install the other packages once, from a signed feed, let two users in, believe the battery.
+
+    The snapshot `complete`.
+    """
     machine = followed.machine
     machine.restore("installed")
     followed.add_packages()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gateway's root file system: busybox, the fake peer's scripts, MicroPython and libraries, in own namespaces.
 
-Of this machine's processor, or of big-endian MIPS: there every program of the root is a MIPS one, busybox included, and the kernel
-starts each under qemu-mips, by a table of foreign formats (binfmt_misc) that holds in this gateway's user namespace and nowhere else.
+Of this machine's processor, or of big-endian MIPS: there every program of the root is a MIPS one, busybox included, and
+the kernel starts each under qemu-mips, by a table of foreign formats (binfmt_misc) that holds in this gateway's user
+namespace and nowhere else.
 """
 
 from __future__ import annotations
@@ -69,7 +70,10 @@ def make(path: Path, processor: str = "host") -> None:
     libraries = {library: library.relative_to("/") for library in loaded_by(setpriv)}
     if processor == "mips":
         lists, busybox, interpreter = ["qemu-mips"], MIPS / "busybox", MIPS / "micropython.mips-linux-gnu"
-        theirs = [*(MIPS / "lib").glob("*.so.*"), *(MIPS_SYSTEM / name for name in ("ld.so.1", "libc.so.6", "libm.so.6"))]
+        theirs = [
+            *(MIPS / "lib").glob("*.so.*"),
+            *(MIPS_SYSTEM / name for name in ("ld.so.1", "libc.so.6", "libm.so.6")),
+        ]
         libraries |= {library: Path("lib") / library.name for library in theirs}
     else:
         lists, busybox, interpreter = [], Path(shutil.which("busybox") or ""), Path(shutil.which("micropython") or "")
@@ -80,7 +84,9 @@ def make(path: Path, processor: str = "host") -> None:
         (path / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(library, path / place)
     shutil.copy(busybox, path / "bin/busybox")
-    for applet in subprocess.run([*lists, busybox, "--list"], capture_output=True, text=True, check=True).stdout.split():
+    for applet in subprocess.run(
+        [*lists, busybox, "--list"], capture_output=True, text=True, check=True
+    ).stdout.split():
         if applet != "busybox":
             (path / "bin" / applet).symlink_to("busybox")
     shutil.copytree(FAKE, path, dirs_exist_ok=True)
@@ -118,7 +124,17 @@ class Gateway:
         into = [*self._enter, "chroot", str(self.path)]
         if user != "root":
             uid, gid = self.ids(user)
-            into += ["/host/setpriv", "--reuid", uid, "--regid", gid, "--clear-groups", "--bounding-set", "-all", "--no-new-privs"]
+            into += [
+                "/host/setpriv",
+                "--reuid",
+                uid,
+                "--regid",
+                gid,
+                "--clear-groups",
+                "--bounding-set",
+                "-all",
+                "--no-new-privs",
+            ]
         return [*into, "/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *env, *words]
 
     def ids(self, user: str) -> tuple[str, str]:
@@ -127,7 +143,9 @@ class Gateway:
         assert found is not None, user
         return found[1], found[2]
 
-    def run(self, *words: str, check: bool = True, env: tuple[str, ...] = (), stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *words: str, check: bool = True, env: tuple[str, ...] = (), stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Run some words inside, as root, to the end."""
         command = self.command(*words, env=env)
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, input=stdin)
@@ -135,20 +153,41 @@ class Gateway:
         return done
 
     def start(self, instance: dict[str, Any]) -> subprocess.Popen[bytes]:
-        """Start an instance of a service as procd does: its command, user, limits; through ujail where it has a jail."""
+        """Start an instance of a service as procd does: its command, user, limits.
+
+        Through ujail where it has a jail.
+        """
         variables = tuple(f"{name}={value}" for name, value in instance.get("env", {}).items())
         if "jail" not in instance:
             command = self.command(*instance["command"], user=instance.get("user", "root"), env=variables)
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
         jail = instance["jail"]
-        words = ["/sbin/ujail", "-n", jail["name"], "-U", instance["user"], "-G", instance["group"], "-c", "-C", instance["capabilities"]]
+        words = [
+            "/sbin/ujail",
+            "-n",
+            jail["name"],
+            "-U",
+            instance["user"],
+            "-G",
+            instance["group"],
+            "-c",
+            "-C",
+            instance["capabilities"],
+        ]
         words += ["-S", instance["seccomp"]] if "seccomp" in instance else []
         words += ["-p", "-l", *(word for name in instance.get("env", {}) for word in ("-e", name))]
         words += [word for path, kind in jail["mount"].items() for word in ("-w" if kind == "1" else "-r", path)]
         spaces = ["unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child"]
         path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
         command = [*self._enter, *spaces, "chroot", str(self.path), "/bin/env", "-i", path, *variables, *words, "--"]
-        return Jailed([*command, *instance["command"]], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return Jailed(
+            [*command, *instance["command"]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def host_command(self, *words: str) -> list[str]:
         """Return the command line that runs one of this machine's programs in the gateway's network."""
@@ -171,8 +210,18 @@ def running(path: Path, processor: str = "host") -> Iterator[Gateway]:
         spaces = ["--user", *spaces]
         unshared += ["--user", "--map-users", "0,0,65536", "--map-groups", "0,0,65536"]
         mounts = [f"mount --rbind /proc {path}/proc", f"mount --rbind /dev {path}/dev"]
-        mounts += [f"mount -t binfmt_misc none {path}/host/formats", f"printf %s {shlex.quote(table)} >{path}/host/formats/register"]
-    steps = [*mounts, f"mount -t tmpfs tmpfs {path}/tmp", f"mkdir {path}/tmp/run", "ip link set lo up", "echo up", "exec cat"]
+        mounts += [
+            f"mount -t binfmt_misc none {path}/host/formats",
+            f"printf %s {shlex.quote(table)} >{path}/host/formats/register",
+        ]
+    steps = [
+        *mounts,
+        f"mount -t tmpfs tmpfs {path}/tmp",
+        f"mkdir {path}/tmp/run",
+        "ip link set lo up",
+        "echo up",
+        "exec cat",
+    ]
     words = ["unshare", *unshared, "sh", "-c", " && ".join(steps)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
@@ -203,7 +252,9 @@ def name_of(scripts: dict[str, str]) -> str:
 
 
 def unpack_ipk(package: bytes, root: Path) -> dict[str, str]:
-    """Lay an ipk into a root as opkg does, a conffile that is there stays; control and list go below /usr/lib/opkg/info.
+    """Lay an ipk into a root as opkg does, a conffile that is there stays.
+
+    Control and list go below /usr/lib/opkg/info.
 
     Returns its scripts. What a former version's list names and this one doesn't have goes.
     """

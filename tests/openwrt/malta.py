@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gateway that is a whole big-endian MIPS machine: QEMU's board `malta`, a kernel of our own, our packages on an ext4 disk.
+"""A gateway that is a whole big-endian MIPS machine.
 
-What `tools/soak --room firmware` runs. Terminals and internet are namespaces of this machine, as in the lab; the gateway between them is
-the emulated one, with its own connection tracking, translation and netlink. Beside the recorder runs a witness in C that only writes down
-what the kernel sends; pyroute2 reads that afterwards. Then the power is cut in the middle of traffic, and the machine starts again.
+QEMU's board `malta`, a kernel of our own, our packages on an ext4 disk.
+
+What `tools/soak --room firmware` runs. Terminals and internet are namespaces of this machine, as in the lab; the
+gateway between them is the emulated one, with its own connection tracking, translation and netlink. Beside the recorder
+runs a witness in C that only writes down what the kernel sends; pyroute2 reads that afterwards. Then the power is cut
+in the middle of traffic, and the machine starts again.
 """
 
 from __future__ import annotations
@@ -29,7 +32,19 @@ from agent.vault import reading
 from host_sim.driver.interpreters import ROOT
 from host_sim.lab import traffic as lab_traffic
 from host_sim.lab.compare import compare
-from host_sim.lab.network import GATEWAY_4, GATEWAY_6, INTERNET_4, INTERNET_6, TIMEOUTS, TRACKING, WAN_4, WAN_6, LabError, Network, run
+from host_sim.lab.network import (
+    GATEWAY_4,
+    GATEWAY_6,
+    INTERNET_4,
+    INTERNET_6,
+    TIMEOUTS,
+    TRACKING,
+    WAN_4,
+    WAN_6,
+    LabError,
+    Network,
+    run,
+)
 from host_sim.lab.plan import FIRST_PORT, Canary, plan, ports_used
 from host_sim.lab.reader import parse
 from host_sim.venue import kernel
@@ -51,7 +66,9 @@ PARTS = ("mips", "malta")  # of tools/parts.txt
 BUILT = ROOT / ".cache/malta"
 _END = re.compile(rb"@@(\d+)@@\r?\n")
 TRAFFIC = str(Path(lab_traffic.__file__).resolve())
-SETTINGS = "; ".join(f"echo {value} >/proc/sys/net/netfilter/nf_conntrack_{name}" for name, value in (TRACKING | TIMEOUTS).items())
+SETTINGS = "; ".join(
+    f"echo {value} >/proc/sys/net/netfilter/nf_conntrack_{name}" for name, value in (TRACKING | TIMEOUTS).items()
+)
 # Process 1: what an OpenWrt's init and netifd would have done, then a shell on the serial console.
 START = f"""#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root PS1= XTABLES_LOCKFILE=/tmp/xtables
@@ -93,10 +110,32 @@ class Machine:
     def power_on(self) -> float:
         """Start it and wait for its shell; returns the seconds that took."""
         begun = time.monotonic()
-        words = ["qemu-system-mips", "-M", "malta", "-m", MEMORY, "-no-reboot", "-nodefaults", "-kernel", f"{BUILT}/vmlinux"]
-        words += ["-append", "console=ttyS0 root=/dev/vda rw init=/sbin/start quiet panic=-1", "-display", "none", "-serial", "stdio"]
+        words = [
+            "qemu-system-mips",
+            "-M",
+            "malta",
+            "-m",
+            MEMORY,
+            "-no-reboot",
+            "-nodefaults",
+            "-kernel",
+            f"{BUILT}/vmlinux",
+        ]
+        words += [
+            "-append",
+            "console=ttyS0 root=/dev/vda rw init=/sbin/start quiet panic=-1",
+            "-display",
+            "none",
+            "-serial",
+            "stdio",
+        ]
         for file in (self._disk, self._basket):
-            words += ["-drive", f"file={file},format=raw,if=none,id={file.stem}", "-device", f"virtio-blk-pci,drive={file.stem}"]
+            words += [
+                "-drive",
+                f"file={file},format=raw,if=none,id={file.stem}",
+                "-device",
+                f"virtio-blk-pci,drive={file.stem}",
+            ]
         for number, tap in enumerate(("taplan", "tapwan")):
             words += ["-netdev", f"tap,id=n{number},ifname={tap},script=no,downscript=no"]
             words += ["-device", f"virtio-net-pci,netdev=n{number},mac=52:54:00:00:00:0{number + 1},romfile="]
@@ -133,10 +172,15 @@ class Machine:
         deadline = time.monotonic() + seconds
         while not (found := pattern.search(self._said)):
             if not select.select([console], [], [], max(0, deadline - time.monotonic()))[0]:
-                raise LabError(f"the machine said nothing more within {seconds:.0f} s: {self._said[-800:].decode(errors='replace')}")
+                raise LabError(
+                    f"the machine said nothing more within {seconds:.0f} s: "
+                    f"{self._said[-800:].decode(errors='replace')}"
+                )
             more = console.read(65536)
             if not more:
-                raise LabError(f"the machine ended: {self._said[-800:].decode(errors='replace')} {self._log.read_text()[-400:]}")
+                raise LabError(
+                    f"the machine ended: {self._said[-800:].decode(errors='replace')} {self._log.read_text()[-400:]}"
+                )
             with self._log.open("ab") as log:
                 log.write(more)
             self._said += more
@@ -184,7 +228,9 @@ class Venue:
 
     def install(self) -> None:
         """Do at the first boot what apk would: the packages' own scripts; then configure."""
-        self.machine.run("for script in /*.postinst; do IPKG_INSTROOT= sh $script || echo $script failed; done; rm /*.postinst", 300)
+        self.machine.run(
+            "for script in /*.postinst; do IPKG_INSTROOT= sh $script || echo $script failed; done; rm /*.postinst", 300
+        )
         self.machine.run("[ ! -e /etc/uci-defaults/50-oubli ] || sh /etc/uci-defaults/50-oubli", 120)
         self.machine.run("sed -i \"s/option hardware_clock '0'/option hardware_clock '1'/\" /etc/config/oubli && sync")
 
@@ -202,7 +248,10 @@ class Venue:
         self.wait(lambda: self.status() is not None, "the recorder doesn't answer", 180)
 
     def wait(self, condition: Callable[[], object], wrong: str, seconds: float) -> None:
-        """Wait until a condition holds; LabError with what is wrong, and what the recorder said, where it doesn't in time."""
+        """Wait until a condition holds.
+
+        LabError with what is wrong, and what the recorder said, where it doesn't in time.
+        """
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -273,7 +322,9 @@ class Venue:
 
     def settle(self) -> None:
         """Wait until every conversation has ended in the kernel and the recorder, maybe behind, counts no more."""
-        addresses = "|".join(f"src={address} " for terminal in self.network.terminals for address in self.network.spelled(terminal))
+        addresses = "|".join(
+            f"src={address} " for terminal in self.network.terminals for address in self.network.spelled(terminal)
+        )
         tracked = f"grep -cE '{addresses}' /proc/net/nf_conntrack; true"
         self.wait(lambda: int(self.machine.run(tracked).split()[-1]) == 0, "connections do not time out", 180)
         counted = [-1]
@@ -303,10 +354,17 @@ class Venue:
 
 
 def _outside(network: Network) -> None:
-    """Make of the lab's gateway a room with two cables: QEMU's cards hang on the bridges of the terminals and of the internet."""
+    """Make of the lab's gateway a room with two cables.
+
+    QEMU's cards hang on the bridges of the terminals and of the internet.
+    """
     place = network.gateway
     run(*network.inside(place, "nft", "flush", "ruleset"))
-    run(*network.inside(place, "sh", "-ec", "for card in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 >$card; done"))
+    run(
+        *network.inside(
+            place, "sh", "-ec", "for card in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 >$card; done"
+        )
+    )
     network.batch(
         place,
         "route flush table main",
@@ -354,7 +412,9 @@ def soak(seed: int, seconds: float) -> dict[str, Any]:  # noqa: ARG001 (what eve
         raise LabError(f"{' and '.join(PARTS)} can't be made; accepted: after what tools/setup-part says")
     with venue() as place:
         figures: dict[str, Any] = {"boot_seconds": round(place.machine.power_on(), 1)}
-        figures["machine"] = place.machine.run("uname -srm; micropython -c 'import sys; print(sys.version, sys.byteorder)'").splitlines()
+        figures["machine"] = place.machine.run(
+            "uname -srm; micropython -c 'import sys; print(sys.version, sys.byteorder)'"
+        ).splitlines()
         place.install()
         place.start()
         figures["before"] = _agree(place, CONNECTIONS)
@@ -374,10 +434,15 @@ def soak(seed: int, seconds: float) -> dict[str, Any]:  # noqa: ARG001 (what eve
         after = place.told()
     findings = figures["before"].pop("findings") + figures["after"].pop("findings")
     for name, status in (("before", before), ("after", after)):
-        findings += [f"{name} the cut: {count} {what}" for what, count in status["counters"].items() if what.startswith("lost") and count]
+        findings += [
+            f"{name} the cut: {count} {what}"
+            for what, count in status["counters"].items()
+            if what.startswith("lost") and count
+        ]
     if left:
         findings.append(f"something of the former boot is in memory: {left}")
-    # On the disk: who it is, and what of the day's privacy budget is spent, which a cut may make more, never less (ANON-5).
+    # On the disk: who it is, and what of the day's privacy budget is spent, which a
+    # cut may make more, never less (ANON-5).
     figures["spent"] = [status["summary"]["spent"] for status in (before, after)]
     if before["gateway"] != after["gateway"] or (
         before["summary"]["day"] == after["summary"]["day"] and figures["spent"][1] < figures["spent"][0]

@@ -19,7 +19,10 @@ TABLES, ARRAYS, BOOLEANS = (
 
 
 def service(recorded: str) -> dict[str, Any]:
-    """Return the message that procd.sh would send for the newest service in a record; ValueError for a call it doesn't know."""
+    """Return the message that procd.sh would send for the newest service in a record.
+
+    ValueError for a call it doesn't know.
+    """
     message: dict[str, Any] = {}
     instance: dict[str, Any] = {}
     for line in recorded.splitlines():
@@ -46,7 +49,8 @@ def service(recorded: str) -> dict[str, Any]:
             case "add_reload_trigger":
                 script = message["script"]
                 message["triggers"] += [
-                    ["config.change", ["if", ["eq", "package", word], ["run_script", script, "reload"]], 1000] for word in words
+                    ["config.change", ["if", ["eq", "package", word], ["run_script", script, "reload"]], 1000]
+                    for word in words
                 ]
             case "kill":
                 message = {"name": words[0], "instances": {}, "triggers": []}

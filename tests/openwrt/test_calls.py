@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from tests.openwrt.conftest import World
 
 DAEMONS = ("recorder", "forwarder", "page")
-# What a daemon that was taken over would do first: start a program. This one isn't there, so that without a filter it goes on.
+# What a daemon that was taken over would do first: start a program. This one isn't
+# there, so that without a filter it goes on.
 ATTACK = 'import ffi\nlibrary = ffi.open(None)\nprint("attack: asks")\n{}\nprint("attack: goes on")\n'
 PROGRAM = 'library.func("i", "execve", "ppp")(b"/bin/nowhere\\0", None, None)'
 
@@ -32,7 +33,10 @@ def instances(world: World) -> dict[str, int]:
 
 
 def test_each_daemon_runs_under_its_filter_and_does_what_it_does_without(complete: World) -> None:
-    """Seccomp 2: a filter; nothing gives a daemon more rights. It records, delivers and shows, and none was ended by its filter."""
+    """Seccomp 2: a filter; nothing gives a daemon more rights.
+
+    It records, delivers and shows, and none was ended by its filter.
+    """
     machine, lan = complete.machine, complete.lan
     complete.until(lambda: not complete.found())  # the forwarder comes back a moment after the saved state
     for name, jail in instances(complete).items():
@@ -52,7 +56,10 @@ def test_each_daemon_runs_under_its_filter_and_does_what_it_does_without(complet
 
 
 def test_a_daemon_that_asks_for_what_it_never_needs_is_ended_and_the_log_says_so(complete: World) -> None:
-    """The same jails with the attack in the daemon's place: it doesn't go on, and `exited with signal: 31` (SIGSYS) is in the log."""
+    """The same jails with the attack in the daemon's place.
+
+    It doesn't go on, and `exited with signal: 31` (SIGSYS) is in the log.
+    """
     machine = complete.machine
     machine.put("/etc/oubli/attack.py", ATTACK.format(PROGRAM).encode())
     machine.run("/etc/init.d/oubli stop")

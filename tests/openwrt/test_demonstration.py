@@ -110,7 +110,10 @@ def test_image_starts_by_its_own_boot_loader_and_interrupted_it_leaves_nothing_b
 @pytest.mark.xdist_group("openwrt")
 @pytest.mark.needs("root", "openwrt", "micropython-1.28", "mosquitto")
 def test_command_that_is_killed_takes_its_machine_along():
-    """Nobody can clean up after a SIGKILL: what gives up rights stays, as dnsmasq. A machine that goes on would be the worst of it."""
+    """Nobody can clean up after a SIGKILL: what gives up rights stays, as dnsmasq.
+
+    A machine that goes on would be the worst of it.
+    """
     with started() as process:
         assert process.stdout is not None
         said = process.stdout.readline() + process.stdout.readline()
@@ -137,7 +140,9 @@ def test_fleet_page_shows_the_gateway(complete):
     ident = complete.machine.run("uci get oubli.gateway.id").strip()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     with command.fleet(complete) as address:
-        token, *_ = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', browser.open(f"{address}/login").read().decode())
+        token, *_ = re.findall(
+            r'name="csrfmiddlewaretoken" value="(\w+)"', browser.open(f"{address}/login").read().decode()
+        )
         form = {"username": "operator", "password": command.PASSWORD, "csrfmiddlewaretoken": token}
         browser.open(f"{address}/login", urllib.parse.urlencode(form).encode())
         complete.until(lambda: ident in browser.open(f"{address}/").read().decode())
@@ -165,8 +170,16 @@ def test_door_leads_out_of_the_lab_to_one_place_alone(namespace):
 
         thread = threading.Thread(target=answer)
         thread.start()
-        script = f"import socket; s = socket.create_connection(('127.0.0.1', {door.port})); s.send(b'hello'); print(s.recv(9))"
-        said = subprocess.run(["ip", "netns", "exec", namespace, sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        script = (
+            f"import socket; s = socket.create_connection(('127.0.0.1', {door.port})); "
+            "s.send(b'hello'); print(s.recv(9))"
+        )
+        said = subprocess.run(
+            ["ip", "netns", "exec", namespace, sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         thread.join(60)
         door.close()
     assert said.stdout == "b'HELLO'\n", said.stderr

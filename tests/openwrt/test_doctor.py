@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli doctor` on a real OpenWrt: nothing on a healthy gateway, then what was broken on purpose, nothing else.
 
-The rows are those of tests/openwrt/broken.py. As many are broken at a time as don't hide one another: a recorder that has ended can't say
-that the LAN is missing, a configuration that is refused hides what else is written in it, and none starts while there is swap on a disk.
-A start repairs owners and modes: what breaks these comes after what starts the service anew.
+The rows are those of tests/openwrt/broken.py. As many are broken at a time as don't hide one another: a recorder that
+has ended can't say that the LAN is missing, a configuration that is refused hides what else is written in it, and none
+starts while there is swap on a disk. A start repairs owners and modes: what breaks these comes after what starts the
+service anew.
 """
 
 from __future__ import annotations
@@ -21,14 +22,27 @@ if TYPE_CHECKING:
 SOON = 300  # seconds within which what is broken has come to light
 ROWS = {row.name: row for row in BROKEN}
 TOGETHER = (
-    ("configuration", "watch", "page", "forwarder", "events", "acct", "timestamp", "table-size", "offload", "second-nat", "tmpfs"),
+    (
+        "configuration",
+        "watch",
+        "page",
+        "forwarder",
+        "events",
+        "acct",
+        "timestamp",
+        "table-size",
+        "offload",
+        "second-nat",
+        "tmpfs",
+    ),
     ("swap",),
     ("root", "no-lan", "unconnected", "wan", "certificate", "secret", "bundle-missing"),
     ("recorder", "broker-missing", "flash", "libsodium", "clock-wrong"),
     ("clock-battery", "unfiltered", "flash-refuses", "plain-text"),
     ("clock-untrusted", "bundle-refused", "agents", "folders", "broker"),
 )
-# What follows there and not in a root with busybox: nothing listens at that port of that broker; certificates are younger than that clock.
+# What follows there and not in a root with busybox: nothing listens at that port of that broker;
+# certificates are younger than that clock.
 THERE = {"unconnected": {"broker"}, "clock-wrong": {"certificate"}}
 
 
@@ -45,7 +59,9 @@ class Gateway:
 
     def set(self, option: str, value: str | None) -> None:
         """Write an option, None takes it out."""
-        self._lines.append((f"uci set oubli.{option}='{value}'" if value else f"uci delete oubli.{option}") + "; uci commit oubli")
+        self._lines.append(
+            (f"uci set oubli.{option}='{value}'" if value else f"uci delete oubli.{option}") + "; uci commit oubli"
+        )
 
     def restart(self) -> None:
         """Start the service anew."""

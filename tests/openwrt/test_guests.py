@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guests' network of its own beside the private one, as OpenWrt's guide sets it up: bridge, zone, an instance of dnsmasq."""
+"""A guests' network of its own beside the private one, as OpenWrt's guide sets it up.
+
+Bridge, zone, an instance of dnsmasq.
+"""
 
 from __future__ import annotations
 
@@ -50,10 +53,17 @@ def test_only_the_guests_are_recorded_beside_a_private_network(installed):
     """L34-I-2: who is on the private network is no guest, whatever goes out by the same WAN at the same time."""
     machine = installed.machine
     machine.run("uci -q batch; uci commit; /etc/init.d/network reload; /etc/init.d/oubli reload", SETTINGS.encode())
-    installed.until(lambda: "true" in machine.run("ubus call network.interface.guest status | jsonfilter -e @.up; true"))
-    machine.run("fw4 -q restart; /etc/init.d/dnsmasq restart; /etc/init.d/odhcpd restart")  # dnsmasq takes the interfaces that are there
+    installed.until(
+        lambda: "true" in machine.run("ubus call network.interface.guest status | jsonfilter -e @.up; true")
+    )
+    # dnsmasq takes the interfaces that are there
+    machine.run("fw4 -q restart; /etc/init.d/dnsmasq restart; /etc/init.d/odhcpd restart")
     machine.wait_for_wan()
-    installed.until(lambda: installed.status().get("capture") == "ok" and "br-guest" in machine.run("cat /var/run/oubli-root/networks"))
+    installed.until(
+        lambda: (
+            installed.status().get("capture") == "ok" and "br-guest" in machine.run("cat /var/run/oubli-root/networks")
+        )
+    )
     guests = Lan(installed.wires, installed.folder, "guest", first=500)
     (guest,) = guests.join(seconds=WAIT)
     before = len(records(machine))

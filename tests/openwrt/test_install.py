@@ -21,9 +21,13 @@ def test_first_record_is_there_within_three_minutes_of_the_documents_lines(insta
 
 
 def test_every_record_equals_what_conntrack_saw_on_the_gateway(installed):
-    """TCP, UDP and ICMP, over IPv4 with translation and over the delegated IPv6 prefix: nothing missing, extra or unequal (EXP-1)."""
+    """TCP, UDP and ICMP, over IPv4 with translation and over the delegated IPv6 prefix.
+
+    Nothing missing, extra or unequal (EXP-1).
+    """
     machine, lan = installed.machine, installed.lan
-    # The clock is behind since the snapshot. Its step in the midst of a connection is in the kernel's stamps, and not in our records.
+    # The clock is behind since the snapshot. Its step in the midst of a connection is in the
+    # kernel's stamps, and not in our records.
     machine.run("/etc/init.d/sysntpd stop")
     lan.ended(machine, WAIT)
     witness = Witness(machine)
@@ -48,7 +52,8 @@ def test_first_figure_reaches_the_broker_when_its_hour_is_over(complete):
     ident = machine.run("uci get oubli.gateway.id").strip()
     assert len(complete.recorded()) >= 4
     told = len(complete.broker.messages("/summary/arrivals"))
-    machine.run("date -s @$((($(date +%s) / 3600 + 1) * 3600 + 121))")  # its window to be made, agent.outbox.jitter.MADE, is over
+    # Its window to be made, agent.outbox.jitter.MADE, is over
+    machine.run("date -s @$((($(date +%s) / 3600 + 1) * 3600 + 121))")
     complete.until(lambda: complete.status()["summary"]["published"])
     machine.run("date -s @$(($(date +%s) / 3600 * 3600 + 661))")  # and so is the one in which it is sent
     complete.until(lambda: len(complete.broker.messages("/summary/arrivals")) > told)

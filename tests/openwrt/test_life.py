@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to a gateway in its life, on a real OpenWrt: networks change, modules go, the flash fills up, packages go and come back."""
+"""What happens to a gateway in its life, on a real OpenWrt.
+
+Networks change, modules go, the flash fills up, packages go and come back.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,17 @@ if TYPE_CHECKING:
 # What is done, and whether netifd takes the WAN down and up for it: what is under way then ends.
 CHANGES = {
     "network": ("/etc/init.d/network restart", True),
-    "wan": ("uci set network.wan.metric=7; uci set network.wan.hostname=other; uci commit network; /etc/init.d/network reload", True),
-    "flow offload": ("uci set firewall.@defaults[0].flow_offloading=1; uci commit firewall; fw4 reload; sleep 3", False),
+    "wan": (
+        (
+            "uci set network.wan.metric=7; uci set network.wan.hostname=other; uci commit network; "
+            "/etc/init.d/network reload"
+        ),
+        True,
+    ),
+    "flow offload": (
+        "uci set firewall.@defaults[0].flow_offloading=1; uci commit firewall; fw4 reload; sleep 3",
+        False,
+    ),
 }
 LEFT = (
     "ls -d /usr/lib/oubli /srv/oubli /var/run/oubli /usr/bin/oubli /etc/init.d/oubli 2>/dev/null\n"
@@ -40,7 +52,10 @@ def _loaded(machine: Machine) -> int:
 
 @pytest.fixture
 def moving(installed: World) -> Iterator[World]:
-    """Give the gateway, and at the end terminals that are where the saved states have them: another prefix may be delegated meanwhile."""
+    """Give the gateway, and at the end terminals that are where the saved states have them.
+
+    Another prefix may be delegated meanwhile.
+    """
     yield installed
     installed.machine.restore("installed")
     installed.lan.rejoin(WAIT)
@@ -48,7 +63,10 @@ def moving(installed: World) -> Iterator[World]:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_recorder_goes_on_when_the_network_changes(moving, change):
-    """The LAN's bridge goes and comes, the WAN gets other settings, nftables' rules are made anew and offload: all is recorded."""
+    """The LAN's bridge goes and comes, the WAN gets other settings, nftables' rules are made anew and offload.
+
+    All is recorded.
+    """
     lines, wan_restarts = CHANGES[change]
     machine = moving.machine
     before = _loaded(machine)
@@ -56,7 +74,8 @@ def test_recorder_goes_on_when_the_network_changes(moving, change):
     if wan_restarts:
         moving.until(lambda: _loaded(machine) > before)
     machine.wait_for_wan()
-    moving.lan.rejoin(WAIT)  # odhcpd has told terminals meanwhile that it is no router any more, and tells them no sooner
+    # odhcpd has told terminals meanwhile that it is no router any more, and tells them no sooner
+    moving.lan.rejoin(WAIT)
     assert len(moving.recorded()) >= 4
     moving.until(lambda: moving.status().get("capture") == "ok")
     assert ("counted-offload" in moving.found()) == (change == "flow offload")
@@ -79,7 +98,11 @@ def test_an_upgrade_keeps_what_is_kept_and_a_removal_leaves_the_configuration_al
     assert records
     machine.put("/tmp/next.apk", build_next(form="apk")["oubli"])
     machine.run("apk add --allow-untrusted /tmp/next.apk")
-    installed.until(lambda: next_version() in machine.run("apk list --installed oubli") and installed.status().get("capture") == "ok")
+    installed.until(
+        lambda: (
+            next_version() in machine.run("apk list --installed oubli") and installed.status().get("capture") == "ok"
+        )
+    )
     assert installed.status()["purposes"]["security"]["records"] >= records
     machine.run("apk del oubli")
     installed.until(lambda: machine.run("sh", LEFT.encode()) == "")  # the watch's last `sleep` takes five seconds

@@ -22,7 +22,9 @@ NOBODY = "0" * 32  # rpcd's session for whoever isn't logged in
 PATIENCE = 180_000  # ms that LuCI may take, on a machine that does much else
 DENIED = {6, -32002}  # ubus: permission denied; uhttpd's word for it
 # LuCI gives up after 20 seconds, for which an emulated processor on a busy machine may stand still.
-PATIENT = "const wait = setInterval(() => { if (window.L && L.env) { L.env.rpctimeout = 600; clearInterval(wait); } }, 1);"
+PATIENT = (
+    "const wait = setInterval(() => { if (window.L && L.env) { L.env.rpctimeout = 600; clearInterval(wait); } }, 1);"
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,9 @@ def test_page_in_luci_shows_how_oubli_is_and_answers_a_question(luci, equipped):
     machine = equipped.machine
     ident = machine.run("uci get oubli.gateway.id").strip()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_page()
         page.add_init_script(PATIENT)
         page.goto(f"{luci}/cgi-bin/luci/admin/services/oubli", timeout=PATIENCE)
@@ -76,10 +80,13 @@ def test_page_in_luci_shows_how_oubli_is_and_answers_a_question(luci, equipped):
         # A question of the network's security, through the form: what the first terminal did.
         (terminal, *_) = equipped.lan.terminals
         row, limit = page.locator(f"td:has-text('{terminal.address4}')").first, time.monotonic() + PATIENCE / 1000
-        while not row.is_visible():  # a call that an emulated processor is too slow for is given up: whoever asks asks again
+        # A call that an emulated processor is too slow for is given up: whoever asks asks again
+        while not row.is_visible():
             assert time.monotonic() < limit, page.inner_text("#maincontent")
             told = machine.run("for ago in 7200 0; do date -u -d @$(($(date +%s) - ago)) +%FT%TZ; done").split()
-            for label, value in zip(("terminal", "at", "until", "reason"), (terminal.mac.hex(":"), *told, "malware"), strict=True):
+            for label, value in zip(
+                ("terminal", "at", "until", "reason"), (terminal.mac.hex(":"), *told, "malware"), strict=True
+            ):
                 page.fill(f"label:has-text('{label}') input", value)
             page.click("button:has-text('Look up')")
             with contextlib.suppress(TimeoutError):
@@ -99,5 +106,8 @@ def test_who_may_only_read_reads_and_changes_nothing(luci):
     assert (status, answer["capture"]) == (0, "ok")
     assert call(luci, session, "oubli", "consent", {"verb": "list"})[0] in DENIED
     assert call(luci, session, "oubli", "lookup", {})[0] in DENIED
-    assert call(luci, session, "uci", "set", {"config": "oubli", "section": "gateway", "values": {"duty": "none"}})[0] in DENIED
+    assert (
+        call(luci, session, "uci", "set", {"config": "oubli", "section": "gateway", "values": {"duty": "none"}})[0]
+        in DENIED
+    )
     assert call(luci, NOBODY, "oubli", "status", {})[0] in DENIED

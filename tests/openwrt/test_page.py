@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guests' page on a real OpenWrt: under procd and ujail, terminals that ask over the LAN by HTTP.
 
-A guest consents, suspends, resumes, sees, saves, objects, withdraws and has erased; a name that leads here (DNS rebinding) and a page of
-another site get 403 (L34-V-3, L34-V-4, L34-VI-5).
+A guest consents, suspends, resumes, sees, saves, objects, withdraws and has erased; a name that leads here (DNS
+rebinding) and a page of another site get 403 (L34-V-3, L34-V-4, L34-VI-5).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 HERE = f"http://{GATEWAY}:8450"
 TOKEN = re.compile(r'name="token" value="(\w+)"')
-# One request from a terminal's namespace: host, method, path, headers, body; prints status, headers, body and seconds as JSON.
+# One request from a terminal's namespace: host, method, path, headers, body; prints
+# status, headers, body and seconds as JSON.
 ASK = """
 import http.client, json, sys, time
 host, method, path, headers, body = json.loads(sys.argv[1])
@@ -46,7 +47,9 @@ class Guests:
         self.guest, self.other = world.lan.terminals[:2]
         self._seen: dict[str, str] = {}
 
-    def ask(self, terminal: Terminal, body: str = "", path: str = "/?lang=en", **headers: str) -> tuple[int, dict[str, str], str, float]:
+    def ask(
+        self, terminal: Terminal, body: str = "", path: str = "/?lang=en", **headers: str
+    ) -> tuple[int, dict[str, str], str, float]:
         """Ask over HTTP as a terminal; returns status, headers, page and seconds."""
         request = json.dumps([GATEWAY, "POST" if body else "GET", path, headers, body or None])
         done = self.world.lan.run(terminal, sys.executable, "-c", ASK, request, seconds=600)
@@ -83,7 +86,9 @@ class Guests:
     def grant(self, terminal: Terminal) -> None:
         """Let the portal take a terminal's consent."""
         words = "--purposes services,location --third-parties none --days 30 --text 2.fr"
-        self.machine.run(f"oubli consent grant --terminal {terminal.address4} --categories connections,access-point {words}")
+        self.machine.run(
+            f"oubli consent grant --terminal {terminal.address4} --categories connections,access-point {words}"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +106,10 @@ def guests(equipped: World) -> Guests:
 
 
 def test_page_runs_under_procd_in_a_jail_and_a_strangers_page_gets_403(guests: Guests) -> None:
-    """L34-VI-2: as its own user, without a capability; a name that leads here, a page of another site and a form without a token."""
+    """L34-VI-2: as its own user, without a capability.
+
+    A name that leads here, a page of another site and a form without a token.
+    """
     machine = guests.machine
     instance = json.loads(machine.run("""ubus call service list '{"name":"oubli"}'"""))["oubli"]["instances"]["page"]
     assert instance["running"]
@@ -131,7 +139,10 @@ def test_page_runs_under_procd_in_a_jail_and_a_strangers_page_gets_403(guests: G
 
 
 def test_a_guest_does_on_the_page_what_the_law_gives_him(guests: Guests) -> None:
-    """Consent, suspend, resume, see, save, object, take that back, withdraw, erase: by HTTP, each told on the page and done."""
+    """Consent, suspend, resume, see, save, object, take that back, withdraw, erase.
+
+    By HTTP, each told on the page and done.
+    """
     guest, machine = guests.guest, guests.machine
     if not guests.consents()["active"]:
         guests.grant(guest)

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 EMPTY_BATTERY = "2020-01-01T00:00:00"
 WRITING = "(while :; do cp -r /etc /overlay/copy; rm -rf /overlay/copy; done) >/dev/null 2>&1 </dev/null &"
-# As /sbin/sysupgrade does when it is about to flash: its list by its own functions, which the next boot's preinit unpacks.
+# As /sbin/sysupgrade does when it is about to flash: its list by its own functions,
+# which the next boot's preinit unpacks.
 KEEP = (
-    "/etc/init.d/oubli stop; sysupgrade -l >/tmp/list; CONF_BACKUP= CONF_BACKUP_LIST=0; . /lib/upgrade/oubli.sh; oubli_stores /tmp/list; "
-    "sed -i 's,^/,,' /tmp/list; tar -C / -czf /tmp/kept.tgz -T /tmp/list"
+    "/etc/init.d/oubli stop; sysupgrade -l >/tmp/list; CONF_BACKUP= CONF_BACKUP_LIST=0; . /lib/upgrade/oubli.sh; "
+    "oubli_stores /tmp/list; sed -i 's,^/,,' /tmp/list; tar -C / -czf /tmp/kept.tgz -T /tmp/list"
 )
 # An image that was just written has an empty overlay, in which the writer has left one file.
 FLASHED = "rm -rf /overlay/upper/* /overlay/upper/.[!.]*; cp /tmp/kept.tgz /overlay/upper/sysupgrade.tgz; sync"
@@ -30,7 +31,10 @@ OURS = "ls -d /srv/oubli /usr/bin/oubli 2>/dev/null || true"
 
 @pytest.fixture
 def anew(installed: World) -> Iterator[World]:
-    """Give the installed gateway, and at the end the one that was booted first: a disk and a memory that belong together."""
+    """Give the installed gateway, and at the end the one that was booted first.
+
+    A disk and a memory that belong together.
+    """
     machine = installed.machine
     snapshots = machine.disk.with_suffix(".kept")
     machine.run("sync")
@@ -42,14 +46,20 @@ def anew(installed: World) -> Iterator[World]:
 
 
 def test_power_cut_loses_memory_alone_and_what_a_sysupgrade_keeps_goes_on(anew):
-    """An image is written, the power goes amid writing, and the battery is empty: the real preinit restores what was kept.
+    """An image is written, the power goes amid writing, and the battery is empty.
 
-    Unpacked as root's and open to all: the next start sets that right (EXP-6). A backup has nothing that may not come back. Keys die with
-    the power (EXP-2); configuration, ledger and log hold. The time of the newest file isn't trusted (EXP-5).
+    The real preinit restores what was kept.
+
+    Unpacked as root's and open to all: the next start sets that right (EXP-6). A backup has nothing that may not come
+    back. Keys die with the power (EXP-2); configuration, ledger and log hold. The time of the newest file isn't trusted
+    (EXP-5).
     """
     machine = anew.machine
     ident = machine.run("uci get oubli.gateway.id")
-    machine.run("mkdir -p /etc/ssl && mv /etc/oubli/ca.pem /etc/ssl/broker-ca.pem; uci set system.ntp.enabled=0; uci commit system")
+    machine.run(
+        "mkdir -p /etc/ssl && mv /etc/oubli/ca.pem /etc/ssl/broker-ca.pem; uci set system.ntp.enabled=0; "
+        "uci commit system"
+    )
     anew.change("mqtt.ca=/etc/ssl/broker-ca.pem", "gateway.hardware_clock=1")
     machine.run("sysupgrade -b /tmp/backup.tgz")
     backup = machine.run("tar tzf /tmp/backup.tgz").split()
@@ -73,7 +83,9 @@ def test_power_cut_loses_memory_alone_and_what_a_sysupgrade_keeps_goes_on(anew):
     status = anew.status()
     assert status["clock"] != "trusted"
     assert status["purposes"]["security"]["records"] == 0
-    modes = [line.split()[:4:2] for line in machine.run("ls -ld /srv/oubli /srv/oubli-spool /srv/oubli/audit").splitlines()]
+    modes = [
+        line.split()[:4:2] for line in machine.run("ls -ld /srv/oubli /srv/oubli-spool /srv/oubli/audit").splitlines()
+    ]
     assert modes == [["drwx------", "oubli-rec"], ["drwxrws---", "oubli-rec"], ["drwx------", "oubli-rec"]]
     restored = json.loads(machine.run("cat /srv/oubli/ledger"))
     assert restored["hours"] >= ledger["hours"]

@@ -51,7 +51,10 @@ DAYS = 2  # for which attribution keeps, and after which the custodian's keys ar
 
 
 def test_networks_that_root_alone_may_read_are_seen_and_followed_without_a_restart(installed):
-    """L34-I-2: OpenWrt writes /etc/config/network 0600. A network that isn't there is loud, and one that comes up is seen by itself."""
+    """L34-I-2: OpenWrt writes /etc/config/network 0600.
+
+    A network that isn't there is loud, and one that comes up is seen by itself.
+    """
     machine = installed.machine
     assert machine.run("ls -l /etc/config/network").startswith("-rw-------")
     assert installed.status()["capture"] == "ok"
@@ -79,7 +82,8 @@ def test_a_recorder_that_hears_nothing_for_a_day_is_loud(installed):
     assert "deaf" not in installed.found()
 
     def deaf() -> bool:
-        machine.run("echo >>/etc/oubli/later")  # a day more: one of the gateway's own connections may have ended since the last one
+        # A day more: one of the gateway's own connections may have ended since the last one
+        machine.run("echo >>/etc/oubli/later")
         return "deaf" in installed.found()
 
     installed.until(deaf)
@@ -150,7 +154,10 @@ def test_another_choice_of_purposes_and_rows_keeps_what_security_keeps(complete)
 
 
 def test_a_refused_configuration_stops_nothing_and_is_loud(installed):
-    """L34-II-2: the last accepted one goes on, over a restart too; status, doctor and health say which line is wrong."""
+    """L34-II-2: the last accepted one goes on, over a restart too.
+
+    Status, doctor and health say which line is wrong.
+    """
     gateway = installed.health()["gateway"]
     installed.change("security.lifetime=91d")
     installed.until(lambda: installed.status().get("refused"))
@@ -175,21 +182,26 @@ def test_a_terminal_whose_lease_was_lost_gets_a_port_block(complete):
     machine = complete.machine
     _custodian(complete)
     complete.change(
-        "attribution.enabled=1", "attribution.ground=IIbis-3", "attribution.reference=test", f"attribution.lifetime={DAYS}d",
-        "attribution.block_size=128", "attribution.budget=67108864",
+        "attribution.enabled=1", "attribution.ground=IIbis-3", "attribution.reference=test",
+        f"attribution.lifetime={DAYS}d", "attribution.block_size=128", "attribution.budget=67108864",
     )  # fmt: skip
     complete.until(lambda: "attribution" in complete.status().get("purposes", ()))
     machine.run(
-        f"/etc/init.d/oubli stop; ifdown wan; rm -f {LEASES} /var/run/oubli/blocks; ip neigh flush dev br-lan; /etc/init.d/oubli start"
+        f"/etc/init.d/oubli stop; ifdown wan; rm -f {LEASES} /var/run/oubli/blocks; "
+        "ip neigh flush dev br-lan; /etc/init.d/oubli start"
     )
     complete.until(lambda: complete.status().get("capture") == "ok")
     for terminal in complete.lan.terminals:  # heard of before there is a public address
-        complete.lan.run(terminal, sys.executable, "-c", f"import socket; socket.socket(2, 2).sendto(b'x', ('{GATEWAY}', 9))")
+        complete.lan.run(
+            terminal, sys.executable, "-c", f"import socket; socket.socket(2, 2).sendto(b'x', ('{GATEWAY}', 9))"
+        )
     machine.run("ifup wan")
     machine.wait_for_wan()
     complete.lan.generate(4)
     assert not machine.run(f"cat {LEASES} 2>/dev/null; true")
-    complete.until(lambda: complete.status()["purposes"]["attribution"]["blocks"]["held"] >= len(complete.lan.terminals))
+    complete.until(
+        lambda: complete.status()["purposes"]["attribution"]["blocks"]["held"] >= len(complete.lan.terminals)
+    )
     blocks = machine.run("nft list map ip oubli blocks")
     assert all(f"{terminal.address4} " in blocks for terminal in complete.lan.terminals)
 
@@ -198,7 +210,10 @@ def _custodian(world: World) -> None:
     """Put a custodian's bundle of keys on the gateway."""
     today, signing = dt.datetime.now(dt.UTC).date(), SigningKey.generate()
     days = [today + dt.timedelta(days=ahead) for ahead in range(-1, 3)]
-    rows = [bundles.Row("attribution", day, bytes(PrivateKey.generate().public_key), day + dt.timedelta(days=DAYS)) for day in days]
+    rows = [
+        bundles.Row("attribution", day, bytes(PrivateKey.generate().public_key), day + dt.timedelta(days=DAYS))
+        for day in days
+    ]
     world.machine.put("/etc/oubli/custodian.pub", bytes(signing.verify_key).hex().encode() + b"\n")
     world.machine.put("/tmp/bundle", bundles.write(days[0], rows, signing))
     world.machine.run("chmod 0644 /etc/oubli/custodian.pub; oubli bundle install /tmp/bundle")

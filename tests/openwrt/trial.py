@@ -46,7 +46,11 @@ def connected(root: Path, processor: str = "host") -> Iterator[roots.Gateway]:
         gateway.host("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "client0")
         for command in (f"addr add {LAN}.1/21 dev lan0", "link set lan0 up", "link set client0 up"):
             gateway.host("ip", *command.split())
-        gateway.host("nft", "add table ip t; add chain ip t c { type filter hook input priority 0; }; add rule ip t c ct state new accept")
+        gateway.host(
+            "nft",
+            "add table ip t; add chain ip t c { type filter hook input priority 0; }; "
+            "add rule ip t c ct state new accept",
+        )
         gateway.host("sysctl", "-q", "-p", str(root / "etc/sysctl.d/50-oubli.conf"))
         yield gateway
 
@@ -65,7 +69,8 @@ def client(gateway: roots.Gateway, phones: int = 1) -> Iterator[Callable[[], Non
         commands = [*(f"addr add {address}/21 dev client0" for address in there), "link set client0 up"]
         subprocess.run([*inside, "ip", "-batch", "-"], input="\n".join(commands), text=True, check=True, timeout=240)
         known = "\n".join(
-            f"neigh replace {address} lladdr 02:00:00:00:{at >> 8:02x}:{at & 255:02x} dev lan0" for at, address in enumerate(there)
+            f"neigh replace {address} lladdr 02:00:00:00:{at >> 8:02x}:{at & 255:02x} dev lan0"
+            for at, address in enumerate(there)
         )
         subprocess.run(gateway.host_command("ip", "-batch", "-"), input=known, text=True, check=True, timeout=240)
         wait_for(lambda: "LOWER_UP" in gateway.host("ip", "link", "show", "lan0").stdout)
@@ -81,7 +86,10 @@ def build(name: str = "x86-64") -> dict[str, tuple[bytes, bytes]]:
     """Return each package's ipk and apk for a board, by its name."""
     one = board.load(name)
     parts = contents.cut(contents.files(one, WHEN)).items()
-    return {package.name: (ipk.build(one, package, part, WHEN), apk.build(one, package, part, WHEN)) for package, part in parts}
+    return {
+        package.name: (ipk.build(one, package, part, WHEN), apk.build(one, package, part, WHEN))
+        for package, part in parts
+    }
 
 
 def next_version() -> str:
@@ -101,7 +109,14 @@ def build_next(name: str = "x86-64", form: str = "ipk") -> dict[str, bytes]:
         (tree / "agent/__init__.py").write_text(told.replace(f'VERSION = "{VERSION}"', f'VERSION = "{next_version()}"'))
         words = ["build", "--board", name, "--format", form, "--out", str(out)]
         env = os.environ | {"PYTHONPATH": str(tree), "SOURCE_DATE_EPOCH": str(WHEN)}
-        subprocess.run([sys.executable, "-m", "tools.package", *words], check=True, capture_output=True, cwd=tree, env=env, timeout=240)
+        subprocess.run(
+            [sys.executable, "-m", "tools.package", *words],
+            check=True,
+            capture_output=True,
+            cwd=tree,
+            env=env,
+            timeout=240,
+        )
         return {re.split(r"[_-]\d", path.name)[0]: path.read_bytes() for path in out.rglob(f"*.{form}")}
 
 
@@ -119,7 +134,8 @@ def recorded(gateway: roots.Gateway) -> str:
 
 
 SET = "setting system clock to 2026-11-27T18:00:00 UTC"
-# The kernel's word of what it read from a clock with a battery two seconds after power-up, on a system that is so many seconds ahead of it.
+# The kernel's word of what it read from a clock with a battery two seconds after power-up, on a
+# system that is so many seconds ahead of it.
 READ = """#!/bin/sh
 up=$(cut -d. -f1 /proc/uptime)
 [ -z '{said}' ] || echo "[    2.000000] rtc_cmos 00:04: {said} ($(($(date +%s) - up + 2 - {ahead})))"

@@ -30,8 +30,13 @@ def put(second: int, slot: int = 0, text: str = "{}") -> list:
 
 
 def test_a_message_is_one_file_of_the_contracts_name_and_mode(room, interpreter, remotes):
-    """Twelve digits of seconds, metric, slot; 0640 in a 2770 folder, so that the forwarder reads it and nobody else does."""
-    answer = remotes(interpreter.name)("spool", str(room), PLENTY, 7, [put(1795000860, 7, "text"), put(1794997260, 6, "earlier")])
+    """Twelve digits of seconds, metric, slot.
+
+    0640 in a 2770 folder, so that the forwarder reads it and nobody else does.
+    """
+    answer = remotes(interpreter.name)(
+        "spool", str(room), PLENTY, 7, [put(1795000860, 7, "text"), put(1794997260, 6, "earlier")]
+    )
     assert answer == {"names": ["001794997260-arrivals-06", "001795000860-arrivals-07"], "dropped": {}, "failures": []}
     path = room / "001795000860-arrivals-07"
     assert path.read_text() == "text"
@@ -122,10 +127,19 @@ def test_the_recorder_counts_what_its_spool_dropped_by_kind(memory):
     device = Device(memory / "device", None)
     device.pass_to(5 * 3600)
     folder = memory / "device" / "srv/oubli-spool"
-    for name in ("000000001000-presence-00", "000000001000-arrivals-07", "000000001000-arrivals-08", "000000001000-forged-00"):
+    for name in (
+        "000000001000-presence-00",
+        "000000001000-arrivals-07",
+        "000000001000-arrivals-08",
+        "000000001000-forged-00",
+    ):
         (folder / name).write_text("x")
     device.pass_to(8 * 3600)
-    told = {name: count for name, count in device.recorder.counters.values.items() if name.startswith("messages dropped") and count}
+    told = {
+        name: count
+        for name, count in device.recorder.counters.values.items()
+        if name.startswith("messages dropped") and count
+    }
     assert told == {"messages dropped": 3, "messages dropped: arrivals": 2, "messages dropped: presence": 1}
     assert not [path for path in folder.iterdir() if path.name.startswith("000000001000")]
 
@@ -168,7 +182,9 @@ def test_names_that_are_no_messages_are_no_messages_and_go(room, interpreter, re
     """Neither listed, nor counted; a topic can't be named by a file name (ANON-4)."""
     for name in JUNK:
         (room / name).write_text("x" * 1000)
-    answer = remotes(interpreter.name)("spool", str(room), 640, 7, [put(1795000860, 7, "x" * 320), ["trim", 1795000860]])
+    answer = remotes(interpreter.name)(
+        "spool", str(room), 640, 7, [put(1795000860, 7, "x" * 320), ["trim", 1795000860]]
+    )
     assert answer == {"names": ["001795000860-arrivals-07"], "dropped": {}, "failures": []}
     assert [entry.name for entry in room.iterdir()] == ["001795000860-arrivals-07"]
 
@@ -186,12 +202,18 @@ def test_trimming_goes_on_past_what_is_no_message_under_a_messages_name(room, in
 
 @pytest.mark.parametrize("form", ["%s", "junk-%s" + "x" * 200, "\udcff%s"], ids=["backlog", "long", "no text"])
 def test_any_number_of_files_of_any_name_fits_in_a_small_heap(form, room, interpreter, remotes):
-    """A year of backlog, or junk of a forwarder that is not trusted: the oldest are listed, the bound is reached step by step."""
+    """A year of backlog, or junk of a forwarder that is not trusted.
+
+    The oldest are listed, the bound is reached step by step.
+    """
     for hour in range(8760):
         (room / (form % f"{1700000000 + 3600 * hour:012}-arrivals-{hour % 24:02}")).write_text("x")
     answer = remotes(interpreter.name)("spool", str(room), 100, 7, [["trim", 0]])
     oldest = [1700000000 + 3600 * hour for hour in range(LISTED, 2 * LISTED)] if form == "%s" else []
-    assert ([due(name) for name in answer["names"]], answer["dropped"]) == (oldest, {"arrivals": len(oldest)} if oldest else {})
+    assert ([due(name) for name in answer["names"]], answer["dropped"]) == (
+        oldest,
+        {"arrivals": len(oldest)} if oldest else {},
+    )
     assert Spool(str(room), 100, 7).waiting() == (8760 - LISTED if oldest else 0)
 
 
@@ -219,7 +241,10 @@ def test_a_kill_at_any_instant_leaves_the_former_message_or_the_new_one(instant,
     """SIGKILL before or after each step of put: under the final name there is a whole message or none."""
     Spool(str(room), PLENTY, 7).put(1, "arrivals", 0, b"former")
     done = micropython.run(
-        "-m", "tests.support.remote", input=f'["die",{instant}]\n["spool","{room}",{PLENTY},7,[["put",1,0,"newest"]]]\n', check=False
+        "-m",
+        "tests.support.remote",
+        input=f'["die",{instant}]\n["spool","{room}",{PLENTY},7,[["put",1,0,"newest"]]]\n',
+        check=False,
     )
     assert done.returncode == -9
     assert (room / "000000000001-arrivals-00").read_text() in {"former", "newest"}

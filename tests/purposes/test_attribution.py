@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attribution and billing, room by module, alike on both interpreters: records, port blocks, sessions, the portal (L34-III, L34-IV)."""
+"""Attribution and billing, room by module, alike on both interpreters.
+
+Records, port blocks, sessions, the portal (L34-III, L34-IV).
+"""
 
 from __future__ import annotations
 
@@ -130,7 +133,9 @@ class Map:
 
     def covers(self, address: str, port: int, start: int | None = None, mac: str = "") -> bool:
         """Return True if a connection of whoever held an address last, or of another MAC, is covered."""
-        return self.ask("covers", address, port, mac or self.newest[address], self.wall if start is None else start, self.now)
+        return self.ask(
+            "covers", address, port, mac or self.newest[address], self.wall if start is None else start, self.now
+        )
 
     def first(self, address: str) -> int:
         """Return the first port of the block that the kernel was last told that an address has."""
@@ -143,7 +148,10 @@ def map_(stage, tmp_path):
 
 
 def test_lease_gets_a_block_of_its_own_and_one_row(map_):
-    """L34-II-4, RFC 7422: the kernel's map and the store's row say the same; its ports cover its connections and nobody else's."""
+    """L34-II-4, RFC 7422: the kernel's map and the store's row say the same.
+
+    Its ports cover its connections and nobody else's.
+    """
     map_.hold(TEN, MAC_A)
     map_.hold(TEN, MAC_A)
     map_.hold(ELEVEN, MAC_B)
@@ -153,14 +161,24 @@ def test_lease_gets_a_block_of_its_own_and_one_row(map_):
         [None, PUBLIC, 16384, 16895, TEN, MAC_A, "", NOON, None, False],
         [None, PUBLIC, 16896, 17407, ELEVEN, MAC_B, "", NOON, None, False],
     ]
-    assert [map_.covers(TEN, port) for port in (1024, 16383, 16384, 16895, 16896, 65535)] == [False, False, True, True, False, False]
+    assert [map_.covers(TEN, port) for port in (1024, 16383, 16384, 16895, 16896, 65535)] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
     assert map_.covers(ELEVEN, 16896)
     assert not map_.covers(ELEVEN, 16896, NOON - 10)  # it began before the block was given: recorded by itself
     assert map_.ask("status")["conflicts"] == 1
 
 
 def test_block_is_given_again_only_24_hours_after_its_last_connection_ended(map_):
-    """L34-II-4: the terminal has gone, a connection lasts on for an hour; each of the 96 blocks rests a day from its end."""
+    """L34-II-4: the terminal has gone, a connection lasts on for an hour.
+
+    Each of the 96 blocks rests a day from its end.
+    """
     for number in range(96):
         map_.hold(f"c0a802{number:02x}", f"0200000002{number:02x}")
     first = map_.ask("kernel")[-1][3]
@@ -213,12 +231,17 @@ def test_lease_longer_than_a_day_is_recorded_again_each_day(map_):
     rows = map_.ask("rows")
     begun = [row[7] for row in rows if row[8] is None]
     assert begun == [NOON, MIDNIGHT + DAY, MIDNIGHT + 2 * DAY, MIDNIGHT + 3 * DAY]
-    assert [row[7:9] for row in rows if row[8]] == [[start, MIDNIGHT + day * DAY] for day, start in enumerate(begun[:3], 1)]
+    assert [row[7:9] for row in rows if row[8]] == [
+        [start, MIDNIGHT + day * DAY] for day, start in enumerate(begun[:3], 1)
+    ]
     assert map_.ask("status")["held"] == 1
 
 
 def test_block_that_nobody_uses_is_taken_back(map_):
-    """A phone that sleeps keeps its address for days: its block goes after two hours, and it gets one again when it is heard of."""
+    """A phone that sleeps keeps its address for days.
+
+    Its block goes after two hours, and it gets one again when it is heard of.
+    """
     map_.hold(TEN, MAC_A)
     map_.tick(7199)
     assert map_.ask("status")["held"] == 1
@@ -230,13 +253,19 @@ def test_block_that_nobody_uses_is_taken_back(map_):
 
 @pytest.mark.parametrize("alive", [False, True])
 def test_terminal_whose_lease_was_lost_gets_a_block_when_a_connection_is_heard_of(map_, alive):
-    """A gateway that lost power has no lease file, and the kernel tells of a neighbour only once: its connections speak for it."""
+    """A gateway that lost power has no lease file, and the kernel tells of a neighbour only once.
+
+    Its connections speak for it.
+    """
     assert map_.stage("blocks_heard", alive, 1) == [0, 1]
     assert map_.ask("status")["without"] == 0
 
 
 def test_address_that_changes_hands_takes_no_block_with_it(map_):
-    """The newcomer has another block. The former one's row ends with its last sign: what either still ends there is recorded by itself."""
+    """The newcomer has another block.
+
+    The former one's row ends with its last sign: what either still ends there is recorded by itself.
+    """
     map_.hold(TEN, MAC_A)
     map_.tick(60)
     assert map_.covers(TEN, 16400, NOON + 30)
@@ -245,11 +274,18 @@ def test_address_that_changes_hands_takes_no_block_with_it(map_):
     map_.hold(TEN, MAC_B)
     assert map_.first(TEN) == 16896
     assert not any(map_.covers(TEN, 16400, NOON + 100, mac) for mac in (MAC_A, MAC_B))
-    assert [[row[5], *row[7:9]] for row in map_.ask("rows")] == [[MAC_A, NOON, None], [MAC_A, NOON, NOON + 60], [MAC_B, NOON + 120, None]]
+    assert [[row[5], *row[7:9]] for row in map_.ask("rows")] == [
+        [MAC_A, NOON, None],
+        [MAC_A, NOON, NOON + 60],
+        [MAC_B, NOON + 120, None],
+    ]
 
 
 def test_rows_of_a_former_process_end_with_their_last_sign(map_):
-    """L34-I-2: while nobody listens an address may change hands and back; the kernel gives whoever has it the ports of the same block."""
+    """L34-I-2: while nobody listens an address may change hands and back.
+
+    The kernel gives whoever has it the ports of the same block.
+    """
     map_.hold(TEN, MAC_A)
     map_.hold(ELEVEN, MAC_B)
     map_.tick(60)
@@ -273,7 +309,10 @@ def test_rows_of_a_former_process_end_with_their_last_sign(map_):
 
 
 def test_restart_names_no_former_holder_of_an_address_that_changed_hands_meanwhile(map_):
-    """L34-II-4: the kernel lists its neighbours in the first second; no row says that the former holder is there still."""
+    """L34-II-4: the kernel lists its neighbours in the first second.
+
+    No row says that the former holder is there still.
+    """
     map_.hold(TEN, MAC_A)
     map_.tick(60)
     map_.ask("rows")
@@ -327,7 +366,10 @@ def test_without_a_public_address_no_block_is_dealt_and_no_row_is_open(map_):
     map_.tick(DAY)  # over midnight, and long enough for a row to be recorded again
     assert not map_.covers(TEN, 16384)
     map_.hold(TEN, MAC_A)
-    assert [[row[1], row[7] - NOON, row[8] and row[8] - NOON] for row in map_.ask("rows")] == [[PUBLIC, 60, None], [PUBLIC, 60, 70]]
+    assert [[row[1], row[7] - NOON, row[8] and row[8] - NOON] for row in map_.ask("rows")] == [
+        [PUBLIC, 60, None],
+        [PUBLIC, 60, 70],
+    ]
 
 
 def test_wan_that_is_away_for_a_moment_ends_rows_and_begins_them(map_):
@@ -343,7 +385,10 @@ def test_wan_that_is_away_for_a_moment_ends_rows_and_begins_them(map_):
 
 
 def test_map_survives_a_restart_and_a_boot_lets_what_was_given_rest(map_):
-    """After a crash the same blocks are loaded again; after a boot only marks are left, without a terminal, and they rest a day."""
+    """After a crash the same blocks are loaded again.
+
+    After a boot only marks are left, without a terminal, and they rest a day.
+    """
     map_.hold(TEN, MAC_A)
     map_.hold(ELEVEN, MAC_B)
     map_.ask("rows")
@@ -359,7 +404,8 @@ def test_map_survives_a_restart_and_a_boot_lets_what_was_given_rest(map_):
     map_.holders = {}
     map_.open()
     status = map_.ask("status")
-    assert (status["held"], status["resting"]) == (0, 8)  # a twelfth is marked at a time, so that not every lease writes to flash
+    # A twelfth is marked at a time, so that not every lease writes to flash
+    assert (status["held"], status["resting"]) == (0, 8)
     map_.hold(TWELVE, MAC_C)
     assert map_.first(TWELVE) == 16384 + 8 * 512
     map_.holders = {}
@@ -398,20 +444,27 @@ def test_store_or_kernel_or_flash_that_refuses_leaves_the_terminal_to_rest(map_,
 
 @pytest.mark.needs("root", "ip", "nft")
 def test_table_that_the_recorder_writes_is_what_nft_reads(interpreter):
-    """The messages are the kernel's own: nft lists chains, ranges and elements; a second time is refused, absence isn't."""
+    """The messages are the kernel's own: nft lists chains, ranges and elements.
+
+    A second time is refused, absence isn't.
+    """
     name = f"oubli-table-{secrets.token_hex(4)}"
     inside = ["ip", "netns", "exec", name]
     steps = [
-        ["load", REST], ["give", TEN, 3, 20000, 20511], ["give", ELEVEN, 4, 20512, 21023], ["take", TEN, 3], ["take", TEN, 3],
-        ["give", ELEVEN, 5, 21024, 21535],
+        ["load", REST], ["give", TEN, 3, 20000, 20511], ["give", ELEVEN, 4, 20512, 21023],
+        ["take", TEN, 3], ["take", TEN, 3], ["give", ELEVEN, 5, 21024, 21535],
     ]  # fmt: skip
     script = f"from tests.support.attribution_stage import kernel_table; print(kernel_table(['wan', 'wan2'], {steps}))"
     words = interpreter.command("-c", script)
     subprocess.run(["ip", "netns", "add", name], check=True)
     try:
-        done = subprocess.run([*inside, *words], cwd=PROJECT, env=environment(), capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [*inside, *words], cwd=PROJECT, env=environment(), capture_output=True, text=True, check=True
+        )
         assert json.loads(done.stdout) == [0, 0, 0, 0, 2, 17]
-        listed = subprocess.run([*inside, "nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout.split()
+        listed = subprocess.run(
+            [*inside, "nft", "list", "ruleset"], capture_output=True, text=True, check=True
+        ).stdout.split()
     finally:
         subprocess.run(["ip", "netns", "del", name], check=True)
     text = " ".join(listed)
@@ -427,8 +480,9 @@ def test_table_that_the_recorder_writes_is_what_nft_reads(interpreter):
 def test_terminal_that_leaves_by_its_own_ipv6_address_has_a_row_a_day(stage):
     """L34-III-2: IPv6 isn't translated: one row an address and day. Where it is, each connection has its own."""
     steps = [
-        [SIX, SIX, MAC_A, NOON, NOON + 5], [SIX, SIX, MAC_A, NOON + 10, NOON + 15], [SIX, SIX, MAC_B, NOON + 20, NOON + 25],
-        [SIX, MAPPED, MAC_B, NOON + 30, NOON + 31], [SEVEN, SEVEN, MAC_A, NOON + 60, MIDNIGHT + DAY + 30],
+        [SIX, SIX, MAC_A, NOON, NOON + 5], [SIX, SIX, MAC_A, NOON + 10, NOON + 15],
+        [SIX, SIX, MAC_B, NOON + 20, NOON + 25], [SIX, MAPPED, MAC_B, NOON + 30, NOON + 31],
+        [SEVEN, SEVEN, MAC_A, NOON + 60, MIDNIGHT + DAY + 30],
         [SEVEN, SEVEN, "000000000000", NOON, NOON + 1], [None, None, None, MIDNIGHT + DAY + 7300, 0],
     ]  # fmt: skip
     answers = stage("own_addresses", steps)
@@ -450,8 +504,15 @@ def test_terminal_that_leaves_by_its_own_ipv6_address_has_a_row_a_day(stage):
 
 
 def test_address_that_another_terminal_takes_was_the_former_s_until_its_last_sign(stage):
-    """L34-II-4: of the next one's connections the shortest ends first; the former had left before the longer ones began."""
-    steps = [[SIX, SIX, MAC_A, NOON, NOON + 5], [SIX, SIX, MAC_B, NOON + 300, NOON + 301], [SIX, SIX, MAC_B, NOON + 60, NOON + 400]]
+    """L34-II-4: of the next one's connections the shortest ends first.
+
+    The former had left before the longer ones began.
+    """
+    steps = [
+        [SIX, SIX, MAC_A, NOON, NOON + 5],
+        [SIX, SIX, MAC_B, NOON + 300, NOON + 301],
+        [SIX, SIX, MAC_B, NOON + 60, NOON + 400],
+    ]
     rows = stage("own_addresses", steps)[3:]
     assert [[row[6], row[8], row[9]] for row in rows] == [
         [MAC_A, NOON, None], [MAC_A, NOON, NOON + 5], [MAC_B, NOON + 300, None], [MAC_B, NOON + 60, None],
@@ -460,18 +521,29 @@ def test_address_that_another_terminal_takes_was_the_former_s_until_its_last_sig
 
 def test_what_began_no_later_than_the_row_of_another_is_recorded_by_itself(stage):
     """L34-II-4: two rows of one address that begin in one second could not be told from each other."""
-    steps = [[SIX, SIX, MAC_A, NOON, NOON + 5], [SIX, SIX, MAC_B, NOON, NOON + 9], [SIX, SIX, MAC_B, NOON + 1, NOON + 9]]
+    steps = [
+        [SIX, SIX, MAC_A, NOON, NOON + 5],
+        [SIX, SIX, MAC_B, NOON, NOON + 9],
+        [SIX, SIX, MAC_B, NOON + 1, NOON + 9],
+    ]
     answers = stage("own_addresses", steps)
     assert answers[:3] == ["attribution: in a block", "kept", "attribution: in a block"]
     assert [[row[1], row[6], row[8], row[9]] for row in answers[3:]] == [
-        [None, MAC_A, NOON, None], [6, MAC_B, NOON, NOON + 9], [None, MAC_A, NOON, NOON + 5], [None, MAC_B, NOON + 1, None],
+        [None, MAC_A, NOON, None], [6, MAC_B, NOON, NOON + 9],
+        [None, MAC_A, NOON, NOON + 5], [None, MAC_B, NOON + 1, None],
     ]  # fmt: skip
 
 
 def test_what_began_before_its_row_is_said_once_and_not_at_each_look(stage):
-    """A connection of yesterday that lasts is seen every five minutes: each time a row, and a segment of yesterday's, was written."""
+    """A connection of yesterday that lasts is seen every five minutes.
+
+    Each time a row, and a segment of yesterday's, was written.
+    """
     last = MIDNIGHT + DAY
-    steps = [[SIX, SIX, MAC_A, last - 600, last + 60], *([SIX, SIX, MAC_A, last - 900, last + 300 * look] for look in range(1, 6))]
+    steps = [
+        [SIX, SIX, MAC_A, last - 600, last + 60],
+        *([SIX, SIX, MAC_A, last - 900, last + 300 * look] for look in range(1, 6)),
+    ]
     answers = stage("own_addresses", steps)
     assert answers[:6] == ["attribution: in a block"] * 6
     assert [[row[8], row[9]] for row in answers[6:]] == [
@@ -488,12 +560,21 @@ def marks(rows: list) -> list[list[int]]:
 
 
 def test_recorder_vouches_for_what_it_heard_and_kept_and_for_nothing_else(stage):
-    """L34-II-4: a mark begins where the former one ends; a loss, a refusing store and an unknown time leave a gap between two."""
+    """L34-II-4: a mark begins where the former one ends.
+
+    A loss, a refusing store and an unknown time leave a gap between two.
+    """
     steps = [["mark", NOON], ["vouch", NOON + 1], ["mark", NOON + 1], ["mark", NOON + 60], ["mark", NOON + 90]]
     assert marks(stage("vouched", steps)) == [[NOON + 1, NOON + 60], [NOON + 60, NOON + 90]]
     lost = [["lost"], ["mark", NOON + 120], ["mark", NOON + 150]]
     assert marks(stage("vouched", steps + lost))[2:] == [[NOON + 120, NOON + 150]]
-    refused = [["refuse", True], ["connection", NOON, NOON + 95], ["refuse", False], ["mark", NOON + 120], ["mark", NOON + 150]]
+    refused = [
+        ["refuse", True],
+        ["connection", NOON, NOON + 95],
+        ["refuse", False],
+        ["mark", NOON + 120],
+        ["mark", NOON + 150],
+    ]
     assert marks(stage("vouched", steps + refused))[2:] == [[NOON + 120, NOON + 150]]
     unmarked = [["refuse", True], ["mark", NOON + 120], ["refuse", False], ["mark", NOON + 150]]
     assert marks(stage("vouched", steps + unmarked))[2:] == [[NOON + 90, NOON + 150]]
@@ -503,7 +584,10 @@ def test_recorder_vouches_for_what_it_heard_and_kept_and_for_nothing_else(stage)
 
 
 def test_connection_that_lasts_stands_under_each_day_and_no_mark_comes_before(stage):
-    """L34-II-4, L34-III-2: whoever asks for a day two days after it began finds it there; a cut of power takes what is of that day only."""
+    """L34-II-4, L34-III-2: whoever asks for a day two days after it began finds it there.
+
+    A cut of power takes what is of that day only.
+    """
     start, next_ = NOON - DAY, MIDNIGHT + DAY
     day = MIDNIGHT // DAY
     steps = [["vouch", NOON], ["last", start, NOON], ["split", NOON], ["last", start, NOON + 300], ["mark", NOON + 600]]
@@ -511,8 +595,17 @@ def test_connection_that_lasts_stands_under_each_day_and_no_mark_comes_before(st
     rows = stage("vouched", steps)
     assert [rows[0], *marks(rows)] == before
     assert len(rows) == 2
-    night = [["mark", next_ + 5], ["split", next_ - 5], ["mark", next_ + 9], ["last", start, next_ + 20], ["split", next_ + 15]]
-    rows = stage("vouched", [*steps, *night, ["last", start, next_ + 320], ["mark", next_ + 400], ["connection", start, next_ + 500]])
+    night = [
+        ["mark", next_ + 5],
+        ["split", next_ - 5],
+        ["mark", next_ + 9],
+        ["last", start, next_ + 20],
+        ["split", next_ + 15],
+    ]
+    rows = stage(
+        "vouched",
+        [*steps, *night, ["last", start, next_ + 320], ["mark", next_ + 400], ["connection", start, next_ + 500]],
+    )
     assert marks(rows) == [[NOON, NOON + 600], [NOON + 600, next_ + 400]]
     assert [[row[0], *row[8:10]] for row in rows if row[1] == 6] == [
         [day - 1, start, MIDNIGHT], [day, MIDNIGHT, next_], [day + 1, next_, next_ + 500]
@@ -526,7 +619,10 @@ def test_connection_that_lasts_stands_under_each_day_and_no_mark_comes_before(st
 
 
 def test_session_is_a_users_or_a_terminals_with_its_time_and_volume(stage, memory):
-    """L34-IV-2, L34-III-3: the MAC is left out where a portal user says who; half an hour of silence ends a session, midnight too."""
+    """L34-IV-2, L34-III-3: the MAC is left out where a portal user says who.
+
+    Half an hour of silence ends a session, midnight too.
+    """
     folder = memory / secrets.token_hex(4)
     folder.mkdir()
     rows = stage(
@@ -557,7 +653,10 @@ def test_session_is_a_users_or_a_terminals_with_its_time_and_volume(stage, memor
         [today, "", MAC_C, MIDNIGHT + DAY - 5, MIDNIGHT + DAY - 1, 3, 4, True],
         1,
     ]
-    assert stage("bill", str(folder), [["finish"]]) == [[today + 1, "", MAC_C, MIDNIGHT + DAY, MIDNIGHT + DAY + 1, 3, 4, True], 0]
+    assert stage("bill", str(folder), [["finish"]]) == [
+        [today + 1, "", MAC_C, MIDNIGHT + DAY, MIDNIGHT + DAY + 1, 3, 4, True],
+        0,
+    ]
 
 
 def test_billing_is_bounded_and_writes_the_stalest_session_early(stage, memory):
@@ -579,34 +678,54 @@ def clients(**sessions: tuple[str, str]) -> str:
     for number, (mac, (state, custom)) in enumerate(sessions.items(), 1):
         named = ":".join(mac[at : at + 2] for at in range(0, 12, 2))
         fields = {
-            "gatewayname": "Venue%20Node%3aaabbccddeeff", "gatewayaddress": "192.168.1.1:2050", "gatewayfqdn": "status.client",
-            "version": "10.1.3", "client_type": "cpd_can", "mac": named, "ip": "192.168.1.10", "clientif": "wlan0", "session_start": "0",
-            "session_end": "null", "last_active": "0", "token": "0f0f", "state": state, "custom": custom, "download_this_session": "0",
-            "upload_this_session": "0", "upload_session_avg": "0.00",
+            "gatewayname": "Venue%20Node%3aaabbccddeeff", "gatewayaddress": "192.168.1.1:2050",
+            "gatewayfqdn": "status.client", "version": "10.1.3", "client_type": "cpd_can", "mac": named,
+            "ip": "192.168.1.10", "clientif": "wlan0", "session_start": "0", "session_end": "null",
+            "last_active": "0", "token": "0f0f", "state": state, "custom": custom,
+            "download_this_session": "0", "upload_this_session": "0", "upload_session_avg": "0.00",
         }  # fmt: skip
         rows = [f'      "{name}":"{text}"' for name, text in fields.items()]
         lines += [f'    "{named}":{{', ",\n".join(rows), "    }" + "," * (number < len(sessions))]
-    return "\n".join([*lines, "  },", '  "trusted_list_length":"1",', '  "trusted":[', '    "02:00:00:00:00:ff"', "  ]", "}", ""])
+    return "\n".join(
+        [*lines, "  },", '  "trusted_list_length":"1",', '  "trusted":[', '    "02:00:00:00:00:ff"', "  ]", "}", ""]
+    )
 
 
 def test_portal_list_tells_who_is_logged_in(stage):
-    """L34-I-2: an authenticated client with a user id has one; "none", another state, or a list that is none, has none."""
-    told = clients(**{MAC_A: ("Authenticated", "room12"), MAC_B: ("Preauthenticated", "room13"), MAC_C: ("Authenticated", "none")})
+    """L34-I-2: an authenticated client with a user id has one.
+
+    "none", another state, or a list that is none, has none.
+    """
+    told = clients(
+        **{MAC_A: ("Authenticated", "room12"), MAC_B: ("Preauthenticated", "room13"), MAC_C: ("Authenticated", "none")}
+    )
     out = clients(**{MAC_A: ("Preauthenticated", "room12")})
-    steps = [["read", told, 100], ["user", MAC_A], ["user", MAC_B], ["user", MAC_C], ["read", out, 100], ["user", MAC_A]]
+    steps = [
+        ["read", told, 100],
+        ["user", MAC_A],
+        ["user", MAC_B],
+        ["user", MAC_C],
+        ["read", out, 100],
+        ["user", MAC_A],
+    ]
     assert stage("portal", steps) == [True, "room12", "", "", True, ""]
 
 
 @pytest.mark.parametrize("part", [1, 7, 4096])
 def test_portal_list_is_read_alike_however_it_is_cut(stage, part):
-    """Braces, quotes and backslashes in a user's own text are text; nothing of the list is held but the client that is being read."""
+    """Braces, quotes and backslashes in a user's own text are text.
+
+    Nothing of the list is held but the client that is being read.
+    """
     odd = ['a}b{"c', "back\\slash\\\\", '"', "}}{{", '","mac":"']
     told = clients(**{f"02000000010{number}": ("Authenticated", text) for number, text in enumerate(odd)})
     steps = [["read", told, part]] + [["user", f"02000000010{number}"] for number in range(len(odd))]
     assert stage("portal", steps) == [True, *odd]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"clients":[]}', '{"clients":{"a":1}}', '{"clients":{"a":{"mac":"x"}}}', "[" * 500])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"clients":[]}', '{"clients":{"a":1}}', '{"clients":{"a":{"mac":"x"}}}', "[" * 500]
+)
 def test_list_that_is_none_is_refused_and_nothing_is_kept(stage, text):
     """Hostile output of a child: counted as a failure, no crash, on both interpreters."""
     assert stage("portal", [["read", text, 100], ["count"]]) == [False, [0, 0]]
@@ -619,7 +738,10 @@ def test_client_that_is_too_long_ends_the_reading(stage):
 
 
 def test_sessions_are_bounded_and_expire(stage):
-    """L34-II-1: 512 at most, a day without a word at most; a user id is 1 to 64 octets of UTF-8 without a control character."""
+    """L34-II-1: 512 at most, a day without a word at most.
+
+    A user id is 1 to 64 octets of UTF-8 without a control character.
+    """
     steps = [
         ["flood", 514],
         ["count"],
@@ -678,7 +800,9 @@ def test_portal_is_asked_by_root_and_read_by_the_recorder(stage, fake, tmp_path,
     """L34-I-2: patience and 512 KiB end a question, each failure is counted; nobody but root changes the folder."""
     Path(f"{fake}.mode").write_text(mode)
     folder = tmp_path / "portal"
-    with subprocess.Popen(["busybox", "ash", SESSIONS, folder, fake, "nobody", "60", "1"], stderr=subprocess.PIPE, text=True) as asking:
+    with subprocess.Popen(
+        ["busybox", "ash", SESSIONS, folder, fake, "nobody", "60", "1"], stderr=subprocess.PIPE, text=True
+    ) as asking:
         try:
             limit = time.monotonic() + 90
             while not (folder / "clients").exists():
@@ -704,7 +828,13 @@ def test_list_that_is_cut_or_does_not_come_any_more_is_a_failure(stage, tmp_path
     """Each is counted once a list, or once in two minutes; a list is read once."""
     path = tmp_path / "clients"
     whole = clients(**{MAC_A: ("Authenticated", "room12"), MAC_B: ("Authenticated", "room13")})
-    for text, turns, failures in ((whole, 100, 0), (whole, 130, 1), (whole, 250, 2), (whole[:-300], 100, 1), (" " * 600000, 100, 1)):
+    for text, turns, failures in (
+        (whole, 100, 0),
+        (whole, 130, 1),
+        (whole, 250, 2),
+        (whole[:-300], 100, 1),
+        (" " * 600000, 100, 1),
+    ):
         path.write_text(text)
         assert stage("read_portal", str(path), turns)[1] == failures
     path.unlink()

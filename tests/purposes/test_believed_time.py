@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A clock that was confirmed while it was wrong: nobody is named by it once the time service has contradicted it (L34-II-4)."""
+"""A clock that was confirmed while it was wrong.
+
+Nobody is named by it once the time service has contradicted it (L34-II-4).
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ LOOK = 60  # seconds between two looks of the recorder
 
 
 class Venue:
-    """A gateway with port blocks, whose guests each come at a full hour, and go an hour later; its clock shows what a test says."""
+    """A gateway with port blocks, whose guests each come at a full hour, and go an hour later.
+
+    Its clock shows what a test says.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -115,7 +121,9 @@ class Venue:
         if self.true % HOUR == 60:
             number = self.true // HOUR % 200
             self.guest = bytes([192, 168, 1, number])
-            self.made.attribution.blocks.hold(self.guest, self.made._holder(self.guest), self.made._wall, self.made._now)
+            self.made.attribution.blocks.hold(
+                self.guest, self.made._holder(self.guest), self.made._wall, self.made._now
+            )
             block = self.made.attribution.blocks._given.get(self.guest, -1)
             if block >= 0:
                 self.truth.append((self.made.attribution.blocks.ports(block)[0], self.true, self.true + HOUR - 60))
@@ -123,24 +131,37 @@ class Venue:
             block = self.made.attribution.blocks._given.get(self.guest, -1)
             if block >= 0:
                 port = self.made.attribution.blocks.ports(block)[0]
-                self.made.attribution.covers(self.guest, PUBLIC, port, self.made._holder(self.guest), self.shown, self.shown, now)
+                self.made.attribution.covers(
+                    self.guest, PUBLIC, port, self.made._holder(self.guest), self.shown, self.shown, now
+                )
 
     def marks(self, days: range) -> list[list[Record]]:
         """Return the marks of some days."""
         return [[mark for one in self.kept[day] if coverage.is_mark(mark := unpack(one))] for day in days]
 
     def wrong(self) -> tuple[list[str], int]:
-        """Ask of each block and quarter of an hour; returns who is named falsely, or not and nothing said, and how often rightly."""
+        """Ask of each block and quarter of an hour.
+
+        Returns who is named falsely, or not and nothing said, and how often rightly.
+        """
         found, right = [], 0
         made = self.shown
-        for first, moment in ((first, at) for first, _, _ in self.truth for at in range(MORNING - HOUR, made - 60, 1500)):
-            asked: Any = SimpleNamespace(store="attribution", public=PUBLIC, port=first, protocol=6, start=moment, end=moment + 60)
+        for first, moment in (
+            (first, at) for first, _, _ in self.truth for at in range(MORNING - HOUR, made - 60, 1500)
+        ):
+            asked: Any = SimpleNamespace(
+                store="attribution", public=PUBLIC, port=first, protocol=6, start=moment, end=moment + 60
+            )
             days = range(moment // DAY - 1, (moment + 60) // DAY + 2)
             rows, unknown = matching.rows(asked, [self.kept[day] for day in days], made, self.made._time.unbroken)
             if not rows and not unknown:
                 unknown += coverage.notes(asked, self.marks(days), made)
-            held = any(port == first and begin - LOOK <= moment and moment + 60 <= over for port, begin, over in self.truth)
-            if rows and not any(port == first and begin - LOOK <= moment + 60 and moment <= over for port, begin, over in self.truth):
+            held = any(
+                port == first and begin - LOOK <= moment and moment + 60 <= over for port, begin, over in self.truth
+            )
+            if rows and not any(
+                port == first and begin - LOOK <= moment + 60 and moment <= over for port, begin, over in self.truth
+            ):
                 found.append(f"named at {(moment - MORNING) / HOUR:+.2f} h")
             if held and not rows and not unknown:
                 found.append(f"nothing held at {(moment - MORNING) / HOUR:+.2f} h")
@@ -238,8 +259,9 @@ def set_back_and_records_are_lost(venue: Venue) -> None:
 @pytest.mark.parametrize(
     "lie",
     [
-        ahead_for_longer_than_it_is_wrong, behind, ahead_and_the_right_time_is_refused, ahead_since_the_boot, ahead_and_power_is_lost,
-        ahead_and_power_is_lost_twice, ahead_by_degrees, ahead_while_the_recorder_is_started_anew, set_back_and_records_are_lost,
+        ahead_for_longer_than_it_is_wrong, behind, ahead_and_the_right_time_is_refused,
+        ahead_since_the_boot, ahead_and_power_is_lost, ahead_and_power_is_lost_twice,
+        ahead_by_degrees, ahead_while_the_recorder_is_started_anew, set_back_and_records_are_lost,
     ],
     ids=lambda lie: lie.__name__,
 )  # fmt: skip
@@ -272,7 +294,10 @@ def of_days(rows: list[list[Any]]) -> list[tuple[int, int, int]]:
 
 
 def look(second: int, ahead: int = 0, **clock: int) -> list[Any]:
-    """Return a step: the recorder looks at a clock that is so much ahead, `second` after a boot at NOON; what is confirmed is that."""
+    """Return a step: the recorder looks at a clock that is so much ahead, `second` after a boot at NOON.
+
+    What is confirmed is that.
+    """
     return ["look", NOON + second + ahead, second, clock]
 
 
@@ -297,26 +322,36 @@ STORIES: dict[str, tuple[list[list[Any]], list[tuple[int, int, int]]]] = {
         [(0, 600, 701)],
     ),
     "what a quartz strays in a week without a time service is denied for that week": (
-        [look(1, **BELIEVED), look(600, confirmed=NOON * SECOND + 1), look(DAY * 7), look(DAY * 7 + 1, 20, confirmed=(NOON + 20) * SECOND)],
+        [
+            look(1, **BELIEVED), look(600, confirmed=NOON * SECOND + 1),
+            look(DAY * 7), look(DAY * 7 + 1, 20, confirmed=(NOON + 20) * SECOND),
+        ],
         by_day(600, 7 * DAY + 1),
     ),
     "two seconds are none, nor is a step that nobody confirms": (
         [
-            look(1, **BELIEVED), look(99), look(100, 2, confirmed=(NOON + 2) * SECOND), look(101, 2), look(200, 900), look(300, 2),
+            look(1, **BELIEVED), look(99), look(100, 2, confirmed=(NOON + 2) * SECOND),
+            look(101, 2), look(200, 900), look(300, 2),
         ],
         [],
     ),
-    "a time before the latest that flash has, by a process that has believed no other, and again once one is believed": (
+    ("a time before the latest that flash has, by a process that has believed no other, "
+    "and again once one is believed"): (
         [look(1, refused=1, floor=NOON + 7200), look(2), look(3, refused=0), look(4, refused=1)],
         by_day(7200 + 3660 - 8 * DAY, 7200 + 3660),
     ),
-    "a file of a later date denies nothing": ([look(1, **BELIEVED), look(2, refused=1, floor=NOON + 7200), look(3)], []),
+    "a file of a later date denies nothing": (
+        [look(1, **BELIEVED), look(2, refused=1, floor=NOON + 7200), look(3)], [],
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", STORIES)
 def test_what_the_time_service_contradicts_is_denied_day_by_day(name: str, stage: Remote) -> None:
-    """On both interpreters: bounded, so that one forged time can't withhold every name; and of the latest line of time alone."""
+    """On both interpreters: bounded, so that one forged time can't withhold every name.
+
+    And of the latest line of time alone.
+    """
     steps, denied = STORIES[name]
     rows = stage("believed", steps)
     found = of_days(rows)

@@ -45,7 +45,8 @@ config purpose 'attribution'
 
 LINE = (
     r"config:6: billing\.budget: 1048576 bytes are too few: (\d+) terminals \(summary\.rows / 4\) x (\d+) x (\d+) bytes"
-    r" \+ (\d+) chunks x (\d+) \+ (\d+) = (\d+) bytes a day, x (\d+) days = (\d+) bytes \(.*\); accepted: budget '(\d+)', or less: rows.*"
+    r" \+ (\d+) chunks x (\d+) \+ (\d+) = (\d+) bytes a day, x (\d+) days = (\d+) bytes \(.*\); accepted: "
+    r"budget '(\d+)', or less: rows.*"
 )
 
 
@@ -80,7 +81,9 @@ def test_a_store_that_cannot_hold_its_lifetime_is_refused_with_the_sum(load):
 @pytest.mark.parametrize("lifetime", ["36h", "1439m", "90m"])
 def test_a_custodians_lifetime_is_whole_days(lifetime, load):
     said = load(64, lifetime, 1 << 24)
-    assert re.search(rf"billing\.lifetime: '{lifetime}' is (not a number of whole days|below 24h) .*accepted: 24h to 365d", said)
+    assert re.search(
+        rf"billing\.lifetime: '{lifetime}' is (not a number of whole days|below 24h) .*accepted: 24h to 365d", said
+    )
 
 
 def test_the_octets_of_a_record_are_those_of_the_packers():
@@ -91,7 +94,11 @@ def test_the_octets_of_a_record_are_those_of_the_packers():
     six = bytes(16)
     holding_six = attribution.pack(attribution.Record(None, six, 0, 65535, six, mac, 10**9, 10**9 + 40000, user))
     single_six = attribution.pack(attribution.Record(6, six, 20000, 20000, six, mac, 10**9, 10**9 + 3000, user))
-    largest = {"blocks": (holding, holding_six), "connections": (max(single, single_six, key=len),), "billing": (session,)}
+    largest = {
+        "blocks": (holding, holding_six),
+        "connections": (max(single, single_six, key=len),),
+        "billing": (session,),
+    }
     assert {what: tuple(len(record) + 1 for record in records) for what, records in largest.items()} == {
         what: tuple(octets for _, octets in kinds) for what, kinds in RECORDS.items()
     }
@@ -105,7 +112,10 @@ def test_a_year_of_a_hundred_terminals_blocks_fits_16_mib_and_of_their_connectio
 
 
 def test_blocks_that_are_too_few_for_the_venue_are_in_the_sum_and_refused_with_what_to_set(tmp_path):
-    """Terminals beyond the blocks are kept connection by connection; with the `block_size` that is told the store starts."""
+    """Terminals beyond the blocks are kept connection by connection.
+
+    With the `block_size` that is told the store starts.
+    """
     path = tmp_path / "config"
 
     def said(rows: int, block: int, octets: int) -> str:
@@ -118,7 +128,10 @@ def test_blocks_that_are_too_few_for_the_venue_are_in_the_sum_and_refused_with_w
 
     assert blocks.LAST + 1 - blocks.FIRST == budget.PORTS
     refused = said(800, 512, 40_000_000)
-    assert "200 terminals (summary.rows / 4) x (3 x 44 + 5 x 52) bytes + 104 of them without one of the 96 blocks of 512 ports" in refused
+    assert (
+        "200 terminals (summary.rows / 4) x (3 x 44 + 5 x 52) bytes + 104 of them without one of the 96 blocks of "
+        "512 ports" in refused
+    )
     assert re.search(r"; accepted: budget '9\d{8}', or block_size '245', or less: rows, lifetime$", refused)
     told = re.search(r", or block_size '245' and budget '(\d+)', or less", said(800, 512, 1 << 20))
     assert told
@@ -129,7 +142,8 @@ def test_blocks_that_are_too_few_for_the_venue_are_in_the_sum_and_refused_with_w
     refused = said(4096, 512, 999_999_999)
     assert refused.endswith("; accepted: block_size '64' with summary.rows '3072', or less: rows, lifetime")
     told = re.search(
-        r"accepted: block_size '64' with summary.rows '3072' and budget '(\d+)', or less: rows, lifetime$", said(4096, 512, 1 << 20)
+        r"accepted: block_size '64' with summary.rows '3072' and budget '(\d+)', or less: rows, lifetime$",
+        said(4096, 512, 1 << 20),
     )
     assert told
     assert said(3072, 64, int(told[1])) == ""

@@ -39,7 +39,9 @@ class Gateway:
         return said.replace(str(self.root), "")
 
     def names(self) -> list[str]:
-        return sorted(path.name for path in (self.root / "bundles").iterdir()) if (self.root / "bundles").exists() else []
+        return (
+            sorted(path.name for path in (self.root / "bundles").iterdir()) if (self.root / "bundles").exists() else []
+        )
 
     def found(self, *days: int, lifetime: int = LIFETIME) -> dict:
         return self.ask("found", str(self.root), "attribution", list(days), lifetime * DAY)
@@ -62,7 +64,10 @@ def test_a_signed_bundle_gives_each_day_its_key(gateway, custodian):
 
 
 def test_two_bundles_overlap_and_the_newer_one_counts(gateway, custodian):
-    """Day 20: the next one is installed; days of the former one keep their keys, and the rows of both make one run of days."""
+    """Day 20: the next one is installed.
+
+    Days of the former one keep their keys, and the rows of both make one run of days.
+    """
     gateway.install(custodian.bundle(TODAY - 20, 35))
     former = custodian.keys.pop(TODAY + 3)  # the custodian made that day's key anew
     assert gateway.install(custodian.bundle(TODAY, 35)).startswith("keys for attribution until")
@@ -95,8 +100,14 @@ REFUSED = {
         lambda c: c.sign(TODAY, [replace(row, destroy=row.destroy + timedelta(1)) for row in c.rows(TODAY, 3)]),
         "attribution 2026-11-23: destroyed on 2026-12-24 (EXP-3); accepted: 2026-11-24 to 2026-12-23",
     ),
-    "destroyed before its day is over": (lambda c: c.sign(TODAY, [replace(row, destroy=row.day) for row in c.rows(TODAY, 3)]), "EXP-3"),
-    "too far ahead": (lambda c: c.sign(TODAY, c.rows(TODAY, 37)), "attribution 2026-12-29: more than 35 days ahead (EXP-3)"),
+    "destroyed before its day is over": (
+        lambda c: c.sign(TODAY, [replace(row, destroy=row.day) for row in c.rows(TODAY, 3)]),
+        "EXP-3",
+    ),
+    "too far ahead": (
+        lambda c: c.sign(TODAY, c.rows(TODAY, 37)),
+        "attribution 2026-12-29: more than 35 days ahead (EXP-3)",
+    ),
     "a day twice": (lambda c: c.sign(TODAY, c.rows(TODAY, 2) + c.rows(TODAY, 1)), "twice"),
     "over": (
         lambda c: c.sign(TODAY - 9, c.rows(TODAY - 9, 9)),

@@ -58,8 +58,19 @@ def here(cpython):
     remote.close()
 
 
-def grant(stage: Remote, mac: str = GUEST, *, purpose: str = "location", days: float = 30, now: int | None = NOW, **other: object) -> Any:
-    given = {"categories": {"location": ["access-point"], "services": ["connections"]}[purpose], "third": "none"} | other
+def grant(
+    stage: Remote,
+    mac: str = GUEST,
+    *,
+    purpose: str = "location",
+    days: float = 30,
+    now: int | None = NOW,
+    **other: object,
+) -> Any:
+    given = {
+        "categories": {"location": ["access-point"], "services": ["connections"]}[purpose],
+        "third": "none",
+    } | other
     end = (now or NOW) + int(days * DAY)
     return stage("consents", "grant", mac, [purpose], given["categories"], given["third"], end, TEXT, now)
 
@@ -134,7 +145,9 @@ def test_both_purposes_at_once_end_within_the_stricter_ceiling(here, tmp_path):
     assert here("consents", "grant", GUEST, *words, NOW + 30 * DAY, TEXT, NOW) == 0
     assert active(here)
     assert active(here, purpose="services")
-    assert "unknown (L34-V-2)" in here("consents", "grant", OTHER, ["security"], ["connections"], "none", NOW + DAY, TEXT, NOW)
+    assert "unknown (L34-V-2)" in here(
+        "consents", "grant", OTHER, ["security"], ["connections"], "none", NOW + DAY, TEXT, NOW
+    )
 
 
 def test_a_stay_over_a_step_keeps_its_length_and_none_is_kept_by_a_clock_that_is_not_trusted(memory, monkeypatch):
@@ -176,7 +189,9 @@ def test_a_stay_over_a_step_keeps_its_length_and_none_is_kept_by_a_clock_that_is
 
 def test_services_keeps_nothing_that_began_before_the_consent_or_while_it_was_suspended(memory):
     """L34-V-4, L34-IV-1: no back-fill, whenever it ends; what isn't kept is counted."""
-    device = paired.Device(memory / "began-before", None, options="config purpose 'services'\n option enabled '1'\n" + NOTICE)
+    device = paired.Device(
+        memory / "began-before", None, options="config purpose 'services'\n option enabled '1'\n" + NOTICE
+    )
     device.pass_to(3600)
     room = device.recorder.by_consent()._consents
     assert room is not None
@@ -229,7 +244,10 @@ def test_a_first_start_on_flash_that_refuses_follows_nobody_and_says_so(memory, 
     device.pass_to(3600)
     shown = device.recorder.status()
     assert shown["consents"] == {"errno": 30}
-    assert any(line.startswith("!! CONSENTS SUSPENDED: flash refuses them (read-only file system)") for line in status.lines(shown))
+    assert any(
+        line.startswith("!! CONSENTS SUSPENDED: flash refuses them (read-only file system)")
+        for line in status.lines(shown)
+    )
     room = device.recorder.by_consent()
     assert not room.wanted()
     for act in (room.suspend, room.withdraw, room.resume):
@@ -286,7 +304,10 @@ def test_withdrawal_is_for_good_and_keeps_prompts_away_for_30_days(stage, tmp_pa
 
 
 def test_an_end_that_has_come_stays_whatever_the_clock_says(stage, tmp_path):
-    """L34-VI-5: set back by an hour, and over a restart; somebody who was suspended doesn't come back either. He may be asked again."""
+    """L34-VI-5: set back by an hour, and over a restart; somebody who was suspended doesn't come back either.
+
+    He may be asked again.
+    """
     stage("consents_open", str(tmp_path))
     assert grant(stage) == 0
     assert grant(stage, OTHER) == 1
@@ -343,7 +364,10 @@ def test_nothing_on_flash_tells_whose_a_consent_is(here, tmp_path):
 
 
 def test_any_damage_means_no(here, tmp_path):
-    """Each octet changed, cut short, another's file in its place, another device's key: counted, removed, never a yes."""
+    """Each octet changed, cut short, another's file in its place, another device's key.
+
+    Counted, removed, never a yes.
+    """
     root = tmp_path / "whole"
     root.mkdir()
     here("consents_open", str(root))
@@ -367,7 +391,10 @@ def test_any_damage_means_no(here, tmp_path):
 
 
 def refuse(monkeypatch, *names: str) -> None:
-    """Let the folder's sync fail, after a rename: what was written may be there all the same. `names`: other functions that fail, too."""
+    """Let the folder's sync fail, after a rename: what was written may be there all the same.
+
+    `names`: other functions that fail, too.
+    """
 
     def fails(*_: object) -> None:
         raise OSError(5, "")
@@ -400,7 +427,10 @@ GIVEN = (["location"], ["access-point"], "none", NOW + DAY, b"Z" * 32, NOW)
 
 @pytest.mark.parametrize("more", [(), ("remove",)], ids=["", "and it can't be removed"])
 def test_a_grant_that_flash_refused_is_none_at_the_next_start_either(book, monkeypatch, more):
-    """L34-V-2: refused to who asked, so nobody follows him: not after a restart, nor by what stays on flash for a while."""
+    """L34-V-2: refused to who asked, so nobody follows him.
+
+    Not after a restart, nor by what stays on flash for a while.
+    """
     consents = book()
     with monkeypatch.context() as patch:
         refuse(patch, *more)
@@ -450,7 +480,9 @@ def test_names_that_are_no_consents_are_removed(here, tmp_path):
 
 
 @pytest.mark.needs("micropython", "mips")
-@pytest.mark.parametrize(("writer", "reader"), [("cpython", "mips"), ("mips", "micropython"), ("micropython", "cpython")])
+@pytest.mark.parametrize(
+    ("writer", "reader"), [("cpython", "mips"), ("mips", "micropython"), ("micropython", "cpython")]
+)
 def test_what_one_interpreter_writes_the_others_read(writer, reader, tmp_path):
     first = Remote(INTERPRETERS[writer], "tests.support.consent_stage")
     first("consents_open", str(tmp_path))
@@ -554,7 +586,10 @@ def test_a_withdrawal_makes_its_records_unreadable_and_harms_no_others(stage, tm
 
 
 def test_keys_go_with_the_consent_by_either_clock(stage, tmp_path):
-    """EXP-1, EXP-4: its end by trusted wall clock, or by time since boot; also at a start that is refused; another boot's at once."""
+    """EXP-1, EXP-4: its end by trusted wall clock, or by time since boot; also at a start that is refused.
+
+    Another boot's at once.
+    """
     root = str(tmp_path)
     stage("store_open", root, 4, 262144, BOOT)
     stage("store_put", 1, "aa", NOW + 100, NOW, 10)
@@ -576,7 +611,10 @@ def test_keys_go_with_the_consent_by_either_clock(stage, tmp_path):
 
 
 def test_a_full_ring_gives_up_the_oldest_and_counts_it(here, tmp_path):
-    """Against a plain list: what is read is the newest records of the consents that live, in order; every other one is told as lost."""
+    """Against a plain list: what is read is the newest records of the consents that live, in order.
+
+    Every other one is told as lost.
+    """
     root, dice = str(tmp_path), random.Random(5)
     here("store_open", root, 5, 4096, BOOT)
     model: list[tuple[int, str]] = []
@@ -595,11 +633,14 @@ def test_a_full_ring_gives_up_the_oldest_and_counts_it(here, tmp_path):
             assert here("store", "status", 10)["records"] == len(read)
     used = here("store", "status", 10)
     assert 3000 < used["bytes"] <= 4096
-    assert {cause for cause, _ in here("store_losses")} == {"ring resized", "ring full"}  # the former: 0 records, of a new ring
+    # The former: 0 records, of a new ring
+    assert {cause for cause, _ in here("store_losses")} == {"ring resized", "ring full"}
     assert sum(count for _, count in here("store_losses")) > 1000
 
 
-@pytest.mark.parametrize(("puts", "budget", "kept"), [(1, 8192, True), (1, 2048, True), (100, 2048, False), (150, 8192, False)])
+@pytest.mark.parametrize(
+    ("puts", "budget", "kept"), [(1, 8192, True), (1, 2048, True), (100, 2048, False), (150, 8192, False)]
+)
 def test_a_ring_of_another_size_keeps_what_lies_in_one_piece_and_counts_the_rest(here, tmp_path, puts, budget, kept):
     """A larger or smaller budget; 100 entries don't fit the smaller one, 150 have gone round the end of the former."""
     root = str(tmp_path)
@@ -628,22 +669,47 @@ def test_damage_in_the_ring_is_never_a_wrong_record(here, tmp_path):
 
 
 def test_a_record_costs_26_octets_beside_its_own(stage, tmp_path):
-    """Issue 4: the bytes that a seal of its own costs: 10 of the entry, 16 of the tag; the location row: 14 and the name."""
+    """Issue 4: the bytes that a seal of its own costs: 10 of the entry, 16 of the tag.
+
+    The location row: 14 and the name.
+    """
     stage("store_open", str(tmp_path), 5, 262144, BOOT)
     packed = stage("location_row", "021122334455", NOW, NOW + 3600, "wlan0")
-    assert packed == ["021122334455" + f"{NOW:08x}{3600:08x}" + b"wlan0".hex(), "021122334455", NOW, NOW + 3600, "wlan0"]
+    assert packed == [
+        "021122334455" + f"{NOW:08x}{3600:08x}" + b"wlan0".hex(),
+        "021122334455",
+        NOW,
+        NOW + 3600,
+        "wlan0",
+    ]
     stage("store_put", 1, packed[0], NOW + 100, NOW, 10)
     assert stage("store", "status", 10)["bytes"] == 14 + 5 + 26
 
 
 def test_a_record_of_services_leans_on_no_other(stage):
-    """L34-V-3, L34-VI-1: each is read back by itself, whatever was packed before it; the fields of `security`, and no destination."""
+    """L34-V-3, L34-VI-1: each is read back by itself, whatever was packed before it.
+
+    The fields of `security`, and no destination.
+    """
     tenth = NOW * 10
     rows = [
         [6, "c0a8070a", 40000, 50000, 1, 12, 30, 2000, 40000, "021122334455", tenth, tenth + 123],
         [17, "c0a8070b", 40001, 40001, 2, 1, 1, 70, 200, "026677889900", tenth + 5, tenth + 6],
         [6, "c0a8070a", 40002, 40002, 1, 3, 2, 300, 500, "021122334455", tenth - 900, tenth + 7],
-        [6, "20010db8" + "00" * 11 + "07", 40003, 40003, 1, 1 << 40, 1 << 40, 1 << 63, (1 << 64) - 1, "021122334455", 0, tenth],
+        [
+            6,
+            "20010db8" + "00" * 11 + "07",
+            40003,
+            40003,
+            1,
+            1 << 40,
+            1 << 40,
+            1 << 63,
+            (1 << 64) - 1,
+            "021122334455",
+            0,
+            tenth,
+        ],
     ]
     for row, (octets, plain) in zip(rows, stage("services_rows", rows), strict=True):
         source, mac = row[1], row[9]
@@ -684,9 +750,15 @@ def notice(**values: str) -> config.Section:
 
 
 def test_the_texts_that_ship_inform_of_what_the_law_names():
-    """V: categories, duration, purposes, third parties, withdrawal and suspension; a text is never changed, another one is added."""
+    """V: categories, duration, purposes, third parties, withdrawal and suspension.
+
+    A text is never changed, another one is added.
+    """
     folder = SHIPPED_TEXTS
-    found = {name: hashlib.sha256((folder / f"consent-{name}.txt").read_bytes()).hexdigest() for name in texts.names(str(folder))}
+    found = {
+        name: hashlib.sha256((folder / f"consent-{name}.txt").read_bytes()).hexdigest()
+        for name in texts.names(str(folder))
+    }
     assert found == SHIPPED
     for name, told in {
         "1.fr": ("services", "position", "365 jours", "30 jours", "tiers", "suspendre", "retirer", "refuser"),
@@ -706,7 +778,8 @@ SHIPPED = {
     "2.en": "9d29be997530f0b0129d4ea8eeb520056ae0002fb1bf8b1b69509c6297e7e697",
     "2.fr": "dad9202cdf88365df88475997a39f7af9fe9e73dbe598fc09221d1c882d1e159",
 }
-FIRST = {  # of what the first text's document was, for these words: a consent that was given by it can be held against it for ever
+# Of what the first text's document was, for these words: a consent that was given by it can be held against it for ever
+FIRST = {
     "fr": "cac188b48f94e04ddf234030efb4acbbc04a37ee04bba4cb296b7330ae2b88c8",
     "en": "d42c911cd2c220e1016fdb4c1a80af0d4c0d6515f8c1363ff620d085d2748161",
 }
@@ -714,16 +787,30 @@ FIRST = {  # of what the first text's document was, for these words: a consent t
 
 @pytest.mark.parametrize("language", FIRST)
 def test_the_first_texts_document_is_still_made_and_no_consent_is_taken_by_it(language):
-    """L34-V-2: what was shown then is known to the octet; its "above" was of nothing, so nobody is shown it any more."""
-    here = notice(venue="Hôtel du Lac", controller="Lac SARL", contact="a@b.example", page="wifi.example.org", services="Bons plans")
+    """L34-V-2: what was shown then is known to the octet.
+
+    Its "above" was of nothing, so nobody is shown it any more.
+    """
+    here = notice(
+        venue="Hôtel du Lac",
+        controller="Lac SARL",
+        contact="a@b.example",
+        page="wifi.example.org",
+        services="Bons plans",
+    )
     assert texts.document(str(SHIPPED_TEXTS), f"1.{language}", *AGREED, here)[1] == FIRST[language]
     assert not texts.known(str(SHIPPED_TEXTS), FIRST[language], *AGREED, here)
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_the_document_says_all_that_is_consented_to_and_is_hashed_whole(language):
-    """L34-V-2: venue, controller, each field of each purpose, for how long, third parties, the text; any other word, another hash."""
-    here = notice(venue="Café de la Gare", controller="Gare SARL", contact="rgpd@example.org", page="wifi.example.org", **AIMS)
+    """L34-V-2: venue, controller, each field of each purpose, for how long, third parties, the text.
+
+    Any other word, another hash.
+    """
+    here = notice(
+        venue="Café de la Gare", controller="Gare SARL", contact="rgpd@example.org", page="wifi.example.org", **AIMS
+    )
     lines, digest = texts.document(str(SHIPPED_TEXTS), f"2.{language}", *AGREED, here)
     text = "".join(line + "\n" for line in lines)
     assert hashlib.sha256(text.encode()).hexdigest() == digest
@@ -773,7 +860,9 @@ def test_a_consent_is_taken_with_the_document_for_just_that_consent(memory):
         with pytest.raises(calls.Refused, match="not the hash of a document for this consent"):
             room.grant(given | wrong, "portal")
     assert room.grant(given, "portal")["number"] == 0
-    with pytest.raises(calls.Refused, match=r"no text of this device; accepted: consent-2\.en\.txt, consent-2\.fr\.txt"):
+    with pytest.raises(
+        calls.Refused, match=r"no text of this device; accepted: consent-2\.en\.txt, consent-2\.fr\.txt"
+    ):
         room.document(agreed | {"name": "../2.fr"})
     device.recorder.close()
 
@@ -832,7 +921,10 @@ def test_a_consent_is_resumed_a_few_times_a_day_and_suspended_always(here, tmp_p
 
 
 def test_an_objection_holds_for_thirteen_months_over_restarts(stage, tmp_path):
-    """L34-VI-5: at once, without a clock too, for its terminal alone; taken back it is gone, and not by an end that a clock tells."""
+    """L34-VI-5: at once, without a clock too, for its terminal alone.
+
+    Taken back it is gone, and not by an end that a clock tells.
+    """
     stage("consents_open", str(tmp_path))
     assert stage("consents", "objects", GUEST) is False
     assert stage("consents", "object", GUEST, None) is True
@@ -915,7 +1007,10 @@ def copied(folder: Path, to: Path) -> Path:
 @pytest.mark.parametrize("act", ["withdraw", "suspend", "end"])
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_consent_that_is_put_back_counts_as_what_was_said_since(stage, tmp_path, act, whole):
-    """L34-VI-5: withdrawn, suspended or ended, though its file says active; the folder replaced, or everything laid over what is there."""
+    """L34-VI-5: withdrawn, suspended or ended, though its file says active.
+
+    The folder replaced, or everything laid over what is there.
+    """
     device = tmp_path / "device"
     device.mkdir()
     stage("consents_open", str(device))
@@ -980,7 +1075,10 @@ def test_a_file_that_is_put_in_the_place_of_another_consents_is_never_written_an
 
 
 def test_what_is_refused_is_forgotten_once_no_older_copy_could_count(here, tmp_path):
-    """L34-V: 30 days after the end that the consent had; an objection after 13 months. A name says nothing of anybody."""
+    """L34-V: 30 days after the end that the consent had; an objection after 13 months.
+
+    A name says nothing of anybody.
+    """
     here("consents_open", str(tmp_path))
     grant(here)
     here("consents", "withdraw", GUEST, NOW)
@@ -1022,7 +1120,10 @@ def test_a_clock_that_is_set_back_makes_no_consent_active_that_had_ended(memory,
 
 
 def test_no_history_brings_back_what_was_withdrawn_or_has_ended():
-    """L34-VI-5: restores, steps of the clock, cuts of power; who objects is never without his objection, who consents isn't refused."""
+    """L34-VI-5: restores, steps of the clock, cuts of power.
+
+    Who objects is never without his objection, who consents isn't refused.
+    """
     lived = [consent_histories.live(seed) for seed in range(60)]
     assert sum(one.cuts for one in lived) > 100
     assert sum(one.restores for one in lived) > 200
@@ -1033,7 +1134,13 @@ WRONG = "a consent is active that was withdrawn or has ended"
 BROKEN = {  # what is patched, and a history that finds it
     "refusals aren't looked at": (refusals.Refusals, "has", lambda *_: False, 2, WRONG),
     "refusals are kept in memory": (refusals.Refusals, "add", lambda *_: None, 31, WRONG),
-    "refusals go at the next tick": (refusals.Refusals, "sweep", lambda self, _: self._remove([*self._names()]), 31, WRONG),
+    "refusals go at the next tick": (
+        refusals.Refusals,
+        "sweep",
+        lambda self, _: self._remove([*self._names()]),
+        31,
+        WRONG,
+    ),
     "no refusal of a suspension": (kept_consents, "PAUSED", "", 22, "a consent is active that was suspended"),
     "objections aren't read": (refusals.Refusals, "of", lambda *_: iter(()), 0, "somebody is counted who objects"),
     "an end is noted late": (Consents, "due", lambda *_: False, 504103756, WRONG),

@@ -52,7 +52,9 @@ class Store:
         return self.ask("tick", int(self.now * SECOND), int(self.since * SECOND), self.trusted)
 
     def append(self, *records: bytes, begins: float | None = None) -> list[str]:
-        return self.ask("append", [[int(self.now if begins is None else begins), record.hex()] for record in records])["results"]
+        return self.ask("append", [[int(self.now if begins is None else begins), record.hex()] for record in records])[
+            "results"
+        ]
 
     def files(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted((self.root / "flash/attribution").iterdir())}
@@ -132,7 +134,8 @@ def opens(state: bytes, data: bytes) -> int:
 def test_the_device_cannot_read_back_what_it_wrote(store):
     """L34-VI-2: once it is written, neither a record nor anything that opens its chunk is on the device."""
     secret = bytes(range(100, 150))
-    everything = lambda: b"".join(path.read_bytes() for path in store.root.rglob("*") if path.is_file())  # noqa: E731 (one expression)
+    # One expression
+    everything = lambda: b"".join(path.read_bytes() for path in store.root.rglob("*") if path.is_file())  # noqa: E731
     store.open()
     for _ in range(3):
         store.append(secret)
@@ -299,7 +302,10 @@ def test_a_quartz_that_runs_ahead_loses_nothing_and_a_clock_that_was_put_back_do
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["waiting", "on flash"])
 def test_what_came_before_the_time_was_known_is_counted_where_it_goes_too_early(store, sealed):
-    """EXP-3, EXP-5: off for longer than the lifetime; what came in the first minutes has the floor's day. Its key is gone: it's a loss."""
+    """EXP-3, EXP-5: off for longer than the lifetime; what came in the first minutes has the floor's day.
+
+    Its key is gone: it's a loss.
+    """
     store.trusted = False
     store.since = 100
     store.open(floor=NOON)
@@ -448,17 +454,28 @@ KEPT = json.loads((VECTORS / "sealed-1.json").read_text())
 
 @pytest.mark.parametrize("name", sorted(KEPT["segments"]))
 def test_old_vectors_keep_opening(name):
-    """What a former version wrote, on both byte orders, opens whole; of a torn or cut one, everything before the cut (EXP-6)."""
+    """What a former version wrote, on both byte orders, opens whole.
+
+    Of a torn or cut one, everything before the cut (EXP-6).
+    """
     expected = KEPT["segments"][name]
     segment = segments.read((VECTORS / f"sealed-1-{name}.bin").read_bytes())
     records = list(segment.records(PrivateKey(bytes.fromhex(KEPT["custodian_private_key"]))))
     assert [record.hex() for record in records] == KEPT["records"][: expected["records"]]
-    seen = {**vars(segment), "day": str(segment.day), "destroy": str(segment.destroy), "opened": segment.opened.isoformat()}
+    seen = {
+        **vars(segment),
+        "day": str(segment.day),
+        "destroy": str(segment.destroy),
+        "opened": segment.opened.isoformat(),
+    }
     assert seen | {"records": len(records)} == seen | expected
 
 
 def test_an_old_vector_that_was_cut_is_mended_as_ever(store):
-    """A gateway that was updated after a cut of power finds a former version's file (EXP-6): its octets are the vector's."""
+    """A gateway that was updated after a cut of power finds a former version's file (EXP-6).
+
+    Its octets are the vector's.
+    """
     (store.root / "flash/attribution").mkdir(parents=True)
     (store.root / "flash/attribution/2026-11-23-0001").write_bytes((VECTORS / "sealed-1-truncated.bin").read_bytes())
     assert store.open(LATER_BOOT)["torn"] == ["2026-11-23-0001"]

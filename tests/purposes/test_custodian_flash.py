@@ -88,8 +88,9 @@ class Gateway:
         self.ring = KeyRing(str(self.folder / "keys"), 4, f"{self.boot:032x}", sodium)
         bundle = Bundle(str(self.folder / "bundles"), str(self.folder / "custodian.pub"), sodium)
         self.store = Custodian(
-            "attribution", f"{PREFIX}/attribution", str(self.folder / "pages"), self.ring, sodium, bundle, LIFETIME * DAY, 1 << 20, 900,
-            f"{self.boot:032x}", lambda: 0, lambda: NOON, lambda cause, count: self.lost.append((cause, count)), mount,
+            "attribution", f"{PREFIX}/attribution", str(self.folder / "pages"), self.ring,
+            sodium, bundle, LIFETIME * DAY, 1 << 20, 900, f"{self.boot:032x}", lambda: 0,
+            lambda: NOON, lambda cause, count: self.lost.append((cause, count)), mount,
         )  # fmt: skip
         self.tick(0)
 
@@ -175,7 +176,10 @@ PROGRAM = 0.8  # ms that a page of 512 octets takes to be programmed: SPI NOR's 
 
 @pytest.mark.parametrize("way", ["right", *sorted(WAYS)])
 def test_nothing_holds_capture_up_for_more_than_50_ms(way, gateway):
-    """A call programs what it must and asks flash that has refused once a minute; four days whose pages fill, wait, close and expire."""
+    """A call programs what it must and asks flash that has refused once a minute.
+
+    Four days whose pages fill, wait, close and expire.
+    """
     made, worst = gateway.flash, {"ms": 0.0, "operations": 0}
     asked = [0]
 
@@ -205,7 +209,10 @@ def test_nothing_holds_capture_up_for_more_than_50_ms(way, gateway):
 
 @pytest.mark.parametrize("when", ["before the start", "while records wait", "with a segment open", "at a write"])
 def test_a_medium_that_is_not_mounted_is_said_never_written_below_and_seen_when_it_comes(when, gateway, monkeypatch):
-    """A mount point's empty folder is the router's own flash: nothing goes there; what is on the medium counts again once it is back."""
+    """A mount point's empty folder is the router's own flash: nothing goes there.
+
+    What is on the medium counts again once it is back.
+    """
     there = [when != "before the start"]
     monkeypatch.setattr(files, "is_mount", lambda path: path != PREFIX or there[0])
     gateway.close()
@@ -239,7 +246,9 @@ def test_a_medium_that_is_not_mounted_is_said_never_written_below_and_seen_when_
     assert gateway.store.status(0)["trouble"] == ""
     gateway.tick(900)
     gateway.store.seal()
-    assert gateway.read() == expected + [record for record, result in zip(RECORDS[5:100], results, strict=True) if result == "kept"]
+    assert gateway.read() == expected + [
+        record for record, result in zip(RECORDS[5:100], results, strict=True) if result == "kept"
+    ]
     sizes = [len(node.seen) for name, node in gateway.flash.names.items() if name.startswith(f"{PREFIX}/attribution/")]
     status = gateway.store.status(0)
     assert (status["records"], status["bytes"]) == (len(gateway.read()), sum(sizes))
@@ -247,7 +256,10 @@ def test_a_medium_that_is_not_mounted_is_said_never_written_below_and_seen_when_
 
 @pytest.mark.parametrize("later", range(14))
 def test_an_error_at_any_operation_loses_nothing_that_waits_and_uses_no_state_twice(later, gateway, monkeypatch):
-    """EIO from the n-th operation on, then all is well: each record is there; no state of a stream seals two different messages."""
+    """EIO from the n-th operation on, then all is well: each record is there.
+
+    No state of a stream seals two different messages.
+    """
     fail_once(later, gateway, monkeypatch)
     assert set(gateway.read()) == set(RECORDS[:30])
 
@@ -284,7 +296,10 @@ def test_a_store_that_pushes_a_failed_stream_again_is_found_out(gateway, monkeyp
 
 
 def test_after_the_last_day_flash_with_remnants_tmpfs_and_the_custodians_keys_open_nothing(gateway):
-    """EXP-3: an attacker with everything that was ever programmed; before the keys were destroyed he reads every record."""
+    """EXP-3: an attacker with everything that was ever programmed.
+
+    Before the keys were destroyed he reads every record.
+    """
     for day in range(3):
         gateway.append(*[record + bytes([day]) for record in RECORDS[:20]])
         gateway.tick(900)

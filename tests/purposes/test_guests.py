@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guests' page in a real Chromium and under attack, before a recorder that runs.
 
-A guest on a phone does by keys alone what the law gives him: he sees, saves, suspends, resumes, withdraws, objects, erases (L34-V-3,
-L34-V-4, L34-VI-5). Pages of other sites get nothing, and fifty guests who hammer keep nobody out.
+A guest on a phone does by keys alone what the law gives him: he sees, saves, suspends, resumes, withdraws, objects,
+erases (L34-V-3, L34-V-4, L34-VI-5). Pages of other sites get nothing, and fifty guests who hammer keep nobody out.
 """
 
 from __future__ import annotations
@@ -39,9 +39,16 @@ if TYPE_CHECKING:
 
 PORTAL = 4242
 PURPOSES = (
-    "".join(f"config purpose '{name}'\n\toption enabled '1'\n\toption budget '262144'\n" for name in ("services", "location")) + NOTICE
+    "".join(
+        f"config purpose '{name}'\n\toption enabled '1'\n\toption budget '262144'\n"
+        for name in ("services", "location")
+    )
+    + NOTICE
 )
-CONFIG = "config gateway\n\toption id 'oublipageontrial'\n\toption duty 'portal'\n\toption hardware_clock '1'\n\tlist lan 'lan'\n"
+CONFIG = (
+    "config gateway\n\toption id 'oublipageontrial'\n\toption duty 'portal'\n\toption hardware_clock '1'\n"
+    "\tlist lan 'lan'\n"
+)
 GUEST, OTHERS = 21, range(100, 150)  # last octets of 192.168.7.0/24; a guest asks from the same of 127.0.7.0/24
 SIGNED = {"--purposes": "services,location", "--third-parties": "none", "--days": "30", "--text": "2.fr"}
 pytestmark = [
@@ -73,8 +80,12 @@ class Venue:
 
     def ask(self, host: int, body: str = "", path: str = "/?lang=en", **headers: str) -> tuple[int, str]:
         """Ask as a guest, without a browser; returns status and page."""
-        client = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60, source_address=(f"127.0.7.{host}", 0))
-        client.request("POST" if body else "GET", path, body or None, {"Host": f"127.0.0.1:{self.server.port}"} | headers)
+        client = http.client.HTTPConnection(
+            "127.0.0.1", self.server.port, timeout=60, source_address=(f"127.0.7.{host}", 0)
+        )
+        client.request(
+            "POST" if body else "GET", path, body or None, {"Host": f"127.0.0.1:{self.server.port}"} | headers
+        )
         answer = client.getresponse()
         text = answer.read().decode()
         client.close()
@@ -87,7 +98,8 @@ class Venue:
     def act(self, host: int, act: str) -> tuple[int, str]:
         """Open the page and press a button of it."""
         limit = time.monotonic() + 90
-        while (token := re.search(r'name="token" value="(\w+)"', self.ask(host)[1])) is None:  # six calls a second are a terminal's
+        # Six calls a second are a terminal's
+        while (token := re.search(r'name="token" value="(\w+)"', self.ask(host)[1])) is None:
             assert time.monotonic() < limit, "the page doesn't come"
             time.sleep(0.2)
         return self.ask(host, f"lang=en&act={act}&token={token[1]}", "/", Origin=self.address)
@@ -103,7 +115,10 @@ class Venue:
             self.gateway.inside("conntrack", "-D", "-p", "udp")
 
     def who(self, host: int) -> tuple[Counter[str], dict[str, Any]]:
-        """Return what `oubli who` says of a guest: his records, a line of JSON each; how many of each purpose, consents, the rest."""
+        """Return what `oubli who` says of a guest: his records, a line of JSON each.
+
+        How many of each purpose, consents, the rest.
+        """
         *rows, end = self.oubli("who", "--mac", mac(host), "--agreed", "--json").splitlines()
         return Counter(rows), json.loads(end)
 
@@ -128,7 +143,15 @@ def open_venue(folder: Path) -> Iterator[Venue]:
         (folder / "etc" / name).write_text(text)
     shutil.copytree(PROJECT / "boards/common/usr/share/oubli", folder / "usr/share/oubli")
     shutil.copytree(PROJECT / "agent", folder / "lib/agent", ignore=shutil.ignore_patterns("__pycache__"))
-    words = ["unshare", "-n", "sh", "-ec", NAMESPACE, "sh", *interpreter.command("-m", "agent", "recorder", "--root", str(folder))]
+    words = [
+        "unshare",
+        "-n",
+        "sh",
+        "-ec",
+        NAMESPACE,
+        "sh",
+        *interpreter.command("-m", "agent", "recorder", "--root", str(folder)),
+    ]
     with (folder / "log").open("wb") as log, subprocess.Popen(
         words, cwd=PROJECT, env=environment() | {"VALUE": "1"}, stdout=log, stderr=log
     ) as recorder:  # fmt: skip
@@ -140,7 +163,9 @@ def open_venue(folder: Path) -> Iterator[Venue]:
                 time.sleep(0.05)
             gateway = Device(folder, recorder)
             for host in (GUEST, *OTHERS):
-                gateway.inside("ip", "neigh", "add", f"192.168.7.{host}", "lladdr", mac(host), "dev", "lan", "nud", "permanent")
+                gateway.inside(
+                    "ip", "neigh", "add", f"192.168.7.{host}", "lladdr", mac(host), "dev", "lan", "nud", "permanent"
+                )
             with guests_page.serving(interpreter, folder, folder=folder / "lib", user=PORTAL, lan=True) as server:
                 yield Venue(gateway, server, interpreter)
         finally:
@@ -158,9 +183,12 @@ def venue() -> Iterator[Venue]:
 
 
 def test_fifty_guests_who_hammer_keep_nobody_out(venue: Venue) -> None:
-    """L34-V-4: each asks again as soon as he is answered, and some send a body that never comes; another one suspends meanwhile.
+    """L34-V-4: each asks again as soon as he is answered, and some send a body that never comes.
 
-    He is the first of those who wait, both times (test_page.py); so fifty others beside him cost him two answers, however slow they are.
+    Another one suspends meanwhile.
+
+    He is the first of those who wait, both times (test_page.py); so fifty others beside him
+    cost him two answers, however slow they are.
     """
     venue.grant(GUEST)
     over = threading.Event()
@@ -172,7 +200,9 @@ def test_fifty_guests_who_hammer_keep_nobody_out(venue: Venue) -> None:
                 if host % 10:
                     venue.ask(host)
                 else:
-                    with venue.server.knock(f"127.0.7.{host}", b"POST / HTTP/1.1\r\nContent-Length: 200\r\n\r\nact=s", timeout=1) as peer:
+                    with venue.server.knock(
+                        f"127.0.7.{host}", b"POST / HTTP/1.1\r\nContent-Length: 200\r\n\r\nact=s", timeout=1
+                    ) as peer:
                         peer.recv(1)
                 answered[host] += 1
 
@@ -186,7 +216,11 @@ def test_fifty_guests_who_hammer_keep_nobody_out(venue: Venue) -> None:
             time.sleep(0.1)
         before, began = sum(answered.values()), time.monotonic()
         status, text = venue.act(GUEST, "suspend")
-        print(f"suspended within {time.monotonic() - began:.2f} s, while {sum(answered.values()) - before} others were answered")  # -s
+        # -s
+        print(
+            f"suspended within {time.monotonic() - began:.2f} s, "
+            f"while {sum(answered.values()) - before} others were answered"
+        )
     finally:
         over.set()
         for thread in threads:
@@ -207,7 +241,10 @@ def test_a_guest_who_hammers_is_told_so_and_the_others_are_not(venue: Venue) -> 
 
 
 def test_a_guest_wears_out_no_flash_and_fills_no_log(venue: Venue) -> None:
-    """L34-V-4, L34-VI-3: two hundred and twenty times suspended and resumed: five a day; another one's withdrawal is noted."""
+    """L34-V-4, L34-VI-3: two hundred and twenty times suspended and resumed: five a day.
+
+    Another one's withdrawal is noted.
+    """
     venue.grant(GUEST)
     venue.grant(OTHERS[0])
     told = []
@@ -232,14 +269,23 @@ for _ in range(20):
         through += one.connect_ex(("10.9.0.1", 8450)) == 0
 print(through)
 """
-LISTEN = "import socket; one = socket.create_server(('10.9.0.1', 8450), backlog=99); print('listening', flush=True); one.accept(); input()"
+LISTEN = (
+    "import socket; one = socket.create_server(('10.9.0.1', 8450), backlog=99); print('listening', "
+    "flush=True); one.accept(); input()"
+)
 
 
 def test_the_kernel_limits_each_terminal_by_its_mac(tmp_path: Path) -> None:
-    """L34-V-4: what etc/init.d/oubli loads, twice, in a real kernel: one terminal's connections are dropped, another's are its own."""
+    """L34-V-4: what etc/init.d/oubli loads, twice, in a real kernel.
+
+    One terminal's connections are dropped, another's are its own.
+    """
     gateway, one, other = (f"oubli-{os.getpid()}-{name}" for name in "gab")
     steps = [f"netns add {name}" for name in (gateway, one, other)]
-    steps += [f"-n {gateway} {words}" for words in ("link add lan type bridge", "addr add 10.9.0.1/24 dev lan", "link set lan up")]
+    steps += [
+        f"-n {gateway} {words}"
+        for words in ("link add lan type bridge", "addr add 10.9.0.1/24 dev lan", "link set lan up")
+    ]
     for number, name in enumerate((one, other)):
         steps += [f"link add port{number} netns {gateway} type veth peer name wifi netns {name}"]
         steps += [f"-n {gateway} link set port{number} master lan up", f"-n {name} link set wifi up"]
@@ -267,9 +313,9 @@ def test_the_kernel_limits_each_terminal_by_its_mac(tmp_path: Path) -> None:
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 SAYS: dict[str, dict[str, str]] = {
     "fr": {
-        "suspend": "Votre accord est suspendu", "resume": "Votre accord est rétabli", "withdraw": "Votre accord est retiré",
-        "object": "n'est plus compté", "accept": "de nouveau compté", "erase": "Votre demande d'effacement est prise en compte",
-        "see": "sécurité du réseau",
+        "suspend": "Votre accord est suspendu", "resume": "Votre accord est rétabli",
+        "withdraw": "Votre accord est retiré", "object": "n'est plus compté", "accept": "de nouveau compté",
+        "erase": "Votre demande d'effacement est prise en compte", "see": "sécurité du réseau",
     },
     "en": {
         "suspend": "Your consent is suspended", "resume": "in force again", "withdraw": "Your consent is withdrawn",
@@ -302,7 +348,8 @@ def press(page: Page, act: str, *, nth: int = 0) -> None:
     for _ in range(40):
         page.keyboard.press("Tab")
         at = page.evaluate(
-            "(at => [at.value, [...document.querySelectorAll(`button[value=${at.value}]`)].indexOf(at)])(document.activeElement)"
+            "(at => [at.value, "
+            "[...document.querySelectorAll(`button[value=${at.value}]`)].indexOf(at)])(document.activeElement)"
         )
         if at == [act, nth]:
             break
@@ -327,8 +374,13 @@ def save(page: Page) -> dict[str, Any]:
 
 @pytest.mark.needs("chromium")
 @pytest.mark.parametrize("language", ["fr", "en"])
-def test_a_guest_does_on_his_phone_by_keys_alone_what_the_law_gives_him(venue: Venue, browser: Browser, language: str) -> None:
-    """See, save, suspend, resume, object, take that back, withdraw one purpose, erase: told in his language; axe finds nothing."""
+def test_a_guest_does_on_his_phone_by_keys_alone_what_the_law_gives_him(
+    venue: Venue, browser: Browser, language: str
+) -> None:
+    """See, save, suspend, resume, object, take that back, withdraw one purpose, erase: told in his language.
+
+    Axe finds nothing.
+    """
     says = SAYS[language]
     venue.grant(GUEST)
     time.sleep(2)  # what begins in a consent's first second may have begun before it, and isn't kept by it
@@ -338,7 +390,9 @@ def test_a_guest_does_on_his_phone_by_keys_alone_what_the_law_gives_him(venue: V
         locale={"fr": "fr-FR", "en": "en-GB"}[language], viewport={"width": 360, "height": 740}, accept_downloads=True
     ).new_page()
     complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None)
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None
+    )
     page.goto(venue.address)
     assert page.locator("html").get_attribute("lang") == language
     accessible(page)
@@ -391,7 +445,10 @@ def test_a_guest_does_on_his_phone_by_keys_alone_what_the_law_gives_him(venue: V
 
 @pytest.mark.needs("chromium")
 def test_a_page_of_another_site_does_nothing_by_a_guests_browser(venue: Venue, browser: Browser) -> None:
-    """By a form of another origin, and by a name of its own that leads here (DNS rebinding): 403, and nothing is changed."""
+    """By a form of another origin, and by a name of its own that leads here (DNS rebinding).
+
+    403, and nothing is changed.
+    """
     venue.grant(GUEST)
     venue.browse(GUEST)
     token = re.search(r'name="token" value="(\w+)"', venue.ask(GUEST)[1])
@@ -407,7 +464,8 @@ def test_a_page_of_another_site_does_nothing_by_a_guests_browser(venue: Venue, b
     rebound = browser.new_page()
     name = f"rebound.example:{venue.server.port}"
     rebound.route(f"http://{name}/**", lambda route: route.fulfill(response=route.fetch(
-        url=route.request.url.replace(name, f"127.0.0.1:{venue.server.port}"), headers=route.request.headers | {"host": name}
+        url=route.request.url.replace(name, f"127.0.0.1:{venue.server.port}"),
+        headers=route.request.headers | {"host": name}
     )))  # fmt: skip
     answered = rebound.goto(f"http://{name}/")
     assert answered is not None

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a look-up says of itself beside its rows: the clock by which they were written, and the address that no record has (L34-II-6)."""
+"""What a look-up says of itself beside its rows.
+
+The clock by which they were written, and the address that no record has (L34-II-6).
+"""
 
 from __future__ import annotations
 
@@ -29,22 +32,41 @@ class Line(dict[str, str]):
 
 
 def looked_up(monkeypatch, state: str, public: bytes | None, mac: bytes | None = None) -> list[dict[str, Any]]:
-    record = SimpleNamespace(start=100, duration=10, protocol=6, address=bytes([192, 168, 1, 10]), translated_port=20012, mac=MAC)
+    record = SimpleNamespace(
+        start=100, duration=10, protocol=6, address=bytes([192, 168, 1, 10]), translated_port=20012, mac=MAC
+    )
 
     def records(*_: object) -> Iterator[SimpleNamespace]:
         yield record
 
     monkeypatch.setattr(lookup, "reading", SimpleNamespace(read=records))
     source = SimpleNamespace(wall=lambda: 0, monotonic=lambda: 0)
-    clock = SimpleNamespace(trusted=state in ("trusted", "doubtful"), source=source, certain=lambda *_: state == "trusted")
+    clock = SimpleNamespace(
+        trusted=state in ("trusted", "doubtful"), source=source, certain=lambda *_: state == "trusted"
+    )
     clock.state = "trusted" if clock.trusted else state
     recorder: Any = SimpleNamespace(
         config=SimpleNamespace(purposes={"security": 1}), copies=[], paths=SimpleNamespace(root=""),
         audit=SimpleNamespace(note=lambda *_: True), clock=clock,
     )  # fmt: skip
-    fields = {"terminal": mac, "address": None, "public_address": public, "from": 10, "until": 11, "reason": "abuse", "report": None}
+    fields = {
+        "terminal": mac,
+        "address": None,
+        "public_address": public,
+        "from": 10,
+        "until": 11,
+        "reason": "abuse",
+        "report": None,
+    }
     fields |= {"port": None, "protocol": None} if mac else {"port": 20012, "protocol": "tcp"}
-    row = {"start": 10, "seconds": 1, "address": "192.168.1.10", "protocol": "tcp", "source_port": 41001, "translated_port": 20012}
+    row = {
+        "start": 10,
+        "seconds": 1,
+        "address": "192.168.1.10",
+        "protocol": "tcp",
+        "source_port": 41001,
+        "translated_port": 20012,
+    }
     row |= {"service": "other", "bytes_up": 1, "bytes_down": 1, "packets_up": 1, "packets_down": 1}
     return list(lookup.begin(recorder, lambda _: None, lambda _: dict(row), fields, "root", second_nat=False))
 
@@ -56,7 +78,9 @@ def looked_up(monkeypatch, state: str, public: bytes | None, mac: bytes | None =
     ids=["no address", "one that the gateway never had", "IPv6", "a terminal"],
 )
 @pytest.mark.parametrize("as_json", [False, True])
-def test_it_says_how_far_its_times_and_its_address_are_to_be_trusted(monkeypatch, capsys, state, public, mac, told, as_json):
+def test_it_says_how_far_its_times_and_its_address_are_to_be_trusted(
+    monkeypatch, capsys, state, public, mac, told, as_json
+):
     """A terminal is named by times that a wrong clock wrote, and of any IPv4 address that is asked about."""
     answers = looked_up(monkeypatch, state, public, mac)
     assert (answers[-1]["clock"], answers[-1]["public_address"]) == (state, told)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When nobody may vouch that every connection was heard and kept: each of these made `nothing held` of what was there (L34-II-4)."""
+"""When nobody may vouch that every connection was heard and kept.
+
+Each of these made `nothing held` of what was there (L34-II-4).
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ def purpose() -> tuple[Any, Records]:
 
     made: Any = object.__new__(DeferredPurposes)
     made.attribution, made.billing, made._section = Attribution(keep, lambda _mac: b""), None, None
-    made._clock = SimpleNamespace(trusted=False, confirmed=NOON * SECOND, stepped=False, missed=0, refused=False, floor=0)
+    made._clock = SimpleNamespace(
+        trusted=False, confirmed=NOON * SECOND, stepped=False, missed=0, refused=False, floor=0
+    )
     made._lan = SimpleNamespace(behind=False, public=(), outs=())
     made._table, made._portal = SimpleNamespace(devices=()), SimpleNamespace(tick=lambda _now: None)
     made._stores = {"attribution": SimpleNamespace(key_days=lambda: 30, stepped=lambda: True)}
@@ -111,7 +116,8 @@ def test_a_time_that_comes_twice_is_taken_back() -> None:
     made.stepped(-3600 * SECOND - 1, (NOON - 3000) * SECOND - 1)
     assert (kept.marks(), kept.marks(confirmed=False)) == ([[NOON + 2, NOON + 600]], [[NOON - 3001, NOON + 601]])
     assert coverage.vouched([kept]) == []
-    made.stepped(7200 * SECOND, (NOON + 4200) * SECOND)  # forward, and back to a time that nobody has vouched for: none comes twice
+    # Forward, and back to a time that nobody has vouched for: none comes twice
+    made.stepped(7200 * SECOND, (NOON + 4200) * SECOND)
     made.stepped(-3000 * SECOND, (NOON + 1200) * SECOND)
     assert len(kept) == 2
 
@@ -127,7 +133,10 @@ def test_a_time_that_comes_twice_is_taken_back_where_no_process_saw_it() -> None
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_restart_ends_a_former_process_s_rows_as_sure_as_its_clock_is(trusted: bool, tmp_path: Path) -> None:
-    """Rows begin again within the new process' marks, when whose an address is is known: a later cut leaves them certain until the last."""
+    """Rows begin again within the new process' marks, when whose an address is is known.
+
+    A later cut leaves them certain until the last.
+    """
 
     def keep(record: Record) -> bool:
         kept.append(record)
@@ -178,7 +187,9 @@ def test_missing_segments_are_counted_by_their_hexadecimal_numbers() -> None:
     request = SimpleNamespace(start=NOON, end=NOON + 3600)
 
     def notes(numbers: range) -> list[str]:
-        names = [name_of(NOON // DAY + day, number) for day, some in ((-1, range(1, 2)), (0, numbers)) for number in some]
+        names = [
+            name_of(NOON // DAY + day, number) for day, some in ((-1, range(1, 2)), (0, numbers)) for number in some
+        ]
         handover: Any = SimpleNamespace(request=request, segments=dict.fromkeys(names, b""))
         return [str(note) for note in answers.absent(handover)]
 
@@ -188,7 +199,10 @@ def test_missing_segments_are_counted_by_their_hexadecimal_numbers() -> None:
 
 @pytest.mark.parametrize("ago", [1, 3600])
 def test_rows_begin_anew_and_confirmed_once_a_clock_that_was_set_is_believed_again(ago: int) -> None:
-    """A small step is believed at the next look already: what was begun between is of no confirmed time, whatever follows."""
+    """A small step is believed at the next look already.
+
+    What was begun between is of no confirmed time, whatever follows.
+    """
     made, _ = purpose()
     told: list[tuple[int, bool]] = []
     made.attribution.restate = lambda wall, _now, _step=0, *, ended=True, every=True: told.append(
@@ -205,8 +219,13 @@ def test_rows_begin_anew_and_confirmed_once_a_clock_that_was_set_is_believed_aga
 
 
 @pytest.mark.parametrize("by", ["page", "segment"])
-def test_a_mark_is_on_flash_no_sooner_than_what_it_vouches_for(by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """L34-II-4: what began the day before waits in an older page; power may go between two writes, where a page or a segment is full."""
+def test_a_mark_is_on_flash_no_sooner_than_what_it_vouches_for(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L34-II-4: what began the day before waits in an older page.
+
+    Power may go between two writes, where a page or a segment is full.
+    """
     gateway = Gateway(tmp_path)
     store, folder = gateway.stores["attribution"], tmp_path / "flash/attribution"
 
@@ -250,7 +269,9 @@ def with_blocks(folder: Path, *, trusted: bool = True) -> tuple[Any, list[Record
     made.holder = {A: MAC}
     made._holder = lambda address: made.holder.get(address, b"")
     made.sessions = SimpleNamespace(tick=lambda _now: None)
-    made.attribution.blocks = Blocks(str(folder / "blocks"), str(folder / "ports"), 512, made._table, made._row_kept, lambda _mac: b"", 0)
+    made.attribution.blocks = Blocks(
+        str(folder / "blocks"), str(folder / "ports"), 512, made._table, made._row_kept, lambda _mac: b"", 0
+    )
     made._next = 0
     for second in (1, 2, 3) if trusted else (1,):
         made.tick((NOON + second) * SECOND, second * SECOND, trusted=trusted)
@@ -273,7 +294,10 @@ def test_a_lease_has_three_rows_at_a_start_begun_and_ended_and_begun_once_the_ti
 
 
 def test_block_answers_for_no_connection_that_left_by_another_public_address(tmp_path: Path) -> None:
-    """A second uplink, or an address that was changed a moment ago: `nothing held` was said of what the block had covered."""
+    """A second uplink, or an address that was changed a moment ago.
+
+    `nothing held` was said of what the block had covered.
+    """
     made, _, _ = with_blocks(tmp_path)
     for public in (PUBLIC, bytes([198, 51, 100, 7])):
         assert made.attribution.covers(A, public, 16387, MAC, NOON + 5, NOON + 6, 6) == (public == PUBLIC)
@@ -281,7 +305,10 @@ def test_block_answers_for_no_connection_that_left_by_another_public_address(tmp
 
 
 def test_holding_whose_end_was_lost_is_not_said_to_go_on(tmp_path: Path) -> None:
-    """Flash refuses as a terminal leaves, and is well again: an hour later another's connection was said to be that terminal's."""
+    """Flash refuses as a terminal leaves, and is well again.
+
+    An hour later another's connection was said to be that terminal's.
+    """
     made, kept, refusing = with_blocks(tmp_path)
     tick(made, 600)
     made._mark()
@@ -293,7 +320,9 @@ def test_holding_whose_end_was_lost_is_not_said_to_go_on(tmp_path: Path) -> None
     for second in range(2000, 5000, 10):
         tick(made, second)
     made._mark()
-    found = [one.until - NOON for one in matching.holdings([kept], made._wall, made._time.unbroken) if one.record.confirmed]
+    found = [
+        one.until - NOON for one in matching.holdings([kept], made._wall, made._time.unbroken) if one.record.confirmed
+    ]
     assert found == [600]
     made.attribution.close()
 

@@ -92,7 +92,8 @@ class Recorder:
         self.asked: list[dict] = []
         self.answers: dict[str, dict | list[dict]] = {}
         self.busy = 0  # how many are turned away first
-        self.held, self.go_on = threading.Event(), threading.Event()  # who asks for records waits, as long as the latter isn't set
+        # Who asks for records waits, as long as the latter isn't set
+        self.held, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
         self.own([CONSENT])
         self._listener = sockets.unix_server(str(root / "var/run/oubli/control/socket"), 0o666)
@@ -111,8 +112,8 @@ class Recorder:
     ) -> None:
         beside = ["counting"] * counted + ["addresses", "portal", "ports", "page"]
         self.answers["consent own"] = {
-            "consents": consents, "kept": kept, "beside": beside, "counted": counted, "objects": objects, "token": TOKEN, "timed": timed,
-            "on": list(on),
+            "consents": consents, "kept": kept, "beside": beside, "counted": counted,
+            "objects": objects, "token": TOKEN, "timed": timed, "on": list(on),
         }  # fmt: skip
 
     def _serve(self) -> None:
@@ -145,7 +146,9 @@ class Guest:
         """Return a request, a form's where there is a body; `{here}` in a header is where the page is."""
         found = {"host": "{here}"} | ({} if body is None else {"content-length": str(len(body))}) | headers
         lines = [f"{'GET' if body is None else 'POST'} /{'?' if query else ''}{query} HTTP/1.1"]
-        lines += [f"{name.replace('_', '-').title()}: {value.replace('{here}', self.here)}" for name, value in found.items()]
+        lines += [
+            f"{name.replace('_', '-').title()}: {value.replace('{here}', self.here)}" for name, value in found.items()
+        ]
         return "\r\n".join([*lines, "", body or ""]).encode()
 
     def saved(self, body: str | None = None, *, source: str = GUEST, **headers: str) -> tuple[str, dict[str, str], str]:
@@ -201,7 +204,9 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     assert {values.get("value") for tag, values in page.tags if tag == "input" and values["name"] == "token"} == {TOKEN}
     both = ["withdraw", "withdraw", "withdraw"]  # each purpose by itself, and all of it
     assert page.acts() == ["suspend", *both, "object", "see", "export", "erase"]
-    assert [values["value"] for tag, values in page.tags if tag == "input" and values["name"] == "purpose"] == CONSENT["purposes"]
+    assert [values["value"] for tag, values in page.tags if tag == "input" and values["name"] == "purpose"] == CONSENT[
+        "purposes"
+    ]
     _, _, page = guest.ask(accept_language="fr")
     agreed = "services fournis avec accord, localisation avec accord"
     assert f"{agreed}\u202f: en vigueur jusqu'au 16 janvier 2027, transmis à\u202f: personne" in page.text
@@ -211,11 +216,14 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     assert guest.ask()[2].acts() == ["resume", *both, "object", "see", "export", "erase"]
     recorder.own([CONSENT | {"state": "suspended", "purposes": ["location"], "withdrawn": ["services"]}], objects=True)
     _, _, page = guest.ask()
-    assert page.acts() == ["withdraw", "accept", "see", "export", "erase"]  # while it objects it isn't followed by a consent either
+    # While it objects it isn't followed by a consent either
+    assert page.acts() == ["withdraw", "accept", "see", "export", "erase"]
     assert "services fournis avec accord\u202f: retiré\n" in page.text  # nobody knows when
     assert "n'est pas compté" in page.text
     assert "comptage" not in page.text
-    recorder.own([CONSENT | {"purposes": ["location"], "withdrawn": ["services"], "withdrawn_since": 1800000000 - 86400}])
+    recorder.own(
+        [CONSENT | {"purposes": ["location"], "withdrawn": ["services"], "withdrawn_since": 1800000000 - 86400}]
+    )
     text = guest.ask()[2].text
     assert "services fournis avec accord\u202f: retiré le 14 janvier 2027\n" in text
     assert "localisation avec accord\u202f: en vigueur" in text
@@ -225,7 +233,8 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     assert "retiré le 15 janvier 2027" in page.text
     recorder.own([CONSENT | {"state": "withdrawn", "since": 0}])  # while the clock wasn't confirmed
     assert "localisation avec accord\u202f: retiré, transmis" in guest.ask()[2].text
-    assert "Effacer ce que la borne peut effacer au sujet de votre appareil\n" in guest.ask()[2].text  # nothing to be withdrawn
+    # Nothing to be withdrawn
+    assert "Effacer ce que la borne peut effacer au sujet de votre appareil\n" in guest.ask()[2].text
     recorder.own([CONSENT | {"third_parties": ""}])  # its file can't be read
     text = guest.ask()[2].text
     assert "transmis" not in text
@@ -237,16 +246,21 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     recorder.own([CONSENT], on=("location",))  # the operator has turned the other one off
     text = guest.ask()[2].text
     assert "localisation avec accord\u202f: en vigueur jusqu'au 16 janvier 2027, transmis à\u202f: personne\n" in text
-    stopped = "donné, mais l'exploitant a arrêté ce traitement\u202f; fin le 16 janvier 2027, transmis à\u202f: personne\n"
+    stopped = (
+        "donné, mais l'exploitant a arrêté ce traitement\u202f; fin le 16 janvier 2027, transmis à\u202f: personne\n"
+    )
     assert f"services fournis avec accord\u202f: {stopped}" in text
     recorder.own([CONSENT | {"state": "withdrawn"}], on=())
     assert "arrêté" not in guest.ask()[2].text
     recorder.own([], [], counted=False)
     _, _, page = guest.ask()
     assert page.acts() == ["see", "export", "erase"]
-    assert not any(word in page.text for word in ("Votre accord", "Aucun accord", "La preuve", "retirer"))  # who never gave one
+    # Who never gave one
+    assert not any(word in page.text for word in ("Votre accord", "Aucun accord", "La preuve", "retirer"))
     assert "Rien n'est conservé" not in page.text
-    assert "acheminement des connexions, tant que l'appareil a cette adresse et que ses connexions durent\n" in page.text
+    assert (
+        "acheminement des connexions, tant que l'appareil a cette adresse et que ses connexions durent\n" in page.text
+    )
     assert re.search(r"(?<!\u202f)[;:!?](?!\d)", page.text.rsplit("}", 1)[1]) is None
 
 
@@ -263,7 +277,10 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
             "sécurité du réseau, au plus 24 heures\n",
             "demandes des autorités, au plus 365 jours, sauf injonction qui la préserve (un an de plus au plus)\n",
             "comptage des visiteurs, un jour, jusqu'à 4 h (5 h en été), heure de Paris",
-            "connexion au portail, jusqu'à sa déconnexion du portail, au plus 24 heures après la dernière confirmation de celui-ci\n",
+            (
+                "connexion au portail, jusqu'à sa déconnexion du portail, au plus 24 heures après la dernière "
+                "confirmation de celui-ci\n"
+            ),
             "ports publics attribués, au plus 24 heures",
             "page des visiteurs, au plus un jour",
             "La preuve",
@@ -334,7 +351,8 @@ def test_others_who_are_being_answered_are_waited_for(interpreter, recorder, roo
     with guests_page.serving(interpreter, root, patience=500) as server:
         recorder.busy = 10**6
         request, said, limit = Guest(server).request(), b"", time.monotonic() + 240
-        while b"D&#39;autres demandes sont en cours" not in said:  # a machine that is busy itself may take all of the half second
+        # A machine that is busy itself may take all of the half second
+        while b"D&#39;autres demandes sont en cours" not in said:
             assert time.monotonic() < limit, said
             with contextlib.suppress(ConnectionError):
                 said = server.ask(request)
@@ -424,15 +442,17 @@ def test_the_page_answers_to_its_address_and_to_its_name(interpreter, root):
         assert page.text.rstrip().endswith("Responsable du traitement\u202f: Lac & fils\nContact\u202f: a@b.example")
         assert guest.ask(host=f"127.0.0.1:{server.port}")[0] == guest.ask(host="127.0.0.1")[0] == "200 OK"
         for host in (
-            "wifi.example.org.evil.example", "evil.example", "wifi.example.org@evil.example", "[fd00::1", "[::1]", "8450", ":8450",
-            "[127.0.0.1]evil", "[127.0.0.1]evil:8450", "[127.0.0.1]:evil", "[127.0.0.1", "127.0.0.1:evil", "127.0.0.1:8450:8450",
-            "wifi.example.org:8450.evil.example",
+            "wifi.example.org.evil.example", "evil.example", "wifi.example.org@evil.example", "[fd00::1",
+            "[::1]", "8450", ":8450", "[127.0.0.1]evil", "[127.0.0.1]evil:8450", "[127.0.0.1]:evil",
+            "[127.0.0.1", "127.0.0.1:evil", "127.0.0.1:8450:8450", "wifi.example.org:8450.evil.example",
         ):  # fmt: skip
             assert guest.ask(host=host)[0] == "403 Forbidden", host
         for host in ("[::1]:8450", "[0:0::0:1]", "127.0.0.1"):
             with socket.create_connection(("::1", server.port)) as peer:
                 peer.sendall(guest.request(host=host))
-                assert guests_page.rest(peer).startswith(b"HTTP/1.1 403" if host == "127.0.0.1" else b"HTTP/1.1 200"), host
+                assert guests_page.rest(peer).startswith(b"HTTP/1.1 403" if host == "127.0.0.1" else b"HTTP/1.1 200"), (
+                    host
+                )
 
 
 def test_who_asks_is_the_address_that_the_connection_came_from(guest, recorder):
@@ -445,12 +465,17 @@ def test_who_asks_is_the_address_that_the_connection_came_from(guest, recorder):
 
 
 def test_a_request_that_does_not_come_is_given_up(micropython, recorder, root):
-    """It would hold one of few places: its time over, it is ended, head or body missing; before that, what comes octet by octet."""
+    """It would hold one of few places: its time over, it is ended, head or body missing.
+
+    Before that, what comes octet by octet.
+    """
     assert page_server.PATIENCE == 3000
     with guests_page.serving(micropython, root, patience=1000) as server:
         request = Guest(server).request("act=suspend", **SAME)
         with contextlib.ExitStack() as peers:
-            for peer in [peers.enter_context(server.knock("127.0.7.3", octets)) for octets in (b"", request[:20], request[:-4])]:
+            for peer in [
+                peers.enter_context(server.knock("127.0.7.3", octets)) for octets in (b"", request[:20], request[:-4])
+            ]:
                 assert guests_page.rest(peer) == b""
     with guests_page.serving(micropython, root) as server, server.knock("127.0.7.3") as peer:
         with contextlib.suppress(OSError):
@@ -489,12 +514,18 @@ def stopped(guest: Guest) -> Iterator[None]:
 
 
 def test_whoever_was_answered_less_often_is_answered_first(guest, recorder):
-    """L34-V-4: fifty guests have asked again and again, and ask before him: he is the first, whatever the processor does meanwhile."""
+    """L34-V-4: fifty guests have asked again and again, and ask before him.
+
+    He is the first, whatever the processor does meanwhile.
+    """
     recorder.answers["consent suspend"] = {"suspended": 1}
     for _ in range(3):
         for other in OTHERS:
             guest.ask(source=other)
-    for request, calls in ((guest.request(), ["consent own"]), (guest.request(SENT + "act=suspend", **SAME), SUSPENDED)):
+    for request, calls in (
+        (guest.request(), ["consent own"]),
+        (guest.request(SENT + "act=suspend", **SAME), SUSPENDED),
+    ):
         recorder.asked.clear()
         with contextlib.ExitStack() as peers:
             with stopped(guest):
@@ -509,7 +540,10 @@ def test_whoever_was_answered_less_often_is_answered_first(guest, recorder):
 
 
 def test_a_guest_who_asked_often_waits_for_no_newcomers_longer_than_three_seconds():
-    """L34-V-4: fifty who are new ask again as soon as they are answered; he has asked ten times. Every other turn goes by waiting."""
+    """L34-V-4: fifty who are new ask again as soon as they are answered; he has asked ten times.
+
+    Every other turn goes by waiting.
+    """
     poll = SimpleNamespace(add=lambda *_words, **_more: None)
     server: Any = page_server.Server(-1, poll, lambda _until: None, lambda _address: iter(()), None)  # type: ignore[arg-type, return-value]
     look = SimpleNamespace(looks=False)
@@ -558,7 +592,10 @@ HALF = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\n\r\n"
 
 
 def waste(peers: contextlib.ExitStack, guest: Guest, source: str, how: str) -> None:
-    """Take eight places by half requests, and use none: ended in order (FIN) or not (RST), or displaced by further ones."""
+    """Take eight places by half requests, and use none.
+
+    Ended in order (FIN) or not (RST), or displaced by further ones.
+    """
     for _ in range(8 + (page_server.EACH if how == "displaced" else 0)):
         peer = peers.enter_context(guest.server.knock(source, HALF))
         if how == "ended":
@@ -593,7 +630,10 @@ def test_a_guest_who_hammers_is_refused_before_anything_is_done(one_guest, recor
 
 
 def test_records_that_take_long_hold_nobody_up(one_guest, recorder):
-    """One guest's records come slowly; another one's page comes meanwhile, and whoever wants records too waits for his turn."""
+    """One guest's records come slowly.
+
+    Another one's page comes meanwhile, and whoever wants records too waits for his turn.
+    """
     recorder.answers["access"] = [{"sealed": []}, {"records": {"security": 0}, "consents": []}]
     recorder.go_on.clear()
     see = one_guest.request(SENT + "act=see", **SAME)
@@ -618,15 +658,16 @@ def test_without_a_recorder_it_says_so(guest):
 
 
 ROW = {
-    "start": 1800000000, "seconds": 60, "service": "web", "protocol": "tcp", "address": "127.0.7.1", "source_port": 41001,
-    "translated_port": 20012, "bytes_up": 1000, "bytes_down": 2000, "packets_up": 3, "packets_down": 4,
+    "start": 1800000000, "seconds": 60, "service": "web", "protocol": "tcp",
+    "address": "127.0.7.1", "source_port": 41001, "translated_port": 20012,
+    "bytes_up": 1000, "bytes_down": 2000, "packets_up": 3, "packets_down": 4,
 }  # fmt: skip
 STAY = {"start": 1800000000, "seconds": 600, "access_point": "wlan0<b>"}
 
 
 BESIDE = {  # what is held beside the stores, as agent.purposes.present tells it
-    "addresses": ["127.0.7.1", "fd00:0000:0000:0000:0000:0000:0000:0007"], "portal": "Zoé <b>12", "ports": ["16384-16895"],
-    "counting": {"quarter_hours": [3, 9], "kib": 12, "services": ["web", "mail"]},
+    "addresses": ["127.0.7.1", "fd00:0000:0000:0000:0000:0000:0000:0007"], "portal": "Zoé <b>12",
+    "ports": ["16384-16895"], "counting": {"quarter_hours": [3, 9], "kib": 12, "services": ["web", "mail"]},
 }  # fmt: skip
 
 
@@ -638,7 +679,10 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     recorder.answers["access"] = [
         {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}], "held": BESIDE},
         {"purpose": "location", "rows": [STAY]},
-        *({"purpose": "security", "rows": [ROW | {"source_port": 30000 + 20 * turn + port} for port in range(20)]} for turn in range(6)),
+        *(
+            {"purpose": "security", "rows": [ROW | {"source_port": 30000 + 20 * turn + port} for port in range(20)]}
+            for turn in range(6)
+        ),
         {"records": {"security": 120, "location": 1}, "consents": []},
     ]
     status, _, page = guest.ask(SENT + "act=see", accept_language="en", **SAME)
@@ -656,10 +700,23 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert "port 30019," not in page.text
     assert "all of them are in the file" in page.text
     later = [STAY | {"start": 1800009000}, {"start": 1800010000, "access_point": "wlan1", "going_on": True}]
-    session = {"start": 1800008000, "seconds": 7, "portal_user": "Zoé <b>", "bytes_up": 1, "bytes_down": 2, "going_on": True}
+    session = {
+        "start": 1800008000,
+        "seconds": 7,
+        "portal_user": "Zoé <b>",
+        "bytes_up": 1,
+        "bytes_down": 2,
+        "going_on": True,
+    }
     holding = {"start": 1800007000, "address": "fd00::7", "public_address": "fd00::7", "translated_port": "0-65535"}
     recorder.answers["access"] = [
-        {"sealed": [{"purpose": "billing", "lifetime_seconds": 86400}, {"purpose": "attribution", "lifetime_seconds": 86400}], "held": {}},
+        {
+            "sealed": [
+                {"purpose": "billing", "lifetime_seconds": 86400},
+                {"purpose": "attribution", "lifetime_seconds": 86400},
+            ],
+            "held": {},
+        },
         {"purpose": "location", "rows": later},
         *({"purpose": "security", "rows": [ROW] * 20} for _ in range(6)),
         {"purpose": "billing", "rows": [session]},
@@ -674,17 +731,24 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
             "facturation\u202f: 15 janvier 2027, 10:13:20 UTC, 7 s, toujours en cours, identifiant au portail Zoé <b>, "
             "octets envoyés et reçus\u202f: 1, 2\n"
         ),
-        "demandes des autorités\u202f: 15 janvier 2027, 09:56:40 UTC, adresse fd00::7, adresse publique fd00::7, port public 0-65535\n",
         (
-            "sécurité du réseau\u202f: 15 janvier 2027, 08:00:00 UTC, 60 s, tcp, web, adresse 127.0.7.1, port 41001, port public 20012, "
-            "octets envoyés et reçus\u202f: 1000, 2000, paquets\u202f: 3, 4\n"
+            "demandes des autorités\u202f: 15 janvier 2027, 09:56:40 UTC, adresse fd00::7, "
+            "adresse publique fd00::7, port public 0-65535\n"
+        ),
+        (
+            "sécurité du réseau\u202f: 15 janvier 2027, 08:00:00 UTC, 60 s, tcp, web, adresse 127.0.7.1, port 41001, "
+            "port public 20012, octets envoyés et reçus\u202f: 1000, 2000, paquets\u202f: 3, 4\n"
         ),
     ]  # the newest first, of whatever purpose
     assert [*map(text.index, told)] == sorted(map(text.index, told))
     assert "facturation, pas encore scellé\u202f: 1 enregistrement\n" in text
     assert "facturation\u202f: scellé, la borne ne peut pas le lire" in text
     one = {"counting": {"quarter_hours": [3], "kib": 0, "services": ["mail"]}}
-    recorder.answers["access"] = [{"sealed": [], "held": one}, {"purpose": "location", "rows": [STAY]}, {"records": {"location": 1}}]
+    recorder.answers["access"] = [
+        {"sealed": [], "held": one},
+        {"purpose": "location", "rows": [STAY]},
+        {"records": {"location": 1}},
+    ]
     _, _, page = guest.ask(SENT + "act=see&lang=fr", **SAME)
     assert "15 janvier 2027, 08:00:00 UTC, 600 s, point d'accès wlan0<b>" in page.text
     assert "localisation avec accord\u202f: 1 enregistrement\n" in page.text
@@ -692,9 +756,15 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert "b" not in {tag for tag, _ in page.tags}
     for said, shown in (
         ([{"error": "somebody else is looking; accepted: again in a moment"}], "D'autres demandes"),
-        ([{"sealed": []}, {"error": "security changed while it was read; accepted: once more"}], "n'a pas pu être fait"),
+        (
+            [{"sealed": []}, {"error": "security changed while it was read; accepted: once more"}],
+            "n'a pas pu être fait",
+        ),
         ([{"sealed": []}], "D'autres demandes"),  # it ended before its end
-        ([{"error": "address: nobody on the LAN is known to hold it; accepted: a terminal's present address"}], "n'est pas reconnu"),
+        (
+            [{"error": "address: nobody on the LAN is known to hold it; accepted: a terminal's present address"}],
+            "n'est pas reconnu",
+        ),
     ):
         recorder.answers["access"] = said
         status, _, page = guest.ask(SENT + "act=see", **SAME)
@@ -709,7 +779,10 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
 
 
 def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
-    """Portability (GDPR art. 20): every record, sealed stores with their end, consents; JSON, and its end says whether it is all of it."""
+    """Portability (GDPR art. 20): every record, sealed stores with their end, consents.
+
+    JSON, and its end says whether it is all of it.
+    """
     recorder.answers["access"] = [
         {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}], "held": BESIDE},
         {"purpose": "location", "rows": [STAY]},
@@ -726,7 +799,8 @@ def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
         "sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}],
         "held": BESIDE | {"page": {"requests": 1}},
         "records": [
-            row | {"purpose": name} for row, name in ((STAY, "location"), (ROW, "security"), (ROW | {"source_port": 1}, "security"))
+            row | {"purpose": name}
+            for row, name in ((STAY, "location"), (ROW, "security"), (ROW | {"source_port": 1}, "security"))
         ],
         "consents": [CONSENT],
         "objects": True,
@@ -761,14 +835,19 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
         recorder.answers["consent own"] = own | {"counted": counted, "objects": objects}
         text = guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
         assert "This can't be erased" not in text
-        assert ('row in the count of visitors stays until 04:00 (05:00 in summer), Paris time; "Be counted no more" erases it' in text) == (
-            counted and not objects
-        )
+        assert (
+            "row in the count of visitors stays until 04:00 (05:00 in summer), Paris time; "
+            '"Be counted no more" erases it' in text
+        ) == (counted and not objects)
 
 
 def test_every_field_of_a_record_is_shown_in_both_languages(guest, recorder):
     """L34-VI-4: what `security` keeps stands on the page, in the words of its language."""
-    recorder.answers["access"] = [{"sealed": []}, {"purpose": "security", "rows": [ROW]}, {"records": {"security": 1}, "consents": []}]
+    recorder.answers["access"] = [
+        {"sealed": []},
+        {"purpose": "security", "rows": [ROW]},
+        {"records": {"security": 1}, "consents": []},
+    ]
     for language, line in (
         ("fr", ("15 janvier 2027, 08:00:00 UTC, 60 s, tcp, web, adresse 127.0.7.1, port 41001, port public 20012, "
          "octets envoyés et reçus\u202f: 1000, 2000, paquets\u202f: 3, 4")),

@@ -118,17 +118,35 @@ def test_document_of_two_agents_is_understood_alike_and_is_toml(stage):
     assert stage("judge", text, AGENTS.file()) == ["ok", ["A. Martin", "B. Durand"], scope]
     assert list(tomllib.loads(text)) == [*COMMON, *SCOPE, "agent_1", "signature_1", "agent_2", "signature_2"]
     assert stage("judge", AGENTS.sign(billing(), 2, 0), AGENTS.file())[2][7:] == [b"room 12".hex(), ""]
-    assert stage("judge", AGENTS.sign(billing(subject="mac:02:00:00:00:00:0A"), 2, 0), AGENTS.file())[2][7:] == ["", "02000000000a"]
+    assert stage("judge", AGENTS.sign(billing(subject="mac:02:00:00:00:00:0A"), 2, 0), AGENTS.file())[2][7:] == [
+        "",
+        "02000000000a",
+    ]
     six = AGENTS.sign(document(public_address="2001:db8::1", protocol="58", port="0"), 0, 1)
     assert stage("judge", six, AGENTS.file())[2][4:7] == [58, COMMON["number"], "20010db8" + 23 * "0" + "1"]
-    for who in (ARCOM, ANSSI, {"authority_kind": "administrative", "basis": "CSI L851-1", "authority": "GIC \u2013 « \u0152uvre »"}):
+    for who in (
+        ARCOM,
+        ANSSI,
+        {"authority_kind": "administrative", "basis": "CSI L851-1", "authority": "GIC \u2013 « \u0152uvre »"},
+    ):
         assert stage("judge", AGENTS.sign(document(COMMON | SCOPE | who), 0, 1), AGENTS.file())[0] == "ok"
     own = {name: value for name, value in COMMON.items() if name != "purpose"}
-    own |= {"purpose": "access", "ground": "RGPD", "authority_kind": "person", "basis": "RGPD 15", "authority": "Zoé Lefèvre"}
+    own |= {
+        "purpose": "access",
+        "ground": "RGPD",
+        "authority_kind": "person",
+        "basis": "RGPD 15",
+        "authority": "Zoé Lefèvre",
+    }
     own = {name: own[name] for name in COMMON} | {"subject": "user:Zoé 12"}
     assert stage("judge", AGENTS.sign(document(own), 0, 1), AGENTS.file())[2][7:] == ["Zoé 12".encode().hex(), ""]
     for kind in ("freeze-subject", "freeze-billing"):
-        fields = COMMON | {"purpose": kind, "ground": "IIIbis", "subject": "mac:02:00:00:00:00:0a", "keep_until": "2027-06-01"}
+        fields = COMMON | {
+            "purpose": kind,
+            "ground": "IIIbis",
+            "subject": "mac:02:00:00:00:00:0a",
+            "keep_until": "2027-06-01",
+        }
         assert stage("judge", AGENTS.sign(document(fields), 0, 1), AGENTS.file())[2][7:] == ["", "02000000000a"]
 
 
@@ -141,8 +159,12 @@ REFUSED = {
     "no signature": (document(), "one agent"),
     "twice the same agent": (AGENTS.sign(document(), 0, 0), "one agent"),
     "an octet changed": (AGENTS.sign(document(), 0, 1).replace("20012", "20013"), "bad signature"),
-    "signatures exchanged": (AGENTS.sign(document(), 0, 1).replace("signature_1", "x").replace("signature_2", "signature_1"), "malformed"),
-    "somebody else's name on it": (AGENTS.sign(document(), 0, 1).replace(AGENTS.key(1), AGENTS.key(2)), "bad signature"),
+    "signatures exchanged": (
+        AGENTS.sign(document(), 0, 1).replace("signature_1", "x").replace("signature_2", "signature_1"), "malformed",
+    ),
+    "somebody else's name on it": (
+        AGENTS.sign(document(), 0, 1).replace(AGENTS.key(1), AGENTS.key(2)), "bad signature",
+    ),
     "25 hours": (AGENTS.sign(document(until="2027-01-17T11:00:00Z", expires="2027-01-20T00:00:00Z"), 0, 1), "too wide"),
     "24 hours and a second": (AGENTS.sign(document(until="2027-01-17T10:00:01Z"), 0, 1), "too wide"),
     "an empty window": (AGENTS.sign(document(until="2027-01-16T10:00:00Z"), 0, 1), "too wide"),
@@ -157,14 +179,19 @@ REFUSED = {
     "32 days": (AGENTS.sign(document(expires="2027-02-16T11:00:01Z"), 0, 1), "malformed"),
     "it may wait for months": (AGENTS.sign(document(expires="2027-03-20T00:00:00Z"), 0, 1), "malformed"),
     "a field more": (AGENTS.sign(document(COMMON | SCOPE | {"destination": "198.51.100.1"}), 0, 1), "malformed"),
-    "a field less": (AGENTS.sign(document({name: value for name, value in (COMMON | SCOPE).items() if name != "port"}), 0, 1), "malformed"),
+    "a field less": (
+        AGENTS.sign(document({name: value for name, value in (COMMON | SCOPE).items() if name != "port"}), 0, 1),
+        "malformed",
+    ),
     "another order": (AGENTS.sign(document(dict(reversed(list((COMMON | SCOPE).items())))), 0, 1), "malformed"),
     "a comment": (AGENTS.sign("# hello\n" + document(), 0, 1), "malformed"),
     "a blank line": (AGENTS.sign(document() + "\n", 0, 1), "malformed"),
     "an escape": (AGENTS.sign(document(authority="a\\u0041"), 0, 1), "malformed"),
     "a letter that steers": (AGENTS.sign(document(authority="Tribunal \u202e"), 0, 1), "malformed"),
     "a letter of another script": (AGENTS.sign(document(authority="\u0410rcom"), 0, 1), "malformed"),
-    "a letter beyond ASCII where none is free": (AGENTS.sign(document(public_address="203.0.113.\u00b2"), 0, 1), "malformed"),
+    "a letter beyond ASCII where none is free": (
+        AGENTS.sign(document(public_address="203.0.113.\u00b2"), 0, 1), "malformed",
+    ),
     "a blank authority": (AGENTS.sign(document(authority="   "), 0, 1), "malformed"),
     "a blank reference": (AGENTS.sign(document(reference=" "), 0, 1), "malformed"),
     "no authority": (AGENTS.sign(document(authority=""), 0, 1), "malformed"),
@@ -174,14 +201,22 @@ REFUSED = {
     "a judge for ANSSI": (AGENTS.sign(document(ground="STAD"), 0, 1), "authority"),
     "Arcom for ANSSI": (AGENTS.sign(document(COMMON | SCOPE | ARCOM | {"ground": "STAD"}), 0, 1), "authority"),
     "ANSSI for Arcom": (AGENTS.sign(document(COMMON | SCOPE | ANSSI | {"ground": "L336-3"}), 0, 1), "authority"),
-    "Arcom on the wording in force": (AGENTS.sign(document(authority_kind="arcom", basis="CPI L331-12"), 0, 1), "authority"),
-    "Arcom on a judge's article": (AGENTS.sign(document(COMMON | SCOPE | ARCOM | {"basis": "CPP 60-1"}), 0, 1), "authority"),
+    "Arcom on the wording in force": (
+        AGENTS.sign(document(authority_kind="arcom", basis="CPI L331-12"), 0, 1), "authority",
+    ),
+    "Arcom on a judge's article": (
+        AGENTS.sign(document(COMMON | SCOPE | ARCOM | {"basis": "CPP 60-1"}), 0, 1), "authority",
+    ),
     "a judge on an administration's article": (AGENTS.sign(document(basis="CSI L851-1"), 0, 1), "authority"),
-    "an administration on a judge's article": (AGENTS.sign(document(authority_kind="administrative"), 0, 1), "authority"),
+    "an administration on a judge's article": (
+        AGENTS.sign(document(authority_kind="administrative"), 0, 1), "authority",
+    ),
     "no basis": (AGENTS.sign(document(basis=""), 0, 1), "authority"),
     "a person about a port": (AGENTS.sign(document(authority_kind="person", basis="RGPD 15"), 0, 1), "authority"),
     "a name that turns its line": (AGENTS.sign(billing(subject="user:room\u202e12"), 0, 1), "malformed"),
-    "a party to a bill about a port": (AGENTS.sign(document(authority_kind="party", basis="CPCE L34-1"), 0, 1), "authority"),
+    "a party to a bill about a port": (
+        AGENTS.sign(document(authority_kind="party", basis="CPCE L34-1"), 0, 1), "authority",
+    ),
     "a penal article about a bill": (AGENTS.sign(billing(basis="CPP 60-1"), 0, 1), "authority"),
     "everybody who is unknown": (AGENTS.sign(billing(subject="mac:00:00:00:00:00:00"), 0, 1), "malformed"),
     "a port frozen in the bill": (AGENTS.sign(freeze(purpose="freeze-billing"), 0, 1), "malformed"),
@@ -231,7 +266,10 @@ def test_agent_who_is_not_enrolled_signs_nothing(stage):
 
 
 def test_a_value_that_looks_like_a_signature_hides_nothing(stage):
-    """L34-II-4: agents who sign a reference with these words in it have signed what follows it, too: window and scope."""
+    """L34-II-4: agents who sign a reference with these words in it have signed what follows it, too.
+
+    Window and scope.
+    """
     text = document(reference="x agent_1 = y")
     assert stage("judge", AGENTS.sign(text, 0, 1), AGENTS.file())[0] == "ok"
     signed = b"oubli request 1\n" + text[: text.index("agent_1 = ")].encode()
@@ -271,7 +309,14 @@ class Gateway:
             self.segments.append(str(folder / name))
 
     def run(
-        self, text: str, now: int = NOW, *, latest: int = 0, trusted: bool = True, grounds: dict = GROUNDS, permit: bool = True
+        self,
+        text: str,
+        now: int = NOW,
+        *,
+        latest: int = 0,
+        trusted: bool = True,
+        grounds: dict = GROUNDS,
+        permit: bool = True,
     ) -> list:
         return self.stage("desk_run", str(self.folder), text, now, latest, trusted, grounds, self.segments, permit)
 
@@ -283,7 +328,10 @@ def gateway(stage, tmp_path):
 
 @pytest.mark.needs("root")
 def test_request_hands_over_sealed_segments_once(gateway):
-    """L34-II-4: a tar file with the request, the gateway's word and the segments as they are; a second time is refused, also later."""
+    """L34-II-4: a tar file with the request, the gateway's word and the segments as they are.
+
+    A second time is refused, also later.
+    """
     text = AGENTS.sign(document(), 0, 1)
     said, answer = gateway.run(text)
     assert (said, answer["segments"]) == ("ok", 2)
@@ -295,7 +343,12 @@ def test_request_hands_over_sealed_segments_once(gateway):
     read = handovers.read(Path(answer["export"]), AGENTS.of_all(), {bytes.fromhex(answer["key"]): GATEWAY})
     assert [read.segments[name[12:]] for name in names] == [members[name][1] for name in names]
     assert members["request.toml"][1].decode() == text
-    assert json.loads(members["gateway.json"][1]) == {"gateway": GATEWAY, "made": NOW, "second_nat": False, "unbroken": NOW}
+    assert json.loads(members["gateway.json"][1]) == {
+        "gateway": GATEWAY,
+        "made": NOW,
+        "second_nat": False,
+        "unbroken": NOW,
+    }
     for name in ("2027-01-15-0001", "2027-01-16-0001"):
         member, content = members[f"attribution/{name}"]
         assert content == (gateway.folder / name).read_bytes()
@@ -333,7 +386,10 @@ def test_erasing_a_store_takes_its_handovers(stages, tmp_path):
 
 @pytest.mark.needs("root")
 def test_request_that_may_not_run_here_or_now_is_refused(gateway):
-    """L34-II-4: another gateway, another ground, a store that isn't kept, a time that isn't known, too late: nothing is written."""
+    """L34-II-4: another gateway, another ground, a store that isn't kept, a time that isn't known, too late.
+
+    Nothing is written.
+    """
     text = AGENTS.sign(document(), 0, 1)
     assert gateway.run(AGENTS.sign(document(gateway="zzzzzzzz23456777"), 0, 1))[0] == "another gateway"
     assert gateway.run(AGENTS.sign(document(COMMON | SCOPE | ANSSI), 0, 1))[0] == "ground"
@@ -342,7 +398,8 @@ def test_request_that_may_not_run_here_or_now_is_refused(gateway):
     assert gateway.run(text, trusted=False)[0] == "clock"
     assert gateway.run(text, now=1800097199)[0] == "clock"  # a second before it was issued
     assert gateway.run(text, now=1800403200)[0] == "expired"
-    assert gateway.run(text, now=1800403200 - 7200, latest=1800403200)[0] == "expired"  # the clock was set back by two hours
+    # The clock was set back by two hours
+    assert gateway.run(text, now=1800403200 - 7200, latest=1800403200)[0] == "expired"
     assert not (gateway.folder / "requests").exists()
     assert not (gateway.folder / "handovers").exists()
 
@@ -399,7 +456,10 @@ def test_exports_and_the_memory_of_requests_are_bounded(stages, tmp_path):
 
 @pytest.mark.needs("root")
 def test_handover_is_written_in_small_parts_and_refused_where_it_does_not_fit(stage, tmp_path):
-    """L34-II-4: capture never waits for more than 16 KiB of it; a MiB of flash stays to everything else, or nothing is written."""
+    """L34-II-4: capture never waits for more than 16 KiB of it.
+
+    A MiB of flash stays to everything else, or nothing is written.
+    """
     tmp_path.joinpath("small").mkdir()
     small = tmp_path / "small"
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2M", "none", small], check=True)
@@ -413,7 +473,9 @@ def test_handover_is_written_in_small_parts_and_refused_where_it_does_not_fit(st
         text = AGENTS.sign(document(number="f" * 32), 0, 1)
         said, why = gateway.run(text)
         assert said == "no room"
-        assert re.fullmatch(r"request: \d+ octets don't fit into \S+/handovers, which has \d+ to spare; accepted: .*", why)
+        assert re.fullmatch(
+            r"request: \d+ octets don't fit into \S+/handovers, which has \d+ to spare; accepted: .*", why
+        )
         assert [path.name for path in (small / "handovers").iterdir()] == [Path(answer["export"]).name]
         Path(answer["export"]).unlink()
         assert gateway.run(text)[0] == "ok"
@@ -432,4 +494,7 @@ def test_archive_is_what_tar_reads(tmp_path):
     archive.close()
     signer.close()
     with tarfile.open(fileobj=io.BytesIO((tmp_path / "one.tar").read_bytes())) as tar:
-        assert [(one.name, one.size) for one in tar] == [*((f"member{size}", size) for size in sizes), ("gateway.sig", 64)]
+        assert [(one.name, one.size) for one in tar] == [
+            *((f"member{size}", size) for size in sizes),
+            ("gateway.sig", 64),
+        ]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each purpose stores, derived from the record formats themselves, against every text that a guest reads; each right has a command.
+"""What each purpose stores, derived from the record formats themselves, against every text that a guest reads.
+
+Each right has a command.
 
 L34-VI-4: a field that no text names fails, and so does a right that nothing serves.
 """
@@ -50,18 +52,24 @@ if TYPE_CHECKING:
 
     from tests.support.interpreters import Interpreter
 
-# What a format calls differently, or has for itself alone: how a time is told, whether the clock was confirmed, ranges of one port.
+# What a format calls differently, or has for itself alone: how a time is told, whether the
+# clock was confirmed, ranges of one port.
 SAME = {"first": "translated_port", "last": "translated_port"}
 OWN = {"confirmed"}
 CONSENT = {  # of the file's fields in their order, by the law's names; its version says nothing of anybody
-    "version": None, "state": "state", "purposes": "purposes", "categories": "categories", "given": "time", "since": "time", "end": "end",
-    "owner": "mac_hash", "text": "text_hash", "length": "third_parties", "third parties": "third_parties", "withdrawn": "time",
+    "version": None, "state": "state", "purposes": "purposes", "categories": "categories", "given": "time",
+    "since": "time", "end": "end", "owner": "mac_hash", "text": "text_hash", "length": "third_parties",
+    "third parties": "third_parties", "withdrawn": "time",
 }  # fmt: skip
 
 
 def stored() -> dict[str, set[str]]:
     """Return the fields of each purpose's records, as its format has them."""
-    slots = {"security": security.Record.__slots__, "attribution": attribution.Record.__slots__, "billing": billing.Record.__slots__}
+    slots = {
+        "security": security.Record.__slots__,
+        "attribution": attribution.Record.__slots__,
+        "billing": billing.Record.__slots__,
+    }
     slots["services"] = slots["security"]  # what its own module unpacks to
     assert inspect.signature(services.unpack).return_annotation is security.Record
     found = {name: {SAME.get(field, field) for field in fields} - OWN for name, fields in slots.items()}
@@ -71,38 +79,50 @@ def stored() -> dict[str, set[str]]:
     return found
 
 
-# The day's row, by its module's own words, and what a guest reads of each part: notice in French and English, register, `oubli law`.
+# The day's row, by its module's own words, and what a guest reads of each part: notice in
+# French and English, register, `oubli law`.
 ROW: dict[str, tuple[str, str, str | None]] = {
     "hash": ("empreinte à clé de l'adresse MAC", "hash of the MAC address", "mac_hash"),
     "quarter-hours with traffic": ("quarts d'heure de présence", "quarter-hours of presence", "presence"),
     "KiB": ("volume", "volume", "volume"),
     "service classes": ("type de service", "kind of service", "service"),
-    "sixth of an hour of the day in which it was first heard of": ("heure d'arrivée, à 10 minutes près", "time of arrival", "arrival"),
+    "sixth of an hour of the day in which it was first heard of": (
+        "heure d'arrivée, à 10 minutes près",
+        "time of arrival",
+        "arrival",
+    ),
     "1 where its terminal objected": ("opposition", "objection", None),
     "octets below a KiB": ("volume", "volume", "volume"),
 }
 
 
-# The parts of each thing that is held beside the stores, as its module has them, by the law's names; None says nothing of anybody.
+# The parts of each thing that is held beside the stores, as its module has them, by the
+# law's names; None says nothing of anybody.
 PARTS: dict[str, dict[str, str | None]] = {
     "addresses": {  # where each part of a row begins, in words
-        "address": "address", "MAC_WORD": "mac", "NEXT": None, "SINCE": "start", "NUMBER": None, "_SEEN": None, "LINK": None,
-        "_NEXT_OF_MAC": None,
+        "address": "address", "MAC_WORD": "mac", "NEXT": None, "SINCE": "start", "NUMBER": None, "_SEEN": None,
+        "LINK": None, "_NEXT_OF_MAC": None,
     },
     "portal": {"mac": "mac", "user": "portal_user", "now": "last"},
     "blocks": {"state": None, "address": "address", "mac": "mac", "since": "start", "part": "start", "last": "last"},
     "holdings": {"mac": "mac", "user": "portal_user", "part": "start", "since": "start", "last": "last"},
     "objection": {  # a row of the consents, of which it leaves some empty
-        "state": "state", "purposes": None, "categories": None, "waits": None, "since": "time", "end": "end", "given": "time",
-        "owner": "mac_hash", "withdrawn": None,
+        "state": "state", "purposes": None, "categories": None, "waits": None, "since": "time", "end": "end",
+        "given": "time", "owner": "mac_hash", "withdrawn": None,
     },
-    "emergency": {"sought": "mac", "_answer": "access_point", "_until": None, "_incident": None, "_count": None, "_stations": None},
+    "emergency": {
+        "sought": "mac", "_answer": "access_point", "_until": None,
+        "_incident": None, "_count": None, "_stations": None,
+    },
     "page": {"_answered": "address", "_waiting": "mac", "_present": "mac", "_changes": "mac_hash"},
 }  # fmt: skip
 
 
 def named(what: str, parts: Iterable[str]) -> set[str]:
-    """Return the law's names of the parts that a module has; one that isn't in PARTS, or isn't there any more, fails."""
+    """Return the law's names of the parts that a module has.
+
+    One that isn't in PARTS, or isn't there any more, fails.
+    """
     assert [*parts] == [*PARTS[what]], what
     return {name for name in PARTS[what].values() if name}
 
@@ -111,7 +131,8 @@ def held_beside() -> dict[str, set[str]]:
     """Return what is held beside the stores, from its modules' layouts, parameters and attributes."""
     begins = {name: getattr(address_table, name) for name in PARTS["addresses"] if name != "address"}
     words_of = [*sorted([0, *begins.values()]), address_table.ROW]
-    assert [after - at for at, after in itertools.pairwise(words_of)] == [4, 2, 1, 2, 1, 1, 1, 1]  # nothing stands between
+    # Nothing stands between
+    assert [after - at for at, after in itertools.pairwise(words_of)] == [4, 2, 1, 2, 1, 1, 1, 1]
     put = [*inspect.signature(blocks.Blocks._put).parameters][2:]
     assert struct.calcsize(blocks._FIELDS) == blocks._ROW
     assert len(struct.unpack(blocks._FIELDS, bytes(blocks._ROW))) == len(put)
@@ -119,10 +140,15 @@ def held_beside() -> dict[str, set[str]]:
     holding = vars(attribution_purpose._Own(bytes(6), b"", 1))
     open_one = Emergency(SimpleNamespace())  # type: ignore[arg-type]
     page = {
-        "_answered": page_server.Server, "_waiting": Erasure, "_present": Erasure, "_changes": kept_consents.KeptConsents,
+        "_answered": page_server.Server, "_waiting": Erasure,
+        "_present": Erasure, "_changes": kept_consents.KeptConsents,
     }  # fmt: skip
-    containers = {name: re.findall(r'self\.(\w+): "(?:dict\[bytes|set\[bytes)', inspect.getsource(made)) for name, made in page.items()}
-    assert {name for found in containers.values() for name in found} == set(page)  # whatever is kept by octets of somebody's
+    containers = {
+        name: re.findall(r'self\.(\w+): "(?:dict\[bytes|set\[bytes)', inspect.getsource(made))
+        for name, made in page.items()
+    }
+    # Whatever is kept by octets of somebody's
+    assert {name for found in containers.values() for name in found} == set(page)
     return {
         "addresses": named("addresses", ["address", *sorted(begins, key=lambda name: begins[name])]),
         "portal": named("portal", [*inspect.signature(Sessions.begin).parameters][1:]),
@@ -143,7 +169,8 @@ def check_memory(everything: config.Config, language: str) -> None:
     """Hold what is in memory, the day's rows by their module's words, against notice, register, DPIA and law."""
     at = words.LANGUAGES.index(language)
     layout = re.sub(r"\([^)]*\)", "", (terminals.__doc__ or "").partition("    row  ")[2])
-    parts = re.findall(r"(?:^|\s{3,})\d+ (.*?)(?=\s{3,}|$)", layout.strip())  # where each begins, what it is, and its size
+    # Where each begins, what it is, and its size
+    parts = re.findall(r"(?:^|\s{3,})\d+ (.*?)(?=\s{3,}|$)", layout.strip())
     assert {re.split(r",? (?:\d+ bits|\d+ *$|as |u\d)", part)[0].strip() for part in parts} == set(ROW)
     shown = {one["what"]: one for one in article.data(everything)["memory"]}
     assert {name: set(one["fields"]) for name, one in shown.items()} == held_beside()
@@ -164,7 +191,9 @@ def test_what_is_in_memory_is_told_as_well(everything: config.Config, language: 
 @pytest.fixture
 def everything(tmp_path: Path) -> config.Config:
     """Give a configuration with every purpose on."""
-    (tmp_path / "oubli").write_text(GATEWAY + EVERYTHING[len(GATEWAY) :].format(law.IN_FORCE) + VENUE + " option page 'wifi.example.org'\n")
+    (tmp_path / "oubli").write_text(
+        GATEWAY + EVERYTHING[len(GATEWAY) :].format(law.IN_FORCE) + VENUE + " option page 'wifi.example.org'\n"
+    )
     return config.load(str(tmp_path / "oubli"))
 
 
@@ -195,7 +224,8 @@ SERVED = {
     "counting": ("objection", "object"),
     "return": ("objection end", "accept"),
 }
-EVERY = {"access", "rectification", "erasure", "restriction", "portability", "objection", "withdrawal"}  # GDPR, articles 7.3, 15 to 21
+# GDPR, articles 7.3, 15 to 21
+EVERY = {"access", "rectification", "erasure", "restriction", "portability", "objection", "withdrawal"}
 # Which of them a name of ours is, beside itself.
 MEANS = {
     "suspension": {"restriction"},
@@ -203,10 +233,11 @@ MEANS = {
     "return": {"withdrawal", "erasure", "restriction"},
 }
 LETTER = {  # what each processing rests on, in GDPR 6.1
-    "security": "f", "attribution": "c", "billing": "b", "services": "a", "location": "a", "consent": "c", "addresses": "f", "portal": "c",
-    "ports": "c", "counting": "f", "objection": "c", "emergency": "d", "page": "f",
+    "security": "f", "attribution": "c", "billing": "b", "services": "a", "location": "a", "consent": "c",
+    "addresses": "f", "portal": "c", "ports": "c", "counting": "f", "objection": "c", "emergency": "d", "page": "f",
 }  # fmt: skip
-# What ends by leaving the network, or within hours: nothing stays that could be erased, restricted or objected to (GDPR 17.1 a).
+# What ends by leaving the network, or within hours: nothing stays that could be erased,
+# restricted or objected to (GDPR 17.1 a).
 PASSING = {"addresses", "portal", "ports", "page"}
 
 
@@ -218,7 +249,8 @@ def owed(name: str) -> set[str]:
     rights |= {"withdrawal"} if letter == "a" else set()  # 7.3
     rights |= {"objection"} if letter in "ef" else set()  # 21.1
     rights |= {"erasure"} if letter in "adf" else set()  # not for a legal duty, a proof or a claim: 17.3 b, e
-    rights |= {"rectification"} if name in ("attribution", "billing") else set()  # elsewhere what is wrong is erased, as the notice says
+    # Elsewhere what is wrong is erased, as the notice says
+    rights |= {"rectification"} if name in ("attribution", "billing") else set()
     if name in PASSING:
         rights -= {"erasure", "restriction", "objection"}
     return rights - ({"restriction"} if name == "emergency" else set())
@@ -241,18 +273,26 @@ def procedures() -> dict[tuple[str, str], set[str]]:
 
 
 def check_rights(everything: config.Config) -> None:
-    """Hold each processing's rights against the law, and each of them against what serves it: verb and button, or a procedure."""
+    """Hold each processing's rights against the law, and each of them against what serves it.
+
+    Verb and button, or a procedure.
+    """
     known, acts, how = commands(), {*guest_page.ACTS, *guest_page.LOOKS}, procedures()
     for language in words.LANGUAGES:
         at, text, lines = words.LANGUAGES.index(language), notice.TEXTS[language], notice.lines(everything, language)
-        said = lambda name, text=text, language=language: words.typeset(text[name], language)  # noqa: E731 (a word of this language)
+        # A word of this language
+        said = lambda name, text=text, language=language: words.typeset(text[name], language)  # noqa: E731
         found = activities.activities(everything, language)
         assert {one.key for one in found} == set(LETTER)
         for one in found:
             offered = {*one.on_page, *one.asked}
-            assert set().union(*(MEANS.get(name, set()) | ({name} & EVERY) for name in offered)) >= owed(one.key), one.key
+            assert set().union(*(MEANS.get(name, set()) | ({name} & EVERY) for name in offered)) >= owed(one.key), (
+                one.key
+            )
             assert not one.basis.endswith(tuple("abcdef".replace(LETTER[one.key], "")))
-            (line,) = [line for line in lines if line.startswith(f"- {one.what}{words.typeset((' : ', ': ')[at], language)}")]
+            (line,) = [
+                line for line in lines if line.startswith(f"- {one.what}{words.typeset((' : ', ': ')[at], language)}")
+            ]
             page, _, controller = line.partition(said("asked"))
             served = page.partition(said("on page"))[2].removesuffix(said("then"))
             for names, part in ((one.on_page, served), (one.asked, controller)):
@@ -279,13 +319,18 @@ def check_rights(everything: config.Config) -> None:
 
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
-def test_every_field_that_a_format_stores_is_named_wherever_a_guest_reads(everything: config.Config, language: str) -> None:
+def test_every_field_that_a_format_stores_is_named_wherever_a_guest_reads(
+    everything: config.Config, language: str
+) -> None:
     """None has fewer fields than the records, and none more."""
     check_fields(everything, language)
 
 
 def test_every_right_stands_with_its_processing_and_with_what_serves_it(everything: config.Config) -> None:
-    """What a person must ask for is sent to the controller by name; all else is done here, by a verb and on the page."""
+    """What a person must ask for is sent to the controller by name.
+
+    All else is done here, by a verb and on the page.
+    """
     check_rights(everything)
 
 
@@ -307,11 +352,26 @@ NO_VERB = type("Table", (), {"verbs": [verb for verb in TABLE.verbs if verb.name
 FIELDS, MEMORY = words.fields, article.memory
 # What is broken, what stands there instead, and which of the two checks finds it.
 BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
-    "a record of security has one field more": (security.Record, "__slots__", (*security.Record.__slots__, "destination"), check_fields),
+    "a record of security has one field more": (
+        security.Record,
+        "__slots__",
+        (*security.Record.__slots__, "destination"),
+        check_fields,
+    ),
     "a record of location has one field more": (location, "pack", pack, check_fields),
     "the file of a consent has one field more": (sealed_consents, "FORMAT", sealed_consents.FORMAT + "B", check_fields),
-    "a text leaves the last field out": (words, "fields", lambda row, at: FIELDS(row, at).rpartition(", ")[0], check_fields),
-    "a field has no word": (words, "FIELDS", {name: word for name, word in words.FIELDS.items() if name != "mac"}, check_fields),
+    "a text leaves the last field out": (
+        words,
+        "fields",
+        lambda row, at: FIELDS(row, at).rpartition(", ")[0],
+        check_fields,
+    ),
+    "a field has no word": (
+        words,
+        "FIELDS",
+        {name: word for name, word in words.FIELDS.items() if name != "mac"},
+        check_fields,
+    ),
     "the day's row has one part more": (
         terminals,
         "__doc__",
@@ -325,7 +385,12 @@ BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
         check_memory,
     ),
     "no verb takes an objection": (__import__(__name__, fromlist=["TABLE"]), "TABLE", NO_VERB, check_rights),
-    "no button erases": (guest_page, "ACTS", {name: act for name, act in guest_page.ACTS.items() if name != "erase"}, check_rights),
+    "no button erases": (
+        guest_page,
+        "ACTS",
+        {name: act for name, act in guest_page.ACTS.items() if name != "erase"},
+        check_rights,
+    ),
     "the file can't be saved": (guest_page, "LOOKS", ("see",), check_rights),
     "erasure isn't offered": (
         activities,
@@ -345,7 +410,12 @@ BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
         activities.RIGHTS | {"consent": (("access",), ("restriction", "erasure"))},
         check_rights,
     ),
-    "a right on the page that it hasn't": (activities, "RIGHTS", activities.RIGHTS | {"page": (("access", "objection"), ())}, check_rights),
+    "a right on the page that it hasn't": (
+        activities,
+        "RIGHTS",
+        activities.RIGHTS | {"page": (("access", "objection"), ())},
+        check_rights,
+    ),
     "no request for access": (
         __import__(__name__, fromlist=["commands"]),
         "commands",
@@ -367,12 +437,19 @@ BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
         check_memory,
     ),
     "an objection's row has one part more": (consent_rows, "_ROW", "<BBBBIII16sHH", check_memory),
-    "the emergency is in no paper": (beside, "MEMORY", tuple(one for one in beside.MEMORY if one[0] != "emergency"), check_memory),
+    "the emergency is in no paper": (
+        beside,
+        "MEMORY",
+        tuple(one for one in beside.MEMORY if one[0] != "emergency"),
+        check_memory,
+    ),
 }
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_a_text_that_is_not_true_any_more_is_found(everything: config.Config, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_a_text_that_is_not_true_any_more_is_found(
+    everything: config.Config, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
     """Each check, seen failing: a field that no text names, a right that nothing serves."""
     owner, name, instead, check = BROKEN[broken]
     words_of = () if check is check_rights else ("en",)
@@ -384,13 +461,28 @@ def test_a_text_that_is_not_true_any_more_is_found(everything: config.Config, mo
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
 def test_what_is_said_of_sealed_data_follows_from_what_is_sealed(tmp_path: Path, language: str) -> None:
-    """L34-VI-4: a bill that is corrected, a statement beside what is sealed, when a session ends: only where there is one."""
+    """L34-VI-4: a bill that is corrected, a statement beside what is sealed, when a session ends.
+
+    Only where there is one.
+    """
     at = words.LANGUAGES.index(language)
-    bill, statement = ("une facture corrigée", "a bill corrected")[at], ("à ce qui est scellé", "beside what is sealed")[at]
-    session = ("une session finit après 30 minutes sans connexion", "a session ends after 30 minutes without a connection")[at]
+    bill, statement = (
+        ("une facture corrigée", "a bill corrected")[at],
+        ("à ce qui est scellé", "beside what is sealed")[at],
+    )
+    session = (
+        "une session finit après 30 minutes sans connexion",
+        "a session ends after 30 minutes without a connection",
+    )[at]
     billing = "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
-    duty = "config purpose 'attribution'\n option enabled '1'\n option ground 'IIbis-3'\n option reference 'x'\n option budget '90000000'\n"
-    late = {60: ("au plus tard 1 heure après", "at the latest 1 hour after")[at], 1: ("tard 1 minute après", "latest 1 minute after")[at]}
+    duty = (
+        "config purpose 'attribution'\n option enabled '1'\n option ground 'IIbis-3'\n option reference 'x'\n"
+        " option budget '90000000'\n"
+    )
+    late = {
+        60: ("au plus tard 1 heure après", "at the latest 1 hour after")[at],
+        1: ("tard 1 minute après", "latest 1 minute after")[at],
+    }
     for wanted, more in (({"leave"}, ""), ({"bill", "statement", "session"}, billing), ({"statement"}, duty)):
         for minutes, said in late.items():
             (tmp_path / "oubli").write_text(
@@ -413,8 +505,15 @@ def test_a_guest_is_told_of_what_only_the_controller_knows(tmp_path: Path, langu
     )[at]
     named = (" ; par les tiers nommés dans l'accord : ", "; by the third parties named in the consent: ")[at]
     billing = "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
-    services = "config purpose 'services'\n option enabled '1'\nconfig notice\n option controller 'Lac SARL'\n option services 'plans'\n"
-    for more, who, aim in (("", "", ""), (billing, beyond, ""), (services, named, ("pour : plans ; ", "for: plans; ")[at])):
+    services = (
+        "config purpose 'services'\n option enabled '1'\nconfig notice\n option controller 'Lac SARL'\n"
+        " option services 'plans'\n"
+    )
+    for more, who, aim in (
+        ("", "", ""),
+        (billing, beyond, ""),
+        (services, named, ("pour : plans ; ", "for: plans; ")[at]),
+    ):
         (tmp_path / "oubli").write_text(f"{GATEWAY}{more}config summary\n option rows '256'\n")
         read = config.load(str(tmp_path / "oubli"))
         papers = notice.lines(read, language), register.register(read, language), impact.impact(read, language)
@@ -448,7 +547,9 @@ def test_register_and_impact_analysis_speak_to_nobody(everything: config.Config,
 
 def test_every_paper_tells_of_an_emergency_whatever_is_on(tmp_path: Path) -> None:
     """L34-V-5: who may be looked for, on what ground, for how long, and who is told."""
-    (tmp_path / "oubli").write_text(GATEWAY + "config purpose 'security'\n option enabled '0'\nconfig summary\n option enabled '0'\n")
+    (tmp_path / "oubli").write_text(
+        GATEWAY + "config purpose 'security'\n option enabled '0'\nconfig summary\n option enabled '0'\n"
+    )
     least = config.load(str(tmp_path / "oubli"))
     for paper in (notice.lines(least, "fr"), register.register(least, "fr")):
         (line,) = [one for one in paper if one.startswith("- secours à une personne en danger")]
@@ -458,7 +559,10 @@ def test_every_paper_tells_of_an_emergency_whatever_is_on(tmp_path: Path) -> Non
 
 
 def test_what_was_turned_off_is_told_until_it_is_gone(any_interpreter: Interpreter, tmp_path: Path) -> None:
-    """L34-VI-4: a sealed store, and consents, whose purposes are off: in notice, register, DPIA and `oubli law`, with their ends."""
+    """L34-VI-4: a sealed store, and consents, whose purposes are off.
+
+    In notice, register, DPIA and `oubli law`, with their ends.
+    """
     path, flash = tmp_path / "oubli", tmp_path / "srv/oubli"
     path.write_text(GATEWAY + "config purpose 'billing'\n option lifetime '90d'\n option biller 'Durand & fils'\n")
 
@@ -476,7 +580,11 @@ def test_what_was_turned_off_is_told_until_it_is_gone(any_interpreter: Interpret
     (flash / "consents/0001").touch()
     for paper in papers:
         text = shown(*paper)
-        (line,) = [one for one in text.splitlines() if one.startswith("- facturation") and (paper[0] != "--dpia" or "données" in one)]
+        (line,) = [
+            one
+            for one in text.splitlines()
+            if one.startswith("- facturation") and (paper[0] != "--dpia" or "données" in one)
+        ]
         assert "90 jours\u202f; arrêté, plus rien ne s'y ajoute" in line
         assert "Durand & fils" in line or paper[0] == "--dpia"
         assert "- preuve de l'accord" in text
@@ -492,7 +600,11 @@ def test_what_was_turned_off_is_told_until_it_is_gone(any_interpreter: Interpret
 def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) -> None:
     """GDPR art. 15: addresses, quarter-hours, volume, kinds of service; of nobody else, and of who objects nothing."""
     device = paired.Device(tmp_path / "device", None)
-    signs = [paired.Sign(5 * 900, 1, octets=5000), paired.Sign(9 * 900 + 120, 1, port=123), paired.Sign(9 * 900 + 121, 2)]
+    signs = [
+        paired.Sign(5 * 900, 1, octets=5000),
+        paired.Sign(9 * 900 + 120, 1, port=123),
+        paired.Sign(9 * 900 + 121, 2),
+    ]
     for sign in signs:
         device.pass_to(sign.at)
         near, event, _ = sign.messages()
@@ -501,7 +613,10 @@ def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) 
     recorder, written = device.recorder, bytes.hex
     used = recorder.terminals.used()
     shown = present.of(recorder, paired.mac_of(1), written)
-    assert shown == {"addresses": ["0a140003"], "counting": {"quarter_hours": [4, 9], "kib": 5, "services": ["web", "time"]}}
+    assert shown == {
+        "addresses": ["0a140003"],
+        "counting": {"quarter_hours": [4, 9], "kib": 5, "services": ["web", "time"]},
+    }
     assert present.of(recorder, paired.mac_of(3), written) == {}
     assert recorder.terminals.used() == used == 2
     recorder.terminals.forget(paired.mac_of(1))
@@ -510,7 +625,10 @@ def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) 
 
 
 def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_path: Path) -> None:
-    """GDPR art. 15: all that the gateway can read, of her alone, before a store has it; an erasure ends the stay, not the bill."""
+    """GDPR art. 15: all that the gateway can read, of her alone, before a store has it.
+
+    An erasure ends the stay, not the bill.
+    """
     duty = " option ground 'IIbis-3'\n option reference 'x'\n option budget '90000000'\n"
     bill = " option lifetime '30d'\n option budget '90000000'\n"
     sections = {"location": "", "billing": bill, "attribution": duty}
@@ -531,7 +649,12 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
     room._consents_or_refuse().grant(mac, ["location"], ["access-point"], "none", began + 9 * law.DAY, bytes(32), began)
     room.stations._mac[:] = mac
     room.stations._moved(b"wlan0", True, began + 5)
-    signs = [paired.Sign(4100, 1, octets=5000), paired.Sign(4110, 2), paired.Address(4115, 1, octets=7), paired.Sign(4120, 1, octets=70)]
+    signs = [
+        paired.Sign(4100, 1, octets=5000),
+        paired.Sign(4110, 2),
+        paired.Address(4115, 1, octets=7),
+        paired.Sign(4120, 1, octets=70),
+    ]
     for sign in signs:
         device.pass_to(sign.at)
         near, event, _ = sign.messages()
@@ -569,14 +692,23 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
 
 
 def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path) -> None:
-    """L34-VI-4: the page, the look and an erasure name it, with its end; and all that is held beside the stores, as the notice has it."""
-    segment, mac = tmp_path / "device/srv/oubli/vault/billing/2026-11-01-0001", {"terminal": paired.mac_of(1), "address": None}
+    """L34-VI-4: the page, the look and an erasure name it, with its end.
+
+    And all that is held beside the stores, as the notice has it.
+    """
+    segment, mac = (
+        tmp_path / "device/srv/oubli/vault/billing/2026-11-01-0001",
+        {"terminal": paired.mac_of(1), "address": None},
+    )
     device = paired.Device(tmp_path / "device", None, options="config purpose 'billing'\n option lifetime '90d'\n")
     recorder = device.recorder
 
     def told() -> list[list[str]]:
         look = recorder.orders.access(mac | {"agreed": 1}, "root")
-        seen = [[name for name, _ in recorder.by_consent().own(mac)["kept"]], [one["purpose"] for one in next(look)["sealed"]]]
+        seen = [
+            [name for name, _ in recorder.by_consent().own(mac)["kept"]],
+            [one["purpose"] for one in next(look)["sealed"]],
+        ]
         look.close()
         return [*seen, [name for name, _ in recorder.erasure().begin(mac, "root")["sealed"]]]
 
@@ -587,12 +719,16 @@ def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path
     segment.unlink()
     assert told() == [[], [], []]
     held = {row[0] for row in article.memory(device.config) if row[1]}
-    assert {*recorder.by_consent().own(mac)["beside"]} == held - {"objection", "emergency"}  # what isn't there unless it is asked for
+    # What isn't there unless it is asked for
+    assert {*recorder.by_consent().own(mac)["beside"]} == held - {"objection", "emergency"}
     recorder.close()
 
 
 def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> None:
-    """GDPR art. 15: what serves the sealed stores and is in memory in clear; a block that is taken back is hers for a day."""
+    """GDPR art. 15: what serves the sealed stores and is in memory in clear.
+
+    A block that is taken back is hers for a day.
+    """
     device = paired.Device(tmp_path / "device", None)
     recorder, mine, other = device.recorder, paired.mac_of(1), paired.mac_of(2)
     known, record = Sessions(), lambda _: True
@@ -608,7 +744,10 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     blocks.deal(1800000000, 200000, lambda address: holders[address])
     held = blocks.of(mine)
     assert len(held) == len({*held, *blocks.of(other)}) - 1 == 2
-    assert present.of(recorder, mine, bytes.hex) == {"portal": "Zoé Lefèvre", "ports": [f"{first}-{last}" for first, last in held]}
+    assert present.of(recorder, mine, bytes.hex) == {
+        "portal": "Zoé Lefèvre",
+        "ports": [f"{first}-{last}" for first, last in held],
+    }
     blocks.hold(bytes([10, 20, 0, 3]), other, 1800000100, 200100)
     assert blocks.of(mine) == held
     assert set(present.of(recorder, other, bytes.hex)) == {"ports"}

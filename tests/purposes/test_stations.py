@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where consenting terminals are (L34-V-1), and an emergency (L34-V-5): the fake peer first, then the agent's end of ubus on it.
+"""Where consenting terminals are (L34-V-1), and an emergency (L34-V-5).
 
-The peer was held against the real thing by hand: OpenWrt's `ubus list`, `call` and `subscribe` understand it, and the agent's
-rooms work against OpenWrt's ubusd.
+The fake peer first, then the agent's end of ubus on it.
+
+The peer was held against the real thing by hand: OpenWrt's `ubus list`, `call` and `subscribe` understand it, and the
+agent's rooms work against OpenWrt's ubusd.
 """
 
 from __future__ import annotations
@@ -49,10 +51,13 @@ class Ear:
         self.stage("radios_allow", mac.replace(":", ""), place)
 
     def turn(self, milliseconds: int = 20) -> dict:
-        kept, stays, radios, answered, refused, malformed, connected = self.stage("radios_turn", self.monotonic, self.now, milliseconds)
+        kept, stays, radios, answered, refused, malformed, connected = self.stage(
+            "radios_turn", self.monotonic, self.now, milliseconds
+        )
         self.kept += kept
         return {
-            "stays": stays, "radios": radios, "answered": answered, "refused": refused, "malformed": malformed, "connected": connected,
+            "stays": stays, "radios": radios, "answered": answered,
+            "refused": refused, "malformed": malformed, "connected": connected,
         }  # fmt: skip
 
     def until(self, holds) -> dict:
@@ -147,7 +152,11 @@ def test_the_peer_says_what_hostapd_says(raw, radios):
 def test_the_acl_that_ships_allows_what_is_asked_and_no_more():
     """It is reached through ubus with an ACL: subscriptions and get_clients, for the recorder's user."""
     acl = json.loads((PROJECT / "boards/common/usr/share/acl.d/oubli.json").read_text())
-    assert acl == {"user": "oubli-rec", "subscribe": ["hostapd.*"], "access": {"hostapd.*": {"methods": ["get_clients"]}}}
+    assert acl == {
+        "user": "oubli-rec",
+        "subscribe": ["hostapd.*"],
+        "access": {"hostapd.*": {"methods": ["get_clients"]}},
+    }
 
 
 # Location
@@ -300,7 +309,10 @@ def test_signal_strength_is_never_read():
 
 
 def test_malformed_messages_harm_nobody(any_interpreter):
-    """Every message of a session cut at each octet, and 2,000 with octets changed: no error, nobody is followed who didn't consent."""
+    """Every message of a session cut at each octet, and 2,000 with octets changed.
+
+    No error, nobody is followed who didn't consent.
+    """
     stage = Remote(any_interpreter, "tests.support.consent_stage")
     stage("radios_open", "/nowhere")
     data = hostapd.blob(hostapd.A_DATA, hostapd.table({"address": OTHER, "signal": 1}))
@@ -311,7 +323,15 @@ def test_malformed_messages_harm_nobody(any_interpreter):
     session = [
         struct.pack(">BBHII", 0, kind, number, 0, 4 + len(octets)) + octets
         for number, (kind, octets) in enumerate(
-            [(0, b""), (2, found), (2, hostapd.number(3, 77)), (1, hostapd.number(1, 0)), (2, listed), (5, told), (9, hostapd.number(8, 9))]
+            [
+                (0, b""),
+                (2, found),
+                (2, hostapd.number(3, 77)),
+                (1, hostapd.number(1, 0)),
+                (2, listed),
+                (5, told),
+                (9, hostapd.number(8, 9)),
+            ]
         )
     ]
     dice = random.Random(11)
@@ -331,7 +351,10 @@ def test_malformed_messages_harm_nobody(any_interpreter):
 
 
 def test_an_emergency_asks_where_one_terminal_is_now(ear, radios):
-    """L34-V-5: nothing before it is opened, this gateway's radios only, nobody else's presence; overwritten when it closes."""
+    """L34-V-5: nothing before it is opened, this gateway's radios only, nobody else's presence.
+
+    Overwritten when it closes.
+    """
     for mac in (GUEST, OTHER, THIRD):
         radios.associate(mac, "wlan1")
     assert ear.turn()["stays"] == []
@@ -343,7 +366,8 @@ def test_an_emergency_asks_where_one_terminal_is_now(ear, radios):
     status = ear.status()
     assert status.pop("seconds_left") == 4 * 3600
     assert status == {
-        "open": True, "incident": 112, "access_points": ["wlan1"], "radios": 2, "answered": True, "covers": "this gateway's radios only",
+        "open": True, "incident": 112, "access_points": ["wlan1"],
+        "radios": 2, "answered": True, "covers": "this gateway's radios only",
     }  # fmt: skip
     assert radios.said["get_clients"] == asked["get_clients"] + 2
     assert ear.emergency("open", "0x" + OTHER.replace(":", ""), 1, 0).startswith("refused: an emergency is open")

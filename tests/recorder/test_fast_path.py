@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fast path leaves the same behind as the plain one: sealed and waiting records, the day's table, every count, to the octet."""
+"""The fast path leaves the same behind as the plain one.
+
+Sealed and waiting records, the day's table, every count, to the octet.
+"""
 
 import json
 import random
@@ -28,7 +31,10 @@ _PACKETS = (0, 1, 2, 14, 15, 16, 141, 143, 20_000)
 
 
 def _terminals(draw: random.Random, count: int) -> list[tuple[bytes, bytes, bytes]]:
-    """Return (MAC, IPv4 address, IPv6 address) of each: four at a time end alike, each of three differs from the first in one octet."""
+    """Return (MAC, IPv4 address, IPv6 address) of each.
+
+    Four at a time end alike, each of three differs from the first in one octet.
+    """
     made = []
     for n in range(count):
         if n % 4 == 0:
@@ -47,7 +53,9 @@ _STAMPS, _UP = (28, 0x8014), (28, 0x8009)
 _WITHOUT = {6: (12, 1, _STAMPS), 7: (12, 2, _STAMPS), 8: (*_STAMPS, _STAMPS), 9: (12, 2, _UP)}
 
 
-def _ended(draw: random.Random, now: int, terminals: list[tuple[bytes, bytes, bytes]], order: kernel.ByteOrder) -> bytes:
+def _ended(
+    draw: random.Random, now: int, terminals: list[tuple[bytes, bytes, bytes]], order: kernel.ByteOrder
+) -> bytes:
     """Return a connection that ended: most are ordinary, each rarity comes up."""
     six, port = draw.random() < 0.4, draw.choice(_PORTS)
     protocol = draw.choice((6, 6, 6, 17, 17, 17, 58 if six else 1, 47))
@@ -55,15 +63,20 @@ def _ended(draw: random.Random, now: int, terminals: list[tuple[bytes, bytes, by
     lived = draw.choice((0, 5, 30, 60, 200, 400, 1600, 9000)) * SECOND + draw.randrange(SECOND)
     packets = [draw.choice(_PACKETS) for _ in "ud"]
     here = draw.choice(terminals)
-    source, there = (here[2], bytes.fromhex("20010db8ffff") + draw.randbytes(10)) if six else (here[1], b"\xcb\x00\x71" + draw.randbytes(1))
+    source, there = (
+        (here[2], bytes.fromhex("20010db8ffff") + draw.randbytes(10))
+        if six
+        else (here[1], b"\xcb\x00\x71" + draw.randbytes(1))
+    )
     own, translated = draw.randrange(1024, 65536), draw.randrange(1024, 65536)
     made = kernel.Flow(
-        family=10 if six else 2, protocol=protocol, source=source, destination=there, source_port=own, destination_port=port,
-        reply_source=there, reply_destination=source if six else b"\xc6\x33\x64\x07", reply_source_port=port,
-        reply_destination_port=own if six else draw.choice((own, translated)), status=draw.choice((0x18E, 0x18A, 0x188)),
-        start=stop - lived, stop=stop, state=draw.choice((7, 7, 7, 3, 8, 1, 0, 11)) if protocol == 6 else 0,
-        packets_up=packets[0], bytes_up=packets[0] * 60 + draw.choice(_VOLUMES),
-        packets_down=packets[1], bytes_down=packets[1] * draw.choice((60, 60, 60, 30)) + draw.choice(_VOLUMES),
+        family=10 if six else 2, protocol=protocol, source=source, destination=there, source_port=own,
+        destination_port=port, reply_source=there, reply_destination=source if six else b"\xc6\x33\x64\x07",
+        reply_source_port=port, reply_destination_port=own if six else draw.choice((own, translated)),
+        status=draw.choice((0x18E, 0x18A, 0x188)), start=stop - lived, stop=stop,
+        state=draw.choice((7, 7, 7, 3, 8, 1, 0, 11)) if protocol == 6 else 0, packets_up=packets[0],
+        bytes_up=packets[0] * 60 + draw.choice(_VOLUMES), packets_down=packets[1],
+        bytes_down=packets[1] * draw.choice((60, 60, 60, 30)) + draw.choice(_VOLUMES),
         timeout=draw.choice((None, None, None, None, 3, 100)), mark=draw.choice((None, None, None, 7)),
     )  # fmt: skip
     rare = draw.randrange(30)
@@ -81,7 +94,8 @@ def _ended(draw: random.Random, now: int, terminals: list[tuple[bytes, bytes, by
         made = replace(made, stop=made.stop + 7200 * SECOND)
     message = kernel.conntrack("destroy", made, order)
     if rare in _WITHOUT:
-        # By another number an attribute is one that nobody asks for: there is no start, no stop, neither, or there are no octets up.
+        # By another number an attribute is one that nobody asks for: there is no start, no
+        # stop, neither, or there are no octets up.
         size, number, behind = _WITHOUT[rare]
         former, other = (struct.pack(_HEADERS[order], size, kind) for kind in (number, 99))
         at = message.index(former, message.index(struct.pack(_HEADERS[order], *behind)))
@@ -159,22 +173,33 @@ def _plain(rule: str, *where: str) -> tuple[str, Patch]:
     return f"{rule}: plain", Patch(file, function, old, new)
 
 
-# What the fast path asks before it takes a connection, and the rules that stand in it and in the plain way: each copy is broken.
+# What the fast path asks before it takes a connection, and the rules that stand in it and
+# in the plain way: each copy is broken.
 BROKEN = (
     _fast_path("what stays in the venue", "(near_4[A] or near_4[B]) and inside(buffer, layout)", "False"),
     _fast_path("whose address it was when it began", "message.start < A", "False"),
     _fast_path("time-outs that were changed since", "begun <= changed_high and A", "False"),
     _fast_path("the rest of the time-out", "lasted -= message.remaining", "pass"),
-    _plain("the rest of the time-out", "capture/timeouts.py", "Timeouts.last", "seconds -= connection.remaining", "pass"),
+    _plain(
+        "the rest of the time-out", "capture/timeouts.py", "Timeouts.last", "seconds -= connection.remaining", "pass"
+    ),
     _fast_path("the time-out of what was answered", "seconds[1 if A else 0]", "seconds[0]"),
-    _plain("the time-out of what was answered", "capture/timeouts.py", "name_of", "connection.status & ASSURED", "False"),
+    _plain(
+        "the time-out of what was answered", "capture/timeouts.py", "name_of", "connection.status & ASSURED", "False"
+    ),
     _fast_path("no end before the beginning", "tick < begun", "False"),
     _plain("no end before the beginning", "capture/timeouts.py", "Timeouts.last", "now if A else B", "now"),
     _fast_path("every quarter-hour", "range(first, last)", "range(first, first)"),
-    _plain("every quarter-hour", "summary/terminals.py", "Terminals.see", "range(first, last + 1)", "range(last, last + 1)"),
+    _plain(
+        "every quarter-hour", "summary/terminals.py", "Terminals.see", "range(first, last + 1)", "range(last, last + 1)"
+    ),
     _fast_path("both volumes", "bytes_up + bytes_down + A", "bytes_up + A"),
     _plain(
-        "both volumes", "recorder/pipeline.py", "Pipeline._record", "connection.bytes_up + connection.bytes_down", "connection.bytes_up"
+        "both volumes",
+        "recorder/pipeline.py",
+        "Pipeline._record",
+        "connection.bytes_up + connection.bytes_down",
+        "connection.bytes_up",
     ),
     _fast_path("octets below a KiB", "volume & 1023", "volume & 511"),
     _plain("octets below a KiB", "summary/terminals.py", "Terminals.see", "octets & 1023", "octets & 511"),
@@ -185,7 +210,13 @@ BROKEN = (
     _fast_path("octets without headers", "bytes_up - packets_up * least", "bytes_up"),
     _plain("octets without headers", "vault/record.py", "volumes", "connection.bytes_up - A", "connection.bytes_up"),
     _fast_path("what an end counts from", "places[place + terminals] if told else before", "before"),
-    _plain("what an end counts from", "vault/record.py", "Packer.pack", "before = places[TERMINALS + place]", "before = self.end & ENDS"),
+    _plain(
+        "what an end counts from",
+        "vault/record.py",
+        "Packer.pack",
+        "before = places[TERMINALS + place]",
+        "before = self.end & ENDS",
+    ),
     _fast_path("a place of the dictionary", "places[place] = key", "pass"),
     _plain("a place of the dictionary", "vault/record.py", "Packer.pack", "places[place] = key", "pass"),
     _fast_path("a translated port", "head |= 2", "pass"),

@@ -26,7 +26,8 @@ RESIDENTS = 100
 def test_100_000_macs_in_an_hour_fill_the_table_and_harm_nothing_else(memory):
     """Memory stays bounded, every connection is kept, who came before still counts, nobody is displaced by turns.
 
-    The effect on the figures is README's: the flood's hour and the day's cells are those of the table's size, later hours are empty.
+    The effect on the figures is README's: the flood's hour and the day's cells are those of
+    the table's size, later hours are empty.
     """
     device = Device(memory / "flood", Silence, rows=ROWS, security="option budget '16000000'")
     recorder = device.recorder
@@ -56,7 +57,8 @@ def test_100_000_macs_in_an_hour_fill_the_table_and_harm_nothing_else(memory):
     assert grown < 16384  # KiB: the segments of its connections lie on disk, and the table was there before
     assert status["counters"]["kept"] == FLOOD + RESIDENTS
     device.pass_to(3 * HOUR - 200)
-    for terminal in range(RESIDENTS):  # others had their addresses meanwhile: the kernel asks again before what comes now begins
+    # Others had their addresses meanwhile: the kernel asks again before what comes now begins
+    for terminal in range(RESIDENTS):
         near, _, _ = Sign(device.time.second, terminal).messages()
         recorder.neighbour(near, len(near))
     device.pass_to(3 * HOUR)
@@ -106,7 +108,10 @@ def test_a_flood_of_macs_leaves_a_small_heap_alone(memory, remotes):
 
 
 def test_a_table_fills_when_four_fifths_of_its_rows_are_taken_and_not_before(memory):
-    """ANON-8: 64 rows are looked at, so nobody waits for a full table; the size is four times the busiest day, so there is room."""
+    """ANON-8: 64 rows are looked at, so nobody waits for a full table.
+
+    The size is four times the busiest day, so there is room.
+    """
     chance, found = Random(8), Counter[int]()
     for rows in (64, 1000, 4096):
         for _ in range(3):
@@ -127,14 +132,20 @@ def test_a_table_fills_when_four_fifths_of_its_rows_are_taken_and_not_before(mem
 @pytest.mark.needs("mips")
 @pytest.mark.parametrize("terminals", [1, 1024, 3400])
 def test_a_row_update_takes_no_heap_on_big_endian_mips(memory, mips, terminals):
-    """Less than 64 octets were asked; words of more than 30 bits would take 32 each there (a connection of over 1 GiB takes 96)."""
+    """Less than 64 octets were asked.
+
+    Words of more than 30 bits would take 32 each there (a connection of over 1 GiB takes 96).
+    """
     done = mips.run("-m", "tools.bench.row_stage", memory / f"mips-{terminals}", "4096", str(terminals), "200")
     assert json.loads(done.stdout) == {"heap": 0, "used": terminals, "filled": False}
 
 
 @pytest.mark.needs("micropython")
 def test_the_noise_of_a_day_takes_less_than_50_ms_of_cpu(micropython):
-    """49 cells of the five metrics of `medium`, on MicroPython; ten days at once, because the kernel counts in hundredths of a second."""
+    """49 cells of the five metrics of `medium`, on MicroPython.
+
+    Ten days at once, because the kernel counts in hundredths of a second.
+    """
     text = """
 import os
 from agent.summary.metrics import METRICS, scale
@@ -155,7 +166,11 @@ print(cells, spent() - before)
     assert hundredths <= 50
 
 
-SIGNS = [(hour, 17, port, octets) for hour, port in ((1, 443), (2, 123), (6, 3478), (9, 51820), (15, 31337)) for octets in (0, 3 << 30)]
+SIGNS = [
+    (hour, 17, port, octets)
+    for hour, port in ((1, 443), (2, 123), (6, 3478), (9, 51820), (15, 31337))
+    for octets in (0, 3 << 30)
+]
 
 
 @pytest.mark.needs("micropython")
@@ -191,8 +206,13 @@ CLASHES = [(0, 1), (4, 1), (8, 2)]  # octets that are alike; how many times the 
 
 @pytest.mark.needs("micropython")
 @pytest.mark.parametrize(("octets", "factor"), CLASHES)
-def test_terminals_whose_hashes_clash_on_micropython_change_the_published_figures_by_l1_at_most(memory, micropython, octets, factor):
-    """ANON-2 through the whole pipeline, from the kernel's messages to the spool; two days of one noise, with and without a terminal."""
+def test_terminals_whose_hashes_clash_on_micropython_change_the_published_figures_by_l1_at_most(
+    memory, micropython, octets, factor
+):
+    """ANON-2 through the whole pipeline, from the kernel's messages to the spool.
+
+    Two days of one noise, with and without a terminal.
+    """
     stage, noise = Remote(micropython, "tests.support.clash_stage"), Random(21).randbytes(4000).hex()
     try:
         stage("clash", octets)
@@ -209,7 +229,10 @@ def test_terminals_whose_hashes_clash_on_micropython_change_the_published_figure
 
 
 def published(stage: Remote, root: Path, noise: str, *, there: bool) -> dict[str, list[int]]:
-    """Play a day of seven people and, where it is there, an extreme terminal that comes first; return the values of each message."""
+    """Play a day of seven people and, where it is there, an extreme terminal that comes first.
+
+    Return the values of each message.
+    """
     root.mkdir()
     (root / "config").write_text(f"config gateway\n option id '{'a' * 16}'\nconfig summary\n option rows '64'\n")
     since = 10**15

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorder's imports fit the stack that MicroPython has on MIPS (40,000 octets): imports within imports take it up."""
+"""The recorder's imports fit the stack that MicroPython has on MIPS (40,000 octets).
+
+Imports within imports take it up.
+"""
 
 from __future__ import annotations
 
@@ -24,5 +27,7 @@ def test_recorder_is_imported_from_three_modules_deeper_on_mips(mips: Interprete
         (tmp_path / f"{name}.py").write_text(f"import {below}\n")
     paths = {"MICROPYPATH": f"{tmp_path}:{PROJECT}:.frozen"}
     words = list(map(str, mips.command("-c", "import m0; print('imported')")))
-    done = subprocess.run(words, cwd=PROJECT, env=environment() | paths, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(
+        words, cwd=PROJECT, env=environment() | paths, capture_output=True, text=True, check=False, timeout=240
+    )
     assert (done.stdout, done.returncode) == ("imported\n", 0), done.stderr

@@ -22,8 +22,14 @@ METADATA = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
 SCRIPTS = {name: target.partition(":")[0] for name, target in METADATA["scripts"].items()}
 OWN = {"agent", "host_sim", "tools"}
 MICROPYTHON = {"ffi", "uctypes", "tls"}  # its own modules, which agent/ asks for behind agent/runtime
-# What Django loads by a name in its settings, or finds itself: the library, and the word in the command's source that asks for it.
-BY_NAME = {"argon2-cffi": "Argon2PasswordHasher", "django-htmx": "django_htmx", "psycopg": "postgresql", "whitenoise": "whitenoise"}
+# What Django loads by a name in its settings, or finds itself: the library, and the word in
+# the command's source that asks for it.
+BY_NAME = {
+    "argon2-cffi": "Argon2PasswordHasher",
+    "django-htmx": "django_htmx",
+    "psycopg": "postgresql",
+    "whitenoise": "whitenoise",
+}
 NOT_SHIPPED = {"screenshots.py"}  # makes the pictures of a document
 
 
@@ -51,7 +57,9 @@ def reached(module: str) -> tuple[set[Path], set[str]]:
     if module.startswith("tools.fleet"):  # Django finds pages, tags and migrations by names in its settings
         folder = PROJECT / "tools/fleet"
         waiting += [
-            ".".join(path.relative_to(PROJECT).with_suffix("").parts) for path in folder.rglob("*.py") if path.name not in NOT_SHIPPED
+            ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+            for path in folder.rglob("*.py")
+            if path.name not in NOT_SHIPPED
         ]
     while waiting:
         name = waiting.pop()
@@ -95,7 +103,9 @@ def test_what_a_command_imports_is_a_dependency_or_in_its_extra(command):
 
 
 def test_every_extra_is_of_a_command_and_pinned():
-    pinned = {line.partition("==")[0] for line in (PROJECT / "requirements.lock").read_text().splitlines() if "==" in line}
+    pinned = {
+        line.partition("==")[0] for line in (PROJECT / "requirements.lock").read_text().splitlines() if "==" in line
+    }
     for name in METADATA["optional-dependencies"]:
         assert f"oubli-{name}" in SCRIPTS
         assert extra(name) <= {re.split(r"\[", one)[0] for one in pinned}

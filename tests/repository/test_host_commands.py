@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PROGRAMS = {"host_sim": sim, "tools.bench": bench, "tools.custodian": custodian, "tools.fleet": fleet, "tools.image": image}
+PROGRAMS = {
+    "host_sim": sim,
+    "tools.bench": bench,
+    "tools.custodian": custodian,
+    "tools.fleet": fleet,
+    "tools.image": image,
+}
 PROGRAMS |= {"tools.package": package, "tools.soak": soak}
 WRITTEN = {"--json", "--report", "--record", "--out"}
 
@@ -35,7 +41,9 @@ def run(folder: Path, *words: object, **more: Any) -> subprocess.CompletedProces
     """Run a command to its end, its module first."""
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "COLUMNS": "100"}
     command = [sys.executable, "-m", *map(str, words)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=240, **more)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=240, **more
+    )
 
 
 def commands(command: Any) -> Iterator[Any]:

@@ -21,19 +21,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOP_LEVEL = {"agent", "boards", "host_sim", "tests", "tools"}
-OUTSIDE_FOLDERS = {".ci", ".gitignore", "LICENSE", "README.md", "pyproject.toml", "requirements.in", "requirements.lock"}
+OUTSIDE_FOLDERS = {
+    ".ci",
+    ".gitignore",
+    "LICENSE",
+    "README.md",
+    "pyproject.toml",
+    "requirements.in",
+    "requirements.lock",
+}
 NO_HEADER = {"LICENSE", "README.md", "requirements.lock"}
 DATA = {".ipk", ".bin", ".json", ".png", ".svg", ".md", ".gif", ".txt"}
 # A value under one of these names is terminal data (L34-I-1), and its text is too.
 TERMINAL_DATA = {
-    "address", "addresses", "destination", "hardware", "host", "hostname", "key", "lladdr", "mac", "macs", "neighbour", "password",
-    "payload", "peer", "port", "service", "source", "source_port", "terminal", "translated_port",
+    "address", "addresses", "destination", "hardware", "host", "hostname", "key", "lladdr", "mac", "macs", "neighbour",
+    "password", "payload", "peer", "port", "service", "source", "source_port", "terminal", "translated_port",
 }  # fmt: skip
 LOGGING = {"print", "log", "warn", "write"}
 
 
 def project_files() -> list[Path]:
-    """Return the files that git tracks or would add; in a copy without git, all that .gitignore's makers did not make."""
+    """Return the files that git tracks or would add.
+
+    In a copy without git, all that .gitignore's makers did not make.
+    """
     if (PROJECT / ".git").exists():
         words = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=True)
@@ -71,9 +82,13 @@ def test_type_check_for_micropython_knows_what_micropython_lacks(tmp_path, line)
         settings = tomllib.load(file)["tool"]["basedpyright"]
     for name in ("typeshedPath", "stubPath"):
         settings[name] = str(PROJECT / settings[name])
-    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings | {"include": ["."], "typeCheckingMode": "standard"}))
+    (tmp_path / "pyrightconfig.json").write_text(
+        json.dumps(settings | {"include": ["."], "typeCheckingMode": "standard"})
+    )
     (tmp_path / "room.py").write_text(f"import os, struct\nprint(os.getcwd(), struct.calcsize('i'))\n{line}\n")
-    done = subprocess.run([sys.executable, "-m", "basedpyright"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "basedpyright"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert "room.py:3:" in done.stdout
     assert "1 error" in done.stdout
 
@@ -88,7 +103,9 @@ def test_shell_scripts_are_clean():
 
 @pytest.mark.needs("shfmt")
 def test_what_lands_on_a_gateway_is_formatted_as_openwrt_does():
-    done = subprocess.run(["shfmt", "-d", "boards", "tests/openwrt/root"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["shfmt", "-d", "boards", "tests/openwrt/root"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -104,7 +121,8 @@ def test_top_level_holds_only_the_folders_of_the_design():
     folders = {path.parts[0] for path in files if len(path.parts) > 1} - {".ci"}
     assert folders <= TOP_LEVEL
     others = {path.name for path in files if len(path.parts) == 1} - OUTSIDE_FOLDERS
-    assert all(re.fullmatch(r"[A-Z_]+(\.md)?", name) for name in others), others  # CHANGELOG.md, CONTRIBUTING.md, SECURITY.md: documents
+    # CHANGELOG.md, CONTRIBUTING.md, SECURITY.md: documents
+    assert all(re.fullmatch(r"[A-Z_]+(\.md)?", name) for name in others), others
 
 
 def test_every_source_file_names_its_licence():
@@ -112,7 +130,10 @@ def test_every_source_file_names_its_licence():
         if path.name in NO_HEADER or path.suffix in DATA:
             continue
         start = path.read_text().split("\n", 2)[:2]
-        marks = {f"{before}SPDX-License-Identifier: Apache-2.0{after}" for before, after in (("# ", ""), ("// ", ""), ("<!-- ", " -->"))}
+        marks = {
+            f"{before}SPDX-License-Identifier: Apache-2.0{after}"
+            for before, after in (("# ", ""), ("// ", ""), ("<!-- ", " -->"))
+        }
         assert marks & set(start), path.relative_to(PROJECT)
 
 
@@ -135,7 +156,9 @@ def test_lock_is_pinned_by_hash_and_holds_no_index_address():
 
 def test_lock_covers_every_library_that_is_asked_for():
     text = (PROJECT / "requirements.lock").read_text()
-    wanted = [line for line in (PROJECT / "requirements.in").read_text().splitlines() if line and not line.startswith("#")]
+    wanted = [
+        line for line in (PROJECT / "requirements.in").read_text().splitlines() if line and not line.startswith("#")
+    ]
     for line in wanted:
         name = re.match(r"[a-z0-9-]+", line)
         assert name is not None
@@ -200,7 +223,14 @@ def test_hosts_commands_read_the_clock_in_one_place():
 
 @pytest.mark.parametrize(
     "line",
-    ["time.time()", "int(time.time())", "dt.datetime.now(dt.UTC)", "datetime.now(UTC).date()", "time.strftime('%Y')", "date.today()"],
+    [
+        "time.time()",
+        "int(time.time())",
+        "dt.datetime.now(dt.UTC)",
+        "datetime.now(UTC).date()",
+        "time.strftime('%Y')",
+        "date.today()",
+    ],
 )
 def test_a_reading_of_the_clock_is_found(line):
     assert clock_readings(ast.parse(line)) == [1]
@@ -209,7 +239,10 @@ def test_a_reading_of_the_clock_is_found(line):
 
 def agent_rooms() -> list[tuple[str, ast.Module]]:
     """Return the name and the syntax tree of each file of the agent."""
-    return [(str(path.relative_to(PROJECT)), ast.parse(path.read_text())) for path in sorted((PROJECT / "agent").rglob("*.py"))]
+    return [
+        (str(path.relative_to(PROJECT)), ast.parse(path.read_text()))
+        for path in sorted((PROJECT / "agent").rglob("*.py"))
+    ]
 
 
 def test_agent_imports_nothing_that_micropython_lacks_at_run_time():
@@ -222,7 +255,10 @@ def test_agent_imports_nothing_that_micropython_lacks_at_run_time():
 
 # What imports what as soon as it is imported itself: each folder only those before it.
 LAYERS = {
-    "agent": "runtime law base capture outbox summary config vault control audit cli doctor forwarder purposes recorder __main__",
+    "agent": (
+        "runtime law base capture outbox summary config vault control audit cli doctor forwarder purposes "
+        "recorder __main__"
+    ),
     "host_sim": "venue faults checks driver trials privacy lab openwrt load report __main__",
 }
 # What a function imports of a folder behind its own: what not every gateway has, and what only one verb needs.
@@ -238,7 +274,10 @@ LATER = {
 
 
 def folders_imported(top: str) -> Iterator[tuple[str, str, bool]]:
-    """Yield which folder of a package imports which other one, and whether at once; types that only checkers read don't count."""
+    """Yield which folder of a package imports which other one, and whether at once.
+
+    Types that only checkers read don't count.
+    """
 
     def within(node: ast.AST, at_once: bool) -> Iterator[tuple[str, bool]]:
         for inner in ast.iter_child_nodes(node):
@@ -263,9 +302,15 @@ def test_no_folder_imports_upward(top):
     order = LAYERS[top].split()
     there = {path.stem for path in (PROJECT / top).iterdir() if path.is_dir() or path.suffix == ".py"}
     assert there - {"__init__", "__pycache__", "scenarios"} == set(order)
-    upward = {(folder, other) for folder, other, at_once in folders_imported(top) if at_once and order.index(other) > order.index(folder)}
+    upward = {
+        (folder, other)
+        for folder, other, at_once in folders_imported(top)
+        if at_once and order.index(other) > order.index(folder)
+    }
     assert upward == set()
-    later = {(folder, other) for folder, other, at_once in folders_imported(top) if order.index(other) > order.index(folder)}
+    later = {
+        (folder, other) for folder, other, at_once in folders_imported(top) if order.index(other) > order.index(folder)
+    }
     assert later == {(folder, other) for folder, others in LATER[top].items() for other in others}
 
 
@@ -349,14 +394,23 @@ def test_spoken_terminal_data_is_found(line):
 
 
 def test_words_about_terminal_data_may_be_spoken():
-    assert spoken_terminal_data(ast.parse("raise ValueError('a mac has 6 octets')\nlog('%d malformed' % self.malformed)")) == []
+    assert (
+        spoken_terminal_data(ast.parse("raise ValueError('a mac has 6 octets')\nlog('%d malformed' % self.malformed)"))
+        == []
+    )
 
 
 def test_every_interpreter_imports_the_agent_and_opens_libsodium(any_interpreter):
     """MicroPython's processor is the one it says: the MIPS build is what shows a wrong byte order."""
     text = "import agent, sys, {0}; {0}.{1}('libsodium.so.23'); print(sys.implementation.name, sys.byteorder)"
-    done = any_interpreter.run("-c", text.format(*(("ctypes", "CDLL") if any_interpreter.name == "cpython" else ("ffi", "open"))))
-    expected = {"cpython": f"cpython {sys.byteorder}", "micropython": f"micropython {sys.byteorder}", "mips": "micropython big"}
+    done = any_interpreter.run(
+        "-c", text.format(*(("ctypes", "CDLL") if any_interpreter.name == "cpython" else ("ffi", "open")))
+    )
+    expected = {
+        "cpython": f"cpython {sys.byteorder}",
+        "micropython": f"micropython {sys.byteorder}",
+        "mips": "micropython big",
+    }
     assert done.stdout.decode().strip() == expected[any_interpreter.name]
 
 
@@ -365,7 +419,13 @@ def test_every_interpreter_imports_the_agent_and_opens_libsodium(any_interpreter
     [("true", 1, "missing on this machine: shellcheck"), ("", 0, "left out: 1 tests, for want of shellcheck")],
 )
 def test_what_is_missing_fails_in_ci_and_is_named_elsewhere(tmp_path, ci, status, line):
-    words = ["-m", "pytest", "-k", "shell_scripts_are_clean or data_may_be_spoken", "tests/repository/test_repository.py"]
+    words = [
+        "-m",
+        "pytest",
+        "-k",
+        "shell_scripts_are_clean or data_may_be_spoken",
+        "tests/repository/test_repository.py",
+    ]
     done = subprocess.run(
         [sys.executable, *words],
         cwd=PROJECT,

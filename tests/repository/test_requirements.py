@@ -48,13 +48,20 @@ COMMANDS = {
 @functools.cache
 def quoted_in_code() -> dict[str, set[str]]:
     """Return the ids that each file of the product quotes, by its path."""
-    files = [path for path in project_files() if path.relative_to(PROJECT).parts[0] in CODE and path.suffix not in {".bin", ".png", ".md"}]
+    files = [
+        path
+        for path in project_files()
+        if path.relative_to(PROJECT).parts[0] in CODE and path.suffix not in {".bin", ".png", ".md"}
+    ]
     return {str(path.relative_to(PROJECT)): set(ID.findall(path.read_text())) for path in files}
 
 
 @functools.cache
 def quoted_by_tests() -> dict[str, set[str]]:
-    """Return the ids in the docstring of each test, by file and name; those of a file's own docstring go with the file."""
+    """Return the ids in the docstring of each test, by file and name.
+
+    Those of a file's own docstring go with the file.
+    """
     found: dict[str, set[str]] = {}
     for path in sorted((PROJECT / "tests").rglob("test_*.py")):
         if path == Path(__file__):
@@ -79,7 +86,9 @@ def test_every_requirement_is_in_code_and_in_a_test():
     assert lacking(IDS, quoted_in_code(), quoted_by_tests()) <= PENDING
 
 
-@pytest.mark.parametrize("name", [name for name in IDS if name not in lacking(IDS, quoted_in_code(), quoted_by_tests())])
+@pytest.mark.parametrize(
+    "name", [name for name in IDS if name not in lacking(IDS, quoted_in_code(), quoted_by_tests())]
+)
 def test_a_requirement_that_is_removed_is_missed(name):
     """From code, from tests, from either alone."""
     code, tests = quoted_in_code(), quoted_by_tests()
@@ -102,7 +111,11 @@ def test_what_a_document_names_is_there(path: Path):
     assert [name for name in links if not (path.parent / name).exists()] == []
     named = re.findall(r"`((?:agent|tests|tools|boards|host_sim)/[\w/.-]+|[\w./-]+\.(?:py|md|json|toml))", text)
     there = {file.name for file in project_files()}
-    missing = [name for name in named if not any((place / name).exists() for place in (path.parent, PROJECT)) and name not in there]
+    missing = [
+        name
+        for name in named
+        if not any((place / name).exists() for place in (path.parent, PROJECT)) and name not in there
+    ]
     assert [name for name in missing if "NAME" not in name] == []
     called = re.findall(r"(?:^|`)(oubli(?:-[a-z]+)?) ([a-z][a-z|-]*)", text, re.MULTILINE)
     for program, words in called:
@@ -127,7 +140,10 @@ def wrong_command(text: str) -> str:
     program, *words = text.split()
     apps = {"oubli-sim": simulator, "oubli-custodian": custodian}
     if program == "oubli":
-        name = next((" ".join(words[:count]) for count in (2, 1) if " ".join(words[:count]) in [verb.name for verb in VERBS]), "")
+        name = next(
+            (" ".join(words[:count]) for count in (2, 1) if " ".join(words[:count]) in [verb.name for verb in VERBS]),
+            "",
+        )
         verb = next((verb for verb in VERBS if verb.name == name), None)
         options = [word for word in words if word.startswith("--")]
         return "" if verb is not None and all(verb.takes(option) for option in options) else text
@@ -147,7 +163,10 @@ def wrong_command(text: str) -> str:
 
 
 def test_each_row_of_the_law_table_leads_to_a_room_a_test_and_a_command():
-    """Every paragraph of the article; rooms and tests that quote requirements, commands that their programs understand."""
+    """Every paragraph of the article.
+
+    Rooms and tests that quote requirements, commands that their programs understand.
+    """
     rows = law_table()
     for paragraph in ("II", "III", "NOTA", "IV", "V", "VI"):
         assert any(re.search(rf"\b{paragraph}\b", name) for name in rows), paragraph
@@ -166,7 +185,8 @@ def test_each_row_of_the_law_table_leads_to_a_room_a_test_and_a_command():
 
 
 @pytest.mark.parametrize(
-    "text", ["oubli laws", "oubli status --all", "oubli-custodian thaw", "oubli-sim lab --blocks", "tools/demos", "oubli"]
+    "text",
+    ["oubli laws", "oubli status --all", "oubli-custodian thaw", "oubli-sim lab --blocks", "tools/demos", "oubli"],
 )
 def test_a_command_that_is_not_there_is_found(text):
     """The check above would notice it."""

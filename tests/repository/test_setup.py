@@ -29,15 +29,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STARTERS = {"run", "Popen"}  # of subprocess, given a list of words
-TAKERS = {"which", "inside", "host", "host_command", "run_command", "_said"}  # given the words, of which the first or second is the command
+# Given the words, of which the first or second is the command
+TAKERS = {"which", "inside", "host", "host_command", "run_command", "_said"}
 # Commands of Debian packages that every machine has ("Essential: yes", and git, which the project came with).
 BASE = {
-    "apt-cache", "apt-get", "awk", "bash", "cat", "chgrp", "chmod", "chown", "cmp", "cp", "cut", "date", "dd", "diff", "dirname", "dpkg",
-    "dpkg-query", "echo", "env", "false", "find", "flock", "git", "grep", "gzip", "head", "id", "install", "ln", "ls", "mkdir", "mkfifo",
-    "mktemp", "mv", "nproc", "printf", "prlimit", "readlink", "rm", "rmdir", "sed", "seq", "sh", "sha256sum", "sleep", "sort",
-    "stat", "sync", "tail", "tar", "timeout", "touch", "tr", "true", "uname", "wc", "xargs",
+    "apt-cache", "apt-get", "awk", "bash", "cat", "chgrp", "chmod", "chown", "cmp", "cp", "cut",
+    "date", "dd", "diff", "dirname", "dpkg", "dpkg-query", "echo", "env", "false", "find", "flock",
+    "git", "grep", "gzip", "head", "id", "install", "ln", "ls", "mkdir", "mkfifo", "mktemp", "mv",
+    "nproc", "printf", "prlimit", "readlink", "rm", "rmdir", "sed", "seq", "sh", "sha256sum", "sleep",
+    "sort", "stat", "sync", "tail", "tar", "timeout", "touch", "tr", "true", "uname", "wc", "xargs",
 }  # fmt: skip
-# No commands that the tests start: needs that tests/conftest.py looks into itself, and what tests/support/programs.py tries where it is.
+# No commands that the tests start: needs that tests/conftest.py looks into itself, and what
+# tests/support/programs.py tries where it is.
 CONDITIONS = {"root", "cpython", "debian", "binfmt_misc", "rmem_max"}
 OPENWRT = {"apk", "ubusd", "ubus", "jshn", "rpcd", "ujail", "opkg-cl", "openssl"}
 OURS = {"oubli", "watch", "who"}  # the gateway's command; words of ours that are other commands' names too
@@ -49,7 +52,9 @@ def first_word(node: ast.AST) -> str:
     match node:
         case ast.Constant(value=str(text)):
             return text.rpartition("/")[2] if text.startswith("/usr/") else text
-        case ast.List(elts=[first, *_]) | ast.Tuple(elts=[first, *_]) | ast.BinOp(left=first) | ast.Starred(value=first):
+        case (
+            ast.List(elts=[first, *_]) | ast.Tuple(elts=[first, *_]) | ast.BinOp(left=first) | ast.Starred(value=first)
+        ):
             return first_word(first)
     return ""
 
@@ -93,7 +98,9 @@ def started(tree: ast.Module) -> Iterator[str]:
 
 def commands_of(script: str) -> set[str]:
     """Return the commands that a shell script starts: neither builtins nor its own functions."""
-    tree = json.loads(subprocess.run(["shfmt", "--to-json"], input=script, capture_output=True, text=True, check=True).stdout)
+    tree = json.loads(
+        subprocess.run(["shfmt", "--to-json"], input=script, capture_output=True, text=True, check=True).stdout
+    )
     found, own = set(), set()
 
     def visit(node: object) -> None:
@@ -111,7 +118,9 @@ def commands_of(script: str) -> set[str]:
                 visit(part)
 
     visit(tree)
-    builtins = set(subprocess.run(["bash", "-c", "compgen -b"], capture_output=True, text=True, check=True).stdout.split())
+    builtins = set(
+        subprocess.run(["bash", "-c", "compgen -b"], capture_output=True, text=True, check=True).stdout.split()
+    )
     return {word for word in found - own - builtins if COMMAND.fullmatch(word)}
 
 
@@ -127,7 +136,9 @@ def needed(tree: ast.Module) -> Iterator[str]:
     lists = {
         target.id: node.value
         for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Name) and isinstance(node.value, ast.Tuple)
+        if isinstance(node, ast.Assign)
+        and isinstance(target := node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Tuple)
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and called(node)[1] == "needs":
@@ -148,11 +159,14 @@ def test_whatever_is_started_stands_in_the_table_of_packages():
     for name, tree in python_files().items():
         assert set(started(tree)) - known == set(), f"{name}: a row of tools/packages.txt is missing"
     scripts = [path.read_text() for path in project_files() if path.parent == PROJECT / "tools" and is_shell(path)]
-    assert commands_of("\n".join(scripts)) - known == set(), "a row of tools/packages.txt is missing"  # one tree: they share functions
+    # One tree: they share functions
+    assert commands_of("\n".join(scripts)) - known == set(), "a row of tools/packages.txt is missing"
 
 
 def test_whatever_a_test_needs_stands_in_the_tables():
-    known = BASE | {command for row in tables.packages() if "bench" not in row.who or "test" in row.who for command in row.commands}
+    known = BASE | {
+        command for row in tables.packages() if "bench" not in row.who or "test" in row.who for command in row.commands
+    }
     for name, tree in python_files().items():
         assert set(needed(tree)) - known - CONDITIONS - tables.parts().keys() == set(), name
     assert set(FOREIGN) <= tables.parts().keys()
@@ -162,11 +176,15 @@ def test_no_row_is_for_nothing():
     """Each command of the tables is named where something is started; each part is needed by a test."""
     files = python_files()
     texts = {
-        node.value for tree in files.values() for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        node.value
+        for tree in files.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     words = {word for text in texts for word in re.findall(r"[\w.+-]+", text)}
     parts = tables.parts().keys()
-    named = set().union(*(row.commands for row in tables.packages() if not row.who <= parts))  # a recipe's own are its build's
+    # A recipe's own are its build's
+    named = set().union(*(row.commands for row in tables.packages() if not row.who <= parts))
     assert named - words == set()
     assert parts <= set().union(*map(set, map(needed, files.values()))) | set(FOREIGN) | set(malta.PARTS)
     assert set().union(*(row.who for row in tables.packages())) <= {"demo", "quick", "test", "bench"} | parts
@@ -193,7 +211,10 @@ def test_a_command_line_that_is_kept_in_a_name_is_found_where_the_machine_has_th
 
 
 def test_what_a_mark_needs_is_found():
-    text = "NEEDS = ('a', 'b')\n@pytest.mark.needs('c', *NEEDS)\ndef test(): pass\nx = pytest.param(1, marks=pytest.mark.needs('d'))"
+    text = (
+        "NEEDS = ('a', 'b')\n@pytest.mark.needs('c', *NEEDS)\ndef test(): pass\n"
+        "x = pytest.param(1, marks=pytest.mark.needs('d'))"
+    )
     assert set(needed(ast.parse(text))) == {"a", "b", "c", "d"}
 
 
@@ -216,4 +237,7 @@ def test_a_part_that_is_there_is_not_made_again_and_an_unknown_one_is_refused():
     done = set_up(f"tools/setup-part {' '.join(made)}")
     assert (done.returncode, done.stderr) == (0, "")
     done = set_up("tools/setup-part no-such")
-    assert (done.returncode, done.stderr) == (1, f"tools/setup-part: no-such: not a part; accepted: {' '.join(tables.parts())} \n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"tools/setup-part: no-such: not a part; accepted: {' '.join(tables.parts())} \n",
+    )

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A smoke set on the other processors of boards/, little-endian MIPS, 32-bit and 64-bit ARM, under qemu-user; and on Debian's MicroPython.
+"""A smoke set on the other processors of boards/, little-endian MIPS, 32-bit and 64-bit ARM, under qemu-user.
 
-Big-endian MIPS, where a wrong byte order shows, runs the modules' own tests (fixture `any_interpreter`). ARM's are Debian's MicroPython
-too.
+And on Debian's MicroPython.
+
+Big-endian MIPS, where a wrong byte order shows, runs the modules' own tests (fixture
+`any_interpreter`). ARM's are Debian's MicroPython too.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ def test_the_same_octets_give_the_same_noise(name, b, remotes):
 @pytest.mark.needs("mosquitto")
 def test_messages_reach_a_real_broker(name, tmp_path: Path):
     words = tuple(INTERPRETERS[name].words)
-    points.last_will_arrives(Candidate("agent.forwarder.mqtt_small", words, "_identifier", "der", tls=False, memory=1 << 31), tmp_path)
+    points.last_will_arrives(
+        Candidate("agent.forwarder.mqtt_small", words, "_identifier", "der", tls=False, memory=1 << 31), tmp_path
+    )
 
 
 @on_processors

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """agent/runtime: each function gives the same answer, to the byte, on CPython, MicroPython and big-endian MicroPython.
 
-A case is a few lines that any of the interpreters runs, and what they print. Where a case needs a witness (the kernel's /proc,
-strace, another process, another implementation), it has a test of its own.
+A case is a few lines that any of the interpreters runs, and what they print. Where a case needs a witness (the kernel's
+/proc, strace, another process, another implementation), it has a test of its own.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def printed(interpreter: Interpreter, text: str, folder: Path, given: bytes = b"
 def running(words: list[str]):
     """Start a process with unbuffered pipes, and see to it that it has ended afterwards."""
     alive = environment() | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(words, bufsize=0, cwd=PROJECT, env=alive, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        words, bufsize=0, cwd=PROJECT, env=alive, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         try:
             yield process
         finally:
@@ -369,27 +371,37 @@ def test_clocks_are_the_kernels(any_interpreter: Interpreter, folder: Path) -> N
 def test_a_log_line_goes_to_standard_output_at_once(any_interpreter: Interpreter, folder: Path) -> None:
     """Which procd logs as information; what stands on standard error it logs as an error."""
     done = any_interpreter.run(
-        "-c", script('process.log("a line")\nLIBC.call("kill", int(process.identity().split(" ")[0]), 9)', folder), check=False
+        "-c",
+        script('process.log("a line")\nLIBC.call("kill", int(process.identity().split(" ")[0]), 9)', folder),
+        check=False,
     )
     assert (done.stdout, done.stderr) == (b"a line\n", b"")
 
 
 @pytest.mark.needs("strace")
 @pytest.mark.parametrize("durable", [True, False])
-def test_file_is_synced_before_its_name_changes_and_the_folder_after(interpreter: Interpreter, folder: Path, durable: bool) -> None:
+def test_file_is_synced_before_its_name_changes_and_the_folder_after(
+    interpreter: Interpreter, folder: Path, durable: bool
+) -> None:
     """EXP-6: in this order a cut of power leaves the former content or the new one. On tmpfs nothing needs a sync."""
     trace = folder / "trace"
     text = script(f'files.write_atomic(F + "/a", b"content", durable={durable})', folder)
     words = ["strace", "-f", "-o", str(trace), "-y", "-e", "trace=fsync,fdatasync,write,rename,renameat,renameat2"]
     subprocess.run([*words, *interpreter.command("-c", text)], cwd=PROJECT, env=environment(), check=True, timeout=240)
-    calls = [match[1] for match in re.finditer(r"^\d+ +(\w+\(.*)$", trace.read_text(), re.MULTILINE) if str(folder) in match[1]]
+    calls = [
+        match[1]
+        for match in re.finditer(r"^\d+ +(\w+\(.*)$", trace.read_text(), re.MULTILINE)
+        if str(folder) in match[1]
+    ]
     beside, at = f"<{folder}/.a.new>", f"<{folder}>"
     kinds = [(call.split("(")[0].removesuffix("at2").removesuffix("at"), beside in call, at in call) for call in calls]
     synced = [("write", True, False), ("fsync", True, False), ("rename", False, False), ("fsync", False, True)]
     assert kinds == (synced if durable else [synced[0], synced[2]])
 
 
-def test_a_full_disk_leaves_the_former_file_and_nothing_half_written(any_interpreter: Interpreter, folder: Path) -> None:
+def test_a_full_disk_leaves_the_former_file_and_nothing_half_written(
+    any_interpreter: Interpreter, folder: Path
+) -> None:
     """The system takes 512 octets of a file and no more."""
     text = """
 files.write_atomic(F + "/a", b"former")
@@ -397,7 +409,8 @@ print(refused(files.write_atomic, F + "/a", bytes(5000)), refused(files.write_at
 files.write_atomic(F + "/c", bytes(512))
 print(files.read_bounded(F + "/a", 99), sorted(os.listdir(F)))
 """
-    # Python keeps what it could write of a compiled module, even where that is a part: every later import of it would fail.
+    # Python keeps what it could write of a compiled module, even where that is a
+    # part: every later import of it would fail.
     shell = 'trap "" XFSZ; ulimit -f 1; export PYTHONDONTWRITEBYTECODE=1; exec "$@"'
     limited = Interpreter(any_interpreter.name, ("sh", "-c", shell, "sh", *any_interpreter.words))
     assert printed(limited, text, folder) == "28 28\nb'former' ['a', 'c']\n"  # ENOSPC
@@ -405,7 +418,10 @@ print(files.read_bounded(F + "/a", 99), sorted(os.listdir(F)))
 
 @pytest.mark.needs("root", "unshare")
 def test_a_full_tmpfs_refuses_a_mapping_and_ends_nobody(any_interpreter: Interpreter, folder: Path) -> None:
-    """A page that is there can be written for ever, one that isn't there is refused at once: never a SIGBUS. A beat needs no room."""
+    """A page that is there can be written for ever, one that isn't there is refused at once: never a SIGBUS.
+
+    A beat needs no room.
+    """
     text = """
 kept = memory.map_file(F + "/kept", 20480)
 heart = process.Heartbeat(F + "/heartbeat")
@@ -431,7 +447,10 @@ def test_a_folder_is_held_by_one_process_until_it_ends(any_interpreter: Interpre
 
 
 def test_readers_and_a_kill_see_one_content_or_the_other(any_interpreter: Interpreter, folder: Path) -> None:
-    """EXP-6: 2,000 reads while it is replaced, then SIGKILL at any moment: a content is never mixed, short or absent."""
+    """EXP-6: 2,000 reads while it is replaced, then SIGKILL at any moment.
+
+    A content is never mixed, short or absent.
+    """
     text = """
 files.write_atomic(F + "/a", b"A" * 50000, durable=False)
 print("begun")
@@ -486,7 +505,9 @@ def writable_memory(pid: int) -> bytes:
     return b"\0".join(parts)
 
 
-def test_a_secret_in_mapped_memory_is_nowhere_else_and_gone_once_overwritten(any_interpreter: Interpreter, folder: Path) -> None:
+def test_a_secret_in_mapped_memory_is_nowhere_else_and_gone_once_overwritten(
+    any_interpreter: Interpreter, folder: Path
+) -> None:
     """EXP-2: a key is made in place and used by address: another process looks through all memory, before and after."""
     text = """
 lib = sodium.Sodium()
@@ -546,9 +567,13 @@ for number in range(7):
 @pytest.mark.needs("micropython", "mips")
 def test_what_one_interpreter_seals_every_other_opens(any_interpreter: Interpreter, folder: Path) -> None:
     """Nine pairs, both ways; 64-bit lengths on a 32-bit, big-endian build; digests by Python's own BLAKE2b."""
-    messages = [bytes((number + octet) & 255 for octet in range(size)) for number, size in enumerate((0, 1, 63, 64, 65, 4096, 65536))]
+    messages = [
+        bytes((number + octet) & 255 for octet in range(size))
+        for number, size in enumerate((0, 1, 63, 64, 65, 4096, 65536))
+    ]
     expected = [
-        f"{len(message)} {3 if len(message) == 65536 else 0} {hashlib.blake2b(message, digest_size=32).hexdigest()}" for message in messages
+        f"{len(message)} {3 if len(message) == 65536 else 0} {hashlib.blake2b(message, digest_size=32).hexdigest()}"
+        for message in messages
     ]
     sealed = printed(any_interpreter, SEAL, folder)
     assert [len(part) // 2 - 17 for part in sealed.splitlines()[1:]] == [len(message) for message in messages]
@@ -599,7 +624,10 @@ def test_a_chunk_that_was_touched_does_not_open(any_interpreter: Interpreter, fo
 
 @pytest.mark.needs("root", "setpriv", "perl")
 def test_another_users_process_is_known_by_the_kernels_word(any_interpreter: Interpreter, folder: Path) -> None:
-    """L34-VI-2: uid 65534 at the other end, and root after it; on MIPS the generic option number would say "root" for both."""
+    """L34-VI-2: uid 65534 at the other end, and root after it.
+
+    On MIPS the generic option number would say "root" for both.
+    """
     text = """
 server = sockets.unix_server(F + "/socket", 0o666)
 poll = sockets.Poll()
@@ -622,7 +650,12 @@ for _ in range(2):
 
 
 # Perl of the base system rather than Python: an interpreter in root's home can't be reached by another user.
-CONNECT = ["perl", "-MSocket", "-e", "socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, pack_sockaddr_un($ARGV[0])) or die; sleep 20"]
+CONNECT = [
+    "perl",
+    "-MSocket",
+    "-e",
+    "socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, pack_sockaddr_un($ARGV[0])) or die; sleep 20",
+]
 
 
 def test_descriptors_are_closed_on_exec_and_do_not_block(interpreter: Interpreter, folder: Path) -> None:
@@ -640,7 +673,9 @@ for d in (server, client, sockets.accept(server), process.stop_descriptor(), fil
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_stop_is_read_in_the_loop(any_interpreter: Interpreter, folder: Path, number: signal.Signals) -> None:
+def test_a_signal_to_stop_is_read_in_the_loop(
+    any_interpreter: Interpreter, folder: Path, number: signal.Signals
+) -> None:
     """The process goes on until its loop says so, and then ends in order; SIGPIPE ends nothing."""
     text = """
 foreign("signal", "ip")(process.SIGPIPE, None)  # both interpreters ignore it by themselves

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ANON-4: when things can be seen, to the nanosecond: moments drawn at random, the loops that keep to them, and who attacks them."""
+"""ANON-4: when things can be seen, to the nanosecond.
+
+Moments drawn at random, the loops that keep to them, and who attacks them.
+"""
 
 import itertools
 import json
@@ -16,7 +19,20 @@ from agent.forwarder.forwarder import HOLD, Forwarder
 from agent.outbox import jitter
 from agent.recorder.recorder import Recorder
 from host_sim.privacy import attack, instants, pings
-from host_sim.privacy.paired import ACCOUNTING, DAY, HOUR, OPENS, SECOND, TODAY, TRUSTED, Device, Sign, Silence, Time, turn
+from host_sim.privacy.paired import (
+    ACCOUNTING,
+    DAY,
+    HOUR,
+    OPENS,
+    SECOND,
+    TODAY,
+    TRUSTED,
+    Device,
+    Sign,
+    Silence,
+    Time,
+    turn,
+)
 from host_sim.venue import kernel
 from tests.support.interpreters import Interpreter
 from tools.fleet.reading import PUNCTUAL
@@ -56,7 +72,12 @@ for octets in (bytes(8), b"\\x80" + bytes(7), b"\\xff" * 8, b"\\x12\\x34\\x56\\x
 def test_moments_are_drawn_alike_on_both_interpreters(interpreter: Interpreter):
     """From 0 up to the window, and never the window itself."""
     said = [[int(word) for word in line.split()] for line in interpreter.run("-c", DRAWN).stdout.decode().splitlines()]
-    assert [drawn for drawn, _ in said] == [0, 60 * SECOND, 120 * SECOND - 1, int(0x123456789ABCDEF0 * 120 * SECOND) >> 64]
+    assert [drawn for drawn, _ in said] == [
+        0,
+        60 * SECOND,
+        120 * SECOND - 1,
+        int(0x123456789ABCDEF0 * 120 * SECOND) >> 64,
+    ]
     assert [sent for _, sent in said][:3] == [1050 * SECOND, 1125 * SECOND, 1200 * SECOND - 1]
 
 
@@ -192,7 +213,8 @@ def test_health_tells_when_it_was_due_however_late_the_loop_is(device, tmp_path)
     made = process(device, time, Octets(0.5))
     made.tick()
     told = []
-    for second, extra in ((261, 0), (562, SECOND // 3), (9000, 0)):  # 10^6 s since boot are 100 s after a period's beginning
+    # 10^6 s since boot are 100 s after a period's beginning
+    for second, extra in ((261, 0), (562, SECOND // 3), (9000, 0)):
         time.second, time.extra = second, extra
         made.tick()
         told.append(json.loads((tmp_path / "var/run/oubli-live/health").read_bytes())["time"] - OPENS)
@@ -223,12 +245,26 @@ def test_health_is_sent_at_once_on_a_new_connection_and_then_at_moments_only(dev
     time = Time("f" * 32)
     wire: list[tuple[int, str, bytes, bool]] = []
     health = tmp_path / "var/run/oubli-live/health"
-    one = Forwarder(device.config, str(tmp_path), time, lambda _: None, Octets(0.5))  # 225 s after each period's beginning
-    for second, text in ((0, "first"), (1, "no"), (424, "no"), (425, "second"), (426, "no"), (500, "no"), (724, "no"), (725, "third")):
+    # 225 s after each period's beginning
+    one = Forwarder(device.config, str(tmp_path), time, lambda _: None, Octets(0.5))
+    for second, text in (
+        (0, "first"),
+        (1, "no"),
+        (424, "no"),
+        (425, "second"),
+        (426, "no"),
+        (500, "no"),
+        (724, "no"),
+        (725, "third"),
+    ):
         time.second = second
         health.write_text(text)
         turn(one, time, wire)
-    assert [(at, text) for at, topic, text, _ in wire if topic.endswith("/health")] == [(0, b"first"), (425, b"second"), (725, b"third")]
+    assert [(at, text) for at, topic, text, _ in wire if topic.endswith("/health")] == [
+        (0, b"first"),
+        (425, b"second"),
+        (725, b"third"),
+    ]
 
 
 SLEPT = """
@@ -256,7 +292,10 @@ while not one.published:
 
 
 def test_a_forwarder_wakes_at_the_moment_itself_on_both_interpreters(device, interpreter: Interpreter):
-    """Never before it, and soon after: its turns are a second long otherwise. The least of some, for the machine may be busy."""
+    """Never before it, and soon after: its turns are a second long otherwise.
+
+    The least of some, for the machine may be busy.
+    """
     late: list[int] = []
     while not late or (min(late) > 20_000_000 and len(late) < 10):
         words = interpreter.run("-c", SLEPT, device.root, device.root / "config").stdout.split()
@@ -281,7 +320,10 @@ def attacked(memory: Path, random: Callable[[int], bytes], sends: Callable[[int]
 
 @pytest.mark.long
 def test_no_moment_that_can_be_seen_tells_who_keeps_the_loops_busy(memory):
-    """Boosted trees on every moment to the nanosecond; and what a whole day's lateness can show by the worst of attacks, as measured."""
+    """Boosted trees on every moment to the nanosecond.
+
+    And what a whole day's lateness can show by the worst of attacks, as measured.
+    """
     for _ in range(TRIALS):
         trial = attacked(memory, os.urandom, os.urandom, PAIRS)
         reached = trial.advantage()
@@ -318,7 +360,9 @@ def test_a_ping_comes_within_the_keepalive_at_the_moment_that_was_drawn(kind):
     assert max(late) - min(late) < slack
 
 
-@pytest.mark.parametrize(("random", "sends"), [(bytes, os.urandom), (os.urandom, bytes)], ids=["the recorder's", "the forwarder's"])
+@pytest.mark.parametrize(
+    ("random", "sends"), [(bytes, os.urandom), (os.urandom, bytes)], ids=["the recorder's", "the forwarder's"]
+)
 @pytest.mark.long
 def test_an_attacker_tells_hours_apart_where_moments_are_not_drawn(memory, random, sends):
     """Negative controls: everything at once when it is due, as soon as the loop comes to it."""

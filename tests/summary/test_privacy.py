@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one terminal can change, through the real pipeline (ANON-1, ANON-2, ANON-8): kernel messages in, messages out, noise off."""
+"""What one terminal can change, through the real pipeline (ANON-1, ANON-2, ANON-8).
+
+Kernel messages in, messages out, noise off.
+"""
 
 import inspect
 import json
@@ -29,7 +32,20 @@ from agent.summary.ledger import Ledger
 from agent.summary.noise import Sampler
 from agent.summary.terminals import Terminals
 from host_sim.privacy import attack, bands
-from host_sim.privacy.paired import DAY, HOUR, PORTS, TODAY, TRUSTED, Address, Device, Seen, Sign, Silence, crowd, distances
+from host_sim.privacy.paired import (
+    DAY,
+    HOUR,
+    PORTS,
+    TODAY,
+    TRUSTED,
+    Address,
+    Device,
+    Seen,
+    Sign,
+    Silence,
+    crowd,
+    distances,
+)
 from host_sim.venue import kernel
 
 L1 = {metric.name: metric.l1 for metric in metrics.METRICS}
@@ -60,11 +76,18 @@ def allowed(one: Seen, other: Seen) -> int:
     restarts=st.lists(st.integers(TRUSTED, DAY - 2 * TRUSTED), max_size=2, unique=True),
 )  # fmt: skip
 def test_one_terminal_changes_each_metric_by_its_l1_at_most(memory, others, signs, seed, profile, restarts):
-    """Restarts included. 64 rows: with 60 others the table is near full, with 240 it filled, which doubles the bound (ANON-8)."""
+    """Restarts included.
+
+    64 rows: with 60 others the table is near full, with 240 it filled, which doubles the bound (ANON-8).
+    """
     root = memory / f"l1-{others}"
     background = crowd(seed, others)
     one, other = (day(root, background + mine, restarts, 64, profile) for mine in (signs, NOBODY))
-    assert len(one.spool) == len(other.spool) == sum(m.slots for m in metrics.METRICS if m.name in metrics.PROFILES[profile])
+    assert (
+        len(one.spool)
+        == len(other.spool)
+        == sum(m.slots for m in metrics.METRICS if m.name in metrics.PROFILES[profile])
+    )
     assert list(one.spool) == list(other.spool)
     assert {len(text) for text in (*one.spool.values(), *other.spool.values())} == {320}
     moved = distances(one, other)
@@ -79,7 +102,10 @@ def test_one_terminal_changes_each_metric_by_its_l1_at_most(memory, others, sign
     later=st.dictionaries(st.integers(TRUSTED, DAY - 2 * TRUSTED), st.sampled_from(PROFILES), min_size=1, max_size=3),
 )  # fmt: skip
 def test_a_table_that_was_opened_under_one_profile_ends_where_another_begins(memory, signs, seed, first, later):
-    """ANON-5: a start of its own, with its own cost; the third is silent. What a terminal adds is bounded for each start."""
+    """ANON-5: a start of its own, with its own cost; the third is silent.
+
+    What a terminal adds is bounded for each start.
+    """
     spent: list[int] = []
     start = Ledger.start
 
@@ -133,7 +159,9 @@ class Quiet(Sign):
     signs=SIGNS, at=st.integers(TRUSTED + 1, DAY - 1), seed=st.integers(0, 1 << 32),
     restarts=st.lists(st.integers(TRUSTED, DAY - 2 * TRUSTED), max_size=2, unique=True),
 )  # fmt: skip
-def test_who_objects_changes_no_figure_by_more_than_the_bound_and_nothing_by_what_he_does_later(memory, others, signs, at, seed, restarts):
+def test_who_objects_changes_no_figure_by_more_than_the_bound_and_nothing_by_what_he_does_later(
+    memory, others, signs, at, seed, restarts
+):
     """Whenever he objects, over restarts too, in a table nearly full or empty (L34-VI-5, ANON-2, ANON-5)."""
     root, background = memory / f"objects-{others}", crowd(seed, others)
 
@@ -145,7 +173,9 @@ def test_who_objects_changes_no_figure_by_more_than_the_bound_and_nothing_by_wha
     without = seen(NOBODY, [])
     distance = distances(objecting, without)
     assert all(distance[name] <= L1[name] * allowed(objecting, without) for name in L1), distance
-    drawn_before = {name for sign in signs if sign.at < at for name in ["arrivals"] if at > (sign.at // HOUR + 1) * HOUR}
+    drawn_before = {
+        name for sign in signs if sign.at < at for name in ["arrivals"] if at > (sign.at // HOUR + 1) * HOUR
+    }
     if allowed(objecting, without) == 1:
         assert {name for name in L1 if distance[name]} <= drawn_before
 
@@ -184,7 +214,9 @@ def test_one_terminal_under_18_000_addresses_changes_no_figure_by_more_than_its_
 @pytest.mark.parametrize("profile", PROFILES)
 def test_an_extreme_terminal_reaches_the_bound_of_each_metric(memory, profile):
     """The bound is no larger than it must be: all day, every class, terabytes."""
-    signs = [Sign(at, VICTIM, 1000, 1 << 40, PORTS[at % len(PORTS)], six=at % 2 == 1) for at in range(TRUSTED + 1, DAY, 601)]
+    signs = [
+        Sign(at, VICTIM, 1000, 1 << 40, PORTS[at % len(PORTS)], six=at % 2 == 1) for at in range(TRUSTED + 1, DAY, 601)
+    ]
     moved = distances(*(day(memory / "day", mine, profile=profile) for mine in (signs, NOBODY)))
     assert moved == {name: l1 if name in metrics.PROFILES[profile] else 0 for name, l1 in L1.items()}
 
@@ -288,7 +320,10 @@ class Clash(Sodium):
 @pytest.mark.parametrize(("octets", "factor"), [(4, 1), (8, 2)])
 @given(signs=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 23), st.sampled_from([2, 4, 5, 8])), max_size=30))
 def test_terminals_whose_hashes_clash(memory, octets, factor, signs):
-    """Half a hash that clashes costs time alone; two that clash whole (60 bits) share a row, which doubles the bound."""
+    """Half a hash that clashes costs time alone.
+
+    Two that clash whole (60 bits) share a row, which doubles the bound.
+    """
     results = []
     for without in (None, 0):
         table = Terminals(str(memory / "clash"), 64, "a1" * 16, Clash(octets))
@@ -297,7 +332,9 @@ def test_terminals_whose_hashes_clash(memory, octets, factor, signs):
         for terminal, hour, service in sorted(signs, key=lambda sign: sign[1]):
             if terminal != without:
                 table.see(terminal.to_bytes(6, "big"), 6 * hour, 4 * hour, 4 * hour + 3, service, 5 << 20)
-        results.append({m.name: [cell for slot in range(m.slots) for cell in table.count(m, slot)] for m in metrics.METRICS})
+        results.append(
+            {m.name: [cell for slot in range(m.slots) for cell in table.count(m, slot)] for m in metrics.METRICS}
+        )
         came = {terminal for terminal, _, _ in signs if terminal != without}
         assert table.used() == (len(came) if octets == 4 else min(len(came), 1))
         table.close()
@@ -308,7 +345,9 @@ def test_terminals_whose_hashes_clash(memory, octets, factor, signs):
 
 @pytest.mark.long
 def test_the_defined_truth_lies_in_the_printed_band_as_often_as_it_says(memory):
-    """ANON-3: 93 to 97 % of the cells of each metric over 300 days of a recorder with its own noise; `tools/soak` plays 1,000 and more.
+    """ANON-3: 93 to 97 % of the cells of each metric over 300 days of a recorder with its own noise.
+
+    `tools/soak` plays 1,000 and more.
 
     Always the same days: of others, drawn at random, one run in two hundred would lie outside by chance.
     """
@@ -325,7 +364,8 @@ def held_by(b: Fraction, half_width: int) -> float:
 def test_the_printed_bands_hold_at_least_95_percent_and_little_more():
     """ceil(3b), computed exactly: 95.2 to 95.7 % at the default epsilons.
 
-    Rounding up makes a band of a few integers wide: from an epsilon / L1 of 0.333 on it may hold more than 97 %, 99.6 % at 2.
+    Rounding up makes a band of a few integers wide: from an epsilon / L1 of 0.333 on
+    it may hold more than 97 %, 99.6 % at 2.
     """
     for metric in metrics.METRICS:
         b = metrics.scale(metric.l1, metric.epsilon)
@@ -341,7 +381,10 @@ def test_the_printed_bands_hold_at_least_95_percent_and_little_more():
 
 
 def drawn(seed: str) -> dict[str, Callable[[int], bytes]]:
-    """Let a trial's devices draw from a seed, day after day: an attack that is no better than chance reaches as much each time."""
+    """Let a trial's devices draw from a seed, day after day.
+
+    An attack that is no better than chance reaches as much each time.
+    """
     return {"draws": Random(seed).randbytes}
 
 
@@ -357,25 +400,33 @@ def drawn(seed: str) -> dict[str, Callable[[int], bytes]]:
 )
 @pytest.mark.long
 def test_no_attack_on_everything_that_leaves_beats_the_bound(memory, kind, days):
-    """(e^eps - 1) / (e^eps + 1), within three deviations; the likelihood ratio does better than chance, so the attack is one.
+    """(e^eps - 1) / (e^eps + 1), within three deviations.
+
+    The likelihood ratio does better than chance, so the attack is one.
 
     One terminal's whole epsilon, under each profile: in `small` two metrics spend what five do in `medium`.
     """
     one = attack.KINDS[kind]
-    trial = attack.Trial(memory / "honest", one.boots, more=drawn("honest") | {"options": one.options}, victim=one.victim)
+    trial = attack.Trial(
+        memory / "honest", one.boots, more=drawn("honest") | {"options": one.options}, victim=one.victim
+    )
     seen, there = trial.play(days)
     most = attack.bound(one.epsilon)
     best, learned = trial.by_likelihood(seen, there), trial.by_trees(seen, there)
     assert trial.by_low_bits(seen, there).value == 0
     assert 0 < best.value < most + best.band
     assert learned.value < most + learned.band
-    floods = one.victim is attack.FLOODING  # what his rows displaced is on the audit log, whose hash covers random octets besides
+    # What his rows displaced is on the audit log, whose hash covers random octets besides
+    floods = one.victim is attack.FLOODING
     around = {
         (
             tuple(one.spool),
             tuple(one.log),
             tuple(one.made),
-            *(HEAD.sub(b"", text) if floods else text for text in (*one.health, *(attack.around_of(*sent) for sent in one.wire))),
+            *(
+                HEAD.sub(b"", text) if floods else text
+                for text in (*one.health, *(attack.around_of(*sent) for sent in one.wire))
+            ),
         )
         for one in seen
     }
@@ -427,7 +478,9 @@ def health_with(what: str):
 def log_a_full_flash(patch):
     sent = "messages.health(config.gateway.id, second, facts)"
     full = "recorder.counters.values['lost: ring full']"
-    patch.setattr(Health, "write", edited(Health.write, sent, f"(recorder.log('flash is full') if {full} else None) or {sent}"))
+    patch.setattr(
+        Health, "write", edited(Health.write, sent, f"(recorder.log('flash is full') if {full} else None) or {sent}")
+    )
 
 
 def keep_the_day(patch):
@@ -464,7 +517,9 @@ def wait_on_the_wire(patch):
 
 def topic_that_follows(patch):
     """Let it say more in a topic where somebody came."""
-    broken = edited(forwarder.Forwarder._publish, "metric(name)), text", "metric(name) + '/some' * (self.used() > 2)), text")
+    broken = edited(
+        forwarder.Forwarder._publish, "metric(name)), text", "metric(name) + '/some' * (self.used() > 2)), text"
+    )
     patch.setattr(forwarder.Forwarder, "used", used_rows, raising=False)
     patch.setattr(forwarder.Forwarder, "_publish", broken)
 
@@ -502,14 +557,21 @@ BROKEN: dict[str, tuple[Callable, str, tuple[int, ...], Callable[[], Sampler] | 
     "noise drawn again": (draw_again, "by_likelihood", (), None, {"options": ARRIVALS_ALONE}),
     "no noise on the small": (publish_with(DRAW, NO_NOISE_BELOW), "by_trees", (), None, {}),
     "no message when empty": (
-        publish_with(SCALE, f"{SCALE}\n    if not any(terminals.count(metric, slot)):\n        return"), "by_trees", (), None, {},
+        publish_with(SCALE, f"{SCALE}\n    if not any(terminals.count(metric, slot)):\n        return"),
+        "by_trees", (), None, {},
     ),
-    "a length that follows": (publish_with(PUT, PUT.replace("text", "text + b' ' * terminals.used()")), "by_trees", (), None, {}),
+    "a length that follows": (
+        publish_with(PUT, PUT.replace("text", "text + b' ' * terminals.used()")), "by_trees", (), None, {},
+    ),
     "a topic that follows": (topic_that_follows, "by_trees", (), None, {}),
     "a message that waits": (wait_on_the_wire, "by_trees", (), None, {}),
-    "a time that follows": (publish_with(PUT, PUT.replace("SETTLE", "SETTLE + terminals.used()")), "by_trees", (), None, {}),
+    "a time that follows": (
+        publish_with(PUT, PUT.replace("SETTLE", "SETTLE + terminals.used()")), "by_trees", (), None, {},
+    ),
     "health with an age": (health_with("(recorder.counters.values['connections'] % 7)"), "by_trees", (), None, {}),
-    "health with a loss class": (health_with("(recorder.counters.values['no purpose'] > 12)"), "by_trees", (), None, {}),
+    "health with a loss class": (
+        health_with("(recorder.counters.values['no purpose'] > 12)"), "by_trees", (), None, {},
+    ),
     "a log line that counts": (log_a_count, "by_trees", (), None, {}),
     "noise made of floats": (long_messages, "by_low_bits", (), Naive, {}),
     "seeded noise": (lambda _patch: None, "by_trees", (), SEEDED, {}),
@@ -520,18 +582,22 @@ BROKEN: dict[str, tuple[Callable, str, tuple[int, ...], Callable[[], Sampler] | 
 }  # fmt: skip
 
 
-FLOODS = ("no bound for a MAC", "a log line of a full flash")  # that show only where the victim takes addresses, or fills flash
+# That show only where the victim takes addresses, or fills flash
+FLOODS = ("no bound for a MAC", "a log line of a full flash")
 
 
 # Sizes that nothing foretells: what is alike a store would deflate to next to nothing.
 _DRAWN = random.Random(1)
-FLOOD = [Sign(HOUR + number // 20, VICTIM, _DRAWN.randrange(1, HOUR), _DRAWN.randrange(2**38)) for number in range(30_000)]
+FLOOD = [
+    Sign(HOUR + number // 20, VICTIM, _DRAWN.randrange(1, HOUR), _DRAWN.randrange(2**38)) for number in range(30_000)
+]
 
 
 def test_losses_that_a_guest_causes_are_on_no_log_line_and_in_no_message(memory):
     """ANON-4: a store of 256 KiB overflows; log and health are those of a day on which nobody came.
 
-    But for the hash of the audit log, which has losses: on a device it covers 16 random octets of its own hour, here they are zeros.
+    But for the hash of the audit log, which has losses: on a device it covers 16 random
+    octets of its own hour, here they are zeros.
     """
     seen = []
     for signs in (FLOOD, NOBODY):

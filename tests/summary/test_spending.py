@@ -118,7 +118,9 @@ BROKEN = {  # and a history near the first that shows it
     "old ledger believed": (old_ledger_believed, "powered-on hours after the ledger was lost|two outcomes of", 0),
     "no marks": (no_marks, "two outcomes of", 42),
 }
-MOST = 600  # histories in which even the rarest shows, with a chance of 1 in 10^6 that it doesn't, where a change makes others of them
+# Histories in which even the rarest shows, with a chance of 1 in 10^6 that it
+# doesn't, where a change makes others of them
+MOST = 600
 
 
 @pytest.mark.parametrize("name", BROKEN)

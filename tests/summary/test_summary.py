@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrivals, from the terminal table to the message: one terminal counts once, the noise is exact, nothing is spent twice."""
+"""Arrivals, from the terminal table to the message.
+
+One terminal counts once, the noise is exact, nothing is spent twice.
+"""
 
 import inspect
 import json
@@ -61,10 +64,10 @@ def test_classes_are_few_and_fixed():
 
 
 CLASSES = {
-    (6, 443): "web", (17, 443): "web", (6, 53): "dns", (17, 53): "dns", (6, 853): "dns", (6, 993): "mail", (17, 993): "other",
-    (17, 3478): "calls", (17, 51820): "vpn", (6, 51820): "other", (47, 0): "vpn", (50, 0): "vpn", (6, 22): "remote", (17, 22): "other",
-    (6, 445): "files", (17, 123): "time", (6, 5223): "push", (1, 0): "icmp", (58, 0): "icmp", (2, 0): "other", (6, 0): "other",
-    (6, 31337): "other", (17, 65535): "other", (132, 443): "other",
+    (6, 443): "web", (17, 443): "web", (6, 53): "dns", (17, 53): "dns", (6, 853): "dns", (6, 993): "mail",
+    (17, 993): "other", (17, 3478): "calls", (17, 51820): "vpn", (6, 51820): "other", (47, 0): "vpn", (50, 0): "vpn",
+    (6, 22): "remote", (17, 22): "other", (6, 445): "files", (17, 123): "time", (6, 5223): "push", (1, 0): "icmp",
+    (58, 0): "icmp", (2, 0): "other", (6, 0): "other", (6, 31337): "other", (17, 65535): "other", (132, 443): "other",
 }  # fmt: skip
 
 
@@ -117,7 +120,9 @@ SIGHTINGS = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 2)), max_size=
 
 @pytest.mark.parametrize("residents", [0, 54, 60])
 @given(sightings=SIGHTINGS, key=st.binary(min_size=16, max_size=16), left_out=st.integers(0, 11))
-def test_one_terminal_less_changes_the_cells_by_one_or_by_two_where_the_table_filled(tmp_path_factory, residents, sightings, key, left_out):
+def test_one_terminal_less_changes_the_cells_by_one_or_by_two_where_the_table_filled(
+    tmp_path_factory, residents, sightings, key, left_out
+):
     """ANON-2, ANON-8: over all cells together, for any order of comings; 64 rows, some or most of them taken before."""
     path = tmp_path_factory.getbasetemp() / f"l1-{residents}"
     results = []
@@ -254,7 +259,8 @@ def test_below_is_uniform_on_two_octets(bound):
     assert set(counts.values()) == {65536 // bound}
 
 
-Interval = tuple[Fraction, Fraction]  # a probability lies between; rounded outwards to 2^-128, or the numbers would grow for ever
+# A probability lies between; rounded outwards to 2^-128, or the numbers would grow for ever
+Interval = tuple[Fraction, Fraction]
 _GRAIN = 2**128
 
 
@@ -284,7 +290,10 @@ class Trail(Sampler):
 
 
 class Coin(Trail):
-    """Algorithm 1's real code. What `below` returns is uniform; values below, at and above the numerator are one branch each."""
+    """Algorithm 1's real code.
+
+    What `below` returns is uniform; values below, at and above the numerator are one branch each.
+    """
 
     def __init__(self, path: tuple[int, ...], numerator: int) -> None:
         super().__init__(path)
@@ -297,7 +306,10 @@ class Coin(Trail):
 
 
 class Tree(Trail):
-    """Algorithm 2's real code, with coins of the probability that their own tree gives; stops where a rejection begins anew."""
+    """Algorithm 2's real code, with coins of the probability that their own tree gives.
+
+    Stops where a rejection begins anew.
+    """
 
     calls = 0
     over = False
@@ -318,7 +330,10 @@ class Tree(Trail):
 
 
 def explore(run: Callable[[tuple[int, ...]], int], depth: Fraction) -> tuple[dict[int, Interval], Fraction]:
-    """Feed all prefixes whose probability is `depth` or more: the mass of each result, and the mass that was not followed, at most."""
+    """Feed all prefixes whose probability is `depth` or more.
+
+    The mass of each result, and the mass that was not followed, at most.
+    """
     mass: dict[int, Interval] = defaultdict(lambda: (Fraction(0), Fraction(0)))
     unfollowed = Fraction(0)
     paths: list[tuple[tuple[int, ...], Interval]] = [((), (Fraction(1), Fraction(1)))]
@@ -333,14 +348,18 @@ def explore(run: Callable[[tuple[int, ...]], int], depth: Fraction) -> tuple[dic
         except StopIteration:
             pass
         except BranchError as branch:
-            paths += [((*path, value), narrowed(low * part[0], high * part[1])) for value, part in branch.shares if part[1]]
+            paths += [
+                ((*path, value), narrowed(low * part[0], high * part[1])) for value, part in branch.shares if part[1]
+            ]
     return mass, unfollowed
 
 
 @cache
 def coin(numerator: int, denominator: int) -> Interval:
     """Return what the real coin's probability of True lies between, by its own tree."""
-    found, unfollowed = explore(lambda path: Coin(path, numerator)._exp_minus(numerator, denominator), Fraction(1, 2**100))
+    found, unfollowed = explore(
+        lambda path: Coin(path, numerator)._exp_minus(numerator, denominator), Fraction(1, 2**100)
+    )
     return found[True][0], found[True][1] + unfollowed
 
 
@@ -355,7 +374,9 @@ def exp_minus(x: Fraction) -> Interval:
     return min(sums[-2:]), max(sums[-2:])
 
 
-@pytest.mark.parametrize(("numerator", "denominator"), [(0, 1), (1, 1), (1, 4), (3, 4), (1, 40), (39, 40), (2, 3), (639, 640)])
+@pytest.mark.parametrize(
+    ("numerator", "denominator"), [(0, 1), (1, 1), (1, 4), (3, 4), (1, 40), (39, 40), (2, 3), (639, 640)]
+)
 def test_exponential_coin_is_exact(numerator, denominator):
     """Algorithm 1 of Canonne, Kamath, Steinke: every path of its tosses, in fractions, beside exp(-n/d)."""
     (low, high), (least, most) = coin(numerator, denominator), exp_minus(Fraction(numerator, denominator))
@@ -447,7 +468,10 @@ def below_or_equal(value: int, b: tuple[int, int]) -> float:
 
 
 def fits(values: list[int], b: tuple[int, int]) -> None:
-    """Kolmogorov at a chance of 10^-5; chi-square over bins of a quarter of b within four deviations; no lean to a sign."""
+    """Kolmogorov at a chance of 10^-5; chi-square over bins of a quarter of b within four deviations.
+
+    No lean to a sign.
+    """
     draws, counts = len(values), Counter(values)
     seen, distance = 0, 0.0
     for value in sorted(counts):
@@ -460,7 +484,9 @@ def fits(values: list[int], b: tuple[int, int]) -> None:
         bounds = [-math.inf, *edges, math.inf]
         chi = 0.0
         for low, high in pairwise(bounds):
-            share = (1.0 if high == math.inf else below_or_equal(int(high), b)) - (0.0 if low == -math.inf else below_or_equal(int(low), b))
+            share = (1.0 if high == math.inf else below_or_equal(int(high), b)) - (
+                0.0 if low == -math.inf else below_or_equal(int(low), b)
+            )
             inside = sum(count for value, count in counts.items() if low < value <= high)
             chi += (inside - draws * share) ** 2 / (draws * share)
         assert chi < chi_square_limit(len(edges), 4)
@@ -476,7 +502,10 @@ def test_drawn_noise_fits_its_distribution(b):
 
 @pytest.mark.parametrize("b", SCALES[:4], ids=str)
 def test_opendp_draws_the_same_distribution_and_says_the_same_of_its_privacy(b):
-    """ANON-2: two samples of one distribution by chi-square; OpenDP's own privacy map gives each metric's epsilon for its L1."""
+    """ANON-2: two samples of one distribution by chi-square.
+
+    OpenDP's own privacy map gives each metric's epsilon for its L1.
+    """
     made = dp.m.make_laplace(dp.atom_domain(T=int), dp.absolute_distance(T=int), scale=b[0] / b[1])
     ours, theirs = Counter(drawn(b, 6000)), Counter(made(0) for _ in range(6000))
     edge = 3 * b[0] // b[1]
@@ -509,9 +538,18 @@ def test_scale_is_a_fraction_in_lowest_terms():
 
 
 def test_the_metrics_are_the_requirements_table():
-    """ANON-2: schedule, cells, L1, epsilon, b of each; a profile costs epsilon, and each message has a place of its own in it."""
+    """ANON-2: schedule, cells, L1, epsilon, b of each.
+
+    A profile costs epsilon, and each message has a place of its own in it.
+    """
     table = {
-        metric.name: (metric.slots, len(metric.cells), metric.l1, metric.epsilon, metrics.scale(metric.l1, metric.epsilon))
+        metric.name: (
+            metric.slots,
+            len(metric.cells),
+            metric.l1,
+            metric.epsilon,
+            metrics.scale(metric.l1, metric.epsilon),
+        )
         for metric in metrics.METRICS
     }
     assert table == {
@@ -541,9 +579,14 @@ def test_the_metrics_are_the_requirements_table():
     st.dictionaries(st.integers(0, 4), st.integers(1, 400), max_size=3),
 )  # fmt: skip
 def test_what_is_off_gives_its_epsilon_to_the_others_in_exact_fractions(profile, epsilon, on, own):
-    """ANON-2: the shares sum to `epsilon` whatever is on, each in the metrics' proportion; a day's terms fit where they stand."""
+    """ANON-2: the shares sum to `epsilon` whatever is on, each in the metrics' proportion.
+
+    A day's terms fit where they stand.
+    """
     names = [name for number, name in enumerate(metrics.PROFILES[profile]) if number in on]
-    given_own = {name: own[number] for number, name in enumerate(metrics.PROFILES[profile]) if number in own and name in names}
+    given_own = {
+        name: own[number] for number, name in enumerate(metrics.PROFILES[profile]) if number in own and name in names
+    }
     left = epsilon - sum(given_own.values())
     if not names or left <= 0:
         return
@@ -616,7 +659,9 @@ def test_forged_time_and_forced_reboots_open_at_most_five_days_in_a_day(tmp_path
 def test_high_water_mark_never_falls(tmp_path, interpreter, remotes):
     """EXP-5: a step back moves nothing; untrusted time counts as none."""
     path = tmp_path / "ledger"
-    values = [book(remotes, interpreter.name, path, ["hour", mark])["values"]["high_water"] for mark in (100, 0, 50, 200)]
+    values = [
+        book(remotes, interpreter.name, path, ["hour", mark])["values"]["high_water"] for mark in (100, 0, 50, 200)
+    ]
     assert values == [100, 100, 100, 200]
 
 
@@ -648,7 +693,9 @@ def test_a_ledger_that_cannot_be_read_never_gives_a_free_start(tmp_path, interpr
     assert book(remotes, interpreter.name, path, *steps)["results"] == [None, False] * 23 + [None, True]
 
 
-NEWER = '{"version":2,"day":9,"spent":0,"starts":1,"tokens":2,"hours":5000,"high_water":1790000000,"uncounted":7,"new":1}'
+NEWER = (
+    '{"version":2,"day":9,"spent":0,"starts":1,"tokens":2,"hours":5000,"high_water":1790000000,"uncounted":7,"new":1}'
+)
 
 
 def test_a_ledger_of_another_version_still_says_how_long_the_device_ran(tmp_path, interpreter, remotes):
@@ -666,16 +713,31 @@ def test_a_ledger_of_another_version_still_says_how_long_the_device_ran(tmp_path
 
 
 @pytest.mark.parametrize(
-    "name", ["missing", "reset", "a backup put back", "a backup on a device that was reset", "the marks alone", "a former life's"]
+    "name",
+    [
+        "missing",
+        "reset",
+        "a backup put back",
+        "a backup on a device that was reset",
+        "the marks alone",
+        "a former life's",
+    ],
 )
 def test_a_ledger_that_is_not_the_newest_gives_no_free_start_and_no_slot_again(tmp_path, interpreter, remotes, name):
-    """ANON-5, ANON-6, EXP-4: first boot, factory reset, restored backup: 24 hours of silence, and no time or hour is forgotten."""
+    """ANON-5, ANON-6, EXP-4: first boot, factory reset, restored backup.
+
+    24 hours of silence, and no time or hour is forgotten.
+    """
     path, slot = tmp_path / "ledger", TODAY * 86400 + 50000
     if name != "missing":
         book(remotes, interpreter.name, path, ["start", TODAY - 1, 1000, 2000], *[["hour", slot - 3600]] * 6)
         old = path.read_bytes()
         book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000], ["hour", slot], ["hour", slot])
-    kept = {"a backup put back": (True, True), "the marks alone": (False, True), "a backup on a device that was reset": (True, False)}
+    kept = {
+        "a backup put back": (True, True),
+        "the marks alone": (False, True),
+        "a backup on a device that was reset": (True, False),
+    }
     ledger, marks = kept.get(name, (False, False))
     for file in list(tmp_path.iterdir()):
         if not marks or file.name == "ledger":
@@ -688,7 +750,9 @@ def test_a_ledger_that_is_not_the_newest_gives_no_free_start_and_no_slot_again(t
     answer = book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000], ["new"], new=False)
     new_to_it = name in ("missing", "reset")
     assert answer["results"] == [False, new_to_it]
-    why, hint = ("ledger was put back", "") if ledger else ("no ledger", "; if nobody was ever counted here: oubli new-device")
+    why, hint = (
+        ("ledger was put back", "") if ledger else ("no ledger", "; if nobody was ever counted here: oubli new-device")
+    )
     assert answer["log"] == [f"{why}: silent for 24 powered-on hours (ANON-5){hint}"]
     assert answer["values"]["tokens"] == (1 if new_to_it else OWED)
     assert answer["values"]["high_water"] == (slot if marks else slot - 3600 if ledger else 0)
@@ -700,7 +764,10 @@ def test_a_ledger_that_is_not_the_newest_gives_no_free_start_and_no_slot_again(t
 
 
 def test_no_changed_digit_of_a_ledger_is_believed(tmp_path, interpreter, remotes):
-    """EXP-5: a high-water mark of the year 2280 kept every later date out. Each octet changed in turn: what the mark says stays."""
+    """EXP-5: a high-water mark of the year 2280 kept every later date out.
+
+    Each octet changed in turn: what the mark says stays.
+    """
     path = tmp_path / "ledger"
     book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000], ["hour", TODAY * 86400])
     files = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
@@ -717,7 +784,10 @@ def test_no_changed_digit_of_a_ledger_is_believed(tmp_path, interpreter, remotes
 
 
 def test_a_cut_or_a_full_flash_leaves_a_mark_that_holds(tmp_path, interpreter, remotes):
-    """A mark that lags, one too many, none that could be made: the ledger is believed; only a higher one says that it is old."""
+    """A mark that lags, one too many, none that could be made: the ledger is believed.
+
+    Only a higher one says that it is old.
+    """
     path = tmp_path / "ledger"
     book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000], ["hour", 5], ["hour", 6])
     newest = max(mark.name for mark in tmp_path.iterdir())
@@ -728,7 +798,9 @@ def test_a_cut_or_a_full_flash_leaves_a_mark_that_holds(tmp_path, interpreter, r
     (tmp_path / "ledger-x-0-0").touch()
     assert book(remotes, interpreter.name, path)["log"] == []
     (tmp_path / f"ledger-99-{life}-7").touch()
-    assert book(remotes, interpreter.name, path)["log"] == ["ledger was put back: silent for 24 powered-on hours (ANON-5)"]
+    assert book(remotes, interpreter.name, path)["log"] == [
+        "ledger was put back: silent for 24 powered-on hours (ANON-5)"
+    ]
 
 
 def test_a_start_that_flash_refuses_is_no_start(tmp_path, interpreter, remotes):
@@ -737,7 +809,9 @@ def test_a_start_that_flash_refuses_is_no_start(tmp_path, interpreter, remotes):
     folder.mkdir()
     book(remotes, interpreter.name, folder / "ledger", ["hour", 0])
     (folder / ".ledger.new").mkdir()  # in the way of the next writing
-    answer = book(remotes, interpreter.name, folder / "ledger", ["start", TODAY, 1000, 2000], ["start", TODAY, 1000, 2000])
+    answer = book(
+        remotes, interpreter.name, folder / "ledger", ["start", TODAY, 1000, 2000], ["start", TODAY, 1000, 2000]
+    )
     assert answer["results"] == [False, False]
     assert (answer["values"]["spent"], answer["values"]["tokens"]) == (0, 1)
 
@@ -770,16 +844,27 @@ class Talk:
         last = (second - IDLE) * SECOND
         octets = (self.octets - self.octets // 3, self.octets // 3)
         return Kept(
-            bytes.fromhex(MACS[self.number]), b"", self.protocol, 0, 0, *octets, 1, 1, last - self.lasts * SECOND, last, second * SECOND,
-            self.port,
+            bytes.fromhex(MACS[self.number]), b"", self.protocol, 0, 0, *octets,
+            1, 1, last - self.lasts * SECOND, last, second * SECOND, self.port,
         )  # fmt: skip
 
 
 class Gateway:
-    """A recorder in another interpreter, at a virtual time; terminals come by real neighbour and connection messages."""
+    """A recorder in another interpreter, at a virtual time.
+
+    Terminals come by real neighbour and connection messages.
+    """
 
     def __init__(
-        self, remotes, name: str, folder: Path, *, octets: str = "", boot: str = BOOT, second: int = OPENS, options: str = ""
+        self,
+        remotes,
+        name: str,
+        folder: Path,
+        *,
+        octets: str = "",
+        boot: str = BOOT,
+        second: int = OPENS,
+        options: str = "",
     ) -> None:
         self.ask = remotes(name)
         self.root = folder
@@ -838,7 +923,10 @@ class Gateway:
 
 
 def test_a_day_gives_its_messages_of_one_shape_with_truth_plus_noise(tmp_path, any_interpreter, remotes):
-    """ANON-2 to ANON-4: same keys in the same order, one length, whether or not anybody came; same octets on every interpreter."""
+    """ANON-2 to ANON-4: same keys in the same order, one length, whether or not anybody came.
+
+    Same octets on every interpreter.
+    """
     octets = random.Random(7).randbytes(4000).hex()
     gateway = Gateway(remotes, any_interpreter.name, tmp_path, octets=octets, second=OPENS - 6 * HOUR)
     gateway.at(OPENS)
@@ -848,7 +936,12 @@ def test_a_day_gives_its_messages_of_one_shape_with_truth_plus_noise(tmp_path, a
     for hour in range(24):
         gateway.at(max(OPENS + hour * HOUR + 10, gateway.second))
         talks = [
-            Talk(guest, *chance.choice(USES[guest % 3]), lasts=chance.choice([0, 7, 900, 20000]), octets=chance.choice(VOLUMES))
+            Talk(
+                guest,
+                *chance.choice(USES[guest % 3]),
+                lasts=chance.choice([0, 7, 900, 20000]),
+                octets=chance.choice(VOLUMES),
+            )
             for guest in chance.sample(range(200), chance.choice([0, 0, 3, 12]))
         ]
         gateway.end(*talks)
@@ -860,7 +953,12 @@ def test_a_day_gives_its_messages_of_one_shape_with_truth_plus_noise(tmp_path, a
     sampler = Sampler(Tape(octets))
     expected = [("arrivals", slot, [count + sampler.laplace((4, 1))], [4, 1], 12) for slot, count in enumerate(arrived)]
     cells = truth.cells()
-    for metric, b, half in (("presence", [5, 1], 15), ("volume", [5, 1], 15), ("active", [40, 3], 40), ("classes", [10, 1], 30)):
+    for metric, b, half in (
+        ("presence", [5, 1], 15),
+        ("volume", [5, 1], 15),
+        ("active", [40, 3], 40),
+        ("classes", [10, 1], 30),
+    ):
         assert all(least == most for least, most in cells[metric])
         assert sum(least for least, _ in cells[metric]) > 20
         values = [least + sampler.laplace((b[0], b[1])) for least, _ in cells[metric]]
@@ -873,11 +971,14 @@ def test_a_day_gives_its_messages_of_one_shape_with_truth_plus_noise(tmp_path, a
     for name, text in spooled.items():
         due, metric, slot = name.split("-")
         message = json.loads(text)
-        times = (OPENS + int(slot) * HOUR, OPENS + (int(slot) + 1) * HOUR) if metric == "arrivals" else (OPENS, OPENS + DAY)
+        times = (
+            (OPENS + int(slot) * HOUR, OPENS + (int(slot) + 1) * HOUR) if metric == "arrivals" else (OPENS, OPENS + DAY)
+        )
         assert int(due) - times[1] == jitter.SETTLE
         again = {
             "schema": f"oubli/{metric}/1", "gateway": GATEWAY, "day": date(TODAY), "slot": int(slot), "start": times[0],
-            "end": times[1], "unit": units[metric], "values": message["values"], "b": message["b"], "half_width": message["half_width"],
+            "end": times[1], "unit": units[metric], "values": message["values"], "b": message["b"],
+            "half_width": message["half_width"],
         }  # fmt: skip
         assert text == json.dumps(again, separators=(",", ":")).ljust(messages.SUMMARY_OCTETS).encode()
         read.append((metric, int(slot), message["values"], message["b"], message["half_width"]))
@@ -987,10 +1088,16 @@ def test_a_restart_of_the_process_costs_nothing_and_a_boot_costs_epsilon(tmp_pat
 
 
 @pytest.mark.parametrize("way", ["boot", "step"])
-def test_a_slot_that_was_drawn_is_never_drawn_again_whatever_a_clock_that_is_set_back_says(tmp_path, interpreter, remotes, way):
-    """ANON-5: over a boot, when the marks are gone, with a forged time service; after the day's end, with a step of the clock."""
+def test_a_slot_that_was_drawn_is_never_drawn_again_whatever_a_clock_that_is_set_back_says(
+    tmp_path, interpreter, remotes, way
+):
+    """ANON-5: over a boot, when the marks are gone, with a forged time service.
+
+    After the day's end, with a step of the clock.
+    """
     end = OPENS + (HOUR if way == "boot" else DAY)
-    gateway = Gateway(remotes, interpreter.name, tmp_path, second=end - HOUR)  # of a day's end before another token has come
+    # Of a day's end before another token has come
+    gateway = Gateway(remotes, interpreter.name, tmp_path, second=end - HOUR)
     gateway.trust()
     gateway.come(*range(10))
     gateway.at(end - HOUR + 1000)  # a powered-on hour is full: the last mark before the slot's end
@@ -1012,8 +1119,13 @@ def test_a_slot_that_was_drawn_is_never_drawn_again_whatever_a_clock_that_is_set
     assert (status["summary"]["spent"], status["summary"]["day"]) == (1000, None)
 
 
-def test_a_terminal_seen_while_a_restarted_recorder_waits_for_the_time_counts_when_the_time_is_known(tmp_path, interpreter, remotes):
-    """It counts in the hour it is first seen at a known time; it must not be taken for somebody of an hour that is over."""
+def test_a_terminal_seen_while_a_restarted_recorder_waits_for_the_time_counts_when_the_time_is_known(
+    tmp_path, interpreter, remotes
+):
+    """It counts in the hour it is first seen at a known time.
+
+    It must not be taken for somebody of an hour that is over.
+    """
     gateway = Gateway(remotes, interpreter.name, tmp_path)
     gateway.trust()
     gateway.at(OPENS + HOUR + 60)
@@ -1033,8 +1145,13 @@ def test_a_terminal_seen_while_a_restarted_recorder_waits_for_the_time_counts_wh
 @pytest.mark.needs("micropython")
 @pytest.mark.parametrize("first", [1, 2])
 @pytest.mark.long
-def test_a_kill_at_any_instant_never_counts_before_it_is_spent_and_never_draws_twice(first, tmp_path, remotes, micropython):
-    """SIGKILL before or after each step while a day opens and its first slot is drawn; then the recorder starts again."""
+def test_a_kill_at_any_instant_never_counts_before_it_is_spent_and_never_draws_twice(
+    first, tmp_path, remotes, micropython
+):
+    """SIGKILL before or after each step while a day opens and its first slot is drawn.
+
+    Then the recorder starts again.
+    """
     instant = first
     while killed(instant, tmp_path / str(instant), remotes, micropython):
         instant += 2
@@ -1042,7 +1159,10 @@ def test_a_kill_at_any_instant_never_counts_before_it_is_spent_and_never_draws_t
 
 
 def killed(instant: int, folder: Path, remotes, micropython) -> bool:
-    """Kill a recorder at an instant and look at what it left and at what its successor makes of it; False where it lived."""
+    """Kill a recorder at an instant and look at what it left and at what its successor makes of it.
+
+    False where it lived.
+    """
     folder.mkdir()
     gateway = Gateway(remotes, "cpython", folder)
     gateway.steps(["confirm"])
@@ -1095,7 +1215,9 @@ def test_a_slot_that_could_not_be_spooled_is_lost_counted_and_never_drawn_again(
     sampler = Sampler(Tape(octets))
     values = [sampler.laplace((4, 1)) for _ in range(3)]
     sent = {
-        path.name[-2:]: json.loads(path.read_bytes())["values"][0] for path in (tmp_path / "srv/oubli-spool").glob("0*") if path.is_file()
+        path.name[-2:]: json.loads(path.read_bytes())["values"][0]
+        for path in (tmp_path / "srv/oubli-spool").glob("0*")
+        if path.is_file()
     }
     assert sent == {"00": values[0], "02": values[2]}
 
@@ -1114,8 +1236,13 @@ def test_a_ledger_that_flash_refuses_is_said_whatever_else_it_takes(tmp_path, in
     gateway.close()
 
 
-def test_a_connection_that_lasts_sets_the_quarter_hours_it_touches_and_one_that_is_idle_does_not(tmp_path, interpreter, remotes):
-    """ANON-8: off the live table every five minutes, up to its last packet; its end sets the rest and brings its volume once."""
+def test_a_connection_that_lasts_sets_the_quarter_hours_it_touches_and_one_that_is_idle_does_not(
+    tmp_path, interpreter, remotes
+):
+    """ANON-8: off the live table every five minutes, up to its last packet.
+
+    Its end sets the rest and brings its volume once.
+    """
     gateway = Gateway(remotes, interpreter.name, tmp_path, second=OPENS + HOUR)
     gateway.trust()
     gateway.come(1, 2)  # known from here on: one quarter-hour each
@@ -1156,16 +1283,23 @@ def test_what_ended_before_the_day_or_the_hour_of_its_start_counts_nowhere(tmp_p
         flow.start = (gateway.second - began - stopped - IDLE) * SECOND
         near = kernel.Neighbour(flow.source, bytes.fromhex(MACS[number]))
         gateway.steps(
-            ["neighbour", kernel.neighbour(near, gateway.order).hex()], ["datagram", kernel.conntrack("destroy", flow, gateway.order).hex()]
+            ["neighbour", kernel.neighbour(near, gateway.order).hex()],
+            ["datagram", kernel.conntrack("destroy", flow, gateway.order).hex()],
         )
     assert quarters(tmp_path) == [[8], [9]]
     gateway.close()
 
 
 def test_what_began_before_the_first_listing_was_over_is_nobodys(tmp_path, any_interpreter, remotes):
-    """L34-I-2: until the kernel has said who is there, an address may have changed hands. A later listing takes nothing back."""
+    """L34-I-2: until the kernel has said who is there, an address may have changed hands.
+
+    A later listing takes nothing back.
+    """
     gateway = Gateway(remotes, any_interpreter.name, tmp_path)
-    lan = [["neighbour", told.hex()] for told in (kernel.link("lan", gateway.order), kernel.address(address_of(0), 16, gateway.order))]
+    lan = [
+        ["neighbour", told.hex()]
+        for told in (kernel.link("lan", gateway.order), kernel.address(address_of(0), 16, gateway.order))
+    ]
     gateway.at(OPENS + 20)
     gateway.steps(*lan, ["listed"])
     gateway.at(OPENS + 100)
@@ -1182,7 +1316,10 @@ def test_what_began_before_the_first_listing_was_over_is_nobodys(tmp_path, any_i
 
 
 def test_what_ends_between_a_days_close_and_its_draw_counts_in_neither_day(memory, monkeypatch):
-    """ANON-1: the closed day's table takes nothing more, although it is drawn up to two minutes later; the new one isn't open yet."""
+    """ANON-1: the closed day's table takes nothing more, although it is drawn up to two minutes later.
+
+    The new one isn't open yet.
+    """
     monkeypatch.setattr(jitter, "drawn", lambda _random, _within: 100 * 10**9)
     device = paired.Device(memory / "between", None)
     device.pass_to(24 * HOUR - 60)
@@ -1220,7 +1357,9 @@ def test_volume_adds_up_to_the_octet_and_stops_at_its_most(tmp_path, any_interpr
     for _ in range(3):
         assert ask("terminals_see", [[MACS[0], 0, 0, 0, services.WEB, 3 << 40]])["cells"]["volume"] == [0, 0, 0, 0, 1]
     ask("terminals_close")
-    (at,) = [at for at in range(HEADER, HEADER + 64 * ROW, ROW) if any((tmp_path / "terminals").read_bytes()[at : at + 8])]
+    (at,) = [
+        at for at in range(HEADER, HEADER + 64 * ROW, ROW) if any((tmp_path / "terminals").read_bytes()[at : at + 8])
+    ]
     assert (tmp_path / "terminals").read_bytes()[at + 20 : at + 24] == b"\xff\xff\xff\x3f"
 
 
@@ -1295,9 +1434,14 @@ def test_epsilons_that_change_within_a_day_need_a_start_of_their_own(tmp_path, i
 
 
 def test_a_metric_that_is_off_is_not_published_and_the_others_have_its_epsilon(tmp_path, interpreter, remotes):
-    """Each metric's b is its share of all of epsilon, a fifth less noise here; no message, no draw for one that is off."""
+    """Each metric's b is its share of all of epsilon, a fifth less noise here.
+
+    No message, no draw for one that is off.
+    """
     octets = random.Random(9).randbytes(4000).hex()
-    gateway = Gateway(remotes, interpreter.name, tmp_path, octets=octets, options="config metric 'presence'\n option enabled '0'\n")
+    gateway = Gateway(
+        remotes, interpreter.name, tmp_path, octets=octets, options="config metric 'presence'\n option enabled '0'\n"
+    )
     gateway.trust()
     gateway.at(OPENS + DAY + 5)
     gateway.close()
@@ -1323,7 +1467,10 @@ def said(interpreter, root: Path, *words: str, env: dict[str, str] | None = None
 
 @pytest.mark.needs("micropython")
 def test_summary_shows_what_was_published_and_no_more_than_there_is_to_know(tmp_path, cpython, micropython, remotes):
-    """ANON-3: < ceil(2b) below that value, ± the half-width; `--json` has the noisy integers; both interpreters say the same."""
+    """ANON-3: < ceil(2b) below that value, ± the half-width; `--json` has the noisy integers.
+
+    Both interpreters say the same.
+    """
     gateway = Gateway(remotes, "cpython", tmp_path)
     assert said(cpython, tmp_path, "summary") == said(micropython, tmp_path, "summary") == "nothing was published yet\n"
     gateway.trust()
@@ -1332,7 +1479,9 @@ def test_summary_shows_what_was_published_and_no_more_than_there_is_to_know(tmp_
     status = gateway.steps()["status"]["summary"]["published"]
     gateway.close()
     sent = [json.loads(text) for text in gateway.spooled().values()]
-    outputs = [(said(one, tmp_path, "summary"), said(one, tmp_path, "summary", "--json")) for one in (cpython, micropython)]
+    outputs = [
+        (said(one, tmp_path, "summary"), said(one, tmp_path, "summary", "--json")) for one in (cpython, micropython)
+    ]
     assert outputs[0] == outputs[1]
     text, data = outputs[0][0], json.loads(outputs[0][1])
     assert {(one["metric"], one["slot"]): one["values"] for one in data} == {
@@ -1382,7 +1531,9 @@ def test_what_was_published_is_kept_for_eight_days_in_a_file_that_does_not_grow(
 @pytest.mark.needs("micropython")
 @pytest.mark.parametrize("language", ["C.UTF-8", "fr_FR.UTF-8"])
 @pytest.mark.parametrize("name", [metric.name for metric in metrics.METRICS])
-def test_explain_says_in_five_lines_what_a_figure_means_and_how_sure_it_is(tmp_path, cpython, micropython, name, language):
+def test_explain_says_in_five_lines_what_a_figure_means_and_how_sure_it_is(
+    tmp_path, cpython, micropython, name, language
+):
     """With the epsilon that is set here; in French where LANG is."""
     epsilon = {"arrivals": 125}.get(name)
     option = f"config metric '{name}'\n option epsilon '{epsilon}'\n" if epsilon else ""

@@ -40,7 +40,16 @@ def pack_attribution(row: "list[Any]") -> str:
     """Pack one record, given as `_row` writes it."""
     protocol, public, first, last, address, mac, user, start, end, confirmed = row
     record = attribution_records.Record(
-        protocol, _octets(public), first, last, _octets(address), _octets(mac), start, end, _octets(user), confirmed=confirmed
+        protocol,
+        _octets(public),
+        first,
+        last,
+        _octets(address),
+        _octets(mac),
+        start,
+        end,
+        _octets(user),
+        confirmed=confirmed,
     )
     return _hex(attribution_records.pack(record))
 
@@ -56,7 +65,11 @@ def unpack_attribution(data: str) -> "list[Any] | None":
 def pack_billing(row: "list[Any]") -> str:
     """Pack one session: portal user, MAC, start, end, bytes up and down, confirmed."""
     user, mac, start, end, up, down, confirmed = row
-    return _hex(billing_records.pack(billing_records.Record(_octets(user), _octets(mac), start, end, up, down, confirmed=confirmed)))
+    return _hex(
+        billing_records.pack(
+            billing_records.Record(_octets(user), _octets(mac), start, end, up, down, confirmed=confirmed)
+        )
+    )
 
 
 def unpack_billing(data: str) -> "list[Any] | None":
@@ -188,7 +201,10 @@ class _Connection:
 
 
 def blocks_heard(alive: bool, sweeps: int) -> "list[int]":
-    """Learn a terminal by a lease, lose the lease, dump the table so often; then one connection ends or lasts. Returns blocks held."""
+    """Learn a terminal by a lease, lose the lease, dump the table so often; then one connection ends or lasts.
+
+    Returns blocks held.
+    """
     terminals, address, mac = who.AddressTable(64), bytes((10, 0, 0, 10)), bytes((2, 0, 0, 0, 0, 1))
     made = _DeferredPurposes(_held["blocks"], terminals)
     one: "Any" = _Connection()
@@ -206,7 +222,10 @@ def blocks_heard(alive: bool, sweeps: int) -> "list[int]":
 
 
 def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
-    """Hand connections of IPv6, (source, public, MAC, start, end in s), to a purpose in mode blocks; returns answers, then rows."""
+    """Hand connections of IPv6, (source, public, MAC, start, end in s), to a purpose in mode blocks.
+
+    Returns answers, then rows.
+    """
     rows: "list[Any]" = []
 
     def append(begins: int, data: bytes) -> str:
@@ -228,7 +247,10 @@ def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
 
 
 def vouched(steps: "list[list[Any]]") -> "list[Any]":
-    """Do steps with a purpose in mode connections, `refuse` with its store; returns the rows that are kept, each with its day."""
+    """Do steps with a purpose in mode connections, `refuse` with its store.
+
+    Returns the rows that are kept, each with its day.
+    """
     rows: "list[Any]" = []
     refuses = [False]
 
@@ -255,7 +277,10 @@ def vouched(steps: "list[list[Any]]") -> "list[Any]":
 
 
 def believed(steps: "list[list[Any]]") -> "list[Any]":
-    """Let a recorder look at its clock: wall clock and time since boot in s, and what of the clock has changed. Returns the rows."""
+    """Let a recorder look at its clock: wall clock and time since boot in s, and what of the clock has changed.
+
+    Returns the rows.
+    """
     rows: "list[Any]" = []
 
     def append(begins: int, data: bytes) -> str:
@@ -353,7 +378,10 @@ def portal(steps: "list[list[Any]]") -> "list[Any]":
 
 
 def read_portal(path: str, turns: int) -> "list[Any]":
-    """Read the list at a path, a turn a second; returns MAC and user of each session, failures, the slowest turn in ns."""
+    """Read the list at a path, a turn a second.
+
+    Returns MAC and user of each session, failures, the slowest turn in ns.
+    """
     known = sessions.Sessions()
     reader = opennds.OpenNds(known, path)
     time, slowest = DeviceTime(), 0
@@ -371,7 +399,9 @@ def kernel_table(devices: "list[str]", steps: "list[list[Any]]") -> "list[int]":
     descriptor = sockets.netlink(sockets.NETLINK_NETFILTER, 0, 65536)
     table, answers = Table(descriptor, devices), []
     for name, *rest in steps:
-        words = [_octets(word) if isinstance(word, str) else tuple(word) if isinstance(word, list) else word for word in rest]
+        words = [
+            _octets(word) if isinstance(word, str) else tuple(word) if isinstance(word, list) else word for word in rest
+        ]
         try:
             getattr(table, name)(*words)
             answers.append(0)
@@ -393,15 +423,33 @@ def judge(text: str, agents: str) -> "list[Any]":
 
 
 def desk_run(
-    folder: str, text: str, now: int, latest: int, trusted: bool, grounds: "dict[str, str | None]", segments: "list[str]", permit: bool
+    folder: str,
+    text: str,
+    now: int,
+    latest: int,
+    trusted: bool,
+    grounds: "dict[str, str | None]",
+    segments: "list[str]",
+    permit: bool,
 ) -> "list[Any]":
-    """Run a request at the executor of the gateway `abcdefgh23456777` whose flash is `folder`; returns what it says, or reason and text."""
+    """Run a request at the executor of the gateway `abcdefgh23456777` whose flash is `folder`.
+
+    Returns what it says, or reason and text.
+    """
     places = dict.fromkeys(grounds, folder + "/handovers")
-    room = executor.RequestExecutor(folder + "/etc/agents", folder + "/requests", places, "abcdefgh23456777", grounds, Sodium().signed)
+    room = executor.RequestExecutor(
+        folder + "/etc/agents", folder + "/requests", places, "abcdefgh23456777", grounds, Sodium().signed
+    )
     try:
         request = room.check(text, now, latest, trusted=trusted)
         signer = Signer(folder + "/device.key", Sodium())
-        room.begin(request, segments, {"gateway": "abcdefgh23456777", "made": now, "second_nat": False, "unbroken": now}, now, signer)
+        room.begin(
+            request,
+            segments,
+            {"gateway": "abcdefgh23456777", "made": now, "second_nat": False, "unbroken": now},
+            now,
+            signer,
+        )
         handover, parts = room.busy, 1
         assert handover is not None
         while not room.work(now, lambda: permit):
@@ -426,8 +474,8 @@ def enrol(path: str, line: str) -> bool:
 
 
 CALLS = (
-    pack_attribution, unpack_attribution, pack_billing, unpack_billing, blocks_open, blocks_do, blocks_heard, own_addresses, bill,
-    vouched, believed, portal, read_portal, kernel_table, judge, desk_run, enrol,
+    pack_attribution, unpack_attribution, pack_billing, unpack_billing, blocks_open, blocks_do, blocks_heard,
+    own_addresses, bill, vouched, believed, portal, read_portal, kernel_table, judge, desk_run, enrol,
 )  # fmt: skip
 
 TYPE_CHECKING = False

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brokers of other makers, each on free loopback ports, in a folder of its own: RabbitMQ with its MQTT plugin, and NATS."""
+"""Brokers of other makers, each on free loopback ports, in a folder of its own.
+
+RabbitMQ with its MQTT plugin, and NATS.
+"""
 
 from __future__ import annotations
 
@@ -47,9 +50,12 @@ def nats(folder: Path, own: int = 0) -> Iterator[int]:
     port, own = free_port(), own or free_port()
     configuration = folder / "nats.conf"
     store = f'jetstream {{ store_dir: "{folder}/store" }}'
-    mqtt = f'mqtt {{ host: 127.0.0.1, port: {port}, ack_wait: "1s" }}'  # by default what a killed client had waits for 30 s
+    # By default what a killed client had waits for 30 s
+    mqtt = f'mqtt {{ host: 127.0.0.1, port: {port}, ack_wait: "1s" }}'
     configuration.write_text(f"server_name: oubli\nhost: 127.0.0.1\nport: {own}\n{store}\n{mqtt}\n")
-    process = subprocess.Popen(["nats-server", "-c", configuration], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        ["nats-server", "-c", configuration], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         _await(port, process, 30)
         yield port
@@ -64,7 +70,9 @@ def rabbitmq(folder: Path, port: int = 0, configuration: str = "") -> Iterator[i
     Its name service (epmd) listens on a port of its own too, and ends with it.
     """
     port, names = port or free_port(), str(free_port())
-    (folder / "enabled").write_text("[rabbitmq_mqtt,rabbitmq_auth_mechanism_ssl].\n" if configuration else "[rabbitmq_mqtt].\n")
+    (folder / "enabled").write_text(
+        "[rabbitmq_mqtt,rabbitmq_auth_mechanism_ssl].\n" if configuration else "[rabbitmq_mqtt].\n"
+    )
     plain = f"listeners.tcp = none\nmqtt.listeners.tcp.1 = 127.0.0.1:{port}\n"
     (folder / "rabbitmq.conf").write_text((configuration or plain) + "log.file = false\n")
     variables = {
@@ -81,7 +89,11 @@ def rabbitmq(folder: Path, port: int = 0, configuration: str = "") -> Iterator[i
     }
     environment = os.environ | variables
     process = subprocess.Popen(
-        ["/usr/lib/rabbitmq/bin/rabbitmq-server"], env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["/usr/lib/rabbitmq/bin/rabbitmq-server"],
+        env=environment,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         _await(port, process, 120)

@@ -119,7 +119,10 @@ def location_row(mac: str, start: int, end: int, name: str) -> "list[Any]":
 
 
 def services_rows(rows: "list[list[Any]]") -> "list[list[str]]":
-    """Pack connections of `services`, all with one packer; returns each one's octets, and what they read back as by themselves."""
+    """Pack connections of `services`, all with one packer.
+
+    Returns each one's octets, and what they read back as by themselves.
+    """
     from agent.purposes.services import record as services
     from tests.support.remote import UNIT, _plain, connection, holder
 
@@ -169,7 +172,15 @@ def radios_turn(monotonic: int, now: int, milliseconds: int = 0) -> "list[Any]":
     for descriptor in _held["poll"].wait(milliseconds):
         bus.ready(descriptor, now)
     kept, _held["kept"] = _held["kept"], []
-    return [kept, stations.stays(), stations.radios, stations.answered, stations.refused, stations.malformed, bus.connected]
+    return [
+        kept,
+        stations.stays(),
+        stations.radios,
+        stations.answered,
+        stations.refused,
+        stations.malformed,
+        bus.connected,
+    ]
 
 
 def radios(call: str, *words: "Any") -> "Any":
@@ -202,8 +213,9 @@ def emergency_memory() -> "list[Any]":
 
 
 CALLS = (
-    consents_open, consents, store_open, store_put, store, store_losses, store_close, store_read, destroy_due, location_row, services_rows,
-    radios_open, radios_allow, radios_wanted, radios_turn, radios, radios_feed, emergency, emergency_memory,
+    consents_open, consents, store_open, store_put, store, store_losses, store_close,
+    store_read, destroy_due, location_row, services_rows, radios_open, radios_allow,
+    radios_wanted, radios_turn, radios, radios_feed, emergency, emergency_memory,
 )  # fmt: skip
 
 TYPE_CHECKING = False

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The custodian's store behind a pipe, as `tests.support.remote` has the other modules: the same test on each interpreter."""
+"""The custodian's store behind a pipe, as `tests.support.remote` has the other modules.
+
+The same test on each interpreter.
+"""
 
 from agent.purposes.custodian.bundle import Bundle, BundleError, install
 from agent.purposes.custodian.custodian import Custodian
@@ -47,7 +50,10 @@ def facts(changed: "dict[str, int]") -> None:
 def append(records: "list[list[Any]]") -> "dict[str, Any]":
     """Append records, each [begins, octets]; returns what became of each."""
     store, _, lost = _held["store"]
-    return {"results": [store.append(begins, remote._octets(text)) for begins, text in records], "lost": remote._taken(lost)}
+    return {
+        "results": [store.append(begins, remote._octets(text)) for begins, text in records],
+        "lost": remote._taken(lost),
+    }
 
 
 def tick(wall: int, monotonic: int, trusted: bool) -> "dict[str, Any]":

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plays a tape to a whole recorder, by the fast path or by the plain one; runs on both interpreters (tests/recorder/test_fast_path.py).
+"""Plays a tape to a whole recorder, by the fast path or by the plain one.
 
-`straight_stage.py TAPE FOLDER fast|plain`. The tape has frames: octets u16 little-endian, one octet of what it is, then the octets: `d`
-a connection that ended, `n` what rtnetlink says, `t` seconds that pass before a tick, `s` seconds of TCP's and UDP's time-outs from now on.
-Prints one JSON object: digests of everything that is kept, the counters, and how many connections went the fast path.
+Runs on both interpreters (tests/recorder/test_fast_path.py).
+
+`straight_stage.py TAPE FOLDER fast|plain`. The tape has frames: octets u16 little-endian, one octet of what it is, then
+the octets: `d` a connection that ended, `n` what rtnetlink says, `t` seconds that pass before a tick, `s` seconds of
+TCP's and UDP's time-outs from now on. Prints one JSON object: digests of everything that is kept, the counters, and how
+many connections went the fast path.
 """
 
 import json
@@ -48,9 +51,13 @@ def main(path: str, folder: str, fast_path: bool) -> "dict[str, Any]":
     inbox = Inbox()
 
     def look() -> None:
-        # Pages that wait to be sealed, and the day's table: digests, for a day's worth of both doesn't fit a small heap.
+        # Pages that wait to be sealed, and the day's table: digests, for a day's
+        # worth of both doesn't fit a small heap.
         rows: "Any" = memoryview(recorder.terminals._view)[96:]
-        pages = [(entry.slot.window, entry.used, entry.held, entry.slot.records, bytes(entry.page)) for entry in ring._open.values()]
+        pages = [
+            (entry.slot.window, entry.used, entry.held, entry.slot.records, bytes(entry.page))
+            for entry in ring._open.values()
+        ]
         for window, used, held, records, page in sorted(pages):
             seen.append("%d %d %d %d %s" % (window, used, held, records, sodium.digest(page, 8).hex()))
         seen.append(sodium.digest(rows, 8).hex())

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """procd's own loader of seccomp filters, as tools/setup-openwrt built it, for a daemon on this machine's kernel.
 
-On a gateway ujail starts a daemon with the library preloaded that reads boards/common/etc/seccomp; here the same library is.
+On a gateway ujail starts a daemon with the library preloaded that reads
+boards/common/etc/seccomp; here the same library is.
 """
 
 from __future__ import annotations
@@ -39,7 +40,14 @@ class Loader:
         self._folder = folder
         package = next((BUILT / "feed").glob("procd-ujail-*.apk"))
         (folder / "apk").mkdir()
-        words: list[str | Path] = ["extract", "--allow-untrusted", "--no-chown", "--destination", folder / "apk", package]
+        words: list[str | Path] = [
+            "extract",
+            "--allow-untrusted",
+            "--no-chown",
+            "--destination",
+            folder / "apk",
+            package,
+        ]
         packages.apk(BUILT / "host/apk", *words, libraries=BUILT / "host/lib")
         shutil.copy(folder / "apk/lib/libpreload-seccomp.so", folder)
         words = ["unsquashfs", "-quiet", "-no-progress", "-dest", folder / "image", BUILT / "root.squashfs"]
@@ -53,7 +61,11 @@ class Loader:
     def variables(self, name: str) -> dict[str, str]:
         """Return what a program's environment says for it to be kept to a filter."""
         library = str(self._folder / "libpreload-seccomp.so")
-        return {"LD_LIBRARY_PATH": str(self._folder), "LD_PRELOAD": library, "SECCOMP_FILE": str(self._folder / f"oubli-{name}.json")}
+        return {
+            "LD_LIBRARY_PATH": str(self._folder),
+            "LD_PRELOAD": library,
+            "SECCOMP_FILE": str(self._folder / f"oubli-{name}.json"),
+        }
 
     def interpreter(self) -> str:
         """Return a command line that runs the agent on MicroPython, each daemon under its filter."""

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A forwarder that doesn't wait before it tries again: `forwarder_stage.py ROOT CONFIG`, until standard input ends. Both interpreters."""
+"""A forwarder that doesn't wait before it tries again: `forwarder_stage.py ROOT CONFIG`, until standard input ends.
+
+Both interpreters.
+"""
 
 import sys
 

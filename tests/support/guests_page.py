@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guests' page as it runs on a gateway, but at a port of its own: `serving(interpreter, root)`, and what a guest asks of it.
+"""The guests' page as it runs on a gateway, but at a port of its own.
 
-A guest is an address of this machine, 127.0.7.N. With `lan` he is known to the recorder as 192.168.7.N, and who comes from 127.0.0.1, as a
-browser does, as the file `guest` of the root says.
+`serving(interpreter, root)`, and what a guest asks of it.
+
+A guest is an address of this machine, 127.0.7.N. With `lan` he is known to the recorder as 192.168.7.N, and who comes
+from 127.0.0.1, as a browser does, as the file `guest` of the root says.
 """
 
 from __future__ import annotations
@@ -74,7 +76,13 @@ def rest(peer: socket.socket) -> bytes:
 
 @contextmanager
 def serving(
-    interpreter: Interpreter, root: Path, *, patience: int = 60000, folder: Path = PROJECT, user: int | None = None, lan: bool = False
+    interpreter: Interpreter,
+    root: Path,
+    *,
+    patience: int = 60000,
+    folder: Path = PROJECT,
+    user: int | None = None,
+    lan: bool = False,
 ) -> Iterator[Server]:
     """Run the page as a user, with the agent that lies in a folder. It ends in order, with nothing said of a fault.
 
@@ -82,7 +90,8 @@ def serving(
     """
     words = interpreter.command("-c", PAGE, "lan" if lan else "-", str(patience), root)
     with subprocess.Popen(
-        words, cwd=folder, env=environment(folder), user=user, group=user, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        words, cwd=folder, env=environment(folder), user=user,
+        group=user, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:  # fmt: skip
         try:
             assert process.stdout is not None

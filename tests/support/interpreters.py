@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The interpreters that the agent runs on: CPython, MicroPython, and MicroPython on big-endian MIPS under qemu-user.
 
-A test that takes the fixture `interpreter` (the first two) or `any_interpreter` (all three) runs once on each. The heap of
-MicroPython is stated, because a small router has one of about this size and because a small heap is also the faster one.
+A test that takes the fixture `interpreter` (the first two) or `any_interpreter` (all three) runs once on each. The heap
+of MicroPython is stated, because a small router has one of about this size and because a small heap is also the faster
+one.
 
-MicroPython is 1.28, as OpenWrt packages it: what a gateway runs. Debian's 1.25 ("debian"), with which the simulator runs where no test is,
-passes the smoke set of test_architectures.py and the tests of TLS: one more run of everything would take minutes and find nothing else.
+MicroPython is 1.28, as OpenWrt packages it: what a gateway runs. Debian's 1.25 ("debian"), with which the simulator
+runs where no test is, passes the smoke set of test_architectures.py and the tests of TLS: one more run of everything
+would take minutes and find nothing else.
 """
 
 from __future__ import annotations
@@ -50,8 +52,9 @@ class Interpreter:
     ) -> subprocess.CompletedProcess[bytes]:
         """Run to the end in the project's folder and return the output as bytes.
 
-        `run("-m", "agent", "status")` runs a module, `run("-c", text)` a text, `run(path)` a file. `timeout` in seconds. With
-        `check`, an exit status other than 0 raises AssertionError with what was written to standard error.
+        `run("-m", "agent", "status")` runs a module, `run("-c", text)` a text, `run(path)` a file. `timeout` in
+        seconds. With `check`, an exit status other than 0 raises AssertionError with what was written to standard
+        error.
         """
         done = subprocess.run(
             self.command(*arguments),
@@ -107,5 +110,8 @@ INTERPRETERS = {
     "cpython": Interpreter("cpython", (sys.executable,)),
     "micropython": Interpreter("micropython", ("micropython", "-X", f"heapsize={HEAP}")),
     "debian": Interpreter("debian", ("/usr/bin/micropython", "-X", f"heapsize={HEAP}")),
-    **{name: Interpreter(name, (str(PROJECT / ".cache" / name / "micropython"), "-X", f"heapsize={HEAP}")) for name in FOREIGN},
+    **{
+        name: Interpreter(name, (str(PROJECT / ".cache" / name / "micropython"), "-X", f"heapsize={HEAP}"))
+        for name in FOREIGN
+    },
 }

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Code size and memory on the processors of boards/: MicroPython's own size, and what it holds with each daemon's modules loaded.
+"""Code size and memory on the processors of boards/.
 
-Under qemu-user the guest's pages lie in a range of their own in the emulator's memory: what is resident there is what a device
-would have resident, the libraries' and the interpreter's own pages included. `python -m tests.support.processors` prints the table.
+MicroPython's own size, and what it holds with each daemon's modules loaded.
+
+Under qemu-user the guest's pages lie in a range of their own in the emulator's memory: what is resident there is what a
+device would have resident, the libraries' and the interpreter's own pages included.
+`python -m tests.support.processors` prints the table.
 """
 
 from __future__ import annotations

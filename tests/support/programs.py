@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The packages in the hands of OpenWrt's own programs, those that are on the path: `python -m tests.support.programs`.
 
-Debian has none of them, so `tools/test` doesn't ask for them: apk (apk-tools 3), opkg-cl (opkg-lede), ujail (procd), ubusd and ubus,
-rpcd (for the prefix /usr, below which it looks for plugins) and jshn (libubox, whose jshn.sh is beside it in ../share/libubox), each built
-from its source. apk and opkg install, upgrade, refuse and remove, without scripts (these run under busybox, tests/boards/test_gateway.py,
-tests/boards/test_upgrade.py); ujail runs the daemons; rpcd answers.
+Debian has none of them, so `tools/test` doesn't ask for them: apk (apk-tools 3), opkg-cl (opkg-lede), ujail (procd),
+ubusd and ubus, rpcd (for the prefix /usr, below which it looks for plugins) and jshn (libubox, whose jshn.sh is beside
+it in ../share/libubox), each built from its source. apk and opkg install, upgrade, refuse and remove, without scripts
+(these run under busybox, tests/boards/test_gateway.py, tests/boards/test_upgrade.py); ujail runs the daemons; rpcd
+answers.
 """
 
 from __future__ import annotations
@@ -150,7 +151,9 @@ def _gateway(folder: Path, *programs: Path) -> Path:
         shutil.copy(program, root / "sbin" / program.name)
         for library in roots.loaded_by(program):
             place = root / (
-                library.relative_to("/") if library.is_relative_to("/lib") or library.is_relative_to("/lib64") else f"lib/{library.name}"
+                library.relative_to("/")
+                if library.is_relative_to("/lib") or library.is_relative_to("/lib64")
+                else f"lib/{library.name}"
             )
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(library, place)
@@ -208,14 +211,24 @@ def try_jail(program: Path, folder: Path) -> None:
                     one["capabilities"],
                     "-p",
                 ]
-                # No -l: there is no logd. The loader of this machine's programs lies in a folder that OpenWrt's doesn't need.
-                words += [word for path, kind in one["jail"]["mount"].items() for word in ("-w" if kind == "1" else "-r", path)]
+                # No -l: there is no logd. The loader of this machine's programs lies
+                # in a folder that OpenWrt's doesn't need.
+                words += [
+                    word
+                    for path, kind in one["jail"]["mount"].items()
+                    for word in ("-w" if kind == "1" else "-r", path)
+                ]
                 command = gateway.command(*words, "-r", "/lib64", "--", *one["command"], env=LIBRARIES)
                 with _running(command) as process:
                     sign = "control/socket" if name == "recorder" else "live/forwarder.json"
                     wait_for(partial(_there, gateway, f"/var/run/oubli/{sign}"))
                     told = Path(f"/proc/{roots.inside(process)}/status").read_text()
-                    for line in (f"Uid:\t{gateway.ids(one['user'])[0]}\t", f"CapEff:\t{held}\n", f"CapBnd:\t{held}\n", "NoNewPrivs:\t1\n"):
+                    for line in (
+                        f"Uid:\t{gateway.ids(one['user'])[0]}\t",
+                        f"CapEff:\t{held}\n",
+                        f"CapBnd:\t{held}\n",
+                        "NoNewPrivs:\t1\n",
+                    ):
                         assert line in told, (name, line, told)
                     process.terminate()
                     assert process.wait(240) == 0

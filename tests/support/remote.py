@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent's modules behind a pipe: one JSON line in, `[call, argument, ...]`, one JSON line out.
 
-`tests.support.interpreters.Remote` runs it on CPython, MicroPython or MIPS, so that one test asks all of them the same. Octets travel as
-hex. A connection is a list in the order of ROW. `die` ends the process with SIGKILL inside a later call.
+`tests.support.interpreters.Remote` runs it on CPython, MicroPython or MIPS, so that one test asks all of them the same.
+Octets travel as hex. A connection is a list in the order of ROW. `die` ends the process with SIGKILL inside a later
+call.
 """
 
 import binascii
@@ -38,7 +39,17 @@ from tests.support.pipe import serve
 
 SYSCTL = {"events": 1, "acct": 1, "timestamp": 1, "tcp_timeout_established": 7440}
 
-ROW = "protocol", "source", "source_port", "translated_port", "service", "packets_up", "packets_down", "bytes_up", "bytes_down"
+ROW = (
+    "protocol",
+    "source",
+    "source_port",
+    "translated_port",
+    "service",
+    "packets_up",
+    "packets_down",
+    "bytes_up",
+    "bytes_down",
+)
 PAGE = 50  # records of one answer
 UNIT = 100000000  # ns
 _SIGKILL = 9
@@ -132,7 +143,10 @@ def page() -> bytearray:
 
 
 def packed(packer: Packer, view: bytearray, row: "list[Any]", unit: int = UNIT) -> str:
-    """Pack a row as the only one of a page, its times in units of so many ns; returns its octet of each column, then its rest."""
+    """Pack a row as the only one of a page, its times in units of so many ns.
+
+    Returns its octet of each column, then its rest.
+    """
     end = packer.pack(REST, 0, connection(row, unit), holder(row), row[11] * unit)
     return _hex(bytes(view[COUNT + column * COLUMN] for column in range(COLUMNS)) + view[REST:end])
 
@@ -149,7 +163,13 @@ def holder(row: "list[Any]") -> "Holder | None":
 
 def _plain(record: "Record") -> str:
     """Return a record as text, in the order of a connection: a small heap holds some hundreds of these."""
-    row: "list[Any]" = [record.protocol, _hex(record.address), record.source_port, record.translated_port, record.service]
+    row: "list[Any]" = [
+        record.protocol,
+        _hex(record.address),
+        record.source_port,
+        record.translated_port,
+        record.service,
+    ]
     row += [record.packets_up, record.packets_down, record.bytes_up, record.bytes_down]
     return " ".join(str(value) for value in row + [_hex(record.mac), record.start, record.start + record.duration])
 
@@ -263,7 +283,10 @@ def _taken(lost: "list[list[Any]]") -> "list[list[Any]]":
 
 
 def read(root: str, wall: int, monotonic: int, skip: int) -> "dict[str, Any]":
-    """Read PAGE records of the vault from outside after the first `skip`; what was read before a SealError is told with it."""
+    """Read PAGE records of the vault from outside after the first `skip`.
+
+    What was read before a SealError is told with it.
+    """
     rows: "list[str]" = []
     count = 0
     records: "Any" = reading.read(root, "security", wall, monotonic)
@@ -296,7 +319,10 @@ def terminals_day(day: int, first: int, end: int, key: str = "") -> None:
 
 
 def terminals_see(sightings: "list[list[Any]]") -> "dict[str, Any]":
-    """Count connections, each [MAC, hour, first and last quarter-hour, service, octets]; returns the cells of every message."""
+    """Count connections, each [MAC, hour, first and last quarter-hour, service, octets].
+
+    Returns the cells of every message.
+    """
     table = _held["terminals"]
     for mac, hour, first, last, service, volume in sightings:
         table.see(_octets(mac), hour, first, last, service, volume)
@@ -343,7 +369,10 @@ def ledger(path: str, steps: "list[list[Any]]") -> "dict[str, Any]":
 
 
 def spool(path: str, octets: int, days: int, steps: "list[list[Any]]") -> "dict[str, Any]":
-    """Open a spool and take steps: ["put", due, slot, text], ["trim", now]; returns what each did, the names and the drops."""
+    """Open a spool and take steps: ["put", due, slot, text], ["trim", now].
+
+    Returns what each did, the names and the drops.
+    """
     room, failures = Spool(path, octets, days), []
     for step in steps:
         try:
@@ -372,8 +401,8 @@ def recorder_open(path: str, root: str, boot: str, wall: int, monotonic: int, oc
 def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
     """Take steps: ["time", wall, monotonic] (the timers run), ["confirm"], ["datagram", octets], "neighbour", "live".
 
-    ["listed"] ends the listing of links, addresses and neighbours, ["neighbour_overrun"] begins another one, ["call", name] makes a call
-    of the control socket.
+    ["listed"] ends the listing of links, addresses and neighbours, ["neighbour_overrun"] begins another one, ["call",
+    name] makes a call of the control socket.
     """
     agent, source, said = _held["recorder"]
     for step in steps:
@@ -406,7 +435,10 @@ def who_open(limit: int, begun: int = 0) -> None:
 
 
 def who(steps: "list[list[Any]]") -> "dict[str, Any]":
-    """Take steps: ["find", address, start] answers the MAC or None, others are the table's own calls; returns answers and counts."""
+    """Take steps: ["find", address, start] answers the MAC or None, others are the table's own calls.
+
+    Returns answers and counts.
+    """
     table, answers = _held["who"], []
     for step in steps:
         call = step[0]
@@ -419,12 +451,20 @@ def who(steps: "list[list[Any]]") -> "dict[str, Any]":
                 table.needed(found.row)
         else:
             getattr(table, call)(*rest)
-    counts = {"handed_over": table.handed_over, "given_up": table.given_up, "conflicts": table.conflicts, "held": table.held()}
+    counts = {
+        "handed_over": table.handed_over,
+        "given_up": table.given_up,
+        "conflicts": table.conflicts,
+        "held": table.held(),
+    }
     return {"answers": answers, "counts": counts}
 
 
 def who_flood(count: int, start: int) -> int:
-    """Let a guest under many MACs take `count` addresses that differ from bit `start` on; returns the longest chain of a bucket."""
+    """Let a guest under many MACs take `count` addresses that differ from bit `start` on.
+
+    Returns the longest chain of a bucket.
+    """
     table = _held["who"]
     for number in range(count):
         table.learn((number << start).to_bytes(16, "big"), b"\2\0\0\0" + (number // ADDRESSES).to_bytes(2, "big"), 1)
@@ -480,8 +520,14 @@ def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dic
 
 
 def within(pairs: "list[list[Any]]") -> "list[bool]":
-    """Say of each address, prefix and number of bits whether it lies within; the address stands between other octets."""
-    return [lan_room._within(bytes((255,)) + _octets(one) + bytes((0,)), 1, len(one) // 2, _octets(of), bits) for one, of, bits in pairs]
+    """Say of each address, prefix and number of bits whether it lies within.
+
+    The address stands between other octets.
+    """
+    return [
+        lan_room._within(bytes((255,)) + _octets(one) + bytes((0,)), 1, len(one) // 2, _octets(of), bits)
+        for one, of, bits in pairs
+    ]
 
 
 def devices(names: "list[str]", path: str) -> "list[Any]":
@@ -507,7 +553,9 @@ def leases(paths: "list[str]", now: int) -> "dict[str, Any]":
 def leases_open(paths: "list[str]") -> None:
     """Keep a reader of lease files, and a table that it tells."""
     table = _held["who"] = AddressTable(256)
-    _held["leases"] = Leases(paths, lambda: table.doubt(LEASE), lambda address, mac: table.lease(address, mac, 9000000000))
+    _held["leases"] = Leases(
+        paths, lambda: table.doubt(LEASE), lambda address, mac: table.lease(address, mac, 9000000000)
+    )
 
 
 def leases_refresh(now: int, cause: int) -> bool:
@@ -565,10 +613,10 @@ def die(instant: int, packing: bool = True) -> None:
 
 
 CALLS = (
-    laplace, classes, summary, settings, pack, unpack, vault_open, vault_append, vault_tick, vault_without, vault_destroy_due, vault_close,
-    read,
-    terminals_open, terminals_day, terminals_see, terminals_mark, terminals_erase, terminals_close, ledger, spool, recorder_open,
-    recorder, recorder_close, who_open, who, who_flood, who_close, lan, within, devices, leases, leases_open, leases_refresh, die,
+    laplace, classes, summary, settings, pack, unpack, vault_open, vault_append, vault_tick, vault_without,
+    vault_destroy_due, vault_close, read, terminals_open, terminals_day, terminals_see, terminals_mark,
+    terminals_erase, terminals_close, ledger, spool, recorder_open, recorder, recorder_close, who_open,
+    who, who_flood, who_close, lan, within, devices, leases, leases_open, leases_refresh, die,
 )  # fmt: skip
 
 

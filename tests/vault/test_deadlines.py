@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The order of deadlines (agent/vault/deadlines.py): against a plain look at every segment, and what it costs (EXP-4)."""
+"""The order of deadlines (agent/vault/deadlines.py).
+
+Against a plain look at every segment, and what it costs (EXP-4).
+"""
 
 from types import SimpleNamespace
 from typing import Any
@@ -56,7 +59,10 @@ STEPS = st.lists(
 @settings(max_examples=500)
 @given(steps=STEPS, lifetime=st.sampled_from([2 * HOUR, 24 * HOUR]))
 def test_what_is_due_is_what_a_look_at_every_segment_finds(steps: list[tuple[str, int]], lifetime: int) -> None:
-    """EXP-1, EXP-4: segments in time, late ones, steps of the wall clock both ways, times without trust; never one late, none early."""
+    """EXP-1, EXP-4: segments in time, late ones, steps of the wall clock both ways, times without trust.
+
+    Never one late, none early.
+    """
     ring = Ring(16)
     deadlines = Deadlines(ring)  # type: ignore[arg-type]
     monotonic, offset, trusted, following = 50 * HOUR, 1800000000, True, 0
@@ -112,7 +118,10 @@ def test_the_first_to_go_is_the_oldest_also_where_a_late_one_came_last() -> None
 
 
 def test_steps_back_are_minded_until_the_last_segment_from_before_is_gone() -> None:
-    """EXP-5: three segments, the wall clock stepped back before each; the first goes by time since boot, the last by the date."""
+    """EXP-5: three segments, the wall clock stepped back before each.
+
+    The first goes by time since boot, the last by the date.
+    """
     ring = Ring(4)
     deadlines = Deadlines(ring)  # type: ignore[arg-type]
     for index, date in enumerate((100, 50, 40)):

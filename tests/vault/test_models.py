@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The clock's trust, a segment's anchor and its key as a model: spin looks at every state, and the recorder goes the same ways.
+"""The clock's trust, a segment's anchor and its key as a model.
 
-tests/models/segment.pml says what is checked. A model proves nothing about a program that does something else: so random walks of it are
-played to the real recorder, on both interpreters, which must say the same of trust and key after each event.
+Spin looks at every state, and the recorder goes the same ways.
+
+tests/models/segment.pml says what is checked. A model proves nothing about a program that does something else: so
+random walks of it are played to the real recorder, on both interpreters, which must say the same of trust and key after
+each event.
 """
 
 from __future__ import annotations
@@ -85,7 +88,9 @@ class Gateway:
         return wall * SECOND, (1000 + self.now * UNIT + self.settled) * SECOND
 
     def start(self) -> None:
-        self.ask("recorder_open", str(self.folder / "config"), str(self.folder), f"{self.boots:032x}", *self.clocks(), "")
+        self.ask(
+            "recorder_open", str(self.folder / "config"), str(self.folder), f"{self.boots:032x}", *self.clocks(), ""
+        )
         self.does(["neighbour", kernel.link("lan").hex()], ["neighbour", kernel.address(b"\xc0\xa8\x01\x01", 24).hex()])
 
     def does(self, *steps: list) -> tuple[bool, bool]:
@@ -118,13 +123,19 @@ class Gateway:
         wall, _ = self.clocks()
         far = b"\xc6\x12\0\1"
         return kernel.Flow(
-            kernel.INET, kernel.UDP, b"\xc0\xa8\x01\x0a", far, 40000, 443, far, b"\xcb\0\x71\1", 443, 40000, kernel.SEEN_REPLY,
-            wall - 35 * SECOND, packets_up=1, packets_down=1, bytes_up=100, bytes_down=100, stop=wall,
+            kernel.INET, kernel.UDP, b"\xc0\xa8\x01\x0a", far, 40000, 443, far,
+            b"\xcb\0\x71\1", 443, 40000, kernel.SEEN_REPLY, wall - 35 * SECOND,
+            packets_up=1, packets_down=1, bytes_up=100, bytes_down=100, stop=wall,
         )  # fmt: skip
 
 
-def test_the_recorder_goes_the_ways_of_the_model(remotes: Callable[[str], Remote], interpreter: Interpreter, tmp_path: Path) -> None:
-    """After each event both say the same of trust and key; all kinds of events are there, and each of both is seen to come and go."""
+def test_the_recorder_goes_the_ways_of_the_model(
+    remotes: Callable[[str], Remote], interpreter: Interpreter, tmp_path: Path
+) -> None:
+    """After each event both say the same of trust and key.
+
+    All kinds of events are there, and each of both is seen to come and go.
+    """
     seen: set[tuple[str, bool, bool]] = set()
     for seed in range(1, WALKS + 1):
         folder = tmp_path / str(seed)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nothing left: after expiry tmpfs, flash and the live recorder's memory hold no key and no record (EXP-2).
 
-The recorder runs in a network namespace on the real kernel, with a clock file that jumps over its lifetime. The same scan finds
-what it looks for before expiry, and in a recorder that doesn't wipe.
+The recorder runs in a network namespace on the real kernel, with a clock file that jumps over its lifetime. The same
+scan finds what it looks for before expiry, and in a recorder that doesn't wipe.
 """
 
 from __future__ import annotations
@@ -109,7 +109,10 @@ class Gateway:
     def memory(self) -> dict[str, bytes]:
         """Return every writable region of the process, by where it is mapped from."""
         regions: dict[str, bytes] = {}
-        with Path(f"/proc/{self.process.pid}/maps").open() as maps, Path(f"/proc/{self.process.pid}/mem").open("rb", buffering=0) as data:
+        with (
+            Path(f"/proc/{self.process.pid}/maps").open() as maps,
+            Path(f"/proc/{self.process.pid}/mem").open("rb", buffering=0) as data,
+        ):
             for line in maps:
                 words = line.split()
                 if "w" in words[1]:
@@ -121,8 +124,13 @@ class Gateway:
 
     def find(self, secrets: dict[str, bytes]) -> set[str]:
         """Return `what in where` for each secret that the files or the live process hold."""
-        places = {**self.files(), **{f"process: {name.rsplit('/', 1)[-1]}": data for name, data in self.memory().items()}}
-        return {f"{what} in {where}" for what, secret in secrets.items() for where, data in places.items() if secret in data}
+        places = {
+            **self.files(),
+            **{f"process: {name.rsplit('/', 1)[-1]}": data for name, data in self.memory().items()},
+        }
+        return {
+            f"{what} in {where}" for what, secret in secrets.items() for where, data in places.items() if secret in data
+        }
 
 
 @contextlib.contextmanager
@@ -139,7 +147,15 @@ def gateway(interpreter, before: str = ""):
 @contextlib.contextmanager
 def started(interpreter, folder: Path, before: str = ""):
     """Start the recorder of a folder, in a network namespace of its own."""
-    words = ["recorder", "--config", str(folder / "etc/config/oubli"), "--root", str(folder), "--clock", str(folder / "clock")]
+    words = [
+        "recorder",
+        "--config",
+        str(folder / "etc/config/oubli"),
+        "--root",
+        str(folder),
+        "--clock",
+        str(folder / "clock"),
+    ]
     run = interpreter.command("-c", RUN.format(before=before, words=words))
     command = ["unshare", "-n", "sh", "-ec", NAMESPACE, "sh", *run]
     with subprocess.Popen(command, cwd=PROJECT, env=environment(), stderr=subprocess.DEVNULL) as process:
@@ -168,13 +184,17 @@ def secrets_of(made: Gateway) -> dict[str, bytes]:
         used = struct.unpack_from("<H", pages, at)[0]
         if used:
             found[f"records {at // 4096}"] = pages[at + 4 + REST : at + 4 + REST + min(used, 24)]
-    found["message"] = struct.pack("HH", 8, 2) + DESTINATION  # the attribute of a destination, which nothing ever copies
+    # The attribute of a destination, which nothing ever copies
+    found["message"] = struct.pack("HH", 8, 2) + DESTINATION
     return found
 
 
 @NEEDS
 def test_after_expiry_no_key_no_record_and_no_message_is_left(interpreter):
-    """Files on tmpfs and flash, and the memory of the recorder that lives on; what is found before is the positive control."""
+    """Files on tmpfs and flash, and the memory of the recorder that lives on.
+
+    What is found before is the positive control.
+    """
     with gateway(interpreter) as made:
         made.connect()
         secrets = secrets_of(made)
@@ -214,7 +234,10 @@ def forms(address: bytes) -> dict[str, bytes]:
 
 @NEEDS
 def test_an_address_of_a_past_connection_may_stand_in_the_interpreters_memory_only(interpreter):
-    """Measured, and said in the README: on CPython the last connection's; on MicroPython what freed heap still shows."""
+    """Measured, and said in the README: on CPython the last connection's.
+
+    On MicroPython what freed heap still shows.
+    """
     with gateway(interpreter) as made:
         made.connect()
         made.jump(LIFETIME)
@@ -234,7 +257,10 @@ def oubli(interpreter, *words: str) -> tuple[int, str, str]:
 @NEEDS
 @pytest.mark.parametrize("what", [("--all",), ("--purpose", "security")])
 def test_erase_destroys_at_once_what_is_kept(what, interpreter):
-    """By order of the operator: keys, states, pages and files go as at expiry; how many records these were is counted."""
+    """By order of the operator: keys, states, pages and files go as at expiry.
+
+    How many records these were is counted.
+    """
     with gateway(interpreter) as made:
         made.connect()
         secrets = secrets_of(made)
@@ -244,13 +270,18 @@ def test_erase_destroys_at_once_what_is_kept(what, interpreter):
         assert made.find(secrets) != set()
         assert oubli(interpreter, "erase", *what, "--root", str(made.root)) == (0, f"erased {made.kept} records\n", "")
         assert made.find(secrets) == set()
-        made.wait(lambda status: (status["counters"]["erased"], status["purposes"]["security"]["records"]) == (made.kept, 0))
+        made.wait(
+            lambda status: (status["counters"]["erased"], status["purposes"]["security"]["records"]) == (made.kept, 0)
+        )
         assert oubli(interpreter, "erase", *what, "--root", str(made.root), "--json") == (0, '{"erased":0}\n', "")
 
 
 @NEEDS
 def test_what_a_purpose_kept_goes_at_the_start_that_finds_it_off(interpreter):
-    """L34-II-1: nothing says any more that `security` or an open session of `billing` is kept: keys, files and octets are gone."""
+    """L34-II-1: nothing says any more that `security` or an open session of `billing` is kept.
+
+    Keys, files and octets are gone.
+    """
     with gateway(interpreter) as made:
         made.connect()
         made.process.terminate()
@@ -260,7 +291,9 @@ def test_what_a_purpose_kept_goes_at_the_start_that_finds_it_off(interpreter):
         assert all(secret in (made.root / "var/run/oubli/keys").read_bytes() for secret in secrets.values())
         sessions = made.root / "var/run/oubli/billing"
         sessions.write_bytes(b"zoe@room12" + bytes(94))
-        (made.root / "etc/config/oubli").write_text(CONFIG.replace(f"option lifetime '{LIFETIME // 60}m'", "option enabled '0'"))
+        (made.root / "etc/config/oubli").write_text(
+            CONFIG.replace(f"option lifetime '{LIFETIME // 60}m'", "option enabled '0'")
+        )
         with sessions.open("rb", buffering=0) as file, started(interpreter, made.root) as later:
             assert later.find(secrets) == set()
             assert later.status()["counters"]["erased"] == made.kept
@@ -270,7 +303,9 @@ def test_what_a_purpose_kept_goes_at_the_start_that_finds_it_off(interpreter):
             assert file.read() == bytes(104)
 
 
-@pytest.mark.parametrize("words", [("erase",), ("erase", "--all", "--purpose", "security"), ("status", "--all"), ("ntp", "--purpose", "x")])
+@pytest.mark.parametrize(
+    "words", [("erase",), ("erase", "--all", "--purpose", "security"), ("status", "--all"), ("ntp", "--purpose", "x")]
+)
 def test_an_erase_that_is_not_clear_erases_nothing(words, interpreter, tmp_path):
     code, out, complaint = oubli(interpreter, *words, "--root", str(tmp_path))
     assert (code, out, complaint.count("\n")) == (2, "", 1)
@@ -287,7 +322,9 @@ exec timeout 20 "$@"
 
 
 @pytest.mark.needs("root", "unshare", "timeout")
-@pytest.mark.parametrize(("handed", "state"), [("option agrees '1'", "trusted"), ("option agrees '0'", "unknown"), (None, "unknown")])
+@pytest.mark.parametrize(
+    ("handed", "state"), [("option agrees '1'", "trusted"), ("option agrees '0'", "unknown"), (None, "unknown")]
+)
 def test_a_clock_with_a_battery_is_believed_where_root_saw_it_agree(handed, state, interpreter, tmp_path):
     """OpenWrt shows the time of its newest file where that is later, and a board may have no clock (EXP-5)."""
     config, word, swaps = tmp_path / "config", tmp_path / "word", tmp_path / "swaps"
@@ -298,7 +335,12 @@ def test_a_clock_with_a_battery_is_believed_where_root_saw_it_agree(handed, stat
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE.replace("exec timeout", hand), "sh", *recorder]
     with subprocess.Popen(
-        words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        words,
+        cwd=PROJECT,
+        env=environment() | {"SWAPS": str(swaps)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline()]
@@ -311,7 +353,9 @@ def test_a_clock_with_a_battery_is_believed_where_root_saw_it_agree(handed, stat
 
 
 @pytest.mark.needs("root", "unshare", "timeout")
-@pytest.mark.parametrize(("swap", "starts"), [("", True), ("/dev/zram0", True), ("/dev/sda3", False), ("/srv/swapfile", False)])
+@pytest.mark.parametrize(
+    ("swap", "starts"), [("", True), ("/dev/zram0", True), ("/dev/sda3", False), ("/srv/swapfile", False)]
+)
 def test_swap_on_a_disk_is_refused_at_start(swap, starts, interpreter, tmp_path):
     """EXP-2: on the device's own root, in a mount namespace of its own; zram is memory."""
     swaps, config = tmp_path / "swaps", tmp_path / "config"
@@ -320,7 +364,12 @@ def test_swap_on_a_disk_is_refused_at_start(swap, starts, interpreter, tmp_path)
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE, "sh", *recorder]
     with subprocess.Popen(
-        words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        words,
+        cwd=PROJECT,
+        env=environment() | {"SWAPS": str(swaps)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
@@ -342,7 +391,10 @@ KILLS = 20
 
 
 def test_a_recorder_that_is_killed_at_any_instant_loses_nothing_that_it_counted(interpreter, memory):
-    """EXP-6: real recorders on tmpfs while connections end; the last one's files hold all that was kept. 500 instants in tools/soak."""
+    """EXP-6: real recorders on tmpfs while connections end; the last one's files hold all that was kept.
+
+    500 instants in tools/soak.
+    """
     root = memory / f"recorder-{interpreter.name}"
     root.mkdir()
     said = kills.volatile(root, interpreter.name, KILLS, 7)
@@ -352,7 +404,9 @@ def test_a_recorder_that_is_killed_at_any_instant_loses_nothing_that_it_counted(
 
 
 def test_a_ring_that_does_not_note_how_much_is_written_is_found_out_by_a_kill(memory, monkeypatch):
-    monkeypatch.setattr(kills, "RECORDER", kills.RECORDER.replace("recorder.tick()\ndata", UNNOTED + "recorder.tick()\ndata"))
+    monkeypatch.setattr(
+        kills, "RECORDER", kills.RECORDER.replace("recorder.tick()\ndata", UNNOTED + "recorder.tick()\ndata")
+    )
     root = memory / "late"
     root.mkdir()
     try:
@@ -376,7 +430,10 @@ def test_erase_works_without_a_recorder_and_never_beside_one(interpreter):
         secrets = secrets_of(made)
         made.process.kill()
         made.process.wait()
-        sealed, other = made.root / "srv/oubli/vault/attribution/2026-11-23-0001", made.root / "srv/oubli/vault/attribution/README"
+        sealed, other = (
+            made.root / "srv/oubli/vault/attribution/2026-11-23-0001",
+            made.root / "srv/oubli/vault/attribution/README",
+        )
         sealed.parent.mkdir(parents=True)
         sealed.write_bytes(b"sealed")
         other.write_bytes(b"not ours")
@@ -393,7 +450,10 @@ def test_erase_works_without_a_recorder_and_never_beside_one(interpreter):
 
 @NEEDS
 def test_erase_waits_for_a_recorder_that_is_closing(interpreter):
-    """Package removal: the service was told to stop, and still seals. `erase --all` said that none runs, and `rm` left the keys' octets."""
+    """Package removal: the service was told to stop, and still seals.
+
+    `erase --all` said that none runs, and `rm` left the keys' octets.
+    """
     with gateway(interpreter) as made:
         made.connect()
         made.process.kill()
@@ -427,11 +487,17 @@ time.sleep(2)
 @NEEDS
 @pytest.mark.parametrize("what", ["everything", "purposes"])
 def test_a_removal_waits_until_the_recorder_answers_no_more_and_then_forgets(what, interpreter):
-    """One that closes still answers, by what it runs with: that a purpose isn't on, say. Where it stays, or a file can't go, that fails."""
+    """One that closes still answers, by what it runs with: that a purpose isn't on, say.
+
+    Where it stays, or a file can't go, that fails.
+    """
     with gateway(interpreter) as made:
         made.connect()
         words = ("-m", "agent", "forget", what, "--root", made.root)
-        impatient = "from agent.cli import verbs\nfrom agent.__main__ import main\nverbs.CLOSING = 0\nraise SystemExit(main({!r}))"
+        impatient = (
+            "from agent.cli import verbs\nfrom agent.__main__ import main\nverbs.CLOSING = 0\n"
+            "raise SystemExit(main({!r}))"
+        )
         done = interpreter.run("-c", impatient.format([str(word) for word in words[2:]]), check=False)
         refused = b"oubli: forget: a daemon runs, or this user may not; accepted: as root, once it is stopped\n"
         assert (done.returncode, done.stderr) == (1, refused)
@@ -442,7 +508,9 @@ def test_a_removal_waits_until_the_recorder_answers_no_more_and_then_forgets(wha
         ring = made.root / "var/run/oubli/keys"
         with (
             ring.open("rb") as keys,
-            subprocess.Popen(interpreter.command(*words), cwd=PROJECT, env=environment(), stderr=subprocess.PIPE) as forgets,
+            subprocess.Popen(
+                interpreter.command(*words), cwd=PROJECT, env=environment(), stderr=subprocess.PIPE
+            ) as forgets,
         ):
             time.sleep(0.5)
             assert (forgets.poll(), made.status()["clock"]) == (None, "floor")  # it runs, and nothing is asked of it
@@ -466,8 +534,13 @@ def test_a_removal_waits_for_either_daemon(name, returned, interpreter, tmp_path
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "etc/config/oubli").write_text(CONFIG)
     words = ["forget", "everything", "--root", str(tmp_path)]
-    script = f"from agent.cli import verbs\nfrom agent.__main__ import main\nverbs.CLOSING = 0\nraise SystemExit(main({words!r}))"
-    with subprocess.Popen([sys.executable, "-c", CLOSES, str(tmp_path / name)], stdout=subprocess.PIPE, cwd=PROJECT) as closes:
+    script = (
+        "from agent.cli import verbs\nfrom agent.__main__ import main\nverbs.CLOSING = 0\n"
+        f"raise SystemExit(main({words!r}))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", CLOSES, str(tmp_path / name)], stdout=subprocess.PIPE, cwd=PROJECT
+    ) as closes:
         assert closes.stdout is not None
         assert closes.stdout.readline() == b"held\n"
         assert interpreter.run("-c", script, check=False).returncode == returned
@@ -477,7 +550,10 @@ def test_a_removal_waits_for_either_daemon(name, returned, interpreter, tmp_path
 
 @NEEDS
 def test_one_purpose_is_erased_where_no_recorder_runs_and_the_others_stay(interpreter):
-    """The package that goes takes its purposes' keys with it; what `security` keeps is still there for the next start."""
+    """The package that goes takes its purposes' keys with it.
+
+    What `security` keeps is still there for the next start.
+    """
     with gateway(interpreter) as made:
         made.connect()
         made.process.kill()
@@ -503,25 +579,38 @@ def test_a_recorder_refuses_to_start_where_its_memory_is_a_disk(interpreter, tmp
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     script = ON_A_DEVICE.replace("mount -t tmpfs none /run", f"mount --bind {disk} /run")
     words = ["unshare", "--mount", "--net", "sh", "-ec", script, "sh", *recorder]
-    done = subprocess.run(words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
-    assert done.stderr == "oubli: /var/run/oubli/vault isn't in memory, and a disk doesn't forget; accepted: tmpfs (EXP-2)\n"
+    assert (
+        done.stderr
+        == "oubli: /var/run/oubli/vault isn't in memory, and a disk doesn't forget; accepted: tmpfs (EXP-2)\n"
+    )
 
 
 @pytest.mark.needs("root", "unshare", "timeout")
 @pytest.mark.parametrize("where", ["/srv", "/run"])
 def test_a_budget_that_is_larger_than_what_is_free_is_refused_at_start(where, interpreter, tmp_path):
-    """ANON-4, EXP-6: flash that fills up while the recorder runs shows outside, when and how guests will; tmpfs loses records."""
+    """ANON-4, EXP-6: flash that fills up while the recorder runs shows outside, when and how guests will.
+
+    tmpfs loses records.
+    """
     swaps, config = tmp_path / "swaps", tmp_path / "config"
     swaps.write_text(SWAPS)
     config.write_text(CONFIG)
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     script = ON_A_DEVICE.replace(f"mount -t tmpfs none {where}", f"mount -t tmpfs -o size=256k none {where}")
     words = ["unshare", "--mount", "--net", "sh", "-ec", script, "sh", *recorder]
-    done = subprocess.run(words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     what = "mqtt.spool_bytes" if where == "/srv" else "security.budget"
-    text = rf"oubli: {what}: \d+ bytes more may be written at (/var)?{where}\S*, and \d+ are free; accepted: smaller ones, or more room \("
+    text = (
+        rf"oubli: {what}: \d+ bytes more may be written at (/var)?{where}\S*, and \d+ are free; accepted: "
+        r"smaller ones, or more room \("
+    )
     assert re.match(text, done.stderr), done.stderr
     assert done.stderr.count("\n") == 1
 
@@ -529,18 +618,30 @@ def test_a_budget_that_is_larger_than_what_is_free_is_refused_at_start(where, in
 @pytest.mark.needs("root", "unshare", "timeout")
 @pytest.mark.parametrize(("medium", "refused"), [("tmpfs", True), ("bind", False), ("absent", False)])
 def test_a_store_that_must_outlive_a_loss_of_power_is_not_put_into_memory(medium, refused, interpreter, tmp_path):
-    """EXP-6: `vault.path` on tmpfs is refused; a medium that isn't there yet, or is flash, isn't (then the store says so itself)."""
+    """EXP-6: `vault.path` on tmpfs is refused.
+
+    A medium that isn't there yet, or is flash, isn't (then the store says so itself).
+    """
     swaps, config, card = tmp_path / "swaps", tmp_path / "config", tmp_path / "card"
     swaps.write_text(SWAPS)
     card.mkdir()
     billing = "config purpose 'billing'\n option enabled '1'\n option lifetime '7d'\n"
     config.write_text(CONFIG + f"{billing}config vault\n option path '{card}'\n")
-    mount = {"tmpfs": f"mount -t tmpfs none {card}", "bind": f"mount --bind {Path(__file__).parent.parent} {card}", "absent": ":"}[medium]
+    mount = {
+        "tmpfs": f"mount -t tmpfs none {card}",
+        "bind": f"mount --bind {Path(__file__).parent.parent} {card}",
+        "absent": ":",
+    }[medium]
     words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE.replace("exec", f"{mount}\nexec"), "sh"]
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     run = [*words, *recorder]
     with subprocess.Popen(
-        run, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        run,
+        cwd=PROJECT,
+        env=environment() | {"SWAPS": str(swaps)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None
         first = process.stdout.readline()

@@ -69,7 +69,9 @@ class Vault:
     def append(self, *rows: list, at: float = 0) -> dict:
         results, lost = [], []
         for place in range(0, len(rows), PIECE):
-            answer = self.ask("vault_append", rows[place : place + PIECE], int((NOW + at) * SECOND), int((SINCE + at) * SECOND))
+            answer = self.ask(
+                "vault_append", rows[place : place + PIECE], int((NOW + at) * SECOND), int((SINCE + at) * SECOND)
+            )
             results += answer["results"]
             lost += answer["lost"]
         return {"results": results, "lost": lost}
@@ -83,7 +85,9 @@ class Vault:
         return self.ask("vault_tick", int(shown * SECOND), int((SINCE + at) * SECOND), trusted)
 
     def read(self, at: float = 0, *, nanoseconds: int = 0) -> list:
-        rows, refused = self.read_or_refuse(int((NOW + at) * SECOND) + nanoseconds, int((SINCE + at) * SECOND) + nanoseconds)
+        rows, refused = self.read_or_refuse(
+            int((NOW + at) * SECOND) + nanoseconds, int((SINCE + at) * SECOND) + nanoseconds
+        )
         assert not refused
         return rows
 
@@ -104,7 +108,9 @@ class Vault:
         return {path.name: path.read_bytes() for path in sorted(self.folder.iterdir()) if path.name != "chunks"}
 
     def everything(self) -> bytes:
-        return b"".join(path.read_bytes() for path in sorted((self.root / "var/run/oubli").rglob("*")) if path.is_file())
+        return b"".join(
+            path.read_bytes() for path in sorted((self.root / "var/run/oubli").rglob("*")) if path.is_file()
+        )
 
 
 def chunks_of(data: bytes) -> list[bytes]:
@@ -159,7 +165,9 @@ def chunk_of(packed: list[str]) -> str:
 
 @pytest.mark.needs("micropython")
 @settings(max_examples=60)
-@given(window=st.integers(0, 2**32 - 1), made=st.lists(MADE, max_size=6), order=st.permutations(["cpython", "micropython"]))
+@given(
+    window=st.integers(0, 2**32 - 1), made=st.lists(MADE, max_size=6), order=st.permutations(["cpython", "micropython"])
+)
 def test_records_come_back_as_they_were_across_interpreters(remotes, window, made, order):
     """Lossless on every field of L34-II's row; what one packs the other unpacks, octet for octet alike."""
     rows = [as_row(one) for one in made]
@@ -175,8 +183,19 @@ def test_records_pass_between_byte_orders(remotes):
     chance = random.Random(5)
     rows = [
         [
-            *[chance.choice([6, 17, 47]), chance.randbytes(chance.choice([4, 16])).hex(), chance.randrange(65536), chance.randrange(65536)],
-            *[chance.randrange(11), *[chance.getrandbits(chance.choice([7, 31, 32, 64])) for _ in range(4)], MAC, 10**10, 10**10 + number],
+            *[
+                chance.choice([6, 17, 47]),
+                chance.randbytes(chance.choice([4, 16])).hex(),
+                chance.randrange(65536),
+                chance.randrange(65536),
+            ],
+            *[
+                chance.randrange(11),
+                *[chance.getrandbits(chance.choice([7, 31, 32, 64])) for _ in range(4)],
+                MAC,
+                10**10,
+                10**10 + number,
+            ],
         ]
         for number in range(60)
     ]
@@ -204,10 +223,21 @@ def packing(any_interpreter):
 
 
 def test_a_chunk_is_deflated_where_there_is_libz_and_stored_where_there_is_none(packing):
-    """Any inflater reads both (zlib here); each reads what it wrote, and the kept octets of both kinds; nothing else is taken."""
+    """Any inflater reads both (zlib here); each reads what it wrote, and the kept octets of both kinds.
+
+    Nothing else is taken.
+    """
     chance = random.Random(3)
     columns = [bytes(chance.choices(range(first, first + 20), k=300)) for first in (0, 60, 120, 180)]
-    chunks = [[b""], [b"x"], [bytes(4092)], [b"", b""], [b"xy", b"", b"z"], [chance.randbytes(2000)] * 2, [*columns, chance.randbytes(900)]]
+    chunks = [
+        [b""],
+        [b"x"],
+        [bytes(4092)],
+        [b"", b""],
+        [b"xy", b"", b"z"],
+        [chance.randbytes(2000)] * 2,
+        [*columns, chance.randbytes(900)],
+    ]
     kept = json.loads((VECTORS / "chunk-1.json").read_text())
     there = packing("there")
     assert there or packing.name == "mips"
@@ -222,12 +252,22 @@ def test_a_chunk_is_deflated_where_there_is_libz_and_stored_where_there_is_none(
     assert packing("inflated", kept["deflated"]) == (kept["plain"] if there else "refused")
     cut = zlib.compressobj(6, zlib.DEFLATED, -12)
     large = cut.compress(bytes(5000)) + cut.flush()
-    for broken in (large, b"", b"\1", bytes.fromhex(kept["stored"])[:-1], bytes.fromhex(kept["deflated"])[:-9], chance.randbytes(50)):
+    for broken in (
+        large,
+        b"",
+        b"\1",
+        bytes.fromhex(kept["stored"])[:-1],
+        bytes.fromhex(kept["deflated"])[:-9],
+        chance.randbytes(50),
+    ):
         assert packing("inflated", broken.hex()) == "refused"
 
 
 def test_libz_works_in_memory_that_is_overwritten(monkeypatch):
-    """EXP-2: nothing of what it has seen stays in its window, its tables or anywhere else; what is wiped held it before."""
+    """EXP-2: nothing of what it has seen stays in its window, its tables or anywhere else.
+
+    What is wiped held it before.
+    """
     seen: list[bytes] = []
     wipe = memory.Region.wipe_part
 
@@ -265,7 +305,10 @@ def test_largest_record_fits_the_room_that_is_kept_for_it():
 
 def test_made_up_terminals_cannot_fill_the_memory(ask):
     """The dictionary has 256 places, whoever comes; every record still comes back."""
-    rows = [[17, f"0a{number:06x}", 1, 1, 0, 1, 1, 1, 1, MAC, 10 * NOW, 10 * NOW + number] for number in (*range(300), *range(300), 3, 3)]
+    rows = [
+        [17, f"0a{number:06x}", 1, 1, 0, 1, 1, 1, 1, MAC, 10 * NOW, 10 * NOW + number]
+        for number in (*range(300), *range(300), 3, 3)
+    ]
     packed, read = remote.pack(NOW, rows), ask("unpack", NOW, [])
     for place in range(0, len(packed), PIECE):
         read += ask("unpack", None, [chunk_of(packed[place : place + PIECE])])
@@ -299,7 +342,17 @@ def hours() -> dict[int, list]:
         counts = [c.packets_up, c.packets_down, c.bytes_up, c.bytes_down]
         source = connections.source_of(c)
         service = service_of(c.protocol, c.destination_port)
-        one = [c.protocol, source.hex(), c.source_port, c.translated_port, service, *counts, macs[source].hex(), c.start, end]
+        one = [
+            c.protocol,
+            source.hex(),
+            c.source_port,
+            c.translated_port,
+            service,
+            *counts,
+            macs[source].hex(),
+            c.start,
+            end,
+        ]
         found.setdefault(end // SECOND // 3600, []).append(one)
 
     for step in World(scenario.load("cafe-day"), 1).steps():
@@ -345,7 +398,9 @@ def test_a_record_goes_to_the_window_of_its_end(lifetime, ask, tmp_path):
     windows = [struct.unpack_from("<I", slot, 12)[0] for slot in used_slots(tmp_path)]
     assert windows == [NOW, NOW + width, NOW + 2 * width]
     assert len({slot[32:64] for slot in used_slots(tmp_path)}) == 3
-    assert [struct.unpack_from(">II", data, 24) for data in vault.files().values()] == [(window, lifetime) for window in windows]
+    assert [struct.unpack_from(">II", data, 24) for data in vault.files().values()] == [
+        (window, lifetime) for window in windows
+    ]
     vault.close()
 
 
@@ -393,7 +448,10 @@ def test_a_segment_that_is_full_closes_and_the_next_takes_over(ask, tmp_path):
 
 @pytest.mark.parametrize("lifetime", [600, DAY, 90 * DAY])
 def test_record_is_unreadable_at_its_deadline(lifetime, remotes, tmp_path):
-    """EXP-1: a segment is due at its window's start + lifetime, to the nanosecond; reading refuses before any timer ran."""
+    """EXP-1: a segment is due at its window's start + lifetime, to the nanosecond.
+
+    Reading refuses before any timer ran.
+    """
     vault = Vault(remotes("cpython"), tmp_path, lifetime=lifetime)
     width = window_of(lifetime)
     vault.keep(row(NOW + 1), row(NOW + width - 1), at=width)
@@ -429,7 +487,10 @@ def test_the_trusted_wall_clock_alone_expires_at_its_nanosecond(lifetime, ask, t
 @pytest.mark.parametrize("trusted", [True, False])
 @pytest.mark.parametrize("lifetime", [600, DAY])
 def test_expiry_destroys_the_key_at_the_deadline(lifetime, trusted, ask, tmp_path):
-    """EXP-1, EXP-4: not a second late; with the time not trusted, by the clock since boot, whatever the wall clock shows."""
+    """EXP-1, EXP-4: not a second late.
+
+    With the time not trusted, by the clock since boot, whatever the wall clock shows.
+    """
     vault = Vault(ask, tmp_path, lifetime=lifetime)
     vault.keep(row(NOW + 1), at=2)
     wall = None if trusted else 12345.0
@@ -470,7 +531,9 @@ def test_expiry_zeroes_key_states_and_page_then_file_then_name(ask, tmp_path):
     """What was key, stream state, sealed or plain octet is zero, also through a handle opened before (EXP-2)."""
     vault = Vault(ask, tmp_path)
     chance = random.Random(2)
-    vault.keep(*[row(NOW + second, port=chance.randrange(65536), size=chance.getrandbits(40)) for second in range(600)], at=700)
+    vault.keep(
+        *[row(NOW + second, port=chance.randrange(65536), size=chance.getrandbits(40)) for second in range(600)], at=700
+    )
     (name,) = vault.files()
     secrets = [slot[at : at + size] for slot in used_slots(tmp_path) for at, size in KEY_OFFSETS.values()]
     assert all(map(any, secrets))
@@ -509,7 +572,10 @@ def test_a_full_ring_displaces_the_oldest_and_counts_every_record(ask, tmp_path)
     kept = lost = 0
     for hour in range(8):
         for _ in range(20):
-            rows = [row(NOW + hour * 3600 + 60, port=chance.randrange(65000), size=chance.getrandbits(40)) for _ in range(100)]
+            rows = [
+                row(NOW + hour * 3600 + 60, port=chance.randrange(65000), size=chance.getrandbits(40))
+                for _ in range(100)
+            ]
             answer = vault.append(*rows, at=hour * 3600 + 61)
             assert answer["results"] == ["kept"] * 100
             assert {cause for cause, _ in answer["lost"]} <= {"ring full"}
@@ -530,7 +596,9 @@ def test_all_slots_taken_displaces_too(ask, tmp_path):
     """Very late records take a segment each: when the key ring is full the oldest goes, counted."""
     vault = Vault(ask, tmp_path, lifetime=4 * 3600, budget=65536)
     count = slots_for(4 * 3600, 65536)
-    answer = [vault.append(*[row(NOW - LATE - 60 + number % 50) for number in range(50)]) for _ in range(count // 50 + 1)]
+    answer = [
+        vault.append(*[row(NOW - LATE - 60 + number % 50) for number in range(50)]) for _ in range(count // 50 + 1)
+    ]
     lost = sum(records for one in answer for _, records in one["lost"])
     assert {result for one in answer for result in one["results"]} == {"kept"}
     assert lost == 50 * len(answer) - len(used_slots(tmp_path))
@@ -547,7 +615,11 @@ def test_a_full_file_system_loses_counted_records_and_the_store_goes_on(begins, 
     """
     (tmp_path / "var").mkdir()
     script = 'mount -t tmpfs -o size=200k tmpfs "$0" && exec "$@"'
-    ask = Remote(Interpreter(interpreter.name, ("unshare", "--mount", "sh", "-c", script, str(tmp_path / "var"), *interpreter.words)))
+    ask = Remote(
+        Interpreter(
+            interpreter.name, ("unshare", "--mount", "sh", "-c", script, str(tmp_path / "var"), *interpreter.words)
+        )
+    )
     try:
         vault = Vault(ask, tmp_path)
         inside = Path(f"/proc/{ask.process.pid}/root{tmp_path}/var")
@@ -683,10 +755,17 @@ def story() -> list[list]:
 
 
 @pytest.mark.needs("micropython")
-@pytest.mark.parametrize(("packing", "first", "step", "least"), [(False, 1, 2, 90), (False, 2, 2, 90), (True, 20, 29, 200)])
+@pytest.mark.parametrize(
+    ("packing", "first", "step", "least"), [(False, 1, 2, 90), (False, 2, 2, 90), (True, 20, 29, 200)]
+)
 @pytest.mark.long
-def test_a_kill_at_any_instant_loses_at_most_the_record_being_packed(packing, first, step, least, remotes, micropython, tmp_path):
-    """EXP-6: SIGKILL before or after each step; the next process reads all that was kept, closes it as torn, forgets it on time."""
+def test_a_kill_at_any_instant_loses_at_most_the_record_being_packed(
+    packing, first, step, least, remotes, micropython, tmp_path
+):
+    """EXP-6: SIGKILL before or after each step.
+
+    The next process reads all that was kept, closes it as torn, forgets it on time.
+    """
     instant = first
     while die_and_recover(instant, packing, remotes, micropython, tmp_path / str(instant)):
         instant += step
@@ -736,8 +815,11 @@ def test_a_torn_segment_is_closed_with_a_final_seal(remotes, micropython, tmp_pa
     assert [slot[0] for slot in used_slots(tmp_path)] == [3]
     assert vault.read() == [plain(one) for one in rows]
     assert bytes.fromhex(MAC) not in vault.everything()
-    sizes = sum(path.stat().st_size for path in (tmp_path / "var/run/oubli/vault/security").iterdir() if path.name != "chunks")
-    assert vault.ask("vault_tick", NOW * SECOND, SINCE * SECOND, True)["status"]["bytes"] == sizes  # its last chunk counts once
+    sizes = sum(
+        path.stat().st_size for path in (tmp_path / "var/run/oubli/vault/security").iterdir() if path.name != "chunks"
+    )
+    # Its last chunk counts once
+    assert vault.ask("vault_tick", NOW * SECOND, SINCE * SECOND, True)["status"]["bytes"] == sizes
     vault.keep(row(port=7))
     assert len(vault.files()) == 2
     vault.close()
@@ -763,7 +845,10 @@ def of(rows: list[list], *, erased: str = "") -> list[str]:
 
 
 def test_a_terminals_records_are_erased_and_nobody_elses(ask, tmp_path):
-    """L34-VI-5: of open, closed and torn segments; each other record is read as before and goes when it would have; old keys are gone."""
+    """L34-VI-5: of open, closed and torn segments; each other record is read as before and goes when it would have.
+
+    Old keys are gone.
+    """
     early, now, late = mixed(200, NOW - 3000), mixed(300, NOW - 60), mixed(40, NOW - 60)
     vault = Vault(ask, tmp_path)
     vault.keep(*early, at=0)
@@ -797,7 +882,10 @@ def test_a_terminals_records_are_erased_and_nobody_elses(ask, tmp_path):
 
 
 def test_a_segment_with_nothing_else_goes_whole_and_a_damaged_one_too(remotes, tmp_path):
-    """L34-VI-5: what can't be read may have the terminal's records: it is destroyed, and what else it held is counted as lost."""
+    """L34-VI-5: what can't be read may have the terminal's records.
+
+    It is destroyed, and what else it held is counted as lost.
+    """
     vault = Vault(remotes("cpython"), tmp_path)
     vault.keep(*[row(port=port) for port in range(10)])
     vault.keep(*[row(NOW - 3700, port=port, mac=OTHER) for port in range(7)])
@@ -813,15 +901,24 @@ def test_a_segment_with_nothing_else_goes_whole_and_a_damaged_one_too(remotes, t
 @pytest.mark.needs("micropython")
 @pytest.mark.long
 def test_a_kill_while_a_terminal_is_erased_loses_and_doubles_nobody_elses_record(remotes, micropython, tmp_path):
-    """L34-VI-5, EXP-6: SIGKILL before or after each step; what the next process reads is whole, and the next erasure ends it."""
+    """L34-VI-5, EXP-6: SIGKILL before or after each step.
+
+    What the next process reads is whole, and the next erasure ends it.
+    """
     rows = mixed(100, NOW - 60) + [wide(port, NOW - 4000) for port in range(60)] + mixed(30, NOW - 4000)
     instant, stages = 1, set()
     while True:
         root = tmp_path / str(instant)
         root.mkdir()
         calls = [["vault_open", str(root), DAY, BUDGET, BOOT], ["vault_append", rows, NOW * SECOND, SINCE * SECOND]]
-        calls += [["vault_tick", (NOW + 700) * SECOND, (SINCE + 700) * SECOND, True], ["die", instant, False], ["vault_without", OTHER]]
-        done = micropython.run("-m", "tests.support.remote", input="\n".join(map(json.dumps, calls)) + "\n", check=False)
+        calls += [
+            ["vault_tick", (NOW + 700) * SECOND, (SINCE + 700) * SECOND, True],
+            ["die", instant, False],
+            ["vault_without", OTHER],
+        ]
+        done = micropython.run(
+            "-m", "tests.support.remote", input="\n".join(map(json.dumps, calls)) + "\n", check=False
+        )
         if done.returncode == 0:
             break
         vault = Vault(remotes("cpython"), root)
@@ -842,7 +939,10 @@ def test_a_kill_while_a_terminal_is_erased_loses_and_doubles_nobody_elses_record
 
 
 def test_no_plaintext_is_left_after_sealing(ask, tmp_path):
-    """EXP-2: an open page holds it (its key lies on the same tmpfs), a sealed one nowhere; of a closed segment only the key is left."""
+    """EXP-2: an open page holds it (its key lies on the same tmpfs), a sealed one nowhere.
+
+    Of a closed segment only the key is left.
+    """
     vault = Vault(ask, tmp_path)
     rows = [row(NOW + 1, port=port, address=f"c0a801{port % 256:02x}") for port in range(200)]
     vault.keep(*rows, at=2)
@@ -906,15 +1006,19 @@ def tampered(vault: Vault, name: str, how: str) -> None:
 
 
 TAMPERINGS = [
-    "header flipped", "lifetime lengthened", "stream header flipped", "chunk flipped", "last octet flipped", "cut by one",
-    "last chunk cut off", "cut to the header", "emptied", "chunks swapped", "chunk left out", "chunk of another segment", "another segment",
+    "header flipped", "lifetime lengthened", "stream header flipped", "chunk flipped",
+    "last octet flipped", "cut by one", "last chunk cut off", "cut to the header", "emptied",
+    "chunks swapped", "chunk left out", "chunk of another segment", "another segment",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("how", TAMPERINGS)
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "open"])
 def test_a_changed_segment_is_refused(how, closed, ask, tmp_path):
-    """secretstream: no record of a changed chunk or of one out of its place is read; a cut is noticed in an open segment too."""
+    """secretstream: no record of a changed chunk or of one out of its place is read.
+
+    A cut is noticed in an open segment too.
+    """
     vault = Vault(ask, tmp_path)
     rows = [row(NOW + 1, port=port, size=1 << 41) for port in range(500)]
     for place in range(0, 500, 125):
@@ -961,7 +1065,10 @@ def test_a_closed_segment_without_its_final_seal_is_refused(ask, tmp_path):
 
 
 def memory_holds(process: int, secrets: list[bytes]) -> list[str]:
-    """Return where a process holds one of these secrets outside a mapped file of the vault: regions of /proc/PID/maps."""
+    """Return where a process holds one of these secrets outside a mapped file of the vault.
+
+    Regions of /proc/PID/maps.
+    """
     found = []
     with Path(f"/proc/{process}/maps").open() as maps, Path(f"/proc/{process}/mem").open("rb", buffering=0) as memory:
         for line in maps:
@@ -984,7 +1091,9 @@ def test_a_key_is_nowhere_in_the_process_but_in_the_mapped_ring(interpreter, tmp
         vault.keep(*[row(NOW + 1, port=port, size=1 << 41) for port in range(150)], at=2)
         vault.keep(*[row(NOW + 1, port=port, size=1 << 41) for port in range(150)], at=2)
         slots = used_slots(tmp_path)
-        secrets = [slot[32:64] for slot in slots] + [slot[at : at + 32] for slot in slots for at, _ in KEY_OFFSETS.values()]
+        secrets = [slot[32:64] for slot in slots] + [
+            slot[at : at + 32] for slot in slots for at, _ in KEY_OFFSETS.values()
+        ]
         secrets = [secret for secret in secrets if any(secret)]
         assert len(secrets) >= 3
         assert memory_holds(ask.process.pid, secrets) == []
@@ -1029,7 +1138,10 @@ def test_what_is_due_goes_at_a_start_before_anything_else(ask, tmp_path):
 
 
 def test_a_segment_of_another_version_is_refused_and_goes_in_time(ask, tmp_path):
-    """EXP-1, EXP-4: after a step back. A closed one is left until it is due; an open one is lost, for its page is in another form."""
+    """EXP-1, EXP-4: after a step back.
+
+    A closed one is left until it is due; an open one is lost, for its page is in another form.
+    """
     vault = Vault(ask, tmp_path)
     vault.keep(row(NOW - 7200), row(NOW + 1), at=2)
     late = 3600 + GRACE  # the one on time closes
@@ -1040,7 +1152,11 @@ def test_a_segment_of_another_version_is_refused_and_goes_in_time(ask, tmp_path)
         assert bytes(data[:5]) == b"OUBV\1"
         data[4] = 2
         path.write_bytes(data)
-    assert ask("read", str(tmp_path), (NOW + late) * SECOND, (SINCE + late) * SECOND, 0) == {"rows": [], "refused": True, "more": False}
+    assert ask("read", str(tmp_path), (NOW + late) * SECOND, (SINCE + late) * SECOND, 0) == {
+        "rows": [],
+        "refused": True,
+        "more": False,
+    }
     again = Vault(ask, tmp_path)
     assert again.opened == {"torn": 0, "lost": [["store", 1]]}
     assert (len(used_slots(tmp_path)), list(again.folder.glob("0*"))) == (1, [closed])
@@ -1067,7 +1183,10 @@ def test_a_key_ring_of_another_version_is_refused_in_a_line_and_all_it_opens_goe
 
 
 def test_a_refused_configuration_does_not_stop_forgetting(any_interpreter: Interpreter, tmp_path):
-    """The recorder says what is wrong and ends; another boot's keys are destroyed, an empty or absent ring disturbs nobody."""
+    """The recorder says what is wrong and ends.
+
+    Another boot's keys are destroyed, an empty or absent ring disturbs nobody.
+    """
     base = tmp_path / "var/run/oubli"
 
     def refused() -> bool:
@@ -1137,7 +1256,10 @@ def test_a_process_that_is_killed_leaves_no_zeros_where_it_overwrote_numbers(tmp
 
 
 def test_a_page_never_says_fewer_records_than_it_holds():
-    """EXP-6: the number of records says how long the columns are; the rest of more than these would be read with others' columns."""
+    """EXP-6: the number of records says how long the columns are.
+
+    The rest of more than these would be read with others' columns.
+    """
     page = Watched(segment.PAGE)
     slot: Any = SimpleNamespace(window=0, generation=0, records=0, counter=lambda: [0])
     entry = open_segment.OpenSegment(slot, page, 0, b"", remote.places())

@@ -43,7 +43,9 @@ Json = Annotated[str | None, output("--json", "FILE", "Write the figures as JSON
 Page = Annotated[str | None, output("--report", "FILE.html", "Write a page with plots; it loads nothing.")]
 Rounds = Annotated[int | None, typer.Option(min=1, help="How often everything is measured.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer rounds and smaller sizes.")]
-Install = Annotated[bool, typer.Option("--install", help="First install the peers that are missing, through apt (root).")]
+Install = Annotated[
+    bool, typer.Option("--install", help="First install the peers that are missing, through apt (root).")
+]
 
 
 def _console(json_file: str | None) -> Console:
@@ -135,16 +137,27 @@ def capture(
     terminals: Annotated[
         int, typer.Option(min=1, max=10_000, help="Clients of the hotspot, each with an IPv4 and an IPv6 address.")
     ] = captures.TERMINALS,
-    case: Annotated[list[str] | None, typer.Option(help=f"Only this case; may be given again: {', '.join(captures.CASES)}.")] = None,
-    peer: Annotated[list[str] | None, typer.Option(help=f"Only this peer; may be given again: {', '.join(p.name for p in PEERS)}.")] = None,
+    case: Annotated[
+        list[str] | None, typer.Option(help=f"Only this case; may be given again: {', '.join(captures.CASES)}.")
+    ] = None,
+    peer: Annotated[
+        list[str] | None, typer.Option(help=f"Only this peer; may be given again: {', '.join(p.name for p in PEERS)}.")
+    ] = None,
 ) -> None:
-    """CPU and memory for connections that ended, on the real kernel, beside ulogd2, conntrack and pyroute2. Needs root."""
+    """CPU and memory for connections that ended, on the real kernel, beside ulogd2, conntrack and pyroute2.
+
+    Needs root.
+    """
     _known(("--case", case, captures.CASES), ("--peer", peer, [one.name for one in PEERS]))
     peers = [one for one in PEERS if not peer or one.name in peer]
     _install({*captures.NEEDS, *(name for one in peers for name in one.needs)}, wanted=install)
     size = captures.size(quick=quick)
     counts = {name: flows or count for name, count in size.counts.items() if not case or name in case}
-    _run("capture", Output(json_file, page), lambda tell: captures.measure(counts, terminals, rounds or size.rounds, peers, tell))
+    _run(
+        "capture",
+        Output(json_file, page),
+        lambda tell: captures.measure(counts, terminals, rounds or size.rounds, peers, tell),
+    )
 
 
 @app.command()
@@ -153,7 +166,9 @@ def dump(
     page: Page = None,
     rounds: Rounds = None,
     quick: Quick = False,
-    entries: Annotated[list[int] | None, typer.Option(min=0, help="A fill of the table; may be given again: 0, 16384, 262144.")] = None,
+    entries: Annotated[
+        list[int] | None, typer.Option(min=0, help="A fill of the table; may be given again: 0, 16384, 262144.")
+    ] = None,
 ) -> None:
     """CPU for one listing of the live table, and the longest that an event may have to wait for it. Needs root."""
     times = rounds or dumps.rounds(quick=quick)
@@ -170,7 +185,11 @@ def instructions(
 ) -> None:
     """Machine instructions that a connection takes, on CPython and MicroPython, counted by valgrind."""
     count = times or instruction_counts.times(quick=quick)
-    _run("instructions", Output(json_file, page), _repeated(rounds, lambda _, tell: instruction_counts.measure(count, tell, quick=quick)))
+    _run(
+        "instructions",
+        Output(json_file, page),
+        _repeated(rounds, lambda _, tell: instruction_counts.measure(count, tell, quick=quick)),
+    )
 
 
 @app.command()
@@ -179,14 +198,22 @@ def error(
     page: Page = None,
     rounds: Rounds = None,
     quick: Quick = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the people and of the noise; each round takes the next one.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the people and of the noise; each round takes the next one.")
+    ] = 1,
     days: Annotated[int | None, typer.Option(min=1, help="Café days that are sampled: 7, with --quick 1.")] = None,
-    weeks: Annotated[int | None, typer.Option(min=0, help="Weeks of a hotel that are sampled: 1, with --quick none.")] = None,
+    weeks: Annotated[
+        int | None, typer.Option(min=0, help="Weeks of a hotel that are sampled: 1, with --quick none.")
+    ] = None,
 ) -> None:
     """How far published figures are from the truth: noise, bias by metric and venue, beside theory and naive ones."""
     usual = errors.size(quick=quick)
     size = days or usual[0], usual[1] if weeks is None else weeks
-    _run("error", Output(json_file, page), _repeated(rounds, lambda number, tell: errors.measure(seed + number, *size, tell)))
+    _run(
+        "error",
+        Output(json_file, page),
+        _repeated(rounds, lambda number, tell: errors.measure(seed + number, *size, tell)),
+    )
 
 
 @app.command()
@@ -195,16 +222,24 @@ def sim(
     page: Page = None,
     rounds: Rounds = None,
     quick: Quick = False,
-    scenario: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(simulations.SCENARIOS)}; may be given again.")] = None,
+    scenario: Annotated[
+        list[str] | None, typer.Option(help=f"Of {', '.join(simulations.SCENARIOS)}; may be given again.")
+    ] = None,
     interpreter: Annotated[list[str] | None, typer.Option(help="cpython or micropython; may be given again.")] = None,
     growth: Annotated[bool, typer.Option(help="Also a café of 8, 80 and 800 visitors a day.")] = False,
-    profile: Annotated[bool, typer.Option(help="Also what the world and the auditor spend their time in, in a café's day.")] = False,
+    profile: Annotated[
+        bool, typer.Option(help="Also what the world and the auditor spend their time in, in a café's day.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the world.")] = 1,
 ) -> None:
     """How fast the simulator lives through scenarios, what takes time, what a connection costs as they grow."""
     _known(("--scenario", scenario, simulations.SCENARIOS), ("--interpreter", interpreter, NAMES))
     cases = simulations.cases(scenario, interpreter, growth=growth, quick=quick)
-    _run("sim", Output(json_file, page), lambda tell: simulations.measure(cases, seed, rounds or 1, tell, profiled=profile))
+    _run(
+        "sim",
+        Output(json_file, page),
+        lambda tell: simulations.measure(cases, seed, rounds or 1, tell, profiled=profile),
+    )
 
 
 @app.command()
@@ -213,20 +248,29 @@ def deliver(
     page: Page = None,
     rounds: Rounds = None,
     quick: Quick = False,
-    forwarders: Annotated[int | None, typer.Option(min=5, max=10_000, help="Real forwarders, a connection each: 1,000.")] = None,
+    forwarders: Annotated[
+        int | None, typer.Option(min=5, max=10_000, help="Real forwarders, a connection each: 1,000.")
+    ] = None,
     each: Annotated[int | None, typer.Option(min=1, max=200, help="Messages of each: 24.")] = None,
-    gateways: Annotated[int | None, typer.Option(min=10, max=1_000_000, help="Gateways that the page is asked about: 500.")] = None,
+    gateways: Annotated[
+        int | None, typer.Option(min=10, max=1_000_000, help="Gateways that the page is asked about: 500.")
+    ] = None,
     days: Annotated[int | None, typer.Option(min=8, max=400, help="Days of the fleet's totals: 365.")] = None,
     told: Annotated[int | None, typer.Option(min=1, max=400, help="Days of each gateway's messages: 365.")] = None,
 ) -> None:
-    """Forwarders through Mosquitto into oubli-fleet on PostgreSQL, with kills and a restart; then its pages over a year."""
+    """Forwarders through Mosquitto into oubli-fleet on PostgreSQL, with kills and a restart.
+
+    Then its pages over a year.
+    """
     asked = forwarders, each, gateways, days, told
     size = deliveries.Size(*(given or usual for given, usual in zip(asked, deliveries.size(quick=quick), strict=True)))
     _run("deliver", Output(json_file, page), _repeated(rounds, lambda _, tell: deliveries.measure(*size, tell)))
 
 
 @app.command()
-def store(json_file: Json = None, page: Page = None, rounds: Rounds = None, quick: Quick = False, install: Install = False) -> None:
+def store(
+    json_file: Json = None, page: Page = None, rounds: Rounds = None, quick: Quick = False, install: Install = False
+) -> None:
     """What a connection takes in oubli's stores, beside nfdump, ulogd2, SQLite, Parquet and xz on the same."""
     _install({name for one in stores.STORES for name in one.needs}, wanted=install)
     _run("store", Output(json_file, page), lambda tell: stores.measure(rounds or stores.rounds(quick=quick), tell))
@@ -238,14 +282,19 @@ def wear(
     page: Page = None,
     rounds: Rounds = None,
     quick: Quick = False,
-    visitors: Annotated[int | None, typer.Option(min=1, max=1000, help="Terminals a day: 200, with --quick 20.")] = None,
-    block_size: Annotated[int, typer.Option(min=64, max=4096, help="Ports a terminal, as in /etc/config/oubli.")] = wears.BLOCK,
+    visitors: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Terminals a day: 200, with --quick 20.")
+    ] = None,
+    block_size: Annotated[
+        int, typer.Option(min=64, max=4096, help="Ports a terminal, as in /etc/config/oubli.")
+    ] = wears.BLOCK,
     sync_minutes: Annotated[int, typer.Option(min=1, max=1440, help="As in /etc/config/oubli.")] = wears.SYNC,
     seed: Annotated[int, typer.Option(min=0, help="Of the people; each round takes the next one.")] = 1,
 ) -> None:
     """What a café's day writes to flash with attribution on, and for how many years each board's flash bears it."""
     count = visitors or wears.size(quick=quick)
-    once = lambda number, tell: wears.measure(count, block_size, sync_minutes, seed + number, tell)  # noqa: E731 (one expression)
+    # One expression
+    once = lambda number, tell: wears.measure(count, block_size, sync_minutes, seed + number, tell)  # noqa: E731
     _run("wear", Output(json_file, page), _repeated(rounds, once))
 
 
@@ -277,10 +326,15 @@ def every(
     rounds: Rounds = None,
     quick: Quick = False,
     install: Install = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the figures in tools/bench/figures.json and figures.md.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the figures in tools/bench/figures.json and figures.md.")
+    ] = False,
 ) -> None:
     """All of these. What this machine can't measure is named, and the rest is measured. Most of it needs root."""
-    _install({name for room in everything.ROOMS for name in room.needs} | {name for one in PEERS for name in one.needs}, wanted=install)
+    _install(
+        {name for room in everything.ROOMS for name in room.needs} | {name for one in PEERS for name in one.needs},
+        wanted=install,
+    )
     if keep and (lacking := everything.lacking()):
         _program.refuse(f"--keep: wants every figure; {_reasons(lacking)}")
     result = _run("all", Output(json_file, page), lambda tell: everything.measure(quick, rounds, tell))

@@ -36,7 +36,9 @@ def _memory(result: dict[str, Any]) -> Iterator[Aim]:
         what = f"recorder's {name} on MicroPython over {result['connections']:,} connections"
         yield Aim(what, f"{result[key]:.2f} MiB", f"<= {most} MiB", result[key] <= most)
     octets = result["heap_a_connection"]
-    yield Aim("heap a connection on MicroPython", f"{octets:.1f} octets", f"<= {memory.HEAP} octets", octets <= memory.HEAP)
+    yield Aim(
+        "heap a connection on MicroPython", f"{octets:.1f} octets", f"<= {memory.HEAP} octets", octets <= memory.HEAP
+    )
 
 
 def _store(result: dict[str, Any]) -> Iterator[Aim]:
@@ -57,7 +59,9 @@ def _instructions(result: dict[str, Any]) -> Iterator[Aim]:
         ratio = row["ratios"]["decode"]
         yield Aim(f"decoding against a plain walk, {row['name']}", f"{ratio:.2f} x", f"<= {most:.2f} x", ratio <= most)
         if row["name"] == "MicroPython":
-            yield Aim("instructions a connection, MicroPython", f"{row['whole']:,}", "<= 52,000", row["whole"] <= 52_000)
+            yield Aim(
+                "instructions a connection, MicroPython", f"{row['whole']:,}", "<= 52,000", row["whole"] <= 52_000
+            )
     rate = result["mips_24kc"]
     yield Aim("MIPS 24Kc at 580 MHz, 20 % of it (estimate)", f"{rate:,} connections/s", ">= 1,000", rate >= 1000)
 
@@ -66,7 +70,10 @@ def _scale(result: dict[str, Any]) -> Iterator[Aim]:
     for curve in result["curves"]:
         if curve["what"].endswith("by connections"):
             power = 1 + curve["slope"]
-            what = f"cost of all against their number, {curve['points'][0]['size']:,} to {curve['points'][-1]['size']:,}, {curve['on']}"
+            what = (
+                f"cost of all against their number, {curve['points'][0]['size']:,} to "
+                f"{curve['points'][-1]['size']:,}, {curve['on']}"
+            )
             yield Aim(what, f"slope {power:.2f}", "1.00 ± 0.05", abs(power - 1) <= 0.05)
         elif "forget" in curve["what"]:
             what = f"{curve['what']} (1 to {curve['points'][-1]['size']:,}), {curve['on']}"

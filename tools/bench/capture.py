@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-bench capture`: what it costs to take in connections that ended, beside the peers, on the real kernel.
 
-Three cases (tools.bench.gateway) for each peer (tools.bench.peers), interleaved: each round runs every peer once in every case, in
-another order, each time as a new process in its own namespace. Before the first round each is run once with few connections, and
-that isn't counted. Processor time is user and system time of the peer's process, all threads, from when it listens and rests until it
-has read everything and rests again; its start is left out, and so is what it does while a table for a flush is filled.
-Lost is what the table held and the peer doesn't know of in the end. Medians over the rounds, and the least and most.
+Three cases (tools.bench.gateway) for each peer (tools.bench.peers), interleaved: each round runs every peer once in
+every case, in another order, each time as a new process in its own namespace. Before the first round each is run once
+with few connections, and that isn't counted. Processor time is user and system time of the peer's process, all threads,
+from when it listens and rests until it has read everything and rests again; its start is left out, and so is what it
+does while a table for a flush is filled. Lost is what the table held and the peer doesn't know of in the end. Medians
+over the rounds, and the least and most.
 
-A recorder takes up its loss-free mode where less than 37.5 % of the kernel's table are used, and holds it up to 75 % as long as 40 s of
-the last hour's peak rate are free. So a flush fills the table in two parts: `_FIRST` of it before anybody listens, the rest, for
-recorders, as fast as that rule allows (`_pace`). Other peers have no such rule, and are not kept waiting.
+A recorder takes up its loss-free mode where less than 37.5 % of the kernel's table are used, and holds it up to 75 % as
+long as 40 s of the last hour's peak rate are free. So a flush fills the table in two parts: `_FIRST` of it before
+anybody listens, the rest, for recorders, as fast as that rule allows (`_pace`). Other peers have no such rule, and are
+not kept waiting.
 """
 
 import shutil
@@ -64,7 +66,8 @@ class Size(NamedTuple):
 
 def size(*, quick: bool) -> Size:
     """Return what is measured where nothing else is asked for. A flush of 150,000 is 57 % of the default table."""
-    beside = 20_000 if quick else 50_000  # 5 s at a steady pace; more of them change no median, and pyroute2 takes 17 s for 100,000
+    # 5 s at a steady pace; more of them change no median, and pyroute2 takes 17 s for 100,000
+    beside = 20_000 if quick else 50_000
     return Size({"flush": 150_000, "expiry": beside, "steady": beside}, 1 if quick else 5)
 
 
@@ -77,7 +80,8 @@ class Load:
         made = flows.make(max(counts.values()), self.terminals)
         self._frames = [frame for flow in made for frame in flows.frames(flow)]
         self._requests = {
-            case: flows.requests(made[:count], _LIFETIMES[case], RATE if case == "steady" else None) for case, count in counts.items()
+            case: flows.requests(made[:count], _LIFETIMES[case], RATE if case == "steady" else None)
+            for case, count in counts.items()
         }
 
     def fill(self, gateway: Gateway, case: str, first: int = 0, last: int | None = None) -> None:
@@ -101,12 +105,16 @@ def check(counts: dict[str, int], peers: list[Peer]) -> dict[str, list[str]]:
     machine.need(NEEDS, root=True)
     lacking = {peer.name: lacks for peer in peers if (lacks := machine.missing(peer.needs))}
     if len(lacking) == len(peers):
-        raise machine.UnableError(f"not on this machine: {', '.join(name for names in lacking.values() for name in names)}")
+        raise machine.UnableError(
+            f"not on this machine: {', '.join(name for names in lacking.values() for name in names)}"
+        )
     most = limit() - _SPARE
     for case, count in counts.items():
         if count > (most * 3 // 4 if case == "flush" else most):
             accepted = f"at most {most * 3 // 4}, three quarters of" if case == "flush" else f"at most {most}"
-            raise machine.UnableError(f"--flows: {count} don't fit the kernel's table; accepted: {accepted} (nf_conntrack_max)")
+            raise machine.UnableError(
+                f"--flows: {count} don't fit the kernel's table; accepted: {accepted} (nf_conntrack_max)"
+            )
     return lacking
 
 
@@ -244,9 +252,14 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
         )
     flushed = ", ".join(f"{case} {count:,}" for case, count in result["flows"].items())
     note = "† the better of a peer's two bursts, by which it is quoted; lost: the most of a round"
-    lacking = "".join(f"; not measured: {name}, for want of {', '.join(lacks)}" for name, lacks in result["missing"].items())
+    lacking = "".join(
+        f"; not measured: {name}, for want of {', '.join(lacks)}" for name, lacks in result["missing"].items()
+    )
     headings = ("", "case", "known", "lost", "CPU s", "least - most", "peak MiB", "PSS MiB")
-    title = f"CPU s for 100,000 ended connections ({flushed}; {result['terminals']:,} terminals, rounds: {result['rounds']})"
+    title = (
+        f"CPU s for 100,000 ended connections ({flushed}; {result['terminals']:,} terminals, "
+        f"rounds: {result['rounds']})"
+    )
     return [Sheet(title, headings, rows, (0, 1), note + lacking)]
 
 
@@ -265,4 +278,8 @@ def charts(result: dict[str, Any]) -> list[Chart]:
         panel.invert_yaxis()
         panel.set_title(case, fontsize=9)
     title = "CPU seconds for 100,000 connections"
-    return [Chart(plots.svg(figure, title), f"{title}, logarithmic; bars are medians, lines the least and most of the rounds.")]
+    return [
+        Chart(
+            plots.svg(figure, title), f"{title}, logarithmic; bars are medians, lines the least and most of the rounds."
+        )
+    ]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays a recording to the agent's own decoder again and again and does nothing with what comes out: decoding alone.
 
-`decode_stage.py RECORDING TIMES decode|walk`; prints how many connections were read. `walk` is what decoding is compared with: every
-attribute of each message, one after the other, its value made a number. Each message is put into one buffer outside the heap
-first, as the daemon receives it. Runs on MicroPython too.
+`decode_stage.py RECORDING TIMES decode|walk`; prints how many connections were read. `walk` is what decoding is
+compared with: every attribute of each message, one after the other, its value made a number. Each message is put into
+one buffer outside the heap first, as the daemon receives it. Runs on MicroPython too.
 """
 
 import sys

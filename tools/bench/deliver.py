@@ -3,9 +3,10 @@
 
 And a year of 500 gateways.
 
-Three parts. *deliver*: a flood while two consumers are killed with SIGKILL and the broker is restarted; every message must be in the store
-once, with its figure. Then a steady rate, undisturbed, for the latency between a forwarder's turn and the store's commit. *costs*: the CPU
-of a health and of a figure. *year*: a year of 500 gateways in the database, and how long each page takes. Findings are what must not be.
+Three parts. *deliver*: a flood while two consumers are killed with SIGKILL and the broker is restarted; every message
+must be in the store once, with its figure. Then a steady rate, undisturbed, for the latency between a forwarder's turn
+and the store's commit. *costs*: the CPU of a health and of a figure. *year*: a year of 500 gateways in the database,
+and how long each page takes. Findings are what must not be.
 """
 
 import contextlib
@@ -87,7 +88,12 @@ def deliver(folder: Path, forwarders: int, each: int) -> dict[str, Any]:
         ]
         with (folder / "log").open("wb") as log:
             running = subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | {"OUBLI_FLEET_DB": url}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                cwd=ROOT,
+                env=os.environ | {"OUBLI_FLEET_DB": url},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         try:
             _until(lambda: (folder / "log").read_text().count("connected without") == 2, "two consumers connect")
@@ -98,12 +104,20 @@ def deliver(folder: Path, forwarders: int, each: int) -> dict[str, Any]:
             running.wait(60)
 
 
-def _publish(folder: Path, port: int, numbers: range, each: int, rate: float, parts: int) -> list[subprocess.Popen[bytes]]:
+def _publish(
+    folder: Path, port: int, numbers: range, each: int, rate: float, parts: int
+) -> list[subprocess.Popen[bytes]]:
     load.prepare(folder, numbers, each, int(clock.seconds()), load.plain(port))
     step = -(-len(numbers) // parts)
-    words = [[str(first), str(min(first + step, numbers.stop)), str(rate / parts)] for first in range(numbers.start, numbers.stop, step)]
+    words = [
+        [str(first), str(min(first + step, numbers.stop)), str(rate / parts)]
+        for first in range(numbers.start, numbers.stop, step)
+    ]
     return [
-        subprocess.Popen([sys.executable, "-m", "tools.fleet.load", str(folder), *one], cwd=ROOT, stdin=subprocess.DEVNULL) for one in words
+        subprocess.Popen(
+            [sys.executable, "-m", "tools.fleet.load", str(folder), *one], cwd=ROOT, stdin=subprocess.DEVNULL
+        )
+        for one in words
     ]
 
 
@@ -175,7 +189,12 @@ def _steady(folder: Path, broker: Mosquitto, gateways: int) -> dict[str, Any]:
         )
         waits = [float(at) - sent[f"{ident}/{place}"] for ident, place, at in cursor.fetchall()]
     parts = statistics.quantiles(waits, n=100)
-    return {"messages_a_second": STEADY, "messages": len(waits), "p50_ms": round(parts[49] * 1000), "p99_ms": round(parts[98] * 1000)}
+    return {
+        "messages_a_second": STEADY,
+        "messages": len(waits),
+        "p50_ms": round(parts[49] * 1000),
+        "p99_ms": round(parts[98] * 1000),
+    }
 
 
 def year(folder: Path, gateways: int, days: int, told: int, rounds: int = 10) -> dict[str, Any]:
@@ -249,15 +268,37 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the figures for a person."""
     one, asked = result["deliver"], result["year"]
     steady, used = one["steady"], one["cpu_seconds"]
-    lost = "every message once" if not any("lost" in finding for finding in result["findings"]) else "NOT every message once"
+    lost = (
+        "every message once"
+        if not any("lost" in finding for finding in result["findings"])
+        else "NOT every message once"
+    )
     took = ", ".join(f"{name} {ms['median']} ({ms['slowest']}; {ms['cpu']})" for name, ms in asked["ms"].items())
     until = f"median {steady['p50_ms']} ms, p99 {steady['p99_ms']} ms until committed"
     rows = [
-        ("flood", f"{one['forwarders']:,} forwarders, {one['messages']:,} messages, two consumers killed, broker restarted: {lost}"),
-        ("", f"{one['messages_a_second']} messages/s; CPU s: consumers {used['consumers']}, mosquitto {used['mosquitto']}"),
+        (
+            "flood",
+            (
+                f"{one['forwarders']:,} forwarders, {one['messages']:,} messages, two consumers killed, "
+                f"broker restarted: {lost}"
+            ),
+        ),
+        (
+            "",
+            (
+                f"{one['messages_a_second']} messages/s; CPU s: consumers {used['consumers']}, "
+                f"mosquitto {used['mosquitto']}"
+            ),
+        ),
         ("", f"peak MiB: a consumer {one['peak_mib']['consumer']}, mosquitto {one['peak_mib']['mosquitto']}"),
         ("steady", f"{steady['messages_a_second']} messages/s: {until}"),
-        ("pages", f"{asked['messages']:,} messages of {asked['gateways']:,} gateways; ms, median (slowest; CPU) of ten: {took}"),
+        (
+            "pages",
+            (
+                f"{asked['messages']:,} messages of {asked['gateways']:,} gateways; ms, median (slowest; "
+                f"CPU) of ten: {took}"
+            ),
+        ),
     ]
     if "costs" in result:  # figures that were kept before there were these
         costs = ", ".join(f"{kind} {' + '.join(map(str, one.values()))}" for kind, one in result["costs"].items())

@@ -3,19 +3,19 @@
 
 Two estimates of the entropy of a population's connections, times to 100 ms.
 
-`independent` sums each field's entropy, as if no field told anything of another. A packer that knows what depends on what can do better, so
-it is no bound; it is what a packer can be held to that writes field by field.
+`independent` sums each field's entropy, as if no field told anything of another. A packer that knows what depends on
+what can do better, so it is no bound; it is what a packer can be held to that writes field by field.
 
-`joint` takes as known what a packer could know: who was here in that hour, the connection's service for its duration, service and duration
-for its packets, service and packets for its volumes. Ports stay independent: the simulated people's count upwards, as Windows' do; Linux
-and Apple draw them.
+`joint` takes as known what a packer could know: who was here in that hour, the connection's service for its duration,
+service and duration for its packets, service and packets for its volumes. Ports stay independent: the simulated
+people's count upwards, as Windows' do; Linux and Apple draw them.
 
-`apart` is a store that there could be: the octets of our records sorted by field, 320 at a time, each field with a Huffman code of its
-own, all framing included. Ours has a code for each of four fields and one for what is left of a record: what lies between the two is what
-that costs.
+`apart` is a store that there could be: the octets of our records sorted by field, 320 at a time, each field with a
+Huffman code of its own, all framing included. Ours has a code for each of four fields and one for what is left of a
+record: what lies between the two is what that costs.
 
-Counted frequencies make an entropy too small (a value that came once could have been another one), hence Miller and Madow's correction
-(1955). Contexts with few rows are counted as one, so that they don't explain themselves.
+Counted frequencies make an entropy too small (a value that came once could have been another one), hence Miller and
+Madow's correction (1955). Contexts with few rows are counted as one, so that they don't explain themselves.
 """
 
 import math
@@ -84,10 +84,13 @@ def joint(rows: Sequence[Row]) -> float:
         bits([row.translated_port != row.source_port for row in rows]),
         given(lasted, services),
         given(
-            [(row.packets_up, row.packets_down) for row in rows], [(of, min(ticks, 3)) for of, ticks in zip(services, lasted, strict=True)]
+            [(row.packets_up, row.packets_down) for row in rows],
+            [(of, min(ticks, 3)) for of, ticks in zip(services, lasted, strict=True)],
         ),
         given([row.bytes_up for row in rows], [(of, row.packets_up) for of, row in zip(services, rows, strict=True)]),
-        given([row.bytes_down for row in rows], [(of, row.packets_down) for of, row in zip(services, rows, strict=True)]),
+        given(
+            [row.bytes_down for row in rows], [(of, row.packets_down) for of, row in zip(services, rows, strict=True)]
+        ),
         bits(_gaps(rows)),
     )
     return sum(every) / 8
@@ -118,7 +121,11 @@ def _page(rows: Sequence[Row], opened: int, ends: dict[tuple[bytes, bytes], int]
             columns[-1] += row.mac.rjust(MAC) + bytes([len(row.address)]) + row.address
         apart = end - ends.get(who, 0)
         ends[who] = end
-        head = service_of(row.protocol, row.destination_port) * 5 + code << 2 | (row.translated_port != row.source_port) << 1 | told
+        head = (
+            service_of(row.protocol, row.destination_port) * 5 + code << 2
+            | (row.translated_port != row.source_port) << 1
+            | told
+        )
         numbers = [(row.end - row.start) // _TICK, apart << 1 if apart >= 0 else (-apart << 1) - 1]
         numbers += [row.bytes_up - up * LEAST[code], row.bytes_down - down * LEAST[code]]
         split = [varint(number) for number in numbers]
@@ -131,6 +138,8 @@ def _page(rows: Sequence[Row], opened: int, ends: dict[tuple[bytes, bytes], int]
         ]
         for column, octet in zip(columns, [*firsts, *(one[0] for one in split)], strict=False):
             column.append(octet)
-        columns[-1] += b"".join(varint(count - FEW) for count in (up, down) if count >= FEW) + b"".join(one[1:] for one in split)
+        columns[-1] += b"".join(varint(count - FEW) for count in (up, down) if count >= FEW) + b"".join(
+            one[1:] for one in split
+        )
     deflate = zlib.compressobj(6, zlib.DEFLATED, -12, 6, zlib.Z_HUFFMAN_ONLY)
     return sum(len(deflate.compress(column) + deflate.flush(zlib.Z_BLOCK)) for column in columns) + len(deflate.flush())

@@ -3,17 +3,18 @@
 
 Beside theory and naive designs.
 
-The truth is that of simulated café days (host_sim), scaled to the size of the venue; the figure is the mean of the busiest cell over
-gateways and days. Its error is measured on noise that the agent's own sampler drew, and stands beside the 95 % band that
-`tools.fleet.estimate` computes. The naive designs have the same epsilon:
+The truth is that of simulated café days (host_sim), scaled to the size of the venue; the figure is the mean of the
+busiest cell over gateways and days. Its error is measured on noise that the agent's own sampler drew, and stands beside
+the 95 % band that `tools.fleet.estimate` computes. The naive designs have the same epsilon:
 
 randomised   every terminal tells of each cell itself, through randomised response (Warner 1965): no gateway to trust
 by event     Laplace noise for every event that a terminal can cause in a day, because nothing holds it to one row
-suppressed   no noise, cells below the display threshold left out: no privacy (one terminal at the threshold shows), and a bias
+suppressed   no noise, cells below the display threshold left out: no privacy (one
+             terminal at the threshold shows), and a bias
 
-Beside it stand the noise in a café of 200 as REQUIREMENTS.md states it, and what no noise explains: the bias of the defined truth
-against the real one (`host_sim.venue.reality`), from the two slots and classes that count, from connections whose end the kernel tells
-late, from phones that change their MAC.
+Beside it stand the noise in a café of 200 as REQUIREMENTS.md states it, and what no noise explains: the bias of the
+defined truth against the real one (`host_sim.venue.reality`), from the two slots and classes that count, from
+connections whose end the kernel tells late, from phones that change their MAC.
 """
 
 import math
@@ -45,7 +46,8 @@ SUMS = 400  # sums that are measured, of each size
 EVENTS = {"arrivals": 24, "presence": 96, "volume": 96, "active": 6, "classes": 9}
 
 
-# One standard deviation of the noise, per cent of a busy cell of a café of 200 terminals a day, at most (REQUIREMENTS.md, ANON-2).
+# One standard deviation of the noise, per cent of a busy cell of a café of 200 terminals a
+# day, at most (REQUIREMENTS.md, ANON-2).
 STATED = {"arrivals": 31, "presence": 10, "volume": 10, "active": 30, "classes": 30}
 STATED_FOR = 200
 # What is sampled for the bias: scenario, hours between two MACs of a phone (None: as the scenario has it).
@@ -131,7 +133,10 @@ def measure(seed: int, days: int, weeks: int, tell: Tell) -> dict[str, Any]:
         both = np.concatenate((drawn, -drawn))  # else the mean of these draws would pass for a bias of large sums
         for size in SCALES:
             terms = size[0] * size[1]
-            found = {"measured": _percentile(both, terms, draw), "theory": estimate.half_width({Fraction(*b): terms}) / terms}
+            found = {
+                "measured": _percentile(both, terms, draw),
+                "theory": estimate.half_width({Fraction(*b): terms}) / terms,
+            }
             rows += [_row(metric, shares[metric.name], venue, size, found) for venue in VENUES]
     biases = [row for name, one in lives.items() for row in bias(name, one)]
     tell("venues")
@@ -149,7 +154,9 @@ def measure(seed: int, days: int, weeks: int, tell: Tell) -> dict[str, Any]:
     }
 
 
-def _row(metric: Metric, shares: list[float], venue: int, size: tuple[int, int], found: dict[str, float]) -> dict[str, Any]:
+def _row(
+    metric: Metric, shares: list[float], venue: int, size: tuple[int, int], found: dict[str, float]
+) -> dict[str, Any]:
     terms = size[0] * size[1]
     truth = max(shares) * venue
     odds = math.exp(metric.epsilon / 1000 / metric.l1)
@@ -174,7 +181,11 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
     rows: list[tuple[str, ...]]
     columns = ("truth", "measured", "theory", "randomised", "by_event", "suppressed")
     rows = [
-        (row["metric"], *(f"{row[name]:,}" for name in ("terminals", "gateways", "days")), *(f"{row[name]:,.1f}" for name in columns))
+        (
+            row["metric"],
+            *(f"{row[name]:,}" for name in ("terminals", "gateways", "days")),
+            *(f"{row[name]:,.1f}" for name in columns),
+        )
         for row in result["rows"]
     ]
     headings: tuple[str, ...] = (
@@ -191,12 +202,21 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
     )
     errors = Sheet("Error of the busiest cell's mean, % of the truth, with 95 %", headings, rows)
     rows = [
-        (row["metric"], f"{row['busiest']:.1f}", f"{row['mean']:.1f}", f"{row['stated']} at most", "yes" if row["met"] else "no")
+        (
+            row["metric"],
+            f"{row['busiest']:.1f}",
+            f"{row['mean']:.1f}",
+            f"{row['stated']} at most",
+            "yes" if row["met"] else "no",
+        )
         for row in result["noise"]
     ]
     headings = ("metric", "busiest cell", "mean cell", "stated (ANON-2)", "met")
     noises = Sheet(f"Noise (1 sigma), café of {STATED_FOR}, % of a cell", headings, rows)
-    rows = [(row["venue"], row["metric"], f"{row['truth']:.1f}", f"{row['busiest']:+.1f}", f"{row['all']:+.1f}") for row in result["bias"]]
+    rows = [
+        (row["venue"], row["metric"], f"{row['truth']:.1f}", f"{row['busiest']:+.1f}", f"{row['all']:+.1f}")
+        for row in result["bias"]
+    ]
     title = f"Bias of what is counted against what people did, a mean day of {result['days']}, %"
     headings = ("venue", "metric", "busiest cell's truth", "busiest cell", "all cells")
     return [venues.sheet(result["venues"]), errors, noises, Sheet(title, headings, rows, (0, 1))]

@@ -68,7 +68,9 @@ def _deliver(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
 
 
 def _wear(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
-    return repeated(rounds or 1, lambda number: wear.measure(wear.size(quick=quick), wear.BLOCK, wear.SYNC, 1 + number, tell))
+    return repeated(
+        rounds or 1, lambda number: wear.measure(wear.size(quick=quick), wear.BLOCK, wear.SYNC, 1 + number, tell)
+    )
 
 
 ROOMS = (
@@ -96,7 +98,11 @@ def losses(rooms: dict[str, Any]) -> list[str]:
     A connection lost by a recorder, a message not there once, a life found fault with.
     """
     found = [f"capture: {loss}" for loss in capture.losses(rooms["capture"])] if "capture" in rooms else []
-    found += [f"sim: the auditor finds fault with {row['scenario']}" for row in rooms.get("sim", {}).get("rows", ()) if not row["passed"]]
+    found += [
+        f"sim: the auditor finds fault with {row['scenario']}"
+        for row in rooms.get("sim", {}).get("rows", ())
+        if not row["passed"]
+    ]
     return found + [f"deliver: {finding}" for finding in rooms.get("deliver", {}).get("findings", ())]
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tools.bench.population import Row
 
-_FIELDS = ((56, 6), (4, 1), (7, 2), (227, 2), (22, 4), (21, 4), (1, 8), (2, 8), (23, 8), (24, 8))  # MAC, protocol, ports, times, volumes
+# MAC, protocol, ports, times, volumes
+_FIELDS = ((56, 6), (4, 1), (7, 2), (227, 2), (22, 4), (21, 4), (1, 8), (2, 8), (23, 8), (24, 8))
 _TEMPLATES = {4: (256, ((8, 4), *_FIELDS)), 16: (257, ((27, 16), *_FIELDS))}
 _BATCH = 14  # records a packet: below the usual MTU
 _PAUSES = (0.0003, 0.003, 0.03)  # s between packets: a receiver that is behind drops, then all is sent anew, slower
@@ -41,7 +42,10 @@ def _packets(rows: Sequence[Row]) -> list[bytes]:
     packets, body = [], [(_templates(), len(_TEMPLATES))]
     for size, (number, _) in _TEMPLATES.items():
         mine = [row for row in rows if len(row.address) == size]
-        body += [(_data(number, mine[at : at + _BATCH], boot), len(mine[at : at + _BATCH])) for at in range(0, len(mine), _BATCH)]
+        body += [
+            (_data(number, mine[at : at + _BATCH], boot), len(mine[at : at + _BATCH]))
+            for at in range(0, len(mine), _BATCH)
+        ]
     up = max(row.end for row in rows) // 1_000_000 - boot
     for sequence, (flowset, count) in enumerate(body):
         packets.append(struct.pack(">HHIIII", 9, count, up & 0xFFFFFFFF, (boot + up) // 1000, sequence, 1) + flowset)
@@ -55,7 +59,10 @@ def _free_port() -> int:
 
 
 def nfcapd(rows: Sequence[Row], folder: Path) -> Path:
-    """Send the rows to an nfcapd of their own; returns its file. RuntimeError where it has fewer flows than there are rows."""
+    """Send the rows to an nfcapd of their own; returns its file.
+
+    RuntimeError where it has fewer flows than there are rows.
+    """
     flows = 0
     for pause in _PAUSES:
         own = folder / f"{pause}"
@@ -88,7 +95,9 @@ def _send(rows: Sequence[Row], folder: Path, pause: float) -> None:
 def compressed(file: Path, kind: str, folder: Path) -> tuple[int, float]:
     """Return the octets of nfdump's file when written again with a compression, and the CPU seconds for that."""
     out = folder / "out"
-    with subprocess.Popen(["nfdump", "-r", str(file), "-w", str(out), f"-z={kind}"], stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        ["nfdump", "-r", str(file), "-w", str(out), f"-z={kind}"], stdout=subprocess.DEVNULL
+    ) as process:
         _, _, usage = os.wait4(process.pid, 0)
         process.returncode = 0
     return out.stat().st_size, usage.ru_utime + usage.ru_stime

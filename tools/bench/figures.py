@@ -18,11 +18,21 @@ ROOMS = ("capture", "memory", "store", "instructions", "scale", "dump", "sim", "
 def page(result: dict[str, Any]) -> str:
     """Return figures.md for these figures."""
     machine = result["machine"]
-    versions = ", ".join(f"{name} {said}" for name, said in machine["versions"].items() if name in ("cpython", "micropython", "ulogd2"))
+    versions = ", ".join(
+        f"{name} {said}" for name, said in machine["versions"].items() if name in ("cpython", "micropython", "ulogd2")
+    )
     head = "<!-- SPDX-License-Identifier: Apache-2.0 -->\n<!-- Made by tools/bench/figures.py out of figures.json. -->"
     about = f"`{result['command']} --keep` on {result['date']}: {machine['processor']}, {machine['cores']} cores"
-    about += f", Linux {machine['kernel']}, load {machine['load'][0]} (a machine that does nothing else has none at the start); {versions}."
-    return "\n\n".join([head, "# Figures of one run", about, *(sheet.markdown() for sheet in everything.sheets(result, ROOMS))]) + "\n"
+    about += (
+        f", Linux {machine['kernel']}, load {machine['load'][0]} (a machine that does nothing else has none at "
+        f"the start); {versions}."
+    )
+    return (
+        "\n\n".join(
+            [head, "# Figures of one run", about, *(sheet.markdown() for sheet in everything.sheets(result, ROOMS))]
+        )
+        + "\n"
+    )
 
 
 def kept() -> dict[str, Any]:
@@ -34,7 +44,9 @@ def kept() -> dict[str, Any]:
 def write(result: dict[str, Any]) -> None:
     """Keep the figures, the modules' a line each, and write the page."""
     rooms = ",\n".join(f"  {json.dumps(name)}: {json.dumps(figures)}" for name, figures in result["rooms"].items())
-    others = "".join(f",\n {json.dumps(name)}: {json.dumps(value)}" for name, value in result.items() if name != "rooms")
+    others = "".join(
+        f",\n {json.dumps(name)}: {json.dumps(value)}" for name, value in result.items() if name != "rooms"
+    )
     KEPT.write_text(f'{{\n "rooms": {{\n{rooms}\n }}{others}\n}}\n')
     PAGE.write_text(page(result))
 

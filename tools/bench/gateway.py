@@ -73,7 +73,9 @@ class Gateway:
             descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
             self._open.callback(os.close, descriptor)
             self._outside, self._inside = getattr(self, "_inside", descriptor), descriptor
-        settings = "".join(f"echo {value} > /proc/sys/net/netfilter/nf_conntrack_{name}\n" for name, value in _SYSCTL.items())
+        settings = "".join(
+            f"echo {value} > /proc/sys/net/netfilter/nf_conntrack_{name}\n" for name, value in _SYSCTL.items()
+        )
         run(*self.command("nft", "-f", "-"), given=RULES)
         run(*self.command("sh", "-e"), given=settings)
         neighbours = [
@@ -90,7 +92,9 @@ class Gateway:
         ]
         run("ip", "-n", self.name, "-batch", "-", given="\n".join(links + neighbours) + "\n")
         with self.inside():
-            self._kernel = self._open.enter_context(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER))
+            self._kernel = self._open.enter_context(
+                socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+            )
             self._wire = self._open.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
             self._wire.bind(("terminals", 0))
         self._wire.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-bench instructions`: machine instructions that one ended connection takes, and to update a terminal's row.
 
-decode   a DESTROY message, its layout known       whole    from the kernel's octets to the packed record, summary included
+decode   a DESTROY message, its layout known       whole    from the kernel's
+         octets to the packed record, summary included
 seal     its share of sealing, 200 a segment       expire   its share of forgetting such a segment
 
-Each is also told as a ratio to `walk`, a plain walk of the same message's attributes on the same interpreter. The ratios of `decode`, and
-on CPython of `whole`, are kept in kept.json, and a test fails where one grows by more than 5 %. The others differ by more than that where
-a module elsewhere changes: on MicroPython by how far it searches its heap for room.
-MIPS is estimated from MicroPython's count for all three ways, on Debian's build for x86-64: by how many instructions MIPS takes for one of
-x86-64, and cycles for one of those where all lies in the caches (tools.bench.mips: both counted, the whole way); and MISS for each line
-that isn't there, 155 ns as measured on an AR9344 with DDR2 (7-cpu.com). How many of those there are is counted by cachegrind, with the
-caches of the MT7628's 24KEc: of 64-bit data, which is twice as large. What the kernel does for a `recv` isn't in it.
+Each is also told as a ratio to `walk`, a plain walk of the same message's attributes on the same interpreter. The
+ratios of `decode`, and on CPython of `whole`, are kept in kept.json, and a test fails where one grows by more than 5 %.
+The others differ by more than that where a module elsewhere changes: on MicroPython by how far it searches its heap for
+room.
+MIPS is estimated from MicroPython's count for all three ways, on Debian's build for x86-64: by how many instructions
+MIPS takes for one of x86-64, and cycles for one of those where all lies in the caches (tools.bench.mips: both counted,
+the whole way); and MISS for each line that isn't there, 155 ns as measured on an AR9344 with DDR2 (7-cpu.com). How many
+of those there are is counted by cachegrind, with the caches of the MT7628's 24KEc: of 64-bit data, which is twice as
+large. What the kernel does for a `recv` isn't in it.
 
-Counted by valgrind, so the figure doesn't depend on what else the machine does: a run of twice as many messages less a run of
-once as many, divided by the messages between them. Start-up, imports and reading the recording thus fall out.
+Counted by valgrind, so the figure doesn't depend on what else the machine does: a run of twice as many messages less a
+run of once as many, divided by the messages between them. Start-up, imports and reading the recording thus fall out.
 """
 
 import json
@@ -46,7 +49,8 @@ GROWTH = 0.05
 CLOCK, SHARE = 580_000_000, 0.2  # Hz, and how much of the processor may go
 MISS = 90  # cycles: 155 ns
 _NO_CACHES = ("--cache-sim=no",)
-_CACHES = ("--cache-sim=yes", "--I1=32768,4,32", "--D1=32768,4,32", "--LL=262144,8,32")  # octets, ways, octets of a line
+# Octets, ways, octets of a line
+_CACHES = ("--cache-sim=yes", "--I1=32768,4,32", "--D1=32768,4,32", "--LL=262144,8,32")
 ROWS = 4096  # of the day's table, as by default
 FILLS = (1, 1024, 3400, 4096)  # terminals in it; 1,024 is what its size is meant for (ANON-8)
 UPDATES = 500
@@ -61,7 +65,10 @@ def times(*, quick: bool) -> int:
 
 
 def measure(times: int, tell: Tell, *, quick: bool = False) -> dict[str, Any]:
-    """Count for each interpreter over `times` playings; LabError where a run failed. `quick`: MIPS by the kept ratio."""
+    """Count for each interpreter over `times` playings; LabError where a run failed.
+
+    `quick`: MIPS by the kept ratio.
+    """
     machine.need(NEEDS, root=False)
     with tempfile.TemporaryDirectory(prefix="oubli-bench-") as folder:
         recording = record(Path(folder), 50)
@@ -128,7 +135,15 @@ def _row(terminals: int, table: Path, *clash: str) -> dict[str, Any]:
     Both runs have words of the same length: what they do before the updates is the same then, to the heap's last hole.
     """
     runs = [
-        _run(_roomy(INTERPRETERS["MicroPython"]), _ROW_STAGE, str(table), str(ROWS), str(terminals), f"{factor * UPDATES:06}", *clash)
+        _run(
+            _roomy(INTERPRETERS["MicroPython"]),
+            _ROW_STAGE,
+            str(table),
+            str(ROWS),
+            str(terminals),
+            f"{factor * UPDATES:06}",
+            *clash,
+        )
         for factor in (1, 2)
     ]
     row = {"terminals": terminals, "clash": bool(clash), "instructions": round((runs[1][0] - runs[0][0]) / UPDATES)}
@@ -143,7 +158,9 @@ def _roomy(interpreter: list[str]) -> list[str]:
 def _lan(terminals: list[flows.Terminal]) -> list[bytes]:
     """Return what rtnetlink says of the terminals' side."""
     told = [kernel.link("lan")]
-    told += [kernel.address(ip_address(text).packed, bits) for text, bits in ((flows.GATEWAY_4, 16), (flows.GATEWAY_6, 64))]
+    told += [
+        kernel.address(ip_address(text).packed, bits) for text, bits in ((flows.GATEWAY_4, 16), (flows.GATEWAY_6, 64))
+    ]
     held = [kernel.Neighbour(address, one.mac) for one in terminals for address in (one.address4, one.address6)]
     return told + [kernel.neighbour(one) for one in held]
 
@@ -190,7 +207,9 @@ def _messages(recording: Path) -> int:
     return len(list(kernel.records(recording.read_bytes())))
 
 
-def _count(interpreter: list[str], recording: Path, times: int, way: str, caches: tuple[str, ...] = _NO_CACHES) -> tuple[int, int]:
+def _count(
+    interpreter: list[str], recording: Path, times: int, way: str, caches: tuple[str, ...] = _NO_CACHES
+) -> tuple[int, int]:
     """Return instructions and cache misses of a whole run; LabError where it did not read every message."""
     stage, more = _STAGE, []
     if way in _WAYS:
@@ -202,8 +221,13 @@ def _count(interpreter: list[str], recording: Path, times: int, way: str, caches
     return count, misses
 
 
-def _run(interpreter: list[str], stage: str, *arguments: str, caches: tuple[str, ...] = _NO_CACHES) -> tuple[int, str, int]:
-    """Run a stage under valgrind; return its instructions, what it printed, and its cache misses. LabError where it fails."""
+def _run(
+    interpreter: list[str], stage: str, *arguments: str, caches: tuple[str, ...] = _NO_CACHES
+) -> tuple[int, str, int]:
+    """Run a stage under valgrind; return its instructions, what it printed, and its cache misses.
+
+    LabError where it fails.
+    """
     words = ["valgrind", "--tool=cachegrind", *caches, "--cachegrind-out-file=/dev/null", *interpreter, "-m", stage]
     done = subprocess.run(
         [*words, *arguments],
@@ -225,9 +249,24 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
     for row in result["updates"]:
         fill = f"{row['terminals']:,} terminals" + (", all hashes alike" if row["clash"] else "")
         rows.append((f"MicroPython, a row of {fill}: {row['heap']:.0f} octets of heap", f"{row['instructions']:,}", ""))
-    source = f"{result['mips_ratio']} instructions for one of x86-64 ({'counted' if result['mips_counted'] else 'kept'})"
-    note = f"estimate for a MIPS 24Kc, 580 MHz: {result['mips_24kc']:,} connections/s at {SHARE:.0%} of it; {result['cycles']:,} cycles "
-    note += f"a connection: {source}, {result['mips_cpi']:g} cycles each (by GCC's description of the core), and {MISS} for each of "
-    note += f"{result['misses']:,} cache misses (counted with its caches), {result['cpi']:.2f} an instruction in all; the kernel's part "
+    source = (
+        f"{result['mips_ratio']} instructions for one of x86-64 ({'counted' if result['mips_counted'] else 'kept'})"
+    )
+    note = (
+        f"estimate for a MIPS 24Kc, 580 MHz: {result['mips_24kc']:,} connections/s at {SHARE:.0%} of it; "
+        f"{result['cycles']:,} cycles "
+    )
+    note += (
+        f"a connection: {source}, {result['mips_cpi']:g} cycles each (by GCC's description of the core), "
+        f"and {MISS} for each of "
+    )
+    note += (
+        f"{result['misses']:,} cache misses (counted with its caches), "
+        f"{result['cpi']:.2f} an instruction in all; the kernel's part "
+    )
     note += "of a recv isn't in it"
-    return [Sheet("Machine instructions for one connection that ended", ("", "instructions", "plain walks"), rows, note=note)]
+    return [
+        Sheet(
+            "Machine instructions for one connection that ended", ("", "instructions", "plain walks"), rows, note=note
+        )
+    ]

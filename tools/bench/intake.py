@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CPU of a message in the fleet's intake and its PostgreSQL: of figures and healths, and by how many gateways the store knows."""
+"""CPU of a message in the fleet's intake and its PostgreSQL.
+
+Of figures and healths, and by how many gateways the store knows.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -60,7 +63,10 @@ HOUR = 12  # healths of a gateway in an hour; one of them has a new head of its 
 
 
 def costs(folder: Path, gateways: int) -> dict[str, dict[str, float]]:
-    """Take an hour's healths of each gateway, then a day's figures, in the consumers' batches; return ms a message of each process."""
+    """Take an hour's healths of each gateway, then a day's figures, in the consumers' batches.
+
+    Return ms a message of each process.
+    """
     cluster = folder / "costs"
     cluster.mkdir()
     with Postgres(cluster) as database:
@@ -91,11 +97,18 @@ def costs(folder: Path, gateways: int) -> dict[str, dict[str, float]]:
                 taken.take(arrivals[first : first + TOGETHER[kind]], now)
             verdicts.renew(now)
             ours, theirs = time.process_time() - ours, machine.cpu([backend]) - theirs
-            found[kind] = {"python_ms": round(ours * 1000 / len(arrivals), 3), "postgresql_ms": round(theirs * 1000 / len(arrivals), 3)}
+            found[kind] = {
+                "python_ms": round(ours * 1000 / len(arrivals), 3),
+                "postgresql_ms": round(theirs * 1000 / len(arrivals), 3),
+            }
         connections.close_all()
     return found
 
 
 def dear(found: dict[str, dict[str, float]]) -> list[str]:
     """Return which kinds of messages cost more than they may."""
-    return [f"one of {kind} costs {sum(cost.values()):.2f} ms" for kind, cost in found.items() if sum(cost.values()) > ALLOWED[kind]]
+    return [
+        f"one of {kind} costs {sum(cost.values()):.2f} ms"
+        for kind, cost in found.items()
+        if sum(cost.values()) > ALLOWED[kind]
+    ]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ulogd2 writes of the same connections: they are made in a kernel's table (without traffic) and flushed. Needs root."""
+"""What ulogd2 writes of the same connections: they are made in a kernel's table (without traffic) and flushed.
+
+Needs root.
+"""
 
 from pathlib import Path
 
@@ -20,15 +23,20 @@ _PORTLESS = (kernel.ICMP, kernel.ICMPV6)
 def _flow(row: Row, number: int) -> kernel.Flow:
     """Return a row as an entry of the table, towards a server of its own, so that no two are one."""
     family = kernel.INET if len(row.address) == 4 else kernel.INET6
-    server = b"\x0a" + number.to_bytes(3, "big") if family == kernel.INET else bytes.fromhex("20010db8") + number.to_bytes(12, "big")
+    server = (
+        b"\x0a" + number.to_bytes(3, "big")
+        if family == kernel.INET
+        else bytes.fromhex("20010db8") + number.to_bytes(12, "big")
+    )
     public = flows.WAN if family == kernel.INET else row.address
     echo = (128, 129) if row.protocol == kernel.ICMPV6 else (8, 0)
     port = 0 if row.protocol in _PORTLESS else row.destination_port
     return kernel.Flow(
-        family=family, protocol=row.protocol, source=row.address, destination=server, source_port=row.source_port, destination_port=port,
-        reply_source=server, reply_destination=public, reply_source_port=port, reply_destination_port=row.translated_port,
-        status=kernel.SEEN_REPLY | kernel.CONFIRMED | kernel.ASSURED, start=0, state=kernel.TIME_WAIT * (row.protocol == kernel.TCP),
-        icmp_type=echo[0], reply_icmp_type=echo[1], bytes_up=0, bytes_down=0,
+        family=family, protocol=row.protocol, source=row.address, destination=server, source_port=row.source_port,
+        destination_port=port, reply_source=server, reply_destination=public, reply_source_port=port,
+        reply_destination_port=row.translated_port, status=kernel.SEEN_REPLY | kernel.CONFIRMED | kernel.ASSURED,
+        start=0, state=kernel.TIME_WAIT * (row.protocol == kernel.TCP), icmp_type=echo[0],
+        reply_icmp_type=echo[1], bytes_up=0, bytes_down=0,
     )  # fmt: skip
 
 

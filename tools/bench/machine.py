@@ -79,7 +79,10 @@ def need(names: Iterable[str], *, root: bool) -> None:
 
 
 def install(names: Iterable[str]) -> None:
-    """Install through apt what is missing of these; UnableError where that can't be. What apt doesn't offer stays missing."""
+    """Install through apt what is missing of these; UnableError where that can't be.
+
+    What apt doesn't offer stays missing.
+    """
     wanted = sorted({word for name in names if not is_there(name) for word in _packages(name)})
     if not wanted:
         return
@@ -109,7 +112,11 @@ def versions() -> dict[str, str]:
 
 def describe() -> dict[str, Any]:
     """Return what the figures were taken on."""
-    models = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    models = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
     return {
         "processor": models[0] if models else platform.machine(),
         "cores": os.cpu_count(),

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-bench memory`: what the recorder holds on MicroPython at 20,000 connections a minute of 1,024 terminals.
 
-It is the package's recorder, as a gateway runs it. A minute is a burst on the real kernel, harder than an even pace, and
-the recorder's clock is moved by a minute after each, so that dumps, windows and timers come as they would. A million connections within an
-hour are more than the ring may hold: the oldest segments make room, as they should, and that is no loss here. RSS at its highest (VmHWM),
-and RSS and PSS after each minute; flat means that RSS doesn't grow (PSS moves with other processes too). `heap` is what a connection takes
-of MicroPython's heap from the kernel's octets to the packed record, its collector off: nothing else grows it.
+It is the package's recorder, as a gateway runs it. A minute is a burst on the real kernel, harder than an even pace,
+and the recorder's clock is moved by a minute after each, so that dumps, windows and timers come as they would. A
+million connections within an hour are more than the ring may hold: the oldest segments make room, as they should, and
+that is no loss here. RSS at its highest (VmHWM), and RSS and PSS after each minute; flat means that RSS doesn't grow
+(PSS moves with other processes too). `heap` is what a connection takes of MicroPython's heap from the kernel's octets
+to the packed record, its collector off: nothing else grows it.
 """
 
 import subprocess
@@ -81,7 +82,9 @@ def measure(connections: int, terminals: int, tell: Tell) -> dict[str, Any]:
 
 def _heard(folder: Path) -> int:
     counted = counters(folder)
-    return counted["connections"] - sum(count for name, count in counted.items() if name.startswith("lost: ") and name != _MAKES_ROOM)
+    return counted["connections"] - sum(
+        count for name, count in counted.items() if name.startswith("lost: ") and name != _MAKES_ROOM
+    )
 
 
 def _point(running: Running, connections: int) -> dict[str, Any]:
@@ -109,7 +112,10 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
         ("RSS grew after the second minute, KiB", f"{result['grown_kib']:,}", ""),
         ("heap a connection, octets", f"{result['heap_a_connection']:.1f}", f"{HEAP}"),
     ]
-    title = f"The recorder on MicroPython, as it is flashed: {result['connections']:,} connections of {result['terminals']:,} terminals, "
+    title = (
+        f"The recorder on MicroPython, as it is flashed: {result['connections']:,} connections of "
+        f"{result['terminals']:,} terminals, "
+    )
     return [Sheet(f"{title}{result['a_minute']:,} a minute", ("", "measured", "at most"), rows)]
 
 
@@ -123,5 +129,8 @@ def charts(result: dict[str, Any]) -> list[Chart]:
     axes.set_ylim(bottom=0)
     title = "memory of the recorder on MicroPython, MiB, against connections"
     return [
-        Chart(plots.svg(figure, title), "Peak RSS (blue) and PSS (orange), MiB, as connections go by; dashed: what each may be at most.")
+        Chart(
+            plots.svg(figure, title),
+            "Peak RSS (blue) and PSS (orange), MiB, as connections go by; dashed: what each may be at most.",
+        )
     ]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A store as a large fleet leaves it, made by PostgreSQL itself, and how long each page of the fleet takes over it.
 
-One in twenty gateways has a health that tells of trouble, one in fifty was silent for days, all have a group, a tag, a name. Totals are
-there for each day of each group; messages, of which pages of one gateway and weekly means are made, for the newest `told` days.
+One in twenty gateways has a health that tells of trouble, one in fifty was silent for days, all have a group, a tag, a
+name. Totals are there for each day of each group; messages, of which pages of one gateway and weekly means are made,
+for the newest `told` days.
 """
 
 import base64
@@ -50,14 +51,20 @@ ANALYZE;
 
 
 def fill(gateways: int, days: int, told: int) -> float:
-    """Fill the open store with a year of totals and the newest `told` days of messages; return the seconds that judging all took."""
+    """Fill the open store with a year of totals and the newest `told` days of messages.
+
+    Return the seconds that judging all took.
+    """
     from django.db import connection
 
     from tools.fleet import simulated, verdicts
 
     now = int(clock.seconds())
     today = (now - 3 * 3600) // _DAY
-    said = {"health": simulated.health("a" * 16, now), "trouble": simulated.health("a" * 16, now, late=True, keys=4, tls=False)}
+    said = {
+        "health": simulated.health("a" * 16, now),
+        "trouble": simulated.health("a" * 16, now, late=True, keys=4, tls=False),
+    }
     words = {name: one.payload.decode() for name, one in said.items()}
     with connection.cursor() as cursor:
         size = {"gateways": gateways, "groups": GROUPS, "first": today - days, "last": today - 1, "told": told}
@@ -72,7 +79,11 @@ def fill(gateways: int, days: int, told: int) -> float:
 
 def findings(took: dict[str, dict[str, int]]) -> list[str]:
     """Return which pages took too long, and whether /metrics is too large."""
-    slow = [f"{page} took {one['median']} ms" for page, one in took.items() if one["median"] >= (SCRAPE if page == "metrics" else LIMIT)]
+    slow = [
+        f"{page} took {one['median']} ms"
+        for page, one in took.items()
+        if one["median"] >= (SCRAPE if page == "metrics" else LIMIT)
+    ]
     large = [f"/metrics has {took['metrics']['octets']:,} octets"] if took["metrics"]["octets"] > LARGEST else []
     return slow + large
 
@@ -92,7 +103,8 @@ def ask(paths: dict[str, str], rounds: int) -> dict[str, dict[str, int]]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         backend: int = cursor.fetchone()[0]
-    parent = int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])  # has waited for parallel workers
+    # Has waited for parallel workers
+    parent = int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])
     took = {}
     for name, path in paths.items():
         waits = []

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is measured: the recorder on both interpreters, and what people use instead. Each listens to ended connections only.
+"""Who is measured: the recorder on both interpreters, and what people use instead.
 
-Every one asks for the same receive buffer as the recorder (conntrack 1.4.8 enlarges another socket than the one it listens
-on, and loses most of a burst). ulogd2 runs in its loss-free mode (`reliable=1`) and writes text, or JSON; conntrack writes text with
-timestamps; all into a file on tmpfs, where the recorder's store is too. pyroute2 is asked for the attributes that the
-recorder reads, and nothing is done with them. The floor is a C program, compiled here, that only receives, loss-free.
+Each listens to ended connections only.
+
+Every one asks for the same receive buffer as the recorder (conntrack 1.4.8 enlarges another socket than the one it
+listens on, and loses most of a burst). ulogd2 runs in its loss-free mode (`reliable=1`) and writes text, or JSON;
+conntrack writes text with timestamps; all into a file on tmpfs, where the recorder's store is too. pyroute2 is asked
+for the attributes that the recorder reads, and nothing is done with them. The floor is a C program, compiled here, that
+only receives, loss-free.
 """
 
 import contextlib
@@ -164,7 +167,16 @@ def flashed(name: str) -> "Peer":
             file.write_bytes(octets)
 
     def words(folder: Path) -> list[str]:
-        return ["env", f"MICROPYPATH={folder}/lib:.frozen", "micropython", "-X", f"heapsize={HEAP}", "-m", "agent", *_recorder(folder)]
+        return [
+            "env",
+            f"MICROPYPATH={folder}/lib:.frozen",
+            "micropython",
+            "-X",
+            f"heapsize={HEAP}",
+            "-m",
+            "agent",
+            *_recorder(folder),
+        ]
 
     return Peer(name, ("micropython",), prepare, words, handled, asked=True)
 
@@ -215,7 +227,9 @@ def _ulogd(way: str, pattern: bytes, *needs: str) -> "Peer":
 def _prepare_floor(folder: Path) -> None:
     source = folder / "floor.c"
     source.write_text(_FLOOR)
-    done = subprocess.run(["cc", "-O2", f"-DBUFFER={BUFFER}", "-o", folder / "floor", source], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["cc", "-O2", f"-DBUFFER={BUFFER}", "-o", folder / "floor", source], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise LabError(f"cc: {done.stderr.strip()[-400:]}")
 
@@ -242,8 +256,9 @@ def _nothing(folder: Path) -> None:
 class Peer:
     """One row of the table.
 
-    `needs` are commands; `prepare` puts files into the peer's folder, `words` starts it there, `count` says how many connections
-    it knows of: while it runs (`asked`), or once it has ended. `asked` are the recorders: they alone look at how full the table is.
+    `needs` are commands; `prepare` puts files into the peer's folder, `words` starts it there, `count` says how many
+    connections it knows of: while it runs (`asked`), or once it has ended. `asked` are the recorders: they alone look
+    at how full the table is.
     """
 
     name: str
@@ -256,7 +271,14 @@ class Peer:
 
 PEERS = (
     Peer("oubli CPython", (), prepare_oubli, _oubli(sys.executable), handled, asked=True),
-    Peer("oubli MicroPython", ("micropython",), prepare_oubli, _oubli("micropython", "-X", f"heapsize={HEAP}"), handled, asked=True),
+    Peer(
+        "oubli MicroPython",
+        ("micropython",),
+        prepare_oubli,
+        _oubli("micropython", "-X", f"heapsize={HEAP}"),
+        handled,
+        asked=True,
+    ),
     _ulogd("text", rb"\[DESTROY\]"),
     _ulogd("JSON", rb"^\{", "ulogd2-json"),
     Peer(
@@ -266,7 +288,9 @@ PEERS = (
         lambda _: ["conntrack", "-E", "-e", "DESTROY", "-o", "ktimestamp", "-b", str(BUFFER)],
         _lines("stdout", rb"\[DESTROY\]"),
     ),
-    Peer("pyroute2", ("pyroute2",), _nothing, lambda _: [sys.executable, "-c", _PYROUTE2.format(buffer=BUFFER)], _printed),
+    Peer(
+        "pyroute2", ("pyroute2",), _nothing, lambda _: [sys.executable, "-c", _PYROUTE2.format(buffer=BUFFER)], _printed
+    ),
     Peer("recv only", ("cc",), _prepare_floor, lambda folder: [str(folder / "floor")], _printed),
 )
 

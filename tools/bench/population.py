@@ -98,4 +98,7 @@ def thousand(rows: list[Row], seed: int = 1) -> list[Row]:
     chosen = draw.sample([row for row in rows if row.end // (3600 * SECOND) == busiest], 1000)
     hour = busiest * 3600 * SECOND
     ends = sorted(hour + draw.randrange(3600 * SECOND) for _ in chosen)
-    return [replace(row, start=end - (row.end - row.start), end=end, heard=end) for row, end in zip(chosen, ends, strict=True)]
+    return [
+        replace(row, start=end - (row.end - row.start), end=end, heard=end)
+        for row, end in zip(chosen, ends, strict=True)
+    ]

@@ -30,4 +30,9 @@ def _module(module: everything.Room, result: dict[str, Any]) -> dict[str, Any] |
     if module.name not in result["rooms"]:
         return None
     mine = result["rooms"][module.name]
-    return {"name": module.name, "why": "", "charts": module.charts(mine), "sheets": [*module.sheets(mine), *spread_sheets(mine)]}
+    return {
+        "name": module.name,
+        "why": "",
+        "charts": module.charts(mine),
+        "sheets": [*module.sheets(mine), *spread_sheets(mine)],
+    }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How everything is measured: rounds of every peer once, in another order each; medians and spread.
 
-What else the machine does then falls on all alike, and the spread says how much that was. `Tell` is told what is being done, and which
-share of all is over, where that is known.
+What else the machine does then falls on all alike, and the spread says how much that was. `Tell` is told what is being
+done, and which share of all is over, where that is known.
 """
 
 import math
@@ -48,8 +48,8 @@ def spread(name: str, values: Sequence[float], digits: int = 4) -> dict[str, Any
 def repeated(rounds: int, once: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
     """Measure what has no peers, `once(number of the round)`, so many times; returns one result of the same shape.
 
-    Figures are medians, what is said to be so was so each time, texts of lists are gathered. `spread` has [median, least, most] of each
-    figure that was another one in another round, by its path.
+    Figures are medians, what is said to be so was so each time, texts of lists are gathered. `spread` has [median,
+    least, most] of each figure that was another one in another round, by its path.
     """
     varied: dict[str, list[float]] = {}
     taken = [once(number) for number in range(rounds)]
@@ -57,14 +57,18 @@ def repeated(rounds: int, once: Callable[[int], dict[str, Any]]) -> dict[str, An
     return {**merged, "rounds": rounds, "spread": varied}
 
 
-def _merged(values: Sequence[Any], path: str, varied: dict[str, list[float]]) -> Any:  # noqa: ANN401 (whatever JSON can hold)
+# Whatever JSON can hold
+def _merged(values: Sequence[Any], path: str, varied: dict[str, list[float]]) -> Any:  # noqa: ANN401
     first = values[0]
     if isinstance(first, dict):
         return {key: _merged([value[key] for value in values], f"{path}.{key}".lstrip("."), varied) for key in first}
     if isinstance(first, list) and all(isinstance(one, str) for value in values for one in value):
         return list(dict.fromkeys(one for value in values for one in value))
     if isinstance(first, list):
-        return [_merged(some, f"{path}.{_label(some[0], place)}", varied) for place, some in enumerate(zip(*values, strict=True))]
+        return [
+            _merged(some, f"{path}.{_label(some[0], place)}", varied)
+            for place, some in enumerate(zip(*values, strict=True))
+        ]
     if isinstance(first, bool):
         return all(values)
     if isinstance(first, (int, float)) and min(values) != max(values):
@@ -76,14 +80,21 @@ def _merged(values: Sequence[Any], path: str, varied: dict[str, list[float]]) ->
 
 def _label(one: object, place: int) -> str:
     """Return what an item of a list goes by: its first text, or else its place."""
-    return next((text for text in one.values() if isinstance(text, str)), str(place)) if isinstance(one, dict) else str(place)
+    return (
+        next((text for text in one.values() if isinstance(text, str)), str(place))
+        if isinstance(one, dict)
+        else str(place)
+    )
 
 
 def spread_sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the spread that `repeated` found for a person, the widest first; nothing where there is none."""
     varied: dict[str, list[float]] = result.get("spread", {})
     wide = sorted(varied.items(), key=lambda one: (one[1][1] - one[1][2]) / (abs(one[1][0]) or 1))
-    rows = [(path, *(f"{figure:,.4g}" if figure % 1 else f"{figure:,.0f}" for figure in figures)) for path, figures in wide[:SHOWN]]
+    rows = [
+        (path, *(f"{figure:,.4g}" if figure % 1 else f"{figure:,.0f}" for figure in figures))
+        for path, figures in wide[:SHOWN]
+    ]
     note = f"of {len(wide)} figures that weren't the same each time; --json has them all" if len(wide) > SHOWN else ""
     return [Sheet(f"Over {result['rounds']} rounds", ("", "median", "least", "most"), rows, note=note)] if rows else []
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the day's table costs on this interpreter: heap of a row's update, its time by how full it is.
 
-`python|micropython -m tools.bench.row_stage PATH ROWS TERMINALS UPDATES [clash]`: prints the heap octets of UPDATES updates of TERMINALS
-terminals that are there already (null on CPython, which doesn't say), how many rows are used, and whether the table filled. With
-`clash` every terminal's hash begins in the same row: each looks further than the one before.
+`python|micropython -m tools.bench.row_stage PATH ROWS TERMINALS UPDATES [clash]`: prints the heap octets of UPDATES
+updates of TERMINALS terminals that are there already (null on CPython, which doesn't say), how many rows are used, and
+whether the table filled. With `clash` every terminal's hash begins in the same row: each looks further than the one
+before.
 """
 
 import gc
@@ -42,7 +43,8 @@ def main(path: str, rows: int, terminals: int, updates: int, clash: bool) -> "di
     table = Terminals(path, rows, "a1" * 16, Clash() if clash else Same())
     table.open_day(1, 0, 1, (0,) * 5)
     step = max(1, terminals // 64)
-    macs = [number.to_bytes(6, "big") for number in range(0, terminals, step)][:64]  # of all, those that came last included
+    # Of all, those that came last included
+    macs = [number.to_bytes(6, "big") for number in range(0, terminals, step)][:64]
     for number in range(terminals):
         table.see(number.to_bytes(6, "big"), 3, 12, 12, 1, 700)
     for mac in macs:
@@ -51,8 +53,8 @@ def main(path: str, rows: int, terminals: int, updates: int, clash: bool) -> "di
     taken = getattr(gc, "mem_alloc", None)
     gc.disable()
     before = taken() if taken else 0
-    # MicroPython takes a function's frame from the heap, where chance says how long it searches, and from the stack where it can't.
-    # Hashes that are alike make it take more.
+    # MicroPython takes a function's frame from the heap, where chance says how long it searches, and from the stack
+    # where it can't. Hashes that are alike make it take more.
     if micropython and not clash:
         micropython.heap_lock()
     at = 0

@@ -3,11 +3,12 @@
 
 That is the slope on logarithmic axes: 0 is flat.
 
-terminals     instructions a connection by how many terminals the LAN has, two addresses each, few of which make most of the connections;
-              both interpreters under valgrind, after each terminal's first one. What grows is how often a segment tells of a terminal
-              anew: it remembers 256 addresses at once (agent.vault.record)
+terminals     instructions a connection by how many terminals the LAN has, two addresses each, few of which make most of
+              the connections; both interpreters under valgrind, after each terminal's first one. What grows is how
+              often a segment tells of a terminal anew: it remembers 256 addresses at once (agent.vault.record)
 connections   CPU a connection by how many were played to one recorder, 20,000 a minute; both interpreters
-segments      CPU to append a record, to begin a segment and to forget the oldest, by how many segments the ring holds; both
+segments      CPU to append a record, to begin a segment and to forget the oldest,
+              by how many segments the ring holds; both
 gateways      CPU a message of the fleet's intake and PostgreSQL, by how many gateways the store knows
 
 A start, and the first messages, which teach a decoder its layouts, are left out.
@@ -120,7 +121,15 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
         for curve in result["curves"]
     ]  # fmt: skip
     title = f"What one costs as there are more (rounds: {result['rounds']})"
-    return [Sheet(title, ("", "on", "how many: cost", "slope"), rows, (0, 1, 2), "slope 0: one costs the same however many there are")]
+    return [
+        Sheet(
+            title,
+            ("", "on", "how many: cost", "slope"),
+            rows,
+            (0, 1, 2),
+            "slope 0: one costs the same however many there are",
+        )
+    ]
 
 
 def charts(result: dict[str, Any]) -> list[Chart]:
@@ -134,4 +143,9 @@ def charts(result: dict[str, Any]) -> list[Chart]:
     axes.set_yscale("log")
     axes.legend(fontsize=6)
     title = "cost of one as there are more of them, against the smallest size"
-    return [Chart(plots.svg(figure, title), f"The {title}; both axes are logarithmic, a flat line is a cost that doesn't grow.")]
+    return [
+        Chart(
+            plots.svg(figure, title),
+            f"The {title}; both axes are logarithmic, a flat line is a cost that doesn't grow.",
+        )
+    ]

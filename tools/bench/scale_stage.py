@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a connection costs as something grows, on this interpreter: processor time in ns, as a JSON line.
 
-`scale_stage.py connections RECORDING COUNT FOLDER`: a whole recorder, COUNT connections, 20,000 a minute: ns a connection, what each
-minute brings included.
-`scale_stage.py segments COUNT FOLDER`: a ring of COUNT segments: ns to append to it, to begin and close one more, and to
-forget the oldest.
+`scale_stage.py connections RECORDING COUNT FOLDER`: a whole recorder, COUNT connections, 20,000 a minute: ns a
+connection, what each minute brings included.
+`scale_stage.py segments COUNT FOLDER`: a ring of COUNT segments: ns to append to it, to begin and
+close one more, and to forget the oldest.
 Runs on MicroPython too.
 """
 
@@ -31,7 +31,10 @@ _MAC = b"\x02\0\0\0\0\x01"
 
 
 def connections(path: str, count: int, folder: str) -> "dict[str, float]":
-    """Play so many connections. As time goes by they end later, as real ones do: what came late would go another way."""
+    """Play so many connections.
+
+    As time goes by they end later, as real ones do: what came late would go another way.
+    """
     recorder, time, inbox, frames = way_stage.prepared(path, folder, _BUDGET)
     ended = [bytearray(data) for data in frames]
     play, stamps, left, passed, taken = way_stage.player(recorder, inbox, ended), _stamps(ended), MINUTE, 0, 0

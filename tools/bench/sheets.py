@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A table of figures for whoever reads it: terminal, report's page (templates/measured.html), README.
 
-Cells are text, formatted where the figures are known; a chart is an SVG element with the sentence that says what it shows.
+Cells are text, formatted where the figures are known; a chart is an SVG element
+with the sentence that says what it shows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +25,12 @@ class Sheet:
     def terminal(self) -> Table:
         """Return it for a terminal."""
         shown = Table(
-            box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=self.title, title_justify="left", caption=self.note or None
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            title=self.title,
+            title_justify="left",
+            caption=self.note or None,
         )
         shown.caption_justify = "left"
         for place, heading in enumerate(self.headings):

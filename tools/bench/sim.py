@@ -3,9 +3,10 @@
 
 And whether cost grows in a straight line.
 
-Each row is one run through the real recorder, forwarder and broker with the auditor after every step. CPU is told apart by process: the
-world with its auditor, the recorder on its stage, the forwarder. The growth rows are one day's café with as many visitors: what one
-connection more costs must be the same from 1x to 10x as from 10x to 100x, for each second of a day has a price of its own.
+Each row is one run through the real recorder, forwarder and broker with the auditor after every step. CPU is told apart
+by process: the world with its auditor, the recorder on its stage, the forwarder. The growth rows are one day's café
+with as many visitors: what one connection more costs must be the same from 1x to 10x as from 10x to 100x, for each
+second of a day has a price of its own.
 """
 
 import cProfile
@@ -43,7 +44,9 @@ class Case:
 
 def cases(names: list[str] | None, interpreters: list[str] | None, *, growth: bool, quick: bool) -> list[Case]:
     """Return what is to be run; `quick`: on CPython alone, where nothing else is asked for."""
-    chosen = [Case(name, which) for name in names or SCENARIOS[:1] for which in interpreters or NAMES[: 1 if quick else None]]
+    chosen = [
+        Case(name, which) for name in names or SCENARIOS[:1] for which in interpreters or NAMES[: 1 if quick else None]
+    ]
     return chosen + [Case("cafe-day", NAMES[0], visitors) for visitors in GROWTH if growth]
 
 
@@ -56,7 +59,10 @@ def measure(chosen: list[Case], seed: int, rounds: int, tell: Tell, *, profiled:
     for _, case in interleaved(rounds, ("a life",), chosen, tell):
         samples[case].append(_once(case, seed))
     rows = [
-        {**taken[0], **{name: spread(name, [row[name] for row in taken], 1)[name] for name in ("seconds", "us_a_connection")}}
+        {
+            **taken[0],
+            **{name: spread(name, [row[name] for row in taken], 1)[name] for name in ("seconds", "us_a_connection")},
+        }
         for taken in samples.values()
     ]
     grown = [(row["connections"], row["connections"] * row["us_a_connection"]) for row in rows if row["grown"]]
@@ -74,7 +80,9 @@ def _once(case: Case, seed: int) -> dict[str, Any]:
     one = scenarios.load(case.scenario)
     if case.visitors:
         addresses = max(one.addresses, 2 * case.visitors)
-        one = replace(one, crowd=replace(one.crowd, visitors=case.visitors), addresses=addresses, budget=1 << 28, table=262_144)
+        one = replace(
+            one, crowd=replace(one.crowd, visitors=case.visitors), addresses=addresses, budget=1 << 28, table=262_144
+        )
     outcome = Simulation(one, seed, case.interpreter, None).run()
     return _row(case, outcome)
 
@@ -88,7 +96,10 @@ def profile(seed: int) -> list[dict[str, Any]]:
         (row[2], f"{Path(place[0]).stem}.{place[2]}") for place, row in told if place[0] != "~"
     ]  # C's functions wait, or are its callers'
     total = sum(seconds for seconds, _ in own)
-    return [{"function": name, "share": round(seconds / total, 3)} for seconds, name in sorted(own, reverse=True)[:FUNCTIONS]]
+    return [
+        {"function": name, "share": round(seconds / total, 3)}
+        for seconds, name in sorted(own, reverse=True)[:FUNCTIONS]
+    ]
 
 
 def one_more(points: list[tuple[int, float]]) -> list[float]:
@@ -125,9 +136,22 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
                 *(*cpu, f"{row['us_a_connection']}", memory),
             )
         )
-    headings = ("scenario", "agent on", "visitors", "connections", "s", "world + auditor", "recorder", "forwarder", "µs each", "MiB")
+    headings = (
+        "scenario",
+        "agent on",
+        "visitors",
+        "connections",
+        "s",
+        "world + auditor",
+        "recorder",
+        "forwarder",
+        "µs each",
+        "MiB",
+    )
     more = " µs, then ".join(f"{cost:g}" for cost in result.get("one_more_us", ()))
     note = f"one connection more costs {more} µs of CPU, as the café grows from 1x to 10x and to 100x" if more else ""
     made = [Sheet("The simulator: seconds, and CPU s by process", headings, rows, (0, 1), note)]
     functions = [(one["function"], f"{one['share']:.1%}") for one in result.get("functions", ())]
-    return made + [Sheet("Where the world and the auditor spend their time", ("function", "share"), functions, (0,), "")] * bool(functions)
+    return made + [
+        Sheet("Where the world and the auditor spend their time", ("function", "share"), functions, (0,), "")
+    ] * bool(functions)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-bench store`: octets a connection, and CPU seconds, of each way to keep the same connections.
 
-Everything counts: framing, tags, headers, keys, indexes of file systems not. No row but ulogd's keeps a destination, so that fields are
-equal. Times are kept to 100 ms by oubli's security, to a second by oubli's attribution, to a millisecond by nfdump, and as the kernel
-gives them (ns) by the others. nfdump's CPU is that of writing its file again, without receiving. `port blocks` is what attribution keeps
-by default: a row when a terminal's block or IPv6 address begins to be used, and one when that is over.
+Everything counts: framing, tags, headers, keys, indexes of file systems not. No row but ulogd's keeps a destination, so
+that fields are equal. Times are kept to 100 ms by oubli's security, to a second by oubli's attribution, to a
+millisecond by nfdump, and as the kernel gives them (ns) by the others. nfdump's CPU is that of writing its file again,
+without receiving. `port blocks` is what attribution keeps by default: a row when a terminal's block or IPv6 address
+begins to be used, and one when that is over.
 
-`entropy` is no store: tools.bench.entropy, over the day. Rows are held against the one that takes fields as independent.
+`entropy` is no store: tools.bench.entropy, over the day. Rows are held against
+the one that takes fields as independent.
 """
 
 import csv
@@ -71,7 +73,11 @@ def _connection(row: Row) -> Any:  # noqa: ANN401 (what a decoder hands on)
     names = {f"word{number}": word for number, word in enumerate(words)}
     fields = {name: getattr(row, name) for name in _COLUMNS if name not in ("address", "mac", "end")}
     return SimpleNamespace(
-        family=2 if len(row.address) == 4 else 10, stop=row.end, destination_port=row.destination_port, **names, **fields
+        family=2 if len(row.address) == 4 else 10,
+        stop=row.end,
+        destination_port=row.destination_port,
+        **names,
+        **fields,
     )
 
 
@@ -87,11 +93,16 @@ def security(population: Population, folder: Path) -> tuple[int, float]:
     """Keep the rows in the ring, in windows of an hour; a year's lifetime, so that nothing expires meanwhile."""
     rows = population.rows
     made = [(_connection(row), row) for row in rows]
-    holders = {pair: _Holder(number + 1, pair[1]) for number, pair in enumerate(sorted({(row.address, row.mac) for row in rows}))}
+    holders = {
+        pair: _Holder(number + 1, pair[1])
+        for number, pair in enumerate(sorted({(row.address, row.mac) for row in rows}))
+    }
     (folder / "vault").mkdir()
     sodium = Sodium()
     slots = keys.KeyRing(str(folder / "keys"), 200, BOOT, sodium)
-    store = ring.Ring(str(folder / "vault"), slots, sodium, law.number("security"), 90 * law.DAY, 1 << 30, BOOT, _unexpected)
+    store = ring.Ring(
+        str(folder / "vault"), slots, sodium, law.number("security"), 90 * law.DAY, 1 << 30, BOOT, _unexpected
+    )
     before = time.process_time()
     ticked = 0
     for connection, row in made:
@@ -145,7 +156,9 @@ def blocks(population: Population, folder: Path) -> tuple[int, float]:
         start, end = min(row.start for row in mine) // SECOND, -(-max(row.end for row in mine) // SECOND)
         public, ports = (PUBLIC, (first, first + 127)) if len(address) == 4 else (address, (0, 65535))
         records.append((start * SECOND, attribution.Record(None, public, *ports, address, mac, start, None)))
-        records.append((max(row.heard for row in mine), attribution.Record(None, public, *ports, address, mac, start, end)))
+        records.append(
+            (max(row.heard for row in mine), attribution.Record(None, public, *ports, address, mac, start, end))
+        )
     return _custodian(sorted(records, key=lambda one: one[0]), folder)
 
 
@@ -154,8 +167,8 @@ def _custodian(records: Sequence[tuple[int, attribution.Record]], folder: Path) 
     sodium = Sodium()
     slots = keys.KeyRing(str(folder / "keys"), 8, BOOT, sodium)
     store = Custodian(
-        "attribution", str(folder / "sealed"), str(folder / "pages"), slots, sodium, _Key(), 365 * law.DAY, 1 << 30, 900, BOOT,
-        lambda: 0, lambda: 0, _unexpected,
+        "attribution", str(folder / "sealed"), str(folder / "pages"), slots, sodium,
+        _Key(), 365 * law.DAY, 1 << 30, 900, BOOT, lambda: 0, lambda: 0, _unexpected,
     )  # fmt: skip
     before = time.process_time()
     ticked, boot = 0, records[0][0] - SECOND
@@ -201,7 +214,12 @@ def xz(population: Population, folder: Path) -> tuple[int, float]:
     with lzma.open(folder / "csv.xz", "wt", preset=9) as file:
         writer = csv.writer(file)
         for row in population.rows:
-            writer.writerow([value.hex() if isinstance(value, bytes) else value for value in (getattr(row, name) for name in _COLUMNS)])
+            writer.writerow(
+                [
+                    value.hex() if isinstance(value, bytes) else value
+                    for value in (getattr(row, name) for name in _COLUMNS)
+                ]
+            )
     return _size(folder), time.process_time() - before
 
 
@@ -224,11 +242,21 @@ def _nfdump(kind: str) -> Store:
 
 STORES = (
     Store("oubli security", security, f"{COMMON}, service class; times to 100 ms"),
-    Store("oubli attribution", attributed, "protocol, public address and port, private address, MAC, start, end; times to 1 s"),
+    Store(
+        "oubli attribution",
+        attributed,
+        "protocol, public address and port, private address, MAC, start, end; times to 1 s",
+    ),
     Store("oubli port blocks", blocks, "block of ports or IPv6 address, private address, MAC, start, end of the lease"),
     _nfdump("lz4"),
     _nfdump("zstd"),
-    Store("ulogd2 text", logged.text, "both tuples with destinations, time of the event; no MAC; volumes are 0", logged.NEEDS, root=True),
+    Store(
+        "ulogd2 text",
+        logged.text,
+        "both tuples with destinations, time of the event; no MAC; volumes are 0",
+        logged.NEEDS,
+        root=True,
+    ),
     Store("SQLite", sqlite, f"{COMMON}; times to 1 ns"),
     Store("Parquet zstd", parquet_zstd, f"{COMMON}; times to 1 ns"),
     Store("xz of CSV", xz, f"{COMMON}; times to 1 ns"),
@@ -259,7 +287,12 @@ def measure(rounds: int, tell: Tell) -> dict[str, Any]:
                 taken = samples[population.name, store.name]
                 octets = taken[-1][0] / count
                 cpu = spread("cpu_s_per_100k", [seconds * 100_000 / count for _, seconds in taken], 2)
-                row = {"name": store.name, "population": population.name, "connections": count, "bytes_per_connection": round(octets, 2)}
+                row = {
+                    "name": store.name,
+                    "population": population.name,
+                    "connections": count,
+                    "bytes_per_connection": round(octets, 2),
+                }
                 rows.append({**row, **cpu, "of_entropy": round(octets / limit, 2), "fields": store.fields})
         leases = len({(row.address, row.mac) for row in day})
     return {
@@ -283,20 +316,30 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
     day = octets(result)
     each = day["oubli port blocks"] / day["oubli attribution"]
     note = (
-        f"entropy of the day's fields: {result['entropy']:.1f} octets as independent, {result['joint']:.1f} where one tells of another; "
-        f"our records with a code for each field: {result['apart']:.1f} octets; "
-        f"port blocks: {result['leases']} leases, {each:.1%} of attribution's"
+        f"entropy of the day's fields: {result['entropy']:.1f} octets as independent, {result['joint']:.1f} where one "
+        f"tells of another; our records with a code for each field: {result['apart']:.1f} octets; port blocks: "
+        f"{result['leases']} leases, {each:.1%} of attribution's"
     )
-    lacking = "".join(f"; not measured: {name}, for want of {', '.join(lacks)}" for name, lacks in result["missing"].items())
+    lacking = "".join(
+        f"; not measured: {name}, for want of {', '.join(lacks)}" for name, lacks in result["missing"].items()
+    )
     made = []
     for population in dict.fromkeys(row["population"] for row in result["rows"]):
         mine = [row for row in result["rows"] if row["population"] == population]
         rows = [
-            (row["name"], f"{row['bytes_per_connection']:.1f}", f"{row['of_entropy']:.2f}", f"{row['cpu_s_per_100k']:.2f}", row["fields"])
+            (
+                row["name"],
+                f"{row['bytes_per_connection']:.1f}",
+                f"{row['of_entropy']:.2f}",
+                f"{row['cpu_s_per_100k']:.2f}",
+                row["fields"],
+            )
             for row in mine
         ]
         title = f"Octets a connection, all included: {population}, {mine[0]['connections']:,} connections"
-        made.append(Sheet(title, ("", "octets", "x entropy", "CPU s for 100,000", "fields"), rows, (0, 4), note + lacking))
+        made.append(
+            Sheet(title, ("", "octets", "x entropy", "CPU s for 100,000", "fields"), rows, (0, 4), note + lacking)
+        )
     return made
 
 
@@ -304,9 +347,19 @@ def charts(result: dict[str, Any]) -> list[Chart]:
     """Draw the octets of each store on the day, beside the entropy."""
     day = octets(result)
     figure, axes = plots.canvas(size=(9.0, 3.0))
-    axes.barh(list(day), list(day.values()), color=[plots.BLUE if name.startswith("oubli") else plots.GREY for name in day], alpha=0.6)
+    axes.barh(
+        list(day),
+        list(day.values()),
+        color=[plots.BLUE if name.startswith("oubli") else plots.GREY for name in day],
+        alpha=0.6,
+    )
     axes.axvline(result["entropy"], color=plots.ORANGE, linestyle="--")
     axes.set_xscale("log")
     axes.invert_yaxis()
     title = "octets a connection of a café's day"
-    return [Chart(plots.svg(figure, title), f"{title.capitalize()}, logarithmic; the dashed line is the entropy of the same fields.")]
+    return [
+        Chart(
+            plots.svg(figure, title),
+            f"{title.capitalize()}, logarithmic; the dashed line is the entropy of the same fields.",
+        )
+    ]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays a recording to a whole recorder again and again: a connection's cost from kernel to packed record.
 
-`way_stage.py RECORDING TIMES whole|seal|expire|heap FOLDER`; prints how many connections were kept, sealed or forgotten. The clock stands
-still, trusted, within an agent-day, so that the day's table is written too. `seal` seals what is waiting and closes the segment after
-each playing, `expire` forgets it too; each contains the one before. `heap` prints the octets of heap that all of them took, which
-CPython doesn't say. Runs on MicroPython too.
+`way_stage.py RECORDING TIMES whole|seal|expire|heap FOLDER`; prints how many connections were kept, sealed or
+forgotten. The clock stands still, trusted, within an agent-day, so that the day's table is written too. `seal` seals
+what is waiting and closes the segment after each playing, `expire` forgets it too; each contains the one before. `heap`
+prints the octets of heap that all of them took, which CPython doesn't say. Runs on MicroPython too.
 """
 
 import gc
@@ -17,11 +17,14 @@ from agent.runtime import files, memory
 from host_sim.driver import first_boot
 
 _SECOND = 1000000000
-START = 1800001800  # s since the epoch: a Friday morning, well within an hour: what ended in it counts in the day's table
+# S since the epoch: a Friday morning, well within an hour: what ended in it counts in the day's table
+START = 1800001800
 LATER = 2 * 86400 * _SECOND  # past every lifetime
-FACTORS = (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344, 0xA4093822, 0x299F31D0, 0x082EFA98, 0xEC4E6C89)  # digits of pi
+# Digits of pi
+FACTORS = (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344, 0xA4093822, 0x299F31D0, 0x082EFA98, 0xEC4E6C89)
 ROWS = 4096  # of the day's table, at least
-PLUGS = 6000  # objects in the holes that reading modules left in the heap: how far MicroPython searches for room is chance else
+# Objects in the holes that reading modules left in the heap: how far MicroPython searches for room is chance else
+PLUGS = 6000
 _TEXT = b"""config gateway 'gateway'
 	option id 'oublimeasurement'
 	option duty 'none'
@@ -69,10 +72,13 @@ def frames(path: str) -> "list[bytes]":
     return datagrams
 
 
-def started(folder: str, more: bytes, sysctl: "Callable[[str], int | None]", sodium: "Sodium | None" = None) -> "tuple[Recorder, Time]":
+def started(
+    folder: str, more: bytes, sysctl: "Callable[[str], int | None]", sodium: "Sodium | None" = None
+) -> "tuple[Recorder, Time]":
     """Return a recorder within an agent-day, its time trusted, and its clock.
 
-    `more` stands in the configuration beside what is needed; `sysctl` answers for the settings of conntrack; `sodium` is the day's table's.
+    `more` stands in the configuration beside what is needed; `sysctl` answers for the settings of
+    conntrack; `sodium` is the day's table's.
     """
     files.make_folder(folder, 0o700)
     with open(folder + "/oubli", "wb") as file:
@@ -93,8 +99,9 @@ def started(folder: str, more: bytes, sysctl: "Callable[[str], int | None]", sod
 def prepared(path: str, folder: str, more: bytes = b"") -> "tuple[Recorder, Time, memory.Region, list[bytes]]":
     """Return a recorder that knows who is on the LAN, its clock, a buffer to be played from, and the messages to play.
 
-    `more` stands in the configuration beside what is needed. The day's table has four rows a terminal, as boards have it. What is chance
-    in the table of addresses is the same each time: learning thousands of them costs millions of instructions more or less else.
+    `more` stands in the configuration beside what is needed. The day's table has four rows a terminal, as boards have
+    it. What is chance in the table of addresses is the same each time: learning thousands of them costs millions of
+    instructions more or less else.
     """
     told = frames(path + ".lan")
     recorder, time = started(folder, _MORE % max(ROWS, 2 * len(told)) + more, _absent)
@@ -137,7 +144,8 @@ def main(path: str, times: int, way: str, folder: str) -> int:
     play = player(recorder, inbox, ended)
     ring = recorder.stores["security"]
     plugs = [bytearray(16) for _ in range(PLUGS)]
-    gc.disable()  # whether a collection falls into a run is chance; a connection leaves a collector next to nothing to do
+    # Whether a collection falls into a run is chance; a connection leaves a collector next to nothing to do
+    gc.disable()
     allocated = getattr(gc, "mem_alloc", int)
     taken = allocated()
     for _ in range(times):

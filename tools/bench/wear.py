@@ -3,14 +3,15 @@
 
 The mode is blocks.
 
-The real recorder lives through the day on `host_sim.faults.flash` (EXP-6); each sync of it is noted: how much of the file was there before,
-how much is there now. So the same day is read for each size of page: a sync programs the file's pages from the first one that changed
-on, and one more for the file system's own metadata. The kernel's part
-is a fake of one rule: a terminal with a block leaves by a port of it.
+The real recorder lives through the day on `host_sim.faults.flash` (EXP-6); each sync of it is noted: how much of the
+file was there before, how much is there now. So the same day is read for each size of page: a sync programs the file's
+pages from the first one that changed on, and one more for the file system's own metadata. The kernel's part is a fake
+of one rule: a terminal with a block leaves by a port of it.
 
-Years are a quarter of the flash (the firmware and what never changes have the rest) times its erase cycles, over what is programmed
-in a day; the file system's own moving of what is old isn't in it. `worst` is for a flash that erases a whole block for each sync, as
-an SD card without a cache may. The forwarder only removes messages; a year's store loses a segment a day more: one sync.
+Years are a quarter of the flash (the firmware and what never changes have the rest) times its erase cycles, over what
+is programmed in a day; the file system's own moving of what is old isn't in it. `worst` is for a flash that erases a
+whole block for each sync, as an SD card without a cache may. The forwarder only removes messages; a year's store loses
+a segment a day more: one sync.
 """
 
 import tempfile
@@ -164,7 +165,10 @@ class _Gateway(stage.Stage):
         """Install a custodian's bundle for the two dates that a day touches, and one before."""
         signing, first = SigningKey.generate(), self.world.start // SECOND // DAY - 1
         dates = [EPOCH + timedelta(days=first + number) for number in range(4)]
-        rows = [bundles.Row("attribution", day, bytes(PrivateKey.generate().public_key), day + timedelta(days=_LIFETIME)) for day in dates]
+        rows = [
+            bundles.Row("attribution", day, bytes(PrivateKey.generate().public_key), day + timedelta(days=_LIFETIME))
+            for day in dates
+        ]
         files.make_folder(self.paths.bundles, 0o755)
         files.write_atomic(self.paths.bundles + "/one", bundles.write(dates[0], rows, signing), 0o644)
         anchor = Path(self.paths.anchor)
@@ -205,7 +209,8 @@ class _Gateway(stage.Stage):
         blocks.covers = covering
 
     def log(self, text: str) -> None:
-        if "flash refuse" in text or "can't be written" in text:  # the model can't do what a flash can: the figures would be wrong
+        # The model can't do what a flash can: the figures would be wrong
+        if "flash refuse" in text or "can't be written" in text:
             raise RuntimeError(f"wear: {text}")
 
     def _report(self, true: int, length: int) -> None:  # noqa: ARG002 (the stage's)
@@ -222,7 +227,10 @@ def size(*, quick: bool) -> int:
 
 
 def measure(visitors: int, block: int, sync: int, seed: int, tell: Tell) -> dict[str, Any]:
-    """Live through the day; RuntimeError where a record of attribution was lost. `block` in ports, `sync` in minutes."""
+    """Live through the day; RuntimeError where a record of attribution was lost.
+
+    `block` in ports, `sync` in minutes.
+    """
     tell(f"a day of {visitors} terminals")
     former = {name: getattr(files, name) for name in ("LIBC", "os", "names", "read_at")}
     with tempfile.TemporaryDirectory(prefix="oubli-bench-") as folder:
@@ -252,13 +260,19 @@ def measure(visitors: int, block: int, sync: int, seed: int, tell: Tell) -> dict
         "declared": Sum("blocks", len(gateway.kernel.sources) * 4, _LIFETIME * DAY, sync, block).daily,
         "syncs": gateway.syncs,
         "programmed": {str(page): programmed(notes, page) for page in sizes},
-        "model": {"page": model.PAGE, "programmed": gateway.programmed, "ours": programmed(notes[: gateway.syncs], model.PAGE)},
+        "model": {
+            "page": model.PAGE,
+            "programmed": gateway.programmed,
+            "ours": programmed(notes[: gateway.syncs], model.PAGE),
+        },
         "parts": [
             {
                 "part": part,
                 "writes": count,
                 "syncs": syncs[part],
-                "programmed": {str(page): programmed([note for note in notes if note[0] == part], page) for page in sizes},
+                "programmed": {
+                    str(page): programmed([note for note in notes if note[0] == part], page) for page in sizes
+                },
             }
             for part, count in parts.most_common()
         ],
@@ -284,7 +298,10 @@ def _board(name: str, notes: list[tuple[str, int, int]]) -> dict[str, Any]:
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the result for a person."""
-    day = f"{result['terminals']} terminals, {result['connections']:,} connections, {result['attributed']:,} outside a block, "
+    day = (
+        f"{result['terminals']} terminals, {result['connections']:,} connections, "
+        f"{result['attributed']:,} outside a block, "
+    )
     day += f"{result['stored'] / 1024:,.0f} KiB kept"
     day += f" ({result['declared'] / 1024:,.0f} by a start's sum)"
     sizes = list(result["programmed"])
@@ -297,7 +314,8 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
     rows = [
         (
             row["board"], f"{row['size_mib']} MiB {row['kind']}", f"{row['erase_kib']}", f"{row['cycles']:,}",
-            f"{row['bytes_a_day'] / 1024:,.0f}", f"{row['erases_a_day']:,}", f"{row['years']:,.0f}", f"{row['worst_years']:,.1f}",
+            f"{row['bytes_a_day'] / 1024:,.0f}", f"{row['erases_a_day']:,}", f"{row['years']:,.0f}",
+            f"{row['worst_years']:,.1f}",
         )
         for row in result["boards"]
     ]  # fmt: skip

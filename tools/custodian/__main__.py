@@ -29,7 +29,8 @@ _program = Program("oubli-custodian")
 
 app = typer.Typer(
     cls=_program.group,
-    help="Holds the keys of stores that gateways can't read back: makes and signs bundles, destroys keys, answers requests.",
+    help="Holds the keys of stores that gateways can't read back: makes and signs bundles, destroys keys, "
+    "answers requests.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -104,8 +105,12 @@ def new(store: Folder, secret: Secret = None) -> None:
 def bundle(
     store: Folder,
     out: Annotated[Path, output("--out", "FILE", "Where the bundle goes.")],
-    lifetime: Annotated[list[str], typer.Option(help="PURPOSE=DAYS: how long that purpose's records are kept; once for each.")],
-    begin: Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day (default: today, UTC).")] = None,
+    lifetime: Annotated[
+        list[str], typer.Option(help="PURPOSE=DAYS: how long that purpose's records are kept; once for each.")
+    ],
+    begin: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="First day (default: today, UTC).")
+    ] = None,
     days: Annotated[int, typer.Option(min=1, max=AHEAD + 1, help="How many days.")] = AHEAD,
     secret: Secret = None,
 ) -> None:
@@ -122,7 +127,10 @@ def bundle(
 
 @app.command("destroy-due")
 def destroy_due(store: Folder, json_file: Json = None) -> None:
-    """Destroys each private key whose date has come; what was sealed to it nobody opens any more. Run it daily; it needs no passphrase."""
+    """Destroys each private key whose date has come; what was sealed to it nobody opens any more.
+
+    Run it daily; it needs no passphrase.
+    """
     with _one_line():
         custodian = Store(store, None)
         done = custodian.destroy_due()
@@ -153,7 +161,10 @@ def _read(path: Path) -> segments.Segment:
 
 
 def opened(store: Store, path: Path, torn: set[str]) -> dict[str, Any]:
-    """Open one segment; returns what is said of it, and how many records it has. `torn`: names that the gateway's audit log calls torn."""
+    """Open one segment; returns what is said of it, and how many records it has.
+
+    `torn`: names that the gateway's audit log calls torn.
+    """
     segment = _read(path)
     said: dict[str, Any] = {
         "file": path.name,
@@ -175,7 +186,10 @@ def opened(store: Store, path: Path, torn: set[str]) -> dict[str, Any]:
     return {**said, "records": count, "wrong": wrong}
 
 
-Torn = Annotated[list[str] | None, typer.Option(help="Name of a segment that the gateway's audit log calls torn; may be given again.")]
+Torn = Annotated[
+    list[str] | None,
+    typer.Option(help="Name of a segment that the gateway's audit log calls torn; may be given again."),
+]
 
 
 @app.command("open")
@@ -199,7 +213,8 @@ def open_segments(
     else:
         for one in result:
             typer.echo(
-                f"{one['file']}: {one['purpose']} of {one['day']}, {one['records']} records{': ' * bool(one['wrong'])}{one['wrong']}"
+                f"{one['file']}: {one['purpose']} of {one['day']}, {one['records']} "
+                f"records{': ' * bool(one['wrong'])}{one['wrong']}"
             )
     raise typer.Exit(any(one["wrong"] for one in result))
 
@@ -208,20 +223,29 @@ def open_segments(
 def verify(
     store: Folder,
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Bundles, segments and answers' manifest.json to check beside the store itself.")
+        list[Path] | None,
+        typer.Argument(help="Bundles, segments and answers' manifest.json to check beside the store itself."),
     ] = None,
     torn: Torn = None,
     secret: Secret = None,
     json_file: Json = None,
 ) -> None:
-    """Checks keys, dates, log, register, bundles, segments and answers, without showing a record. Exit 1 where something is wrong."""
+    """Checks keys, dates, log, register, bundles, segments and answers, without showing a record.
+
+    Exit 1 where something is wrong.
+    """
     with _one_line():
         custodian = _open(store, secret)
         rows = [{"what": "store", "wrong": "; ".join([*custodian.verify(), *register.wrong(custodian)])}]
         for path in files or ():
             if bounded(path, LIMIT)[:4] == b"OUBL":
                 said = opened(custodian, path, set(torn or ()))
-                rows.append({"what": f"{path.name}, {said['purpose']} of {said['day']}, {said['records']} records", "wrong": said["wrong"]})
+                rows.append(
+                    {
+                        "what": f"{path.name}, {said['purpose']} of {said['day']}, {said['records']} records",
+                        "wrong": said["wrong"],
+                    }
+                )
             elif path.name == signed_folder.MANIFEST:
                 rows.append({"what": f"{path}", "wrong": _answer_wrong(path, custodian)})
             else:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The qualified agents' side of a request: their keys, the document, their signatures (L34-II-4). Each works on a machine of his own.
+"""The qualified agents' side of a request: their keys, the document, their signatures (L34-II-4).
 
-A private key is an Ed25519 seed behind a passphrase (tools/custodian/own_keys.py). The public one is a line `HEX NAME`, which
-`oubli request enrol` and the custodian's keys file take. The document is agent/purposes/requests/requests.py's.
+Each works on a machine of his own.
+
+A private key is an Ed25519 seed behind a passphrase (tools/custodian/own_keys.py). The public one is a line `HEX NAME`,
+which `oubli request enrol` and the custodian's keys file take. The document is agent/purposes/requests/requests.py's.
 """
 
 import secrets
@@ -23,7 +25,10 @@ _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 def new_key(name: str, passphrase: bytes, path: Path) -> Path:
-    """Make an agent's key at `path`, and its public half beside it (.pub), whose path is returned. Neither may be there already."""
+    """Make an agent's key at `path`, and its public half beside it (.pub), whose path is returned.
+
+    Neither may be there already.
+    """
     key = SigningKey.generate()
     return own_keys.write(KIND, name, bytes(key), bytes(key.verify_key), passphrase, path)
 
@@ -36,10 +41,17 @@ def load_key(path: Path, passphrase: bytes) -> SigningKey:
 def new(fields: dict[str, str], path: Path, days: int) -> Request:
     """Write a document that nobody has signed, with a number of its own; it may be run for so many days from now."""
     now = clock.now()
-    made = {"format": requests.FORMAT, "number": secrets.token_hex(16), "issued": _time(now), "expires": _time(now + timedelta(days=days))}
+    made = {
+        "format": requests.FORMAT,
+        "number": secrets.token_hex(16),
+        "issued": _time(now),
+        "expires": _time(now + timedelta(days=days)),
+    }
     names = requests.names(fields["purpose"])
     if not names:
-        raise AgentError(f"--purpose: {fields['purpose']!r}: not available (L34-II-4); accepted: {', '.join(requests.KINDS)}")
+        raise AgentError(
+            f"--purpose: {fields['purpose']!r}: not available (L34-II-4); accepted: {', '.join(requests.KINDS)}"
+        )
     wrong = [f"{name}: missing" for name in names if name not in made | fields] + [
         f"{name}: not for it" for name in fields if name not in names
     ]

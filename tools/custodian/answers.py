@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The custodian's answer to a request: what its scope covers, a signed manifest, negatives too (L34-II-4).
 
-A folder with `answer.csv`, `answer.json` and `manifest.json` (who asked, on what ground, what came of it, SHA-256 of the other two), and
-`manifest.sig`, the custodian's Ed25519 signature of the manifest in hex. Where the requester has a key, the folder is a single
-file instead, sealed to it (X25519, libsodium's sealed box, of a tar file).
+A folder with `answer.csv`, `answer.json` and `manifest.json` (who asked, on what ground, what came of it, SHA-256 of
+the other two), and `manifest.sig`, the custodian's Ed25519 signature of the manifest in hex. Where the requester has a
+key, the folder is a single file instead, sealed to it (X25519, libsodium's sealed box, of a tar file).
 """
 
 import hashlib
@@ -32,8 +32,8 @@ BEHIND = "a second NAT lies between: public ports can't be matched here"
 _FROM = {  # which field of the law's table a column of an answer tells
     "from": "start", "until": "end", "from_paris": "start", "until_paris": "end", "end": "end", "protocol": "protocol",
     "public_address": "public_address",
-    "public_ports": "translated_port", "terminal_address": "address", "terminal_mac": "mac", "portal_user": "portal_user",
-    "bytes_up": "bytes_up", "bytes_down": "bytes_down",
+    "public_ports": "translated_port", "terminal_address": "address", "terminal_mac": "mac",
+    "portal_user": "portal_user", "bytes_up": "bytes_up", "bytes_down": "bytes_down",
 }  # fmt: skip
 
 
@@ -59,7 +59,18 @@ class Answer:
     def manifest(self) -> dict[str, Any]:
         """Return who asked for what, and what came of it; no terminal is named in it."""
         fields = self.handover.request.fields
-        told = ("number", "gateway", "purpose", "ground", "authority_kind", "basis", "authority", "reference", "from", "until")
+        told = (
+            "number",
+            "gateway",
+            "purpose",
+            "ground",
+            "authority_kind",
+            "basis",
+            "authority",
+            "reference",
+            "from",
+            "until",
+        )
         return {name: fields[name] for name in told} | {
             "agents": self.handover.agents,
             "handed_over": times.utc(self.handover.statement["made"]),
@@ -89,7 +100,8 @@ class Answer:
         return signed_folder.sign(content, self.manifest, key)
 
 
-Key = Callable[[str, date, date], PrivateKey | None]  # of a store, a day, and when the segment says that it is destroyed
+# Of a store, a day, and when the segment says that it is destroyed
+Key = Callable[[str, date, date], PrivateKey | None]
 
 
 def opened(handover: Handover, key: Key) -> tuple[list[list[bytes]], list[Note]]:
@@ -98,7 +110,10 @@ def opened(handover: Handover, key: Key) -> tuple[list[list[bytes]], list[Note]]
 
 
 def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[list[list[bytes]], list[Note]]:
-    """Do so with segments of a store by their names. HandoverError where none opens with its key: another custodian's store."""
+    """Do so with segments of a store by their names.
+
+    HandoverError where none opens with its key: another custodian's store.
+    """
     parts: list[list[bytes]] = []
     notes, closed = [], 0
     for name, data in sorted(files.items()):
@@ -138,7 +153,9 @@ def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[l
                 )
             )
     if closed and not parts:
-        raise HandoverError("key", "no segment opens with this store's keys; accepted: the key store whose bundle the gateway had")
+        raise HandoverError(
+            "key", "no segment opens with this store's keys; accepted: the key store whose bundle the gateway had"
+        )
     return parts, notes
 
 
@@ -153,7 +170,8 @@ def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer
     if request.end > statement["made"]:
         raise HandoverError(
             "too early",
-            f"request.until: after {times.utc(statement['made'])}, when it was handed over (L34-II-4); accepted: a window over by then",
+            f"request.until: after {times.utc(statement['made'])}, when it was handed over (L34-II-4); accepted: "
+            "a window over by then",
         )
     parts, missing = opened(handover, key)
     lost = absent(handover)
@@ -178,7 +196,9 @@ def absent(handover: Handover) -> list[Note]:
     there = {name[:10] for name in handover.segments}
     notes = [absent_day(day, doubt=day > first) for day in range(first, last) if date_of(day) not in there]
     for day in range(first + 1, last):
-        notes += lost_segments(day, {found[1] for name in handover.segments if (found := parse_name(name)) and found[0] == day})
+        notes += lost_segments(
+            day, {found[1] for name in handover.segments if (found := parse_name(name)) and found[0] == day}
+        )
     return notes
 
 
@@ -214,8 +234,10 @@ def alive(handover: Handover) -> list[Note]:
     if not isinstance(listed, int) or end > listed:
         return [
             Note(
-                "the window is so young that a connection of it may not have ended, and the gateway hadn't listed it yet: ask once more",
-                "La période est si récente qu'une connexion peut n'être ni terminée ni recensée par la borne : à redemander.",
+                "the window is so young that a connection of it may not have ended, "
+                "and the gateway hadn't listed it yet: ask once more",
+                "La période est si récente qu'une connexion peut n'être ni terminée ni recensée par la borne : "
+                "à redemander.",
             )
         ]
     if not count:
@@ -223,8 +245,8 @@ def alive(handover: Handover) -> list[Note]:
     return [
         Note(
             f"{count} connections had not ended when it handed over: those that no holding covers are in no record yet",
-            f"{count} connexions n'étaient pas terminées lors de la remise : celles qu'aucune attribution de ports ne couvre "
-            "ne sont pas encore enregistrées.",
+            f"{count} connexions n'étaient pas terminées lors de la remise : celles qu'aucune attribution de ports ne "
+            "couvre ne sont pas encore enregistrées.",
         )
     ]
 

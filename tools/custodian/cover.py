@@ -26,14 +26,17 @@ STORES = {
 }
 RESULTS = {
     "held": "Le registre des connexions désigne ce qui suit.",
-    "nothing held": "Rien n'est conservé pour cette demande : aucun équipement ne tenait ce qui est demandé durant cette période.",
+    "nothing held": (
+        "Rien n'est conservé pour cette demande : aucun équipement ne tenait ce qui est demandé durant cette période."
+    ),
     "not known": "Ce qui est conservé ne permet pas de répondre pour toute la période. Personne n'est désigné.",
-    "second NAT": "Une seconde traduction d'adresses se trouve entre la borne et Internet : un port public ne peut être rapproché d'un "
-    "équipement ici. Cela ne signifie pas que rien ne s'est passé.",
+    "second NAT": "Une seconde traduction d'adresses se trouve entre la borne et Internet : un port public ne peut "
+    "être rapproché d'un équipement ici. Cela ne signifie pas que rien ne s'est passé.",
 }
 _COLUMNS = {
-    "from_paris": "de (heure de Paris)", "until_paris": "à (heure de Paris)", "from": "de (UTC)", "until": "à (UTC)", "end": "fin",
-    "terminal_mac": "adresse MAC", "terminal_address": "adresse IP locale", "portal_user": "identifiant au portail",
+    "from_paris": "de (heure de Paris)", "until_paris": "à (heure de Paris)",
+    "from": "de (UTC)", "until": "à (UTC)", "end": "fin", "terminal_mac": "adresse MAC",
+    "terminal_address": "adresse IP locale", "portal_user": "identifiant au portail",
     "public_ports": "ports publics", "bytes_up": "octets envoyés", "bytes_down": "octets reçus",
 }  # fmt: skip
 _PAGE = """<!DOCTYPE html>
@@ -66,8 +69,14 @@ def _certainty(rows: Sequence[dict[str, Any]]) -> str:
         return "Aucun enregistrement n'est communiqué ; la rubrique précédente dit si l'heure de la borne est en cause."
     unsure = sum(not row["clock_confirmed"] for row in rows)
     if unsure:
-        return f"Pour {unsure} enregistrement(s) sur {len(rows)}, l'heure de la borne n'était pas confirmée : elle n'est pas certaine."
-    return "L'heure de la borne était confirmée (par deux fois par le réseau, ou par une horloge sauvegardée) pour chaque enregistrement."
+        return (
+            f"Pour {unsure} enregistrement(s) sur {len(rows)}, l'heure de la borne n'était pas confirmée : "
+            "elle n'est pas certaine."
+        )
+    return (
+        "L'heure de la borne était confirmée (par deux fois par le réseau, "
+        "ou par une horloge sauvegardée) pour chaque enregistrement."
+    )
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
@@ -75,7 +84,9 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     head = "".join(f"<th>{escape(_COLUMNS[name])}</th>" for name in names)
     lines = []
     for row in rows:
-        end = "enregistrée" if row.get("end") == "recorded" else f"non enregistrée ; certain jusqu'à {row['until_paris']}"
+        end = (
+            "enregistrée" if row.get("end") == "recorded" else f"non enregistrée ; certain jusqu'à {row['until_paris']}"
+        )
         cells = [end if name == "end" else str(row[name]) for name in names]
         lines.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>\n")
     return f"<table><tr>{head}</tr>\n{''.join(lines)}</table>"
@@ -90,7 +101,9 @@ def page(
     register: str,
     preserved: int,
 ) -> str:
-    """Return the page. `missing`: what may be missing and why, in French; `days`: the first and last searched, since the epoch.
+    """Return the page.
+
+    `missing`: what may be missing and why, in French; `days`: the first and last searched, since the epoch.
 
     `preserved`: how many records of orders to preserve were looked into.
     """
@@ -101,7 +114,13 @@ def page(
         ("Demandeur", f"{fields['authority']} ({KINDS[fields['authority_kind']]})"),
         ("Fondement", f"{request.ground} ; habilitation : {fields['basis']} ; référence : {fields['reference']}"),
         ("Objet", _scope(handover)),
-        ("Période", f"du {times.french(request.start)} au {times.french(request.end)}, soit {fields['from']} à {fields['until']} (UTC)"),
+        (
+            "Période",
+            (
+                f"du {times.french(request.start)} au {times.french(request.end)}, "
+                f"soit {fields['from']} à {fields['until']} (UTC)"
+            ),
+        ),
         ("Signée par deux agents habilités de l'opérateur", ", ".join(handover.agents)),
     ]
     searched = [
@@ -113,13 +132,20 @@ def page(
         ("Remis et signé par la borne", times.french(made)),
         ("Inscription au registre du dépositaire (SHA-256)", register or "—"),
     ]
-    body = ["<h2>Ce qui a été demandé</h2>", _list(asked), "<h2>Ce qui a été examiné</h2>", _list(searched), "<h2>Réponse</h2>"]
+    body = [
+        "<h2>Ce qui a été demandé</h2>",
+        _list(asked),
+        "<h2>Ce qui a été examiné</h2>",
+        _list(searched),
+        "<h2>Réponse</h2>",
+    ]
     body.append(f"<p>{escape(RESULTS[result])}</p>" + (_table(rows) if rows else ""))
     reasons = "".join(f"<li>{escape(text)}</li>\n" for text in missing) or "<li>Rien à signaler.</li>"
     body += ["<h2>Ce qui peut manquer, et pourquoi</h2>", f"<ul>{reasons}</ul>", "<h2>Certitude de l'horloge</h2>"]
     body.append(f"<p>{escape(_certainty(rows))}</p>")
     body.append(
-        "<p>Un équipement n'est pas une personne. L'adresse MAC est celle que l'équipement a présentée ; elle peut avoir été choisie. "
-        "Aucune destination n'est conservée. Le manifeste signé (manifest.json, manifest.sig) contient l'empreinte de cette page.</p>"
+        "<p>Un équipement n'est pas une personne. L'adresse MAC est celle que l'équipement a présentée ; elle peut "
+        "avoir été choisie. Aucune destination n'est conservée. Le manifeste signé (manifest.json, manifest.sig) "
+        "contient l'empreinte de cette page.</p>"
     )
     return _PAGE.format(number=escape(fields["number"]), body="\n".join(body))

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """For which times a gateway's marks vouch for every connection, so that `nothing held` is said (L34-II-4).
 
-A mark is a holding of no address and no port. It stands in the store where all that was kept before it stands as well, and says from when
-until when one recorder process ran and lost nothing. Its next one begins where it ends; a restart, a loss of power, records that were lost
-and a clock that wasn't confirmed leave a gap. A connection is written when it ends, and up to each midnight (UTC). So what a window may
-hold is there for certain where marks go on from its begin to the midnight after its end, or to the handover if that came before. And the
-end of a holding that began within marks would have been written before the last one that follows without a gap.
+A mark is a holding of no address and no port. It stands in the store where all that was kept before it stands as well,
+and says from when until when one recorder process ran and lost nothing. Its next one begins where it ends; a restart, a
+loss of power, records that were lost and a clock that wasn't confirmed leave a gap. A connection is written when it
+ends, and up to each midnight (UTC). So what a window may hold is there for certain where marks go on from its begin to
+the midnight after its end, or to the handover if that came before. And the end of a holding that began within marks
+would have been written before the last one that follows without a gap.
 
-A clock that was set back shows a time twice, and what was vouched for under one reading may have happened under the other. So nobody
-vouches for a time that two marks tell of, or that an unconfirmed mark takes back: the gateway writes one when its clock is set back. Where
-both readings were confirmed, two marks tell of it, and what either has of that time may have been at another: nobody is named for it.
-Nor is anybody for a time that an unconfirmed mark with the port 1 denies. The gateway writes it where the time service contradicts what it
-had confirmed: all that the former reading dated may have been at another time, whatever else was lost.
+A clock that was set back shows a time twice, and what was vouched for under one reading may have happened under the
+other. So nobody vouches for a time that two marks tell of, or that an unconfirmed mark takes back: the gateway writes
+one when its clock is set back. Where both readings were confirmed, two marks tell of it, and what either has of that
+time may have been at another: nobody is named for it. Nor is anybody for a time that an unconfirmed mark with the port
+1 denies. The gateway writes it where the time service contradicts what it had confirmed: all that the former reading
+dated may have been at another time, whatever else was lost.
 """
 
 from collections import Counter
@@ -34,12 +36,18 @@ def is_mark(record: Record) -> bool:
 
 
 def vouched(parts: Iterable[Sequence[Record]]) -> list[tuple[int, int]]:
-    """Return the times for which exactly one mark vouches, in order, each up to a gap (s). `parts`: the records of each segment."""
+    """Return the times for which exactly one mark vouches, in order, each up to a gap (s).
+
+    `parts`: the records of each segment.
+    """
     return _spans(parts, range(1, 2), _TAKEN_BACK)
 
 
 def twice(parts: Iterable[Sequence[Record]]) -> list[tuple[int, int]]:
-    """Return the times that two marks tell of, for the clock was set back, and confirmed before as after; and those that are denied."""
+    """Return the times that two marks tell of, for the clock was set back, and confirmed before as after.
+
+    And those that are denied.
+    """
     return _spans(parts, range(2, _ANY), 0)
 
 
@@ -54,7 +62,10 @@ def _spans(parts: Iterable[Sequence[Record]], counts: range, back: int) -> list[
     One mark takes back counting for `back`.
     """
     marks = {
-        (one.start, one.end or 0, 1 if one.confirmed else _DENIED if one.first else back) for part in parts for one in part if is_mark(one)
+        (one.start, one.end or 0, 1 if one.confirmed else _DENIED if one.first else back)
+        for part in parts
+        for one in part
+        if is_mark(one)
     }
     edges: Counter[int] = Counter()
     for begin, over, weight in marks:
@@ -76,7 +87,10 @@ def touches(spans: Iterable[tuple[int, int]], start: int, end: int) -> bool:
 
 
 def reach(spans: Iterable[tuple[int, int]], start: int) -> int:
-    """Return until when marks go on from `start` (s): that itself where none is there. `spans`: what `vouched` returns."""
+    """Return until when marks go on from `start` (s): that itself where none is there.
+
+    `spans`: what `vouched` returns.
+    """
     return next((over for begin, over in spans if begin <= start <= over), start)
 
 
@@ -100,6 +114,7 @@ def _note(begin: int, over: int) -> Note:
     return Note(
         f"from {times.utc(begin)} to {times.utc(over)} nothing shows that the gateway heard and kept every connection: "
         "one of the window that went on then may be missing",
-        f"Du {times.french(begin)} au {times.french(over)}, rien n'établit que la borne a tout entendu et tout conservé (coupure, "
-        "redémarrage, perte, heure non confirmée) : une connexion de la période demandée, encore en cours alors, peut manquer.",
+        f"Du {times.french(begin)} au {times.french(over)}, rien n'établit que la borne a tout entendu et tout "
+        "conservé (coupure, redémarrage, perte, heure non confirmée) : une connexion de la période demandée, encore "
+        "en cours alors, peut manquer.",
     )

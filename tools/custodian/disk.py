@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the custodian's files reach the disk: whole or not at all, synced, and overwritten where they lie.
 
-A write may be short, or end with ENOSPC or EIO half-way. What isn't whole is taken back at once; what a loss of power leaves is
-recognised by who reads it.
+A write may be short, or end with ENOSPC or EIO half-way. What isn't whole is taken back at once; what a loss of power
+leaves is recognised by who reads it.
 """
 
 import os
@@ -42,7 +42,10 @@ def write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def write_by_rename(path: Path, beside: Path, data: bytes) -> None:
-    """Write a file under another name first: under its own it is whole, after a loss of power too. One writer at a time."""
+    """Write a file under another name first: under its own it is whole, after a loss of power too.
+
+    One writer at a time.
+    """
     beside.unlink(missing_ok=True)
     write_new(beside, data)
     beside.rename(path)
@@ -70,7 +73,8 @@ def read_regular(path: Path, limit: int) -> bytes | None:
 def overwrite(path: Path) -> None:
     """Overwrite a file where it lies, which takes no free block; its name stays until the log is written.
 
-    A file system that copies what is written may need a block and have none. Then the file is cut to nothing, and the failure raised.
+    A file system that copies what is written may need a block and have none. Then the file
+    is cut to nothing, and the failure raised.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
     try:

@@ -3,10 +3,11 @@
 
 What is held already and matches is sealed again, until the order ends.
 
-It happens at the custodian's: the gateway collects nothing more and keeps nothing longer for it, the original expires as ever. The copy
-is sealed to a key for orders that end on that day, which the custodian's store destroys then. File: "OUBLIFRZ", u32 length and JSON
-of what it is, then a sealed box of the records, each behind one octet that says how long it is, then the custodian's Ed25519 signature
-of all before. Whoever knows the order's public key can seal something to it; so nothing is read whose signature isn't this store's.
+It happens at the custodian's: the gateway collects nothing more and keeps nothing longer for it, the original expires
+as ever. The copy is sealed to a key for orders that end on that day, which the custodian's store destroys then. File:
+"OUBLIFRZ", u32 length and JSON of what it is, then a sealed box of the records, each behind one octet that says how
+long it is, then the custodian's Ed25519 signature of all before. Whoever knows the order's public key can seal
+something to it; so nothing is read whose signature isn't this store's.
 """
 
 import json
@@ -44,15 +45,17 @@ def key_for(store: Store, request: Request) -> PublicKey:
     """Return the store's key for orders that end when this one does; `destroy-due` destroys it on that day."""
     last = end_of(request)
     if not store.today < last <= store.today + timedelta(days=law.purpose("freeze").ceiling // law.DAY):
-        raise HandoverError("expired", f"request.keep_until: {last}; accepted: a day from tomorrow to 365 days from now")
+        raise HandoverError(
+            "expired", f"request.keep_until: {last}; accepted: a day from tomorrow to 365 days from now"
+        )
     return PublicKey(store.order(last))
 
 
 def freeze(made: Answer, octets: list[list[bytes]], store: Store, staged: Staged) -> int:
     """Seal the matching records again beside their place; returns how many. Only records that are held are taken.
 
-    A holding without a recorded end is kept with the last moment at which it is certain: its segment, which tells, isn't kept. What was
-    written under a clock that nobody had confirmed is kept as it is: it names nobody later either.
+    A holding without a recorded end is kept with the last moment at which it is certain: its segment, which tells,
+    isn't kept. What was written under a clock that nobody had confirmed is kept as it is: it names nobody later either.
     """
     request = made.handover.request
     kept = matching.billed(request, octets) if request.store == "billing" else _attributed(made, octets)
@@ -83,7 +86,9 @@ def kept(store: Store, path: Path, request: Request) -> list[bytes]:
     told, records = read(path, store)
     kind = requests.KINDS.get(str(told.get("purpose")))
     if told.get("gateway") != request.gateway or kind is None or kind[0] != request.store:
-        raise HandoverError("another gateway", f"{path}: of another gateway or store; accepted: {request.store} of {request.gateway}")
+        raise HandoverError(
+            "another gateway", f"{path}: of another gateway or store; accepted: {request.store} of {request.gateway}"
+        )
     return records
 
 
@@ -102,11 +107,17 @@ def read(path: Path, store: Store) -> tuple[dict[str, Any], list[bytes]]:
             "unsigned", f"{path}: not signed by this custodian, or changed since; accepted: the file as it was written"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise HandoverError("malformed", f"{path}: not a frozen file; accepted: what oubli-custodian freeze wrote") from None
+        raise HandoverError(
+            "malformed", f"{path}: not a frozen file; accepted: what oubli-custodian freeze wrote"
+        ) from None
     private = store.key("freeze", until, until)
     if private is None:
-        raise HandoverError("expired", f"{path}: the order ended on {until} and its key is destroyed; accepted: nothing opens it")
+        raise HandoverError(
+            "expired", f"{path}: the order ended on {until} and its key is destroyed; accepted: nothing opens it"
+        )
     try:
         return told, list(segments.split(SealedBox(private).decrypt(data[12 + size : -crypto_sign_BYTES])))
     except CryptoError:
-        raise HandoverError("malformed", f"{path}: this order's key doesn't open it; accepted: the file as it was written") from None
+        raise HandoverError(
+            "malformed", f"{path}: this order's key doesn't open it; accepted: the file as it was written"
+        ) from None

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a gateway hands over for a request: a tar file of the request, its own word, sealed segments (L34-II-4).
 
-It comes from a venue on somebody's stick: nothing in it is believed before the two agents' signatures and the gateway's own fit, and
-nothing is unpacked to disk. Who has a bundle of public keys could make segments; only the gateway can sign them.
+It comes from a venue on somebody's stick: nothing in it is believed before the two agents' signatures and the gateway's
+own fit, and nothing is unpacked to disk. Who has a bundle of public keys could make segments; only the gateway can sign
+them.
 """
 
 import json
@@ -71,13 +72,23 @@ def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str])
             raise HandoverError("malformed", f"{path}: too large; accepted: at most {LARGEST} octets")
         with tarfile.open(path, "r:") as tar:
             headers = tars.members(tar)
-            if any(member.issparse() for member in headers) or sum(member.size for member in headers) > path.stat().st_size:
-                raise HandoverError("malformed", f"{path}: members that are larger than the file; accepted: what oubli request run wrote")
+            if (
+                any(member.issparse() for member in headers)
+                or sum(member.size for member in headers) > path.stat().st_size
+            ):
+                raise HandoverError(
+                    "malformed",
+                    f"{path}: members that are larger than the file; accepted: what oubli request run wrote",
+                )
             if not headers or headers[-1].name != archive.SIGNATURE:
-                raise HandoverError("unsigned", f"{path}: the gateway hasn't signed it; accepted: what oubli request run wrote")
+                raise HandoverError(
+                    "unsigned", f"{path}: the gateway hasn't signed it; accepted: what oubli request run wrote"
+                )
             members = {member.name: _content(path, tar, member) for member in headers}
     except OSError as failure:
-        raise HandoverError("malformed", f"{path}: can't be read ({failure.strerror}); accepted: a handover (.tar)") from None
+        raise HandoverError(
+            "malformed", f"{path}: can't be read ({failure.strerror}); accepted: a handover (.tar)"
+        ) from None
     except tars.BROKEN:
         raise HandoverError("malformed", f"{path}: not a tar file; accepted: what oubli request run wrote") from None
     try:
@@ -89,17 +100,30 @@ def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str])
             "malformed", f"{path}: no request or no word of the gateway in it; accepted: what oubli request run wrote"
         ) from None
     request, names = verified(text, agents)
-    if said[0] != request.gateway or not isinstance(said[1], int) or not isinstance(said[2], bool) or not isinstance(said[3], int):
+    if (
+        said[0] != request.gateway
+        or not isinstance(said[1], int)
+        or not isinstance(said[2], bool)
+        or not isinstance(said[3], int)
+    ):
         raise HandoverError("another gateway", f"{path}: another gateway's; accepted: one of {request.gateway}")
-    if not _by_gateway(path, headers[-1].offset, signature, [key for key, name in gateways.items() if name == request.gateway]):
+    if not _by_gateway(
+        path, headers[-1].offset, signature, [key for key, name in gateways.items() if name == request.gateway]
+    ):
         raise HandoverError(
             "unsigned",
             f"{path}: not signed by {request.gateway}, or changed since; accepted: the file as it was written, "
             "and that gateway's line of `oubli request identity` in --gateways",
         )
-    segments = {name.removeprefix(f"{request.store}/"): data for name, data in members.items() if name.startswith(f"{request.store}/")}
+    segments = {
+        name.removeprefix(f"{request.store}/"): data
+        for name, data in members.items()
+        if name.startswith(f"{request.store}/")
+    }
     if len(segments) != len(members):
-        raise HandoverError("malformed", f"{path}: a member that doesn't belong there; accepted: segments of {request.store}")
+        raise HandoverError(
+            "malformed", f"{path}: a member that doesn't belong there; accepted: segments of {request.store}"
+        )
     return Handover(request, names, statement, segments)
 
 
@@ -128,5 +152,7 @@ def _by_gateway(path: Path, size: int, signature: bytes, keys: list[bytes]) -> b
 def _content(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(member) if member.isreg() else None
     if file is None or (member.size > SMALL and "/" not in member.name):
-        raise HandoverError("malformed", f"{path}: a member that isn't a plain file of its size; accepted: what oubli request run wrote")
+        raise HandoverError(
+            "malformed", f"{path}: a member that isn't a plain file of its size; accepted: what oubli request run wrote"
+        )
     return file.read()

@@ -22,27 +22,39 @@ LONGEST = 366  # days
 
 def recipient_app(program: Program, passphrase: Ask) -> typer.Typer:
     """Return the recipients' commands."""
-    app = typer.Typer(cls=program.group, help="Who gets an answer or an invoice: a key of one's own, and opening what was sealed to it.")
+    app = typer.Typer(
+        cls=program.group,
+        help="Who gets an answer or an invoice: a key of one's own, and opening what was sealed to it.",
+    )
 
     @app.command("key")
     def key(name: str, out: Out, passphrase_file: Own = None) -> None:
         """Make a recipient's key: OUT behind a passphrase, OUT.pub for the custodian (--to, --to-key)."""
         with one_line(program):
             public = recipients.new_key(name, passphrase(passphrase_file, new=True), out)
-        typer.echo(f"{public}: give it to the custodian, and tell him its digits by another way; {out} never leaves this machine")
+        typer.echo(
+            f"{public}: give it to the custodian, and tell him its digits by another way; "
+            f"{out} never leaves this machine"
+        )
 
     @app.command("open")
     def open_(
-        sealed: Annotated[Path, typer.Argument(metavar="FILE", help="What the custodian sealed, such as answer.sealed.")],
+        sealed: Annotated[
+            Path, typer.Argument(metavar="FILE", help="What the custodian sealed, such as answer.sealed.")
+        ],
         key: Annotated[Path, typer.Option(help="The recipient's key.")],
-        signed_by: Annotated[Path, typer.Option(help="The custodian's public key: what `oubli-custodian new` printed.")],
+        signed_by: Annotated[
+            Path, typer.Option(help="The custodian's public key: what `oubli-custodian new` printed.")
+        ],
         out: Out,
         passphrase_file: Own = None,
     ) -> None:
         """Open a sealed answer or invoice into a new folder, once signature and every file's sum fit."""
         with one_line(program):
             custodian = recipients.custodian("--signed-by", signed_by)
-            names = recipients.open_sealed(sealed, recipients.load_key(key, passphrase(passphrase_file)), custodian, out)
+            names = recipients.open_sealed(
+                sealed, recipients.load_key(key, passphrase(passphrase_file)), custodian, out
+            )
         typer.echo(f"{out}: {', '.join(names)}; the custodian's signature fits")
 
     return app
@@ -54,13 +66,17 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
 
     @app.command("invoice")
     def invoice(
-        files: Annotated[list[Path], typer.Argument(metavar="SEGMENT", help="From the gateway's vault/billing; other days are left out.")],
+        files: Annotated[
+            list[Path],
+            typer.Argument(metavar="SEGMENT", help="From the gateway's vault/billing; other days are left out."),
+        ],
         store: Folder,
         gateway: Annotated[str, typer.Option(help="gateway.id of the one gateway they are of.")],
         begin: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, UTC.")],
         end: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, UTC, which is over.")],
         to_key: Annotated[
-            Path, typer.Option(metavar="FILE", help="The biller's public key: a line HEX NAME, as `recipient key` writes it.")
+            Path,
+            typer.Option(metavar="FILE", help="The biller's public key: a line HEX NAME, as `recipient key` writes it.")
         ],
         out: Annotated[Path, output("--out", "PATH", "Where the sealed file goes: PATH with .sealed.")],
         secret: Secret = None, json_file: Json = None,
@@ -72,7 +88,9 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
         with one_line(program), ExitStack() as turn:
             biller, name = recipients.public("--to-key", to_key)
             if not name:
-                raise AgentError(f"--to-key: {to_key}: names nobody; accepted: a line of 64 hexadecimal digits and the biller's name")
+                raise AgentError(
+                    f"--to-key: {to_key}: names nobody; accepted: a line of 64 hexadecimal digits and the biller's name"
+                )
             first, last = _period(begin, end)
             chosen = invoices.chosen(((path.name, bounded(path, handovers.LARGEST)) for path in files), first, last)
             period = invoices.Period(agents.gateway("--gateway", gateway), first, last, name, biller, chosen)
@@ -92,7 +110,9 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
         if json_file:
             program.write(json.dumps({**made.manifest, "path": str(staged.place)}, indent=1) + "\n", json_file)
             return
-        typer.echo(f"{staged.place}: {made.result}, {len(made.rows)} sessions of {len(made.users)} users, sealed to {name}")
+        typer.echo(
+            f"{staged.place}: {made.result}, {len(made.rows)} sessions of {len(made.users)} users, sealed to {name}"
+        )
         for note in made.notes:
             typer.echo(f"  {note}")
 

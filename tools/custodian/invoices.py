@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A period's sessions for the bookkeeper (L34-IV-3): sessions and users' sums, sealed to the biller, signed.
 
-The segments of `billing` are copied from the gateway as they lie on its flash; a day is a UTC day, as the segments' days are. They carry no
-signature of the gateway's. Who disputes a bill is answered by a request of two agents, whose handover the gateway signs.
+The segments of `billing` are copied from the gateway as they lie on its flash; a day is a UTC day, as the segments'
+days are. They carry no signature of the gateway's. Who disputes a bill is answered by a request of two agents, whose
+handover the gateway signs.
 
-The number of an invoice follows from what it is made of. So the same one isn't made twice, and one that was entered before power was lost
-gets its name by the same command again. Another one whose days overlap is made, and both its notes and the register tell of that.
+The number of an invoice follows from what it is made of. So the same one isn't made twice, and one that was entered
+before power was lost gets its name by the same command again. Another one whose days overlap is made, and both its
+notes and the register tell of that.
 """
 
 import hashlib
@@ -45,8 +47,9 @@ class Period:
     def fields(self) -> dict[str, str]:
         """Return what the register has of it."""
         return {
-            "number": self._number(), "gateway": self.gateway, "purpose": "billing", "ground": GROUND, "authority_kind": ROLE,
-            "basis": BASIS, "authority": self.biller, "reference": f"{self.first} to {self.last}",
+            "number": self._number(), "gateway": self.gateway, "purpose": "billing",
+            "ground": GROUND, "authority_kind": ROLE, "basis": BASIS,
+            "authority": self.biller, "reference": f"{self.first} to {self.last}",
         }  # fmt: skip
 
     def _number(self) -> str:
@@ -84,7 +87,10 @@ def chosen(files: Iterable[tuple[str, bytes]], first: date, last: date) -> dict[
 
 @dataclass
 class Invoice:
-    """What came of it. `rows`: the sessions, by user and time; `users`: each one's sums; `notes`: what may be missing, and why."""
+    """What came of it.
+
+    `rows`: the sessions, by user and time; `users`: each one's sums; `notes`: what may be missing, and why.
+    """
 
     period: Period
     rows: list[dict[str, Any]] = field(repr=False)
@@ -121,13 +127,18 @@ class Invoice:
         content = {
             "sessions.csv": signed_folder.table(names, self.rows),
             "users.csv": signed_folder.table(("portal_user", "terminal_mac", *_SUMS), self.users),
-            "invoice.json": (json.dumps({**self.manifest, "users": self.users, "rows": self.rows}, indent=1) + "\n").encode(),
+            "invoice.json": (
+                json.dumps({**self.manifest, "users": self.users, "rows": self.rows}, indent=1) + "\n"
+            ).encode(),
         }
         return signed_folder.sign(content, self.manifest, key)
 
 
 def make(period: Period, key: answers.Key, earlier: Sequence[dict[str, Any]] = ()) -> Invoice:
-    """Open the period's segments; HandoverError where they aren't this custodian's. `earlier`: the register's entries."""
+    """Open the period's segments; HandoverError where they aren't this custodian's.
+
+    `earlier`: the register's entries.
+    """
     parts, notes = answers.opened_segments("billing", period.segments, key)
     try:
         sessions = [billing.unpack(one) for part in parts for one in part]
@@ -162,5 +173,6 @@ def _overlaps(entry: dict[str, Any], period: Period) -> bool:
 def _again(entry: dict[str, Any]) -> Note:
     return Note(
         f"some of these days are in invoice {entry['number']} of {entry['day']} too ({entry['reference']})",
-        f"Certains de ces jours figurent aussi dans le relevé {entry['number']} du {entry['day']} ({entry['reference']}).",
+        f"Certains de ces jours figurent aussi dans le relevé {entry['number']} du {entry['day']} "
+        f"({entry['reference']}).",
     )

@@ -40,7 +40,10 @@ class KeyFile:
         return _UNFINISHED.fullmatch(self.path.name) is not None
 
     def read(self) -> Key | None:
-        """Return the key, None where the file isn't one: damaged, overwritten, a folder. OSError where it can't be read."""
+        """Return the key, None where the file isn't one: damaged, overwritten, a folder.
+
+        OSError where it can't be read.
+        """
         data = self.octets()
         return None if data is None else parse(data)
 

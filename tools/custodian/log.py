@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The key store's log: one JSON line an act, with the SHA-256 of the line before, appended under a lock.
 
-Its newest time bounds the clock by which keys are destroyed (EXP-3). So `destroy-due` writes a line each time, also when nothing is due.
-A line that a loss of power cut off stays as it is: the next entry ends it, follows it and is called `mended`.
+Its newest time bounds the clock by which keys are destroyed (EXP-3). So `destroy-due` writes a line each time, also
+when nothing is due. A line that a loss of power cut off stays as it is: the next entry ends it, follows it and is
+called `mended`.
 """
 
 import fcntl
@@ -34,7 +35,10 @@ class Log:
 
     @contextmanager
     def alone(self) -> Iterator[int]:
-        """Have the store to oneself meanwhile (the lock is on the log); gives the log's descriptor. BusyError where another keeps it."""
+        """Have the store to oneself meanwhile (the lock is on the log); gives the log's descriptor.
+
+        BusyError where another keeps it.
+        """
         if self._held is not None:
             yield self._held
             return
@@ -72,7 +76,9 @@ class Log:
 
     def _put(self, file: int, now: datetime, before: bytes | None, act: str, **facts: Any) -> bytes:  # noqa: ANN401
         previous = "" if before is None else hashlib.sha256(before).hexdigest()
-        line = json.dumps({"time": now.isoformat(timespec="seconds"), "act": act, **facts, "previous": previous}).encode()
+        line = json.dumps(
+            {"time": now.isoformat(timespec="seconds"), "act": act, **facts, "previous": previous}
+        ).encode()
         disk.append(file, line + b"\n")
         return line
 

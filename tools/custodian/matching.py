@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which records a request's scope covers, and no others: what an answer may hold (L34-II-4, L34-III-2).
 
-A holding is in the store twice, begun and ended. One without an end was cut off by a loss of power, or goes on. It goes on where the
-gateway says that it has run since before the holding began. Else it is certain as long as the marks around its begin go on without a gap:
-one process wrote them, and would have written the end before (tools/custodian/coverage.py). From then until its UTC day is over, its block
-is another's or the handover was made, it may have gone on, and nobody is named. Nor is anybody where a part of that day can't be read: the
-end may stand there. What was written under a clock that nobody had confirmed says nothing of when it was: it names nobody, proves nothing
-of others, and makes every time of the days that were searched doubtful for its ports. Nobody is named either for a time that came twice,
-both times confirmed, for the clock was set back between; nor for one that the time service has denied since.
+A holding is in the store twice, begun and ended. One without an end was cut off by a loss of power, or goes on. It goes
+on where the gateway says that it has run since before the holding began. Else it is certain as long as the marks around
+its begin go on without a gap: one process wrote them, and would have written the end before
+(tools/custodian/coverage.py). From then until its UTC day is over, its block is another's or the handover was made, it
+may have gone on, and nobody is named. Nor is anybody where a part of that day can't be read: the end may stand there.
+What was written under a clock that nobody had confirmed says nothing of when it was: it names nobody, proves nothing of
+others, and makes every time of the days that were searched doubtful for its ports. Nobody is named either for a time
+that came twice, both times confirmed, for the clock was set back between; nor for one that the time service has denied
+since.
 Times are cut to the window: what a terminal did before and after it isn't asked for.
 """
 
@@ -29,7 +31,10 @@ _AT_NO_TIME = -1
 
 @dataclass
 class Holding:
-    """A holding. Its record's end is the recorded one, or the latest that it can have been; it is certain until `until` (s)."""
+    """A holding.
+
+    Its record's end is the recorded one, or the latest that it can have been; it is certain until `until` (s).
+    """
 
     record: attribution.Record
     until: int
@@ -41,12 +46,16 @@ def _key(record: attribution.Record) -> tuple[object, ...]:
 
 
 def holdings(
-    parts: Iterable[Sequence[attribution.Record]], made: int = _NEVER, unbroken: int = _NEVER, damaged: Collection[int | None] = ()
+    parts: Iterable[Sequence[attribution.Record]],
+    made: int = _NEVER,
+    unbroken: int = _NEVER,
+    damaged: Collection[int | None] = (),
 ) -> list[Holding]:
     """Return the holdings, each once; what its rows say of it is put together.
 
-    `parts` are the records of each segment, with the marks among them. They were handed over at `made` (s), by a recorder
-    that has run, and whose clock has stood, since `unbroken`. `damaged`: days of which not all could be read, the end of a holding maybe.
+    `parts` are the records of each segment, with the marks among them. They were handed over at `made` (s), by a
+    recorder that has run, and whose clock has stood, since `unbroken`. `damaged`: days of which not all could be read,
+    the end of a holding maybe.
     """
     found: dict[tuple[object, ...], attribution.Record] = {}
     parts = [*parts]
@@ -57,7 +66,8 @@ def holdings(
                 continue
             known = found.setdefault(_key(record), record)
             if record is not known and record.end is None:
-                known.end, known.portal_user = None, record.portal_user  # it goes on, or is another user's, who came in its first second
+                # It goes on, or is another user's, who came in its first second
+                known.end, known.portal_user = None, record.portal_user
             else:
                 known.end = record.end if known.end is None else max(known.end, record.end or 0)
             known.confirmed = known.confirmed and record.confirmed
@@ -68,7 +78,9 @@ def holdings(
         if one.end is not None:
             every.append(Holding(one, one.end if one.confirmed else _AT_NO_TIME, recorded=True))
             continue
-        later = [next_.start for next_ in begun if next_.confirmed and next_.start > one.start and _same_ports(one, next_)]
+        later = [
+            next_.start for next_ in begun if next_.confirmed and next_.start > one.start and _same_ports(one, next_)
+        ]
         one.end = min([*later, one.start - one.start % DAY + DAY, max(made, one.start)])
         until = made if one.start >= unbroken else coverage.reach(spans, one.start)
         if one.start // DAY in damaged or coverage.touches(back, one.start, one.start):
@@ -156,12 +168,14 @@ def rows(
 ) -> tuple[list[dict[str, Any]], list[Note]]:
     """Return what an answer says of each record in the scope, by time, and a note on each time that isn't known.
 
-    `octets` are the records of each segment, as they were written; `preserved`: those of them that an order's copy alone has, which ends a
-    holding at the last moment at which it is certain.
+    `octets` are the records of each segment, as they were written; `preserved`: those of them that an order's copy
+    alone has, which ends a holding at the last moment at which it is certain.
     """
     if request.store == "attribution":
         copied = {identity(request, one) for one in preserved}
-        touched = sorted(attributed(request, records(octets), made, unbroken, damaged), key=lambda one: one.record.start)
+        touched = sorted(
+            attributed(request, records(octets), made, unbroken, damaged), key=lambda one: one.record.start
+        )
         for one in touched:
             one.recorded = one.recorded and (one.record.protocol is not None or _key(one.record) not in copied)
         return [_port_row(request, one) for one in touched if one.until >= request.start], [
@@ -178,17 +192,19 @@ def _unknown(holding: Holding, begin: int, end: int) -> Note:
     return Note(
         f"not known from {times.utc(begin)} to {times.utc(end)}: "
         f"a holding of this port began at {times.utc(since)}, and its end isn't recorded",
-        f"Inconnu du {times.french(begin)} au {times.french(end)} : une attribution de ce port a commencé le {times.french(since)}, "
-        "et sa fin n'est pas enregistrée (coupure de courant, ou attribution encore en cours).",
+        f"Inconnu du {times.french(begin)} au {times.french(end)} : une attribution de ce port a commencé le "
+        f"{times.french(since)}, et sa fin n'est pas enregistrée (coupure de courant, "
+        "ou attribution encore en cours).",
     )
 
 
 _UNCONFIRMED = Note(
-    "the days that were searched have records of it that were written under a clock that nobody had confirmed, or of a time that it "
-    "showed twice, or that the time service has denied since: when they were isn't known, and nobody is named for them",
-    "Les jours examinés comportent des enregistrements écrits alors que personne n'avait confirmé l'heure de la borne, ou d'un moment "
-    "qu'elle a indiqué deux fois, ou que le service de temps a démenti depuis : leur moment n'est pas connu, et personne n'est désigné "
-    "d'après eux.",
+    "the days that were searched have records of it that were written under a clock that nobody had confirmed, or of "
+    "a time that it showed twice, or that the time service has denied since: when they were isn't known, "
+    "and nobody is named for them",
+    "Les jours examinés comportent des enregistrements écrits alors que personne n'avait confirmé l'heure de la "
+    "borne, ou d'un moment qu'elle a indiqué deux fois, ou que le service de temps a démenti depuis : leur moment "
+    "n'est pas connu, et personne n'est désigné d'après eux.",
 )
 
 

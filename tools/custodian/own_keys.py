@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A person's own key pair: a private half behind a passphrase, a public half beside it (an agent's, a recipient's).
 
-The private one is 32 octets in a secret box under a passphrase (Argon2id), in a JSON file of mode 0600. The public one is a line
-`HEX NAME`.
+The private one is 32 octets in a secret box under a passphrase (Argon2id), in a JSON file of mode
+0600. The public one is a line `HEX NAME`.
 """
 
 import json
@@ -29,14 +29,21 @@ def _box(passphrase: bytes, salt: bytes) -> secret.SecretBox:
 
 
 def write(kind: str, name: str, private: bytes, public: bytes, passphrase: bytes, path: Path) -> Path:
-    """Write a pair: the private half at `path`, the public one beside it (.pub), whose path is returned. Neither may be there already."""
+    """Write a pair: the private half at `path`, the public one beside it (.pub), whose path is returned.
+
+    Neither may be there already.
+    """
     if not requests.agent_name(name):
-        raise AgentError(f"NAME: {name!r} isn't a name; accepted: 1 to 60 letters and signs of western Europe, no blank at an end")
+        raise AgentError(
+            f"NAME: {name!r} isn't a name; accepted: 1 to 60 letters and signs of western Europe, no blank at an end"
+        )
     if not passphrase:
         raise AgentError("passphrase: empty; accepted: a passphrase that only the key's owner knows")
     beside = path.with_suffix(".pub")
     if beside == path:
-        raise AgentError(f"{path}: ends as the public key's file does; accepted: another name, such as {path.with_suffix('.key')}")
+        raise AgentError(
+            f"{path}: ends as the public key's file does; accepted: another name, such as {path.with_suffix('.key')}"
+        )
     salt = secrets.token_bytes(pwhash.argon2id.SALTBYTES)
     sealed = _box(passphrase, salt).encrypt(private)
     text = json.dumps({"kind": kind, "name": name, "salt": salt.hex(), "sealed": bytes(sealed).hex()}) + "\n"
@@ -50,7 +57,10 @@ def write(kind: str, name: str, private: bytes, public: bytes, passphrase: bytes
 
 
 def read(kind: str, path: Path, passphrase: bytes, what: str, maker: str) -> bytes:
-    """Return a private half; AgentError for a file that isn't one of this kind, or another passphrase. `what` it is, and what makes it."""
+    """Return a private half; AgentError for a file that isn't one of this kind, or another passphrase.
+
+    `what` it is, and what makes it.
+    """
     try:
         said = json.loads(bounded(path, LIMIT))
         if said["kind"] != kind:

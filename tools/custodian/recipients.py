@@ -17,7 +17,10 @@ LARGEST = 1 << 30  # octets of a sealed file
 
 
 def new_key(name: str, passphrase: bytes, path: Path) -> Path:
-    """Make a recipient's key at `path`, and its public half beside it (.pub), whose path is returned. Neither may be there already."""
+    """Make a recipient's key at `path`, and its public half beside it (.pub), whose path is returned.
+
+    Neither may be there already.
+    """
     key = PrivateKey.generate()
     return own_keys.write(KIND, name, bytes(key), bytes(key.public_key), passphrase, path)
 
@@ -28,7 +31,10 @@ def load_key(path: Path, passphrase: bytes) -> PrivateKey:
 
 
 def public(option: str, path: Path) -> tuple[PublicKey, str]:
-    """Return a recipient's public key, and his name, "" where the file has none: a line `HEX` or `HEX NAME`. AgentError."""
+    """Return a recipient's public key, and his name, "" where the file has none: a line `HEX` or `HEX NAME`.
+
+    AgentError.
+    """
     digits, _, name = _text(option, path).partition(" ")
     if name and not requests.agent_name(name):
         raise AgentError(f"{option}: {path}: the name isn't one; accepted: 64 hexadecimal digits (X25519) and a name")
@@ -36,7 +42,10 @@ def public(option: str, path: Path) -> tuple[PublicKey, str]:
 
 
 def custodian(option: str, path: Path) -> VerifyKey:
-    """Return the custodian's public signing key: what `oubli-custodian new` printed, and /etc/oubli/custodian.pub is. AgentError."""
+    """Return the custodian's public signing key: what `oubli-custodian new` printed, and /etc/oubli/custodian.pub is.
+
+    AgentError.
+    """
     return VerifyKey(_key(option, path, _text(option, path), "Ed25519"))
 
 

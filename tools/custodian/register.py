@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The custodian's register of requests and invoices: what the operator shows the CNIL (L34-II-4). It names no terminal and no address.
+"""The custodian's register of requests and invoices: what the operator shows the CNIL (L34-II-4).
 
-One for each key store, in its folder. One JSON object a line, appended whole or not at all, and synced: day, number, kind (answer,
-freeze, invoice), purpose, ground, the kind and basis of who asks, his name and reference, gateway, result, how many records, and the
-SHA-256 of the line before. The store's log has each entry's SHA-256 before it is written and after, so a register that was cut, made anew
-or added to shows, and so does a log that lines were taken out of. Where both were cut alike, an answer that somebody has shows it: its
-manifest names its entry, and `verify` takes manifests. A number is answered once, and again as the same octets only; a refusal is entered
-and may be followed by an answer. The entry comes before the answer (tools/custodian/staged.py), so a last line that a loss of power cut
-off belongs to no answer, and is cut away.
+It names no terminal and no address.
+
+One for each key store, in its folder. One JSON object a line, appended whole or not at all, and synced: day, number,
+kind (answer, freeze, invoice), purpose, ground, the kind and basis of who asks, his name and reference, gateway,
+result, how many records, and the SHA-256 of the line before. The store's log has each entry's SHA-256 before it is
+written and after, so a register that was cut, made anew or added to shows, and so does a log that lines were taken out
+of. Where both were cut alike, an answer that somebody has shows it: its manifest names its entry, and `verify` takes
+manifests. A number is answered once, and again as the same octets only; a refusal is entered and may be followed by an
+answer. The entry comes before the answer (tools/custodian/staged.py), so a last line that a loss of power cut off
+belongs to no answer, and is cut away.
 """
 
 import fcntl
@@ -102,7 +105,8 @@ def _checked(store: Store) -> tuple[list[dict[str, Any]], set[str]]:
             raise HandoverError("register", f"{path}: line {number} isn't an entry; accepted: a register") from None
         if previous != before:
             raise HandoverError(
-                "register", f"{path}: line {number} doesn't follow the line before; accepted: the register as it was written"
+                "register",
+                f"{path}: line {number} doesn't follow the line before; accepted: the register as it was written",
             )
         before = _digest(line)
         digests.append(before)
@@ -110,18 +114,24 @@ def _checked(store: Store) -> tuple[list[dict[str, Any]], set[str]]:
     missing = entered.difference(digests)
     if missing:
         raise HandoverError(
-            "register", f"{path}: {len(missing)} entries that the store's log has are missing; accepted: the register as it was written"
+            "register",
+            f"{path}: {len(missing)} entries that the store's log has are missing; accepted: "
+            "the register as it was written",
         )
     for number, digest in enumerate(digests, 1):
         if digest not in entered and not (number == len(digests) and digest in about):
-            raise HandoverError("register", f"{path}: line {number} isn't in the store's log; accepted: the register as it was written")
+            raise HandoverError(
+                "register", f"{path}: line {number} isn't in the store's log; accepted: the register as it was written"
+            )
     return found, set(digests)
 
 
 def _logged(store: Store) -> tuple[set[str], set[str]]:
     """Return the SHA-256 of the store's logged entries, and of those announced as about to be written."""
     log = store.log.entries()
-    return {str(one.get("entry")) for one in log if one["act"] == "entered"}, {str(one["register"]) for one in log if "register" in one}
+    return {str(one.get("entry")) for one in log if one["act"] == "entered"}, {
+        str(one["register"]) for one in log if "register" in one
+    }
 
 
 def _cut(rest: str) -> bool:
@@ -146,26 +156,35 @@ def wrong(store: Store) -> list[str]:
 def once(store: Store, request: Entered, waiting: Path | None = None, *, again: bool = False) -> Iterator[bool]:
     """Demand that a request isn't answered yet, and that it can be entered; nobody else enters one meanwhile.
 
-    Gives True where it is entered, and its answer still waits for its name; `again`: also where its answer is asked for once more.
+    Gives True where it is entered, and its answer still waits for its name; `again`: also
+    where its answer is asked for once more.
     """
     path = store.folder / NAME
     entries(store)
     try:
         file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a")
     except OSError as failure:
-        raise HandoverError("register", f"{path}: can't be written ({failure.strerror}); accepted: a register") from None
+        raise HandoverError(
+            "register", f"{path}: can't be written ({failure.strerror}); accepted: a register"
+        ) from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise HandoverError("register", f"{path}: another command answers a request now; accepted: one after the other") from None
+            raise HandoverError(
+                "register", f"{path}: another command answers a request now; accepted: one after the other"
+            ) from None
         last = {head(line) for line in _lines(path)[-1:]}
         done, about = _logged(store)
         for digest in last & about - done:
             store.note("entered", entry=digest)  # power was lost between the two
-        entered = request.fields["number"] in [entry["number"] for entry in entries(store) if entry["result"] != REFUSED]
+        entered = request.fields["number"] in [
+            entry["number"] for entry in entries(store) if entry["result"] != REFUSED
+        ]
         if entered and not again and not (waiting and waiting.exists()):
-            raise HandoverError("already run", "request.number: it was answered before (L34-II-4); accepted: a new request")
+            raise HandoverError(
+                "already run", "request.number: it was answered before (L34-II-4); accepted: a new request"
+            )
         yield entered
 
 
@@ -177,8 +196,17 @@ def said(store: Store, number: str) -> dict[str, Any]:
 def entry(store: Store, kind: str, request: Entered, result: str, records: int) -> str:
     """Return the line that would come next."""
     fields = request.fields
-    told = {"day": f"{clock.now():%Y-%m-%d}", "kind": kind, "gateway": request.gateway, "result": result, "records": records}
-    row = told | {name: fields[name] for name in ("number", "purpose", "ground", "authority_kind", "basis", "authority", "reference")}
+    told = {
+        "day": f"{clock.now():%Y-%m-%d}",
+        "kind": kind,
+        "gateway": request.gateway,
+        "result": result,
+        "records": records,
+    }
+    row = told | {
+        name: fields[name]
+        for name in ("number", "purpose", "ground", "authority_kind", "basis", "authority", "reference")
+    }
     lines = _lines(store.folder / NAME)
     return json.dumps({name: row[name] for name in COLUMNS} | {"previous": _digest(lines[-1]) if lines else ""})
 

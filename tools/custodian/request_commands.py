@@ -29,15 +29,25 @@ ENVIRONMENT = "OUBLI_CUSTODIAN_PASSPHRASE_FILE"
 Secret = Annotated[
     Path | None,
     typer.Option(
-        "--passphrase-file", metavar="FILE", help=f"Mode 0600; its first line is the passphrase (or ${ENVIRONMENT}).", envvar=ENVIRONMENT
+        "--passphrase-file",
+        metavar="FILE",
+        help=f"Mode 0600; its first line is the passphrase (or ${ENVIRONMENT}).",
+        envvar=ENVIRONMENT,
     ),
 ]
 Own = Annotated[
-    Path | None, typer.Option("--passphrase-file", metavar="FILE", help="Mode 0600; its first line is the agent's passphrase; else asked.")
+    Path | None,
+    typer.Option(
+        "--passphrase-file", metavar="FILE", help="Mode 0600; its first line is the agent's passphrase; else asked."
+    ),
 ]
 Folder = Annotated[Path, typer.Option("--store", metavar="DIR", help="The key store.", envvar="OUBLI_CUSTODIAN_STORE")]
-Agents = Annotated[Path, typer.Option("--agents", metavar="FILE", help="The qualified agents' public keys: lines HEX NAME.")]
-Gateways = Annotated[Path, typer.Option("--gateways", metavar="FILE", help="The gateways' keys: lines of `oubli request identity`.")]
+Agents = Annotated[
+    Path, typer.Option("--agents", metavar="FILE", help="The qualified agents' public keys: lines HEX NAME.")
+]
+Gateways = Annotated[
+    Path, typer.Option("--gateways", metavar="FILE", help="The gateways' keys: lines of `oubli request identity`.")
+]
 Out = Annotated[Path, output("--out", "PATH", "A new folder or file.")]
 Ask = Callable[..., bytes]  # gives the passphrase: from a file, else asked for; `new`: twice
 
@@ -53,7 +63,9 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
             public = agents.new_key(name, passphrase(passphrase_file, new=True), out)
         except AgentError as failure:
             program.refuse(str(failure))
-        typer.echo(f"{public}: enrol it on each gateway (oubli request enrol {public.name}) and give it to the custodian")
+        typer.echo(
+            f"{public}: enrol it on each gateway (oubli request enrol {public.name}) and give it to the custodian"
+        )
 
     @app.command("new")
     def new(
@@ -61,12 +73,17 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
         purpose: Annotated[
             str,
             typer.Option(
-                help="attribution, billing; access (of a person); an order to preserve: freeze (a port), freeze-subject, freeze-billing."
+                help="attribution, billing; access (of a person); an order to preserve: freeze (a port), "
+                "freeze-subject, freeze-billing."
             ),
         ],
         gateway: Annotated[str, typer.Option(help="gateway.id of the one gateway.")],
-        ground: Annotated[str, typer.Option(help="IIbis-3 (repealed: L336-3, STAD); billing: IV-1; access: RGPD; freeze: IIIbis.")],
-        authority_kind: Annotated[str, typer.Option(help="judicial, administrative, arcom, anssi; party (to a bill); person (access).")],
+        ground: Annotated[
+            str, typer.Option(help="IIbis-3 (repealed: L336-3, STAD); billing: IV-1; access: RGPD; freeze: IIIbis.")
+        ],
+        authority_kind: Annotated[
+            str, typer.Option(help="judicial, administrative, arcom, anssi; party (to a bill); person (access).")
+        ],
         basis: Annotated[str, typer.Option(help="The article that entitles it, such as 'CPP 77-1-1'.")],
         authority: Annotated[str, typer.Option(help="Its name.")],
         reference: Annotated[str, typer.Option(help="On what document.")],
@@ -76,9 +93,12 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
         port: Annotated[str | None, typer.Option(help="The public source port; ICMP: the identifier.")] = None,
         protocol: Annotated[str | None, typer.Option(help="tcp, udp, icmp, icmpv6, sctp, or a number.")] = None,
         subject: Annotated[
-            str | None, typer.Option(help="billing, access, freeze-subject, freeze-billing: user:ID or mac:aa:bb:cc:dd:ee:ff.")
+            str | None,
+            typer.Option(help="billing, access, freeze-subject, freeze-billing: user:ID or mac:aa:bb:cc:dd:ee:ff."),
         ] = None,
-        keep_until: Annotated[str | None, typer.Option(help="freeze: the day the order ends, such as 2027-03-01.")] = None,
+        keep_until: Annotated[
+            str | None, typer.Option(help="freeze: the day the order ends, such as 2027-03-01.")
+        ] = None,
         days: Annotated[int, typer.Option(min=1, max=31, help="It may be run for so many days.")] = 7,
     ) -> None:
         """Write a request that nobody has signed yet."""
@@ -95,7 +115,9 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
         typer.echo(f"{out}: {agents.summary(made)}; to be signed by two agents")
 
     @app.command("sign")
-    def sign(request: Path, key: Annotated[Path, typer.Option(help="The agent's key.")], passphrase_file: Own = None) -> None:
+    def sign(
+        request: Path, key: Annotated[Path, typer.Option(help="The agent's key.")], passphrase_file: Own = None
+    ) -> None:
         """Add an agent's signature to a request; the second one makes it ready to run."""
         try:
             typer.echo(agents.summary(agents.read(request)))
@@ -117,8 +139,12 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
     @app.command("answer")
     def answer(
         handover: Path, store: Folder, agents_file: Agents, gateways_file: Gateways, out: Out,
-        frozen: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Looks into what an order has kept.")] = None,
-        to: Annotated[Path | None, typer.Option(metavar="FILE", help="The requester's key (recipient key): seals the answer.")] = None,
+        frozen: Annotated[
+            list[Path] | None, typer.Option(metavar="FILE", help="Looks into what an order has kept."),
+        ] = None,
+        to: Annotated[
+            Path | None, typer.Option(metavar="FILE", help="The requester's key (recipient key): seals the answer."),
+        ] = None,
         secret: Secret = None, json_file: Json = None,
     ) -> None:  # fmt: skip
         """Verifies a handover, opens it, and writes what its scope covers, or that nothing is held, signed."""
@@ -137,7 +163,8 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
             turn.enter_context(register.refusals(keeper, "answer", read.request))
             if read.request.keep_until:
                 raise HandoverError(
-                    "not available", "request.purpose: an order to preserve isn't answered; accepted: oubli-custodian freeze"
+                    "not available",
+                    "request.purpose: an order to preserve isn't answered; accepted: oubli-custodian freeze",
                 )
             staged.free()
             custodian = Store(store, passphrase(secret))
@@ -163,13 +190,16 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
                 return
             turn.enter_context(register.refusals(keeper, "freeze", read.request))
             if not read.request.keep_until:
-                raise HandoverError("not available", "request.purpose: not an order to preserve; accepted: oubli-custodian answer")
+                raise HandoverError(
+                    "not available", "request.purpose: not an order to preserve; accepted: oubli-custodian answer"
+                )
             staged.free()
             custodian = Store(store, passphrase(secret))
             made = _opened(read, custodian)
             if made.result == answers.SECOND_NAT:
                 raise HandoverError(
-                    "second NAT", f"{answers.BEHIND} (L34-II-4): nothing is kept; accepted: an order to who translates last"
+                    "second NAT",
+                    f"{answers.BEHIND} (L34-II-4): nothing is kept; accepted: an order to who translates last",
                 )
             count = freezes.freeze(made, answers.opened(read, custodian.key)[0], custodian, staged)
             line = register.entry(custodian, "freeze", read.request, made.result, count)
@@ -217,7 +247,9 @@ def _opened(read: handovers.Handover, store: Store, frozen: Iterable[Path] = ())
     return answers.answer(read, store.key, [one for path in frozen for one in freezes.kept(store, path, read.request)])
 
 
-def _again(read: handovers.Handover, custodian: Store, frozen: Iterable[Path], staged: Staged, to: PublicKey | None) -> answers.Answer:
+def _again(
+    read: handovers.Handover, custodian: Store, frozen: Iterable[Path], staged: Staged, to: PublicKey | None
+) -> answers.Answer:
     """Write an answer once more that was given before; HandoverError where it would come out as other octets."""
     staged.free()
     made, number = _opened(read, custodian, frozen), read.request.fields["number"]
@@ -228,7 +260,8 @@ def _again(read: handovers.Handover, custodian: Store, frozen: Iterable[Path], s
     if answers.write(made, custodian.signing, staged, to) != said["manifest"]:
         staged.clear()
         raise HandoverError(
-            "already run", f"{ANSWERED}, and not as this (L34-II-4); accepted: the same handover and --frozen, or a new request"
+            "already run",
+            f"{ANSWERED}, and not as this (L34-II-4); accepted: the same handover and --frozen, or a new request",
         )
     custodian.note("again", number=number)
     staged.publish()
@@ -260,7 +293,8 @@ def late(program: Program, keeper: Store, request: register.Entered, staged: Sta
     """Give an answer the name that a loss of power kept from it; HandoverError where another one lies there."""
     if staged.digest() != register.said(keeper, request.fields["number"]).get("made"):
         raise HandoverError(
-            "another answer", f"{staged.beside}: isn't what was made and entered; accepted: the same command once it is removed"
+            "another answer",
+            f"{staged.beside}: isn't what was made and entered; accepted: the same command once it is removed",
         )
     staged.publish()
     if json_file:

@@ -14,7 +14,8 @@ from nacl import bindings
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 
-PURPOSES = ("security", "attribution", "billing", "services", "location", "consent", "freeze")  # in the order of their numbers
+# In the order of their numbers
+PURPOSES = ("security", "attribution", "billing", "services", "location", "consent", "freeze")
 HEADER, FRAME, TRAILER = 160, 8, 20
 EPOCH = date(1970, 1, 1)
 _HEADER = struct.Struct(">4sBBBB16sIIqiQI24s80s")
@@ -58,7 +59,9 @@ class Segment:
                 return
             (count,) = struct.unpack_from(">H", self.data, at + 2)
             try:
-                plain, tag = bindings.crypto_secretstream_xchacha20poly1305_pull(state, self.data[at + FRAME : at + FRAME + size], header)
+                plain, tag = bindings.crypto_secretstream_xchacha20poly1305_pull(
+                    state, self.data[at + FRAME : at + FRAME + size], header
+                )
             except (CryptoError, RuntimeError):
                 self.damage = f"byte {at}: a chunk that doesn't open"
                 return
@@ -82,7 +85,11 @@ def sealed_size(data: bytes, at: int) -> int | None:
     """Return how many octets the chunk of a frame has, None where no whole frame is."""
     size, _, check = struct.unpack_from(">HHI", data, at) if len(data) - at >= FRAME else (0, 0, 0)
     whole = size and len(data) >= at + FRAME + size
-    return size if whole and zlib.crc32(data[:HEADER] + data[at : at + 4] + data[at + FRAME : at + FRAME + size]) == check else None
+    return (
+        size
+        if whole and zlib.crc32(data[:HEADER] + data[at : at + 4] + data[at + FRAME : at + FRAME + size]) == check
+        else None
+    )
 
 
 def split(plain: bytes) -> Iterator[bytes]:
@@ -104,7 +111,11 @@ def read(data: bytes) -> Segment:
     kind, said = b"", None
     if len(data) >= HEADER + TRAILER:
         kind, records, before, _, check = struct.unpack_from(">4sIIII", data, len(data) - TRAILER)
-        if kind in (b"DONE", b"TORN") and before == len(data) - TRAILER and zlib.crc32(data[:HEADER] + data[-TRAILER:-4]) == check:
+        if (
+            kind in (b"DONE", b"TORN")
+            and before == len(data) - TRAILER
+            and zlib.crc32(data[:HEADER] + data[-TRAILER:-4]) == check
+        ):
             said = records
     try:
         days = EPOCH + timedelta(days=day), EPOCH + timedelta(days=destroy)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the custodian gives out: files, a manifest with SHA-256, his signature; sealed where there is a key.
 
-`manifest.sig` is the custodian's Ed25519 signature of `manifest.json`, in hex. Sealed, the folder is a single file: libsodium's sealed
-box (X25519) of a tar file. A sealed box doesn't say who made it. So whoever opens one has the signature checked before anything is written.
+`manifest.sig` is the custodian's Ed25519 signature of `manifest.json`, in hex. Sealed, the folder is a single file:
+libsodium's sealed box (X25519) of a tar file. A sealed box doesn't say who made it. So whoever opens one has the
+signature checked before anything is written.
 """
 
 import csv
@@ -82,7 +83,9 @@ def unseal(data: bytes, private: PrivateKey, custodian: VerifyKey) -> dict[str, 
         raise FolderError("the signature isn't this custodian's") from None
     except (*tars.BROKEN, KeyError, TypeError):
         raise FolderError("not a signed folder of a custodian") from None
-    if {name: hashlib.sha256(octets).hexdigest() for name, octets in files.items() if name not in (MANIFEST, SIGNATURE)} != sums:
+    if {
+        name: hashlib.sha256(octets).hexdigest() for name, octets in files.items() if name not in (MANIFEST, SIGNATURE)
+    } != sums:
         raise FolderError("a file isn't the one that the manifest names")
     return files
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An answer on its way: made beside its place, entered in the register, and only then given its name (L34-II-4).
 
-So no answer is there that the register doesn't have. Where power is lost after the entry, the same command gives it its name, if it is
-what the store's log has the SHA-256 of: another may have put something else there.
+So no answer is there that the register doesn't have. Where power is lost after the entry, the same command gives it its
+name, if it is what the store's log has the SHA-256 of: another may have put something else there.
 """
 
 import hashlib
@@ -25,7 +25,10 @@ class Staged:
         self.beside = place.with_name(f".{place.name}.{request.fields['number']}")
 
     def write(self, files: Mapping[str, bytes], to: PublicKey | None) -> None:
-        """Write files beside the place: a folder, or a single file sealed to a recipient. AgentError where it can't be."""
+        """Write files beside the place: a folder, or a single file sealed to a recipient.
+
+        AgentError where it can't be.
+        """
         self.clear()
         if to is not None:
             write_new(self.beside, signed_folder.seal(files, to), 0o600)
@@ -48,7 +51,10 @@ class Staged:
             self.beside.unlink(missing_ok=True)
 
     def digest(self) -> str:
-        """Return the SHA-256 of what lies beside the place: of a file; of a folder's files, each with its name. "" for anything else."""
+        """Return the SHA-256 of what lies beside the place: of a file; of a folder's files, each with its name.
+
+        "" for anything else.
+        """
         files = sorted(self.beside.iterdir()) if self.beside.is_dir() else [self.beside]
         if self.beside.is_symlink() or not all(one.is_file() and not one.is_symlink() for one in files):
             return ""

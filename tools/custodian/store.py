@@ -6,13 +6,15 @@
     keys/PURPOSE/DAY.json    public key, destroy date, private key
     log                      one JSON line an act (tools/custodian/log.py)
 
-Private keys lie in libsodium secret boxes under a key that Argon2id makes of the passphrase. One file a key, so that destroying a key
-destroys a file and not a row of one: it is overwritten where it lies, which takes no free block, and synced. The log says so before and
-after. Only then is the name unlinked: where the log can't be written, the overwritten file is the mark, and the next run enters it.
-What a disk keeps of an overwritten file is beyond a program: it is useless without the passphrase, and the README says which media forget.
+Private keys lie in libsodium secret boxes under a key that Argon2id makes of the passphrase. One file a key, so that
+destroying a key destroys a file and not a row of one: it is overwritten where it lies, which takes no free block, and
+synced. The log says so before and after. Only then is the name unlinked: where the log can't be written, the
+overwritten file is the mark, and the next run enters it. What a disk keeps of an overwritten file is beyond a program:
+it is useless without the passphrase, and the README says which media forget.
 
-The date is the clock's, bounded both ways by the log's newest entry. A clock behind it never makes a key younger. A clock more than
-STEP past it is believed only once the custodian has confirmed the date: it would destroy what nobody could bring back.
+The date is the clock's, bounded both ways by the log's newest entry. A clock behind it never makes a key younger. A
+clock more than STEP past it is believed only once the custodian has confirmed the date: it would destroy what nobody
+could bring back.
 """
 
 import hashlib
@@ -88,18 +90,28 @@ class Store:
         if newest is None:
             raise StoreError(f"{self.log.path}: no time in it bounds the clock, which says {now.date()}; {confirm}")
         if now - newest > STEP:
-            raise StoreError(f"the clock says {now.date()}, and the log's newest entry is of {newest.date()}; {confirm}")
+            raise StoreError(
+                f"the clock says {now.date()}, and the log's newest entry is of {newest.date()}; {confirm}"
+            )
         self.now = max(now, newest)
         self.today = self.now.date()
         late = now < newest - BEHIND
-        self.behind = f"the clock says {now:%Y-%m-%d %H:%M}, before the log's newest entry of {newest:%Y-%m-%d %H:%M}; {confirm}" * late
+        self.behind = (
+            f"the clock says {now:%Y-%m-%d %H:%M}, before the log's newest entry of {newest:%Y-%m-%d %H:%M}; {confirm}"
+            * late
+        )
 
     @staticmethod
     def confirm(folder: Path, today: date, now: datetime | None = None) -> None:
-        """Enter that the custodian confirms the date; from then on the clock is believed. StoreError where the clock says another."""
+        """Enter that the custodian confirms the date; from then on the clock is believed.
+
+        StoreError where the clock says another.
+        """
         now = now or clock.now()
         if today != now.date():
-            raise StoreError(f"{today}: this machine's clock says {now.date()}; accepted: that date, or set the clock first")
+            raise StoreError(
+                f"{today}: this machine's clock says {now.date()}; accepted: that date, or set the clock first"
+            )
         log = Log(folder / "log")
         if not (folder / "settings.json").exists():
             raise StoreError(f"{folder}: not a key store; accepted: what oubli-custodian new made")
@@ -125,7 +137,9 @@ class Store:
         box = SecretBox(pwhash.argon2id.kdf(SecretBox.KEY_SIZE, passphrase, salt, operations, octets))
         settings = {"version": 1, "salt": salt.hex(), "operations": operations, "octets": octets}
         disk.write_new(folder / "settings.json", json.dumps(settings).encode())
-        disk.write_new(folder / "signing.json", json.dumps({"sealed": bytes(box.encrypt(bytes(signing))).hex()}).encode())
+        disk.write_new(
+            folder / "signing.json", json.dumps({"sealed": bytes(box.encrypt(bytes(signing))).hex()}).encode()
+        )
         disk.write_new(folder / "signing.pub", f"{bytes(signing.verify_key).hex()}\n".encode())
         disk.write_new(folder / "log", b"")
         Log(folder / "log").append(now or clock.now(), "new", key=bytes(signing.verify_key).hex())
@@ -142,24 +156,48 @@ class Store:
             with self.log.alone():
                 yield
         except BusyError:
-            raise StoreError(f"{self.folder}: another command has used it for {LONGEST:.0f} s; accepted: one after the other") from None
+            raise StoreError(
+                f"{self.folder}: another command has used it for {LONGEST:.0f} s; accepted: one after the other"
+            ) from None
 
     def _path(self, purpose: str, day: date) -> Path:
         return self.folder / "keys" / purpose / f"{day}.json"
 
     def bundle(self, first: date, days: int, lifetimes: dict[str, int]) -> bytes:
-        """Return a signed bundle of `days` days from `first`; keys that aren't there yet are made. Lifetimes in days."""
-        if not 0 < days <= AHEAD + 1 or not self.today <= first or first + timedelta(days=days - 1) > self.today + timedelta(days=AHEAD):
-            raise StoreError(f"{first} and {days} days: not within {AHEAD} days from {self.today} (EXP-3); accepted: fewer, or earlier")
+        """Return a signed bundle of `days` days from `first`; keys that aren't there yet are made.
+
+        Lifetimes in days.
+        """
+        if (
+            not 0 < days <= AHEAD + 1
+            or not self.today <= first
+            or first + timedelta(days=days - 1) > self.today + timedelta(days=AHEAD)
+        ):
+            raise StoreError(
+                f"{first} and {days} days: not within {AHEAD} days from {self.today} (EXP-3); accepted: fewer, "
+                "or earlier"
+            )
         for purpose, lifetime in lifetimes.items():
             ceiling = law.purpose(purpose).ceiling // law.DAY
             if not 0 < lifetime <= ceiling:
-                raise StoreError(f"{purpose}: {lifetime} days; accepted: 1 to {ceiling} ({law.purpose(purpose).paragraph})")
+                raise StoreError(
+                    f"{purpose}: {lifetime} days; accepted: 1 to {ceiling} ({law.purpose(purpose).paragraph})"
+                )
         reached = [first + timedelta(days=number) for number in range(days)]
         with self._alone():
-            rows = [self._row(purpose, day, day + timedelta(days=lifetimes[purpose])) for purpose in sorted(lifetimes) for day in reached]
+            rows = [
+                self._row(purpose, day, day + timedelta(days=lifetimes[purpose]))
+                for purpose in sorted(lifetimes)
+                for day in reached
+            ]
             data = bundles.write(self.today, rows, self.signing)
-            self.note("bundle", first=str(first), days=days, purposes=sorted(lifetimes), sha256=hashlib.sha256(data).hexdigest())
+            self.note(
+                "bundle",
+                first=str(first),
+                days=days,
+                purposes=sorted(lifetimes),
+                sha256=hashlib.sha256(data).hexdigest(),
+            )
         return data
 
     def _row(self, purpose: str, day: date, destroy: date) -> bundles.Row:
@@ -171,12 +209,17 @@ class Store:
                 raise StoreError(f"{path}: damaged; {_ACCEPTED}")
             if said.destroy > destroy:
                 raise StoreError(
-                    f"{path}: this key is destroyed on {said.destroy}, later than {destroy}; accepted: the lifetime it was made for"
+                    f"{path}: this key is destroyed on {said.destroy}, later than {destroy}; accepted: "
+                    "the lifetime it was made for"
                 )
             return bundles.Row(purpose, day, said.public, said.destroy)
         key = PrivateKey.generate()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        facts = {"public": bytes(key.public_key).hex(), "destroy": str(destroy), "sealed": bytes(self._box.encrypt(bytes(key))).hex()}
+        facts = {
+            "public": bytes(key.public_key).hex(),
+            "destroy": str(destroy),
+            "sealed": bytes(self._box.encrypt(bytes(key))).hex(),
+        }
         disk.write_by_rename(path, path.with_name(f".{path.name}.new"), json.dumps(facts).encode())
         return bundles.Row(purpose, day, bytes(key.public_key), destroy)
 
@@ -188,8 +231,8 @@ class Store:
     def key(self, purpose: str, day: date, destroy: date = date.min) -> PrivateKey | None:
         """Return a day's private key, None where the log has its destruction or its date has come.
 
-        `destroy`: when what is to be opened says that its key is destroyed. StoreError where the key should be there and isn't: another
-        custodian's store, a file that was lost, or a log that was changed.
+        `destroy`: when what is to be opened says that its key is destroyed. StoreError where the key should be there
+        and isn't: another custodian's store, a file that was lost, or a log that was changed.
         """
         path = self._path(purpose, day)
         if not path.exists():
@@ -198,7 +241,10 @@ class Store:
             if (purpose, str(day)) in self._destroyed():
                 self._due_here(path, destroy)
                 return None
-            raise StoreError(f"{path}: there is no key of that day, and the log has no destruction of it; accepted: the store that made it")
+            raise StoreError(
+                f"{path}: there is no key of that day, and the log has no destruction of it; accepted: "
+                "the store that made it"
+            )
         said = KeyFile(path, purpose, day).read()
         if said is not None and said.destroy <= self.today:
             self._due_here(path, destroy)
@@ -208,7 +254,9 @@ class Store:
     def _due_here(self, path: Path, destroy: date) -> None:
         """Demand that the key destroyed here, or due to be, is the needed one; StoreError where that one lives."""
         if destroy > self.today:
-            raise StoreError(f"{path}: destroyed here, but this was sealed to a key of {destroy}; accepted: the store that made it")
+            raise StoreError(
+                f"{path}: destroyed here, but this was sealed to a key of {destroy}; accepted: the store that made it"
+            )
 
     def _destroyed(self) -> set[tuple[Any, Any]]:
         """Return purpose and day of each key that the log calls destroyed."""
@@ -230,8 +278,9 @@ class Store:
     def destroy_due(self) -> Destroyed:
         """Destroy every private key whose date has come, oldest date first.
 
-        A destruction that was cut off is finished. What can't be read, written, or isn't a key keeps no other key from being destroyed,
-        and neither does a log that can't be written: `wrong` tells of it. A copy under another name goes on its date, too.
+        A destruction that was cut off is finished. What can't be read, written, or isn't a key keeps no other key from
+        being destroyed, and neither does a log that can't be written: `wrong` tells of it. A copy under another name
+        goes on its date, too.
         """
         with self._alone():
             done = Destroyed([], [])
@@ -275,7 +324,9 @@ class Store:
             if said is None:
                 raise StoreError("not of a key store, may be a copy of a key; accepted: PURPOSE/DAY.json")
             if said.destroy > self.today:
-                raise StoreError(f"a copy of a key under another name, is destroyed on {said.destroy}; accepted: PURPOSE/DAY.json")
+                raise StoreError(
+                    f"a copy of a key under another name, is destroyed on {said.destroy}; accepted: PURPOSE/DAY.json"
+                )
             return said.destroy
         if data is None:
             raise StoreError(f"not a file; {_ACCEPTED}")
@@ -287,7 +338,11 @@ class Store:
         raise StoreError(f"damaged, when it is due isn't known, {latest} at the latest; {_ACCEPTED}")
 
     def _destroy(self, one: KeyFile, due: date, done: Destroyed) -> None:
-        facts = {"purpose": one.purpose, "day": str(one.day)} if one.day else {"purpose": one.purpose, "copy": one.path.name}
+        facts = (
+            {"purpose": one.purpose, "day": str(one.day)}
+            if one.day
+            else {"purpose": one.purpose, "copy": one.path.name}
+        )
         self._enter(done, "destroy", **facts, due=str(due))
         try:
             disk.overwrite(one.path)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The members of a tar file that somebody else made: a handover, or what was sealed to a recipient.
 
-A header may claim a negative size, and so lead back to itself: Python's tarfile reads it again and again, for ever (CVE-2025-8194, in
-versions that are still in use). Other headers of its extensions make it raise what isn't a TarError.
+A header may claim a negative size, and so lead back to itself: Python's tarfile reads it again and again, for ever
+(CVE-2025-8194, in versions that are still in use). Other headers of its extensions make it raise what isn't a TarError.
 """
 
 import tarfile

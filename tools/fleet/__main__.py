@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-fleet`: where an operator watches the gateways. Bad input: exit 2, one line; `--json FILE` where a verb answers with figures."""
+"""`oubli-fleet`: where an operator watches the gateways.
+
+Bad input: exit 2, one line; `--json FILE` where a verb answers with figures.
+"""
 
 import contextlib
 import getpass
@@ -43,12 +46,20 @@ def private() -> None:
 @app.command()
 def serve(
     broker: Annotated[
-        str, typer.Option(metavar="URL", help="mqtts://, amqps:// or nats+tls://[USER@]HOST[:PORT]; mqtt://, amqp://, nats:// on loopback.")
+        str,
+        typer.Option(
+            metavar="URL",
+            help="mqtts://, amqps:// or nats+tls://[USER@]HOST[:PORT]; mqtt://, amqp://, nats:// on loopback.",
+        ),
     ],
     db: Db = HERE,
-    consumers: Annotated[int, typer.Option(min=0, max=64, help="Processes for figures; 0: only the page. More than 1: AMQP and NATS.")] = 1,
+    consumers: Annotated[
+        int, typer.Option(min=0, max=64, help="Processes for figures; 0: only the page. More than 1: AMQP and NATS.")
+    ] = 1,
     gateways: Gateways = GATEWAYS,
-    name: Annotated[str, typer.Option(help="This collector's name at the broker; another on each machine.")] = socket.gethostname(),
+    name: Annotated[
+        str, typer.Option(help="This collector's name at the broker; another on each machine.")
+    ] = socket.gethostname(),
     password_file: Annotated[Path | None, typer.Option(help="The broker's password, a file of mode 0600.")] = None,
     ca: Annotated[Path | None, typer.Option(help="Who vouches for the broker, PEM; else the system's list.")] = None,
     certificate: Annotated[Path | None, typer.Option(help="Our certificate for the broker, PEM.")] = None,
@@ -56,20 +67,33 @@ def serve(
     insecure: Annotated[bool, typer.Option("--insecure", help="Plain text to a broker on another machine.")] = False,
     page: Annotated[bool, typer.Option(help="Serve the page; without it: only consumers.")] = True,
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the page is.")] = "127.0.0.1:8410",
-    host: Annotated[list[str] | None, typer.Option(help="A name the page answers to, if not the address; may be given again.")] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(help="A name the page answers to, if not the address; may be given again.")
+    ] = None,
     tls_certificate: Annotated[Path | None, typer.Option(help="The page's certificate, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM, mode 0600.")] = None,
-    plain_http: Annotated[bool, typer.Option("--plain-http", help="No TLS beyond loopback: a proxy of yours does it.")] = False,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="No TLS beyond loopback: a proxy of yours does it.")
+    ] = False,
     proxy: Annotated[
         list[str] | None, typer.Option(metavar="ADDRESS", help="That proxy, if on another machine; may be given again.")
     ] = None,
     smtp: Annotated[
-        str | None, typer.Option(metavar="URL", help="The mail server for alerts: smtps://[USER@]HOST[:PORT], or smtp:// with STARTTLS.")
+        str | None,
+        typer.Option(
+            metavar="URL", help="The mail server for alerts: smtps://[USER@]HOST[:PORT], or smtp:// with STARTTLS."
+        ),
     ] = None,
     smtp_password_file: Annotated[Path | None, typer.Option(help="Its user's password, a file of mode 0600.")] = None,
-    smtp_ca: Annotated[Path | None, typer.Option(help="Who vouches for the mail server, PEM; else the system's list.")] = None,
-    mail_from: Annotated[str, typer.Option(metavar="ADDRESS", help="Whom alerts by e-mail are from.")] = "oubli-fleet@localhost",
-    alert: Annotated[bool, typer.Option("--alerts/--no-alerts", help="Send alerts; off where another collector of the store does.")] = True,
+    smtp_ca: Annotated[
+        Path | None, typer.Option(help="Who vouches for the mail server, PEM; else the system's list.")
+    ] = None,
+    mail_from: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Whom alerts by e-mail are from.")
+    ] = "oubli-fleet@localhost",
+    alert: Annotated[
+        bool, typer.Option("--alerts/--no-alerts", help="Send alerts; off where another collector of the store does.")
+    ] = True,
 ) -> None:
     """Consume from a broker into the store, serve page and /metrics, and send alerts, until SIGTERM."""
     files = {"password_file": password_file, "ca": ca, "certificate": certificate, "key": key}
@@ -81,7 +105,10 @@ def serve(
     except BrokerError as failure:
         _program.refuse(str(failure))
     if consumers > 1 and not shared:
-        _program.refuse(f"--consumers: {consumers} over MQTT, where each would get every message; accepted: 1, or 0 for the page alone")
+        _program.refuse(
+            f"--consumers: {consumers} over MQTT, where each would get every message; accepted: 1, "
+            "or 0 for the page alone"
+        )
     server = starting.mail_server(smtp, mail_from, smtp_password_file, smtp_ca)
     if (tls_certificate is None) != (tls_key is None):
         _program.refuse("--tls-certificate, --tls-key: one without the other; accepted: both, or neither")
@@ -89,7 +116,9 @@ def serve(
         try:
             ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls_certificate, tls_key)
         except OSError as failure:  # SSLError is one
-            _program.refuse(f"--tls-certificate, --tls-key: not usable ({failure.strerror or 'no PEM'}); accepted: a PEM pair")
+            _program.refuse(
+                f"--tls-certificate, --tls-key: not usable ({failure.strerror or 'no PEM'}); accepted: a PEM pair"
+            )
     if not page:
         starting.open_store(db)
         starting.check_room(gateways)
@@ -106,7 +135,9 @@ def serve(
         hosts = (*(site.LOOPBACK if local else ()), shown, *(host or ()))
         starting.open_store(db, hosts=hosts, secure=secure or (plain_http and not local))
         if not local and not secure and not plain_http:
-            _program.refuse(f"--listen: {listen}: beyond loopback; accepted: with --tls-certificate and --tls-key, or --plain-http")
+            _program.refuse(
+                f"--listen: {listen}: beyond loopback; accepted: with --tls-certificate and --tls-key, or --plain-http"
+            )
         if not local and not starting.users():
             _program.refuse(f"--listen: {listen}: beyond loopback; accepted: after `oubli-fleet password` has set one")
         if not starting.users():
@@ -128,7 +159,9 @@ def serve(
 @app.command()
 def streams(
     broker: Annotated[str, typer.Option(metavar="URL", help="nats+tls://[USER@]HOST[:PORT]; nats:// on loopback.")],
-    replicas: Annotated[int, typer.Option(min=1, max=5, help="Nodes that hold each stream: 3 in a cluster of three.")] = 1,
+    replicas: Annotated[
+        int, typer.Option(min=1, max=5, help="Nodes that hold each stream: 3 in a cluster of three.")
+    ] = 1,
     password_file: Annotated[Path | None, typer.Option(help="The broker's password, a file of mode 0600.")] = None,
     ca: Annotated[Path | None, typer.Option(help="Who vouches for the broker, PEM; else the system's list.")] = None,
     certificate: Annotated[Path | None, typer.Option(help="Our certificate for the broker, PEM.")] = None,
@@ -153,7 +186,9 @@ def streams(
 @app.command()
 def demo(
     gateways: Annotated[int, typer.Option(min=6, max=500, help="How many gateways.")] = 20,
-    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the page is; loopback only.")] = "127.0.0.1:8410",
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where the page is; loopback only.")
+    ] = "127.0.0.1:8410",
     seconds: Annotated[float, typer.Option(min=0, help="How long; 0: until it is ended.")] = 0,
 ) -> None:
     """Start a broker, simulated gateways with four weeks behind them, and the page; leave nothing behind."""
@@ -239,7 +274,9 @@ def verify(
         _program.write(json.dumps(found, indent=1) + "\n", json_file)
     else:
         for one in found:
-            typer.echo(f"{one['gateway']}  {', '.join(one['wrong']) or 'whole' if one['head'] else 'nothing shown yet'}")
+            typer.echo(
+                f"{one['gateway']}  {', '.join(one['wrong']) or 'whole' if one['head'] else 'nothing shown yet'}"
+            )
             if one["head"]:
                 typer.echo(f"                  on the gateway: oubli log --verify --head {one['head']}")
     if not found:
@@ -266,21 +303,28 @@ def discovery(
 
 @app.command()
 def enrol(
-    gateway: Annotated[list[str] | None, typer.Argument(metavar="[GATEWAY]...", help="Ids of gateways that get a certificate.")] = None,
+    gateway: Annotated[
+        list[str] | None, typer.Argument(metavar="[GATEWAY]...", help="Ids of gateways that get a certificate.")
+    ] = None,
     folder: Annotated[Path, typer.Option(help="Where authority, certificates and keys are.")] = Path("oubli-ca"),
-    broker: Annotated[str | None, typer.Option(metavar="HOST", help="Make the broker's certificate, for this name or address.")] = None,
+    broker: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Make the broker's certificate, for this name or address.")
+    ] = None,
     collector: Annotated[bool, typer.Option("--collector", help="Make the collector's certificate.")] = False,
     listed: Annotated[
         Path | None,
         typer.Option(
-            "--list", metavar="FILE", help="Gateways as CSV with a head: name, group, tags, gateway; without an id each gets one."
+            "--list",
+            metavar="FILE",
+            help="Gateways as CSV with a head: name, group, tags, gateway; without an id each gets one.",
         ),
     ] = None,
     renew: Annotated[bool, typer.Option("--renew", help="Make certificates and keys anew that are there.")] = False,
 ) -> None:
     """Make small certificate authorities and what they vouch for: gateways, broker, collector; keys have mode 0600.
 
-    Each gateway gets an archive for `oubli join`, once there is a certificate of the broker's. FOLDER/gateways.csv lists them.
+    Each gateway gets an archive for `oubli join`, once there is a certificate of the
+    broker's. FOLDER/gateways.csv lists them.
     """
     from tools.fleet import enrol as enrolling
     from tools.fleet.listing import Listed
@@ -303,7 +347,9 @@ def enrol(
     for path in authorities:
         typer.echo(f"authority    {path}")
     for one in made:
-        typer.echo(f"certificate  {one.certificate}   key {one.key}" + (f"   archive {one.archive}" if one.archive else ""))
+        typer.echo(
+            f"certificate  {one.certificate}   key {one.key}" + (f"   archive {one.archive}" if one.archive else "")
+        )
     for path in lists:
         typer.echo(f"list         {path}")
 
@@ -313,7 +359,8 @@ def expect(
     listed: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="The list that enrol wrote, or CSV with a head: gateway, name, group, tags; - is standard input."
+            metavar="FILE",
+            help="The list that enrol wrote, or CSV with a head: gateway, name, group, tags; - is standard input.",
         ),
     ],
     db: Db = HERE,
@@ -339,8 +386,12 @@ def expect(
 def password(
     user: Annotated[str, typer.Argument(help="Who logs in.")] = OPERATOR,
     db: Db = HERE,
-    role: Annotated[str | None, typer.Option(help=f"What the person is from now on: {', '.join(ROLES)}; without it, what it was.")] = None,
-    reset_factor: Annotated[bool, typer.Option("--reset-factor", help="Take the second factor away, which is lost.")] = False,
+    role: Annotated[
+        str | None, typer.Option(help=f"What the person is from now on: {', '.join(ROLES)}; without it, what it was.")
+    ] = None,
+    reset_factor: Annotated[
+        bool, typer.Option("--reset-factor", help="Take the second factor away, which is lost.")
+    ] = False,
 ) -> None:
     """Set who may log in and with which password, asked for or read from standard input."""
     if role not in {None, *ROLES}:

@@ -22,7 +22,10 @@ _WRONG = {
 
 
 def _known(request: HttpRequest, code: str | None) -> str:
-    """Return nothing where somebody knows the own password, and this code where one is asked for; else what is to be said."""
+    """Return nothing where somebody knows the own password, and this code where one is asked for.
+
+    Else what is to be said.
+    """
     try:
         user = TRIED.user(request, request.user.get_username(), request.POST.get("password", ""), code)
     except PermissionError:
@@ -42,7 +45,10 @@ def factor(request: HttpRequest) -> HttpResponse:
     elif act == "confirm" and not on:
         own = second.confirm(user, code)
         if own is None:
-            begun, wrong = second.begun(user), words.say("That isn't the code; a moment after a wrong one, even the right one isn't taken.")
+            begun, wrong = (
+                second.begun(user),
+                words.say("That isn't the code; a moment after a wrong one, even the right one isn't taken."),
+            )
         else:
             django_otp.login(request, own)
             request.session.cycle_key()
@@ -76,10 +82,21 @@ def tokens(request: HttpRequest) -> HttpResponse:
     if request.POST.get("act") == "make":
         wrong = _known(request, None)
         try:
-            made = "" if wrong else programs.create(request.user, request.POST.get("label", ""), request.POST.getlist("scope"))
+            made = (
+                ""
+                if wrong
+                else programs.create(request.user, request.POST.get("label", ""), request.POST.getlist("scope"))
+            )
         except ValueError as refusal:
             wrong = words.say(_WRONG[str(refusal)], n=programs.MOST)
     elif request.method == "POST":
         return redirect("tokens")
-    context = {"rows": rows, "chief": chief, "wrong": wrong, "made": made, "scopes": programs.scopes(request.user), "tab": "tokens"}
+    context = {
+        "rows": rows,
+        "chief": chief,
+        "wrong": wrong,
+        "made": made,
+        "scopes": programs.scopes(request.user),
+        "tab": "tokens",
+    }
     return render(request, "fleet/tokens.html", context, status=400 if wrong else 200)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How near a venue's figures are to the truth under each profile, by its size, its hours and the noise alone.
 
-`oubli-sim advise` says it to who configures a gateway, `oubli-bench error` measures it on drawn noise. Nothing here knows what a gateway
-has counted: sizes are what an operator says, hours are a simulated venue's.
+`oubli-sim advise` says it to who configures a gateway, `oubli-bench error` measures it on drawn noise. Nothing here
+knows what a gateway has counted: sizes are what an operator says, hours are a simulated venue's.
 """
 
 import math
@@ -35,7 +35,9 @@ class Figure:
 
     def half_width(self, gateways: int = 1, days: int = 1) -> float:
         """Return the half-width of that mean's band, which holds with 95 %."""
-        return half_width_of(Counter({(b, weight / days): count * gateways * days for (b, weight), count in self.noise.items()}))
+        return half_width_of(
+            Counter({(b, weight / days): count * gateways * days for (b, weight), count in self.noise.items()})
+        )
 
 
 def profile_for(terminals: float) -> str:

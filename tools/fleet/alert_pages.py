@@ -133,7 +133,9 @@ def change_alerts(request: HttpRequest) -> HttpResponse:
         _silence(request, now)
     elif act == "end":
         Silence.objects.filter(pk=which).delete()
-    return redirect(request.POST["next"] if re.fullmatch(r"/gateway/[a-z2-7]{16}", request.POST.get("next", "")) else "alerts")
+    return redirect(
+        request.POST["next"] if re.fullmatch(r"/gateway/[a-z2-7]{16}", request.POST.get("next", "")) else "alerts"
+    )
 
 
 def _silence(request: HttpRequest, now: int) -> None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Alerts: what is wrong with the gateways, held against what each channel has told already.
 
-`look` writes what is to be told into the store, in one transaction with the note that it was told, so that a restart tells nothing
-twice and a receiver that is down loses nothing (tools/fleet/notices.py). What lasts less than a channel's delay is told to nobody; what
-is over is told as resolved once it has stayed so for SETTLED, so that a fault that comes and goes is one alert.
+`look` writes what is to be told into the store, in one transaction with the note that it was told, so that a restart
+tells nothing twice and a receiver that is down loses nothing (tools/fleet/notices.py). What lasts less than a channel's
+delay is told to nobody; what is over is told as resolved once it has stayed so for SETTLED, so that a fault that comes
+and goes is one alert.
 """
 
 import secrets
@@ -25,7 +26,10 @@ Found = dict[tuple[int, str], tuple[Gateway, Finding]]
 
 
 def look(now: int) -> int:
-    """Write what is to be told at `now`, seconds since the epoch; return how many messages. One collector at a time does this."""
+    """Write what is to be told at `now`, seconds since the epoch; return how many messages.
+
+    One collector at a time does this.
+    """
     verdicts.renew(now)
     with transaction.atomic():
         Setting.objects.get_or_create(name="alerts", defaults={"value": ""})
@@ -41,15 +45,22 @@ def _silences(now: int) -> list[Silence]:
     """Return what is silenced, without what was acknowledged and is over."""
     Silence.objects.filter(until__lte=now).delete()
     rows = list(Silence.objects.all())
-    over = [one.pk for one in rows if one.known and not Wrong.objects.filter(gateway=one.gateway_id, kind=one.kind).exists()]
+    over = [
+        one.pk for one in rows if one.known and not Wrong.objects.filter(gateway=one.gateway_id, kind=one.kind).exists()
+    ]
     Silence.objects.filter(pk__in=over).delete()
     return [one for one in rows if one.pk not in over]
 
 
 def _look(channel: Channel, silences: list[Silence], now: int) -> int:
     found = _matching(channel)
-    alerts = {(one.gateway_id, one.kind): one for one in Alert.objects.filter(channel=channel).select_related("gateway")}
-    new = [Alert(channel=channel, gateway=found[key][0], kind=key[1], began=now) for key in sorted(found.keys() - alerts.keys())]
+    alerts = {
+        (one.gateway_id, one.kind): one for one in Alert.objects.filter(channel=channel).select_related("gateway")
+    }
+    new = [
+        Alert(channel=channel, gateway=found[key][0], kind=key[1], began=now)
+        for key in sorted(found.keys() - alerts.keys())
+    ]
     Alert.objects.bulk_create(new)
     alerts |= {(one.gateway_id, one.kind): one for one in new}
     hushed = quiet(channel, now)
@@ -89,7 +100,9 @@ def _turn(channel: Channel, alert: Alert, wrong: bool, hushed: bool, now: int) -
 
 def _matching(channel: Channel) -> Found:
     """Return the findings that a channel is for."""
-    rows = verdicts.findings().filter(kind__in=channel.kinds or [kind for kind, (grade, _) in KINDS.items() if grade == BREACH])
+    rows = verdicts.findings().filter(
+        kind__in=channel.kinds or [kind for kind, (grade, _) in KINDS.items() if grade == BREACH]
+    )
     if channel.group:
         rows = rows.filter(gateway__group=channel.group)
     asked = rows.select_related("gateway").defer("gateway__health", "gateway__unknown")
@@ -109,7 +122,8 @@ def quiet(channel: Channel, now: int) -> bool:
 def _silent(silences: list[Silence], alert: Alert) -> bool:
     gateway = alert.gateway
     return any(
-        one.gateway_id in {None, gateway.pk} and one.group in {"", gateway.group} and one.kind in {"", alert.kind} for one in silences
+        one.gateway_id in {None, gateway.pk} and one.group in {"", gateway.group} and one.kind in {"", alert.kind}
+        for one in silences
     )
 
 

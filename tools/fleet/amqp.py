@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages from RabbitMQ's quorum queues (AMQP 0.9.1): consumers share one, and it outlives a node's loss.
 
-The MQTT plugin publishes what gateways send to the exchange `amq.topic`, with dots for slashes. `tools/fleet/rabbitmq/definitions.json`
-binds two queues to it, declared before any collector exists, so that what is published then waits. State is in the queue of the figures:
-each must arrive. Health has a queue of its own, of which what is older than ten minutes goes: the next one says better.
+The MQTT plugin publishes what gateways send to the exchange `amq.topic`, with dots for slashes.
+`tools/fleet/rabbitmq/definitions.json` binds two queues to it, declared before any collector exists, so that what is
+published then waits. State is in the queue of the figures: each must arrive. Health has a queue of its own, of which
+what is older than ten minutes goes: the next one says better.
 """
 
 import contextlib
@@ -36,7 +37,9 @@ class Amqp:
         self._parameters = pika.ConnectionParameters(
             host=address.host,
             port=address.port,
-            credentials=ExternalCredentials() if certified else PlainCredentials(address.username or "guest", address.password or "guest"),
+            credentials=ExternalCredentials()
+            if certified
+            else PlainCredentials(address.username or "guest", address.password or "guest"),
             ssl_options=None if address.tls is None else pika.SSLOptions(address.tls, address.host),
             heartbeat=HEARTBEAT,
             socket_timeout=ANSWER,
@@ -57,7 +60,9 @@ class Amqp:
             self._channel.queue_declare(self._queue, passive=True)
             self._channel.basic_consume(self._queue, self._came)
         except (ProbableAuthenticationError, ProbableAccessDeniedError):
-            raise Lost("the broker doesn't let this user in: see --broker USER@, --password-file, --certificate") from None
+            raise Lost(
+                "the broker doesn't let this user in: see --broker USER@, --password-file, --certificate"
+            ) from None
         except ChannelClosedByBroker as failure:
             if failure.reply_code in {_NOT_FOUND, _REFUSED}:
                 raise BrokerError(f"--broker: it gives no queue {self._queue}; {_SHIPPED}") from None

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The API: what the page shows, as JSON for programs, read-only, with a bearer token of tools/fleet/tokens.py.
 
-The OpenAPI document is made of the types below, so it can't say anything else than what is answered. A figure never goes without its band.
+The OpenAPI document is made of the types below, so it can't say anything else than what is
+answered. A figure never goes without its band.
 """
 
 from collections.abc import Callable
@@ -31,7 +32,10 @@ Seconds = Annotated[int, Field(description="Seconds since the epoch; 0: never, o
 
 
 class Figure(Schema):
-    """An estimate with its band: the truth lies in value ± half_width with 95 %. It is unbiased, and may be negative."""
+    """An estimate with its band: the truth lies in value ± half_width with 95 %.
+
+    It is unbiased, and may be negative.
+    """
 
     value: float
     half_width: float
@@ -52,7 +56,10 @@ class WeekFigure(Figure):
 
 
 class CellFigure(Figure):
-    """One cell of a metric of an agent-day. `number`: its place among the metric's cells of the day; `cell`: its range, if it has one."""
+    """One cell of a metric of an agent-day.
+
+    `number`: its place among the metric's cells of the day; `cell`: its range, if it has one.
+    """
 
     day: Day
     metric: str
@@ -145,8 +152,8 @@ def _document(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 API = NinjaAPI(
     title="oubli-fleet",
     version="1",
-    description=f"What oubli's fleet page shows, for programs; read-only. This is the collector of oubli {VERSION}. Send a token of the "
-    "page's \u201cAPI tokens\u201d as `Authorization: Bearer TOKEN`.",
+    description=f"What oubli's fleet page shows, for programs; read-only. This is the collector of oubli {VERSION}. "
+    "Send a token of the page's \u201cAPI tokens\u201d as `Authorization: Bearer TOKEN`.",
     docs_url=None,  # its assets would come from elsewhere
     docs_decorator=_document,
 )
@@ -206,7 +213,12 @@ def gateway_cells(
     names = {metric.name: metric.cells for metric in METRICS}
     return [
         _figure(cell.estimate)
-        | {"day": _date(day), "metric": metric, "number": cell.number, "cell": names[metric][cell.number % len(names[metric])]}
+        | {
+            "day": _date(day),
+            "metric": metric,
+            "number": cell.number,
+            "cell": names[metric][cell.number % len(names[metric])],
+        }
         | {"below": cell.below, "late": cell.late}
         for day, told in views.told(row, first, last).items()
         for metric, cells in views.cells(told, view).items()
@@ -227,7 +239,10 @@ def weeks(
 ) -> list[dict[str, Any]]:
     """Give the mean day of each of the weeks that end with `last`, of the same gateways in each."""
     _, last = _days(span, figures.newest_day())
-    return [_figure(one) | {"first": _date(first), "gateways": told} for first, one, told in figures.weekly_means(last, count, span.group)]
+    return [
+        _figure(one) | {"first": _date(first), "gateways": told}
+        for first, one, told in figures.weekly_means(last, count, span.group)
+    ]
 
 
 @API.get("/groups", response=list[str], auth=_Bearer("gateways"))
@@ -252,12 +267,18 @@ def _one(ident: str) -> Gateway:
 def _row(one: Standing) -> dict[str, Any]:
     row = one.gateway
     findings = [
-        {"kind": item.kind, "grade": item.grade, "text": tags.finding(item), "remedy": tags.remedy(item), "since": item.since}
+        {
+            "kind": item.kind,
+            "grade": item.grade,
+            "text": tags.finding(item),
+            "remedy": tags.remedy(item),
+            "since": item.since,
+        }
         for item in one.findings
     ]
     return {
-        "gateway": row.ident, "name": row.name, "group": row.group, "tags": row.tags.split(), "grade": one.grade, "state": one.state,
-        "seen": row.seen, "version": row.version, "findings": findings,
+        "gateway": row.ident, "name": row.name, "group": row.group, "tags": row.tags.split(),
+        "grade": one.grade, "state": one.state, "seen": row.seen, "version": row.version, "findings": findings,
     }  # fmt: skip
 
 

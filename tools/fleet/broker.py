@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-ACCEPTED = "mqtts://, amqps:// or nats+tls://[USER@]HOST[:PORT], or mqtt://, amqp:// or nats:// on loopback or with --insecure"
+ACCEPTED = (
+    "mqtts://, amqps:// or nats+tls://[USER@]HOST[:PORT], or mqtt://, amqp:// or nats:// on loopback or with --insecure"
+)
 PORTS = {"mqtt": 1883, "mqtts": 8883, "amqp": 5672, "amqps": 5671, "nats": 4222, "nats+tls": 4222}
 _SECURE = {"mqtts", "amqps", "nats+tls"}
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -81,7 +83,9 @@ def secret(path: Path, option: str) -> Path:
     try:
         mode = path.stat().st_mode
     except OSError as failure:
-        raise BrokerError(f"{option}: {path}: {os.strerror(failure.errno or 0)}; accepted: a file of mode 0600") from None
+        raise BrokerError(
+            f"{option}: {path}: {os.strerror(failure.errno or 0)}; accepted: a file of mode 0600"
+        ) from None
     if mode & 0o077:
         raise BrokerError(f"{option}: {path}: open to others; accepted: a file of mode 0600")
     return path
@@ -96,5 +100,7 @@ def _tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSL
         if certificate is not None:
             context.load_cert_chain(certificate, key)
     except OSError as failure:  # SSLError is one
-        raise BrokerError(f"--ca, --certificate or --key: not usable ({failure.strerror or 'no PEM'}); accepted: PEM files") from None
+        raise BrokerError(
+            f"--ca, --certificate or --key: not usable ({failure.strerror or 'no PEM'}); accepted: PEM files"
+        ) from None
     return context

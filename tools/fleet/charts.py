@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The geometry of the page's charts: a value is a bar's end, its 95 % band is always drawn, nothing below zero is.
 
-Why not a chart library: the page's content security policy forbids styles inside a document, and colours must follow dark mode, a phone's
-width and high contrast. That leaves drawing by shapes with classes, which a template does in ten lines: matplotlib's SVG carries a style
-on each shape, and JavaScript charts are one canvas that no screen reader enters. Numbers here are parts of 1,000 across and of 100 down.
+Why not a chart library: the page's content security policy forbids styles inside a document, and colours must follow
+dark mode, a phone's width and high contrast. That leaves drawing by shapes with classes, which a template does in ten
+lines: matplotlib's SVG carries a style on each shape, and JavaScript charts are one canvas that no screen reader
+enters. Numbers here are parts of 1,000 across and of 100 down.
 """
 
 import math
@@ -69,7 +70,11 @@ def telling(means: Sequence[Estimate]) -> int:
 
 
 def columns(
-    estimates: Sequence[Estimate | None], texts: Sequence[str], labels: Sequence[str], hidden: Sequence[bool], top: float
+    estimates: Sequence[Estimate | None],
+    texts: Sequence[str],
+    labels: Sequence[str],
+    hidden: Sequence[bool],
+    top: float,
 ) -> list[Bar | None]:
     """Return upright bars side by side.
 
@@ -81,21 +86,43 @@ def columns(
         if one is None:
             bars.append(None)
             continue
-        down = [HIGH * (1 - max(0.0, min(end, top)) / top) for end in (one.value, one.value - one.half_width, one.value + one.half_width)]
+        down = [
+            HIGH * (1 - max(0.0, min(end, top)) / top)
+            for end in (one.value, one.value - one.half_width, one.value + one.half_width)
+        ]
         value, low, high = (round(end, 2) for end in down)
         place, size = round(number * pitch + pitch * 0.16, 2), round(pitch * 0.68, 2)
-        bars.append(Bar(place, size, value, low, high, texts[number].startswith("<"), texts[number], labels[number], hidden[number]))
+        bars.append(
+            Bar(
+                place,
+                size,
+                value,
+                low,
+                high,
+                texts[number].startswith("<"),
+                texts[number],
+                labels[number],
+                hidden[number],
+            )
+        )
     return bars
 
 
-def rows(estimates: Sequence[Estimate], texts: Sequence[str], labels: Sequence[str], hidden: Sequence[bool], top: float) -> list[Bar]:
+def rows(
+    estimates: Sequence[Estimate], texts: Sequence[str], labels: Sequence[str], hidden: Sequence[bool], top: float
+) -> list[Bar]:
     """Return bars that lie below each other.
 
     `value` is a length, `low` and `high` the ends of the band, 0 is the left.
     """
     bars = []
     for number, one in enumerate(estimates):
-        across = [WIDE * max(0.0, min(end, top)) / top for end in (one.value, one.value - one.half_width, one.value + one.half_width)]
+        across = [
+            WIDE * max(0.0, min(end, top)) / top
+            for end in (one.value, one.value - one.half_width, one.value + one.half_width)
+        ]
         value, low, high = (round(end, 2) for end in across)
-        bars.append(Bar(0, 100, value, low, high, texts[number].startswith("<"), texts[number], labels[number], hidden[number]))
+        bars.append(
+            Bar(0, 100, value, low, high, texts[number].startswith("<"), texts[number], labels[number], hidden[number])
+        )
     return bars

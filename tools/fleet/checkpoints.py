@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The heads of the gateways' audit logs, outside their reach (L34-VI-3): cut, rewritten or forked logs show.
 
-tools/fleet/heads.py says when two heads contradict each other; here all that a gateway ever showed are kept, in the order in which they
-came (its own clock may be wrong). One number with two hashes is a log that was *rewritten*; where that goes on for another number, the
-log goes on in two ways: *forked*, two devices or two disks with one name.
+tools/fleet/heads.py says when two heads contradict each other; here all that a gateway ever showed are kept, in the
+order in which they came (its own clock may be wrong). One number with two hashes is a log that was *rewritten*; where
+that goes on for another number, the log goes on in two ways: *forked*, two devices or two disks with one name.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -27,7 +27,9 @@ def note(told: Sequence[Told], episodes: Episodes, now: int) -> None:
     if not told:
         return
     newest = _newest({gateway for gateway, _, _ in told})
-    wanted = {(gateway, number) for gateway, number, _ in told} | {(gateway, number) for gateway, number in newest.items() if number}
+    wanted = {(gateway, number) for gateway, number, _ in told} | {
+        (gateway, number) for gateway, number in newest.items() if number
+    }
     kept = {(one.gateway_id, one.number): one for one in _among(sorted(wanted))}
     new: list[Head] = []
     for gateway, number, text in told:
@@ -51,7 +53,9 @@ def note(told: Sequence[Told], episodes: Episodes, now: int) -> None:
 
 def _among(wanted: Sequence[tuple[int, int]]) -> Iterator[Head]:
     for start in range(0, len(wanted), TOGETHER):
-        yield from Head.objects.filter(reduce(or_, (Q(gateway=one, number=number) for one, number in wanted[start : start + TOGETHER])))
+        yield from Head.objects.filter(
+            reduce(or_, (Q(gateway=one, number=number) for one, number in wanted[start : start + TOGETHER]))
+        )
 
 
 def _newest(gateways: Collection[int]) -> dict[int, int | None]:
@@ -65,6 +69,16 @@ def verdicts(ident: str | None) -> list[dict[str, Any]]:
     found = []
     for gateway in Gateway.objects.filter(**({"ident": ident} if ident else {})).order_by("ident"):
         head = Head.objects.filter(gateway=gateway, number__gt=0).order_by("-number").first()
-        kinds = Episode.objects.filter(gateway=gateway, kind__in=BROKEN, ended=None).order_by("began").values_list("kind", flat=True)
-        found.append({"gateway": gateway.ident, "head": f"{head.number}:{head.hash}" if head else "", "wrong": list(dict.fromkeys(kinds))})
+        kinds = (
+            Episode.objects.filter(gateway=gateway, kind__in=BROKEN, ended=None)
+            .order_by("began")
+            .values_list("kind", flat=True)
+        )
+        found.append(
+            {
+                "gateway": gateway.ident,
+                "head": f"{head.number}:{head.hash}" if head else "",
+                "wrong": list(dict.fromkeys(kinds)),
+            }
+        )
     return found

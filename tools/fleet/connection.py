@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """uvicorn's HTTP connection with bounds on a request's seconds and octets, and an address's connections.
 
-uvicorn counts connections (`limit_concurrency`), and answers 503 beyond; it waits for ever for the rest of a request. So a few hundred
-half-sent ones kept everybody out. Django puts a body into a file before it asks who sent it.
+uvicorn counts connections (`limit_concurrency`), and answers 503 beyond; it waits for ever for the rest of a request.
+So a few hundred half-sent ones kept everybody out. Django puts a body into a file before it asks who sent it.
 """
 
 import asyncio

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One consumer: takes one kind of messages from a broker, and acknowledges none before the store has committed it.
 
-What a consumer hadn't acknowledged when it was killed, the broker hands out again; `Intake` makes that harmless. A broker that can't do
-what is needed, or a fleet that is larger than was said, ends the consumer by BrokerError: nothing is acknowledged, the exit code says so.
+What a consumer hadn't acknowledged when it was killed, the broker hands out again; `Intake` makes that harmless. A
+broker that can't do what is needed, or a fleet that is larger than was said, ends the consumer by BrokerError: nothing
+is acknowledged, the exit code says so.
 """
 
 import random
@@ -36,9 +37,14 @@ def _transport(address: Address, name: str, kind: str, log: Callable[[str], None
 
 
 class Consumer:
-    """Takes messages of one kind from a broker into the store. `name` is its session: one name, one consumer at a time."""
+    """Takes messages of one kind from a broker into the store.
 
-    def __init__(self, address: Address, name: str, kind: str, log: Callable[[str], None], *, gateways: int = GATEWAYS) -> None:
+    `name` is its session: one name, one consumer at a time.
+    """
+
+    def __init__(
+        self, address: Address, name: str, kind: str, log: Callable[[str], None], *, gateways: int = GATEWAYS
+    ) -> None:
         self._transport = _transport(address, f"{NAME}-{name}", kind, log)
         self._log = log
         self._batch, self._gather = BATCH[kind], GATHER[kind]
@@ -86,7 +92,8 @@ class Consumer:
         self._transport.drop()
         self._again = self._again + 1 if reason == self._said else 0
         self._said = reason
-        if not self._again & self._again - 1:  # the first, second, third, fifth, ninth: a night without a broker is a few lines
+        # The first, second, third, fifth, ninth: a night without a broker is a few lines
+        if not self._again & self._again - 1:
             self._log(f"not connected: {reason}; trying again")
 
     def _serve(self, stopped: Callable[[], bool]) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a consumer asks of any broker: hand over messages, take an acknowledgement after the commit.
 
-Two kinds of work have a process each, so that neither waits for the other: `FIGURES` (summaries, QoS 1, each must arrive) and `STATUS`
-(state and health, of which the newest counts).
+Two kinds of work have a process each, so that neither waits for the other: `FIGURES` (summaries, QoS 1, each must
+arrive) and `STATUS` (state and health, of which the newest counts).
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,10 @@ class Lost(Exception):  # noqa: N818 (a state of the connection)
 
 @dataclass(frozen=True)
 class Arrival:
-    """What the broker handed over. `retained`: it was said before we asked; `again`: the broker isn't sure that we hadn't it already."""
+    """What the broker handed over.
+
+    `retained`: it was said before we asked; `again`: the broker isn't sure that we hadn't it already.
+    """
 
     topic: str
     payload: bytes

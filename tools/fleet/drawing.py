@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a chart for elsewhere, SVG and PNG, by matplotlib: the page's own has its colours in a style sheet that stays behind."""
+"""Pictures of a chart for elsewhere, SVG and PNG, by matplotlib.
+
+The page's own has its colours in a style sheet that stays behind.
+"""
 
 import io
 import threading
@@ -19,7 +22,11 @@ _ONE = threading.Lock()  # rc_context is the whole process's
 def picture(chart: Chart, form: str, title: str) -> bytes:
     """Return a chart as `svg` or `png`: bars with their bands; what noise hides isn't drawn, as on the page."""
     places = range(len(chart.estimates))
-    shown = [(place, one) for place, one, noise in zip(places, chart.estimates, chart.noise, strict=True) if one is not None and not noise]
+    shown = [
+        (place, one)
+        for place, one, noise in zip(places, chart.estimates, chart.noise, strict=True)
+        if one is not None and not noise
+    ]
     at = [place for place, _ in shown]
     values = [max(0.0, float(one.value)) for _, one in shown]
     low = [max(0.0, float(one.value - one.half_width)) for _, one in shown]
@@ -44,7 +51,9 @@ def picture(chart: Chart, form: str, title: str) -> bytes:
             axes.set_ylim(len(places) - 0.3, -0.7)
             axes.set_xlim(left=0)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.set_title(f"{title}\n{chart.title}" if title else chart.title, color=_INK, fontsize=10, loc="left", parse_math=False)
+        axes.set_title(
+            f"{title}\n{chart.title}" if title else chart.title, color=_INK, fontsize=10, loc="left", parse_math=False
+        )
         file = io.BytesIO()
         figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else {"Software": None})
     return file.getvalue()

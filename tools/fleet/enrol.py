@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two small certificate authorities for operators who have none: one for broker and gateways, one for collectors.
 
-A gateway's certificate has its id as common name, by which the broker's access list goes, and again as its only other name, by which
-RabbitMQ tells its client id. The broker lets collectors in at a listener of their own, which knows their authority alone: a gateway's
-certificate is worth nothing there. Every key is made here, P-256, and written with mode 0600 before its certificate; nothing that exists is
-overwritten. Whoever loses an authority's key, or wants a gateway out, makes another authority: what isn't enrolled there is then refused.
+A gateway's certificate has its id as common name, by which the broker's access list goes, and again as its only other
+name, by which RabbitMQ tells its client id. The broker lets collectors in at a listener of their own, which knows their
+authority alone: a gateway's certificate is worth nothing there. Every key is made here, P-256, and written with mode
+0600 before its certificate; nothing that exists is overwritten. Whoever loses an authority's key, or wants a gateway
+out, makes another authority: what isn't enrolled there is then refused.
 
-Where the folder has the broker's certificate, each gateway also gets an archive, ID.join: all that `oubli join` needs there, as text.
+Where the folder has the broker's certificate, each gateway also gets an archive, ID.join:
+all that `oubli join` needs there, as text.
 """
 
 import datetime as dt
@@ -29,7 +31,9 @@ from tools.fleet.listing import IDENT, Listed, ListError
 
 PORT = 8883  # of the gateways' listener, as tools/fleet/mosquitto has it
 COLLECTOR, COLLECTORS = "oubli-fleet", "collectors"  # a collector's name, and its authority's file
-_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE)
+_HOST = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE
+)
 _BEFORE = dt.timedelta(days=1)  # a gateway's clock may be behind
 _AUTHORITY, _LEAF = dt.timedelta(days=3650), dt.timedelta(days=825)
 
@@ -58,7 +62,11 @@ class Authority:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self.certificate.exists():
                 self._key = _new_key(key)
-                _write(self.certificate, _pem(self._sign(f"oubli fleet authority {name}", self._key, _AUTHORITY, None, None)), 0o644)
+                _write(
+                    self.certificate,
+                    _pem(self._sign(f"oubli fleet authority {name}", self._key, _AUTHORITY, None, None)),
+                    0o644,
+                )
             self._key = _load(key)
             self._own = x509.load_pem_x509_certificate(self.certificate.read_bytes())
         except FileExistsError:
@@ -66,7 +74,9 @@ class Authority:
         except OSError as failure:
             raise EnrolError(f"--folder: {failure.filename}: {failure.strerror}; accepted: a folder of yours") from None
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise EnrolError(f"--folder: {folder}: no authority of ours; accepted: an empty folder, or one that enrol has made") from None
+            raise EnrolError(
+                f"--folder: {folder}: no authority of ours; accepted: an empty folder, or one that enrol has made"
+            ) from None
 
     def gateway(self, ident: str) -> Made:
         """Make a gateway's certificate."""
@@ -88,7 +98,9 @@ class Authority:
         except FileNotFoundError:
             return ""
         except (OSError, ValueError, x509.ExtensionNotFound):
-            raise EnrolError(f"--folder: {self.folder / 'broker.pem'}: no certificate of a broker; accepted: what enrol has made") from None
+            raise EnrolError(
+                f"--folder: {self.folder / 'broker.pem'}: no certificate of a broker; accepted: what enrol has made"
+            ) from None
         return str(next(iter(names)).value)
 
     def note(self, rows: Iterable[Listed]) -> Path:
@@ -97,7 +109,9 @@ class Authority:
         listed = {row.ident: row for row in read_list(path)} if path.exists() else {}
         for row in rows:
             former = listed.get(row.ident, row)
-            listed[row.ident] = Listed(row.ident, row.name or former.name, row.group or former.group, row.tags or former.tags)
+            listed[row.ident] = Listed(
+                row.ident, row.name or former.name, row.group or former.group, row.tags or former.tags
+            )
         _replace(path, listing.text(listed.values()).encode())
         return path
 
@@ -128,7 +142,9 @@ class Authority:
             key = _new_key(made.key)
             _write(made.certificate, _pem(self._sign(common, key, _LEAF, usage, name)), 0o644)
         except FileExistsError as failure:
-            raise EnrolError(f"{failure.filename}: is there already; accepted: what isn't enrolled yet, or another folder") from None
+            raise EnrolError(
+                f"{failure.filename}: is there already; accepted: what isn't enrolled yet, or another folder"
+            ) from None
         except OSError as failure:
             raise EnrolError(f"{failure.filename}: {failure.strerror}; accepted: a folder of yours") from None
         return made
@@ -155,8 +171,9 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=own, path_length=0 if own else None), critical=True)
             .add_extension(
                 x509.KeyUsage(
-                    digital_signature=not own, key_cert_sign=own, crl_sign=own, content_commitment=False, key_encipherment=False,
-                    data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+                    digital_signature=not own, key_cert_sign=own, crl_sign=own,
+                    content_commitment=False, key_encipherment=False, data_encipherment=False,
+                    key_agreement=False, encipher_only=False, decipher_only=False,
                 ),
                 critical=True,
             )
@@ -194,13 +211,17 @@ def read_list(path: Path, *, made: bool = True) -> list[Listed]:
 def check(ident: str) -> None:
     """Raise EnrolError where this is no gateway's id."""
     if not IDENT.fullmatch(ident):
-        raise EnrolError(f"GATEWAY: {ident[:32]!r} is no id; accepted: 16 characters of a-z2-7, as /etc/config/oubli has it")
+        raise EnrolError(
+            f"GATEWAY: {ident[:32]!r} is no id; accepted: 16 characters of a-z2-7, as /etc/config/oubli has it"
+        )
 
 
 def _new_key(path: Path) -> ec.EllipticCurvePrivateKey:
     """Make a key and its file; FileExistsError where there is one."""
     key = ec.generate_private_key(ec.SECP256R1())
-    octets = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    octets = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     _write(path, octets, 0o600)
     return key
 

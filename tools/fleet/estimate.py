@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sums and means of published values, with bands that hold with 95 %: over gateways, days, hours of the week.
 
-A published value is the truth plus discrete Laplace noise of a known scale, so the error of any weighted sum of values has a
-distribution that can be computed: its characteristic function is the product of its terms', turned back on a lattice that is fine
-enough for every weight. However many terms there are, nothing is taken for normal, and what is rounded is rounded up. Inputs are
-the unsuppressed integers of the messages (ANON-3).
+A published value is the truth plus discrete Laplace noise of a known scale, so the error of any weighted sum of values
+has a distribution that can be computed: its characteristic function is the product of its terms', turned back on a
+lattice that is fine enough for every weight. However many terms there are, nothing is taken for normal, and what is
+rounded is rounded up. Inputs are the unsuppressed integers of the messages (ANON-3).
 """
 
 import math
@@ -23,8 +23,11 @@ LEVEL = 0.95
 _ROUNDING = 1e-9  # what the arithmetic may be off by: a band holds so much more
 _LARGEST = 1 << 20  # points of a lattice that has weights
 _WHOLE = Fraction(1)
-# Metrics in which each terminal of a day counts once, by the question that they answer; no gateway tells two answers to one.
-QUESTIONS = {like: tuple(metric for metric in METRICS if metric.like == like) for like in ("presence", "volume", "arrivals")}
+# Metrics in which each terminal of a day counts once, by the question that they
+# answer; no gateway tells two answers to one.
+QUESTIONS = {
+    like: tuple(metric for metric in METRICS if metric.like == like) for like in ("presence", "volume", "arrivals")
+}
 TELLING = {metric.name: metric.slots for metrics in QUESTIONS.values() for metric in metrics}  # messages a day of each
 HOURLY = tuple(metric.name for metric in QUESTIONS["arrivals"] if metric.slots == 24)
 
@@ -62,7 +65,8 @@ def _width(terms: tuple[tuple[Fraction, Fraction, int], ...]) -> float:
     if not terms:
         return 0.0
     deviation = math.sqrt(sum(count * variance(b) * weight**2 for b, weight, count in terms))
-    reach = 12 * deviation + 40 * float(max(b * weight for b, weight, _ in terms)) + 2  # beyond it lies less than the rounding
+    # Beyond it lies less than the rounding
+    reach = 12 * deviation + 40 * float(max(b * weight for b, weight, _ in terms)) + 2
     lattice = math.lcm(*(weight.denominator for _, weight, _ in terms))
     if lattice > 1 and 2 * reach * lattice > _LARGEST:
         lattice = max(int(_LARGEST / (2 * reach)), *(math.ceil(1 / weight) for _, weight, _ in terms))
@@ -83,7 +87,8 @@ Sum = tuple[int, Mapping[Fraction, int]]  # published values added up, and how m
 def weights(sums: Sequence[Sum]) -> list[Fraction]:
     """Return how much each of several published sums of one number should count, in tenths that make one.
 
-    By the inverse of its noise's variance, which gives the narrowest band of all weighted means; all of them are unbiased.
+    By the inverse of its noise's variance, which gives the narrowest band of all
+    weighted means; all of them are unbiased.
     """
     inverse = [1 / sum(count * variance(b) for b, count in scales.items()) for _, scales in sums]
     exact = [10 * one / sum(inverse) for one in inverse]
@@ -125,8 +130,9 @@ def _pairs(message: Mapping[str, Any]) -> list[tuple[int, Fraction]]:
 def terminals_a_day(messages: Iterable[Mapping[str, Any]]) -> dict[str, Estimate]:
     """Return how many terminals came on each agent-day, over all gateways.
 
-    `presence` counts each of them in one of its cells, `volume` too, and `arrivals` in one of its slots. What all gateways of a day told of
-    is combined; what some of them didn't tell of is left out, beside `presence`, without which there is no figure.
+    `presence` counts each of them in one of its cells, `volume` too, and `arrivals` in one of its slots. What all
+    gateways of a day told of is combined; what some of them didn't tell of is left out, beside `presence`, without
+    which there is no figure.
     """
     days: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for message in messages:
@@ -136,7 +142,10 @@ def terminals_a_day(messages: Iterable[Mapping[str, Any]]) -> dict[str, Estimate
     found = {}
     for day, told in sorted(days.items()):
         whole = answered({metric: Counter(message["slot"] for message in each) for metric, each in told.items()})
-        pairs = [[pair for metric in metrics for message in told.get(metric, ()) for pair in _pairs(message)] for metrics in whole]
+        pairs = [
+            [pair for metric in metrics for message in told.get(metric, ()) for pair in _pairs(message)]
+            for metrics in whole
+        ]
         if pairs:
             found[day] = combined([(sum(value for value, _ in one), Counter(b for _, b in one)) for one in pairs])
     return found
@@ -150,7 +159,10 @@ def answered(slots: Mapping[str, Counter[int]]) -> list[tuple[str, ...]]:
     counts = []
     for metrics in QUESTIONS.values():
         told = [slots.get(metric.name, Counter()) for metric in metrics]
-        whole = [not any(one.values()) or list(one.values()) == [one[0]] * metric.slots for one, metric in zip(told, metrics, strict=True)]
+        whole = [
+            not any(one.values()) or list(one.values()) == [one[0]] * metric.slots
+            for one, metric in zip(told, metrics, strict=True)
+        ]
         counts.append(sum(one[0] for one in told) if all(whole) else -1)
     names = [tuple(metric.name for metric in metrics) for metrics in QUESTIONS.values()]
     return [each for each, count in zip(names, counts, strict=True) if count == counts[0] > 0]
@@ -159,7 +171,8 @@ def answered(slots: Mapping[str, Counter[int]]) -> list[tuple[str, ...]]:
 def week_profile(messages: Iterable[Mapping[str, Any]], utc_offset: int = 0) -> list[Estimate | None]:
     """Return a gateway's mean arrivals in each of the week's 168 hours, Monday 00:00 local first; None: no message.
 
-    `utc_offset` in hours. An hour in which a gateway began to count stands for a part of itself and is as if it were whole.
+    `utc_offset` in hours. An hour in which a gateway began to count stands for a
+    part of itself and is as if it were whole.
     """
     hours: list[list[tuple[int, Fraction]]] = [[] for _ in range(168)]
     told = [0] * 168

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A person's second factor: codes by time (RFC 6238), and ten recovery codes, each for once; all of it django-otp's.
 
-It lets no code pass twice, and after wrong ones waits twice as long each time, whoever asks from where. Keys and recovery codes stand in
-the store as they are, as a code by time can't be checked otherwise: whoever reads the store has them.
+It lets no code pass twice, and after wrong ones waits twice as long each time, whoever asks from where. Keys and
+recovery codes stand in the store as they are, as a code by time can't be checked otherwise: whoever reads the store has
+them.
 """
 
 from typing import Any
@@ -23,7 +24,10 @@ def device(user: Any) -> Any:  # noqa: ANN401 (Django's user, django-otp's devic
 
 
 def passed(user: Any, code: str) -> bool:  # noqa: ANN401 (Django's user)
-    """Return True where somebody has no second factor, or this is its code or a recovery code; the log-in then keeps which it was."""
+    """Return True where somebody has no second factor, or this is its code or a recovery code.
+
+    The log-in then keeps which it was.
+    """
     own = device(user)
     if own is None:
         return True
@@ -83,7 +87,8 @@ def remove(user: Any) -> None:  # noqa: ANN401 (as above)
 
 def picture(own: Any) -> SafeString:  # noqa: ANN401 (as above)
     """Return the QR code of a key as SVG, dark on light whatever the page's colours are."""
-    return mark_safe(segno.make_qr(own.config_url).svg_inline(scale=4, dark="#000", light="#fff"))  # noqa: S308 (segno's own, of our text)
+    # Segno's own, of our text
+    return mark_safe(segno.make_qr(own.config_url).svg_inline(scale=4, dark="#000", light="#fff"))  # noqa: S308
 
 
 def key(own: Any) -> str:  # noqa: ANN401 (as above)

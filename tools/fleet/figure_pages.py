@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages of figures: the fleet's and its groups' sums, a gateway's; what they show as a file, and a group's picture for elsewhere."""
+"""The pages of figures: the fleet's and its groups' sums, a gateway's.
+
+What they show as a file, and a group's picture for elsewhere.
+"""
 
 import io
 import secrets
@@ -79,14 +82,17 @@ def fleet(request: HttpRequest) -> HttpResponse:
     if group is None and len(names) > 1:
         sizes = Counter(Gateway.objects.values_list("group", flat=True))
         of_groups = figures.group_means(span.last)
-        context["of_groups"] = [(name, count, sizes[name], figures.shown(one)) for name, (one, count) in of_groups.items()]
+        context["of_groups"] = [
+            (name, count, sizes[name], figures.shown(one)) for name, (one, count) in of_groups.items()
+        ]
     if group is not None:
         link = Link.objects.filter(group=group).first()
         context["link"] = request.build_absolute_uri(reverse("picture", args=[link.key, "svg"])) if link else ""
     return render(request, "fleet/fleet.html", context)
 
 
-def _compared(week: Any, year: Any) -> list[tuple[str, str, str, str, int]]:  # noqa: ANN401 (what figures.against returns)
+# What figures.against returns
+def _compared(week: Any, year: Any) -> list[tuple[str, str, str, str, int]]:  # noqa: ANN401
     """Return a comparison's rows: against what, the mean then and now, their difference, of how many gateways."""
     found = []
     for what, pair in (("the week before", week), ("the same week a year ago", year)):
@@ -96,8 +102,13 @@ def _compared(week: Any, year: Any) -> list[tuple[str, str, str, str, int]]:  # 
     return found
 
 
-def gateway_charts(row: Gateway, span: Span, day: int, view: str, by_day: dict[int, tuple[Estimate, int]]) -> list[Chart]:
-    """Return the charts of a gateway's page: days and weeks, weeks first where a day is mostly noise; then a day's metrics."""
+def gateway_charts(
+    row: Gateway, span: Span, day: int, view: str, by_day: dict[int, tuple[Estimate, int]]
+) -> list[Chart]:
+    """Return the charts of a gateway's page: days and weeks, weeks first where a day is mostly noise.
+
+    Then a day's metrics.
+    """
     days = shown.of_days(by_day, span)
     weeks = shown.of_weeks(shown.weeks_of(by_day, span.last, span.weeks))
     week = views.told(row, day - 6, day)
@@ -124,14 +135,17 @@ def gateway_context(request: HttpRequest, row: Gateway) -> dict[str, Any]:
     pairs = [(now, one, 1) if now and one else None for one in (before, then)]
     return {
         "day": day, "newest": newest, "view": view, "views": views.VIEWS, "span": span, "zone": row.zone,
-        "lead": [first.drawn(), second.drawn()], "series": [one.drawn() for one in metrics], "whole": span.last if now else None,
-        "last": figures.shown(by_day[span.last][0]) if span.last in by_day else "", "mean": figures.shown(now) if now else "",
-        "compared": _compared(*pairs),
+        "lead": [first.drawn(), second.drawn()], "series": [one.drawn() for one in metrics],
+        "whole": span.last if now else None, "last": figures.shown(by_day[span.last][0]) if span.last in by_day else "",
+        "mean": figures.shown(now) if now else "", "compared": _compared(*pairs),
     }  # fmt: skip
 
 
 def gateway_asked(request: HttpRequest, row: Gateway, newest: int) -> tuple[Span, int, str]:
-    """Return the days, the one day and the view that are asked for; without a word, the last whole day and the days before it."""
+    """Return the days, the one day and the view that are asked for.
+
+    Without a word, the last whole day and the days before it.
+    """
     whole = max(figures.gateway_days(row, newest - 7, newest), default=newest)
     try:
         day = min(max(int(request.GET["day"]), newest - KEPT_DAYS), newest)
@@ -203,7 +217,10 @@ def share(request: HttpRequest) -> HttpResponse:
 @require_GET
 @login_not_required
 def picture(_request: HttpRequest, key: str, form: str) -> HttpResponse:
-    """Show a group's picture to who has its address, no newer than a quarter of an hour; nothing else, and nobody else's."""
+    """Show a group's picture to who has its address, no newer than a quarter of an hour.
+
+    Nothing else, and nobody else's.
+    """
     link = Link.objects.filter(key=key).first() if key.isascii() and key.isprintable() else None
     newest = figures.newest_day()
     if link is None or newest is None or form not in _PICTURES or link.group not in figures.groups():

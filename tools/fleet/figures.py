@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sums of what was published, with bands: a gateway's days, and the fleet's and its groups' from the running totals.
 
-Every figure is an `Estimate` of tools/fleet/estimate.py, made from the unsuppressed numbers and the known noise of each (ANON-3); what
-a person is shown is cut to what the noise allows only in `shown`. A day's terminals stand in three metrics (`estimate.TELLING`): those that
-all gateways of a day told of are combined, which takes a third off the band of the best of them.
+Every figure is an `Estimate` of tools/fleet/estimate.py, made from the unsuppressed numbers and the known noise of each
+(ANON-3); what a person is shown is cut to what the noise allows only in `shown`. A day's terminals stand in three
+metrics (`estimate.TELLING`): those that all gateways of a day told of are combined, which takes a third off the band of
+the best of them.
 """
 
 import math
@@ -18,7 +19,17 @@ from django.db.models.functions import Coalesce
 
 from agent.summary.metrics import METRICS
 from tools.fleet import views
-from tools.fleet.estimate import HOURLY, QUESTIONS, TELLING, Estimate, answered, combined, half_width, half_width_of, weights
+from tools.fleet.estimate import (
+    HOURLY,
+    QUESTIONS,
+    TELLING,
+    Estimate,
+    answered,
+    combined,
+    half_width,
+    half_width_of,
+    weights,
+)
 from tools.fleet.estimate import Sum as Published
 from tools.fleet.models import VALUES, Gateway, Message, Total
 from tools.fleet.reading import METRIC
@@ -115,8 +126,9 @@ def _told(days: dict[int, _Day]) -> dict[int, tuple[Estimate, int]]:
 def weekly_means(last: int, weeks: int, group: str | None = None) -> list[tuple[int, Estimate, int]]:
     """Return the mean day of each week that ends with `last`, oldest first: (first day, terminals, gateways).
 
-    Every week is of the same gateways: those that told of a day at least in each of them. A gateway's mean is over the days that it told
-    of, and theirs are added up. As many weeks are returned, of `weeks`, as at least half of the last week's gateways told in.
+    Every week is of the same gateways: those that told of a day at least in each of them. A gateway's mean is over the
+    days that it told of, and theirs are added up. As many weeks are returned, of `weeks`, as at least half of the last
+    week's gateways told in.
     """
     first = last - 7 * weeks + 1
     told = _gateway_weeks(first, last, group)
@@ -125,7 +137,11 @@ def weekly_means(last: int, weeks: int, group: str | None = None) -> list[tuple[
     while begin > 0 and 2 * len(same & there[begin - 1]) >= len(there[-1]) > 0:
         begin -= 1
         same = same & there[begin]
-    return [(first + 7 * week, _mean_day(told[gateway, week] for gateway in same), len(same)) for week in range(begin, weeks) if same]
+    return [
+        (first + 7 * week, _mean_day(told[gateway, week] for gateway in same), len(same))
+        for week in range(begin, weeks)
+        if same
+    ]
 
 
 def group_means(last: int) -> dict[str, tuple[Estimate, int]]:
@@ -134,7 +150,8 @@ def group_means(last: int) -> dict[str, tuple[Estimate, int]]:
     return {group: (mean, count) for group, rows in found.items() for _, mean, count in rows}
 
 
-_Week = dict[str, list[tuple[str, int, int, int, int]]]  # question -> (metric, b over, b under, messages, terminals) of one gateway
+# Question -> (metric, b over, b under, messages, terminals) of one gateway
+_Week = dict[str, list[tuple[str, int, int, int, int]]]
 
 
 def _gateway_weeks(first: int, last: int, group: str | None) -> dict[tuple[str, int], _Week]:
@@ -145,7 +162,12 @@ def _gateway_weeks(first: int, last: int, group: str | None) -> dict[tuple[str, 
     if group is not None:
         rows = rows.filter(gateway__group=group)
     terminals = sum((Coalesce(F(name), 0) for name in VALUES[1:]), F(VALUES[0]))
-    asked = rows.annotate(week=(F("day") - first) / 7).order_by().values_list(*keys).annotate(told=Count("day"), sum=Sum(terminals))
+    asked = (
+        rows.annotate(week=(F("day") - first) / 7)
+        .order_by()
+        .values_list(*keys)
+        .annotate(told=Count("day"), sum=Sum(terminals))
+    )
     for gateway, week, number, *row in asked.iterator():
         metric = METRICS[number]
         found.setdefault((gateway, week), {}).setdefault(metric.like, []).append((metric.name, *row))
@@ -175,14 +197,21 @@ def _mean_day(weeks: Iterable[_Week]) -> Estimate:
 def fleet_cells(first: int, last: int, group: str | None = None) -> dict[str, list[Estimate]]:
     """Return the cells of each daily metric that anybody told of, summed over gateways and days."""
     sums: dict[str, list[_Adding]] = {}
-    for metric, over, under, count, *values in _totals([metric.name for metric in METRICS if metric.slots == 1], first, last, group):
+    for metric, over, under, count, *values in _totals(
+        [metric.name for metric in METRICS if metric.slots == 1], first, last, group
+    ):
         for adding, value in zip(sums.setdefault(metric, [_Adding() for _ in values]), values, strict=True):
             adding.add(value, over, under, count)
-    return {metric.name: [adding.estimate() for adding in sums[metric.name]] for metric in METRICS if metric.name in sums}
+    return {
+        metric.name: [adding.estimate() for adding in sums[metric.name]] for metric in METRICS if metric.name in sums
+    }
 
 
 def week_profile(first: int, last: int, group: str | None = None, zone: tzinfo = UTC) -> list[Estimate | None]:
-    """Return the fleet's mean arrivals in each hour of the week, Monday 00:00 in a time zone first; None: nobody told."""
+    """Return the fleet's mean arrivals in each hour of the week, Monday 00:00 in a time zone first.
+
+    None: nobody told.
+    """
     hours: list[tuple[_Adding, set[int]]] = [(_Adding(), set()) for _ in range(168)]
     for _, day, slot, over, under, count, *values in _totals(HOURLY, first, last, group, "day", "slot"):
         begin = day * 24 + 3 + slot
@@ -216,7 +245,9 @@ def mean_day(days: Sequence[Estimate]) -> Estimate | None:
     """Return the mean of a gateway's days, its band as if noise were normal: within 1 % for dozens of draws."""
     if not days:
         return None
-    return Estimate(sum(one.value for one in days) / len(days), math.hypot(*(one.half_width for one in days)) / len(days))
+    return Estimate(
+        sum(one.value for one in days) / len(days), math.hypot(*(one.half_width for one in days)) / len(days)
+    )
 
 
 def gateway_newest(gateway: Gateway) -> int | None:
@@ -226,13 +257,21 @@ def gateway_newest(gateway: Gateway) -> int | None:
 
 
 def regroup(group: str) -> None:
-    """Make a group's totals anew from the messages of its gateways: after a gateway came or went. To be called in a transaction."""
+    """Make a group's totals anew from the messages of its gateways: after a gateway came or went.
+
+    To be called in a transaction.
+    """
     Total.objects.filter(group=group).delete()
     sums = {name: Sum(name) for name in VALUES}
     keys = ("metric", "day", "slot", "b_over", "b_under")
     rows = Message.objects.filter(gateway__group=group).values(*keys).annotate(count=Sum(1), **sums).order_by()
     made = (
-        Total(**{key: row[key] for key in keys}, group=group, count=row["count"], **{name: row[name] or 0 for name in VALUES})
+        Total(
+            **{key: row[key] for key in keys},
+            group=group,
+            count=row["count"],
+            **{name: row[name] or 0 for name in VALUES},
+        )
         for row in rows
     )
     Total.objects.bulk_create(made, batch_size=500)

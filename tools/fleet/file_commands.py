@@ -38,7 +38,8 @@ def export(
     view: Annotated[
         str,
         typer.Option(
-            help="published; combined: cells with one total a day, unbiased, with their bands; smoothed: an estimate from eight weeks."
+            help="published; combined: cells with one total a day, unbiased, with their bands; smoothed: an "
+            "estimate from eight weeks."
         ),
     ] = "published",
     db: Db = HERE,
@@ -76,7 +77,9 @@ def export(
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="What export wrote, or lines of TOPIC PAYLOAD (mosquitto_sub -v).")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What export wrote, or lines of TOPIC PAYLOAD (mosquitto_sub -v).")
+    ],
     db: Db = HERE,
     gateways: Gateways = GATEWAYS,
     json_file: Json = None,

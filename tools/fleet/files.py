@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes out of the store and into it as files: figures with bands (CSV, Parquet), messages from a file.
 
-An exported row has what a message has, so that `import` makes the message again and takes it through the same checks as the broker's.
-A file that is to be imported is anybody's: nothing in it makes us take more memory than a bound.
+An exported row has what a message has, so that `import` makes the message again and takes it through the same checks as
+the broker's. A file that is to be imported is anybody's: nothing in it makes us take more memory than a bound.
 """
 
 import contextlib
@@ -30,7 +30,8 @@ from tools.fleet.models import CELLS, VALUES, Gateway, Message
 from tools.fleet.reading import LARGEST, METRIC
 
 _BATCH = 500
-_MEMORY = 512 << 20  # octets of address space that a Parquet file may take when it is read: 168 kB of one can unpack to gigabytes
+# Octets of address space that a Parquet file may take when it is read: 168 kB of one can unpack to gigabytes
+_MEMORY = 512 << 20
 _LINE, _LINES = 4096, 64  # characters of a line of CSV, and lines of a row: a venue's name may have several
 Columns = tuple[tuple[str, Any], ...]
 COLUMNS: Columns = (
@@ -67,15 +68,17 @@ class FileError(Exception):
 def rows(first: int, last: int) -> Iterator[tuple[Any, ...]]:
     """Yield a row for each cell of each message of these agent-days, in a fixed order."""
     for day in range(first, last + 1):
-        messages = Message.objects.filter(day=day).select_related("gateway").order_by("gateway__ident", "metric", "slot")
+        messages = (
+            Message.objects.filter(day=day).select_related("gateway").order_by("gateway__ident", "metric", "slot")
+        )
         for one in messages.iterator(_BATCH):
             metric = METRICS[one.metric]
             b = (one.b_over, one.b_under)
             date = figures.as_date(one.day).strftime("%Y-%m-%d")
             for cell, value in zip(metric.cells, VALUES, strict=False):
                 yield (
-                    one.gateway.ident, one.gateway.name, one.gateway.group, metric.name, date, one.slot, one.start, one.end, cell,
-                    getattr(one, value), half_width(b), *b, one.received, one.late,
+                    one.gateway.ident, one.gateway.name, one.gateway.group, metric.name, date, one.slot,
+                    one.start, one.end, cell, getattr(one, value), half_width(b), *b, one.received, one.late,
                 )  # fmt: skip
 
 
@@ -141,7 +144,9 @@ def write_parquet(path: Path | BinaryIO, found: Iterable[Sequence[Any]], columns
     count = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for batch in _batches(found, 50_000):
-            writer.write_table(pa.Table.from_pylist([dict(zip(head, row, strict=True)) for row in batch], schema=schema))
+            writer.write_table(
+                pa.Table.from_pylist([dict(zip(head, row, strict=True)) for row in batch], schema=schema)
+            )
             count += len(batch)
     return count
 
@@ -175,7 +180,8 @@ def arrivals(path: Path) -> Iterator[tuple[Arrival, int]]:
         raise FileError(f"{path}: {failure.strerror or 'not readable'}; accepted: a file") from None
     except (ValueError, KeyError, TypeError, csv.Error, pa.ArrowException, MemoryError) as failure:
         raise FileError(
-            f"{path}: not what `export` writes ({type(failure).__name__}); accepted: its CSV or Parquet, or lines of TOPIC PAYLOAD"
+            f"{path}: not what `export` writes ({type(failure).__name__}); accepted: its CSV or Parquet, "
+            "or lines of TOPIC PAYLOAD"
         ) from None
 
 
@@ -224,7 +230,9 @@ def _lines(file: io.BufferedReader, path: Path) -> Iterator[tuple[Arrival, int]]
         number += 1
         topic, blank, payload = line.rstrip(b"\r\n").partition(b" ")
         if not blank or not topic.startswith(b"oubli/"):
-            raise FileError(f"{path}: line {number}: no message; accepted: TOPIC PAYLOAD, as mosquitto_sub -v prints them")
+            raise FileError(
+                f"{path}: line {number}: no message; accepted: TOPIC PAYLOAD, as mosquitto_sub -v prints them"
+            )
         yield Arrival(topic.decode(errors="replace"), payload, retained=True), 0
 
 
@@ -259,7 +267,9 @@ def _message(cells: list[dict[str, Any]]) -> tuple[Arrival, int]:
         "b": [int(first["b_numerator"]), int(first["b_denominator"])],
         "half_width": int(first["half_width"]),
     }
-    return Arrival(topics.summary(str(first["gateway"]), name), json.dumps(content).encode(), retained=True), int(first["received"])
+    return Arrival(topics.summary(str(first["gateway"]), name), json.dumps(content).encode(), retained=True), int(
+        first["received"]
+    )
 
 
 def check(path: Path) -> None:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wrong messages for the fleet's collector, made of right ones, and a run that stores right ones among them.
 
-`python -m tools.fleet.fuzz --db URL` plays 100,000 into an empty store. It ends with exit 1 if one stopped the collector, if a right
-one beside them is missing or there twice, or if the store refused what the schemas had let through.
+`python -m tools.fleet.fuzz --db URL` plays 100,000 into an empty store. It ends with exit 1 if one stopped the
+collector, if a right one beside them is missing or there twice, or if the store refused what the schemas had let
+through.
 """
 
 import json
@@ -20,8 +21,8 @@ DAY = 20_780  # an agent-day: 2026-11-23
 NOW = (DAY + 2) * 86_400
 BATCH, GOOD = 256, 8  # messages of one transaction, and each so-manieth is a right one
 _VALUES: tuple[Any, ...] = (
-    2**31, -(2**31) - 1, 2**63, -(2**63) - 1, 2**64, 10**300, -1, 0, True, None, 1.5, [], {}, "", "x" * 3000, "\x00", "1\x00", "\ud800",
-    "\n", "2026-11-23\n", "9999-12-31", "0001-01-01", "\u202e", "=1+1", "\U0001f4a9",
+    2**31, -(2**31) - 1, 2**63, -(2**63) - 1, 2**64, 10**300, -1, 0, True, None, 1.5, [], {}, "", "x" * 3000,
+    "\x00", "1\x00", "\ud800", "\n", "2026-11-23\n", "9999-12-31", "0001-01-01", "\u202e", "=1+1", "\U0001f4a9",
 )  # fmt: skip
 
 
@@ -34,7 +35,9 @@ def summary(ident: str, number: int) -> tuple[str, bytes]:
     """Return topic and payload of a gateway's summary; `number` says which hour of which day."""
     day, slot = DAY - number // 24 % 300, number % 24
     end = day * 86_400 + 3 * 3600 + (slot + 1) * 3600
-    return topics.summary(ident, "arrivals"), messages.summary(ident, METRICS[0], day, slot, end - 3600, end, [number % 90], scale(1, 250))
+    return topics.summary(ident, "arrivals"), messages.summary(
+        ident, METRICS[0], day, slot, end - 3600, end, [number % 90], scale(1, 250)
+    )
 
 
 def mutated(draw: random.Random, seeds: list[tuple[str, bytes]]) -> tuple[str, bytes]:
@@ -47,7 +50,11 @@ def mutated(draw: random.Random, seeds: list[tuple[str, bytes]]) -> tuple[str, b
                 payload = payload[:place] + draw.randbytes(draw.randrange(3)) + payload[place + draw.randrange(3) :]
             case 1:
                 topic = draw.choice(
-                    (topic + draw.choice(("\n", "/", "\x00", "\ud800")), topic.replace("/1/", "/2/"), draw.choice(seeds)[0])
+                    (
+                        topic + draw.choice(("\n", "/", "\x00", "\ud800")),
+                        topic.replace("/1/", "/2/"),
+                        draw.choice(seeds)[0],
+                    )
                 )
             case _:
                 payload = _changed(draw, payload)
@@ -66,7 +73,9 @@ def _changed(draw: random.Random, payload: bytes) -> bytes:
             return payload + b"}"
         former = outer[key]
         outer[key] = (
-            former + draw.choice(("\n", "\x00", "\ud800")) if isinstance(former, str) and draw.random() < 0.5 else draw.choice(_VALUES)
+            former + draw.choice(("\n", "\x00", "\ud800"))
+            if isinstance(former, str) and draw.random() < 0.5
+            else draw.choice(_VALUES)
         )
         if isinstance(outer, dict) and draw.random() < 0.2:
             del outer[key]
@@ -103,7 +112,12 @@ def run(count: int, seed: int) -> dict[str, int]:
     kept = {f"{ident}/{(DAY - day) * 24 + slot}": value for ident, day, slot, value in rows}
     totals = Total.objects.aggregate(count=Sum("count"))["count"]
     missing = sum(kept.get(key) != value for key, value in sent.items())
-    return {**intake.fates, "right": len(sent), "missing": missing, "twice": totals - Message.objects.count() + len(kept) - len(sent)}
+    return {
+        **intake.fates,
+        "right": len(sent),
+        "missing": missing,
+        "twice": totals - Message.objects.count() + len(kept) - len(sent),
+    }
 
 
 def main(

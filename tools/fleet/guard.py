@@ -20,7 +20,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'none'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-TRIES, PAUSE, REMEMBERED = (5, 20), 300, 4096  # of a name from an address, and from an address; seconds until the next; kept counts
+# Of a name from an address, and from an address; seconds until the next; kept counts
+TRIES, PAUSE, REMEMBERED = (5, 20), 300, 4096
 HASHES = 2  # at once: 100 MiB each
 
 
@@ -47,8 +48,9 @@ class Busy(Exception):  # noqa: N818 (a state, no fault)
 class Tries:
     """What may be tried: so often by name and address, so often by address, and two at a time.
 
-    A hash takes 100 MiB and a tenth of a second. So a try is counted before its hash, not after: forty at once are forty tries. What
-    counts against a name is counted with the address it came from, so that nobody locks another out. Sessions aren't asked here.
+    A hash takes 100 MiB and a tenth of a second. So a try is counted before its hash, not after: forty at once are
+    forty tries. What counts against a name is counted with the address it came from, so that nobody locks another out.
+    Sessions aren't asked here.
     """
 
     def __init__(self) -> None:
@@ -56,8 +58,11 @@ class Tries:
         self._hashing = threading.BoundedSemaphore(HASHES)
         self._counts: OrderedDict[tuple[str, ...], tuple[int, float]] = OrderedDict()
 
-    def user(self, request: HttpRequest, name: str, password: str, code: str | None) -> Any:  # noqa: ANN401 (Django's user)
-        """Return who has this name and password, or None; PermissionError after too many tries, Busy where another hash is one too many.
+    # Django's user
+    def user(self, request: HttpRequest, name: str, password: str, code: str | None) -> Any:  # noqa: ANN401
+        """Return who has this name and password, or None.
+
+        PermissionError after too many tries, Busy where another hash is one too many.
 
         Who has a second factor is asked for its `code` too; None: who asks is logged in, and has shown one.
         """
@@ -108,14 +113,18 @@ def _network(request: HttpRequest) -> str:
 def busy(request: HttpRequest) -> HttpResponse:
     """Answer a try that is one too many at once."""
     if request.path == "/metrics":
-        return HttpResponse("too many log in at once: try again\n", status=503, content_type="text/plain", headers={"Retry-After": "2"})
+        return HttpResponse(
+            "too many log in at once: try again\n", status=503, content_type="text/plain", headers={"Retry-After": "2"}
+        )
     answer = render(request, "503.html", status=503)
     answer.headers["Retry-After"] = "2"
     return answer
 
 
 def by_basic(request: HttpRequest) -> bool:
-    """Return True if a request carries a user's name and password (RFC 7617), as Prometheus sends them; Busy as `Tries.user`.
+    """Return True if a request carries a user's name and password (RFC 7617), as Prometheus sends them.
+
+    Busy as `Tries.user`.
 
     Who has a second factor makes a token for this.
     """

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Heads of a gateway's audit log as health messages told them, held against each other (L34-VI-3).
 
-A log that was rewritten, cut or forked from an older copy holds together by itself: its owner can make all hashes anew. It can't hold
-what somebody else has seen before. A log in the hand is held against a head by `oubli log --verify --head NUMBER:HASH`.
+A log that was rewritten, cut or forked from an older copy holds together by itself: its owner can make all hashes anew.
+It can't hold what somebody else has seen before. A log in the hand is held against a head by
+`oubli log --verify --head NUMBER:HASH`.
 """
 
 from collections.abc import Iterable
@@ -27,8 +28,8 @@ class Head:
 def finding(seen: Iterable[Head], new: Head) -> str | None:
     """Return what is wrong with a gateway's log, judged by all heads that it showed; None where nothing is.
 
-    `forked`: one checkpoint with two hashes, so the log was rewritten before it or goes on twice. `cut`: a later message knows fewer
-    checkpoints than an earlier one did.
+    `forked`: one checkpoint with two hashes, so the log was rewritten before it or goes on twice. `cut`: a later
+    message knows fewer checkpoints than an earlier one did.
     """
     cut = False
     for old in seen:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What takes messages into the store, a batch a transaction: each once, also sent twice, late or in disorder.
 
-`Intake.take` returns when the batch is committed; the consumer acknowledges to the broker only then, so a collector that is killed gets
-the batch again, and the keys make that harmless. Totals of the fleet grow in the same transaction as the messages, and only by those
-that were new. Rows of one batch are written in the order of their keys, so that two consumers wait for each other and never for good.
+`Intake.take` returns when the batch is committed; the consumer acknowledges to the broker only then, so a collector
+that is killed gets the batch again, and the keys make that harmless. Totals of the fleet grow in the same transaction
+as the messages, and only by those that were new. Rows of one batch are written in the order of their keys, so that two
+consumers wait for each other and never for good.
 
-No gateway stops another's messages. What the store can't hold, though every schema took it, is found by storing the batch message by
-message; it is left out and counted for its gateway. A gateway that sends more than its `Allowance` is refused the rest.
+No gateway stops another's messages. What the store can't hold, though every schema took it, is found by storing the
+batch message by message; it is left out and counted for its gateway. A gateway that sends more than its `Allowance` is
+refused the rest.
 """
 
 import time
@@ -28,10 +30,12 @@ SILENT = 86_400  # seconds without a word after which a gateway counts as silent
 AGAIN = 3600  # seconds after which a retired gateway that speaks is in the list again
 BOOTS = 4  # boot ids that are remembered: as many as the column holds whole
 ALTERNATING = 2  # boot ids that came back within a day: two gateways have one id
-SUMMARIES = 12_000, 30  # of one gateway at once, and seconds until one more; it sends 28 a day, and a spool of a year at once
+# Of one gateway at once, and seconds until one more; it sends 28 a day, and a spool of a year at once
+SUMMARIES = 12_000, 30
 WORDS = 60, 120  # state and health together; it sends 288 healths a day
 UNKNOWN = 16  # kinds of messages of which what isn't known is kept
-_UNFIT = (DataError, IntegrityError, ValueError, OverflowError)  # the message's fault: the same again whenever it is tried
+# The message's fault: the same again whenever it is tried
+_UNFIT = (DataError, IntegrityError, ValueError, OverflowError)
 _DAY = 86_400
 _KEY = ("gateway_id", "metric", "day", "slot")
 _COLUMNS = (*_KEY, "start", '"end"', "b_over", "b_under", "received", "late", *VALUES)
@@ -44,12 +48,16 @@ class FullError(Exception):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"--gateways: {limit} are known and another one speaks: nothing of it was taken or acknowledged; accepted: a larger number"
+            f"--gateways: {limit} are known and another one speaks: nothing of it was taken or acknowledged; "
+            "accepted: a larger number"
         )
 
 
 class Allowance:
-    """What one consumer takes of each gateway: so many messages at once, then one in so many seconds. Bounded: `limit` gateways."""
+    """What one consumer takes of each gateway: so many messages at once, then one in so many seconds.
+
+    Bounded: `limit` gateways.
+    """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, limit: int = GATEWAYS) -> None:
         self._monotonic = monotonic
@@ -123,7 +131,9 @@ class Intake:
         return fates
 
     def _store(self, readings: list[tuple[Arrival, Reading]], fates: Fates, now: int) -> None:
-        gateways = self._gateways({reading.gateway for _, reading in readings}, {name for name, _ in fates if name}, now)
+        gateways = self._gateways(
+            {reading.gateway for _, reading in readings}, {name for name, _ in fates if name}, now
+        )
         spoke: set[int] = set()  # primary keys of those that are alive
         changed: set[int] = set()  # and of those whose row, or how they stand, is something else now
         healthy: set[int] = set()  # and of those whose health says what the one before said
@@ -141,9 +151,9 @@ class Intake:
                 fates[None, "state"] += 1
                 changed.add(gateway.pk)
             elif reading.kind == "health":
-                {"same": healthy, "new": changed, "old": set()}[_health(gateway, reading.content, arrival, episodes, told, now)].add(
-                    gateway.pk
-                )
+                {"same": healthy, "new": changed, "old": set()}[
+                    _health(gateway, reading.content, arrival, episodes, told, now)
+                ].add(gateway.pk)
                 fates[None, "health"] += 1
             else:
                 row = _row(gateway.pk, reading, now)
@@ -164,7 +174,10 @@ class Intake:
         for one in rows_of:
             one.due = 0
         Gateway.objects.bulk_create(rows_of, update_conflicts=True, unique_fields=["id"], update_fields=_TOLD)
-        for quiet, times in (((healthy & spoke) - changed, {"seen": now, "health_at": now}), (spoke - healthy - changed, {"seen": now})):
+        for quiet, times in (
+            ((healthy & spoke) - changed, {"seen": now, "health_at": now}),
+            (spoke - healthy - changed, {"seen": now}),
+        ):
             if quiet:
                 Gateway.objects.filter(pk__in=quiet).update(**times, due=F("due"))
         _tally(fates, gateways, now)
@@ -174,13 +187,21 @@ class Intake:
 
         FullError where there would be more than the limit.
         """
-        found = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=names | refused).order_by("pk")}
+        found = {
+            one.ident: one
+            for one in Gateway.objects.select_for_update().filter(ident__in=names | refused).order_by("pk")
+        }
         new = sorted(names - set(found))
         if new:
             if Gateway.objects.count() + len(new) > self._limit:
                 raise FullError(self._limit)
-            Gateway.objects.bulk_create([Gateway(ident=name, first_seen=now, seen=0) for name in new], ignore_conflicts=True)
-            found = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=names | refused).order_by("pk")}
+            Gateway.objects.bulk_create(
+                [Gateway(ident=name, first_seen=now, seen=0) for name in new], ignore_conflicts=True
+            )
+            found = {
+                one.ident: one
+                for one in Gateway.objects.select_for_update().filter(ident__in=names | refused).order_by("pk")
+            }
         return found
 
     def _summaries(self, rows: Sequence[tuple[Any, ...]], gateways: dict[int, Gateway], fates: Fates) -> None:
@@ -194,12 +215,29 @@ class Intake:
                 fates[None, "kept"] += 1
                 _add(totals, gateway.group, row)
                 continue
-            kept = Message.objects.filter(gateway_id=row[0], metric=row[1], day=row[2], slot=row[3]).values_list(*_COMPARED).get()
+            kept = (
+                Message.objects.filter(gateway_id=row[0], metric=row[1], day=row[2], slot=row[3])
+                .values_list(*_COMPARED)
+                .get()
+            )
             _seen_before(fates, gateway.ident, same=kept == _compared(row))
         add_totals(totals)
 
 
-_TOLD = ("seen", "state", "version", "config", "expected", "boots", "returns", "returned", "health", "health_at", "unknown", "due")
+_TOLD = (
+    "seen",
+    "state",
+    "version",
+    "config",
+    "expected",
+    "boots",
+    "returns",
+    "returned",
+    "health",
+    "health_at",
+    "unknown",
+    "due",
+)
 _COMPARED = ("start", "end", "b_over", "b_under", *VALUES)
 
 
@@ -271,7 +309,10 @@ def _heard(gateway: Gateway, episodes: Episodes, now: int) -> bool:
 
 
 def _state(gateway: Gateway, content: dict[str, Any], arrival: Arrival, episodes: Episodes, now: int) -> None:
-    """Note a state. A boot id that comes back after another had replaced it: two gateways with one id, if it happens again and again."""
+    """Note a state.
+
+    A boot id that comes back after another had replaced it: two gateways with one id, if it happens again and again.
+    """
     gateway.state = content["state"]
     if content["state"] != "online":
         return
@@ -288,7 +329,14 @@ def _state(gateway: Gateway, content: dict[str, Any], arrival: Arrival, episodes
         gateway.boots = " ".join([boot, *[one for one in boots if one != boot]][:BOOTS])
 
 
-def _health(gateway: Gateway, content: dict[str, Any], arrival: Arrival, episodes: Episodes, told: list[checkpoints.Told], now: int) -> str:
+def _health(
+    gateway: Gateway,
+    content: dict[str, Any],
+    arrival: Arrival,
+    episodes: Episodes,
+    told: list[checkpoints.Told],
+    now: int,
+) -> str:
     """Note a health message, open or close what it says is wrong; return if it is `old`, the `same` or `new`.
 
     One that differs from the one before only by its time isn't written: it would say the same.
@@ -308,7 +356,10 @@ def _health(gateway: Gateway, content: dict[str, Any], arrival: Arrival, episode
     gateway.health, gateway.health_at = content, said
     if gateway.state == "lost" and not arrival.retained:
         gateway.state = "online"  # it speaks
-    for kind, wrong in (("late", any(one["late"] for one in content["purposes"].values())), ("stopped", content["capture"] == "stopped")):
+    for kind, wrong in (
+        ("late", any(one["late"] for one in content["purposes"].values())),
+        ("stopped", content["capture"] == "stopped"),
+    ):
         if wrong:
             episodes.begin(gateway.pk, kind)
         elif former:

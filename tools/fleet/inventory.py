@@ -54,11 +54,20 @@ def rename(row: Gateway, name: str, group: str) -> set[str]:
 
 def tags() -> list[str]:
     """Return every tag that a gateway has, in their order."""
-    return sorted({tag for kept in Gateway.objects.exclude(tags="").values_list("tags", flat=True).distinct() for tag in kept.split()})
+    return sorted(
+        {
+            tag
+            for kept in Gateway.objects.exclude(tags="").values_list("tags", flat=True).distinct()
+            for tag in kept.split()
+        }
+    )
 
 
 def sought(rows: "QuerySet[Gateway]", text: str, group: str, tag: str) -> "QuerySet[Gateway]":
-    """Return the gateways whose name, id or tags hold a text, and that have a group and a tag; what is empty asks for nothing."""
+    """Return the gateways whose name, id or tags hold a text, and that have a group and a tag.
+
+    What is empty asks for nothing.
+    """
     if wanted := folded(text):
         rows = rows.filter(folded__contains=wanted)
     if group:
@@ -80,7 +89,10 @@ def page(rows: "QuerySet[Gateway]", number: str | None, size: int) -> "Page[Gate
 
 
 def put(idents: Sequence[str], act: str, value: str, now: int) -> int:
-    """Do one of ACTS with many gateways; returns how many. ListError where the value isn't accepted; all or none are changed."""
+    """Do one of ACTS with many gateways; returns how many.
+
+    ListError where the value isn't accepted; all or none are changed.
+    """
     value = listing.words(value) if act in {"tag", "untag"} else " ".join(value.split())
     if act == "group" and (len(value) > listing.NAME or not value.isprintable()):
         raise ListError("a group; accepted: at most {n} printable characters", n=listing.NAME)

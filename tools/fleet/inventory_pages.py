@@ -27,7 +27,10 @@ def _asked(query: QueryDict) -> dict[str, str]:
 
 
 def _sought(asked: dict[str, str], most: int | None = None) -> "QuerySet[Gateway]":
-    """Return what a question is for, retired ones too, by group and name; `most`: as it was, where more than so many have changed."""
+    """Return what a question is for, retired ones too, by group and name.
+
+    `most`: as it was, where more than so many have changed.
+    """
     if asked["q"] or asked["tag"]:
         verdicts.renew(int(clock.seconds()), most)
     rows = Gateway.objects.order_by("group", "name", "ident").only("ident", "name", "group", "tags", "seen", "retired")
@@ -67,13 +70,20 @@ def inventory_csv(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def change_inventory(request: HttpRequest) -> HttpResponse:
-    """Change the marked gateways, or all that the question is for; or take a list in. One refusal, and nothing is changed."""
+    """Change the marked gateways, or all that the question is for; or take a list in.
+
+    One refusal, and nothing is changed.
+    """
     now, query = int(clock.seconds()), request.POST
     try:
         if query.get("act") == "import":
             done = _taken(request, now)
         elif query.get("act") in stock.ACTS:
-            idents = list(_sought(_asked(query)).values_list("ident", flat=True)) if query.get("every") else query.getlist("gateway")
+            idents = (
+                list(_sought(_asked(query)).values_list("ident", flat=True))
+                if query.get("every")
+                else query.getlist("gateway")
+            )
             done = stock.put(idents, query["act"], query.get("value", "")[:512], now)
         else:
             return redirect("inventory")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages from NATS's JetStream: any number of consumers share a stream, and it outlives the loss of a node.
 
-A NATS server publishes what gateways send over MQTT as subjects too, with dots for slashes. `oubli-fleet streams` makes two streams of them
-before any collector exists, so that what is published then waits. State is in the stream of the figures: each must arrive. Of health, what
-is older than ten minutes goes: the next one says better.
+A NATS server publishes what gateways send over MQTT as subjects too, with dots for slashes. `oubli-fleet streams` makes
+two streams of them before any collector exists, so that what is published then waits. State is in the stream of the
+figures: each must arrive. Of health, what is older than ten minutes goes: the next one says better.
 
 The client's library is asynchronous; its loop runs inside the calls, so nothing is acknowledged but by `acknowledge`.
 """
@@ -51,9 +51,13 @@ class JetStream:
         try:
             return self._loop.run_until_complete(asyncio.wait_for(step, ANSWER))
         except AuthorizationError:
-            raise Lost("the broker doesn't let this user in: see --broker USER@, --password-file, --certificate") from None
+            raise Lost(
+                "the broker doesn't let this user in: see --broker USER@, --password-file, --certificate"
+            ) from None
         except NotFoundError:
-            raise BrokerError(f"--broker: it has no stream {self._stream}; accepted: one on which `oubli-fleet streams` made it") from None
+            raise BrokerError(
+                f"--broker: it has no stream {self._stream}; accepted: one on which `oubli-fleet streams` made it"
+            ) from None
         except (Error, OSError, TimeoutError) as failure:
             raise Lost(f"the connection was cut ({type(failure).__name__})") from None
 
@@ -81,7 +85,10 @@ class JetStream:
         except NothingCame:
             return []
         return [
-            Delivery(Arrival(one.subject.replace(".", "/"), one.data[: LARGEST + 1], again=one.metadata.num_delivered > 1), one)
+            Delivery(
+                Arrival(one.subject.replace(".", "/"), one.data[: LARGEST + 1], again=one.metadata.num_delivered > 1),
+                one,
+            )
             for one in found
         ]
 
@@ -131,7 +138,10 @@ async def connected(address: Address) -> Client:
 
 
 def make(address: Address, replicas: int) -> list[str]:
-    """Make the streams and their consumers, or leave those that are there; return their names. BrokerError says what is wrong."""
+    """Make the streams and their consumers, or leave those that are there; return their names.
+
+    BrokerError says what is wrong.
+    """
 
     async def made() -> list[str]:
         client = await connected(address)
@@ -145,16 +155,29 @@ def make(address: Address, replicas: int) -> list[str]:
     try:
         return asyncio.run(asyncio.wait_for(made(), 3 * ANSWER))
     except BadRequestError as failure:
-        raise BrokerError(f"--broker: it makes no stream: {failure.description}; accepted: a stream of the same shape, or none") from None
+        raise BrokerError(
+            f"--broker: it makes no stream: {failure.description}; accepted: a stream of the same shape, or none"
+        ) from None
     except (Error, OSError, TimeoutError) as failure:
-        raise BrokerError(f"--broker: can't be used ({type(failure).__name__}); accepted: a NATS server with JetStream") from None
+        raise BrokerError(
+            f"--broker: can't be used ({type(failure).__name__}); accepted: a NATS server with JetStream"
+        ) from None
 
 
 async def _make(context: JetStreamContext, kind: str, name: str, replicas: int) -> None:
     subjects = [topic.replace("/", ".").replace("+", "*") for topic in _SUBJECTS[kind]]
     await context.add_stream(
-        StreamConfig(name=name, subjects=subjects, retention=RetentionPolicy.WORK_QUEUE, max_age=_AGES[kind], num_replicas=replicas)
+        StreamConfig(
+            name=name,
+            subjects=subjects,
+            retention=RetentionPolicy.WORK_QUEUE,
+            max_age=_AGES[kind],
+            num_replicas=replicas,
+        )
     )
     await context.add_consumer(
-        name, ConsumerConfig(durable_name=DURABLE, ack_policy=AckPolicy.EXPLICIT, ack_wait=AGAIN, max_ack_pending=16 * WINDOW)
+        name,
+        ConsumerConfig(
+            durable_name=DURABLE, ack_policy=AckPolicy.EXPLICIT, ack_wait=AGAIN, max_ack_pending=16 * WINDOW
+        ),
     )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is wrong with a gateway, and how bad: one function, for page, terminal, CSV and Prometheus.
 
-A *breach* is what the law or the product's promise doesn't allow (L34-1; EXP-1; L34-VI-3), or what hides it: late expiry, a broken audit
-log, silence, a stopped capture, two gateways with one id, no key left. A *warning* is what will become one or wants a person's look.
+A *breach* is what the law or the product's promise doesn't allow (L34-1; EXP-1; L34-VI-3), or what hides it: late
+expiry, a broken audit log, silence, a stopped capture, two gateways with one id, no key left. A *warning* is what will
+become one or wants a person's look.
 """
 
 from collections.abc import Iterable
@@ -158,7 +159,10 @@ def judge(gateway: Gateway, episodes: Iterable[Episode], refused: Iterable[str],
 
 
 def lasts(gateway: Gateway, refused: Iterable[int], now: int) -> int | None:
-    """Return until when a standing judged at `now` holds if nothing is told meanwhile; None: for good. `refused`: days of what was."""
+    """Return until when a standing judged at `now` holds if nothing is told meanwhile; None: for good.
+
+    `refused`: days of what was.
+    """
     ends = [said + _RECENT * _DAY for _, said in gateway.unknown.values()] + [(day + _RECENT) * _DAY for day in refused]
     if gateway.seen:
         ends.append(gateway.seen + SILENT + 1)
@@ -171,7 +175,10 @@ def looked_at(gateway: Gateway) -> bool:
 
 
 class Evidence:
-    """What else than their rows says how some gateways stand: their open episodes, and what was refused of late, by two queries."""
+    """What else than their rows says how some gateways stand.
+
+    Their open episodes, and what was refused of late, by two queries.
+    """
 
     def __init__(self, gateways: Iterable[int], now: int) -> None:
         names = list(gateways)
@@ -194,7 +201,10 @@ class Evidence:
 
 
 def standings(gateways: Iterable[Gateway], now: int) -> list[Standing]:
-    """Return how some gateways stand, the worst first, then by name, judged anew; for a list of all, tools/fleet/verdicts.py."""
+    """Return how some gateways stand, the worst first, then by name, judged anew.
+
+    For a list of all, tools/fleet/verdicts.py.
+    """
     rows = list(gateways)
     evidence = Evidence((row.pk for row in rows), now)
     return sorted(map(evidence.standing, rows), key=_rank)
@@ -215,7 +225,10 @@ def rank(findings: Iterable[Finding]) -> int:
 
 
 def history(now: int, days: int, gateway: Gateway | None = None) -> "QuerySet[Episode]":
-    """Return what was wrong in the last days and is over, newest first: of one gateway, or of all, the newest PAST of each."""
+    """Return what was wrong in the last days and is over, newest first.
+
+    Of one gateway, or of all, the newest PAST of each.
+    """
     over = Episode.objects.filter(ended__gt=now - days * _DAY, kind__in=KINDS)
     if gateway is not None:
         return over.filter(gateway=gateway).order_by("-ended", "-pk")

@@ -24,7 +24,10 @@ _NO_ID_MADE = "{ident} is no id; accepted: 16 characters of a-z2-7, or nothing"
 
 
 class ListError(Exception):
-    """A list that can't be used: which line, what was wrong, what is accepted; `args[0]` is English, `said` what the page translates."""
+    """A list that can't be used: which line, what was wrong, what is accepted.
+
+    `args[0]` is English, `said` what the page translates.
+    """
 
     def __init__(self, text: str, line: int = 0, **values: object) -> None:
         self.said: tuple[str, int, dict[str, object]] = (text, line, values)
@@ -52,7 +55,9 @@ def parse(octets: bytes, *, made: bool) -> list[Listed]:
     try:
         return list(_rows(text, made=made))
     except csv.Error as failure:
-        raise ListError("no CSV ({why}); accepted: a head with gateway, name, group, tags, and a line a gateway", why=failure) from None
+        raise ListError(
+            "no CSV ({why}); accepted: a head with gateway, name, group, tags, and a line a gateway", why=failure
+        ) from None
 
 
 def _rows(text: str, *, made: bool) -> Iterator[Listed]:
@@ -80,11 +85,16 @@ def _rows(text: str, *, made: bool) -> Iterator[Listed]:
 
 
 def words(text: str) -> str:
-    """Return tags as they are kept: each once, in their order, in small letters, with a space between. ListError where one isn't a tag."""
+    """Return tags as they are kept: each once, in their order, in small letters, with a space between.
+
+    ListError where one isn't a tag.
+    """
     tags = sorted(set(text.casefold().replace(",", " ").split()))
     kept = " ".join(tags)
     if len(kept) > TAGS or not all(len(tag) <= _TAG and tag.isprintable() for tag in tags):
-        raise ListError("tags; accepted: words of at most {n} printable characters, at most {m} together", n=_TAG, m=TAGS)
+        raise ListError(
+            "tags; accepted: words of at most {n} printable characters, at most {m} together", n=_TAG, m=TAGS
+        )
     return kept
 
 

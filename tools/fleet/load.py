@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many gateways' forwarders in one process: the agent's own `Forwarder`, spool, one MQTT connection each.
 
-Each has a folder with a spool of real messages and is given a turn after the other, as procd would give each its process. A message's
-file goes when the broker has acknowledged it, so an empty spool means: all is the broker's to answer for. What was sent when is kept
-beside (`sent`), to be held against the store's commit times.
+Each has a folder with a spool of real messages and is given a turn after the other, as procd would give each its
+process. A message's file goes when the broker has acknowledged it, so an empty spool means: all is the broker's to
+answer for. What was sent when is kept beside (`sent`), to be held against the store's commit times.
 """
 
 import json
@@ -41,7 +41,10 @@ def plain(port: int) -> Callable[[str], str]:
 
 
 def prepare(folder: Path, numbers: range, count: int, now: int, options: Callable[[str], str]) -> None:
-    """Make the folders of these gateways with `count` messages each, of the newest days before `now`; `options` of each, by its id."""
+    """Make the folders of these gateways with `count` messages each, of the newest days before `now`.
+
+    `options` of each, by its id.
+    """
     for number in numbers:
         root = folder / name(number)
         for path in (spool_of(root), root / "var/run/oubli-live", root / "etc/config"):
@@ -59,7 +62,14 @@ def message(number: int, place: int, now: int) -> tuple[int, str, bytes]:
     day = now // _DAY - 2 - place // 24
     end = day * _DAY + 3 * 3600 + (place % 24 + 1) * 3600
     text = messages.summary(
-        name(number), metric, day, place % 24, end - 3600, end, [(number + place) % 90 - 5], scale(metric.l1, metric.epsilon)
+        name(number),
+        metric,
+        day,
+        place % 24,
+        end - 3600,
+        end,
+        [(number + place) % 90 - 5],
+        scale(metric.l1, metric.epsilon),
     )
     return end, metric.name, text
 
@@ -72,7 +82,9 @@ def run(folder: Path, numbers: range, rate: float) -> None:
     fleet = {}
     for number in numbers:
         root = folder / name(number)
-        fleet[name(number)] = forwarder.Forwarder(config.load(str(root / "etc/config/oubli")), str(root), source, lambda _: None)
+        fleet[name(number)] = forwarder.Forwarder(
+            config.load(str(root / "etc/config/oubli")), str(root), source, lambda _: None
+        )
     if rate:
         forwarder.PACE = 1
     sent, begun, waiting = {}, time.monotonic(), set(fleet)

@@ -42,7 +42,10 @@ def server(url: str, sender: str, password_file: Path | None = None, ca: Path | 
     if password_file is not None:
         password = secret(password_file, "--smtp-password-file").read_text(errors="replace")[:4096].rstrip("\r\n")
     if bool(parts.username) != (password_file is not None):
-        raise BrokerError("--smtp, --smtp-password-file: a user without a password, or the other way round; accepted: both, or neither")
+        raise BrokerError(
+            "--smtp, --smtp-password-file: a user without a password, or the other way round; accepted: both, "
+            "or neither"
+        )
     try:
         context = ssl.create_default_context(cafile=ca)
     except OSError:
@@ -50,11 +53,20 @@ def server(url: str, sender: str, password_file: Path | None = None, ca: Path | 
     whole = parts.scheme == "smtps"
     plain = not whole and parts.hostname in _LOOPBACK
     tls = None if plain else context
-    return Mail(parts.hostname, port or (465 if whole else 25), tls, whole, unquote(parts.username or ""), password, sender)
+    return Mail(
+        parts.hostname, port or (465 if whole else 25), tls, whole, unquote(parts.username or ""), password, sender
+    )
 
 
 def is_address(text: str) -> bool:
     """Return True if a text is one e-mail address."""
     name, address = parseaddr(text)
     local, sign, domain = address.rpartition("@")
-    return address == text and not name and bool(local and sign and domain) and text.isascii() and text.isprintable() and " " not in text
+    return (
+        address == text
+        and not name
+        and bool(local and sign and domain)
+        and text.isascii()
+        and text.isprintable()
+        and " " not in text
+    )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store: gateways, their messages, the fleet's running totals, what was refused, and when something was wrong.
 
-One schema for SQLite and PostgreSQL. Times are seconds since the epoch; an agent-day is a number, days since the epoch (ANON-6). A
-message's numbers stand in columns v0..v8 (no metric has more than nine cells), so that the database adds them up. The key of a message is
-gateway/metric/day/slot: a repeat is harmless whatever its way here.
+One schema for SQLite and PostgreSQL. Times are seconds since the epoch; an agent-day is a number, days since the epoch
+(ANON-6). A message's numbers stand in columns v0..v8 (no metric has more than nine cells), so that the database adds
+them up. The key of a message is gateway/metric/day/slot: a repeat is harmless whatever its way here.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,9 @@ from django.db import models
 
 CELLS = 9
 VALUES = tuple(f"v{cell}" for cell in range(CELLS))
-OUT = 3  # the grade of a gateway that nobody has looked at yet, or that is retired and silent; the others are 0 to 2, the worst first
+# The grade of a gateway that nobody has looked at yet, or that is retired and silent;
+# the others are 0 to 2, the worst first
+OUT = 3
 
 
 class Setting(models.Model):
@@ -33,16 +35,20 @@ class _Gateways(models.QuerySet["Gateway"]):
 
 
 class Gateway(models.Model):
-    """One gateway as it last spoke. `seen` is when its last message came, `expected` the configuration that the operator took as right.
+    """One gateway as it last spoke.
 
-    `grade`, `rank` and `folded` are what lists sort and search by. tools/fleet/verdicts.py makes them anew of every row whose `due` has
-    come: 0, for a row that was changed, or when time alone changes how it stands (seconds since the epoch); null: never.
+    `seen` is when its last message came, `expected` the configuration that the operator took as right.
+
+    `grade`, `rank` and `folded` are what lists sort and search by. tools/fleet/verdicts.py makes them anew of every row
+    whose `due` has come: 0, for a row that was changed, or when time alone changes how it stands (seconds since the
+    epoch); null: never.
     """
 
     ident = models.CharField(max_length=16, unique=True)
     name = models.CharField(max_length=64, default="", blank=True)
     group = models.CharField(max_length=64, default="", blank=True)
-    tags = models.CharField(max_length=256, default="", blank=True)  # words with a space between, as tools.fleet.listing has them
+    # Words with a space between, as tools.fleet.listing has them
+    tags = models.CharField(max_length=256, default="", blank=True)
     zone = models.CharField(max_length=64, default="Europe/Paris")  # the venue's time zone
     first_seen = models.BigIntegerField()
     seen = models.BigIntegerField()
@@ -56,7 +62,8 @@ class Gateway(models.Model):
     health = models.JSONField(default=dict)
     health_at = models.BigIntegerField(default=0)
     retired = models.BigIntegerField(default=0)  # when a person took it out of the list; 0: it is in it
-    unknown = models.JSONField(default=dict)  # kind of message -> [what it said that we have no schema of, as text, when]
+    # Kind of message -> [what it said that we have no schema of, as text, when]
+    unknown = models.JSONField(default=dict)
     grade = models.SmallIntegerField(default=OUT)
     rank = models.SmallIntegerField(default=0)  # the place of its worst finding's kind among all
     folded = models.CharField(
@@ -76,14 +83,18 @@ class Gateway(models.Model):
             models.Index(fields=["retired"], name="gateway_retired", condition=models.Q(retired__gt=0)),
         ]
 
-    def save(self, *words: Any, update_fields: Iterable[str] | None = None, **more: Any) -> None:  # noqa: ANN401 (Django's)
+    # Django's
+    def save(self, *words: Any, update_fields: Iterable[str] | None = None, **more: Any) -> None:  # noqa: ANN401
         """Write it, due to be judged."""
         self.due = 0
         super().save(*words, update_fields=None if update_fields is None else {*update_fields, "due"}, **more)
 
 
 class Wrong(models.Model):
-    """One thing that is wrong with a gateway now, as it was judged: `kind` of tools/fleet/judgement.py, and its text's words."""
+    """One thing that is wrong with a gateway now, as it was judged.
+
+    `kind` of tools/fleet/judgement.py, and its text's words.
+    """
 
     pk = models.CompositePrimaryKey("gateway_id", "kind")
     gateway = models.ForeignKey(Gateway, on_delete=models.CASCADE, db_index=False)
@@ -129,7 +140,10 @@ class Message(models.Model):
 
 
 class Total(models.Model):
-    """What a group's gateways published of one slot, added up: `count` messages of one noise scale. Kept by the intake."""
+    """What a group's gateways published of one slot, added up: `count` messages of one noise scale.
+
+    Kept by the intake.
+    """
 
     pk = models.CompositePrimaryKey("metric", "day", "slot", "group", "b_over", "b_under")
     metric = models.SmallIntegerField()
@@ -156,7 +170,10 @@ class Total(models.Model):
 
 
 class Tally(models.Model):
-    """How many messages of a day had one fate: `kept`, `repeat`, or why they were refused. `gateway` 0: none that is known."""
+    """How many messages of a day had one fate: `kept`, `repeat`, or why they were refused.
+
+    `gateway` 0: none that is known.
+    """
 
     pk = models.CompositePrimaryKey("gateway", "day", "fate")
     gateway = models.BigIntegerField()
@@ -171,7 +188,10 @@ class Tally(models.Model):
 
 
 class Episode(models.Model):
-    """A time in which something was wrong with a gateway; `ended` is null while it lasts. Within an hour of its end it goes on."""
+    """A time in which something was wrong with a gateway; `ended` is null while it lasts.
+
+    Within an hour of its end it goes on.
+    """
 
     APART = 3600  # seconds: so a gateway makes at most 24 of a kind in a day, whatever it says
 
@@ -208,7 +228,10 @@ class Head(models.Model):
 
 
 class Channel(models.Model):
-    """Where alerts go, and which: an address for e-mail, or a URL. `kinds` empty: every breach; `group` empty: all gateways."""
+    """Where alerts go, and which: an address for e-mail, or a URL.
+
+    `kinds` empty: every breach; `group` empty: all gateways.
+    """
 
     name = models.CharField(max_length=64)
     form = models.CharField(max_length=16)
@@ -218,7 +241,8 @@ class Channel(models.Model):
     delay = models.IntegerField(default=10)  # minutes that something is wrong before it is told
     repeat = models.IntegerField(default=24)  # hours until it is told again; 0: never
     resolved = models.BooleanField(default=True)
-    quiet_from = models.CharField(max_length=5, default="", blank=True)  # HH:MM in `zone`; what comes in quiet hours is told after them
+    # HH:MM in `zone`; what comes in quiet hours is told after them
+    quiet_from = models.CharField(max_length=5, default="", blank=True)
     quiet_until = models.CharField(max_length=5, default="", blank=True)
     zone = models.CharField(max_length=64, default="Europe/Paris")
     language = models.CharField(max_length=2, default="en")
@@ -247,7 +271,10 @@ class Token(models.Model):
 
 
 class Link(models.Model):
-    """A picture of a group's chart that anybody may see who has its address; without a row there is none. `key` is 128 bits by lot."""
+    """A picture of a group's chart that anybody may see who has its address; without a row there is none.
+
+    `key` is 128 bits by lot.
+    """
 
     group = models.CharField(max_length=64, unique=True)
     key = models.CharField(max_length=32, unique=True)
@@ -286,7 +313,10 @@ class Outgoing(models.Model):
 
 
 class Silence(models.Model):
-    """What a person doesn't want to be told for a while, and why. `known`: acknowledged, so it ends when what is wrong does."""
+    """What a person doesn't want to be told for a while, and why.
+
+    `known`: acknowledged, so it ends when what is wrong does.
+    """
 
     gateway = models.ForeignKey(Gateway, on_delete=models.CASCADE, null=True)
     group = models.CharField(max_length=64, default="", blank=True)

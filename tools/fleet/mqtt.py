@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages from an MQTT broker by a session that outlives its connection: MQTT 5, or else 3.1.1.
 
-What the broker can do is read from its CONNACK and SUBACK (MQTT 5, 3.2.2.3 and 3.9.3), never assumed. Subscriptions are plain. Shared ones
-aren't used: Mosquitto hands messages to members of the share that are away and forgets the share at a restart; RabbitMQ grants one as a
-literal topic; NATS knows none. A second collector has a session of its own, gets everything too, and the store's keys make that harmless.
+What the broker can do is read from its CONNACK and SUBACK (MQTT 5, 3.2.2.3 and 3.9.3), never assumed. Subscriptions are
+plain. Shared ones aren't used: Mosquitto hands messages to members of the share that are away and forgets the share at
+a restart; RabbitMQ grants one as a literal topic; NATS knows none. A second collector has a session of its own, gets
+everything too, and the store's keys make that harmless.
 
-State comes at QoS 1, so that what gateways say while the collector is away waits for it; health at QoS 0, since the next one is five
-minutes off. Both are retained and come once more when they are asked for: at most once an hour, because a large fleet has 200,000.
+State comes at QoS 1, so that what gateways say while the collector is away waits for it; health at QoS 0, since the
+next one is five minutes off. Both are retained and come once more when they are asked for: at most once an hour,
+because a large fleet has 200,000.
 
 No thread: paho's `loop` runs in `receive`, and nothing is acknowledged but by `acknowledge`.
 """
@@ -29,7 +31,8 @@ from tools.fleet.delivery import AWAY, FIGURES, HEALTHS, STATES, SUMMARIES, Arri
 from tools.fleet.reading import LARGEST
 
 WINDOW = 512  # messages that the broker hands over before it waits for an acknowledgement
-PACKET = 16 << 20  # octets of the largest packet we let the broker send: larger than ours by far, so that what is too large is counted
+# Octets of the largest packet we let the broker send: larger than ours by far, so that what is too large is counted
+PACKET = 16 << 20
 LONGEST = 1400  # octets of the longest packet that a gateway sends
 TICKETS = 1.0  # seconds in which a broker that sends session tickets has done so
 ANSWER = 20  # seconds in which the broker confirms a connection or a subscription
@@ -37,7 +40,11 @@ ASKED = 3600  # seconds in which retained messages aren't asked for again
 TOPICS = {FIGURES: ((SUMMARIES, 1),), "status": ((STATES, 1), (HEALTHS, 0))}
 _UNSUPPORTED = 0x84
 # SUBACK: what another try doesn't change (MQTT 5, 3.9.3)
-_FINAL = {0x87: "its access list doesn't let this user read", 0x8F: "it takes no such topic filter", 0xA2: "it has no wildcards"}
+_FINAL = {
+    0x87: "its access list doesn't let this user read",
+    0x8F: "it takes no such topic filter",
+    0xA2: "it has no wildcards",
+}
 
 
 def _heard(_client: paho.Client, _data: object, stream: Any) -> None:  # noqa: ANN401 (paho's)
@@ -96,7 +103,9 @@ class Mqtt:
             properties.ReceiveMaximum = WINDOW
             properties.MaximumPacketSize = PACKET
         fresh = False if properties else paho.MQTT_CLEAN_START_FIRST_ONLY  # paho takes the other only for MQTT 5
-        self._client.connect(self._address.host, self._address.port, keepalive=30, clean_start=fresh, properties=properties)
+        self._client.connect(
+            self._address.host, self._address.port, keepalive=30, clean_start=fresh, properties=properties
+        )
         try:
             self._await(lambda: self._answer is not None)
         except Lost:
@@ -128,10 +137,22 @@ class Mqtt:
         answer = self._answer
         lacks = [
             (getattr(answer, "MaximumQoS", 1) < 1, "takes no message at QoS 1", "QoS 1"),
-            (getattr(answer, "RetainAvailable", 1) < 1, "retains no message, and gateways publish their state so", "retained messages"),
+            (
+                getattr(answer, "RetainAvailable", 1) < 1,
+                "retains no message, and gateways publish their state so",
+                "retained messages",
+            ),
             (getattr(answer, "WildcardSubscriptionAvailable", 1) < 1, "has no wildcard subscriptions", "wildcards"),
-            (getattr(answer, "MaximumPacketSize", LONGEST) < LONGEST, f"takes packets below {LONGEST} octets only", "longer ones"),
-            (getattr(answer, "SessionExpiryInterval", AWAY) < 1, "keeps no session while a collector is away", "persistent sessions"),
+            (
+                getattr(answer, "MaximumPacketSize", LONGEST) < LONGEST,
+                f"takes packets below {LONGEST} octets only",
+                "longer ones",
+            ),
+            (
+                getattr(answer, "SessionExpiryInterval", AWAY) < 1,
+                "keeps no session while a collector is away",
+                "persistent sessions",
+            ),
         ]
         for lacking, what, wanted in lacks:
             if lacking:
@@ -146,7 +167,10 @@ class Mqtt:
             if code.is_failure:
                 raise Lost(f"the broker refuses a subscription: {code}")
             if code.value < qos:
-                raise BrokerError(f"--broker: it grants QoS 0 for {topic}: messages would be lost; accepted: a broker that grants QoS 1")
+                raise BrokerError(
+                    f"--broker: it grants QoS 0 for {topic}: messages would be lost; accepted: "
+                    "a broker that grants QoS 1"
+                )
         self._asked = time.monotonic() + ASKED
 
     def _await(self, done: Callable[[], bool]) -> None:
@@ -199,7 +223,9 @@ class Mqtt:
         self._present = flags.session_present
         self._answer = answer or Properties(PacketTypes.CONNACK)
 
-    def _ended(self, _client: paho.Client, _data: object, flags: paho.DisconnectFlags, code: ReasonCode, _properties: object) -> None:
+    def _ended(
+        self, _client: paho.Client, _data: object, flags: paho.DisconnectFlags, code: ReasonCode, _properties: object
+    ) -> None:
         if flags.is_disconnect_packet_from_server:
             self._refused, self._reason = code.value, trouble.of_code(code.value, self._name, str(code))
 
@@ -208,7 +234,9 @@ class Mqtt:
         if level == paho.MQTT_LOG_ERR:
             self._reason = self._reason or trouble.of_alert(text)
 
-    def _subscribed(self, _client: paho.Client, _data: object, _number: int, codes: list[ReasonCode], _properties: object) -> None:
+    def _subscribed(
+        self, _client: paho.Client, _data: object, _number: int, codes: list[ReasonCode], _properties: object
+    ) -> None:
         self._granted = codes
 
     def _came(self, _client: paho.Client, _data: object, message: Any) -> None:  # noqa: ANN401 (paho's)

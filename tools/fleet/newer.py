@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a gateway of a newer version says beyond what is known here: kept apart and shown as it came.
 
-Gateways are upgraded one by one, so a collector meets messages with a field, a finding or a kind that it has no schema of. Whatever it
-does know must still hold its schema to the last bound. Only two things are more lenient: an object may have further members, and a word
-of a closed list may be another word. Both are handed back apart, as JSON text in ASCII: a store and a page take that whatever it says.
+Gateways are upgraded one by one, so a collector meets messages with a field, a finding or a kind that it has no schema
+of. Whatever it does know must still hold its schema to the last bound. Only two things are more lenient: an object may
+have further members, and a word of a closed list may be another word. Both are handed back apart, as JSON text in
+ASCII: a store and a page take that whatever it says.
 """
 
 import functools
@@ -33,7 +34,11 @@ def parted(kind: str, content: dict[str, Any]) -> tuple[dict[str, Any], str] | N
 def whole(kind: str, content: dict[str, Any]) -> bool:
     """Return True if a message is of an unknown version, to be kept: by its schema's name, or its state's."""
     if kind == "state":
-        return isinstance(content.get("state"), str) and content["state"] not in _STATES and bool(WORD.fullmatch(content["state"]))
+        return (
+            isinstance(content.get("state"), str)
+            and content["state"] not in _STATES
+            and bool(WORD.fullmatch(content["state"]))
+        )
     named = re.fullmatch(rf"oubli/{kind}/([1-9][0-9]{{0,3}})", str(content.get("schema")))
     return named is not None and int(named[1]) not in VERSIONS.get(kind, ())
 
@@ -60,14 +65,21 @@ def _loosened(part: Any) -> Any:  # noqa: ANN401 (a schema, or a part of one)
         return [_loosened(one) for one in part]
     if not isinstance(part, dict):
         return part
-    found = {name: _loosened(one) for name, one in part.items() if not (name == "additionalProperties" and one is False)}
+    found = {
+        name: _loosened(one) for name, one in part.items() if not (name == "additionalProperties" and one is False)
+    }
     if "enum" in found and not set(found["enum"]) <= _STATES:
-        return {"anyOf": [{"enum": found["enum"]}, {"type": "string", "pattern": rf"\A{WORD.pattern}\Z", "maxLength": 32}]}
+        return {
+            "anyOf": [{"enum": found["enum"]}, {"type": "string", "pattern": rf"\A{WORD.pattern}\Z", "maxLength": 32}]
+        }
     return found
 
 
 def _split(part: dict[str, Any], content: Any) -> tuple[Any, Any]:  # noqa: ANN401 (JSON)
-    """Return what a schema knows of a value and what it doesn't (None: nothing). A word that it doesn't know is in both."""
+    """Return what a schema knows of a value and what it doesn't (None: nothing).
+
+    A word that it doesn't know is in both.
+    """
     if "enum" in part:
         return content, None if content in part["enum"] else content
     if isinstance(content, list):
@@ -90,6 +102,11 @@ def _split(part: dict[str, Any], content: Any) -> tuple[Any, Any]:  # noqa: ANN4
 def _alike(part: dict[str, Any], name: str, value: Any) -> dict[str, Any] | None:  # noqa: ANN401 (JSON)
     """Return the schema of a further row where an object's rows are all alike and this one is, as a new purpose's."""
     rows = list(part["properties"].values())
-    if len(rows) > 1 and all(row == rows[0] for row in rows) and WORD.fullmatch(name) and _VALIDATOR(rows[0]).is_valid(value):
+    if (
+        len(rows) > 1
+        and all(row == rows[0] for row in rows)
+        and WORD.fullmatch(name)
+        and _VALIDATOR(rows[0]).is_valid(value)
+    ):
         return rows[0]
     return None

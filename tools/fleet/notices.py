@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alerts to their receivers: e-mail by SMTP, JSON to a webhook, ntfy, Alertmanager. What a receiver hasn't taken waits, and is tried again.
+"""Alerts to their receivers: e-mail by SMTP, JSON to a webhook, ntfy, Alertmanager.
 
-A message is claimed before it is sent and deleted once it is taken, so two collectors send it once. Only where a collector dies between
-the receiver's word and that, it is sent again, with the same Message-ID or id. Standard library: an alert is one request, whose answer
-decides whether it is deleted; libraries of a hundred services tell neither that answer nor how long they wait.
+What a receiver hasn't taken waits, and is tried again.
+
+A message is claimed before it is sent and deleted once it is taken, so two collectors send it once. Only where a
+collector dies between the receiver's word and that, it is sent again, with the same Message-ID or id. Standard library:
+an alert is one request, whose answer decides whether it is deleted; libraries of a hundred services tell neither that
+answer nor how long they wait.
 """
 
 import contextlib
@@ -50,12 +53,23 @@ def is_url(text: str) -> bool:
     """Return True if a text is a URL that a message can be sent to."""
     try:
         parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and text.isascii() and text.isprintable()
+        return (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and parts.port != 0
+            and text.isascii()
+            and text.isprintable()
+        )
     except ValueError:
         return False
 
 
-def deliver(now: int, server: Mail | None, log: Callable[[str], None], send: Callable[[Outgoing, Mail | None], None] | None = None) -> int:
+def deliver(
+    now: int,
+    server: Mail | None,
+    log: Callable[[str], None],
+    send: Callable[[Outgoing, Mail | None], None] | None = None,
+) -> int:
     """Send what waits and is due at `now`, each channel's in its order; return how many were taken."""
     taken, blocked = 0, set()
     for row in Outgoing.objects.select_related("channel").order_by("pk"):
@@ -127,13 +141,17 @@ def title(rows: list[dict[str, Any]]) -> str:
         return words.say("{n} resolved", n=len(rows))
     breaches = sum(one["grade"] == BREACH for one in firing)
     if len(firing) == 1:
-        return words.say("{name}: {said}", name=printable(firing[0]["name"] or firing[0]["gateway"]), said=_says(firing[0]))
+        return words.say(
+            "{name}: {said}", name=printable(firing[0]["name"] or firing[0]["gateway"]), said=_says(firing[0])
+        )
     return words.say("{n} findings, {breaches} in breach", n=len(firing), breaches=breaches)
 
 
 def text(rows: list[dict[str, Any]]) -> str:
     """Return the lines of a message, in the active language: the worst first, so many at most."""
-    ordered = sorted(rows, key=lambda one: (one["state"] == "resolved", one["grade"] != BREACH, one["name"], one["gateway"]))
+    ordered = sorted(
+        rows, key=lambda one: (one["state"] == "resolved", one["grade"] != BREACH, one["name"], one["gateway"])
+    )
     lines = [_line(one) for one in ordered[:LISTED]]
     if len(rows) > LISTED:
         lines.append(words.say("and {n} more", n=len(rows) - LISTED))
@@ -295,5 +313,8 @@ def _by_http(url: str, octets: bytes, ident: str) -> None:
         raise NoticeError(f"no URL; accepted: {ACCEPTED_URL}")
     headers = {"Content-Type": "application/json", "User-Agent": "oubli-fleet", "Idempotency-Key": ident}
     request = urllib.request.Request(url, octets, headers, method="POST")  # noqa: S310 (its scheme was checked)
-    with _Deadline() as deadline, urllib.request.build_opener(_NoRedirect, _Http(deadline)).open(request, timeout=PATIENCE) as answer:
+    with (
+        _Deadline() as deadline,
+        urllib.request.build_opener(_NoRedirect, _Http(deadline)).open(request, timeout=PATIENCE) as answer,
+    ):
         answer.read(1024)

@@ -56,7 +56,8 @@ def everywhere(request: HttpRequest) -> dict[str, Any]:
 class _Form(AuthenticationForm):
     """Name and password, each name a few times in a while from an address; `guard.Busy` passes through.
 
-    The second factor's code is asked for beside them, and a refusal doesn't say which was wrong: nobody learns that a password is right.
+    The second factor's code is asked for beside them, and a refusal doesn't say which was
+    wrong: nobody learns that a password is right.
     """
 
     code = forms.CharField(required=False, max_length=64)
@@ -139,7 +140,11 @@ def gateway(request: HttpRequest, ident: str) -> HttpResponse:
         "groups": [name for name in figures.groups() if name],
         "zones": sorted(available_timezones()),
     }
-    tallies = Tally.objects.filter(gateway=row.pk, day__gt=now // _DAY - HISTORY).order_by("-day").values_list("day", "fate", "count")
+    tallies = (
+        Tally.objects.filter(gateway=row.pk, day__gt=now // _DAY - HISTORY)
+        .order_by("-day")
+        .values_list("day", "fate", "count")
+    )
     context["refused"] = [(day, REASONS.get(fate, fate), count) for day, fate, count in tallies[:20]]
     context["past"] = [past(one) for one in history(now, HISTORY, row)[:FINDINGS]]
     context |= figure_pages.gateway_context(request, row)
@@ -157,7 +162,9 @@ def change(request: HttpRequest, ident: str) -> HttpResponse:
                 row.tags = listing.words(request.POST.get("tags", row.tags)[:256])
             if request.POST.get("zone") in available_timezones():
                 row.zone = request.POST["zone"]
-            for group in inventory.rename(row, request.POST["name"].strip()[:64], request.POST.get("group", "").strip()[:64]):
+            for group in inventory.rename(
+                row, request.POST["name"].strip()[:64], request.POST.get("group", "").strip()[:64]
+            ):
                 figures.regroup(group)
         if request.POST.get("delete") == ident:
             inventory.remove(row)
@@ -169,7 +176,9 @@ def change(request: HttpRequest, ident: str) -> HttpResponse:
             row.expected = row.config
             row.save(update_fields=["expected"])
         if request.POST.get("settle") in SETTLED:
-            Episode.objects.filter(gateway=row, kind=request.POST["settle"], ended=None).update(ended=int(clock.seconds()))
+            Episode.objects.filter(gateway=row, kind=request.POST["settle"], ended=None).update(
+                ended=int(clock.seconds())
+            )
             row.save(update_fields=["due"])
     return redirect("gateway", ident=ident)
 
@@ -213,5 +222,7 @@ def compliance_csv(_request: HttpRequest) -> HttpResponse:
         for one, finding in found
     ]  # fmt: skip
     response = HttpResponse(sheet.text(head, rows), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="oubli-compliance-{time.strftime("%Y-%m-%d", time.gmtime(now))}.csv"'
+    response.headers["Content-Disposition"] = (
+        f'attachment; filename="oubli-compliance-{time.strftime("%Y-%m-%d", time.gmtime(now))}.csv"'
+    )
     return response

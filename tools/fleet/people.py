@@ -95,7 +95,8 @@ class Guard:
         response = self._get_response(request)
         if request.method not in _SAFE and request.user.is_authenticated and response.status_code < 400:
             _note(request)
-        if response.status_code == 405 and not response.content:  # a form's address, opened as a page: after a log-in, or by hand
+        # A form's address, opened as a page: after a log-in, or by hand
+        if response.status_code == 405 and not response.content:
             response.content = render(request, "405.html").content
         return response
 
@@ -103,7 +104,9 @@ class Guard:
         """Answer a try that is one too many at once."""
         return busy(request) if isinstance(failure, Busy) else None
 
-    def process_view(self, request: HttpRequest, _view: object, _arguments: object, _words: object) -> HttpResponse | None:
+    def process_view(
+        self, request: HttpRequest, _view: object, _arguments: object, _words: object
+    ) -> HttpResponse | None:
         """Refuse before the view is called; a session without the second factor that its person has by now ends."""
         name = request.resolver_match.url_name if request.resolver_match else ""
         if name == "picture":
@@ -129,5 +132,7 @@ def _note(request: HttpRequest) -> None:
     ]
     about = " ".join([*map(str, match.kwargs.values()), *fields])[:512]
     with transaction.atomic():
-        newest = Deed.objects.create(at=int(clock.seconds()), by=request.user.get_username(), act=match.url_name or "", about=about)
+        newest = Deed.objects.create(
+            at=int(clock.seconds()), by=request.user.get_username(), act=match.url_name or "", about=about
+        )
         Deed.objects.filter(pk__lte=newest.pk - DEEDS).delete()

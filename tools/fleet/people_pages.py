@@ -28,7 +28,13 @@ _WRONG = {
 def _page(request: HttpRequest, wrong: str = "", **more: object) -> HttpResponse:
     second = set(TOTPDevice.objects.filter(confirmed=True).values_list("user", flat=True))
     rows = [(one, persons.role(one), one.pk in second) for one in get_user_model().objects.order_by("username")]
-    context: dict[str, Any] = {"rows": rows, "roles": ROLES, "wrong": wrong, "deeds": Deed.objects.order_by("-pk")[:SHOWN], **more}
+    context: dict[str, Any] = {
+        "rows": rows,
+        "roles": ROLES,
+        "wrong": wrong,
+        "deeds": Deed.objects.order_by("-pk")[:SHOWN],
+        **more,
+    }
     return render(request, "fleet/people.html", context, status=400 if wrong else 200)
 
 

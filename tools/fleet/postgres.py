@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 
 _OPTIONS = "-c listen_addresses='' -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=50"
-_DURABLE = "-c listen_addresses='' -c max_connections=50 -c track_commit_timestamp=on"  # as installed, and it says when it committed
+# As installed, and it says when it committed
+_DURABLE = "-c listen_addresses='' -c max_connections=50 -c track_commit_timestamp=on"
 
 
 class Postgres:
@@ -31,7 +32,13 @@ class Postgres:
 
     def _run(self, program: str, *words: str) -> None:
         done = subprocess.run(
-            [self._programs / program, *words], user=self._user, group=None, extra_groups=None, cwd="/", capture_output=True, check=False
+            [self._programs / program, *words],
+            user=self._user,
+            group=None,
+            extra_groups=None,
+            cwd="/",
+            capture_output=True,
+            check=False,
         )
         if done.returncode:
             raise RuntimeError((done.stdout + done.stderr).decode(errors="replace")[-2000:])
@@ -44,7 +51,9 @@ class Postgres:
     def __enter__(self) -> "Postgres":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
         end = time.monotonic() + 30
         while Path(f"/proc/{self.pid}").exists() and time.monotonic() < end:

@@ -3,9 +3,9 @@
 
 Read from the store at each scrape, so that any number of processes agree.
 
-Behind a token for metrics, or HTTP basic authentication with a user of the page who has no second factor. A published figure is three
-samples, estimate, low and high: none stands without its band. Gateways are named where something is wrong with them, the NAMED worst
-findings, so that an answer stays below a megabyte however many gateways there are.
+Behind a token for metrics, or HTTP basic authentication with a user of the page who has no second factor. A published
+figure is three samples, estimate, low and high: none stands without its band. Gateways are named where something is
+wrong with them, the NAMED worst findings, so that an answer stays below a megabyte however many gateways there are.
 """
 
 from collections.abc import Iterator
@@ -41,20 +41,30 @@ class Store(Collector):
             count.add_metric([grade], grades[grade])
         yield count
         found = verdicts.findings().order_by().values_list("gateway__group", "kind").annotate(count=Count("*"))
-        kinds = GaugeMetricFamily("oubli_findings", "Gateways with a finding, by kind and group.", labels=["kind", "grade", "group"])
+        kinds = GaugeMetricFamily(
+            "oubli_findings", "Gateways with a finding, by kind and group.", labels=["kind", "grade", "group"]
+        )
         for group, kind, number in sorted(found):
             kinds.add_metric([kind, KINDS[kind][0], group], number)
         yield kinds
-        breach = GaugeMetricFamily("oubli_gateway_breach", "1 for each gateway in breach, by kind.", labels=["gateway", "kind"])
-        warning = GaugeMetricFamily("oubli_gateway_warning", "1 for each gateway with a warning, by kind.", labels=["gateway", "kind"])
-        keys = GaugeMetricFamily("oubli_gateway_key_days", "Days of keys left, of gateways that run out of them.", labels=["gateway"])
+        breach = GaugeMetricFamily(
+            "oubli_gateway_breach", "1 for each gateway in breach, by kind.", labels=["gateway", "kind"]
+        )
+        warning = GaugeMetricFamily(
+            "oubli_gateway_warning", "1 for each gateway with a warning, by kind.", labels=["gateway", "kind"]
+        )
+        keys = GaugeMetricFamily(
+            "oubli_gateway_key_days", "Days of keys left, of gateways that run out of them.", labels=["gateway"]
+        )
         for ident, kind, words in verdicts.findings().values_list("gateway__ident", "kind", "words")[:NAMED]:
             family = breach if KINDS[kind][0] == BREACH else warning
             family.add_metric([ident, kind], 1)
             if kind in {"keys", "keys_soon"}:
                 keys.add_metric([ident], words["days"])
         yield from (breach, warning, keys)
-        unnamed = GaugeMetricFamily("oubli_findings_unnamed", f"Findings beyond the {NAMED} worst: counted in oubli_findings alone.")
+        unnamed = GaugeMetricFamily(
+            "oubli_findings_unnamed", f"Findings beyond the {NAMED} worst: counted in oubli_findings alone."
+        )
         unnamed.add_metric([], max(sum(number for *_, number in found) - NAMED, 0))
         yield unnamed
         heard = GaugeMetricFamily("oubli_heard_seconds", "When any gateway was last heard of, seconds since the epoch.")
@@ -69,13 +79,20 @@ class Store(Collector):
 
 
 def _terminals() -> Iterator[Metric]:
-    """Yield the newest whole day's terminals, each figure as three samples: its estimate, and the ends of the band that holds the truth."""
+    """Yield the newest whole day's terminals, each figure as three samples.
+
+    Its estimate, and the ends of the band that holds the truth.
+    """
     newest = figures.newest_day()
     if newest is None:
         return
     edges = "edge: estimate, or the low and high end of its band, which holds the truth with 95 %"
-    groups = GaugeMetricFamily("oubli_terminals", f"Terminals of the newest whole day in a group; {edges}.", labels=["group", "edge"])
-    every = GaugeMetricFamily("oubli_fleet_terminals", f"Terminals of the newest whole day in all; {edges}.", labels=["edge"])
+    groups = GaugeMetricFamily(
+        "oubli_terminals", f"Terminals of the newest whole day in a group; {edges}.", labels=["group", "edge"]
+    )
+    every = GaugeMetricFamily(
+        "oubli_fleet_terminals", f"Terminals of the newest whole day in all; {edges}.", labels=["edge"]
+    )
     for group in (None, *figures.groups()):
         if told := figures.fleet_days(newest, newest, group).get(newest):
             one, family = told[0], every if group is None else groups
@@ -95,7 +112,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
     token = tokens.carried(request)
     if not (tokens.allows(token, "metrics") if token else by_basic(request)):
         response = HttpResponse(
-            "a user of the page and its password, or a token for metrics, is asked for\n", status=401, content_type="text/plain"
+            "a user of the page and its password, or a token for metrics, is asked for\n",
+            status=401,
+            content_type="text/plain",
         )
         response.headers["WWW-Authenticate"] = 'Basic realm="oubli-fleet", charset="UTF-8"'
         return response

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """One message as it came from the broker, read with suspicion: a checked `Reading`, or the reason why it is refused.
 
-The broker's ACL says who may write where; this module trusts none of it. Everything is bounded before it is looked at. Every kind has its
-JSON Schema: each number has both bounds there, each text its pattern and length (Python's `$` also stands before a last newline).
-What a newer gateway says beyond the schema is set apart by `newer` and kept raw.
-What a schema can't say is checked here: that the topic is the gateway's own, that a slot's times are the day's, that no clock talks
-nonsense. Reasons are a closed list: they are counted, and never quote what was sent.
+The broker's ACL says who may write where; this module trusts none of it. Everything is bounded before it is looked at.
+Every kind has its JSON Schema: each number has both bounds there, each text its pattern and length (Python's `$` also
+stands before a last newline). What a newer gateway says beyond the schema is set apart by `newer` and kept raw.
+What a schema can't say is checked here: that the topic is the gateway's own, that a slot's times are the day's, that no
+clock talks nonsense. Reasons are a closed list: they are counted, and never quote what was sent.
 """
 
 import functools
@@ -64,7 +64,9 @@ class Refused(Exception):  # noqa: N818 (a message is refused)
 
 @dataclass(frozen=True)
 class Reading:
-    """A checked message: its kind, its gateway, its content. For a summary also day (since the epoch) and whether it is late.
+    """A checked message: its kind, its gateway, its content.
+
+    For a summary also day (since the epoch) and whether it is late.
 
     `unknown` is what we have no schema of, as text; `raw`: that is all of the message.
     """

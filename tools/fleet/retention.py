@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What bounds the store: everything older than `KEPT_DAYS` goes, once a day, in steps that hold no lock for long.
 
-Heads of audit logs come once an hour: 84 million in 35 days of 100,000 gateways. Of an older day one of each gateway is kept, its newest,
-and each that contradicts another.
+Heads of audit logs come once an hour: 84 million in 35 days of 100,000 gateways. Of an older day one of each gateway is
+kept, its newest, and each that contradicts another.
 """
 
 from django.db import connection, transaction
@@ -23,7 +23,9 @@ def prune(now: int) -> int:
     """Delete what is too old at `now` (seconds since the epoch), a day a transaction; return how many rows went."""
     first = now // _DAY - KEPT_DAYS
     gone = 0
-    while (oldest := Message.objects.filter(day__lt=first).order_by("day").values_list("day", flat=True).first()) is not None:
+    while (
+        oldest := Message.objects.filter(day__lt=first).order_by("day").values_list("day", flat=True).first()
+    ) is not None:
         gone += Message.objects.filter(day=oldest).delete()[0]
     for rows in (
         Total.objects.filter(day__lt=first),

@@ -27,7 +27,8 @@ def _serve(store: str) -> None:
 
 
 def _open(browser: Browser, address: str, path: str, scheme: str, size: dict[str, int], locale: str) -> Page:
-    context = browser.new_context(color_scheme=scheme, viewport=size, locale=locale)  # type: ignore[arg-type]  # their typed dictionary
+    # Their typed dictionary
+    context = browser.new_context(color_scheme=scheme, viewport=size, locale=locale)  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(address + path)
     page.get_by_label("Nom" if locale == "fr-FR" else "Name").fill("operator")
@@ -50,7 +51,9 @@ def make(folder: Path) -> None:
         venues = simulated.venues(40)
         staging.fill(venues, 60, int(clock.seconds()))
         get_user_model().objects.create_user("operator", password=PASSWORD)
-        server = subprocess.Popen([sys.executable, "-m", "tools.fleet.screenshots", "--serve", store], stdout=subprocess.PIPE, text=True)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tools.fleet.screenshots", "--serve", store], stdout=subprocess.PIPE, text=True
+        )
         try:
             if server.stdout is None:
                 raise RuntimeError
@@ -66,7 +69,8 @@ def make(folder: Path) -> None:
                 for picture, path, scheme, size, locale in pictures:
                     target = folder / f"{picture}.png"
                     _open(browser, address, path, scheme, size, locale).screenshot(path=target)
-                    Image.open(target).quantize(128).save(target, optimize=True)  # a third of the octets, nothing to be seen of it
+                    # A third of the octets, nothing to be seen of it
+                    Image.open(target).quantize(128).save(target, optimize=True)
                 browser.close()
         finally:
             server.terminate()

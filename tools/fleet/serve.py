@@ -73,7 +73,8 @@ def consume(uplink: Uplink, kind: str, number: int, parent: int) -> None:
 class Consumers:
     """So many processes for figures and one for status, looked after by a thread until `close`; 0: none.
 
-    `refused` is set when one of them can't go on: this process then gets SIGTERM, and its caller ends with an exit code that says so.
+    `refused` is set when one of them can't go on: this process then gets SIGTERM, and its
+    caller ends with an exit code that says so.
     """
 
     def __init__(self, uplink: Uplink, count: int) -> None:
@@ -197,7 +198,8 @@ def serve_page(
     proxies: Sequence[str] = LOCAL,
 ) -> None:
     """Serve the page until SIGTERM or SIGINT, or so many seconds; `proxies` are believed about their clients."""
-    warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume")  # whitenoise hands out files that way
+    # Whitenoise hands out files that way
+    warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume")
     import uvicorn
     from django.core.asgi import get_asgi_application
 
@@ -219,7 +221,8 @@ def serve_page(
             timeout_graceful_shutdown=5,
         )
     )
-    for one in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises again what ended it: the consumers are still to be closed
+    # Uvicorn raises again what ended it: the consumers are still to be closed
+    for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, lambda *_: None)
     if seconds:
         timer = threading.Timer(seconds, lambda: setattr(server, "should_exit", True))

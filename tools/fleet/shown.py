@@ -24,7 +24,9 @@ COLUMNS = ("chart", "label", "value", "half_width")
 
 @dataclass(frozen=True)
 class Chart:
-    """Figures with their labels; None: nobody told. `means`: the same over so many `days`, where noise hides one of them.
+    """Figures with their labels; None: nobody told.
+
+    `means`: the same over so many `days`, where noise hides one of them.
 
     `upright`: columns side by side, of which every `every`-th has its label below, or `steps` stand there.
     """
@@ -67,7 +69,11 @@ class Chart:
     def rows(self) -> list[tuple[str, str, float, float]]:
         """Return what is handed out, a row a figure that was told: unrounded, with its band."""
         pairs = zip(self.keys or self.labels, self.estimates, strict=True)
-        return [(self.name, words.say(label), float(one.value), float(one.half_width)) for label, one in pairs if one is not None]
+        return [
+            (self.name, words.say(label), float(one.value), float(one.half_width))
+            for label, one in pairs
+            if one is not None
+        ]
 
     def drawn(self) -> dict[str, Any]:
         """Return what a template draws it from."""
@@ -82,12 +88,15 @@ class Chart:
                 for one, text, label, hidden in zip(self.estimates, self.texts, self.labels, noise, strict=True)
                 if one
             ]
-            one, text, label, hidden = (list(column) for column in zip(*told, strict=True)) if told else ([], [], [], [])
+            one, text, label, hidden = (
+                (list(column) for column in zip(*told, strict=True)) if told else ([], [], [], [])
+            )
             return found | {"bars": charts.rows(one, text, label, hidden, highest)}
         top, lines = charts.scale(highest)
         numbered = enumerate(self.labels)
         steps = [
-            (label if number % self.every == 0 else "", self.every > 1 and number // self.every % 2 == 1) for number, label in numbered
+            (label if number % self.every == 0 else "", self.every > 1 and number // self.every % 2 == 1)
+            for number, label in numbered
         ]
         return found | {
             "bars": charts.columns(self.estimates, self.texts, self.labels, noise, top),
@@ -106,7 +115,10 @@ class Span:
 
     @classmethod
     def asked(cls, query: Mapping[str, str], newest: int) -> "Span":
-        """Return the days from `first` to `last` of a query, YYYY-MM-DD; else the SPAN that ends with the newest whole day."""
+        """Return the days from `first` to `last` of a query, YYYY-MM-DD.
+
+        Else the SPAN that ends with the newest whole day.
+        """
         last = min(max(_number(query.get("last", ""), newest), newest - KEPT_DAYS + 1), newest)
         first = _number(query.get("first", ""), last - SPAN + 1)
         return cls(min(max(first, newest - KEPT_DAYS + 1), last), last)
@@ -148,7 +160,15 @@ def of_days(found: dict[int, tuple[Estimate, int]], span: Span) -> Chart:
 def of_weeks(means: Sequence[tuple[int, Estimate]]) -> Chart:
     """Return the chart of weeks' mean days: (first day, mean)."""
     labels = [figures.as_date(first).strftime("%Y-%m-%d") for first, _ in means]
-    return Chart("weeks", words.say("Mean day of each week"), "week from", labels, [mean for _, mean in means], upright=False, days=7)
+    return Chart(
+        "weeks",
+        words.say("Mean day of each week"),
+        "week from",
+        labels,
+        [mean for _, mean in means],
+        upright=False,
+        days=7,
+    )
 
 
 def of_hours(span: Span, group: str | None, name: str) -> Chart:
@@ -173,7 +193,18 @@ def of_metrics(told: views.Cells, means: dict[str, dict[int, Estimate]], days: i
             week = [mean.get(point.number) for point in points]
             below = [float(points[0].below)] * len(points)
             found.append(
-                Chart(metric.name, title, "cell", metric.cells, single, upright=False, below=below, means=week, days=days, late=late)
+                Chart(
+                    metric.name,
+                    title,
+                    "cell",
+                    metric.cells,
+                    single,
+                    upright=False,
+                    below=below,
+                    means=week,
+                    days=days,
+                    late=late,
+                )
             )
             continue
         by_slot = {point.number: point for point in points}
@@ -184,13 +215,20 @@ def of_metrics(told: views.Cells, means: dict[str, dict[int, Estimate]], days: i
         below = [float(by_slot[slot].below) if slot in by_slot else 0.0 for slot in slots]
         week = [mean.get(slot) for slot in slots]
         every = max(len(slots) // 8, 1)
-        found.append(Chart(metric.name, title, "hour", labels, values, below=below, means=week, days=days, every=every, late=late))
+        found.append(
+            Chart(
+                metric.name, title, "hour", labels, values, below=below, means=week, days=days, every=every, late=late
+            )
+        )
     return found
 
 
 def of_cells(cells: dict[str, list[Estimate]]) -> list[Chart]:
     """Return a chart for each daily metric of several days together."""
-    return [Chart(name, words.say(name), "cell", figures.cells(name), values, upright=False) for name, values in cells.items()]
+    return [
+        Chart(name, words.say(name), "cell", figures.cells(name), values, upright=False)
+        for name, values in cells.items()
+    ]
 
 
 def weeks_of(days: dict[int, tuple[Estimate, int]], last: int, count: int) -> list[tuple[int, Estimate]]:
@@ -204,7 +242,10 @@ def weeks_of(days: dict[int, tuple[Estimate, int]], last: int, count: int) -> li
 
 
 def compared(now: Estimate, before: Estimate) -> str:
-    """Return what a person reads of two means side by side: by how much the first is more or less, or that noise hides it."""
+    """Return what a person reads of two means side by side.
+
+    By how much the first is more or less, or that noise hides it.
+    """
     difference = now.value - before.value
     width = (now.half_width**2 + before.half_width**2) ** 0.5  # as if sums of noise were normal, which they nearly are
     if abs(difference) <= width:

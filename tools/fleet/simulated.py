@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fleet that isn't there: venues with weekdays and hours, their figures with real noise, and a few in trouble.
 
-For the demo, the tests and the page's pictures. People are drawn from a venue's size and hours; from there on all is the agent's own:
-its metrics' bounds, its exact sampler, its messages byte for byte.
+For the demo, the tests and the page's pictures. People are drawn from a venue's size and hours; from there on all is
+the agent's own: its metrics' bounds, its exact sampler, its messages byte for byte.
 """
 
 import json
@@ -113,7 +113,9 @@ def published(venue: Venue, day: int, sampler: Sampler, seed: int = 1) -> Iterat
             yield _message(venue.ident, metric, day, slot, true[metric.name][slot], sampler)
 
 
-def _message(ident: str, metric: Metric, day: int, slot: int, cells: list[int], sampler: Sampler) -> tuple[int, Arrival]:
+def _message(
+    ident: str, metric: Metric, day: int, slot: int, cells: list[int], sampler: Sampler
+) -> tuple[int, Arrival]:
     b = scale(metric.l1, metric.epsilon)
     end = day * _DAY + 3 * 3600 + (slot + 1) * metric.slot_seconds
     values = [cell + sampler.laplace(b) for cell in cells]

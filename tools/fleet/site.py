@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fleet's Django settings, made from a database's URL: one place, nothing from the surroundings.
 
-Call `configure` before any other module of tools.fleet is imported that touches the store. `open_store` brings the tables up to date and
-takes the secret that signs sessions from the store, so that several processes agree on it.
+Call `configure` before any other module of tools.fleet is imported that touches the store. `open_store` brings the
+tables up to date and takes the secret that signs sessions from the store, so that several processes agree on it.
 """
 
 import os
@@ -104,7 +104,10 @@ def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False
                 "BACKEND": "django.template.backends.django.DjangoTemplates",
                 "APP_DIRS": True,
                 "OPTIONS": {
-                    "context_processors": ["django.template.context_processors.request", "tools.fleet.pages.everywhere"],
+                    "context_processors": [
+                        "django.template.context_processors.request",
+                        "tools.fleet.pages.everywhere",
+                    ],
                     "builtins": ["tools.fleet.tags"],
                 },
             }
@@ -141,7 +144,8 @@ def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False
 def open_store(*, new: bool = True) -> None:
     """Bring the tables up to date; StoreError: no reach, not ours, or not there and not to be made.
 
-    A store in a file is its owner's alone: who reads a session of it is the operator. One that was open to others is closed.
+    A store in a file is its owner's alone: who reads a session of it is the
+    operator. One that was open to others is closed.
     """
     from django.db.utils import Error
 
@@ -156,7 +160,9 @@ def open_store(*, new: bool = True) -> None:
 
         secret, _ = Setting.objects.get_or_create(name="secret", defaults={"value": secrets.token_urlsafe(50)})
     except Error as failure:
-        raise StoreError(f"--db: can't be used ({' '.join(str(failure).split())[:160]}); accepted: {ACCEPTED}") from None
+        raise StoreError(
+            f"--db: can't be used ({' '.join(str(failure).split())[:160]}); accepted: {ACCEPTED}"
+        ) from None
     settings.SECRET_KEY = secret.value
 
 

@@ -83,7 +83,8 @@ class _Model:
         self._least = np.maximum(0.25, np.sqrt(noise.mean(axis=1) / days))
         self._means = np.maximum(np.nanmean(seen, axis=1), self._least)
         self._expected = np.repeat(self._means[:, None], days, axis=1)
-        self._apart = np.zeros_like(seen)  # how far a day that is out of the ordinary is from what was expected, squared
+        # How far a day that is out of the ordinary is from what was expected, squared
+        self._apart = np.zeros_like(seen)
         self._design = np.zeros((1, _STATES, days))
         self._design[0, 0] = self._design[0, _OWN_STATE] = 1
         self._design[0, 1 + self._weekdays, np.arange(days)] = 1
@@ -96,7 +97,9 @@ class _Model:
         tried = np.argsort(-self._means)[:_TRIED]
         for number in range(_ROUNDS):
             if number in {0, 1}:  # what is likely is another thing once odd days are known
-                points = self._likely(_GRID, [sum(self._filter(cell, point).loglike() for cell in tried) for point in _GRID])
+                points = self._likely(
+                    _GRID, [sum(self._filter(cell, point).loglike() for cell in tried) for point in _GRID]
+                )
             day, week, expected, residual = self._round(list(points))
             self._expected = np.maximum(expected, 0.05 * self._means[:, None])
             odd = (np.abs(residual) > _ODD) & (self._apart == 0) & np.isfinite(self._seen)
@@ -139,7 +142,9 @@ class _Model:
         weights = self._likely(points, [sum(one[-1] for one in found[point]) for point in points])
 
         def mixed(number: int) -> Array:
-            return np.asarray(sum(share * np.array([one[number] for one in found[point]]) for point, share in weights.items()))
+            return np.asarray(
+                sum(share * np.array([one[number] for one in found[point]]) for point, share in weights.items())
+            )
 
         (day, squares), (week, week_squares) = (mixed(0), mixed(1)), (mixed(2), mixed(3))
         return (day, squares - day**2), (week, week_squares - week**2), mixed(4), mixed(5)
@@ -182,4 +187,7 @@ class _Model:
 
 
 def _estimates(means: Array, variances: Array) -> list[Estimate]:
-    return [Estimate(float(value), float(_BAND * np.sqrt(max(spread, 0.0)))) for value, spread in zip(means, variances, strict=True)]
+    return [
+        Estimate(float(value), float(_BAND * np.sqrt(max(spread, 0.0))))
+        for value, spread in zip(means, variances, strict=True)
+    ]

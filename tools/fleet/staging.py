@@ -15,7 +15,12 @@ _BATCH = 500
 
 
 def fill(
-    venues: list[simulated.Venue], days: int, now: int, *, seed: int = 1, said: Callable[[str, int, int], None] = lambda *_: None
+    venues: list[simulated.Venue],
+    days: int,
+    now: int,
+    *,
+    seed: int = 1,
+    said: Callable[[str, int, int], None] = lambda *_: None,
 ) -> None:
     """Let gateways have published for days until `now`: some in trouble, one silent for two, two of one id."""
     intake = Intake()
@@ -57,5 +62,8 @@ def health(venues: list[simulated.Venue], now: int, intake: Intake) -> None:
     """Let every gateway that isn't silent say how it is."""
     silent = len(venues) // 2 if len(venues) > 5 else None
     speaking = [(number, venue) for number, venue in enumerate(venues) if number != silent]
-    said = [simulated.health(venue.ident, now - 60 - number % 240, **simulated.trouble(number)) for number, venue in speaking]
+    said = [
+        simulated.health(venue.ident, now - 60 - number % 240, **simulated.trouble(number))
+        for number, venue in speaking
+    ]
     _take(intake, said, now)

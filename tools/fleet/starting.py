@@ -32,7 +32,8 @@ def open_store(db: str, *, new: bool = True, **how: object) -> None:
         PROGRAM.refuse(str(failure))
 
 
-def mail_server(url: str | None, sender: str, password_file: Path | None, ca: Path | None) -> Any:  # noqa: ANN401 (notices.Mail: Django isn't set up)
+# notices.Mail: Django isn't set up
+def mail_server(url: str | None, sender: str, password_file: Path | None, ca: Path | None) -> Any:  # noqa: ANN401
     """Return the mail server that the options name, None without one."""
     if url is None:
         if password_file is not None or ca is not None:
@@ -54,7 +55,9 @@ def users() -> int:
 
 
 def set_password(name: str, password: str, role: str | None = None, *, reset: bool = False) -> None:
-    """Give a person a password, and an account where there is none: the first one's is an administrator's, later ones are operators'.
+    """Give a person a password, and an account where there is none.
+
+    The first one's is an administrator's, later ones are operators'.
 
     `reset`: take the second factor away.
     """
@@ -87,7 +90,9 @@ def listen(listen: str) -> tuple[socket.socket, str]:
     try:
         if not 0 <= int(port) < 1 << 16:
             raise ValueError
-        family, _, _, _, place = socket.getaddrinfo(host.strip("[]") or "127.0.0.1", int(port), type=socket.SOCK_STREAM)[0]
+        family, _, _, _, place = socket.getaddrinfo(
+            host.strip("[]") or "127.0.0.1", int(port), type=socket.SOCK_STREAM
+        )[0]
         listener = socket.create_server((str(place[0]), int(place[1])), family=family)
     except (OSError, ValueError, OverflowError) as failure:
         reason = failure.strerror if isinstance(failure, OSError) else "no port"

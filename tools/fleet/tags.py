@@ -13,7 +13,12 @@ from tools.fleet import figures, remedies, words
 from tools.fleet.judgement import KINDS, Finding
 
 register = template.Library()
-_STEPS = ((60, 1, "{n} s ago"), (3600, 60, "{n} min ago"), (2 * 86_400, 3600, "{n} h ago"), (float("inf"), 86_400, "{n} days ago"))
+_STEPS = (
+    (60, 1, "{n} s ago"),
+    (3600, 60, "{n} min ago"),
+    (2 * 86_400, 3600, "{n} h ago"),
+    (float("inf"), 86_400, "{n} days ago"),
+)
 
 
 @register.simple_tag
@@ -36,7 +41,9 @@ def ago(seconds: int) -> SafeString:
     age = max(0, int(clock.seconds()) - seconds)
     unit, text = next((unit, text) for below, unit, text in _STEPS if age < below)
     at = moment(seconds)
-    return format_html('<time datetime="{}Z" title="{} UTC">{}</time>', at.replace(" ", "T"), at, words.say(text, n=age // unit))
+    return format_html(
+        '<time datetime="{}Z" title="{} UTC">{}</time>', at.replace(" ", "T"), at, words.say(text, n=age // unit)
+    )
 
 
 @register.filter

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a program asks with: a bearer token (RFC 6750) of a person, for some of what that person may read.
 
-A token is 256 bits by lot, told once; the store has its SHA-256, which nobody turns back. It is worth what its person's role is worth at
-the moment, and nothing once the person is gone.
+A token is 256 bits by lot, told once; the store has its SHA-256, which nobody turns back. It is worth what its person's
+role is worth at the moment, and nothing once the person is gone.
 """
 
 import hashlib

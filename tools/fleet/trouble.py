@@ -11,17 +11,26 @@ _REFUSED = {
     0x84: "the broker doesn't speak MQTT 5: MQTT 3.1.1 is next",
     0x85: "the broker doesn't take this client's name: try another --name",
     0x86: "the broker doesn't know this user or password: see --broker USER@ and --password-file",
-    0x87: "the broker doesn't let this user in: its access list needs `user oubli-fleet`, its listener collectors.pem as cafile",
+    0x87: (
+        "the broker doesn't let this user in: its access list needs `user oubli-fleet`, "
+        "its listener collectors.pem as cafile"
+    ),
     0x8A: "the broker has banned this client",
     0x97: "the broker's quota for this client is spent",
     0x9F: "the broker takes no more connections for now",
 }
 _ALERTS = (
     ("CERTIFICATE_REQUIRED", "the broker asks for a certificate: see --certificate and --key"),
-    ("UNKNOWN_CA", "the broker doesn't know who signed --certificate: at the collectors' listener its cafile is collectors.pem"),
+    (
+        "UNKNOWN_CA",
+        "the broker doesn't know who signed --certificate: at the collectors' listener its cafile is collectors.pem",
+    ),
     ("CERTIFICATE_EXPIRED", "--certificate has ended: make another with `oubli-fleet enrol --collector`"),
     ("CERTIFICATE_REVOKED", "--certificate was revoked: make another with `oubli-fleet enrol --collector`"),
-    ("BAD_CERTIFICATE", "the broker doesn't take --certificate: is it the collector's, of its authority, and in its time?"),
+    (
+        "BAD_CERTIFICATE",
+        "the broker doesn't take --certificate: is it the collector's, of its authority, and in its time?",
+    ),
     ("UNSUPPORTED_CERTIFICATE", "the broker doesn't take --certificate: it isn't one of a client"),
     ("PROTOCOL_VERSION", "the broker speaks no TLS 1.2: raise its tls_version"),
     ("WRONG_VERSION_NUMBER", "the broker speaks no TLS at this port: mqtts:// needs its TLS listener"),
@@ -44,7 +53,10 @@ def of_failure(failure: BaseException, host: str, port: int) -> str:
     if isinstance(failure, ssl.SSLError):
         return of_alert(str(failure)) or f"TLS with {host}:{port} fails ({failure.reason or 'cut'})"
     if isinstance(failure, ConnectionRefusedError):
-        return f"{host}:{port}: nobody listens there: does the broker run, and is this the collectors' port (8884 as shipped)?"
+        return (
+            f"{host}:{port}: nobody listens there: does the broker run, "
+            "and is this the collectors' port (8884 as shipped)?"
+        )
     if isinstance(failure, TimeoutError):
         return f"{host}:{port}: no answer: is a firewall between?"
     if isinstance(failure, OSError):
@@ -54,7 +66,9 @@ def of_failure(failure: BaseException, host: str, port: int) -> str:
 
 def of_cut(host: str, port: int, *, secure: bool) -> str:
     """Return the line for a connection that ended without a word."""
-    return f"{host}:{port}: the connection was cut" + ("" if secure else "; if that port speaks TLS, --broker is mqtts://")
+    return f"{host}:{port}: the connection was cut" + (
+        "" if secure else "; if that port speaks TLS, --broker is mqtts://"
+    )
 
 
 def of_alert(text: str) -> str:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How gateways stand, kept in the store: in each row its grade, in `Wrong` what is wrong, for lists and counts.
 
-Whatever changes a gateway sets `due` to 0; where time alone changes how it stands, `due` is that time. `renew` judges anew what is due:
-a page before it reads, a thread of `oubli-fleet serve` the rest. So a page is true as of its own second, unless thousands became due at
-once, and a gateway of which nothing changes costs nothing.
+Whatever changes a gateway sets `due` to 0; where time alone changes how it stands, `due` is that time. `renew` judges
+anew what is due: a page before it reads, a thread of `oubli-fleet serve` the rest. So a page is true as of its own
+second, unless thousands became due at once, and a gateway of which nothing changes costs nothing.
 """
 
 from collections import Counter
@@ -50,7 +50,13 @@ def _renew(now: int) -> int:
         for one in judged:
             row = one.gateway
             text = f"{folded(row.name)}\n {folded(row.tags)} \n{row.ident}"[:_FOLDED]
-            values += [row.pk, grade(one.findings) if looked_at(row) else OUT, rank(one.findings), text, evidence.lasts(row)]
+            values += [
+                row.pk,
+                grade(one.findings) if looked_at(row) else OUT,
+                rank(one.findings),
+                text,
+                evidence.lasts(row),
+            ]
         if rows:
             with connection.cursor() as cursor:
                 cursor.execute(_PUT.format(places=",".join(["(%s, %s, %s, %s, %s)"] * len(rows))), values)
@@ -58,19 +64,28 @@ def _renew(now: int) -> int:
 
 
 def _note(judged: Iterable[Standing], rows: Sequence[Gateway]) -> None:
-    """Write what is wrong with these gateways, where that is something else now; what goes on began when it was first found."""
+    """Write what is wrong with these gateways, where that is something else now.
+
+    What goes on began when it was first found.
+    """
     former: dict[int, dict[str, Wrong]] = {}
     for old in Wrong.objects.filter(gateway__in=[row.pk for row in rows]):
         former.setdefault(old.gateway_id, {})[old.kind] = old
     gone, new = set(former), []
     for one in judged:
         known = former.get(one.gateway.pk, {})
-        if {kind: old.words for kind, old in known.items()} == {finding.kind: finding.words for finding in one.findings}:
+        if {kind: old.words for kind, old in known.items()} == {
+            finding.kind: finding.words for finding in one.findings
+        }:
             gone.discard(one.gateway.pk)
             continue
         for finding in one.findings:
             since = known[finding.kind].since if finding.kind in known else finding.since
-            new.append(Wrong(gateway=one.gateway, kind=finding.kind, rank=ORDER[finding.kind], since=since, words=finding.words))
+            new.append(
+                Wrong(
+                    gateway=one.gateway, kind=finding.kind, rank=ORDER[finding.kind], since=since, words=finding.words
+                )
+            )
     if gone:
         Wrong.objects.filter(gateway__in=gone).delete()
     Wrong.objects.bulk_create(new)

@@ -53,15 +53,17 @@ def told(gateway: Gateway, first: int, last: int) -> dict[int, list[Told]]:
     days: dict[int, list[Told]] = {}
     for day, number, slot, start, end, over, under, late, *values in rows.values_list(*_COLUMNS):
         metric = METRICS[number]
-        days.setdefault(day, []).append(Told(metric, slot, start, end, Fraction(over, under), late, tuple(values[: len(metric.cells)])))
+        days.setdefault(day, []).append(
+            Told(metric, slot, start, end, Fraction(over, under), late, tuple(values[: len(metric.cells)]))
+        )
     return days
 
 
 def answers(rows: Iterable[Told]) -> dict[str, Answer]:
     """Return by metric a day's cells for the same terminals: those counted since its daily sums' table began.
 
-    A table begins anew with a boot or another profile; what had been published before is of terminals that it doesn't know. A metric of
-    which a message is missing, or that has two scales, is left out. The daily one comes first.
+    A table begins anew with a boot or another profile; what had been published before is of terminals that it doesn't
+    know. A metric of which a message is missing, or that has two scales, is left out. The daily one comes first.
     """
     rows = list(rows)
     begins = [row.start for row in rows if row.metric.like == "presence"]
@@ -89,7 +91,9 @@ def mean(days: Iterable[list[Told]]) -> dict[str, dict[int, Estimate]]:
                 found.setdefault(metric, {}).setdefault(one.number, []).append(one.estimate)
     return {
         metric: {
-            number: Estimate(sum(one.value for one in each) / len(each), math.hypot(*(one.half_width for one in each)) / len(each))
+            number: Estimate(
+                sum(one.value for one in each) / len(each), math.hypot(*(one.half_width for one in each)) / len(each)
+            )
             for number, each in numbers.items()
         }
         for metric, numbers in found.items()

@@ -68,7 +68,8 @@ class Weeks:
             noise = tuple(tuple(one[1] if one else None for one in days) for days in each)
             from tools.fleet import smoothing  # brings pandas: seconds and memory, for who looks at weeks
 
-            self._found[name] = smoothing.smooth(values, noise, (self.span.start + 3) % 7)  # the epoch began on a Thursday
+            # The epoch began on a Thursday
+            self._found[name] = smoothing.smooth(values, noise, (self.span.start + 3) % 7)
         return self._found[name]
 
     def _told_of(self, day: int) -> dict[str, list[_Told | None]]:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page's words, English and French. The English text is the key; a test holds that each has its French and none is left over.
+"""The page's words, English and French.
 
-Why not gettext's catalogues: a compiled catalogue is a second, binary copy of these lines that goes stale without a word.
-Django's own words (its dates, its forms' errors) come from Django's catalogues.
+The English text is the key; a test holds that each has its French and none is left over.
+
+Why not gettext's catalogues: a compiled catalogue is a second, binary copy of these lines that goes stale without a
+word. Django's own words (its dates, its forms' errors) come from Django's catalogues.
 """
 
 from django.utils.translation import get_language
@@ -30,9 +32,9 @@ FRENCH = {
     "Show": "Afficher",
     "How they stand": "Leur état",
     "No gateway is like that.": "Aucune passerelle ne correspond.",
-    "There is no gateway yet. Enrol the first by “oubli-fleet enrol”, bring it its archive, and run “oubli join” there: "
-    "boards/INSTALL.md has every line.": "Il n'y a encore aucune passerelle. Inscrire la première par « oubli-fleet enrol », y copier "
-    "son archive et lancer « oubli join » : boards/INSTALL.md donne chaque ligne.",
+    "There is no gateway yet. Enrol the first by “oubli-fleet enrol”, bring it its archive, and run “oubli join” "
+    "there: boards/INSTALL.md has every line.": "Il n'y a encore aucune passerelle. Inscrire la première par « "
+    "oubli-fleet enrol », y copier son archive et lancer « oubli join » : boards/INSTALL.md donne chaque ligne.",
     "Gateways, the worst first": "Les passerelles, les plus graves d'abord",
     "Gateway": "Passerelle",
     "Stands": "Situation",
@@ -73,36 +75,46 @@ FRENCH = {
     "Tag": "Étiquette",
     "Tags": "Étiquettes",
     "Take a list in": "Importer une liste",
-    "CSV with a head: gateway, name, group, tags. What it names is expected from now on; an empty cell leaves what there was. One line "
-    "that is wrong, and nothing is taken.": "Un CSV avec un en-tête : gateway, name, group, tags. Ce qu'il nomme est attendu désormais ; "
-    "une case vide ne change rien. Une seule ligne fausse, et rien n'est importé.",
+    "CSV with a head: gateway, name, group, tags. What it names is expected from now on; an empty cell leaves what "
+    "there was. One line that is wrong, and nothing is taken.": "Un CSV avec un en-tête : gateway, name, group, tags. "
+    "Ce qu'il nomme est attendu désormais ; une case vide ne change rien. Une seule ligne fausse, "
+    "et rien n'est importé.",
     "File": "Fichier",
     "Take in": "Importer",
     "a file; accepted: CSV of at most {n} MiB": "un fichier ; accepté : un CSV de {n} Mio au plus",
     "line {n}: {said}": "ligne {n} : {said}",
-    "no UTF-8; accepted: CSV in UTF-8, with a head: gateway, name, group, tags": "pas de l'UTF-8 ; accepté : un CSV en UTF-8, avec un "
-    "en-tête : gateway, name, group, tags",
-    "no CSV ({why}); accepted: a head with gateway, name, group, tags, and a line a gateway": "pas un CSV ({why}) ; accepté : un en-tête "
-    "avec gateway, name, group, tags, et une ligne par passerelle",
-    "no head; accepted: names of columns: gateway, name, group, tags": "pas d'en-tête ; accepté : des noms de colonnes : gateway, name, "
-    "group, tags",
-    "{ident} is there twice; accepted: 16 characters of a-z2-7": "{ident} y est deux fois ; accepté : 16 caractères parmi a-z2-7",
-    "{ident} is no id; accepted: 16 characters of a-z2-7": "{ident} n'est pas un identifiant ; accepté : 16 caractères parmi a-z2-7",
-    "{ident} is no id; accepted: 16 characters of a-z2-7, or nothing": "{ident} n'est pas un identifiant ; accepté : 16 caractères parmi "
-    "a-z2-7, ou rien",
-    "a name or group; accepted: at most {n} printable characters": "un nom ou un groupe ; accepté : {n} caractères imprimables au plus",
-    "tags; accepted: words of at most {n} printable characters, at most {m} together": "des étiquettes ; accepté : des mots de {n} "
-    "caractères imprimables au plus, {m} en tout",
+    "no UTF-8; accepted: CSV in UTF-8, with a head: gateway, name, group, tags": "pas de l'UTF-8 ; accepté : un CSV "
+    "en UTF-8, avec un en-tête : gateway, name, group, tags",
+    "no CSV ({why}); accepted: a head with gateway, name, group, tags, and a line a gateway": "pas un CSV ({why}) ; "
+    "accepté : un en-tête avec gateway, name, group, tags, et une ligne par passerelle",
+    "no head; accepted: names of columns: gateway, name, group, tags": "pas d'en-tête ; accepté : des noms de "
+    "colonnes : gateway, name, group, tags",
+    "{ident} is there twice; accepted: 16 characters of a-z2-7": (
+        "{ident} y est deux fois ; accepté : 16 caractères parmi a-z2-7"
+    ),
+    "{ident} is no id; accepted: 16 characters of a-z2-7": (
+        "{ident} n'est pas un identifiant ; accepté : 16 caractères parmi a-z2-7"
+    ),
+    "{ident} is no id; accepted: 16 characters of a-z2-7, or nothing": "{ident} n'est pas un identifiant ; accepté : "
+    "16 caractères parmi a-z2-7, ou rien",
+    "a name or group; accepted: at most {n} printable characters": (
+        "un nom ou un groupe ; accepté : {n} caractères imprimables au plus"
+    ),
+    "tags; accepted: words of at most {n} printable characters, at most {m} together": "des étiquettes ; accepté : "
+    "des mots de {n} caractères imprimables au plus, {m} en tout",
     "a group; accepted: at most {n} printable characters": "un groupe ; accepté : {n} caractères imprimables au plus",
     "a time zone; accepted: Europe/Paris": "un fuseau horaire ; accepté : Europe/Paris",
-    "{n} more would be beyond the limit; accepted: {m} gateways in all": "{n} de plus dépasseraient la limite ; accepté : {m} passerelles "
-    "en tout",
+    "{n} more would be beyond the limit; accepted: {m} gateways in all": "{n} de plus dépasseraient la limite ; "
+    "accepté : {m} passerelles en tout",
     # people
     "People": "Personnes",
-    "{name} logs in with this password, shown once:": "{name} se connecte avec ce mot de passe, montré une seule fois :",
+    "{name} logs in with this password, shown once:": (
+        "{name} se connecte avec ce mot de passe, montré une seule fois :"
+    ),
     "Who may do what": "Qui peut faire quoi",
     "A viewer looks. An operator changes gateways and alerts too. An administrator says who is what.": (
-        "Un lecteur regarde. Un exploitant modifie aussi les passerelles et les alertes. Un administrateur dit qui est quoi."
+        "Un lecteur regarde. Un exploitant modifie aussi les passerelles et les alertes. "
+        "Un administrateur dit qui est quoi."
     ),
     "Role": "Rôle",
     "Last log-in": "Dernière connexion",
@@ -117,35 +129,41 @@ FRENCH = {
     "operator": "exploitant",
     "administrator": "administrateur",
     "Your account": "Votre compte",
-    "Name, password or code isn't right; the code is for those who have a second factor.": "Nom, mot de passe ou code incorrect ; le code "
-    "est demandé à ceux qui ont un second facteur.",
+    "Name, password or code isn't right; the code is for those who have a second factor.": "Nom, mot de passe ou code "
+    "incorrect ; le code est demandé à ceux qui ont un second facteur.",
     "Code, if you have a second factor": "Code, si vous avez un second facteur",
     "Second factor": "Second facteur",
     "Take the second factor away": "Retirer le second facteur",
     "That isn't your password, or not the code.": "Ce n'est pas votre mot de passe, ou pas le code.",
-    "That isn't the code; a moment after a wrong one, even the right one isn't taken.": "Ce n'est pas le code ; juste après un code faux, "
-    "même le bon n'est pas accepté.",
-    "Recovery codes, shown once: each logs you in once instead of a code. Keep them away from the telephone.": "Codes de secours, montrés "
-    "une seule fois : chacun remplace un code, une fois. Les garder ailleurs que sur le téléphone.",
-    "Let an authenticator application read this, or type the key in; then enter the code that it shows.": "Faire lire ceci par une "
-    "application d'authentification, ou y saisir la clé ; puis entrer le code qu'elle affiche.",
+    "That isn't the code; a moment after a wrong one, even the right one isn't taken.": "Ce n'est pas le code ; juste "
+    "après un code faux, même le bon n'est pas accepté.",
+    "Recovery codes, shown once: each logs you in once instead of a code. Keep them away from the telephone.": "Codes "
+    "de secours, montrés une seule fois : chacun remplace un code, une fois. "
+    "Les garder ailleurs que sur le téléphone.",
+    "Let an authenticator application read this, or type the key in; then enter the code that it shows.": "Faire lire "
+    "ceci par une application d'authentification, ou y saisir la clé ; puis entrer le code qu'elle affiche.",
     "QR code of the key": "Code QR de la clé",
     "Code": "Code",
-    "It is on: whoever logs in as you needs a code of your authenticator application, or a recovery code.": "Il est actif : pour se "
-    "connecter à votre nom, il faut un code de votre application d'authentification, ou un code de secours.",
+    "It is on: whoever logs in as you needs a code of your authenticator application, or a recovery code.": "Il est "
+    "actif : pour se connecter à votre nom, il faut un code de votre application d'authentification, "
+    "ou un code de secours.",
     "Recovery codes left: {n}": "Codes de secours restants : {n}",
     "Code, or a recovery code": "Code, ou un code de secours",
     "Other recovery codes": "D'autres codes de secours",
-    "It is off. With it, whoever learns your password still can't log in: a code of your authenticator application is asked for too.": "Il "
-    "n'est pas actif. Avec lui, qui apprend votre mot de passe ne peut pas se connecter : un code de votre application "
-    "d'authentification est demandé aussi.",
+    (
+        "It is off. With it, whoever learns your password still can't log in: "
+        "a code of your authenticator application is asked for too."
+    ): (
+        "Il n'est pas actif. Avec lui, qui apprend votre mot de passe ne peut pas se connecter : un code de votre "
+        "application d'authentification est demandé aussi."
+    ),
     "Set it up": "Le mettre en place",
     "API tokens": "Jetons d'API",
     "Tokens": "Jetons",
     "The token, shown once:": "Le jeton, montré une seule fois :",
-    "A program sends one as “Authorization: Bearer TOKEN”, and may read what it is for, as long as your role may. Another password ends no "
-    "token.": "Un programme l'envoie par « Authorization: Bearer JETON » et lit ce pour quoi il est fait, tant que votre rôle le permet. "
-    "Changer de mot de passe ne met fin à aucun jeton.",
+    "A program sends one as “Authorization: Bearer TOKEN”, and may read what it is for, as long as your role may. "
+    "Another password ends no token.": "Un programme l'envoie par « Authorization: Bearer JETON » et lit ce pour quoi "
+    "il est fait, tant que votre rôle le permet. Changer de mot de passe ne met fin à aucun jeton.",
     "Whose": "À qui",
     "For": "Pour",
     "Made (UTC)": "Créé (UTC)",
@@ -155,15 +173,19 @@ FRENCH = {
     "Make it": "Le créer",
     "gateways: how each stands, its findings, its last health": "gateways : la situation de chaque passerelle, ses "
     "constats, son dernier état",
-    "figures: what gateways published, sums, means, each with its band": "figures : ce que les passerelles ont publié, sommes, moyennes, "
-    "chacune avec sa bande",
+    "figures: what gateways published, sums, means, each with its band": "figures : ce que les passerelles ont "
+    "publié, sommes, moyennes, chacune avec sa bande",
     "metrics: /metrics, for Prometheus": "metrics : /metrics, pour Prometheus",
     "deeds: what people did on the page": "deeds : ce que des personnes ont fait sur la page",
     "Accepted: a name of 1 to 64 printable characters.": "Accepté : un nom de 1 à 64 caractères imprimables.",
     "Choose what it is for.": "Choisir à quoi il sert.",
-    "There are {n} tokens, which is the most: end one first.": "Il y a {n} jetons, le maximum : mettre fin à l'un d'eux d'abord.",
+    "There are {n} tokens, which is the most: end one first.": (
+        "Il y a {n} jetons, le maximum : mettre fin à l'un d'eux d'abord."
+    ),
     "Your password": "Votre mot de passe",
-    "It is changed. Wherever else you were logged in, you are no more.": "Il est changé. Partout ailleurs, vous êtes déconnecté.",
+    "It is changed. Wherever else you were logged in, you are no more.": (
+        "Il est changé. Partout ailleurs, vous êtes déconnecté."
+    ),
     "The one you have": "L'actuel",
     "Another one": "Le nouveau",
     "The same again": "Le nouveau, encore une fois",
@@ -176,13 +198,15 @@ FRENCH = {
     "Nobody removes the own account.": "Personne n'enlève son propre compte.",
     "Somebody has to be administrator.": "Il faut un administrateur.",
     "Not here": "Pas ici",
-    "There is no such page, or no such gateway any more.": "Cette page n'existe pas, ou cette passerelle n'existe plus.",
+    "There is no such page, or no such gateway any more.": (
+        "Cette page n'existe pas, ou cette passerelle n'existe plus."
+    ),
     "Nothing to see here": "Rien à voir ici",
-    "This address takes a form and shows nothing: go back to the page that the form is on.": "Cette adresse reçoit un formulaire et "
-    "n'affiche rien : revenir à la page du formulaire.",
+    "This address takes a form and shows nothing: go back to the page that the form is on.": "Cette adresse reçoit un "
+    "formulaire et n'affiche rien : revenir à la page du formulaire.",
     "A moment, please": "Un instant",
-    "Too many people log in at once: try again in a few seconds.": "Trop de personnes se connectent à la fois : réessayer dans quelques "
-    "secondes.",
+    "Too many people log in at once: try again in a few seconds.": "Trop de personnes se connectent à la fois : "
+    "réessayer dans quelques secondes.",
     "Not for you": "Pas pour vous",
     "Your role isn't for this, or the page was open for too long: go back, load it again, try once more.": (
         "Votre rôle ne le permet pas, ou la page est restée ouverte trop longtemps : revenir, la recharger, réessayer."
@@ -266,8 +290,12 @@ FRENCH = {
     "The custodian's bundle runs out in {days} days": "Les clés du séquestre s'épuisent dans {days} jours",
     "The configuration isn't the accepted one": "La configuration n'est pas celle qui a été acceptée",
     "Capture is misconfigured": "La capture est mal réglée",
-    "An interface of the guests is missing: nothing of them is recorded": "Une interface des visiteurs manque : rien n'y est enregistré",
-    "The gateway's flash refuses what is to be kept": "La mémoire flash de la passerelle refuse ce qui doit être conservé",
+    "An interface of the guests is missing: nothing of them is recorded": (
+        "Une interface des visiteurs manque : rien n'y est enregistré"
+    ),
+    "The gateway's flash refuses what is to be kept": (
+        "La mémoire flash de la passerelle refuse ce qui doit être conservé"
+    ),
     "The clock isn't trusted": "L'horloge n'est pas sûre",
     "Nobody is declared to answer authority requests": "Personne n'est déclaré pour répondre aux réquisitions",
     "Sends in plain text to another machine": "Envoie en clair à une autre machine",
@@ -277,68 +305,96 @@ FRENCH = {
     "Retired, and speaks": "Retirée, et s'exprime",
     "Expected, and never spoke": "Attendue, et jamais entendue",
     "Not connected to the broker": "Pas reliée au courtier MQTT",
-    "Says what this collector doesn't know ({names}): upgrade the collector": "Dit ce que ce collecteur ne connaît pas ({names}) : "
-    "mettre le collecteur à jour",
+    "Says what this collector doesn't know ({names}): upgrade the collector": "Dit ce que ce collecteur ne connaît "
+    "pas ({names}) : mettre le collecteur à jour",
     # what to do about them
-    "Run “oubli doctor” there; if the recorder stands still, “/etc/init.d/oubli restart” destroys what is due at once.": "Y lancer "
-    "« oubli doctor » ; si l'enregistreur est arrêté, « /etc/init.d/oubli restart » détruit aussitôt ce qui est échu.",
-    "Compare “oubli log --verify” there with “oubli-fleet verify”. Without a factory reset somebody removed lines: find out who.": "Y "
-    "comparer « oubli log --verify » à « oubli-fleet verify ». Sans retour aux réglages d'usine, quelqu'un a retiré des lignes : "
-    "trouver qui.",
-    "Somebody changed lines: keep the gateway's /etc/oubli as evidence, find out who, then press “Settled”.": "Quelqu'un a modifié des "
-    "lignes : garder /etc/oubli de la passerelle comme preuve, trouver qui, puis « Réglé ».",
-    "Two copies of one gateway go on, as after a restored backup: keep one of them, enrol the other anew.": "Deux copies d'une passerelle "
-    "continuent, comme après une sauvegarde restaurée : en garder une, réinscrire l'autre.",
-    "Look whether it has power and Internet; then “oubli doctor” there says why nothing leaves it.": "Vérifier son alimentation et son "
-    "accès à Internet ; puis « oubli doctor » y dit pourquoi rien n'en sort.",
-    "“/etc/init.d/oubli restart” there; “logread -e oubli” says why it ended.": "Y lancer « /etc/init.d/oubli restart » ; « logread -e "
-    "oubli » dit pourquoi elle s'est arrêtée.",
-    "Make a bundle with “oubli-custodian bundle” at once, and bring it there by “oubli bundle install”.": "Faire aussitôt un lot de clés "
-    "par « oubli-custodian bundle », et l'y porter par « oubli bundle install ».",
-    "A copied card or backup: run “oubli-fleet enrol” for the second gateway, and “oubli join” there.": "Une carte ou une sauvegarde "
-    "copiée : « oubli-fleet enrol » pour la seconde passerelle, et « oubli join » sur elle.",
-    "Make another bundle with “oubli-custodian bundle”, and bring it there by “oubli bundle install”.": "Faire un autre lot de clés par "
-    "« oubli-custodian bundle », et l'y porter par « oubli bundle install ».",
-    "If the change is yours, press “Accept this configuration”; if not, compare /etc/config/oubli with what you wrote.": "Si le changement "
-    "est de vous, « Accepter cette configuration » ; sinon, comparer /etc/config/oubli à ce que vous aviez écrit.",
-    "“oubli doctor” there names the line of /etc/config/oubli; the last accepted configuration goes on meanwhile.": "« oubli doctor » y "
-    "nomme la ligne de /etc/config/oubli ; la dernière configuration acceptée continue entre-temps.",
-    "Let gateway.lan in /etc/config/oubli name the guests' networks as /etc/config/network does, and bring them up.": "Que gateway.lan de "
-    "/etc/config/oubli nomme les réseaux des visiteurs comme /etc/config/network, et les activer.",
-    "Free space below /srv there, or mount it writable; then “/etc/init.d/oubli restart”.": "Y libérer de la place sous /srv, ou le "
-    "monter en écriture ; puis « /etc/init.d/oubli restart ».",
-    "Let ntpd reach a time server; “oubli doctor” there says whether it does.": "Laisser ntpd joindre un serveur de temps ; "
-    "« oubli doctor » y dit s'il y parvient.",
-    "Set gateway.duty there to who answers: portal, radius, nat-log, oubli or none.": "Y régler gateway.duty sur qui répond : portal, "
-    "radius, nat-log, oubli ou none.",
-    "Set mqtt.ca and mqtt.port to the broker's TLS, or run “oubli join” with an archive of “oubli-fleet enrol”.": "Régler mqtt.ca et "
-    "mqtt.port sur le TLS du courtier, ou lancer « oubli join » avec une archive de « oubli-fleet enrol ».",
-    "Two devices may send as this gateway, or its store was put back: look at both; the first figure stays.": "Deux appareils envoient "
-    "peut-être sous ce nom, ou sa mémoire a été restaurée : voir les deux ; le premier chiffre reste.",
-    "The reasons stand on the gateway's page. Another version, or another program, writes to its topics.": "Les raisons sont sur la page "
-    "de la passerelle. Une autre version, ou un autre programme, écrit dans ses sujets.",
-    "Bring it its archive and run “oubli join”; “oubli doctor” there says what is still missing.": "Y copier son archive et lancer "
-    "« oubli join » ; « oubli doctor » y dit ce qui manque encore.",
-    "If it is in use again, press “Take back”; if not, switch it off.": "Si elle sert de nouveau, « Reprendre » ; sinon, l'éteindre.",
-    "It comes back by itself. If not: its Internet, then “oubli doctor” there.": "Elle revient d'elle-même. Sinon : son accès à Internet, "
-    "puis « oubli doctor » sur elle.",
-    "Upgrade this collector: the server first, then the gateways.": "Mettre à jour ce collecteur : le serveur d'abord, puis les "
-    "passerelles.",
+    (
+        "Run “oubli doctor” there; if the recorder stands still, "
+        "“/etc/init.d/oubli restart” destroys what is due at once."
+    ): (
+        "Y lancer « oubli doctor » ; si l'enregistreur est arrêté, "
+        "« /etc/init.d/oubli restart » détruit aussitôt ce qui est échu."
+    ),
+    (
+        "Compare “oubli log --verify” there with “oubli-fleet verify”. "
+        "Without a factory reset somebody removed lines: find out who."
+    ): (
+        "Y comparer « oubli log --verify » à « oubli-fleet verify ». Sans retour aux réglages d'usine, quelqu'un a "
+        "retiré des lignes : trouver qui."
+    ),
+    "Somebody changed lines: keep the gateway's /etc/oubli as evidence, find out who, then press “Settled”.": (
+        "Quelqu'un a modifié des lignes : garder /etc/oubli de la passerelle comme preuve, trouver qui, puis « Réglé »."
+    ),
+    "Two copies of one gateway go on, as after a restored backup: keep one of them, enrol the other anew.": "Deux "
+    "copies d'une passerelle continuent, comme après une sauvegarde restaurée : en garder une, réinscrire l'autre.",
+    "Look whether it has power and Internet; then “oubli doctor” there says why nothing leaves it.": "Vérifier son "
+    "alimentation et son accès à Internet ; puis « oubli doctor » y dit pourquoi rien n'en sort.",
+    "“/etc/init.d/oubli restart” there; “logread -e oubli” says why it ended.": "Y lancer « /etc/init.d/oubli restart "
+    "» ; « logread -e oubli » dit pourquoi elle s'est arrêtée.",
+    "Make a bundle with “oubli-custodian bundle” at once, and bring it there by “oubli bundle install”.": "Faire "
+    "aussitôt un lot de clés par « oubli-custodian bundle », et l'y porter par « oubli bundle install ».",
+    "A copied card or backup: run “oubli-fleet enrol” for the second gateway, and “oubli join” there.": "Une carte ou "
+    "une sauvegarde copiée : « oubli-fleet enrol » pour la seconde passerelle, et « oubli join » sur elle.",
+    "Make another bundle with “oubli-custodian bundle”, and bring it there by “oubli bundle install”.": "Faire un "
+    "autre lot de clés par « oubli-custodian bundle », et l'y porter par « oubli bundle install ».",
+    (
+        "If the change is yours, press “Accept this configuration”; if not, "
+        "compare /etc/config/oubli with what you wrote."
+    ): (
+        "Si le changement est de vous, « Accepter cette configuration » ; sinon, "
+        "comparer /etc/config/oubli à ce que vous aviez écrit."
+    ),
+    "“oubli doctor” there names the line of /etc/config/oubli; the last accepted configuration goes on meanwhile.": (
+        "« oubli doctor » y nomme la ligne de /etc/config/oubli ; "
+        "la dernière configuration acceptée continue entre-temps."
+    ),
+    "Let gateway.lan in /etc/config/oubli name the guests' networks as /etc/config/network does, and bring them up.": (
+        "Que gateway.lan de /etc/config/oubli nomme les réseaux des visiteurs comme /etc/config/network, "
+        "et les activer."
+    ),
+    "Free space below /srv there, or mount it writable; then “/etc/init.d/oubli restart”.": "Y libérer de la place "
+    "sous /srv, ou le monter en écriture ; puis « /etc/init.d/oubli restart ».",
+    "Let ntpd reach a time server; “oubli doctor” there says whether it does.": "Laisser ntpd joindre un serveur de "
+    "temps ; « oubli doctor » y dit s'il y parvient.",
+    "Set gateway.duty there to who answers: portal, radius, nat-log, oubli or none.": "Y régler gateway.duty sur qui "
+    "répond : portal, radius, nat-log, oubli ou none.",
+    "Set mqtt.ca and mqtt.port to the broker's TLS, or run “oubli join” with an archive of “oubli-fleet enrol”.": (
+        "Régler mqtt.ca et mqtt.port sur le TLS du courtier, "
+        "ou lancer « oubli join » avec une archive de « oubli-fleet enrol »."
+    ),
+    "Two devices may send as this gateway, or its store was put back: look at both; the first figure stays.": "Deux "
+    "appareils envoient peut-être sous ce nom, ou sa mémoire a été restaurée : voir les deux ; "
+    "le premier chiffre reste.",
+    "The reasons stand on the gateway's page. Another version, or another program, writes to its topics.": "Les "
+    "raisons sont sur la page de la passerelle. Une autre version, ou un autre programme, écrit dans ses sujets.",
+    "Bring it its archive and run “oubli join”; “oubli doctor” there says what is still missing.": "Y copier son "
+    "archive et lancer « oubli join » ; « oubli doctor » y dit ce qui manque encore.",
+    "If it is in use again, press “Take back”; if not, switch it off.": (
+        "Si elle sert de nouveau, « Reprendre » ; sinon, l'éteindre."
+    ),
+    "It comes back by itself. If not: its Internet, then “oubli doctor” there.": "Elle revient d'elle-même. Sinon : "
+    "son accès à Internet, puis « oubli doctor » sur elle.",
+    "Upgrade this collector: the server first, then the gateways.": "Mettre à jour ce collecteur : le serveur "
+    "d'abord, puis les passerelles.",
     # what the list's columns say
     "What the columns say": "Ce que disent les colonnes",
-    "In breach of what the law or oubli promises, worth a look, or in order; the worst findings below.": "En manquement à la loi ou aux "
-    "promesses d'oubli, à surveiller, ou en règle ; les pires constats dessous.",
-    "When its last message came, and the state that it told.": "Quand son dernier message est arrivé, et l'état annoncé.",
-    "The oubli that runs there, and the first signs of its configuration's fingerprint.": "La version d'oubli qui y tourne, et le début de "
-    "l'empreinte de sa configuration.",
+    "In breach of what the law or oubli promises, worth a look, or in order; the worst findings below.": "En "
+    "manquement à la loi ou aux promesses d'oubli, à surveiller, ou en règle ; les pires constats dessous.",
+    "When its last message came, and the state that it told.": (
+        "Quand son dernier message est arrivé, et l'état annoncé."
+    ),
+    "The oubli that runs there, and the first signs of its configuration's fingerprint.": "La version d'oubli qui y "
+    "tourne, et le début de l'empreinte de sa configuration.",
     "Whether its time is confirmed: deadlines are kept by it.": "Si son heure est confirmée : les termes en dépendent.",
     "Whether every record was destroyed at its deadline.": "Si chaque enregistrement a été détruit à son terme.",
     "Whether connections are recorded.": "Si les connexions sont enregistrées.",
-    "Days until a custodian's bundle of keys runs out, where there is one.": "Jours avant l'épuisement du lot de clés d'un séquestre, s'il "
-    "y en a un.",
-    "Privacy budget that was spent of the day's ceiling (epsilon).": "Budget de confidentialité dépensé, sur le plafond du jour (epsilon).",
-    "Whether its log of deeds goes on unbroken, as compared with the checkpoints that came here.": "Si son journal d'audit se poursuit "
-    "intact, comparé aux points de contrôle reçus ici.",
+    "Days until a custodian's bundle of keys runs out, where there is one.": "Jours avant l'épuisement du lot de clés "
+    "d'un séquestre, s'il y en a un.",
+    "Privacy budget that was spent of the day's ceiling (epsilon).": (
+        "Budget de confidentialité dépensé, sur le plafond du jour (epsilon)."
+    ),
+    "Whether its log of deeds goes on unbroken, as compared with the checkpoints that came here.": "Si son journal "
+    "d'audit se poursuit intact, comparé aux points de contrôle reçus ici.",
     "Who answers the authorities' requests at this place.": "Qui répond aux réquisitions en ce lieu.",
     # a gateway
     "Findings": "Constats",
@@ -347,8 +403,8 @@ FRENCH = {
     "Accept this configuration": "Accepter cette configuration",
     "As it last spoke": "Selon son dernier message",
     "Terminals a day": "Terminaux par jour",
-    "Terminals a day, each with the band that holds the truth with 95 %": "Terminaux par jour, chacun avec la bande qui "
-    "contient la vérité à 95 %",
+    "Terminals a day, each with the band that holds the truth with 95 %": "Terminaux par jour, chacun avec la bande "
+    "qui contient la vérité à 95 %",
     "day": "jour",
     "Day": "Jour",
     "Published for": "Publié pour le",
@@ -357,19 +413,20 @@ FRENCH = {
     "View": "Vue",
     "terminals on a mean day of the week to": "terminaux un jour moyen de la semaine jusqu'au",
     "{n} figures are nothing but noise and not drawn.": "{n} chiffres ne sont que du bruit et ne sont pas tracés.",
-    "{n} figures are nothing but noise and not drawn; over {days} days, or at {times} times as many gateways, the largest would tell "
-    "something.": "{n} chiffres ne sont que du bruit et ne sont pas tracés ; sur {days} jours, ou sur {times} fois plus de "
-    "passerelles, le plus grand dirait quelque chose.",
+    "{n} figures are nothing but noise and not drawn; over {days} days, or at {times} times as many gateways, the "
+    "largest would tell something.": "{n} chiffres ne sont que du bruit et ne sont pas tracés ; sur {days} jours, ou "
+    "sur {times} fois plus de passerelles, le plus grand dirait quelque chose.",
     "combined": "combiné",
     "published": "publié",
-    "An agent-day runs from 03:00 to 03:00 UTC. A bar is the best estimate from all that was published of the day, whose cells have "
-    "one total; the pale band around its end holds the truth with 95 %. Below what noise alone may give, only “< n” is said.": "Un jour "
-    "va de 03:00 à 03:00 UTC. La barre est la meilleure estimation tirée de tout ce qui a été publié du jour, dont les cases ont un même "
-    "total ; la bande pâle autour de son bout contient la vérité à 95 %. Sous ce que le bruit seul peut donner, on dit seulement « < n ».",
-    "An agent-day runs from 03:00 to 03:00 UTC. A bar is what was published; the pale band around its end holds the truth with 95 %. "
-    "Below what noise alone may give, only “< n” is said.": "Un jour va de 03:00 à 03:00 UTC. La barre est le chiffre "
-    "publié ; la bande pâle "
-    "autour de son bout contient la vérité à 95 %. Sous ce que le bruit seul peut donner, on dit seulement « < n ».",
+    "An agent-day runs from 03:00 to 03:00 UTC. A bar is the best estimate from all that was published of the day, "
+    "whose cells have one total; the pale band around its end holds the truth with 95 %. Below what noise alone may "
+    "give, only “< n” is said.": "Un jour va de 03:00 à 03:00 UTC. La barre est la meilleure estimation tirée de tout "
+    "ce qui a été publié du jour, dont les cases ont un même total ; la bande pâle autour de son bout contient la "
+    "vérité à 95 %. Sous ce que le bruit seul peut donner, on dit seulement « < n ».",
+    "An agent-day runs from 03:00 to 03:00 UTC. A bar is what was published; the pale band around its end holds the "
+    "truth with 95 %. Below what noise alone may give, only “< n” is said.": "Un jour va de 03:00 à 03:00 UTC. La "
+    "barre est le chiffre publié ; la bande pâle autour de son bout contient la vérité à 95 %. Sous ce que le bruit "
+    "seul peut donner, on dit seulement « < n ».",
     "Nothing was published for this day.": "Rien n'a été publié pour ce jour.",
     "came late": "arrivé en retard",
     "cell": "case",
@@ -381,9 +438,9 @@ FRENCH = {
     "Name, group, tags, time zone": "Nom, groupe, étiquettes, fuseau horaire",
     "Save": "Enregistrer",
     "When it is no more": "Quand elle n'est plus en service",
-    "Retired, it leaves the list, and what it published stays in the sums; if it speaks again, it is back. Deleted, its figures go "
-    "too.": "Retirée, elle quitte la liste, et ses chiffres restent dans les sommes ; si elle s'exprime de nouveau, elle y revient. "
-    "Supprimée, ses chiffres partent aussi.",
+    "Retired, it leaves the list, and what it published stays in the sums; if it speaks again, it is back. "
+    "Deleted, its figures go too.": "Retirée, elle quitte la liste, et ses chiffres restent dans les sommes ; si elle "
+    "s'exprime de nouveau, elle y revient. Supprimée, ses chiffres partent aussi.",
     "Retire": "Retirer",
     "Take back": "Reprendre",
     "Delete with its figures": "Supprimer avec ses chiffres",
@@ -391,7 +448,8 @@ FRENCH = {
     "retired": "retirées",
     "What this collector doesn't know": "Ce que ce collecteur ne connaît pas",
     "The gateway's version is newer. What is known of its messages counts as ever; the rest is shown as it came.": (
-        "La passerelle a une version plus récente. Ce qui est connu de ses messages compte comme toujours ; le reste est montré tel quel."
+        "La passerelle a une version plus récente. Ce qui est connu de ses messages compte comme toujours ; le "
+        "reste est montré tel quel."
     ),
     # why a message is refused
     "a topic that no gateway has": "un sujet qu'aucune passerelle n'a",
@@ -408,17 +466,21 @@ FRENCH = {
     "without a group": "sans groupe",
     "Nothing was published yet.": "Rien n'a encore été publié.",
     "terminals on": "terminaux le",
-    "told by {n} gateways. One phone that changes its address counts as several; somebody at two gateways counts twice.": "selon {n} "
-    "passerelles. "
-    "Un téléphone qui change d'adresse compte pour plusieurs ; une personne vue à deux passerelles compte deux fois.",
+    (
+        "told by {n} gateways. One phone that changes its address counts as several; "
+        "somebody at two gateways counts twice."
+    ): (
+        "selon {n} passerelles. Un téléphone qui change d'adresse compte pour plusieurs ; une personne vue à deux "
+        "passerelles compte deux fois."
+    ),
     "Mean day of each week": "Jour moyen de chaque semaine",
     "The same gateways in all of these weeks:": "Les mêmes passerelles dans toutes ces semaines :",
     "Gateways that told, of all": "Passerelles qui ont parlé, sur toutes",
     "week from": "semaine du",
     "Groups, mean day of the last week": "Groupes, jour moyen de la dernière semaine",
     "Arrivals in the hours of the week": "Arrivées selon l'heure de la semaine",
-    "Mean of the last four weeks of these days, all gateways together, hours in {zone}.": "Moyenne des quatre dernières semaines de cette "
-    "période, toutes passerelles ensemble, heures de {zone}.",
+    "Mean of the last four weeks of these days, all gateways together, hours in {zone}.": "Moyenne des quatre "
+    "dernières semaines de cette période, toutes passerelles ensemble, heures de {zone}.",
     "Hours in {zone}.": "Heures de {zone}.",
     "too small to say": "trop petit pour être dit",
     "Days": "Jours",
@@ -435,9 +497,9 @@ FRENCH = {
     "{n} more": "{n} de plus",
     "{n} fewer": "{n} de moins",
     "A picture for elsewhere": "Une image pour ailleurs",
-    "An address at which anybody who has it sees this group's name and first chart, nothing else. After its end, browsers may show the "
-    "picture for an hour more.": "Une adresse où quiconque l'a voit le nom de ce groupe et son premier graphique, rien d'autre. Après sa "
-    "fin, des navigateurs peuvent montrer l'image une heure encore.",
+    "An address at which anybody who has it sees this group's name and first chart, nothing else. After its end, "
+    "browsers may show the picture for an hour more.": "Une adresse où quiconque l'a voit le nom de ce groupe et son "
+    "premier graphique, rien d'autre. Après sa fin, des navigateurs peuvent montrer l'image une heure encore.",
     "Address": "Adresse",
     "Make an address": "Créer une adresse",
     "hour": "heure",
@@ -451,8 +513,8 @@ FRENCH = {
     "Sun": "dim.",
     # compliance
     "Export as CSV": "Exporter en CSV",
-    "{clean} of {count} gateways are without finding, {breached} in breach": "{clean} passerelles sur {count} sans constat, {breached} "
-    "en manquement",
+    "{clean} of {count} gateways are without finding, {breached} in breach": "{clean} passerelles sur {count} sans "
+    "constat, {breached} en manquement",
     "Open": "En cours",
     "Nothing is wrong.": "Rien à signaler.",
     "There is no gateway yet: nothing was looked at.": "Il n'y a encore aucune passerelle : rien n'a été examiné.",
@@ -474,7 +536,9 @@ FRENCH = {
     # alerts
     "Alerts": "Alertes",
     "Channels": "Destinataires",
-    "Nobody is told anything yet: add a channel below.": "Personne n'est encore prévenu : ajouter un destinataire ci-dessous.",
+    "Nobody is told anything yet: add a channel below.": (
+        "Personne n'est encore prévenu : ajouter un destinataire ci-dessous."
+    ),
     "To": "Vers",
     "Tells of": "Annonce",
     "Change": "Modifier",

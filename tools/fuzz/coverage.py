@@ -30,7 +30,8 @@ class Coverage:
             sys.settrace(former)
         return result, {(edge, count.bit_length()) for edge, count in Counter(pairwise(self._trail)).items()}
 
-    def _enter(self, frame: FrameType, _event: str, _argument: object) -> Any:  # noqa: ANN401 (a trace function, as typeshed has it)
+    # A trace function, as typeshed has it
+    def _enter(self, frame: FrameType, _event: str, _argument: object) -> Any:  # noqa: ANN401
         return self._local.get(frame.f_code.co_filename)
 
     def _follow(self, base: int) -> Callable[[FrameType, str, object], Any]:

@@ -24,9 +24,16 @@ def mutated(draw: random.Random, seeds: list[bytes], order: str) -> bytes:
             case 3:
                 data[at:at] = data[min(at, other) : max(at, other)][:64]
             case 4 if len(data) >= 16:
-                struct.pack_into(order + "I", data, 0, draw.choice((0, 15, 16, 17, 19, 20, len(data) - 1, len(data) + 1, 2**31, 2**32 - 1)))
+                struct.pack_into(
+                    order + "I",
+                    data,
+                    0,
+                    draw.choice((0, 15, 16, 17, 19, 20, len(data) - 1, len(data) + 1, 2**31, 2**32 - 1)),
+                )
             case 5 if len(data) >= 4:
-                struct.pack_into(order + "H", data, word, draw.choice((*_SIZES, len(data) - word, len(data) - word + 1)))
+                struct.pack_into(
+                    order + "H", data, word, draw.choice((*_SIZES, len(data) - word, len(data) - word + 1))
+                )
             case 6 if len(data) >= 4:
                 struct.pack_into(order + "H", data, word + 2, draw.choice(_NUMBERS))
             case 7 if len(data) >= 8:  # two words change places: attributes in another order, values of others

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells of netlink datagrams on standard input (u16 little-endian length, octets; repeated), a line for each. Both interpreters.
+"""Tells of netlink datagrams on standard input (u16 little-endian length, octets; repeated), a line for each.
 
-Each datagram is read twice: by modules that have read all the former ones, and by fresh ones. It lies at the very end of a mapped
-page, and the page behind it is closed: a read behind the datagram ends the process. With RECORDING and FOLDER for two recorders
-(tools.fuzz.ways) they are told of it too, and a line begins with WAYS where they then differ.
+Both interpreters.
+
+Each datagram is read twice: by modules that have read all the former ones, and by fresh ones. It lies at the very end
+of a mapped page, and the page behind it is closed: a read behind the datagram ends the process. With RECORDING and
+FOLDER for two recorders (tools.fuzz.ways) they are told of it too, and a line begins with WAYS where they then differ.
 """
 
 import gc
@@ -15,13 +17,15 @@ from agent.capture import connections, neighbours, timeouts
 from agent.runtime import memory
 from agent.runtime.libc import native
 from agent.summary.services import service_of
-from agent.vault import ring  # noqa: F401 (from here: further down its own imports lie deeper than the stack allows on MIPS)
+
+# From here: further down its own imports lie deeper than the stack allows on MIPS
+from agent.vault import ring  # noqa: F401
 from tools.fuzz.ways import Ways
 
 ROOM = 1 << 16  # octets of the longest datagram
 NUMBERS = (
-    "family", "protocol", "source_port", "translated_port", "packets_up", "bytes_up", "packets_down", "bytes_down", "start",
-    "stop", "state", "status", "remaining", "accounted",
+    "family", "protocol", "source_port", "translated_port", "packets_up", "bytes_up",
+    "packets_down", "bytes_down", "start", "stop", "state", "status", "remaining", "accounted",
 )  # fmt: skip
 _PROT_NONE = 0
 _LONG = 256  # octets whose answer needs a large piece of a small heap

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two recorders side by side: one takes each datagram by the fast path, the other never (agent/recorder/fast_path.py).
 
-They know the same LAN, are given the same datagrams, and after each must hold the same, to the octet: pages that wait to be sealed, the
-day's table, what is sealed (by its size), every count. What a datagram can do to a LAN it may do here, so they begin anew now and then.
+They know the same LAN, are given the same datagrams, and after each must hold the same, to the octet: pages that wait
+to be sealed, the day's table, what is sealed (by its size), every count. What a datagram can do to a LAN it may do
+here, so they begin anew now and then.
 """
 
 import struct
@@ -41,7 +42,10 @@ class Ways:
                 recorder.event(bytearray(data), len(data))
 
     def tell(self, buffer: "Any", length: int) -> str:
-        """Give both the datagram at the start of a buffer; returns what they then differ in, or nothing. The kernel sends no empty one."""
+        """Give both the datagram at the start of a buffer; returns what they then differ in, or nothing.
+
+        The kernel sends no empty one.
+        """
         if not length:
             return ""
         if self._told % ANEW == 0:
@@ -89,7 +93,9 @@ def _read(recorder: "Recorder") -> "list[int]":
 
 def _open(recorder: "Recorder") -> "list[list[int]]":
     ring = recorder._ring
-    entries = [[name, entry.used, entry.held, entry.slot.records, entry.packer.end] for name, entry in ring._open.items()]
+    entries = [
+        [name, entry.used, entry.held, entry.slot.records, entry.packer.end] for name, entry in ring._open.items()
+    ]
     return [[ring.octets]] + sorted(entries)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli-image`: lays out what OpenWrt's image builder takes (packages, overlay, list) and calls it, or says how.
 
-The package goes into the builder's own packages folder, where it finds local ones; the overlay `files/` is an operator's: her
-configuration, her broker's CA. Bad input: exit 2, one line.
+The package goes into the builder's own packages folder, where it finds local ones; the overlay `files/` is an
+operator's: her configuration, her broker's CA. Bad input: exit 2, one line.
 """
 
 import os
@@ -66,12 +66,16 @@ def image(
         Path | None, typer.Option(metavar="DIR", help="An unpacked image builder; without it, what to run is printed.")
     ] = None,
     configuration: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="The operator's /etc/config/oubli, put into the image.")
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="The operator's /etc/config/oubli, put into the image."),
     ] = None,
     out: Annotated[Path, output("--out", "DIR", "Where to lay out what the builder takes.")] = Path("image"),
     add: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help=f"{' or '.join(FURTHER)}; the first comes by itself where --config turns such a purpose on."),
+        typer.Option(
+            metavar="NAME",
+            help=f"{' or '.join(FURTHER)}; the first comes by itself where --config turns such a purpose on.",
+        ),
     ] = None,
 ) -> None:
     """Prepare files and packages for a board's image, and build it where a builder is given."""
@@ -100,12 +104,16 @@ def image(
             place.mkdir(parents=True, exist_ok=True)
             for room in forms.values():
                 for package in packages:
-                    (place / room.file_name(item, package)).write_bytes(room.build(item, package, content[package], when))
+                    (place / room.file_name(item, package)).write_bytes(
+                        room.build(item, package, content[package], when)
+                    )
     except OSError as failure:
         _program.refuse(f"{failure.filename}: {failure.strerror}; accepted: a folder that can be written")
     command = words(target["profile"], [package.name for package in packages], overlay)
     if builder is None:
-        typer.echo(f"# {item.data['name']}: an image builder for {target['target']}/{target['subtarget']}, then in its folder:")
+        typer.echo(
+            f"# {item.data['name']}: an image builder for {target['target']}/{target['subtarget']}, then in its folder:"
+        )
         typer.echo(f"cp {shlex.quote(str((out / 'packages').resolve()))}/* packages/")
         typer.echo(shlex.join(command))
         feeds = [name for package in packages for name, version in package.needs() if not version]

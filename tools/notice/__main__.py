@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-notice CONFIG PAGE`: writes the guests' notice of a gateway's configuration as one page of A4. Bad input: exit 2, one line."""
+"""`oubli-notice CONFIG PAGE`: writes the guests' notice of a gateway's configuration as one page of A4.
+
+Bad input: exit 2, one line.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,10 +23,15 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(cls=_program.command)
 def main(
     config: Annotated[Path, typer.Argument(help="The gateway's /etc/config/oubli.")],
-    page: Annotated[str, typer.Argument(help="The page that is written, HTML; a browser prints it on one sheet of A4.")],
+    page: Annotated[
+        str, typer.Argument(help="The page that is written, HTML; a browser prints it on one sheet of A4.")
+    ],
     language: Annotated[str, typer.Option(help=f"Of {', '.join(LANGUAGES)}.")] = LANGUAGES[0],
     held: Annotated[
-        list[str] | None, typer.Option(help="A purpose that is off and still kept, as `oubli law` says on the gateway; again for another.")
+        list[str] | None,
+        typer.Option(
+            help="A purpose that is off and still kept, as `oubli law` says on the gateway; again for another."
+        ),
     ] = None,
 ) -> None:
     """Writes the notice that guests must be given (GDPR art. 13), by the configuration, with their page's QR code."""

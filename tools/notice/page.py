@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A sheet of A4, HTML by itself, of what `oubli law --notice` says, with a QR code to the guests' page.
 
-Made on a host, where there is a printer and a library for QR codes (segno); a gateway has neither. One page has it, in letters as large as
-that lets them be; where they would be too small to be read, both sides of the sheet have it. The browser that prints measures nothing, so
-their size follows from how much there is to say.
+Made on a host, where there is a printer and a library for QR codes (segno); a gateway has neither. One page has it, in
+letters as large as that lets them be; where they would be too small to be read, both sides of the sheet have it. The
+browser that prints measures nothing, so their size follows from how much there is to say.
 """
 
 import re
@@ -68,7 +68,8 @@ def html(config: Config, language: str, held: Sequence[str] = ()) -> str:
             parts.append(f"<li>{_text(line[2:])}</li>" if item else f"<p>{_text(line)}</p>")
     parts += ["</ul>"] if parts[-1].startswith("<li>") else []
     return _PAGE.format(
-        language=language, title=escape(title), figure=_figure(config, language), body="\n".join(parts), size=size(lines)
+        language=language, title=escape(title), figure=_figure(config, language),
+        body="\n".join(parts), size=size(lines)
     )  # fmt: skip
 
 

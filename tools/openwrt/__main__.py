@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m tools.openwrt NAME`: builds the system into .cache/NAME, where .cache/openwrt leads; tools/setup-openwrt makes the name.
+"""`python -m tools.openwrt NAME`: builds the system into .cache/NAME.
 
-In the result: vmlinuz, initramfs.gz, root.squashfs, libraries.txt (those of the image), feed/ (the packages that aren't in
-the image, with the key that signs them), host/ (programs of the same build, for the internet's side), built.json.
+.cache/openwrt leads there; tools/setup-openwrt makes the name.
+
+In the result: vmlinuz, initramfs.gz, root.squashfs, libraries.txt (those of the image), feed/ (the packages that aren't
+in the image, with the key that signs them), host/ (programs of the same build, for the internet's side), built.json.
 """
 
 import argparse
@@ -81,7 +83,9 @@ def build(work: Path, result: Path) -> None:
     (result / "built.json").write_text(json.dumps(facts, indent=1) + "\n")
     if sum(sizes.values()) > MOST:
         raise sources.BuildError(f"image and kernel take {sum(sizes.values())} octets; accepted: {MOST}")
-    say(f"done: kernel {kernel.release}, {', '.join(f'{name} {size:,}' for name, size in sorted(sizes.items()))} octets")
+    say(
+        f"done: kernel {kernel.release}, {', '.join(f'{name} {size:,}' for name, size in sorted(sizes.items()))} octets"
+    )
 
 
 def _host(work: Path, place: Path) -> None:
@@ -107,7 +111,9 @@ def main() -> int:
     """Build what isn't there yet."""
     parser = argparse.ArgumentParser(prog="python -m tools.openwrt", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("name", help="name of the result's folder below .cache")
-    parser.add_argument("--work", metavar="DIR", type=Path, help="build there and keep it: a second build there does only what is left")
+    parser.add_argument(
+        "--work", metavar="DIR", type=Path, help="build there and keep it: a second build there does only what is left"
+    )
     chosen = parser.parse_args()
     name, result = chosen.name, CACHE / chosen.name
     if not (result / "built.json").exists():

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""busybox's .config as OpenWrt builds it, from its Config-defaults.in: `python -m tools.openwrt.busybox FILE`, to standard output."""
+"""busybox's .config as OpenWrt builds it, from its Config-defaults.in.
+
+`python -m tools.openwrt.busybox FILE`, to standard output.
+"""
 
 import re
 import sys
@@ -28,7 +31,15 @@ def configuration(text: str) -> str:
             name = found[1]
         elif name and name not in lines and (found := re.match(r"\s+default (\S.*)$", line)):
             value = found[1].split(" if ")[0].strip()
-            value = "y" if name in ON else "n" if name in OFF or value.startswith("DEVEL") else "y" if value.startswith(YES) else value
+            value = (
+                "y"
+                if name in ON
+                else "n"
+                if name in OFF or value.startswith("DEVEL")
+                else "y"
+                if value.startswith(YES)
+                else value
+            )
             lines[name] = f"# CONFIG_{name} is not set" if value == "n" else f"CONFIG_{name}={value}"
     return "\n".join(lines.values()) + "\n"
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs from their sources, as programs.toml says: what is unpacked, patched and cut before, how it is built, with which options.
+"""Programs from their sources, by programs.toml: what is unpacked, patched, cut, how it is built.
 
-Each source is copied and built in place, because several write into their own folder or look for scripts there. What `make install`
-would install lies in `stage`; a step that is done leaves a mark, so that a kept folder isn't built twice.
+Each source is copied and built in place, because several write into their own folder or look for scripts there. What
+`make install` would install lies in `stage`; a step that is done leaves a mark, so that a kept folder isn't built
+twice.
 """
 
 import os
@@ -36,7 +37,11 @@ class Compiler:
             folder.mkdir(parents=True, exist_ok=True)
         compiler = f"-L{self.stage}/usr/lib -Wl,-rpath-link,{self.stage}/usr/lib"
         self._environment = {
-            **{name: value for name, value in os.environ.items() if name not in {"CFLAGS", "LDFLAGS", "CPPFLAGS", "MAKEFLAGS"}},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if name not in {"CFLAGS", "LDFLAGS", "CPPFLAGS", "MAKEFLAGS"}
+            },
             "STAGE": str(self.stage),
             "SOURCES": str(self.sources),
             "HERE": str(TABLE.parent),
@@ -72,9 +77,13 @@ class Compiler:
         log = self._logs / f"{row['name']}.log"
         with log.open("wb") as output:
             words, quiet = ["bash", "-c", script], subprocess.DEVNULL
-            done = subprocess.run(words, cwd=place, env=self._environment, stdin=quiet, stdout=output, stderr=output, check=False)
+            done = subprocess.run(
+                words, cwd=place, env=self._environment, stdin=quiet, stdout=output, stderr=output, check=False
+            )
         if done.returncode != 0:
-            raise BuildError(f"{row['name']}: wasn't built; the end of its log:\n{log.read_text(errors='replace')[-3000:]}")
+            raise BuildError(
+                f"{row['name']}: wasn't built; the end of its log:\n{log.read_text(errors='replace')[-3000:]}"
+            )
         shutil.rmtree(place)
 
     def _patch(self, row: dict[str, Any], place: Path) -> None:
@@ -84,7 +93,9 @@ class Compiler:
         if unknown:
             raise BuildError(f"programs.toml: {row['name']}: left_out: {', '.join(sorted(unknown))}: no such patch")
         for path in (path for path in patches if path.name not in row.get("left_out", {})):
-            done = subprocess.run(["patch", "-p1", "-N", "-s", "-i", path], cwd=place, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                ["patch", "-p1", "-N", "-s", "-i", path], cwd=place, capture_output=True, text=True, check=False
+            )
             if done.returncode != 0:
                 raise BuildError(f"{row['name']}: {path.name} doesn't apply: {done.stdout.strip()[-300:]}")
 

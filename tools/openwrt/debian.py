@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What comes from Debian by apt, whatever version its list has today: the kernel, and the sources of programs that OpenWrt patches too.
+"""What comes from Debian by apt, at today's version: the kernel, sources of programs that OpenWrt patches.
 
 /etc/apt is left as it is: the lists are private ones, made from the Debian repositories that this machine already uses.
 """
@@ -33,7 +33,9 @@ class Debian:
             if origin == "Debian":
                 lines |= {f"{kind} {signed}{address} {release} {component}\n" for kind in ("deb", "deb-src")}
         if not lines:
-            raise BuildError("no Debian repository among this machine's sources of packages; accepted: after `apt-get update`")
+            raise BuildError(
+                "no Debian repository among this machine's sources of packages; accepted: after `apt-get update`"
+            )
         (folder / "sources.list").write_text("".join(sorted(lines)))
         settings = {
             "Dir::Etc::sourcelist": folder / "sources.list",

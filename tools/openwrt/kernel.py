@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's kernel in OpenWrt's manner: modules unpacked and in one folder, and an initramfs for those that OpenWrt has built in."""
+"""Debian's kernel in OpenWrt's manner: modules unpacked in one folder, and an initramfs for OpenWrt's built-in ones."""
 
 import lzma
 import shutil
@@ -62,7 +62,7 @@ class Kernel:
             target.write_text("".join(f"{one}\n" for one in names))
 
     def initramfs(self, work: Path, target: Path, busybox: Path) -> None:
-        """Write an initramfs that loads what OpenWrt has built in, mounts the disk's squashfs and goes on with its /sbin/init."""
+        """Write an initramfs that loads OpenWrt's built-ins, mounts the disk's squashfs, goes on with /sbin/init."""
         root = work / "initramfs"
         shutil.rmtree(root, ignore_errors=True)
         for folder in ("bin", "dev", "proc", "new", "modules"):
@@ -73,7 +73,11 @@ class Kernel:
             _unpack(file, root / f"modules/{number:02}-{file.name.removesuffix('.xz')}")
         (root / "init").write_text(INIT)
         (root / "init").chmod(0o755)
-        subprocess.run(["bash", "-c", 'find . | cpio -o -H newc --quiet -R 0:0 | gzip -9 >"$1"', "cpio", target], cwd=root, check=True)
+        subprocess.run(
+            ["bash", "-c", 'find . | cpio -o -H newc --quiet -R 0:0 | gzip -9 >"$1"', "cpio", target],
+            cwd=root,
+            check=True,
+        )
 
 
 def _unpack(file: Path, target: Path) -> None:

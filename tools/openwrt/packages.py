@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenWrt's packages from what was built: packages.toml says what each puts where; each becomes a real .apk, made by apk itself.
+"""OpenWrt's packages from what was built, each a real .apk by apk itself; packages.toml says what is where.
 
-The image is what apk lays out of those that are `image = true`; the others wait in the feed. Libraries that several need, Debian's and
-the C library among them, are one package of the image; a package of the feed brings those that the image doesn't have.
+The image is what apk lays out of those that are `image = true`; the others wait in the feed. Libraries that several
+need, Debian's and the C library among them, are one package of the image; a package of the feed brings those that the
+image doesn't have.
 """
 
 import re
@@ -54,7 +55,9 @@ def spread(text: str) -> list[str]:
     found = re.search(r"\{([^{}]*)\}", text)
     if found is None:
         return [text]
-    return [whole for part in found[1].split(",") for whole in spread(text[: found.start()] + part + text[found.end() :])]
+    return [
+        whole for part in found[1].split(",") for whole in spread(text[: found.start()] + part + text[found.end() :])
+    ]
 
 
 class Packages:
@@ -78,7 +81,8 @@ class Packages:
 
     def lay_out(self) -> None:
         """Put every package's files in its folder."""
-        for row in sorted(self.rows, key=lambda row: not row.image):  # a kernel module is in the first package that wants it
+        # A kernel module is in the first package that wants it
+        for row in sorted(self.rows, key=lambda row: not row.image):
             place = self.folder / row.name
             place.mkdir()
             for line in row.files:
@@ -91,7 +95,7 @@ class Packages:
         self._give_way()
 
     def _give_way(self) -> None:
-        """Take out of busybox's package the links whose program another package of the image has (OpenWrt's "alternatives")."""
+        """Take out of busybox's package the links whose program another package has (OpenWrt's "alternatives")."""
         programs = {
             path.name
             for row in self.rows
@@ -131,7 +135,7 @@ class Packages:
         return path
 
     def share_libraries(self) -> None:
-        """Lay the libraries that the image's programs load into a package of their own, the others' beside the program that needs them."""
+        """Lay the image programs' libraries into a package of their own, others' beside the program that needs them."""
         shared = self.folder / LIBRARIES / "lib"
         shared.mkdir(parents=True)
         (shared.parent / "etc").mkdir()
@@ -147,7 +151,11 @@ class Packages:
 
     def _loaded(self, place: Path) -> list[Path]:
         """Return the libraries that the programs and libraries of a folder load."""
-        programs = [path for path in place.rglob("*") if path.is_file() and not path.is_symlink() and path.read_bytes()[:4] == b"\x7fELF"]
+        programs = [
+            path
+            for path in place.rglob("*")
+            if path.is_file() and not path.is_symlink() and path.read_bytes()[:4] == b"\x7fELF"
+        ]
         programs = [path for path in programs if path.suffix != ".ko"]
         if not programs:
             return []
@@ -156,7 +164,12 @@ class Packages:
     def strip(self) -> None:
         """Take the debugger's part out of every program."""
         for path in self.folder.rglob("*"):
-            if path.is_file() and not path.is_symlink() and path.suffix != ".ko" and path.read_bytes()[:4] == b"\x7fELF":
+            if (
+                path.is_file()
+                and not path.is_symlink()
+                and path.suffix != ".ko"
+                and path.read_bytes()[:4] == b"\x7fELF"
+            ):
                 subprocess.run(["strip", "--strip-unneeded", path], check=False, capture_output=True)
 
     def apk(self, *words: str | Path) -> None:
@@ -174,19 +187,38 @@ class Packages:
             if row.users:
                 (lists / f"{row.name}.rusers").write_text(row.users + "\n")
             script.write_text(SCRIPT.format(name=row.name, after=row.after))
-            about = {"name": row.name, "version": VERSION, "arch": "x86_64", "depends": row.depends, "description": row.name}
+            about = {
+                "name": row.name,
+                "version": VERSION,
+                "arch": "x86_64",
+                "depends": row.depends,
+                "description": row.name,
+            }
             words = [word for key, value in about.items() for word in ("--info", f"{key}:{value}")]
-            self.apk("mkpkg", *words, "--files", place, "--script", f"post-install:{script}", "--output", self.made / f"{row.name}.apk")
+            self.apk(
+                "mkpkg",
+                *words,
+                "--files",
+                place,
+                "--script",
+                f"post-install:{script}",
+                "--output",
+                self.made / f"{row.name}.apk",
+            )
 
 
 def apk(program: Path, *words: str | Path, libraries: Path) -> None:
     """Run apk with the libraries that it was built with; BuildError with what it complained of."""
-    done = subprocess.run([program, *words], env={"LD_LIBRARY_PATH": str(libraries)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, *words], env={"LD_LIBRARY_PATH": str(libraries)}, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise BuildError(f"apk {words[0]}: {(done.stdout + done.stderr).strip()[-500:]}")
 
 
 def loaded(programs: list[Path], libraries: Path) -> list[Path]:
     """Return the libraries that programs load, those of the folder `libraries` before this machine's."""
-    done = subprocess.run(["ldd", *programs], env={"LD_LIBRARY_PATH": str(libraries)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["ldd", *programs], env={"LD_LIBRARY_PATH": str(libraries)}, capture_output=True, text=True, check=False
+    )
     return sorted({Path(path) for path in re.findall(r"(?:=> |^\t)(/\S+)", done.stdout, re.MULTILINE)})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image's root: what base-files' Makefile does besides copying, then apk lays out the packages, services are enabled, squashfs made."""
+"""The image's root: base-files' Makefile beyond copying, apk's packages, enabled services, the squashfs."""
 
 import os
 import re
@@ -28,7 +28,12 @@ LINKS = {
     "etc/localtime": f"{TMP}/localtime",
 }
 # What is only for other hardware, or for opkg.
-UNUSED = ("lib/preinit/02_load_x86_ucode", "lib/preinit/79_move_config", "etc/uci-defaults/13_fix-group-user", "sbin/pkg_check")
+UNUSED = (
+    "lib/preinit/02_load_x86_ucode",
+    "lib/preinit/79_move_config",
+    "etc/uci-defaults/13_fix-group-user",
+    "sbin/pkg_check",
+)
 UNUSED_UPGRADE = ("nand.sh", "emmc.sh", "legacy-sdcard.sh")
 # What OpenWrt's VERSION_SED_SCRIPT fills in, by its letter; the rest is empty.
 VERSION = {
@@ -70,7 +75,7 @@ def base_files(root: Path) -> None:
 
 
 def compose(packages: Packages, root: Path) -> None:
-    """Let apk lay out the image's packages in a new root; then users and enabled services, as OpenWrt's include/rootfs.mk has them."""
+    """Let apk lay out the image's packages in a new root, then users and services, as include/rootfs.mk does."""
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
     chosen = [packages.made / f"{row.name}.apk" for row in packages.rows if row.image]
@@ -109,7 +114,9 @@ def _enable(root: Path) -> None:
             continue
         script.chmod(0o755)
         words: list[str | Path] = ["bash", "./etc/rc.common", script, "enable"]
-        done = subprocess.run(words, cwd=root, env=os.environ | {"IPKG_INSTROOT": str(root)}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            words, cwd=root, env=os.environ | {"IPKG_INSTROOT": str(root)}, capture_output=True, text=True, check=False
+        )
         if done.stderr.strip():
             raise BuildError(f"{script.name}: isn't enabled: {done.stderr.strip()[-200:]}")
     shutil.rmtree(lock)
@@ -119,5 +126,15 @@ def _enable(root: Path) -> None:
 
 def squash(root: Path, target: Path) -> None:
     """Make the squashfs image."""
-    words: list[str | Path] = ["mksquashfs", root, target, "-comp", "xz", "-noappend", "-all-root", "-quiet", "-no-progress"]
+    words: list[str | Path] = [
+        "mksquashfs",
+        root,
+        target,
+        "-comp",
+        "xz",
+        "-noappend",
+        "-all-root",
+        "-quiet",
+        "-no-progress",
+    ]
     subprocess.run(words, check=True, capture_output=True)

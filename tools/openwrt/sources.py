@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pinned sources: one line of sources.txt each, from an archive at hand or cloned from upstream at that very commit.
+"""The pinned sources: one line of sources.txt each, from an archive at hand or cloned at that very commit.
 
-Archives (NAME.tar.xz, the sum in the list) are looked for in $OUBLI_OPENWRT, then in ../shared/openwrt/sources beside the project.
+Archives (NAME.tar.xz, the sum in the list) are looked for in $OUBLI_OPENWRT, then in
+../shared/openwrt/sources beside the project.
 """
 
 import hashlib

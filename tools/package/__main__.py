@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`oubli-package`: boards, packages, feeds. Bad input: exit 2, one line; a package over its budget: the five largest files too."""
+"""`oubli-package`: boards, packages, feeds.
+
+Bad input: exit 2, one line; a package over its budget: the five largest files too.
+"""
 
 import json
 import os
@@ -61,7 +64,9 @@ def boards(json_file: Json = None) -> None:
         flash = f"{row['flash']['size_mib']} MiB {row['flash']['kind']}"
         clock = "hardware" if row["clock"]["hardware"] else "network"
         order = row["processor"]["endianness"]
-        table.add_row(name, row["name"], row["openwrt"]["architecture"], order, str(row["memory"]["ram_mib"]), flash, clock)
+        table.add_row(
+            name, row["name"], row["openwrt"]["architecture"], order, str(row["memory"]["ram_mib"]), flash, clock
+        )
     console = Console()
     console.width = max(console.width, 130)
     console.print(table)
@@ -87,7 +92,11 @@ def build(
             for package, content in cut(files(item, when)).items():
                 sizes = check_size(item, package, content) | {"agent": agent_sizes(content)}
                 for name in form:
-                    made = ipk.build(item, package, content, when) if name == "ipk" else apk.build(item, package, content, when, key)
+                    made = (
+                        ipk.build(item, package, content, when)
+                        if name == "ipk"
+                        else apk.build(item, package, content, when, key)
+                    )
                     about = {"board": item.key, "package": package.name, "format": name}
                     rows.append(about | _keep(out / item.key / FORMATS[name].file_name(item, package), made) | sizes)
     except (BuildError, signing.KeyFileError) as failure:
@@ -110,16 +119,22 @@ def _show(rows: list[dict[str, Any]], json_file: str | None) -> None:
     if json_file:
         _program.write(json.dumps({"rows": rows}, indent=1) + "\n", json_file)
     if json_file != "-":
-        table = Table("board", "file", "bytes", "installed", "of at most", "in an image", "of at most", box=None, pad_edge=False)
+        table = Table(
+            "board", "file", "bytes", "installed", "of at most", "in an image", "of at most", box=None, pad_edge=False
+        )
         for row in rows:
             figures = ("bytes", "installed", "budget", "in_image", "image_budget")
             table.add_row(row["board"], row["file"], *(f"{row[name]:,}" for name in figures))
         console = Console()
         console.width = max(console.width, 130)
         console.print(table)
-        for name, source, packaged in sorted({(row["package"], row["agent"]["source"], row["agent"]["packaged"]) for row in rows}):
+        for name, source, packaged in sorted(
+            {(row["package"], row["agent"]["source"], row["agent"]["packaged"]) for row in rows}
+        ):
             if source:
-                console.print(f"the agent in {name}: {source:,} bytes of source, {packaged:,} packaged", highlight=False)
+                console.print(
+                    f"the agent in {name}: {source:,} bytes of source, {packaged:,} packaged", highlight=False
+                )
 
 
 @app.command()
@@ -150,7 +165,9 @@ def sizes(
     heads = ("files", "source", "packaged", "at most", "in an image", "at most")
     table = Table("package", "folder", *heads, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(row["package"], row["folder"], *("" if not row.get(name) else f"{row[name]:,}" for name in columns))
+        table.add_row(
+            row["package"], row["folder"], *("" if not row.get(name) else f"{row[name]:,}" for name in columns)
+        )
     console = Console()
     console.width = max(console.width, 130)
     console.print(table)
@@ -181,7 +198,9 @@ def make_keys(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder
         _program.refuse(str(failure))
     except OSError as failure:
         _program.refuse(f"{folder}: {failure.strerror}; accepted: a folder that can be written")
-    typer.echo(f"/etc/opkg/keys takes {folder / signing.FEED_PUBLIC}, /etc/apk/keys takes {folder / signing.APK_PUBLIC}")
+    typer.echo(
+        f"/etc/opkg/keys takes {folder / signing.FEED_PUBLIC}, /etc/apk/keys takes {folder / signing.APK_PUBLIC}"
+    )
 
 
 if __name__ == "__main__":

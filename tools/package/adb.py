@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """apk's database format, "adb" v3, as far as a package and an index need it: writing, signing, and a strict reader.
 
-Source: apk-tools 3, doc/apk-v3.5.scd and src/adb.h. A file is `ADB.` and a schema, both u32 little-endian, then blocks: a word
-of type (2 bits) and size with itself (30 bits), the octets, zeros up to a multiple of 8. The first block holds one value tree,
-the second a signature, the rest the files' octets. A value is one word: 4 bits of type, 28 of the number itself or of its
-offset in the block. Integers of 2**28 and more, texts, arrays and objects lie at offsets; an array or object begins with the
-number of its words, itself included. Compressed as one raw deflate stream behind `ADBd`.
+Source: apk-tools 3, doc/apk-v3.5.scd and src/adb.h. A file is `ADB.` and a schema, both u32 little-endian, then blocks:
+a word of type (2 bits) and size with itself (30 bits), the octets, zeros up to a multiple of 8. The first block holds
+one value tree, the second a signature, the rest the files' octets. A value is one word: 4 bits of type, 28 of the
+number itself or of its offset in the block. Integers of 2**28 and more, texts, arrays and objects lie at offsets; an
+array or object begins with the number of its words, itself included. Compressed as one raw deflate stream behind
+`ADBd`.
 
-A tree is written from Python: None (absent), int, bytes and str (a blob), `Object` (slots by number, from 1), list (an array).
+A tree is written from Python: None (absent), int, bytes and str (a blob), `Object`
+(slots by number, from 1), list (an array).
 """
 
 import hashlib
@@ -98,7 +100,9 @@ def _signed(schema: int, head: bytes, block: bytes) -> bytes:
     return struct.pack("<I", schema) + head + hashlib.sha512(block).digest()
 
 
-def write(schema: int, block: bytes, key: ec.EllipticCurvePrivateKey | None, files: "list[tuple[int, int, bytes]]") -> bytes:
+def write(
+    schema: int, block: bytes, key: ec.EllipticCurvePrivateKey | None, files: "list[tuple[int, int, bytes]]"
+) -> bytes:
     """Return a whole file: values, signature (ECDSA, SHA-512) where a key is given, (path, file, octets) of each."""
     out = bytearray(struct.pack("<II", 0x2E424441, schema) + _block(BLOCK_ADB, block))
     if key is not None:
@@ -147,7 +151,11 @@ def _read(block: bytes, word: int, depth: int = 0) -> "Value":
         if at % 4 or not words:
             raise FormatError(f"offset {at}: an empty or unaligned array or object")
         values = [_read(block, item, depth + 1) for item in words]
-        return values if kind == ARRAY else Object({slot: value for slot, value in enumerate(values, 1) if value is not None})
+        return (
+            values
+            if kind == ARRAY
+            else Object({slot: value for slot, value in enumerate(values, 1) if value is not None})
+        )
     raise FormatError(f"offset {at}: a value of unknown type {kind}")
 
 
@@ -180,7 +188,9 @@ def read(data: bytes) -> Contents:
     tree = _read(block, root)
     if (compatible, version, zeros) != (0, 0, 0) or not isinstance(tree, Object):
         raise FormatError("octet 12: version or root of the values")
-    files = [(*struct.unpack("<II", _need(payload, 0, 8)), payload[8:]) for kind, payload in blocks if kind == BLOCK_DATA]
+    files = [
+        (*struct.unpack("<II", _need(payload, 0, 8)), payload[8:]) for kind, payload in blocks if kind == BLOCK_DATA
+    ]
     return Contents(schema, tree, files, [payload for kind, payload in blocks if kind == BLOCK_SIGNATURE], block)
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The apk v3 package of OpenWrt 25 and later, and its index: their values in `adb`.
 
-Source: apk-tools 3 (src/apk_adb.h: slots of package, info, file, folder, scripts, index) and OpenWrt include/package-pack.mk
-(files below /lib/apk/packages by which its scripts find users, conffiles and what was installed).
+Source: apk-tools 3 (src/apk_adb.h: slots of package, info, file, folder, scripts, index) and OpenWrt
+include/package-pack.mk (files below /lib/apk/packages by which its scripts find users, conffiles and what was
+installed).
 """
 
 import hashlib
@@ -22,7 +23,14 @@ PI_BUILD_TIME, PI_INSTALLED_SIZE, PI_FILE_SIZE, PI_DEPENDS = 11, 12, 13, 15
 DI_NAME, DI_ACL, DI_FILES = 1, 2, 3
 FI_NAME, FI_ACL, FI_SIZE, FI_MTIME, FI_HASHES = 1, 2, 3, 4, 5
 ACL_MODE, ACL_USER, ACL_GROUP = 1, 2, 3
-SCRIPT_SLOTS = {"pre-install": 2, "post-install": 3, "pre-deinstall": 4, "post-deinstall": 5, "pre-upgrade": 6, "post-upgrade": 7}
+SCRIPT_SLOTS = {
+    "pre-install": 2,
+    "post-install": 3,
+    "pre-deinstall": 4,
+    "post-deinstall": 5,
+    "pre-upgrade": 6,
+    "post-upgrade": 7,
+}
 DEP_NAME, DEP_VERSION = 1, 2  # without a third slot the version is the one that is needed
 NDX_DESCRIPTION, NDX_PACKAGES = 1, 2
 _IDENTITY = 20  # octets of SHA-256 that name a package
@@ -36,7 +44,9 @@ def registered(package: Package, content: list[File]) -> list[File]:
     if package.conffiles:
         texts[".conffiles"] = "".join(path + "\n" for path in package.conffiles)
         sums = [hashlib.sha256(found[path].octets).hexdigest() for path in package.conffiles]
-        texts[".conffiles_static"] = "".join(f"{path} {sum_}\n" for path, sum_ in zip(package.conffiles, sums, strict=True))
+        texts[".conffiles_static"] = "".join(
+            f"{path} {sum_}\n" for path, sum_ in zip(package.conffiles, sums, strict=True)
+        )
     added = [File(base + ending, 0o644, text.encode()) for ending, text in texts.items()]
     listed = sorted([*found, *(file.path for file in added if file.path.endswith(".rusers"))])
     added.append(File(base + ".list", 0o644, "".join(path + "\n" for path in listed).encode()))
@@ -61,7 +71,9 @@ def _tree(board: Board, package: Package, folders: dict[str, list[File]], when: 
             PI_MAINTAINER: OUBLI,
             PI_BUILD_TIME: when,
             PI_INSTALLED_SIZE: size,
-            PI_DEPENDS: [adb.Object({DEP_NAME: name, DEP_VERSION: version}) for name, version in sorted(package.needs())],
+            PI_DEPENDS: [
+                adb.Object({DEP_NAME: name, DEP_VERSION: version}) for name, version in sorted(package.needs())
+            ],
         }
     )
     paths: list[adb.Value] = []
@@ -83,7 +95,9 @@ def _tree(board: Board, package: Package, folders: dict[str, list[File]], when: 
     return adb.Object({PKG_INFO: info, PKG_PATHS: paths, PKG_SCRIPTS: scripts})
 
 
-def build(board: Board, package: Package, content: list[File], when: int, key: ec.EllipticCurvePrivateKey | None = None) -> bytes:
+def build(
+    board: Board, package: Package, content: list[File], when: int, key: ec.EllipticCurvePrivateKey | None = None
+) -> bytes:
     """Return the package, signed where a key is given (ECDSA: never the same); `when` in s since the epoch."""
     folders: dict[str, list[File]] = defaultdict(list)
     for file in registered(package, content):
@@ -114,7 +128,9 @@ def index(packages: list[bytes], key: ec.EllipticCurvePrivateKey | None = None) 
         contents = adb.read(package)
         info = contents.root[PKG_INFO]
         assert isinstance(info, adb.Object)  # noqa: S101 (for the type checker: build made it)
-        infos.append(adb.Object({**info, PI_FILE_SIZE: len(package), PI_HASHES: hashlib.sha256(contents.block).digest()}))
+        infos.append(
+            adb.Object({**info, PI_FILE_SIZE: len(package), PI_HASHES: hashlib.sha256(contents.block).digest()})
+        )
     infos.sort(key=lambda info: (info[PI_NAME], info[PI_VERSION]))
     root = adb.Object({NDX_DESCRIPTION: "oubli", NDX_PACKAGES: list(infos)})
     return adb.write(adb.INDEX, adb.Writer().block(root), key, [])

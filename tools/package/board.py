@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A board: what a package or an image for it must know. One file each, boards/NAME/board.toml, checked by boards/board.schema.json."""
+"""A board: what a package or an image for it must know.
+
+One file each, boards/NAME/board.toml, checked by boards/board.schema.json.
+"""
 
 import json
 import tomllib

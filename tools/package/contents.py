@@ -100,9 +100,18 @@ def configuration(text: str, board: Board) -> str:
     return "\n".join(lines) + "\n"
 
 
-# Texts whose comments nobody reads on a gateway, where they take room of the image. A script that shows its own head with --help keeps it.
+# Texts whose comments nobody reads on a gateway, where they take room of the image. A script that
+# shows its own head with --help keeps it.
 _BARE = (
-    *("etc/init.d/", "etc/hotplug.d/", "etc/uci-defaults/", "etc/sysctl.d/", "lib/upgrade/oubli.sh", "usr/bin/", "usr/sbin/"),
+    *(
+        "etc/init.d/",
+        "etc/hotplug.d/",
+        "etc/uci-defaults/",
+        "etc/sysctl.d/",
+        "lib/upgrade/oubli.sh",
+        "usr/bin/",
+        "usr/sbin/",
+    ),
     "usr/share/oubli/page.nft",
 )
 _OF_FUNCTION = re.compile(rb"(?m)^(\w+\(\) \{) # .*$")  # what it takes
@@ -162,5 +171,7 @@ def check_size(board: Board, package: Package, content: list[File]) -> dict[str,
             largest = sorted(content, key=lambda file: -len(file.octets))[:5]
             rows = "".join(f"\n  {len(file.octets):>8}  {file.path}" for file in largest)
             place = f"boards/{board.key}/board.toml: budget.packages.{package.name}"
-            raise BuildError(f"{place}: {size} bytes {what.replace('_', ' ')}; accepted: at most {limit}; largest:{rows}")
+            raise BuildError(
+                f"{place}: {size} bytes {what.replace('_', ' ')}; accepted: at most {limit}; largest:{rows}"
+            )
     return sizes | {"budget": most[0], "image_budget": most[1]}

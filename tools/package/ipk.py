@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ipk format of opkg: a gzipped tar of ./debian-binary, ./data.tar.gz, ./control.tar.gz, always the same.
 
-Source: OpenWrt scripts/ipkg-build. Tar in GNU format, sorted by name, owner 0:0 without names, one time for all; gzip without a
-name or time of its own.
+Source: OpenWrt scripts/ipkg-build. Tar in GNU format, sorted by name, owner 0:0 without names, one time for all; gzip
+without a name or time of its own.
 """
 
 import gzip

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The packages that a board's files are cut into: what each says of itself, what it needs, and its scripts.
 
-`oubli` is what every gateway needs. What is off by default, and LuCI's view, are packages of their own: a file of this name in
-boards/packages lists what they have, a path from the root a line, a folder with all below it, a module of the agent without its ending.
+`oubli` is what every gateway needs. What is off by default, and LuCI's view, are packages of their own: a file of this
+name in boards/packages lists what they have, a path from the root a line, a folder with all below it, a module of the
+agent without its ending.
 """
 
 from dataclasses import dataclass
@@ -24,11 +25,12 @@ _HEAD = """#!/bin/sh
 [ -s "${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0
 . "${IPKG_INSTROOT}/lib/functions.sh"
 """
-# A daemon that runs while its files are exchanged would import some of either version. opkg's prerm stops it too, apk has none then.
+# A daemon that runs while its files are exchanged would import some of either version. opkg's
+# prerm stops it too, apk has none then.
 STOP = """[ -n "${IPKG_INSTROOT}" ] || [ ! -x /etc/init.d/oubli ] || /etc/init.d/oubli stop
 """
-# Whatever the device holds goes before the code that could destroy it on time goes (EXP-1): keys first, then the files. Where that fails,
-# the removal fails.
+# Whatever the device holds goes before the code that could destroy it on time goes (EXP-1): keys first, then the files.
+# Where that fails, the removal fails.
 FORGET = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
 	/etc/init.d/oubli stop
 	/usr/bin/oubli forget everything || exit 1
@@ -97,7 +99,9 @@ class Package:
 
     def has(self, path: str) -> bool:
         """Return True if its list names a file, by its path from the root."""
-        return self.name != OUBLI and any(path == line or path.startswith((line + "/", line + ".")) for line in listed(self.name))
+        return self.name != OUBLI and any(
+            path == line or path.startswith((line + "/", line + ".")) for line in listed(self.name)
+        )
 
     def needs(self) -> list[tuple[str, str]]:
         """Return what it depends on: names, each with the version that it must have, "" for any."""
@@ -111,14 +115,17 @@ def _unless_upgraded(script: str) -> str:
 
 def listed(name: str) -> list[str]:
     """Return the lines of a package's list."""
-    return [line for line in (BOARDS / "packages" / name).read_text(encoding="utf-8").splitlines() if line.startswith("/")]
+    return [
+        line for line in (BOARDS / "packages" / name).read_text(encoding="utf-8").splitlines() if line.startswith("/")
+    ]
 
 
 OUBLI = "oubli"
 PACKAGES = (
     Package(
         OUBLI,
-        "Agent for hotspot gateways that forgets: metadata only, kept as long as L34-1 lets it, anonymous sums over MQTT",
+        "Agent for hotspot gateways that forgets: metadata only, kept as long as L34-1 lets it, "
+        "anonymous sums over MQTT",
         users=USERS,
         conffiles=(CONFIG,),
         stop=STOP,
@@ -126,11 +133,17 @@ PACKAGES = (
     ),
     Package(
         "oubli-purposes",
-        "oubli's purposes that are off by default: attribution, billing, services and location by consent, the guests' page",
+        "oubli's purposes that are off by default: attribution, billing, services and location by consent, "
+        "the guests' page",
         stop=STOP,
         after=START + TELL,
         forget=FORGET_PURPOSES,
         left=START,
     ),
-    Package("luci-app-oubli", "oubli in LuCI: what is kept, what is lost, what the law allows", depends=("luci-base",), after=TELL),
+    Package(
+        "luci-app-oubli",
+        "oubli in LuCI: what is kept, what is lost, what the law allows",
+        depends=("luci-base",),
+        after=TELL,
+    ),
 )

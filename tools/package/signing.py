@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys of a feed: usign's (Ed25519, for opkg's Packages) and apk's (ECDSA on P-256, for packages.adb).
 
-usign's files are signify's: a comment line, then base64 of "Ed", for the secret half "BK", rounds 0 (no passphrase), salt 16 and
-the first 8 octets of SHA-512 of the key, then 8 octets by which the key is known, then the key or the signature.
+usign's files are signify's: a comment line, then base64 of "Ed", for the secret half "BK", rounds 0 (no passphrase),
+salt 16 and the first 8 octets of SHA-512 of the key, then 8 octets by which the key is known, then the key or the
+signature.
 """
 
 import base64
@@ -51,7 +52,9 @@ def make(folder: Path) -> None:
     _write(folder / FEED_SECRET, _lines(f"oubli feed, secret {known.hex()}", secret), 0o600)
     _write(folder / FEED_PUBLIC, _lines(f"oubli feed {known.hex()}", b"Ed" + known + bytes(key.verify_key)), 0o644)
     curve = ec.generate_private_key(ec.SECP256R1())
-    _write(folder / APK_SECRET, curve.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()), 0o600)
+    _write(
+        folder / APK_SECRET, curve.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()), 0o600
+    )
     _write(folder / APK_PUBLIC, curve.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
 
 

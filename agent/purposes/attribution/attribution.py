@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The purpose `attribution`: who stood behind a public address and port at a time (L34-1 III; in force II bis 3°).
 
-A connection is recorded by itself, unless a holding covers it: its port lies in its own terminal's block (IPv4, mode `blocks`), or it left
-by the terminal's own address (IPv6 without translation), which one row an address and day answers for. What comes out goes to
-a custodian's store, which this device can't read back (EXP-3).
+A connection is recorded by itself, unless a holding covers it: its port lies in its own terminal's block (IPv4, mode
+`blocks`), or it left by the terminal's own address (IPv6 without translation), which one row an address and day answers
+for. What comes out goes to a custodian's store, which this device can't read back (EXP-3).
 """
 
 from agent.purposes.attribution.record import UNKNOWN_MAC, Record, pack
@@ -42,7 +42,8 @@ class Attribution:
         self._whole = True  # nothing was lost since then
         self.torn = False  # a holding's row was not kept
         self._split = 0  # the day before which every connection that lasts is recorded, up to its midnight
-        self.listed = self.lasting = 0  # when the newest whole list of what lasts was begun; how many of it no holding covers
+        # When the newest whole list of what lasts was begun; how many of it no holding covers
+        self.listed = self.lasting = 0
         self._counted = 0
 
     def keep(self, record: Record) -> str:
@@ -69,7 +70,8 @@ class Attribution:
 
         Those that last were kept up to the last midnight.
 
-        By marks a custodian tells `nothing held` from `not known` (L34-II-4). None is made before the midnight's split is done.
+        By marks a custodian tells `nothing held` from `not known` (L34-II-4). None is
+        made before the midnight's split is done.
         """
         if not self.since or wall <= self.since or (self.since // _DAY != wall // _DAY and self._split != wall // _DAY):
             return
@@ -79,20 +81,27 @@ class Attribution:
             self.since = wall
 
     def _put_mark(self, begin: int, end: int, day: int, first: int = 0, *, confirmed: bool = False) -> str:
-        return self._append(day, pack(Record(None, bytes(4), first, first, bytes(4), UNKNOWN_MAC, begin, end, confirmed=confirmed)))
+        return self._append(
+            day, pack(Record(None, bytes(4), first, first, bytes(4), UNKNOWN_MAC, begin, end, confirmed=confirmed))
+        )
 
     def set_back(self, wall: int, seconds: int) -> None:
         """Take back what marks say of a time that comes once more: the clock went back to `wall` by so many seconds."""
         self._put_mark(wall, wall + seconds, wall + seconds)
 
     def deny(self, begin: int, end: int) -> None:
-        """Let nobody be named for a time (s since the epoch), each day in its own segment: a handover has those of its window."""
+        """Let nobody be named for a time (s since the epoch), each day in its own segment.
+
+        A handover has those of its window.
+        """
         while begin < end:
             over = min(end, begin - begin % _DAY + _DAY)
             self._put_mark(begin, over, begin, 1)
             begin = over
 
-    def last(self, connection: "Connection", source: bytes, public: bytes, mac: bytes, wall: int, *, exact: bool = True) -> None:
+    def last(
+        self, connection: "Connection", source: bytes, public: bytes, mac: bytes, wall: int, *, exact: bool = True
+    ) -> None:
         """Record a connection that lasts, and that no holding covers, up to the last midnight, daily (L34-III-2)."""
         self._counted += 1
         midnight = wall - wall % _DAY
@@ -105,17 +114,40 @@ class Attribution:
         self._split = max(self._split, began // _DAY)
         self.listed, self.lasting, self._counted = began, self._counted, 0
 
-    def _part(self, connection: "Connection", source: bytes, public: bytes, mac: bytes, start: int, end: int, *, exact: bool) -> str:
+    def _part(
+        self, connection: "Connection", source: bytes, public: bytes, mac: bytes, start: int, end: int, *, exact: bool
+    ) -> str:
         port, user = connection.translated_port, self._user(mac)
-        return self.keep(Record(connection.protocol, public, port, port, source, mac, start, end, user, confirmed=self.confirmed and exact))
+        return self.keep(
+            Record(
+                connection.protocol,
+                public,
+                port,
+                port,
+                source,
+                mac,
+                start,
+                end,
+                user,
+                confirmed=self.confirmed and exact,
+            )
+        )
 
     def connection(
-        self, connection: "Connection", source: bytes, public: bytes, terminal: "Holder | None", end: int, now: int, *, exact: bool = True
+        self,
+        connection: "Connection",
+        source: bytes,
+        public: bytes,
+        terminal: "Holder | None",
+        end: int,
+        now: int,
+        *,
+        exact: bool = True,
     ) -> str:
         """Keep a connection that has ended, from `source` and for the world from `public` (4 or 16 octets).
 
-        `end` in ns of the wall clock, `now` in s since boot; `exact`: the clock leaves no doubt when it began. Returns what the store says,
-        or COVERED where a holding answers for it.
+        `end` in ns of the wall clock, `now` in s since boot; `exact`: the clock leaves no doubt when it began. Returns
+        what the store says, or COVERED where a holding answers for it.
         """
         mac = terminal.mac() if terminal is not None else UNKNOWN_MAC
         start = connection.start // _SECOND
@@ -130,7 +162,9 @@ class Attribution:
             start = midnight
         return self._part(connection, source, public, mac, start, end, exact=exact)
 
-    def covers(self, source: bytes, public: bytes, port: int, mac: bytes, start: int, end: int, now: int, *, exact: bool = True) -> bool:
+    def covers(
+        self, source: bytes, public: bytes, port: int, mac: bytes, start: int, end: int, now: int, *, exact: bool = True
+    ) -> bool:
         """Return True if a holding answers for a connection, which may last; it isn't idle then. Times in s."""
         if self.blocks is None:
             return False
@@ -143,7 +177,8 @@ class Attribution:
         user, known = self._user(mac), self._own.get(address, None)
         if known is not None and (known.mac != mac or known.user != user):
             if start <= known.part:
-                return False  # rows of one terminal that begin at once are read as one; later connections begin another's
+                # Rows of one terminal that begin at once are read as one; later connections begin another's
+                return False
             self._end(address, known, known.last)
             self._own.pop(address, None)
             known = None
@@ -172,11 +207,17 @@ class Attribution:
         return True
 
     def _row(self, address: bytes, known: _Own, end: "int | None") -> Record:
-        return Record(None, address, 0, 65535, address, known.mac, known.part, end, known.user, confirmed=self.confirmed)
+        return Record(
+            None, address, 0, 65535, address, known.mac, known.part, end, known.user, confirmed=self.confirmed
+        )
 
     def leaving(self, mac: bytes) -> "list[Record]":
         """Return the rows of the IPv6 addresses that a terminal leaves by, which go on."""
-        return [self._row(address, self._own[address], None) for address in self._own.known() if self._own[address].mac == mac]
+        return [
+            self._row(address, self._own[address], None)
+            for address in self._own.known()
+            if self._own[address].mac == mac
+        ]
 
     def _begin(self, address: bytes, known: _Own) -> bool:
         return self.keep(self._row(address, known, None)) == "kept"

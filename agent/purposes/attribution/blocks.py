@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which terminal has which block of public source ports: a row a lease, not a connection (RFC 7422, L34-III-2).
 
-A terminal gets a block when its address is learned, and keeps it as long as it holds that address and uses it. Its row in the
-store is written when the block is given, again at the beginning of each UTC day, when its portal user or the public address changes,
-and once more, with its end, when no connection is left in it. A block is given again only 24 h after its last connection
-ended. Terminals without a block leave by the ports of `rest`, where each connection is recorded by itself; so is every connection
-whose port isn't in its own terminal's block, whatever the reason.
+A terminal gets a block when its address is learned, and keeps it as long as it holds that address and uses it. Its row
+in the store is written when the block is given, again at the beginning of each UTC day, when its portal user or the
+public address changes, and once more, with its end, when no connection is left in it. A block is given again only 24 h
+after its last connection ended. Terminals without a block leave by the ports of `rest`, where each connection is
+recorded by itself; so is every connection whose port isn't in its own terminal's block, whatever the reason.
 
-The map lies in a tmpfs file, so that a restart of the process goes on with it. Over a boot only *which ports may have been given* is
-remembered, on flash, as bits without a terminal: those rest for 24 h.
+The map lies in a tmpfs file, so that a restart of the process goes on with it. Over a boot only *which ports may have
+been given* is remembered, on flash, as bits without a terminal: those rest for 24 h.
 
 File, little-endian: a header, then a row of 32 octets a block.
 
@@ -25,11 +25,13 @@ from agent.purposes.attribution.record import UNKNOWN_MAC, Record
 from agent.purposes.sharded_dict import ShardedDict
 from agent.runtime import files, memory
 
-FIRST, LAST = 16384, 65535  # ports that are dealt out; the kernel's own default range for a router's connections lies within
+# Ports that are dealt out; the kernel's own default range for a router's connections lies within
+FIRST, LAST = 16384, 65535
 REST = 1024, 16383
 _GRANULE = 64  # ports a bit on flash stands for: the smallest block
 _BITS = (LAST + 1 - FIRST) // _GRANULE
-_AHEAD = 12  # the part of all blocks that is marked on flash at a time: fewer syncs; so many more rest after a boot than had to
+# The part of all blocks that is marked on flash at a time: fewer syncs; so many more rest after a boot than had to
+_AHEAD = 12
 FREE, HELD, RESTING = 0, 1, 2
 _MAGIC = b"OUBLIBK1"
 _HEADER, _ROW = 16, 32
@@ -46,8 +48,9 @@ WAITING = 1024  # addresses that are remembered to have got none
 class Blocks:
     """The blocks of one public address.
 
-    `table` is agent.purposes.attribution.nftables.Table; `keep(record) -> bool` hands a row to the store; `user(mac)` answers the portal
-    user id. Times: `wall` in s since the epoch, `now` in s since boot. `confirmed`: whether the clock is trusted.
+    `table` is agent.purposes.attribution.nftables.Table; `keep(record) -> bool` hands a row to the store; `user(mac)`
+    answers the portal user id. Times: `wall` in s since the epoch, `now` in s since boot. `confirmed`: whether the
+    clock is trusted.
     """
 
     def __init__(
@@ -119,7 +122,9 @@ class Blocks:
         found: "set[int]" = set()
         for bit in range(_BITS):
             if marks[bit >> 3] & 1 << (bit & 7):
-                found.update(range(bit * _GRANULE // self.size, min(self.count, ((bit + 1) * _GRANULE - 1) // self.size + 1)))
+                found.update(
+                    range(bit * _GRANULE // self.size, min(self.count, ((bit + 1) * _GRANULE - 1) // self.size + 1))
+                )
         return found
 
     def _next(self, block: int) -> "set[int]":
@@ -146,7 +151,11 @@ class Blocks:
 
     def of(self, mac: bytes) -> "list[tuple[int, int]]":
         """Return first and last port of the blocks that a terminal has, or had within a day."""
-        return [self.ports(block) for block in range(self.count) if self._row(block)[0] != FREE and self._row(block)[2] == mac]
+        return [
+            self.ports(block)
+            for block in range(self.count)
+            if self._row(block)[0] != FREE and self._row(block)[2] == mac
+        ]
 
     # What the kernel is told.
 
@@ -161,7 +170,8 @@ class Blocks:
     def resume(self, wall: int, now: int) -> None:
         """End each row of a former process with its last sign.
 
-        Who held an address meanwhile isn't known: `restate` begins those again that are held when the kernel has listed its neighbours.
+        Who held an address meanwhile isn't known: `restate` begins those again that are held
+        when the kernel has listed its neighbours.
         """
         for block in range(self.count):
             state, address, mac, _, part, _ = self._row(block)
@@ -204,7 +214,8 @@ class Blocks:
         self._retry = now + RETRY  # unless all goes well: whatever refuses isn't asked for each terminal, each second
         if block not in self._marked and not self._mark(self._marked | self._next(block)):
             return False
-        # The store first: a block that nobody will find in it is worse than none. Not held yet, for a process may end at any instant.
+        # The store first: a block that nobody will find in it is worse than none. Not held
+        # yet, for a process may end at any instant.
         self._put(block, RESTING, address, mac, wall, wall, now)
         if self._record(block, None):
             try:
@@ -240,7 +251,9 @@ class Blocks:
                 self._users[block] = user
         first, last = self.ports(block)
         user = self._users.get(block, b"")
-        return self._keep(Record(None, self.public, first, last, address, mac, part, end, user, confirmed=self.confirmed))
+        return self._keep(
+            Record(None, self.public, first, last, address, mac, part, end, user, confirmed=self.confirmed)
+        )
 
     def _again(self, block: int, wall: int, *, ended: bool = True) -> None:
         """End a block's row and begin another, now."""
@@ -282,8 +295,12 @@ class Blocks:
     # Time.
 
     def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
-        """Do what is due; call it every few seconds. `holder(address)` answers the MAC that holds an address now, b"" for none."""
-        # Without the table others' connections would get the ports of a block, and its terminal would be named for them.
+        """Do what is due; call it every few seconds.
+
+        `holder(address)` answers the MAC that holds an address now, b"" for none.
+        """
+        # Without the table others' connections would get the ports of a block,
+        # and its terminal would be named for them.
         self._loaded = self._loaded and self._table.stands()
         for block in range(self.count):
             state, address, mac, _, part, last = self._row(block)
@@ -298,7 +315,8 @@ class Blocks:
                 continue  # there is no public address
             elif part // _DAY != wall // _DAY:
                 self._midnight(block, wall)
-            elif part != wall and self._user(mac) != self._users.get(block, b""):  # rows that begin at once are read as one
+            # Rows that begin at once are read as one
+            elif part != wall and self._user(mac) != self._users.get(block, b""):
                 self._again(block, wall)
 
     def deal(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
@@ -351,8 +369,8 @@ class Blocks:
         """Begin every row again: after a step of so many seconds, with a clock trusted by now, after an erasure.
 
         What is left in a block that rests is recorded one by one.
-        `ended`: the rows before these are told to have ended, which they can't be where their times mean nothing any more. `every`: also
-        that of a block that has one open.
+        `ended`: the rows before these are told to have ended, which they can't be where their times mean nothing any
+        more. `every`: also that of a block that has one open.
         """
         for block in range(self.count):
             state, address, mac, since, part, last = self._row(block)

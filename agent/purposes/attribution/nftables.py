@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Port blocks in the kernel: our own table gives each terminal a range of public source ports (RFC 7422, L34-II-4).
 
-The chain `post` stands before fw4's own translation. It looks a terminal's address up in the map `blocks` and jumps to the
-chain of its block, which masquerades into the block's range whatever has a port or an identifier; what no element names goes to
-`rest`, a range of its own, so that it never lands in somebody's block. Written over nf_tables netlink by the recorder itself,
-in transactions that hold as a whole or not at all: no program is started, and the answer is there when `sendto` returns.
+The chain `post` stands before fw4's own translation. It looks a terminal's address up in the map `blocks` and jumps to
+the chain of its block, which masquerades into the block's range whatever has a port or an identifier; what no element
+names goes to `rest`, a range of its own, so that it never lands in somebody's block. Written over nf_tables netlink by
+the recorder itself, in transactions that hold as a whole or not at all: no program is started, and the answer is there
+when `sendto` returns.
 
-Source: linux/netfilter/nf_tables.h (message and attribute numbers), linux/netfilter/nfnetlink.h (batches). Headers of attributes
-are in the host's byte order, values in network order.
+Source: linux/netfilter/nf_tables.h (message and attribute numbers), linux/netfilter/nfnetlink.h (batches). Headers of
+attributes are in the host's byte order, values in network order.
 """
 
 import errno
@@ -64,7 +65,8 @@ def _immediate(register: int, value: bytes) -> bytes:
 
 def _masquerade(first: int, last: int) -> bytes:
     """Return the expressions that translate into a range of ports, or of identifiers."""
-    # Registers of 16 octets: 1 and 2. NFTA_MASQ_FLAGS 1 (without it the range counts for nothing), _REG_PROTO_MIN 2, _MAX 3.
+    # Registers of 16 octets: 1 and 2. NFTA_MASQ_FLAGS 1 (without it the range counts
+    # for nothing), _REG_PROTO_MIN 2, _MAX 3.
     ports = _immediate(1, struct.pack(">H", first)) + _immediate(2, struct.pack(">H", last))
     return ports + _expression(b"masq", _word(1, _PROTO_SPECIFIED), _word(2, 1), _word(3, 2))
 
@@ -106,7 +108,8 @@ class Batch:
         mark = struct.pack(">BBH", 0, 0, _SUBSYSTEM)
         rows = [(_BEGIN, _REQUEST, mark)] + self._messages + [(_END, _REQUEST, mark)]
         return b"".join(
-            struct.pack("IHHII", HEADER + len(body), kind, flags, number, 0) + body for number, (kind, flags, body) in enumerate(rows)
+            struct.pack("IHHII", HEADER + len(body), kind, flags, number, 0) + body
+            for number, (kind, flags, body) in enumerate(rows)
         )
 
     def answers(self) -> int:
@@ -124,7 +127,10 @@ class Table:
         self._inbox = sockets.Inbox(descriptor, self._buffer)
 
     def load(self, rest: "tuple[int, int]") -> None:
-        """Make the table anew, without any block; `rest` are the first and last port of who has none. Raises Refused."""
+        """Make the table anew, without any block; `rest` are the first and last port of who has none.
+
+        Raises Refused.
+        """
         self.remove()
         batch = Batch()
         batch.add(_NEW_TABLE, _CREATE, _text(1, TABLE))
@@ -140,13 +146,22 @@ class Table:
         to_rest = _expression(b"immediate", _word(1, _VERDICT), _jump(b"rest"))
         for device in self.devices:
             for then in (find, to_rest):
-                batch.add(_NEW_RULE, _CREATE | _APPEND, _text(1, TABLE), _text(2, b"post"), _nested(4, _leaves_by(device), then))
+                batch.add(
+                    _NEW_RULE,
+                    _CREATE | _APPEND,
+                    _text(1, TABLE),
+                    _text(2, b"post"),
+                    _nested(4, _leaves_by(device), then),
+                )
         self._send(batch)
 
     def stands(self) -> bool:
         """Return True if the kernel still has the table: a flushed ruleset takes it away, and nobody is told."""
         body = struct.pack(">BBH", _INET, 0, 0) + _text(1, TABLE)
-        sockets.request(self._descriptor, struct.pack("IHHII", HEADER + len(body), _SUBSYSTEM << 8 | _GET_TABLE, _REQUEST, 0, 0) + body)
+        sockets.request(
+            self._descriptor,
+            struct.pack("IHHII", HEADER + len(body), _SUBSYSTEM << 8 | _GET_TABLE, _REQUEST, 0, 0) + body,
+        )
         size = self._inbox.more()
         if size < HEADER + 4:
             return True

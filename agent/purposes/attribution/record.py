@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How an `attribution` record is packed: who stood behind a public address and port, and when (L34-1 III, L34-III-2).
 
-Two kinds. A *holding* says that a terminal had a block of ports (or a whole IPv6 address) from `start` on, whatever it did with
-them: one row a lease and day instead of one a connection (RFC 7422). It is written when it begins, without an end, and once
-more when it is over, with the same start. A *connection* is recorded where no block covers it. A *mark* is a holding of no address and
-no port: from its start to its end the recorder heard and kept every connection. One whose clock wasn't confirmed takes back what others
-say of its time: the clock was set back, and showed it twice. With the port 1 it denies all that the store has of its time: the time
-service has told since that the clock was wrong then, or is now. Each record stands alone, so that a request is answered
-from any part of a store. Fields are those of `agent.law.ATTRIBUTION_FIELDS`: no destination, no volume.
+Two kinds. A *holding* says that a terminal had a block of ports (or a whole IPv6 address) from `start` on, whatever it
+did with them: one row a lease and day instead of one a connection (RFC 7422). It is written when it begins, without an
+end, and once more when it is over, with the same start. A *connection* is recorded where no block covers it. A *mark*
+is a holding of no address and no port: from its start to its end the recorder heard and kept every connection. One
+whose clock wasn't confirmed takes back what others say of its time: the clock was set back, and showed it twice. With
+the port 1 it denies all that the store has of its time: the time service has told since that the clock was wrong then,
+or is now. Each record stands alone, so that a request is answered from any part of a store. Fields are those of
+`agent.law.ATTRIBUTION_FIELDS`: no destination, no volume.
 
     octet 0     1: a holding   2: its end isn't known   4: IPv6   8: portal user id   16: the clock wasn't confirmed
                 32: the public address is the terminal's own (IPv6 without translation)
@@ -37,7 +38,18 @@ class Record:
     protocol   IP protocol number, None for a holding: every protocol that has ports or identifiers
     """
 
-    __slots__ = ("address", "confirmed", "end", "first", "last", "mac", "portal_user", "protocol", "public_address", "start")
+    __slots__ = (
+        "address",
+        "confirmed",
+        "end",
+        "first",
+        "last",
+        "mac",
+        "portal_user",
+        "protocol",
+        "public_address",
+        "start",
+    )
 
     def __init__(
         self,
@@ -69,7 +81,12 @@ def pack(record: Record) -> bytes:
     """Return one record's octets."""
     holding = record.protocol is None
     own = record.public_address == record.address
-    flags = _HOLDING * holding | _OPEN * (record.end is None) | _IPV6 * (len(record.address) == 16) | _USER * bool(record.portal_user)
+    flags = (
+        _HOLDING * holding
+        | _OPEN * (record.end is None)
+        | _IPV6 * (len(record.address) == 16)
+        | _USER * bool(record.portal_user)
+    )
     flags |= _UNCONFIRMED * (not record.confirmed) | _OWN * own
     out = bytes((flags,)) if record.protocol is None else bytes((flags, record.protocol))
     out += struct.pack(">I", record.start)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The purpose `billing`: one record a terminal's session, with time and volume, for a bill (L34-1 IV, 1st par.).
 
-A session is a portal user's, or a terminal's where no portal names one. It begins with the first connection and is written when half
-an hour has brought no sign of one, when another user logs in at the terminal, and at 00:00 UTC, so that no record is longer than a day.
+A session is a portal user's, or a terminal's where no portal names one. It begins with the first connection and is
+written when half an hour has brought no sign of one, when another user logs in at the terminal, and at 00:00 UTC, so
+that no record is longer than a day.
 
-What is open lies in a tmpfs file, so that a restart of the process loses none: rows of 104 octets, little-endian: MAC 6, octets of the
-user id u8, spare, start u32, newest sign u32 (s since the epoch; 0: the row is free), bytes up u64, bytes down u64, user id 64, 8 spare.
+What is open lies in a tmpfs file, so that a restart of the process loses none: rows of 104 octets, little-endian: MAC
+6, octets of the user id u8, spare, start u32, newest sign u32 (s since the epoch; 0: the row is free), bytes up u64,
+bytes down u64, user id 64, 8 spare.
 """
 
 import struct
@@ -43,14 +45,28 @@ class Billing:
         return struct.unpack_from(_FIELDS, self._region.view, place * _ROW)
 
     def _put(self, place: int, mac: bytes, user: bytes, start: int, last: int, up: int, down: int) -> None:
-        memory.store(_FIELDS, self._region.view, place * _ROW, mac, len(user), start, last, up, down, user + bytes(64 - len(user)))
+        memory.store(
+            _FIELDS,
+            self._region.view,
+            place * _ROW,
+            mac,
+            len(user),
+            start,
+            last,
+            up,
+            down,
+            user + bytes(64 - len(user)),
+        )
 
     def __len__(self) -> int:
         """Return how many sessions are open."""
         return len(self._places)
 
     def connection(self, mac: bytes, start: int, end: int, up: int, down: int) -> str:
-        """Add a terminal's connection to its session; times in s since the epoch. Returns "kept" or what the store said in its way."""
+        """Add a terminal's connection to its session; times in s since the epoch.
+
+        Returns "kept" or what the store said in its way.
+        """
         return self._add(mac, start, end, up, down)
 
     def alive(self, mac: bytes, wall: int) -> None:

@@ -22,7 +22,15 @@ class Record:
     __slots__ = ("bytes_down", "bytes_up", "confirmed", "end", "mac", "portal_user", "start")
 
     def __init__(
-        self, portal_user: bytes, mac: bytes, start: int, end: int, bytes_up: int, bytes_down: int, *, confirmed: bool = True
+        self,
+        portal_user: bytes,
+        mac: bytes,
+        start: int,
+        end: int,
+        bytes_up: int,
+        bytes_down: int,
+        *,
+        confirmed: bool = True,
     ) -> None:
         self.portal_user = portal_user
         self.mac = mac

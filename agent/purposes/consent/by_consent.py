@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is kept by consent, and by what: wires consents, their stores and the radios for the recorder (L34-V).
 
-A record of `services` or `location` is made only while its terminal's consent is active (L34-IV-1, L34-V-1), of what began after
-that was given or resumed: there is no back-fill. Where neither purpose is on, consents that are still remembered go on to their end and can
-be withdrawn. Where flash refuses them or their key, there are none until it doesn't, and `oubli status` says so loudly (L34-V-2). What may
-be asked and done is in agent.purposes.consent.consented.
+A record of `services` or `location` is made only while its terminal's consent is active (L34-IV-1, L34-V-1), of what
+began after that was given or resumed: there is no back-fill. Where neither purpose is on, consents that are still
+remembered go on to their end and can be withdrawn. Where flash refuses them or their key, there are none until it
+doesn't, and `oubli status` says so loudly (L34-V-2). What may be asked and done is in agent.purposes.consent.consented.
 """
 
 from agent import law
@@ -61,7 +61,9 @@ class ByConsent(Purposes):
             folder = paths.vault + "/" + name
             if name in config.purposes:
                 files.make_folder(folder, 0o700)
-                self.stores[name] = consent_ring.ConsentRing(folder, keys, sodium, law.number(name), config.purposes[name].budget, lose)
+                self.stores[name] = consent_ring.ConsentRing(
+                    folder, keys, sodium, law.number(name), config.purposes[name].budget, lose
+                )
             elif files.exists(folder + "/ring"):
                 files.remove(folder + "/ring")  # noise: the ring of keys has another size without the purpose
         self.stations = Stations(self._allowed, self._keep)
@@ -69,7 +71,8 @@ class ByConsent(Purposes):
         self._bus = bus(self.stations, self.wanted)
         self._services = Services(self.stores["services"].plain) if "services" in self.stores else None
         self._sodium = sodium
-        self._token = memory.scratch(KEY)  # under it the page's forms are known to come from the page, as shown to this terminal
+        # Under it the page's forms are known to come from the page, as shown to this terminal
+        self._token = memory.scratch(KEY)
         sodium.random(self._token.address, KEY)
         self._config = config
         self._counted = bool(config.metrics)
@@ -80,7 +83,10 @@ class ByConsent(Purposes):
             log("no text of consent is installed: none can be given (L34-V-2)")
 
     def _open(self, make: bool = False) -> None:
-        """Read the consents; where flash refuses, there are none, and `tick` tries again. `make`: also where none were kept before."""
+        """Read the consents; where flash refuses, there are none, and `tick` tries again.
+
+        `make`: also where none were kept before.
+        """
         paths = self._paths
         if self._consents is not None or not (make or self.stores or files.exists(paths.consents)):
             return
@@ -94,7 +100,11 @@ class ByConsent(Purposes):
                 raise
         except OSError as failure:
             if self._trouble != failure.errno:
-                self._log("flash refuses the consents or their key" + reason(failure.errno) + ": all of them are suspended (L34-V-2)")
+                self._log(
+                    "flash refuses the consents or their key"
+                    + reason(failure.errno)
+                    + ": all of them are suspended (L34-V-2)"
+                )
             self._trouble = failure.errno or 5
             return
         self._trouble = 0
@@ -112,7 +122,11 @@ class ByConsent(Purposes):
         """Return True if the radios are to be listened to."""
         if self.emergency.is_open:
             return True
-        return self._consents is not None and "location" in self.stores and self._consents.any_active("location", self._now())
+        return (
+            self._consents is not None
+            and "location" in self.stores
+            and self._consents.any_active("location", self._now())
+        )
 
     def connection(
         self,
@@ -163,7 +177,8 @@ class ByConsent(Purposes):
             self._unwritten -= 1
             self._look = monotonic
             self._note("consent", "suspended", calls.ANYONE)
-        # An end is noted as soon as it has come, before flash is told that the time has: no backup and no clock brings it back.
+        # An end is noted as soon as it has come, before flash is told that the time has:
+        # no backup and no clock brings it back.
         if monotonic < self._look and (self._consents is None or not self._consents.due(self._now())):
             return
         self._look = monotonic + LOOK

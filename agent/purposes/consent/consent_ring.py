@@ -3,15 +3,17 @@
 
 It is one ring, in which each record is sealed under its consent's own key (L34-V-3).
 
-A consent's key for a purpose is a slot of the key ring (agent.vault.keys), so whatever destroys keys there destroys it too: its
-end by trusted wall clock or by time since boot, an order, another boot, a start that is refused (EXP-1, EXP-4). A withdrawal
-overwrites it at once, and what lies in the ring under it is noise from then on; the others' records aren't touched. The ring
-itself needs no windows and no expiry. The place of the consent stands in the slot as `page`, the number of records sealed so
-far as `records` (it is the nonce, taken before it is used), those that are still in the ring as the first bank's length.
+A consent's key for a purpose is a slot of the key ring (agent.vault.keys), so whatever destroys keys there destroys it
+too: its end by trusted wall clock or by time since boot, an order, another boot, a start that is refused (EXP-1,
+EXP-4). A withdrawal overwrites it at once, and what lies in the ring under it is noise from then on; the others'
+records aren't touched. The ring itself needs no windows and no expiry. The place of the consent stands in the slot as
+`page`, the number of records sealed so far as `records` (it is the nonce, taken before it is used), those that are
+still in the ring as the first bank's length.
 
-File, little-endian, mapped: words size, head, tail, version (head to tail is what is held), then entries from octet 16: sealed length
-u16, number of the key u32, nonce u32, sealed record. A length of 0, or no room for one, sends the reader back to octet 16. An
-entry costs 10 octets beside the record and 16 of its seal. What no longer fits displaces the oldest, counted as lost.
+File, little-endian, mapped: words size, head, tail, version (head to tail is what is held), then entries from octet 16:
+sealed length u16, number of the key u32, nonce u32, sealed record. A length of 0, or no room for one, sends the reader
+back to octet 16. An entry costs 10 octets beside the record and 16 of its seal. What no longer fits displaces the
+oldest, counted as lost.
 """
 
 import struct
@@ -139,7 +141,10 @@ class ConsentRing:
             self._lose("ring full", 1)
 
     def destroy(self, place: int) -> int:
-        """Overwrite the key of the consent at `place`: nothing kept under it can be read again. Returns how many records that were."""
+        """Overwrite the key of the consent at `place`: nothing kept under it can be read again.
+
+        Returns how many records that were.
+        """
         index = self._places.pop(place, None)
         if index is None:
             return 0
@@ -217,7 +222,8 @@ def _entry(view: "bytearray | memoryview", at: int, size: int) -> "tuple[int, in
 def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Generator[bytes]":
     """Yield a purpose's records that can be read, oldest first, packed.
 
-    `root` is the folder above var/run/oubli; times of now in ns, `wall` None where it isn't trusted. SealError at a damaged entry.
+    `root` is the folder above var/run/oubli; times of now in ns, `wall` None where it
+    isn't trusted. SealError at a damaged entry.
     """
     base = root + "/var/run/oubli/"
     sodium = crypto.Sodium()

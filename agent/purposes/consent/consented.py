@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may be asked and done about consents, objections and an emergency, over the control socket (L34-V, L34-VI-5).
 
-A withdrawal overwrites the keys first and asks flash afterwards; so does a suspension end a stay first. An act is on the audit log,
-never about whom (L34-VI-3).
+A withdrawal overwrites the keys first and asks flash afterwards; so does a suspension end a stay first. An act is on
+the audit log, never about whom (L34-VI-3).
 """
 
 from agent import law
@@ -19,9 +19,13 @@ class Consented(ByConsent):
 
     def _consents_or_refuse(self) -> "consents.Consents":
         if self._trouble:
-            raise calls.Refused("flash refuses" + reason(self._trouble) + ": every consent is suspended; accepted: once it can be read")
+            raise calls.Refused(
+                "flash refuses" + reason(self._trouble) + ": every consent is suspended; accepted: once it can be read"
+            )
         if self._consents is None:
-            raise calls.Refused("neither services nor location is on (L34-IV-1); accepted: a purpose section with enabled '1'")
+            raise calls.Refused(
+                "neither services nor location is on (L34-IV-1); accepted: a purpose section with enabled '1'"
+            )
         return self._consents
 
     def terminal(self, fields: "dict[str, Any]") -> bytes:
@@ -39,7 +43,9 @@ class Consented(ByConsent):
         self._on_or_refuse(fields)
         named = fields["purposes"], fields["third_parties"], fields["days"]
         if not texts.known(self._paths.texts, fields["text"], named[0], named[1], named[2], self._notice):
-            raise calls.Refused("text: not the hash of a document for this consent (L34-V-2); accepted: of one with " + self._texts())
+            raise calls.Refused(
+                "text: not the hash of a document for this consent (L34-V-2); accepted: of one with " + self._texts()
+            )
         end = (now or 0) + fields["days"] * law.DAY
         mac = self.terminal(fields)
         words = (fields["purposes"], fields["categories"], fields["third_parties"])
@@ -60,13 +66,18 @@ class Consented(ByConsent):
             raise calls.Refused("name: no text of this device; accepted: " + self._texts())
         words = fields["purposes"], fields["third_parties"], fields["days"]
         try:
-            lines, digest = texts.document(self._paths.texts, fields["name"], words[0], words[1], words[2], self._notice)
+            lines, digest = texts.document(
+                self._paths.texts, fields["name"], words[0], words[1], words[2], self._notice
+            )
         except (OSError, ValueError):
             raise calls.Refused("name: that text can't be read; accepted: a file in UTF-8")
         return {"document": lines, "text": digest}
 
     def _texts(self) -> str:
-        return ", ".join(["consent-" + name + ".txt" for name in texts.offered(self._paths.texts)]) or "none, for none is installed"
+        return (
+            ", ".join(["consent-" + name + ".txt" for name in texts.offered(self._paths.texts)])
+            or "none, for none is installed"
+        )
 
     def withdraw(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
         """End a terminal's consents, or what they say of one purpose: the keys go first, at once."""
@@ -102,7 +113,10 @@ class Consented(ByConsent):
         return self._trouble > 0 if self._consents is None else self._consents.objects(mac)
 
     def object(self, fields: "dict[str, Any]", by: str) -> "tuple[bytes, dict[str, Any]]":
-        """Take a terminal's objection to being counted; returns whose it is, and the answer. Its consents are suspended, too."""
+        """Take a terminal's objection to being counted; returns whose it is, and the answer.
+
+        Its consents are suspended, too.
+        """
         self._open(make=True)
         register, mac = self._consents_or_refuse(), self.terminal(fields)
         try:
@@ -129,8 +143,8 @@ class Consented(ByConsent):
     def suspend(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
         """Suspend a terminal's consents, until they are resumed.
 
-        A process without a role hears the same whatever there was: neither the answer nor how long flash took to write says
-        whether a terminal is here, or has consented. Flash is written in the next tick then.
+        A process without a role hears the same whatever there was: neither the answer nor how long flash took to write
+        says whether a terminal is here, or has consented. Flash is written in the next tick then.
         """
         register = self._consents_or_refuse()
         try:
@@ -175,7 +189,8 @@ class Consented(ByConsent):
         mac = self.terminal(fields)
         digest = bytearray(_TOKEN)
         self._sodium.keyed_digest(digest, _TOKEN, mac, self._token.address)
-        token = "".join([chr(97 + (octet >> shift & 15)) for octet in digest for shift in (4, 0)])  # letters: a form's field holds no other
+        # Letters: a form's field holds no other
+        token = "".join([chr(97 + (octet >> shift & 15)) for octet in digest for shift in (4, 0)])
         found = self._consents.of_terminal(mac, self._now()) if self._consents is not None else []
         objects = self._consents is not None and self._consents.objects(mac)
         security = self._config.purposes.get("security")

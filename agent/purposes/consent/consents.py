@@ -1,27 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who has consented to what, until when: the one store on flash that the device can read back (L34-V, L34-IV-1).
 
-Absent, expired, suspended or unreadable means no (L34-V-2); so does a clock that isn't trusted, by which no end can be told.
-A consent is a file of its own (agent.purposes.consent.sealed_consents). A change replaces it, synced and renamed, before it is told. A
-grant or a resumption counts only after that; a suspension or a withdrawal counts at once, and is tried again until flash takes it
-(L34-V-4: fails to suspended). A withdrawal ends the consent then and there; a prompt is
-refused for 30 days after it (L34-V-3). An end that has come is written too: a clock that is set back brings nothing to life again
-(L34-VI-5). 30 days after its end a consent is removed.
+Absent, expired, suspended or unreadable means no (L34-V-2); so does a clock that isn't trusted, by which no end can be
+told. A consent is a file of its own (agent.purposes.consent.sealed_consents). A change replaces it, synced and renamed,
+before it is told. A grant or a resumption counts only after that; a suspension or a withdrawal counts at once, and is
+tried again until flash takes it (L34-V-4: fails to suspended). A withdrawal ends the consent then and there; a prompt
+is refused for 30 days after it (L34-V-3). An end that has come is written too: a clock that is set back brings nothing
+to life again (L34-VI-5). 30 days after its end a consent is removed.
 
-What is withdrawn, suspended or over has a name among the refusals besides, written first (agent.purposes.consent.refusals): a file that is
-put back from a backup counts as what these say.
+What is withdrawn, suspended or over has a name among the refusals besides, written first
+(agent.purposes.consent.refusals): a file that is put back from a backup counts as what these say.
 
-Each purpose of a consent may be withdrawn by itself: its bit moves to the upper half of `purposes`, and nobody is asked for it again as
-long as the consent is remembered. A consent can be resumed a few times a day: each time costs two writes of flash.
+Each purpose of a consent may be withdrawn by itself: its bit moves to the upper half of `purposes`, and nobody is asked
+for it again as long as the consent is remembered. A consent can be resumed a few times a day: each time costs two
+writes of flash.
 
-An objection to being counted is a refusal and nothing else (L34-VI-5). It counts at once, whatever flash does, and is remembered for 13
-months, or until its terminal takes it back. Whoever objects is not followed by a consent either.
+An objection to being counted is a refusal and nothing else (L34-VI-5). It counts at once, whatever flash does, and is
+remembered for 13 months, or until its terminal takes it back. Whoever objects is not followed by a consent either.
 """
 
 from agent import law
 from agent.base import canonical
-from agent.purposes.consent.consent_rows import ACTIVE, ALL, ENDED, GONE, OBJECTED, PURPOSES, SUSPENDED, WITHDRAWN, state_of, withdraw
-from agent.purposes.consent.kept_consents import COUNTED, LIMIT, OBJECTION, OBJECTIONS, PAUSED, KeptConsents, Refused, hexadecimal
+from agent.purposes.consent.consent_rows import (
+    ACTIVE,
+    ALL,
+    ENDED,
+    GONE,
+    OBJECTED,
+    PURPOSES,
+    SUSPENDED,
+    WITHDRAWN,
+    state_of,
+    withdraw,
+)
+from agent.purposes.consent.kept_consents import (
+    COUNTED,
+    LIMIT,
+    OBJECTION,
+    OBJECTIONS,
+    PAUSED,
+    KeptConsents,
+    Refused,
+    hexadecimal,
+)
 from agent.purposes.consent.refusals import AFTER
 from agent.purposes.consent.sealed_consents import THIRD_PARTIES, VERSION
 from agent.runtime.sodium import SealError
@@ -29,14 +50,17 @@ from agent.runtime.sodium import SealError
 CATEGORIES = ("connections", "access-point")  # what a record of each of these keeps, by the same bits
 REFUSALS = 2 * LIMIT  # beyond these no consent is taken: withdrawals have room
 _BLANKS = (
-    (32, 32), (0xA0, 0xA0), (0xAD, 0xAD), (0x115F, 0x1160), (0x1680, 0x1680), (0x2000, 0x200A), (0x202F, 0x202F), (0x205F, 0x205F),
-    (0x2800, 0x2800), (0x3000, 0x3000), (0x3164, 0x3164), (0xFFA0, 0xFFA0),
+    (32, 32), (0xA0, 0xA0), (0xAD, 0xAD), (0x115F, 0x1160), (0x1680, 0x1680), (0x2000, 0x200A),
+    (0x202F, 0x202F), (0x205F, 0x205F), (0x2800, 0x2800), (0x3000, 0x3000), (0x3164, 0x3164), (0xFFA0, 0xFFA0),
 )  # fmt: skip
 CHANGES = 5  # that one terminal may make a day: resume, take an objection back
 
 
 class Consents(KeptConsents):
-    """Every consent, with what may be asked and done. Times in seconds since the epoch; `now` None while the clock isn't trusted."""
+    """Every consent, with what may be asked and done.
+
+    Times in seconds since the epoch; `now` None while the clock isn't trusted.
+    """
 
     def active(self, mac: "bytes | bytearray", purpose: str, now: "int | None") -> int:
         """Return the place of the consent that allows a purpose for a terminal now, -1 for no."""
@@ -69,7 +93,11 @@ class Consents(KeptConsents):
     def alive(self, place: int, purpose: str, now: "int | None") -> bool:
         """Return True if what is kept for a purpose under a consent may stay: active or suspended, and not over."""
         state, purposes, _, _, _, end, _, _, _ = self._rows.get(place)
-        return state in (ACTIVE, SUSPENDED) and bool(purposes >> PURPOSES.index(purpose) & 1) and (now is None or now < end)
+        return (
+            state in (ACTIVE, SUSPENDED)
+            and bool(purposes >> PURPOSES.index(purpose) & 1)
+            and (now is None or now < end)
+        )
 
     def counts(self, now: "int | None") -> "dict[str, int]":
         """Return how many consents are in each state; those that are over are `ended`."""
@@ -86,7 +114,11 @@ class Consents(KeptConsents):
 
     def listed(self, first: int, count: int, now: "int | None") -> "list[dict[str, Any]]":
         """Return at most `count` consents from a place on, without whose they are."""
-        return [self._shown(place, now) for place in self._rows.used() if place >= first and self._rows.get(place)[0] != OBJECTED][:count]
+        return [
+            self._shown(place, now)
+            for place in self._rows.used()
+            if place >= first and self._rows.get(place)[0] != OBJECTED
+        ][:count]
 
     def _shown(self, place: int, now: "int | None") -> "dict[str, Any]":
         row = self._rows.get(place)
@@ -102,19 +134,32 @@ class Consents(KeptConsents):
         return shown
 
     def grant(
-        self, mac: bytes, purposes: "list[str]", categories: "list[str]", third_parties: str, end: int, text: bytes, now: "int | None"
+        self,
+        mac: bytes,
+        purposes: "list[str]",
+        categories: "list[str]",
+        third_parties: str,
+        end: int,
+        text: bytes,
+        now: "int | None",
     ) -> int:
         """Take a terminal's consent; returns its place once it is on flash. Refused, OSError: there is none."""
         if now is None:
-            raise Refused("the time isn't confirmed yet, so no end can be told (EXP-5); accepted: again in some minutes")
+            raise Refused(
+                "the time isn't confirmed yet, so no end can be told (EXP-5); accepted: again in some minutes"
+            )
         bits = _bits(PURPOSES, purposes, "purposes")
         if _bits(CATEGORIES, categories, "categories") != bits:
             kept = [CATEGORIES[PURPOSES.index(name)] for name in purposes]
-            raise Refused("categories: not those that these purposes keep (L34-V-2); accepted: " + ", ".join(sorted(kept)))
+            raise Refused(
+                "categories: not those that these purposes keep (L34-V-2); accepted: " + ", ".join(sorted(kept))
+            )
         for name in PURPOSES:
             ceiling = law.purpose(name).ceiling
             if name in purposes and not now < end <= now + ceiling:
-                raise Refused("end: not within " + law.duration(ceiling) + " of now, the ceiling of " + name + " (L34-V-2)")
+                raise Refused(
+                    "end: not within " + law.duration(ceiling) + " of now, the ceiling of " + name + " (L34-V-2)"
+                )
         named = third_parties.encode()
         if not canonical.showable(third_parties, THIRD_PARTIES) or _blank(third_parties[0] + third_parties[-1]):
             raise Refused("third_parties: not understood (L34-V-2); accepted: none, or names of at most 63 octets")
@@ -127,16 +172,23 @@ class Consents(KeptConsents):
             if state == WITHDRAWN and (not since or now < since + AFTER):
                 raise Refused("withdrawn less than 30 days ago: not to be asked again before (L34-V-3)")
             if state in (ACTIVE, SUSPENDED) and held & bits and now < former:
-                raise Refused("a consent to this is in force until its end (L34-V-2); accepted: withdraw, or again after its end")
+                raise Refused(
+                    "a consent to this is in force until its end (L34-V-2); accepted: withdraw, or again after its end"
+                )
         place = self._free()
         if self._refusals.count >= REFUSALS:
-            raise Refused("no room: " + str(self._refusals.count) + " refusals are remembered; accepted: once older ones are forgotten")
+            raise Refused(
+                "no room: "
+                + str(self._refusals.count)
+                + " refusals are remembered; accepted: once older ones are forgotten"
+            )
         owner = self._owner(mac)
         parties = named + bytes(THIRD_PARTIES - len(named))
         try:
             self._files.write(place, [VERSION, ACTIVE, bits, bits, now, now, end, owner, text, len(named), parties, 0])
         except OSError:
-            # Flash may have it all the same, and a consent that was refused is none: it goes, now or once flash lets it.
+            # Flash may have it all the same, and a consent that was refused is
+            # none: it goes, now or once flash lets it.
             self._blocked.append(place)
             self._refused.append(place)
             self._take_back()
@@ -146,22 +198,31 @@ class Consents(KeptConsents):
         return place
 
     def _change(self, owner: bytes, now: "int | None") -> None:
-        """Count a change that a terminal may make a few times a day: nobody wears out the flash. Refused beyond that."""
+        """Count a change that a terminal may make a few times a day: nobody wears out the flash.
+
+        Refused beyond that.
+        """
         self._turn(now)
         count = self._changes.get(owner, 0)
         if count >= CHANGES or len(self._changes) >= LIMIT:
-            raise Refused("changed " + str(CHANGES) + " times today; accepted: tomorrow; suspending and withdrawing always")
+            raise Refused(
+                "changed " + str(CHANGES) + " times today; accepted: tomorrow; suspending and withdrawing always"
+            )
         self._changes[owner] = count + 1
 
     def withdraw(self, mac: bytes, now: "int | None", purpose: "str | None" = None) -> "list[int]":
-        """End a terminal's consents at once, for good, or what they say of one purpose; returns their places. What was kept must go now."""
+        """End a terminal's consents at once, for good, or what they say of one purpose; returns their places.
+
+        What was kept must go now.
+        """
         bits = ALL if purpose is None else 1 << PURPOSES.index(purpose)
         places = []
         for place in self._of(mac):
             state, purposes, categories, _, since, end, given, owner, gone = self._rows.get(place)
             if state not in (ACTIVE, SUSPENDED) or not purposes & bits:
                 continue
-            if now is not None and now >= end:  # over by itself, and that is written: a clock that is set back brings nothing back
+            # Over by itself, and that is written: a clock that is set back brings nothing back
+            if now is not None and now >= end:
                 self._rows.set(place, ENDED, purposes, categories, 1, since, end, given, owner, gone)
                 self._waiting = True
                 continue
@@ -174,11 +235,16 @@ class Consents(KeptConsents):
         return places
 
     def object(self, mac: bytes, now: "int | None") -> bool:
-        """Take a terminal's objection to being counted, at once; False where there is one. Refused: there is no place for it."""
+        """Take a terminal's objection to being counted, at once; False where there is one.
+
+        Refused: there is no place for it.
+        """
         if self.objects(mac):
             return False
         if self.objections >= OBJECTIONS:
-            raise Refused("no room: " + str(OBJECTIONS) + " objections are remembered; accepted: the operator's word with you")
+            raise Refused(
+                "no room: " + str(OBJECTIONS) + " objections are remembered; accepted: the operator's word with you"
+            )
         place = self._free()
         self._rows.set(place, OBJECTED, 0, 0, 1, now or 0, (now or 0) + OBJECTION, now or 0, self._owner(mac), 0)
         self._waiting = True
@@ -207,7 +273,9 @@ class Consents(KeptConsents):
     def suspend(self, mac: bytes, now: "int | None") -> "list[int]":
         """Suspend a terminal's consents at once, until they are resumed; returns their places."""
         places = [
-            place for place in self._of(mac) if self._rows.get(place)[0] == ACTIVE and (now is None or now < self._rows.get(place)[5])
+            place
+            for place in self._of(mac)
+            if self._rows.get(place)[0] == ACTIVE and (now is None or now < self._rows.get(place)[5])
         ]
         for place in places:
             _, purposes, categories, _, _, end, given, owner, gone = self._rows.get(place)
@@ -219,10 +287,14 @@ class Consents(KeptConsents):
     def resume(self, mac: bytes, now: "int | None") -> "list[int]":
         """Resume what was suspended; returns the places. Refused, OSError: it stays suspended."""
         if now is None:
-            raise Refused("the time isn't confirmed yet, so no end can be told (EXP-5); accepted: again in some minutes")
+            raise Refused(
+                "the time isn't confirmed yet, so no end can be told (EXP-5); accepted: again in some minutes"
+            )
         if self.objects(mac):
             raise Refused("this terminal objects to being counted (L34-VI-5); accepted: once that is taken back")
-        places = [place for place in self._of(mac) if self._rows.get(place)[0] == SUSPENDED and now < self._rows.get(place)[5]]
+        places = [
+            place for place in self._of(mac) if self._rows.get(place)[0] == SUSPENDED and now < self._rows.get(place)[5]
+        ]
         if places:
             self._change(self._owner(mac), now)
         for place in places:

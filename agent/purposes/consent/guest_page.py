@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page on which a terminal's person suspends, resumes or withdraws (L34-V-3, L34-V-4): a request, its answer.
 
-She sees there, too, what the gateway holds on it, saves that as a file, has it erased (law 78-17, to which L34-1 VI refers), and objects to
-being counted (L34-VI-5). Which terminal asks is the address that the connection came from; nothing of the request's text is ever shown. A
-request must have been made to the address that it came in by, or to the name `notice.page` (Host): else a foreign name that leads here
-would make a foreign page one of ours. What changes anything, or shows records, must be a POST from a page of this same host (Origin, else
-Referer) with the token that this page gave this terminal, so that another site's page can't do it through a guest's browser. No script, no
-cookie. `agent.purposes.consent.page_server` reads requests and sends answers.
+She sees there, too, what the gateway holds on it, saves that as a file, has it erased (law 78-17, to which L34-1 VI
+refers), and objects to being counted (L34-VI-5). Which terminal asks is the address that the connection came from;
+nothing of the request's text is ever shown. A request must have been made to the address that it came in by, or to the
+name `notice.page` (Host): else a foreign name that leads here would make a foreign page one of ours. What changes
+anything, or shows records, must be a POST from a page of this same host (Origin, else Referer) with the token that this
+page gave this terminal, so that another site's page can't do it through a guest's browser. No script, no cookie.
+`agent.purposes.consent.page_server` reads requests and sends answers.
 """
 
 from agent.base import canonical, dates
@@ -28,9 +29,9 @@ LOOKS = ("see", "export")
 FILE = "oubli.json"
 # The fields of a record as they are told, with the word before each.
 _TOLD = (
-    ("access_point", "point"), ("portal_user", "user"), ("protocol", ""), ("service", ""), ("address", "from"), ("source_port", "port"),
-    ("public_address", "public"), ("translated_port", "outside"), ("bytes_up", "bytes"), ("bytes_down", ""), ("packets_up", "packets"),
-    ("packets_down", ""),
+    ("access_point", "point"), ("portal_user", "user"), ("protocol", ""), ("service", ""), ("address", "from"),
+    ("source_port", "port"), ("public_address", "public"), ("translated_port", "outside"),
+    ("bytes_up", "bytes"), ("bytes_down", ""), ("packets_up", "packets"), ("packets_down", ""),
 )  # fmt: skip
 # How an answer of the recorder begins that is a refusal, what is said then, and the status of what was posted.
 FAILURES = (
@@ -42,7 +43,10 @@ FAILURES = (
 )
 _HEADERS = (
     "Cache-Control: no-store",
-    "Content-Security-Policy: default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+    (
+        "Content-Security-Policy: default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    ),
     "Referrer-Policy: same-origin",
     "X-Content-Type-Options: nosniff",
 )
@@ -73,7 +77,9 @@ class Request:
 
 
 class Page:
-    """The answer to one request. `ask` and `look` ask the recorder, for one line and for many; `notice` is the configuration's, if any.
+    """The answer to one request.
+
+    `ask` and `look` ask the recorder, for one line and for many; `notice` is the configuration's, if any.
 
     `had` says how many requests the page knows of the address that asks.
     """
@@ -149,14 +155,18 @@ class Page:
         """Return what is said of an erasure: whether it is over, and what isn't erased, with its end."""
         left = [self.sealed(name, seconds) for name, seconds in done["sealed"]]
         going_on = self._ask("erase state", address=address).get("erasing", True)
-        said = (self.paragraph("erasing") if going_on else "") + (self.paragraph("not erased") + self.items(left) if left else "")
+        said = (self.paragraph("erasing") if going_on else "") + (
+            self.paragraph("not erased") + self.items(left) if left else ""
+        )
         return said + (self.paragraph("counting stays") if self._counts else "")
 
     def failed(self, error: str) -> str:
         """Return the page that says why nothing was done, by how the recorder's answer begins."""
         for start, word, status in FAILURES:
             if error.startswith(start):
-                return self.page(status if self.posted or word == "busy" else "200 OK", self.paragraph(word) + self.back())
+                return self.page(
+                    status if self.posted or word == "busy" else "200 OK", self.paragraph(word) + self.back()
+                )
         return self.page("503 Service Unavailable", self.paragraph("refused" if error else "closed") + self.back())
 
     def _here(self) -> bool:
@@ -171,7 +181,9 @@ class Page:
 
     def _from_here(self) -> bool:
         host, source = self._request.host, self._request.source
-        return any(source == scheme + host or source.startswith(scheme + host + "/") for scheme in ("http://", "https://"))
+        return any(
+            source == scheme + host or source.startswith(scheme + host + "/") for scheme in ("http://", "https://")
+        )
 
     def overview(self, own: "dict[str, Any]", said: str = "") -> str:
         """Return the page: what this terminal consented to, what is kept without that, and buttons that make sense."""
@@ -185,12 +197,19 @@ class Page:
             when = consent["since" if state == "withdrawn" else "end"]
             told = self.gone(0)
             if when:
-                told = self.say("not applied" if state == "active" and not own["timed"] else state) + " " + words.day(when, self.language)
+                told = (
+                    self.say("not applied" if state == "active" and not own["timed"] else state)
+                    + " "
+                    + words.day(when, self.language)
+                )
             on = [name for name in consent["purposes"] if name in own["on"] or state not in ("active", "suspended")]
             off = [name for name in consent["purposes"] if name not in on]
             third = consent["third_parties"]
             third = self.plain(self.say("third") + " ") + _plain(self.say("nobody") if third == "none" else third)
-            for names, how in ((on, told), (off, self.say("turned off") + " " + words.day(consent["end"], self.language))):
+            for names, how in (
+                (on, told),
+                (off, self.say("turned off") + " " + words.day(consent["end"], self.language)),
+            ):
                 if names:
                     lines += self.item(names, how) + (", " + third if consent["third_parties"] else "") + "</li>\n"
             if consent["withdrawn"]:
@@ -210,13 +229,17 @@ class Page:
             goes_on.append(kept + (self.say("preserved") if name != "security" else ""))  # what is sealed may be frozen
         counted = own["counted"] and not own["objects"]
         at = words.LANGUAGES.index(self.language)
-        goes_on += [self.purpose(name) + ", " + words.KEPT[name][at] for name in own["beside"] if name != "counting" or counted]
+        goes_on += [
+            self.purpose(name) + ", " + words.KEPT[name][at] for name in own["beside"] if name != "counting" or counted
+        ]
         shown += self.heading("kept") + self.paragraph("without") + self.items(goes_on)
         if own["objects"]:
             shown += self.paragraph("uncounted") + self.button("accept")
         elif counted:
             shown += self.button("object")
-        return self.page("200 OK", said + shown + self.button("see") + self.button("export") + self.button("erase", more=agreed))
+        return self.page(
+            "200 OK", said + shown + self.button("see") + self.button("export") + self.button("erase", more=agreed)
+        )
 
     def gone(self, when: int) -> str:
         """Return that something was withdrawn, without a day where the clock wasn't confirmed then."""
@@ -224,7 +247,13 @@ class Page:
 
     def item(self, purposes: "list[str]", told: str) -> str:
         """Return the beginning of a list's item on purposes."""
-        return "<li>" + self.plain(", ".join([self.purpose(name) for name in purposes]) + self.colon()) + "<b>" + self.plain(told) + "</b>"
+        return (
+            "<li>"
+            + self.plain(", ".join([self.purpose(name) for name in purposes]) + self.colon())
+            + "<b>"
+            + self.plain(told)
+            + "</b>"
+        )
 
     def held(self, address: str) -> "Iterator[str]":
         """Yield the page with what is held on this terminal: how much of each purpose, and the newest records."""
@@ -260,25 +289,48 @@ class Page:
         if sum(counts.values()) > len(newest):
             shown += self.paragraph("newest")
         newest.reverse()
-        yield self.page("200 OK", shown + self.items([line for _, _, line in newest]) + self.button("export") + self.back())
+        yield self.page(
+            "200 OK", shown + self.items([line for _, _, line in newest]) + self.button("export") + self.back()
+        )
 
     def beside(self, held: "dict[str, Any]") -> "list[str]":
         """Return lines on what is held beside the stores (agent.purposes.present)."""
         told = {
-            name: held[name] if name == "portal" else ", ".join(held[name]) for name in ("addresses", "portal", "ports") if name in held
+            name: held[name] if name == "portal" else ", ".join(held[name])
+            for name in ("addresses", "portal", "ports")
+            if name in held
         }
         lines = [self.purpose(name) + self.colon() + told[name] for name in sorted(told)]
         if "counting" in held:
             row = held["counting"]
-            quarters = words.counted(len(row["quarter_hours"]), (self.say("quarter"), self.say("quarters")), self.language)
+            quarters = words.counted(
+                len(row["quarter_hours"]), (self.say("quarter"), self.say("quarters")), self.language
+            )
             kinds = ", ".join([self.service(name) for name in row["services"]])
-            lines.append(self.purpose("counting") + self.colon() + quarters + ", " + str(row["kib"]) + " " + self.say("kib") + ", " + kinds)
+            lines.append(
+                self.purpose("counting")
+                + self.colon()
+                + quarters
+                + ", "
+                + str(row["kib"])
+                + " "
+                + self.say("kib")
+                + ", "
+                + kinds
+            )
         asked = words.counted(self._had, (self.say("request"), self.say("requests")), self.language)
         return lines + [self.purpose("page") + self.colon() + asked]
 
     def sealed(self, name: str, seconds: int) -> str:
         """Return what is said of a purpose of which all is sealed: when each record of it goes."""
-        return self.purpose(name) + self.colon() + self.say("sealed") + " " + words.span(seconds, self.language) + self.say("preserved")
+        return (
+            self.purpose(name)
+            + self.colon()
+            + self.say("sealed")
+            + " "
+            + words.span(seconds, self.language)
+            + self.say("preserved")
+        )
 
     def service(self, name: str) -> str:
         """Return a service class in words."""
@@ -297,14 +349,22 @@ class Page:
                 kinds = "Content-Type: application/json", 'Content-Disposition: attachment; filename="' + FILE + '"'
                 yield _head("200 OK", kinds)
                 beside = canonical.dumps(dict(answer.get("held", {}), page={"requests": self._had}))
-                yield '{"sealed":' + canonical.dumps(answer.get("sealed", ())) + ',\n"held":' + beside + ',\n"records":['
+                yield (
+                    '{"sealed":' + canonical.dumps(answer.get("sealed", ())) + ',\n"held":' + beside + ',\n"records":['
+                )
             for row in answer.get("rows", ()):
                 row["purpose"] = answer["purpose"]
                 yield comma + "\n" + canonical.dumps(row)
                 comma = ","
             if "records" in answer:
                 objects = canonical.dumps(answer["objects"])
-                yield '],\n"consents":' + canonical.dumps(answer["consents"]) + ',\n"objects":' + objects + ',\n"complete":true}\n'
+                yield (
+                    '],\n"consents":'
+                    + canonical.dumps(answer["consents"])
+                    + ',\n"objects":'
+                    + objects
+                    + ',\n"complete":true}\n'
+                )
         if not begun:
             yield self.failed("somebody")
 
@@ -342,7 +402,9 @@ class Page:
     def button(self, act: str, purpose: str = "", more: "Sequence[str]" = ()) -> str:
         """Return a form with one button; `more`: consents that an erasure withdraws."""
         values = [("lang", self.language), ("token", self._token)] + ([("purpose", purpose)] if purpose else [])
-        hidden = "".join(['<input type="hidden" name="' + name + '" value="' + _plain(value) + '">' for name, value in values])
+        hidden = "".join(
+            ['<input type="hidden" name="' + name + '" value="' + _plain(value) + '">' for name, value in values]
+        )
         said = (
             self.say("withdraw only") + " " + self.purpose(purpose)
             if purpose
@@ -364,8 +426,13 @@ class Page:
     def page(self, status: str, body: str) -> str:
         """Return status, headers and page."""
         other = words.LANGUAGES[1 - words.LANGUAGES.index(self.language)]
-        text = PAGE.format(lang=self.language, title=self.say("title"), to=other, other=self.say("other"), body=body, foot=self.foot())
-        return _head(status, ("Content-Type: text/html; charset=utf-8", "Content-Length: " + str(len(text.encode())))) + text
+        text = PAGE.format(
+            lang=self.language, title=self.say("title"), to=other, other=self.say("other"), body=body, foot=self.foot()
+        )
+        return (
+            _head(status, ("Content-Type: text/html; charset=utf-8", "Content-Length: " + str(len(text.encode()))))
+            + text
+        )
 
 
 def _head(status: str, kinds: "tuple[str, ...]") -> str:

@@ -3,15 +3,27 @@
 
 They outlive starts, ends and flash that refuses.
 
-What can't be written counts at once all the same, and is tried again; what is withdrawn, suspended or over stands among the refusals
-(agent.purposes.consent.refusals) before its file is changed. What may be done to a consent is in agent.purposes.consent.consents.
+What can't be written counts at once all the same, and is tried again; what is withdrawn, suspended or over stands among
+the refusals (agent.purposes.consent.refusals) before its file is changed. What may be done to a consent is in
+agent.purposes.consent.consents.
 """
 
 import struct
 from binascii import hexlify
 
 from agent import law
-from agent.purposes.consent.consent_rows import ACTIVE, ALL, ENDED, GONE, OBJECTED, PURPOSES, SUSPENDED, WITHDRAWN, Rows, withdraw
+from agent.purposes.consent.consent_rows import (
+    ACTIVE,
+    ALL,
+    ENDED,
+    GONE,
+    OBJECTED,
+    PURPOSES,
+    SUSPENDED,
+    WITHDRAWN,
+    Rows,
+    withdraw,
+)
 from agent.purposes.consent.refusals import AFTER, Refusals
 from agent.purposes.consent.sealed_consents import SealedConsents
 from agent.runtime import files
@@ -53,7 +65,8 @@ class KeptConsents:
         self._day = 0
         self.unreadable = 0
         self._waiting = False  # something of it isn't on flash yet
-        self._blocked: "list[int]" = []  # places whose file can't be read now, or is a refused consent's that couldn't be removed
+        # Places whose file can't be read now, or is a refused consent's that couldn't be removed
+        self._blocked: "list[int]" = []
         self._refused: "list[int]" = []  # the latter
         for name in present:
             self._load(name)
@@ -172,7 +185,10 @@ class KeptConsents:
             self._blocked.remove(place)
 
     def flush(self) -> bool:
-        """Write what flash hasn't taken yet; False where some of it still waits. Call it after each act, and each tick."""
+        """Write what flash hasn't taken yet; False where some of it still waits.
+
+        Call it after each act, and each tick.
+        """
         self._take_back()
         if not self._waiting:
             return True
@@ -218,7 +234,10 @@ class KeptConsents:
             self._day, self._changes = now // law.DAY, {}
 
     def tick(self, now: "int | None") -> None:
-        """End what is over, remove it after 30 days; fix since when, for what was stopped while the time wasn't known. OSError: not now."""
+        """End what is over, remove it after 30 days; fix since when, for what was stopped while the time wasn't known.
+
+        OSError: not now.
+        """
         if now is None:
             self.flush()
             return

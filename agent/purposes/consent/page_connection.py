@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A connection to the guests' page: its two ends, and the request that comes over it, in bounds (RFC 9112).
 
-What isn't understood, whole and alone, is refused: a request has one line, one of each header that matters, and at most one body.
+What isn't understood, whole and alone, is refused: a request has one line, one of each
+header that matters, and at most one body.
 """
 
 import struct
@@ -59,7 +60,12 @@ def head(octets: bytes, address: str, here: bytes) -> "tuple[Request, int]":
     text = octets.decode()
     lines = text.split("\r\n")
     words = lines[0].split(" ")
-    if len(text) != len(octets) or len(words) != 3 or words[0] not in ("GET", "POST") or not words[2].startswith("HTTP/1."):
+    if (
+        len(text) != len(octets)
+        or len(words) != 3
+        or words[0] not in ("GET", "POST")
+        or not words[2].startswith("HTTP/1.")
+    ):
         raise ValueError
     found: "dict[str, str]" = {}
     for line in lines[1:]:
@@ -92,7 +98,10 @@ class Connection:
         self.whole = False
 
     def take(self) -> bool:
-        """Read what has come; False where nothing more will. OSError: it is gone; ValueError: no request that is understood."""
+        """Read what has come; False where nothing more will.
+
+        OSError: it is gone; ValueError: no request that is understood.
+        """
         data = sockets.read_some(self.descriptor, HEAD - len(self.inbox))
         if data is None:
             return True

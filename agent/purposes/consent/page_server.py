@@ -3,15 +3,16 @@
 
 One process lives beside the recorder and asks it over the control socket.
 
-A web server that starts a program for each request lets who asks most often decide what the processor does. Here a request costs some
-milliseconds, and nothing at all before its turn: whoever was answered less often lately is answered first, so that he who asks again and
-again waits for the others, and they never for him. Every other turn is his who has waited longest, once that is half a second: so a guest
-who asked often himself isn't kept out by newcomers. Connections are few; where all places are taken, the terminal that has most of them,
-and of these who was answered most, gives one up. A request that isn't whole, or hasn't had its turn, within three seconds is given up. It
-counts as answered, as does a connection that its own end gives up, or that has to give up its place.
+A web server that starts a program for each request lets who asks most often decide what the processor does. Here a
+request costs some milliseconds, and nothing at all before its turn: whoever was answered less often lately is answered
+first, so that he who asks again and again waits for the others, and they never for him. Every other turn is his who has
+waited longest, once that is half a second: so a guest who asked often himself isn't kept out by newcomers. Connections
+are few; where all places are taken, the terminal that has most of them, and of these who was answered most, gives one
+up. A request that isn't whole, or hasn't had its turn, within three seconds is given up. It counts as answered, as does
+a connection that its own end gives up, or that has to give up its place.
 
-An answer that shows records may take long: a copy of this process sends it, one at a time, and ends with it. Nobody waits for that but
-who wants records too.
+An answer that shows records may take long: a copy of this process sends it, one at a time, and ends with it. Nobody
+waits for that but who wants records too.
 """
 
 import time
@@ -32,7 +33,9 @@ LONG = 30000  # ms, where it must wait for another one's records
 SENDING = 5000  # ms for an answer to be taken
 LONGEST = 120  # s that an answer with records may take
 ALLOWED = 60  # requests of an address that are worked at in a while, of which half is forgotten each minute
-SPACING = 40  # ms between two requests that are worked at: three calls each are below what the recorder takes of all guests in a second
+# ms between two requests that are worked at: three calls each are below what the
+# recorder takes of all guests in a second
+SPACING = 40
 KNOWN = 1024  # addresses whose requests are counted
 MINUTE = 60000
 LATE = 500  # ms of waiting after which every other turn goes by that
@@ -80,12 +83,17 @@ class Server:
     def _next(self, now: int) -> "Connection | None":
         """Return whose turn it is.
 
-        Of those whose request is whole, it is who was answered least of late, and of these who came first. Every other turn
-        it is, of those who have waited for LATE, who came first.
+        Of those whose request is whole, it is who was answered least of late, and of these who came first. Every other
+        turn it is, of those who have waited for LATE, who came first.
         """
         chosen, least = None, (0, 0)
         for client in self._clients.values():
-            if client.request is not None and client.whole and not client.outbox and not (self._copies and client.request.looks):
+            if (
+                client.request is not None
+                and client.whole
+                and not client.outbox
+                and not (self._copies and client.request.looks)
+            ):
                 late = self._by_waiting and now - client.came >= LATE
                 had = (-1 if late else self._answered.get(client.address, 0)), client.number
                 if chosen is None or had < least:
@@ -120,7 +128,10 @@ class Server:
     # What comes in
 
     def turn(self, ready: "list[int]", now: int) -> int:
-        """Take who comes, read what is there, answer one request; returns for how long there is nothing to do. Times in ms, since boot."""
+        """Take who comes, read what is there, answer one request; returns for how long there is nothing to do.
+
+        Times in ms, since boot.
+        """
         for copy in list(self._copies):
             if process.ended(copy):
                 self._copies.remove(copy)
@@ -200,18 +211,26 @@ class Server:
             return
         self._count(client.address)
         try:
-            answer = Page(request, self._ask(client.deadline), self._look, self._notice, self._answered[client.address]).answer()
+            answer = Page(
+                request, self._ask(client.deadline), self._look, self._notice, self._answered[client.address]
+            ).answer()
             if isinstance(answer, str):
                 self._begin(client, answer.encode(), now)
                 return
             copy = process.fork(LONGEST)
             if not copy:
-                tell(client.descriptor, answer, [self._listener] + [other for other in self._clients if other != client.descriptor])
+                tell(
+                    client.descriptor,
+                    answer,
+                    [self._listener] + [other for other in self._clients if other != client.descriptor],
+                )
             self._copies.append(copy)
         except (OSError, MemoryError):
             pass
         except Exception as failure:  # noqa: BLE001 (whatever a request brings about, the next one is answered)
-            process.log("oubli page: a fault of the program, " + type(failure).__name__ + " at " + native.place_of(failure))
+            process.log(
+                "oubli page: a fault of the program, " + type(failure).__name__ + " at " + native.place_of(failure)
+            )
         self._drop(client)
 
     def _refuse(self, client: Connection, status: str, word: str, now: int) -> None:

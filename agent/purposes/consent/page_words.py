@@ -38,19 +38,22 @@ WORDS = {
         "donné, mais non appliqué tant que l'heure de la borne n'est pas confirmée ; fin le",
         "given, but not applied until the gateway's clock is confirmed; ends on",
     ),
-    "turned off": ("donné, mais l'exploitant a arrêté ce traitement ; fin le", "given, but the operator has turned this off; ends on"),
+    "turned off": (
+        "donné, mais l'exploitant a arrêté ce traitement ; fin le",
+        "given, but the operator has turned this off; ends on",
+    ),
     "suspended": ("suspendu ; fin le", "suspended; ends on"),
     "withdrawn": ("retiré le", "withdrawn on"),
     "was withdrawn": ("retiré", "withdrawn"),
     "ended": ("terminé le", "ended on"),
     "proof": (
         (
-            "La preuve de votre accord est conservée jusqu'à 30 jours après sa fin ou son retrait ; s'il est retiré ou suspendu, une "
-            "empreinte qui empêche de le rétablir l'est jusqu'à 30 jours après la fin prévue."
+            "La preuve de votre accord est conservée jusqu'à 30 jours après sa fin ou son retrait ; s'il est retiré "
+            "ou suspendu, une empreinte qui empêche de le rétablir l'est jusqu'à 30 jours après la fin prévue."
         ),
         (
-            "The proof of your consent is kept until 30 days after it ended or was withdrawn; if it is withdrawn or suspended, a hash that "
-            "keeps it from being restored stays until 30 days after the end that was agreed."
+            "The proof of your consent is kept until 30 days after it ended or was withdrawn; if it is withdrawn or "
+            "suspended, a hash that keeps it from being restored stays until 30 days after the end that was agreed."
         ),
     ),
     "third": ("transmis à :", "passed on to:"),
@@ -66,21 +69,27 @@ WORDS = {
     "accept": ("Être de nouveau compté", "Be counted again"),
     "done suspend": (
         (
-            "Votre accord est suspendu : rien de nouveau n'est conservé avec lui. Ce qui l'était déjà le reste jusqu'à son terme ou à "
-            "votre retrait. Ce qui est conservé sans lui est indiqué plus bas."
+            "Votre accord est suspendu : rien de nouveau n'est conservé avec lui. Ce qui l'était déjà le reste "
+            "jusqu'à son terme ou à votre retrait. Ce qui est conservé sans lui est indiqué plus bas."
         ),
         (
-            "Your consent is suspended: nothing new is kept by it. What was kept stays until its end, or until you withdraw. What is kept "
-            "without it stands below."
+            "Your consent is suspended: nothing new is kept by it. What was kept stays until its end, or until you "
+            "withdraw. What is kept without it stands below."
         ),
     ),
     "done resume": ("Votre accord est rétabli.", "Your consent is in force again."),
     "done withdraw": (
-        "Votre accord est retiré : ce qui avait été conservé avec lui est illisible. Ce qui est conservé sans lui est indiqué plus bas.",
+        (
+            "Votre accord est retiré : ce qui avait été conservé avec lui est illisible. "
+            "Ce qui est conservé sans lui est indiqué plus bas."
+        ),
         "Your consent is withdrawn: what was kept by it is unreadable. What is kept without it stands below.",
     ),
     "done withdraw only": (
-        "Votre accord est retiré pour cela seulement : ce qui avait été conservé à ce titre est illisible. Le reste n'a pas changé.",
+        (
+            "Votre accord est retiré pour cela seulement : ce qui avait été conservé à ce titre est illisible. "
+            "Le reste n'a pas changé."
+        ),
         "Your consent is withdrawn for this alone: what was kept for it is unreadable. The rest of it is as before.",
     ),
     "done object": (
@@ -93,26 +102,33 @@ WORDS = {
     ),
     "done erase": (
         (
-            "Votre demande d'effacement est prise en compte. Les connexions qui durent encore et ce que votre appareil fait désormais sont "
-            "conservés comme indiqué plus bas."
+            "Votre demande d'effacement est prise en compte. Les connexions qui durent encore et ce que votre "
+            "appareil fait désormais sont conservés comme indiqué plus bas."
         ),
-        "Your request for erasure is taken. Connections that go on, and what your device does from now on, are kept as stands below.",
+        (
+            "Your request for erasure is taken. Connections that go on, and what your device does from now on, "
+            "are kept as stands below."
+        ),
     ),
     "erasing": (
         "L'effacement est en cours ; il se termine en quelques minutes.",
         "The erasure goes on; it ends in some minutes.",
     ),
     "not erased": (
-        "Ceci ne peut pas être effacé avant son terme ; une fois scellé, ni la borne ni l'exploitant ne peuvent le lire :",
+        (
+            "Ceci ne peut pas être effacé avant son terme ; une fois scellé, "
+            "ni la borne ni l'exploitant ne peuvent le lire :"
+        ),
         "This can't be erased before its end; once it is sealed, neither the gateway nor the operator can read it:",
     ),
     "counting stays": (
         (
-            "La ligne de votre appareil dans le comptage des visiteurs reste jusqu'à 4 h (5 h en été), heure de Paris ; « Ne plus être "
-            "compté » l'efface aussitôt."
+            "La ligne de votre appareil dans le comptage des visiteurs reste jusqu'à 4 h (5 h en été), heure de Paris "
+            "; « Ne plus être compté » l'efface aussitôt."
         ),
         (
-            'Your device\'s row in the count of visitors stays until 04:00 (05:00 in summer), Paris time; "Be counted no more" erases it '
+            "Your device's row in the count of visitors stays until 04:00 (05:00 in summer), Paris time; \"Be "
+            'counted no more" erases it '
             "at once."
         ),
     ),
@@ -125,10 +141,19 @@ WORDS = {
         "Vous avez changé d'avis plusieurs fois aujourd'hui : revenez demain. Suspendre ou retirer reste possible.",
         "You changed your mind several times today: come back tomorrow. Suspending and withdrawing are still possible.",
     ),
-    "full": ("Il n'y a plus de place ici : adressez-vous à l'exploitant.", "There is no place left here: turn to the operator."),
-    "busy": ("D'autres demandes sont en cours. Essayez encore dans un moment.", "Others are being answered. Try again in a moment."),
+    "full": (
+        "Il n'y a plus de place ici : adressez-vous à l'exploitant.",
+        "There is no place left here: turn to the operator.",
+    ),
+    "busy": (
+        "D'autres demandes sont en cours. Essayez encore dans un moment.",
+        "Others are being answered. Try again in a moment.",
+    ),
     "closed": (
-        "La borne ne répond pas en ce moment. Ouvrez cette page de nouveau dans un moment : elle montre ce qui est en vigueur.",
+        (
+            "La borne ne répond pas en ce moment. Ouvrez cette page de nouveau dans un moment : "
+            "elle montre ce qui est en vigueur."
+        ),
         "The gateway doesn't answer at present. Open this page again in a moment: it shows what is in force.",
     ),
     "unknown": ("Votre appareil n'est pas reconnu sur ce réseau.", "Your device isn't known on this network."),
@@ -155,8 +180,8 @@ WORDS = {
 }
 # Service classes in French; in English they are their own names.
 CLASSES = {
-    "other": "autre", "mail": "courriel", "calls": "appels", "remote": "accès à distance", "files": "fichiers", "time": "heure",
-    "push": "notifications",
+    "other": "autre", "mail": "courriel", "calls": "appels", "remote": "accès à distance",
+    "files": "fichiers", "time": "heure", "push": "notifications",
 }  # fmt: skip
 PAGE = """<!DOCTYPE html>
 <html lang="{lang}">

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files of consents: each sealed under the device's key and bound to its name, which is a number and says nothing.
 
-24 octets of nonce, then sealed: version u8, state u8, purposes u8, categories u8 (bits), given u32, since u32 (in this state), end u32,
-keyed hash of the MAC 16, hash of the text shown 32, third parties (u8 length, 63 octets UTF-8), when one purpose was withdrawn u32.
+24 octets of nonce, then sealed: version u8, state u8, purposes u8, categories u8 (bits), given u32, since u32 (in this
+state), end u32, keyed hash of the MAC 16, hash of the text shown 32, third parties (u8 length, 63 octets UTF-8), when
+one purpose was withdrawn u32.
 """
 
 import os

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The document that informs before a consent, shown and hashed whole (L34-V-2), with a text of this device.
 
-A text is a file that only root writes, `consent-NUMBER.LANGUAGE.txt`; it is never changed, another wording is another file beside it. What
-stands above it follows from the consent itself and from the section `notice` of the configuration: venue, who answers for it, purposes
-with every field that is kept, what for, for how long, third parties. A consent is taken only with the SHA-256 of a document that this
-device makes for just that consent, so it is known for as long as the consent what was shown.
+A text is a file that only root writes, `consent-NUMBER.LANGUAGE.txt`; it is never changed, another wording is another
+file beside it. What stands above it follows from the consent itself and from the section `notice` of the configuration:
+venue, who answers for it, purposes with every field that is kept, what for, for how long, third parties. A consent is
+taken only with the SHA-256 of a document that this device makes for just that consent, so it is known for as long as
+the consent what was shown.
 
-Text 1 says "above" of services that nothing above it names. Its document is still made, to the octet, for consents that were given by it;
-none is taken by it any more.
+Text 1 says "above" of services that nothing above it names. Its document is still made, to the octet, for consents that
+were given by it; none is taken by it any more.
 """
 
 import hashlib
@@ -51,7 +52,10 @@ _HEAD = {
 FIRST = "1."  # how the name of text 1 begins
 # What that document calls a purpose, and a word of today with its own.
 _FIRST = {
-    "fr": {"services": "les services auxquels vous avez consenti", "location": "la localisation à laquelle vous avez consenti"},
+    "fr": {
+        "services": "les services auxquels vous avez consenti",
+        "location": "la localisation à laquelle vous avez consenti",
+    },
     "en": {"services": "services that you consented to", "location": "location that you consented to"},
 }
 _YOURS = {"fr": ("de l'appareil", "de votre appareil"), "en": ("the device's", "your device's")}
@@ -74,12 +78,17 @@ def offered(folder: str) -> "list[str]":
 def document(
     folder: str, name: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section"
 ) -> "tuple[list[str], str]":
-    """Return `rendered` with a text of the folder. OSError where that can't be read, ValueError where it isn't UTF-8."""
+    """Return `rendered` with a text of the folder.
+
+    OSError where that can't be read, ValueError where it isn't UTF-8.
+    """
     text = files.read_bounded(folder + "/consent-" + name + ".txt", LIMIT).decode()
     return rendered(text, name, purposes, third_parties, days, notice)
 
 
-def rendered(text: str, name: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section") -> "tuple[list[str], str]":
+def rendered(
+    text: str, name: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section"
+) -> "tuple[list[str], str]":
     """Return the lines of the document that a terminal's holder is shown, and its SHA-256 in 64 hexadecimal digits.
 
     The hash is of these lines in UTF-8, each with a line's end.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli consent ...` and `oubli emergency ...`: the person at the gateway, or a portal's script (L34-V-2 to L34-V-5).
 
-A terminal is named by its MAC, or by an address that it holds now; `-` reads that from standard input, so that it stands in no list
-of processes. Nothing that is shown says whose a consent is.
+A terminal is named by its MAC, or by an address that it holds now; `-` reads that from standard input, so that it
+stands in no list of processes. Nothing that is shown says whose a consent is.
 """
 
 import sys
@@ -59,7 +59,9 @@ def change(line: "Line") -> int:
         return 1
     if "heard" in answer:  # a process without a role isn't told whether there was any
         return line.show(answer, ["suspended what there was"])
-    word = {"consent withdraw": "withdrawn", "consent suspend": "suspended", "consent resume": "resumed"}[line.verb.name]
+    word = {"consent withdraw": "withdrawn", "consent suspend": "suspended", "consent resume": "resumed"}[
+        line.verb.name
+    ]
     lines = [word + " " + str(answer[word]) + (" consent" if answer[word] == 1 else " consents")]
     if answer.get("destroyed"):
         lines.append("made unreadable: " + str(answer["destroyed"]) + " records")
@@ -100,7 +102,16 @@ def listed(line: "Line") -> int:
     lines = [", ".join([str(counts[name]) + " " + name for name in ("active", "suspended", "withdrawn", "ended")])]
     for one in found:
         what = "+".join(one["purposes"]) + " " + one["state"] + ", ends " + date(one["end"] // 86400)
-        lines.append("  " + str(one["number"]) + "  " + what + ", text " + one["text"][:8] + ", third parties: " + one["third_parties"])
+        lines.append(
+            "  "
+            + str(one["number"])
+            + "  "
+            + what
+            + ", text "
+            + one["text"][:8]
+            + ", third parties: "
+            + one["third_parties"]
+        )
     return line.show({"counts": counts, "consents": found}, lines)
 
 
@@ -120,10 +131,18 @@ def emergency(line: "Line") -> int:
     where = ", ".join(answer["access_points"]) or "none of them"
     lines = ["now at: " + where, "asked: " + str(answer["radios"]) + " access points; this covers " + answer["covers"]]
     line.show(
-        answer, lines + ["open for " + str(answer["seconds_left"] // 60) + " min more; then, or at `emergency close`, it is overwritten"]
+        answer,
+        lines
+        + [
+            "open for "
+            + str(answer["seconds_left"] // 60)
+            + " min more; then, or at `emergency close`, it is overwritten"
+        ],
     )
     if not answer["answered"]:
-        sys.stderr.write("oubli: not all access points have answered; accepted: hostapd on ubus, with /usr/share/acl.d/oubli.json\n")
+        sys.stderr.write(
+            "oubli: not all access points have answered; accepted: hostapd on ubus, with /usr/share/acl.d/oubli.json\n"
+        )
         return 1
     return 0
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Size is arithmetic: a store on flash that can't hold its declared lifetime doesn't start, and says the sum.
 
-Terminals a day are `summary.rows / 4`, for the table has four rows for each of the busiest day (ANON-8). What one adds in a day is that
-of `host_sim/scenarios/cafe-day.toml`, rounded up: 501 connections; 3 rows of its IPv4 lease and 5 of its IPv6 addresses, each written
-when it begins, at midnight and when it is over; two sessions. Octets are those of the largest usual record: a portal user id of 16
-letters, and the octet that says how long it is; of IPv6 where a connection may be either.
+Terminals a day are `summary.rows / 4`, for the table has four rows for each of the busiest day (ANON-8). What one adds
+in a day is that of `host_sim/scenarios/cafe-day.toml`, rounded up: 501 connections; 3 rows of its IPv4 lease and 5 of
+its IPv6 addresses, each written when it begins, at midnight and when it is over; two sessions. Octets are those of the
+largest usual record: a portal user id of 16 letters, and the octet that says how long it is; of IPv6 where a connection
+may be either.
 
-A block of ports that was used rests for a day, so there are no more of them in a day than fit the ports that are dealt out. The
-terminals beyond them are recorded connection by connection, and are most of the sum where `block_size` is too large for the venue.
+A block of ports that was used rests for a day, so there are no more of them in a day than fit the ports that are dealt
+out. The terminals beyond them are recorded connection by connection, and are most of the sum where `block_size` is too
+large for the venue.
 """
 
 from agent import law
@@ -63,7 +65,9 @@ def needed(name: str, section: "Section", rows: int, sync_minutes: int) -> Sum:
     """Return what the store of a purpose needs as it is configured."""
     if name != "attribution":
         return Sum(name, rows, section.lifetime, sync_minutes)
-    return Sum(section.mode, rows, section.lifetime, sync_minutes, section.block_size if section.mode == "blocks" else 0)
+    return Sum(
+        section.mode, rows, section.lifetime, sync_minutes, section.block_size if section.mode == "blocks" else 0
+    )
 
 
 def refused(section: "Section", duty: str) -> "tuple[str, str, str] | None":
@@ -75,7 +79,11 @@ def refused(section: "Section", duty: str) -> "tuple[str, str, str] | None":
         wrong = "it is kept for authorities, whom gateway.duty '" + law.NOBODY + "' leaves without an answer"
         return "enabled", wrong, "'0', or the duty of who answers"
     if section.mode == "connections" and section.storage is None:
-        return "storage", "missing: a record a connection doesn't fit a router's own flash", "a path where a larger medium is mounted"
+        return (
+            "storage",
+            "missing: a record a connection doesn't fit a router's own flash",
+            "a path where a larger medium is mounted",
+        )
     return None
 
 

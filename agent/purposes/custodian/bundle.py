@@ -9,13 +9,14 @@ A bundle is text, one row a line, signed as a whole by the custodian (Ed25519), 
     ...
     signature SIGNATURE
 
-PUBLIC-KEY (X25519, 32 octets) and SIGNATURE (64 octets, of everything before its line) are lower-case hexadecimal. A row: purpose, the
-UTC day whose records it is for, key, destroy date (00:00 UTC). No row lies more than 35 days after `made`, and none is destroyed later
-than its day plus the configured lifetime: that bounds what a wrong clock can cause. Two bundles may overlap; the newer one counts.
-Former ones stay until their last key is destroyed, because a device that doesn't know the time takes the floor's day.
+PUBLIC-KEY (X25519, 32 octets) and SIGNATURE (64 octets, of everything before its line) are lower-case hexadecimal. A
+row: purpose, the UTC day whose records it is for, key, destroy date (00:00 UTC). No row lies more than 35 days after
+`made`, and none is destroyed later than its day plus the configured lifetime: that bounds what a wrong clock can cause.
+Two bundles may overlap; the newer one counts. Former ones stay until their last key is destroyed, because a device that
+doesn't know the time takes the floor's day.
 
-The trust anchor is `/etc/oubli/custodian.pub`: the custodian's public signing key as 64 hexadecimal digits, in a file that root alone
-can write.
+The trust anchor is `/etc/oubli/custodian.pub`: the custodian's public signing key as 64 hexadecimal
+digits, in a file that root alone can write.
 """
 
 import binascii
@@ -83,7 +84,9 @@ def read(data: bytes, key: bytes, sodium: crypto.Sodium) -> int:
     try:
         signature = binascii.unhexlify(data[at + len(_SIGNATURE) : -1])
         if not sodium.signed(signature, data[: at + 1], key):
-            raise BundleError("the signature isn't the custodian's; accepted: a bundle signed by the holder of custodian.pub")
+            raise BundleError(
+                "the signature isn't the custodian's; accepted: a bundle signed by the holder of custodian.pub"
+            )
         made = day_of(data[len(_FIRST) : len(_FIRST) + 10].decode())
     except (ValueError, UnicodeError):
         raise BundleError("not a bundle; accepted: what oubli-custodian bundle wrote")
@@ -134,7 +137,11 @@ class Bundle:
                 self._names.append(name)
             except (OSError, BundleError) as failure:
                 self.refused.append(
-                    self._folder + "/" + name + ": " + (str(failure) if isinstance(failure, BundleError) else "can't be read")
+                    self._folder
+                    + "/"
+                    + name
+                    + ": "
+                    + (str(failure) if isinstance(failure, BundleError) else "can't be read")
                 )
 
     def refresh(self) -> None:
@@ -169,7 +176,12 @@ class Bundle:
                 self._found.clear()
             self._found[asked] = None
             for row in self._rows():
-                if self._found[asked] is None and row.purpose == purpose and row.day == day and row.destroy <= day + lifetime // _DAY:
+                if (
+                    self._found[asked] is None
+                    and row.purpose == purpose
+                    and row.day == day
+                    and row.destroy <= day + lifetime // _DAY
+                ):
                     self._found[asked] = binascii.unhexlify(row.public), row.destroy
         return self._found[asked]
 
@@ -200,24 +212,35 @@ def install(
 ) -> str:
     """Check a bundle and put it into `folder` by one rename; returns a line about it. BundleError says why not.
 
-    `lifetimes`: of the purposes that are on, in seconds. `today`: a day, as far as this device knows. `become` is called before
-    anything is written. Former bundles whose last key is destroyed go.
+    `lifetimes`: of the purposes that are on, in seconds. `today`: a day, as far as this device knows. `become` is
+    called before anything is written. Former bundles whose last key is destroyed go.
     """
     key = anchor(path)
     try:
         data = files.read_bounded(file, LIMIT)
     except OSError as failure:
-        raise BundleError(file + ": can't be read" + reason(failure.errno) + "; accepted: a file of at most " + str(LIMIT) + " octets")
+        raise BundleError(
+            file + ": can't be read" + reason(failure.errno) + "; accepted: a file of at most " + str(LIMIT) + " octets"
+        )
     try:
         made = read(data, key, sodium)
         last, seen = _check(data, made, lifetimes)
     except BundleError as failure:
         raise BundleError(file + ": " + str(failure))
     if last < today:
-        raise BundleError(file + ": its last day is " + date(last) + "; accepted: a bundle that reaches to " + date(today) + " or beyond")
+        raise BundleError(
+            file
+            + ": its last day is "
+            + date(last)
+            + "; accepted: a bundle that reaches to "
+            + date(today)
+            + " or beyond"
+        )
     for purpose in sorted(lifetimes):
         if purpose not in seen:
-            raise BundleError(file + ": no keys for " + purpose + "; accepted: rows for " + ", ".join(sorted(lifetimes)))
+            raise BundleError(
+                file + ": no keys for " + purpose + "; accepted: rows for " + ", ".join(sorted(lifetimes))
+            )
     become()
     files.make_folder(folder, 0o755)
     files.write_atomic(folder + "/" + date(made) + "-" + _tail(data), data, 0o644)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A store on flash that this device can't read back: custodian custody (EXP-1, EXP-3, EXP-4, EXP-6, L34-VI-2).
 
-Records wait in a page of tmpfs, one for each day that deadlines run from. When the page is full, or the sync interval is over, it is
-sealed and written (agent.purposes.custodian.segment_writer). A restart of the process goes on where the former one ended. After a cut of
-power, files without a trailer are cut behind their last whole frame. An expired file is unlinked and the folder synced, so that it doesn't
-come back. Flash that refuses is counted by cause, said in `status`, and tried again each minute (agent.purposes.custodian.flash_folder).
+Records wait in a page of tmpfs, one for each day that deadlines run from. When the page is full, or the sync interval
+is over, it is sealed and written (agent.purposes.custodian.segment_writer). A restart of the process goes on where the
+former one ended. After a cut of power, files without a trailer are cut behind their last whole frame. An expired file
+is unlinked and the folder synced, so that it doesn't come back. Flash that refuses is counted by cause, said in
+`status`, and tried again each minute (agent.purposes.custodian.flash_folder).
 """
 
 from agent import law
@@ -19,7 +20,8 @@ from agent.vault import keys
 
 SEGMENT_LIMIT = 1 << 20  # octets of a file at which it closes
 KEPT_OPEN = 2  # days after which a day's segment closes
-WRONG = 10000000000  # ns by which a day may begin earlier than its page says: what a quartz is wrong by in a day, and a second
+# Ns by which a day may begin earlier than its page says: what a quartz is wrong by in a day, and a second
+WRONG = 10000000000
 LOOK = 10000000000  # ns between two looks for a new bundle
 _SECOND = 1000000000
 
@@ -31,11 +33,13 @@ def _no_mark() -> None:
 class Custodian:
     """The store of one purpose.
 
-    folder    on flash; `pages`: on tmpfs; `mount`: a file system that must be mounted there before anything is written, "" for none
+    folder    on flash; `pages`: on tmpfs; `mount`: a file system that must be mounted
+              there before anything is written, "" for none
     bundle    the custodian's public keys
     lifetime  and `sync` in seconds, `budget` in octets
     hours     powered-on hours as expiry reads them; `floor`: what the time is at least (s)
-    lose      is told cause and number of every loss; cause "hours" is none, but what powered-on hours make due before its day (EXP-4)
+    lose      is told cause and number of every loss; cause "hours" is none, but what
+              powered-on hours make due before its day (EXP-4)
     """
 
     def __init__(
@@ -58,7 +62,8 @@ class Custodian:
         self.purpose = purpose
         self.lifetime = lifetime
         self.torn: "list[str]" = []  # names of segments that were found unfinished, for the audit log
-        self.mark: "Callable[[], None]" = _no_mark  # called before all that waits is written: it may append what vouches for that
+        # Called before all that waits is written: it may append what vouches for that
+        self.mark: "Callable[[], None]" = _no_mark
         self._number = law.number(purpose)
         self._sodium = sodium
         self._bundle = bundle
@@ -71,7 +76,9 @@ class Custodian:
         self._wall = self._monotonic = self._look = 0
         files.make_folder(pages, 0o700)
         self._flash = FlashFolder(folder, mount)
-        self._writer = SegmentWriter(self._number, pages + "/chunks", self._flash, ring, sodium, budget, boot, hours, floor, lose)
+        self._writer = SegmentWriter(
+            self._number, pages + "/chunks", self._flash, ring, sodium, budget, boot, hours, floor, lose
+        )
         lost = recovery.take_over(self._number, ring, self._key, self._writer)
         if lost:
             lose("no key", lost)
@@ -104,7 +111,10 @@ class Custodian:
         return self._wall // _SECOND if self._trusted else self._floor()
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> int:
-        """Destroy what is due, write what has waited long enough; returns how many segments were destroyed. Times in ns."""
+        """Destroy what is due, write what has waited long enough; returns how many segments were destroyed.
+
+        Times in ns.
+        """
         if self._wall and trusted != self._trusted:
             self.stepped()  # the day began at another time since boot than the open segments say
         self._wall, self._monotonic, self._trusted = wall, monotonic, trusted
@@ -138,7 +148,10 @@ class Custodian:
                 return
 
     def _write_older(self, day: int) -> bool:
-        """Write what waits for days before: a mark that waits for this one vouches for it. False where flash refuses."""
+        """Write what waits for days before: a mark that waits for this one vouches for it.
+
+        False where flash refuses.
+        """
         return all(self._writer.write(page, crypto.REKEY) for page in self.pages() if page.used and page.day < day)
 
     def _look_at_mount(self) -> None:
@@ -164,7 +177,8 @@ class Custodian:
             slot = page.slot
             until, over = slot.deadline()
             if self._now() >= until or self._monotonic >= over:
-                if over - self._monotonic > DAY * _SECOND:  # it came before the clock was trusted, with the floor's day: too early
+                # It came before the clock was trusted, with the floor's day: too early
+                if over - self._monotonic > DAY * _SECOND:
                     self._lose("clock", page.records)
                 self._writer.forget(page)
         try:
@@ -191,9 +205,12 @@ class Custodian:
     # Keeping
 
     def append(self, begins: int, record: bytes) -> str:
-        """Keep one record whose deadline runs from `begins` (s, present wall clock). Returns "kept", "due on arrival" or "lost".
+        """Keep one record whose deadline runs from `begins` (s, present wall clock).
 
-        With the clock untrusted it is as old as the wall clock's difference says, counted from the floor: an earlier key, never late.
+        Returns "kept", "due on arrival" or "lost".
+
+        With the clock untrusted it is as old as the wall clock's difference says, counted
+        from the floor: an earlier key, never late.
         """
         now = self._now()
         begins = min(begins, now) if self._trusted else now - max(self._wall // _SECOND - begins, 0)
@@ -247,7 +264,11 @@ class Custodian:
     def held(self, first: int, last: int) -> "list[str]":
         """Return the paths of the segments whose days are from `first` to `last`, oldest first."""
         segments = self._flash.segments
-        return [segments.path(day, number) for day, number in sorted(zip(segments.days, segments.numbers)) if first <= day <= last]
+        return [
+            segments.path(day, number)
+            for day, number in sorted(zip(segments.days, segments.numbers))
+            if first <= day <= last
+        ]
 
     def erase(self) -> int:
         """Destroy everything now, by order; returns how many records that were. OSError where flash refuses."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a custodian's store lies on flash: its index of segments, whether the medium is there or refuses (EXP-6).
 
-Flash that refuses is said in `status` by cause and asked again after a minute; capture goes on. A file system that must be mounted and
-isn't is never written below: what is written there would fill the router's own flash, unseen.
+Flash that refuses is said in `status` by cause and asked again after a minute; capture goes on. A file system that must
+be mounted and isn't is never written below: what is written there would fill the router's own flash, unseen.
 """
 
 from agent.purposes.custodian.segment_index import DAY, SegmentIndex
@@ -23,7 +23,10 @@ _CAUSES = {
 
 
 class FlashFolder:
-    """The folder of one store; `mount`: what must be mounted there before anything is written, "" for nothing. Times since boot, ns."""
+    """The folder of one store; `mount`: what must be mounted there before anything is written, "" for nothing.
+
+    Times since boot, ns.
+    """
 
     def __init__(self, folder: str, mount: str) -> None:
         self.segments = SegmentIndex(folder)

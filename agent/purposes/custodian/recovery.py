@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a former process or a cut of power left of a custodian's store, put in order at a start (EXP-6).
 
-A process of this boot left pages on tmpfs, and segments that can be gone on with unless a write was cut off. Of another boot there are
-segments only: agent.purposes.custodian.mending cuts those without a trailer behind their last whole frame.
+A process of this boot left pages on tmpfs, and segments that can be gone on with unless a write was cut off. Of another
+boot there are segments only: agent.purposes.custodian.mending cuts those without a trailer behind their last whole
+frame.
 """
 
 import binascii
@@ -14,7 +15,9 @@ from agent.runtime import sodium as crypto
 from agent.vault.stores import parse_name
 
 
-def take_over(number: int, ring: "KeyRing", find: "Callable[[int], tuple[bytes, int] | None]", writer: "SegmentWriter") -> int:
+def take_over(
+    number: int, ring: "KeyRing", find: "Callable[[int], tuple[bytes, int] | None]", writer: "SegmentWriter"
+) -> int:
     """Find again what waits on tmpfs for a purpose's number; returns how many records have no key by `find`."""
     lost = 0
     for slot in list(ring.used()):
@@ -29,8 +32,13 @@ def take_over(number: int, ring: "KeyRing", find: "Callable[[int], tuple[bytes, 
     return lost
 
 
-def put_in_order(number: int, boot: str, flash: "FlashFolder", writer: "SegmentWriter", sodium: crypto.Sodium) -> "list[str]":
-    """Look through a store's folder; returns the names of segments that were found unfinished. OSError where flash refuses."""
+def put_in_order(
+    number: int, boot: str, flash: "FlashFolder", writer: "SegmentWriter", sodium: crypto.Sodium
+) -> "list[str]":
+    """Look through a store's folder; returns the names of segments that were found unfinished.
+
+    OSError where flash refuses.
+    """
     flash.require()
     flash.make()
     writer.given_up.clear()  # they are mended with the rest

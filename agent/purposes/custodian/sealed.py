@@ -21,7 +21,16 @@ class Sealed:
     """The clear header of a custodian segment, as fields; `pack` and `unpack` are each other's inverse."""
 
     def __init__(
-        self, purpose: int, clock: int, boot: str, day: int, destroy: int, anchor: int, hours: int, wall: int, number: int
+        self,
+        purpose: int,
+        clock: int,
+        boot: str,
+        day: int,
+        destroy: int,
+        anchor: int,
+        hours: int,
+        wall: int,
+        number: int,
     ) -> None:
         self.purpose = purpose
         self.clock = clock
@@ -57,11 +66,14 @@ class Sealed:
 def unpack(data: bytes) -> "tuple[Sealed, bytes, bytes]":
     """Return (fields, stream header, sealed key) of a custodian segment's header; SealError for anything else.
 
-    A later version's too: what stands in these 160 octets stays, so that its deadline is kept after a step back to this version.
+    A later version's too: what stands in these 160 octets stays, so that its deadline
+    is kept after a step back to this version.
     """
     if len(data) != HEADER:
         raise crypto.SealError
-    magic, version, purpose, custody, clock, boot, day, destroy, anchor, hours, wall, number, stream, key = struct.unpack(_SEALED, data)
+    magic, version, purpose, custody, clock, boot, day, destroy, anchor, hours, wall, number, stream, key = (
+        struct.unpack(_SEALED, data)
+    )
     if (magic, custody) != (b"OUBL", CUSTODIAN) or version < VERSION or clock >= len(CLOCK_STATES):
         raise crypto.SealError
     boot_id = binascii.hexlify(boot).decode()

@@ -2,9 +2,10 @@
 """The sealed files of one custodian store on flash: which there are, and when each one goes (EXP-1, EXP-4).
 
 A segment goes when any holds: the trusted wall clock is past its destroy day; of the same boot, the time since boot; of
-another boot, the powered-on hours. All are counted from 00:00 of the day whose key it has: never late. By the first two it goes early by
-at most a day; the hours are rounded up, twice and once for each boot, so by them it goes as many hours earlier. Plain lists of
-small numbers: a year of segments is a few kilobytes of a small heap, and what is due is found without a look at the files.
+another boot, the powered-on hours. All are counted from 00:00 of the day whose key it has: never late. By the first two
+it goes early by at most a day; the hours are rounded up, twice and once for each boot, so by them it goes as many hours
+earlier. Plain lists of small numbers: a year of segments is a few kilobytes of a small heap, and what is due is found
+without a look at the files.
 """
 
 from agent.purposes.custodian import sealed
@@ -13,12 +14,16 @@ from agent.vault.stores import name_of
 
 DAY = 86400
 NEVER = 1 << 29  # more days, seconds since a boot or hours than there will be
-SLACK = 2  # seconds; what goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
+# Seconds; what goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
+SLACK = 2
 PPM = 100  # how wrong a quartz may be
 
 
 class SegmentIndex:
-    """The segments below `folder`, in no order; `octets` and `records` over all of them. A segment is known by its index until one goes."""
+    """The segments below `folder`, in no order; `octets` and `records` over all of them.
+
+    A segment is known by its index until one goes.
+    """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -76,7 +81,10 @@ class SegmentIndex:
         self.records += records
 
     def due(self, day: int, seconds: int, hours: int) -> int:
-        """Return the index of a segment that must go by now, -1 where none must. `day` -1: the wall clock isn't trusted."""
+        """Return the index of a segment that must go by now, -1 where none must.
+
+        `day` -1: the wall clock isn't trusted.
+        """
         soonest = self._soonest
         if day < soonest[0] and seconds < soonest[1] and hours < soonest[2]:
             return -1
@@ -89,7 +97,8 @@ class SegmentIndex:
     def early(self, index: int, now: int, seconds: int) -> str:
         """Return by what a segment goes too early, trusted wall clock or time since boot (both s); "" for neither.
 
-        "hours", or "clock": one that was named by the floor after a boot is younger by the time since boot than its day says.
+        "hours", or "clock": one that was named by the floor after a boot is younger
+        by the time since boot than its day says.
         """
         if self._seconds[index] != NEVER and self._seconds[index] - seconds > DAY:
             return "clock"
@@ -100,7 +109,10 @@ class SegmentIndex:
         return "clock" if left > slack else ""
 
     def drop(self, index: int) -> int:
-        """Remove a segment's file and forget it; returns how many records it had. OSError where the file system refuses."""
+        """Remove a segment's file and forget it; returns how many records it had.
+
+        OSError where the file system refuses.
+        """
         files.remove(self.path(self.days[index], self.numbers[index]))
         records = self._records[index]
         self.grow(index, -self._octets[index], -records)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Seals what waits and writes it to flash for a custodian's store: pages, segments, order (EXP-3, EXP-6).
 
-A segment's key is random, sealed at once to the custodian's public key of that day and purpose, and overwritten; what stays is the
-stream's state in the key ring, and after each chunk that is another one ("rekey"): not even this device opens what it wrote a quarter of
-an hour ago.
+A segment's key is random, sealed at once to the custodian's public key of that day and purpose, and overwritten; what
+stays is the stream's state in the key ring, and after each chunk that is another one ("rekey"): not even this device
+opens what it wrote a quarter of an hour ago.
 
-Order on flash: a new file gets header and first chunk, then the file is synced, then its folder; later chunks are one write and one sync
-of the file. What isn't synced counts as still waiting. A stream whose write or sync failed, or was cut off, is never pushed again:
-its next chunk could be another one under the same nonce. The file is cut behind its last good chunk and ends as torn; the page
-goes into a new segment under a new key.
+Order on flash: a new file gets header and first chunk, then the file is synced, then its folder; later chunks are one
+write and one sync of the file. What isn't synced counts as still waiting. A stream whose write or sync failed, or was
+cut off, is never pushed again: its next chunk could be another one under the same nonce. The file is cut behind its
+last good chunk and ends as torn; the page goes into a new segment under a new key.
 """
 
 import binascii
@@ -84,7 +84,10 @@ class SegmentWriter:
         return not self._free
 
     def begin(self, day: int, now: int, key: "tuple[bytes, int]") -> "Page | None":
-        """Return a page for a day, with the custodian's (public key, destroy day); None where there is none. `now` in s."""
+        """Return a page for a day, with the custodian's (public key, destroy day); None where there is none.
+
+        `now` in s.
+        """
         slot = self._ring.take() if self._free else None
         if slot is None:
             return None
@@ -138,7 +141,9 @@ class SegmentWriter:
             if new:
                 self._open(page)
             total = self._chunk(page, former or sealed.HEADER, tag)
-            descriptor = files.open_file(flash.segments.path(page.day, slot.number), ("O_CREAT", "O_EXCL") if new else ("O_APPEND",))
+            descriptor = files.open_file(
+                flash.segments.path(page.day, slot.number), ("O_CREAT", "O_EXCL") if new else ("O_APPEND",)
+            )
             try:
                 if new:
                     files.write_all(descriptor, page.header, sealed.HEADER)
@@ -184,7 +189,9 @@ class SegmentWriter:
         position = (self._monotonic - slot.anchor) // _SECOND
         hours = self._hours() - 1 - -(-position // 3600)
         wall = max(self._wall, 0)
-        fields = sealed.Sealed(self._number, clock, self._boot, page.day, page.destroy, slot.anchor, hours, wall, slot.number)
+        fields = sealed.Sealed(
+            self._number, clock, self._boot, page.day, page.destroy, slot.anchor, hours, wall, slot.number
+        )
         page.header = fields.pack(bytes(stream), bytes(boxed))
 
     def _chunk(self, page: Page, octets: int, tag: int) -> int:
@@ -193,21 +200,30 @@ class SegmentWriter:
         state = slot.bank(slot.generation + 1)
         memory.copy(state, slot.bank(slot.generation), crypto.STATE)
         message = page.address + segment.PAGE_HEADER
-        size = self._sodium.stream_push(state, self._scratch.address + sealed.FRAME, message, page.used, page.header, tag)
+        size = self._sodium.stream_push(
+            state, self._scratch.address + sealed.FRAME, message, page.used, page.header, tag
+        )
         check = binascii.crc32(page.header)
         sealed.frame(view, size, page.records, check)
         size += sealed.FRAME
         if tag == crypto.FINAL:
-            view[size : size + sealed.TRAILER] = sealed.trailer(sealed.DONE, page.sealed + page.records, octets + size, octets, check)
+            view[size : size + sealed.TRAILER] = sealed.trailer(
+                sealed.DONE, page.sealed + page.records, octets + size, octets, check
+            )
             size += sealed.TRAILER
         return size
 
     def _make_room(self, octets: int) -> None:
-        """Displace the oldest segments where the budget is used up; their records are lost. OSError where none is left."""
+        """Displace the oldest segments where the budget is used up; their records are lost.
+
+        OSError where none is left.
+        """
         segments = self._flash.segments
         while segments.octets + octets > self.budget:
             open_ones = [(page.day, page.slot.number) for page in self.pages.values()]
-            closed = [(day, number) for day, number in zip(segments.days, segments.numbers) if (day, number) not in open_ones]
+            closed = [
+                (day, number) for day, number in zip(segments.days, segments.numbers) if (day, number) not in open_ones
+            ]
             if not closed:
                 raise OSError(ENOSPC, "")
             self._lose("ring full", segments.drop(segments.find(*min(closed))))

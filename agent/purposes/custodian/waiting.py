@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What waits to be sealed for a store on flash: a page of tmpfs for each day that deadlines run from (EXP-6).
 
-A record stands behind one octet that says how long it is; the page's first word, written last, says how many octets are valid and to
-which state of the stream they belong. So a process killed at any instant leaves whole records for the next one.
+A record stands behind one octet that says how long it is; the page's first word, written last, says how many octets are
+valid and to which state of the stream they belong. So a process killed at any instant leaves whole records for the next
+one.
 """
 
 from agent.runtime.libc import words
@@ -16,7 +17,9 @@ LARGEST = 255  # octets of a record
 class Page:
     """Records of one day that wait, and the segment that they go to. `number` 0: none is open yet."""
 
-    def __init__(self, slot: keys.Slot, view: "memoryview | bytearray", address: int, public: bytes, destroy: int) -> None:
+    def __init__(
+        self, slot: keys.Slot, view: "memoryview | bytearray", address: int, public: bytes, destroy: int
+    ) -> None:
         self.slot = slot
         self.view = view
         self.head = words(view, segment.PAGE_HEADER)

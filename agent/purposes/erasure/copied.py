@@ -18,8 +18,19 @@ class Copied:
         self.word0 = self.word1 = self.word2 = self.word3 = 0
 
     def take(self, record: "Record") -> "Copied | None":
-        """Take a record's values; returns this object, which is its terminal too, None where that is unknown. `end` is in ns."""
-        for name in ("protocol", "source_port", "translated_port", "packets_up", "packets_down", "bytes_up", "bytes_down"):
+        """Take a record's values; returns this object, which is its terminal too, None where that is unknown.
+
+        `end` is in ns.
+        """
+        for name in (
+            "protocol",
+            "source_port",
+            "translated_port",
+            "packets_up",
+            "packets_down",
+            "bytes_up",
+            "bytes_down",
+        ):
             setattr(self, name, getattr(record, name))
         self.destination_port = _port_of(record.protocol, record.service)
         self.start = record.start * UNIT
@@ -27,7 +38,9 @@ class Copied:
         address = record.address
         self.family = INET if len(address) == 4 else INET6
         octets = bytes(16 - len(address)) + address
-        self.word0, self.word1, self.word2, self.word3 = [int.from_bytes(octets[at : at + 4], "big") for at in (0, 4, 8, 12)]
+        self.word0, self.word1, self.word2, self.word3 = [
+            int.from_bytes(octets[at : at + 4], "big") for at in (0, 4, 8, 12)
+        ]
         self._mac = record.mac
         owner = self._mac + address
         if owner not in self._keys:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Erasure of what `security` keeps of single terminals (GDPR art. 17, L34-VI-5): `oubli erase --mac`, and a button of the guests' page.
+"""Erasure of what `security` keeps of single terminals (GDPR art. 17, L34-VI-5).
 
-Its segments are sealed anew without those terminals, a segment a turn of the recorder's loop, so that capture goes on meanwhile; the old
-keys are overwritten at once. Whoever asks while that goes on waits for the next round, together with all others who ask, and a round
-begins a minute after the former one at the earliest: nobody makes the gateway do nothing else. What begins after a terminal has asked
-is kept as before. MACs that wait are in memory, and in no file.
+`oubli erase --mac`, and a button of the guests' page.
+
+Its segments are sealed anew without those terminals, a segment a turn of the recorder's loop, so that capture goes on
+meanwhile; the old keys are overwritten at once. Whoever asks while that goes on waits for the next round, together with
+all others who ask, and a round begins a minute after the former one at the earliest: nobody makes the gateway do
+nothing else. What begins after a terminal has asked is kept as before. MACs that wait are in memory, and in no file.
 """
 
 from agent.control import calls
@@ -54,7 +56,10 @@ class Erasure(Purposes):
         return mac in self._waiting or mac in self._present
 
     def work(self, monotonic: int) -> bool:
-        """Seal one segment anew, where a round goes on or is due; False where there is nothing to do now. Time in ns."""
+        """Seal one segment anew, where a round goes on or is due; False where there is nothing to do now.
+
+        Time in ns.
+        """
         if self._round is None:
             if not self._waiting or monotonic < self._next:
                 return False

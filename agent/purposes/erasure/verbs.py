@@ -30,12 +30,15 @@ def run(line: "Line") -> int:
     destroyed = words.counted(answer["destroyed"], ("record", "records"), "en")
     lines.append(consents + " ended, " + destroyed + " kept by consent made unreadable")
     for name, seconds in answer["sealed"]:
-        lines.append(name + ": sealed, not to be erased here; each record goes after " + law.duration(seconds) + " at the latest")
+        lines.append(
+            name + ": sealed, not to be erased here; each record goes after " + law.duration(seconds) + " at the latest"
+        )
     lines.append("its row of the count of visitors goes at 03:00 UTC, or at once by: oubli objection --terminal MAC")
     line.show(answer, lines)
     if not answer["durable"]:
         sys.stderr.write(
-            "oubli: flash refuses the end of its consents: it holds until the gateway restarts, and is tried again until then\n"
+            "oubli: flash refuses the end of its consents: it holds until the gateway restarts, "
+            "and is tried again until then\n"
         )
     return 0 if answer["erased"] and answer["durable"] else 1
 

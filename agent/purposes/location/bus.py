@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recorder's end of ubus: a unix socket that is open only while somebody is to be looked for (L34-V-1).
 
-What arrives lies in one piece of mapped memory, is handed on message by message and overwritten. A peer that goes away, or
-speaks another language, is tried again later; nobody waits for it.
+What arrives lies in one piece of mapped memory, is handed on message by message and overwritten. A peer that goes away,
+or speaks another language, is tried again later; nobody waits for it.
 """
 
 import errno

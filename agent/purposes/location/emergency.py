@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where one terminal is now, for a rescue (L34-V-5).
 
-Opened by the operator for one terminal and one incident, never from traffic. Only then are this gateway's radios asked who is there;
-nothing was kept before, and nobody else's presence is. The answer lies in mapped memory and is overwritten at each new question,
-at `close`, and after four hours.
+Opened by the operator for one terminal and one incident, never from traffic. Only then are this gateway's radios asked
+who is there; nothing was kept before, and nobody else's presence is. The answer lies in mapped memory and is
+overwritten at each new question, at `close`, and after four hours.
 """
 
 from agent.control.calls import Refused

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a `location` record is packed: at which access point of this gateway a terminal was, from when to when (L34-V-1).
 
-Octets: MAC 6; start u32 (s since the epoch, network order); duration u32 (s); name of the access point's interface, to the end.
-There is no place for signal strength, a channel or an angle.
+Octets: MAC 6; start u32 (s since the epoch, network order); duration u32 (s); name of the access point's interface, to
+the end. There is no place for signal strength, a channel or an angle.
 """
 
 import struct

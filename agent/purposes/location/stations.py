@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """At which access point of this gateway a consenting terminal is, from hostapd's own words on ubus (L34-V-1).
 
-Each radio is an object `hostapd.INTERFACE`. It is subscribed to only while somebody's consent to `location` is active, or an
-emergency is open. Of what it then says about anybody, the address alone is looked at, in place; a terminal whose consent isn't active
-is dropped there and then. Signal strength, channel and capabilities stand in the same message and are never read. `get_clients` is
-asked when a radio is subscribed to, so that who is there already is there from then on, never from before.
+Each radio is an object `hostapd.INTERFACE`. It is subscribed to only while somebody's consent to `location` is active,
+or an emergency is open. Of what it then says about anybody, the address alone is looked at, in place; a terminal whose
+consent isn't active is dropped there and then. Signal strength, channel and capabilities stand in the same message and
+are never read. `get_clients` is asked when a radio is subscribed to, so that who is there already is there from then
+on, never from before.
 
-Does no I/O: `feed` takes a message, `out` holds the messages to send. A terminal's stay is a row of mapped memory, overwritten when
-it ends.
+Does no I/O: `feed` takes a message, `out` holds the messages to send. A terminal's stay is a row of
+mapped memory, overwritten when it ends.
 """
 
 import struct
@@ -30,11 +31,13 @@ _ASKED = 64
 class Stations:
     """`allowed(mac) -> place` of the consent, -1: no; `keep(place, mac, start, end, access_point)` takes a stay.
 
-    `mac` is a buffer of 6 octets that is used again. Times in seconds since the epoch. `sought` is whom an emergency looks for,
-    `sighted(access_point)` is told where that terminal is.
+    `mac` is a buffer of 6 octets that is used again. Times in seconds since the epoch. `sought` is whom an emergency
+    looks for, `sighted(access_point)` is told where that terminal is.
     """
 
-    def __init__(self, allowed: "Callable[[bytearray], int]", keep: "Callable[[int, bytes, int, int, bytes], None]") -> None:
+    def __init__(
+        self, allowed: "Callable[[bytearray], int]", keep: "Callable[[int, bytes, int, int, bytes], None]"
+    ) -> None:
         self._allowed = allowed
         self._keep = keep
         self._stays = memory.scratch(STAYS * _OCTETS)
@@ -84,7 +87,11 @@ class Stations:
 
     def _clients(self, radio: int) -> None:
         if len(self._asked) < _ASKED:
-            what = ubus.word(ubus.A_OBJECT, radio) + ubus.text(ubus.A_METHOD, b"get_clients") + ubus.attribute(ubus.A_DATA, b"")
+            what = (
+                ubus.word(ubus.A_OBJECT, radio)
+                + ubus.text(ubus.A_METHOD, b"get_clients")
+                + ubus.attribute(ubus.A_DATA, b"")
+            )
             self._asked[self._send(ubus.INVOKE, radio, what)] = radio
 
     # What the bus says
@@ -118,7 +125,9 @@ class Stations:
             self._clients(radio)
         elif sequence in self._asked:
             start, end = ubus.find(view, ubus.HEADER, size, ubus.A_DATA)
-            self._there(view, *ubus.named(view, start, end, b"clients"), self._radios.get(self._asked[sequence], b""), now)
+            self._there(
+                view, *ubus.named(view, start, end, b"clients"), self._radios.get(self._asked[sequence], b""), now
+            )
         else:
             start, end = ubus.find(view, ubus.HEADER, size, ubus.A_PATH)
             named = end - start > len(_PREFIX) + 1 and ubus.same(view, start, _PREFIX)
@@ -161,7 +170,9 @@ class Stations:
         at = start
         for _, value, over in ubus.fields(view, start, end):
             size = view[at + 4] << 8 | view[at + 5] if view[at] & 128 else 0
-            if self._address(view, at + 6, at + 6 + size) and ubus.number(view, *ubus.named(view, value, over, b"assoc")):
+            if self._address(view, at + 6, at + 6 + size) and ubus.number(
+                view, *ubus.named(view, value, over, b"assoc")
+            ):
                 if self.sought is not None and self.sought == self._mac:
                     self.sighted(name)
                 self._moved(name, True, now)
@@ -224,7 +235,9 @@ class Stations:
         """Take note that the clock was stepped by so many seconds."""
         for place in self.stays():
             there, mac, length, name, since = self._row(place)
-            struct.pack_into(_ROW, self._stays.view, place * _OCTETS, there, mac, length, name, max(since + step, 0) & 0xFFFFFFFF)
+            struct.pack_into(
+                _ROW, self._stays.view, place * _OCTETS, there, mac, length, name, max(since + step, 0) & 0xFFFFFFFF
+            )
 
     def finish_all(self, now: int) -> None:
         """End every stay, and keep them."""

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The messages of ubus, OpenWrt's bus on a unix socket, as far as hostapd needs them.
 
-A message is a header of 8 octets (version 0, type u8, sequence u16, peer u32), then a blob: length u32 with itself, then
-attributes, each padded to 4 octets: u32 of id << 24 | length with this word (bit 31: it has a name), then its value. What an
-object says (attribute DATA) is made of named attributes: u16 length of the name, the name and a zero, padded to 4 octets, then the
-value, which may be such attributes again. All numbers are big-endian. Source: ubusmsg.h of ubus, blob.h and blobmsg.h of libubox.
+A message is a header of 8 octets (version 0, type u8, sequence u16, peer u32), then a blob: length u32 with itself,
+then attributes, each padded to 4 octets: u32 of id << 24 | length with this word (bit 31: it has a name), then its
+value. What an object says (attribute DATA) is made of named attributes: u16 length of the name, the name and a zero,
+padded to 4 octets, then the value, which may be such attributes again. All numbers are big-endian. Source: ubusmsg.h of
+ubus, blob.h and blobmsg.h of libubox.
 
-Nothing here makes an object of what arrives: `find` walks over it in place and stops at the attribute that was asked for.
+Nothing here makes an object of what arrives: `find` walks over it in place and
+stops at the attribute that was asked for.
 """
 
 import struct

@@ -3,15 +3,17 @@
 
 /usr/sbin/oubli-sessions leaves it every half minute.
 
-openNDS talks to root alone, and the recorder starts no program: the list comes as a file that only the recorder may read, in a folder that
-only root may change. Of a client `mac`, `state` ("Authenticated") and `custom`, the portal's own text for a session, are looked at and
-nothing else. Source: openNDS's documentation of ndsctl, of BinAuth and of the "custom" string of FAS and ThemeSpec; where a portal has no
-user id there, `custom` is "none" or empty, and the session has none here either.
+openNDS talks to root alone, and the recorder starts no program: the list comes as a file that only the recorder may
+read, in a folder that only root may change. Of a client `mac`, `state` ("Authenticated") and `custom`, the portal's own
+text for a session, are looked at and nothing else. Source: openNDS's documentation of ndsctl, of BinAuth and of the
+"custom" string of FAS and ThemeSpec; where a portal has no user id there, `custom` is "none" or empty, and the session
+has none here either.
 
-The list is almost JSON: openNDS prints a field a line, and the text of `custom` as it is, quotes and line ends included, which a guest may
-have had a word in. So it is read line by line, not by a JSON parser, and twice: nothing is taken over before it is known that there are as
-many clients as the list announces, each with one `mac`, which is its name, one `state` and one `custom`. A text that makes up a client is
-one too many, and the list is none; one that makes up a field leaves its own client without a user. A small heap holds a line at a time.
+The list is almost JSON: openNDS prints a field a line, and the text of `custom` as it is, quotes and line ends
+included, which a guest may have had a word in. So it is read line by line, not by a JSON parser, and twice: nothing is
+taken over before it is known that there are as many clients as the list announces, each with one `mac`, which is its
+name, one `state` and one `custom`. A text that makes up a client is one too many, and the list is none; one that makes
+up a field leaves its own client without a user. A small heap holds a line at a time.
 """
 
 import os
@@ -29,7 +31,10 @@ _LENGTH, _CLIENTS = b'"client_list_length":"', b'"clients":{'
 
 
 class OpenNds:
-    """Tells `who` (Sessions) what each new list at `path` says. `failures` counts lists that were none, or didn't come."""
+    """Tells `who` (Sessions) what each new list at `path` says.
+
+    `failures` counts lists that were none, or didn't come.
+    """
 
     def __init__(self, who: "Sessions", path: str) -> None:
         self._who = who
@@ -167,7 +172,9 @@ class OpenNds:
             mac, user = sessions.mac_of(name.decode()), fields.get(b"custom", b"").decode()
         except ValueError:
             mac, user = sessions.mac_of("".join([chr(octet) for octet in name])), ""
-        sure = not self._odd and fields.get(b"mac") == name and fields.get(b"state") == b"Authenticated" and user != "none"
+        sure = (
+            not self._odd and fields.get(b"mac") == name and fields.get(b"state") == b"Authenticated" and user != "none"
+        )
         if mac and not (sure and self._who.begin(mac, user, self._now)):
             self._who.end(mac)
 

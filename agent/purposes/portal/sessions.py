@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which portal user a terminal is logged in as: in memory only, bounded, forgotten when nobody confirms it (L34-II-1).
 
-The portal says so: by openNDS's list of clients (`agent.purposes.portal.opennds`) or by the call `session` of the control socket, which any
-portal can make. Kept only while `attribution` or `billing` is on; written nowhere but inside a record of those two; never logged.
+The portal says so: by openNDS's list of clients (`agent.purposes.portal.opennds`) or by the call `session` of the
+control socket, which any portal can make. Kept only while `attribution` or `billing` is on; written nowhere but inside
+a record of those two; never logged.
 """
 
 import struct
@@ -20,7 +21,8 @@ _ROW = 72
 class Sessions:
     """MAC (6 octets) -> portal user id (UTF-8). Times: s of a clock that doesn't go back.
 
-    Outside the collected heap: rows of 72 octets, the time of the last word u32 (little-endian), octets of the id u8 (0: free), id, spare.
+    Outside the collected heap: rows of 72 octets, the time of the last word u32 (little-endian),
+    octets of the id u8 (0: free), id, spare.
     """
 
     def __init__(self) -> None:

@@ -3,8 +3,8 @@
 
 The format is POSIX.1-2024, pax: ustar.
 
-Its last member, `gateway.sig`, is the gateway's Ed25519ph signature (RFC 8032) of every octet before that member, so that the custodian
-knows which gateway it comes from and that nothing was put in, left out or changed.
+Its last member, `gateway.sig`, is the gateway's Ed25519ph signature (RFC 8032) of every octet before that member, so
+that the custodian knows which gateway it comes from and that nothing was put in, left out or changed.
 """
 
 import os
@@ -32,7 +32,9 @@ def room(size: int) -> int:
 
 
 class Archive:
-    """A new file at `path`, 0600, that is there under this name only once `close` was called. OSError where it can't be written.
+    """A new file at `path`, 0600, that is there under this name only once `close` was called.
+
+    OSError where it can't be written.
 
     `signer` is agent.purposes.device_key.Signer.
     """

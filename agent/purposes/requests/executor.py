@@ -3,11 +3,11 @@
 
 The answer is sealed segments that the gateway can't read.
 
-Who may sign stands in a file that only root can write. What is handed over is one tar file: the request itself, what the gateway says
-about it (`gateway.json`: second NAT, what isn't written yet), the custodian's segments of the days that the window touches, of the day
-before (a connection stands under the day it began) and of the day after (whose marks tell whether the recorder ran on), and the
-gateway's signature of it all. A number runs once, over restarts
-and boots; it is remembered until the request itself has expired, and so long its handover stays.
+Who may sign stands in a file that only root can write. What is handed over is one tar file: the request itself, what
+the gateway says about it (`gateway.json`: second NAT, what isn't written yet), the custodian's segments of the days
+that the window touches, of the day before (a connection stands under the day it began) and of the day after (whose
+marks tell whether the recorder ran on), and the gateway's signature of it all. A number runs once, over restarts and
+boots; it is remembered until the request itself has expired, and so long its handover stays.
 """
 
 import os
@@ -37,15 +37,22 @@ def agents_at(path: str) -> "dict[bytes, str]":
             status = os.stat(place)
             if status[4] != 0 or status[0] & 0o022:
                 raise Refused(
-                    "keys file", "the agents' keys file isn't root's alone (L34-II-4); accepted: owner root, mode 0644, its folder 0755"
+                    "keys file",
+                    "the agents' keys file isn't root's alone (L34-II-4); accepted: owner root, mode 0644, "
+                    "its folder 0755",
                 )
         return requests.agents_in(files.read_bounded(path, AGENTS).decode())
     except (OSError, ValueError):
-        raise Refused("unknown agent", "no agent is enrolled (L34-II-4); accepted: oubli request enrol KEY, twice, for two agents")
+        raise Refused(
+            "unknown agent", "no agent is enrolled (L34-II-4); accepted: oubli request enrol KEY, twice, for two agents"
+        )
 
 
 def enrol(path: str, line: str) -> "dict[bytes, str]":
-    """Add the agent of a public key file's line, `KEY NAME`; returns all. ValueError says what is accepted; only root may write."""
+    """Add the agent of a public key file's line, `KEY NAME`; returns all.
+
+    ValueError says what is accepted; only root may write.
+    """
     new = requests.agents_in(line)
     text = files.read_bounded(path, AGENTS).decode() if files.exists(path) else ""
     known = requests.agents_in(text)
@@ -61,8 +68,10 @@ def enrol(path: str, line: str) -> "dict[bytes, str]":
 class RequestExecutor:
     """The executor of one gateway.
 
-    agents     path of the keys file; `folder` on flash is where the list of what ran lies, `places` (store -> folder) where handovers go
-    gateway    gateway.id; `grounds`: purpose -> the ground its store is kept for, None where the request's own table decides
+    agents     path of the keys file; `folder` on flash is where the list of what ran lies,
+               `places` (store -> folder) where handovers go
+    gateway    gateway.id; `grounds`: purpose -> the ground its store is kept for,
+               None where the request's own table decides
     signed     signed(signature, data, key) -> bool
     """
 
@@ -90,29 +99,47 @@ class RequestExecutor:
         """
         request = requests.Request(text)
         if request.gateway != self._gateway:
-            raise Refused("another gateway", "request.gateway: it is for another gateway (L34-II-4); accepted: " + self._gateway)
+            raise Refused(
+                "another gateway", "request.gateway: it is for another gateway (L34-II-4); accepted: " + self._gateway
+            )
         if request.store not in self._grounds:
             on = ", ".join(sorted(self._grounds)) or "no store is kept"
             raise Refused("not available", "request.purpose: that store isn't kept here (L34-II-4); accepted: " + on)
         ground = self._grounds[request.store]
         if ground is not None and request.purpose == request.store and request.ground != ground:
-            raise Refused("ground", "request.ground: the store is kept for another one (L34-III-1); accepted: " + ground)
+            raise Refused(
+                "ground", "request.ground: the store is kept for another one (L34-III-1); accepted: " + ground
+            )
         requests.verify(request, agents_at(self._agents), self._signed)
         if not trusted:
             raise Refused(
-                "clock", "the time isn't confirmed: whether the request has expired can't be told (EXP-5); accepted: a trusted clock"
+                "clock",
+                "the time isn't confirmed: whether the request has expired can't be told (EXP-5); accepted: "
+                "a trusted clock",
             )
         if now < request.issued:
             raise Refused(
-                "clock", "request.issued: later than this gateway's time (L34-II-4); accepted: from " + request.fields["issued"] + " on"
+                "clock",
+                "request.issued: later than this gateway's time (L34-II-4); accepted: from "
+                + request.fields["issued"]
+                + " on",
             )
         if max(now, latest) >= request.expires:
-            raise Refused("expired", "request.expires: it has expired (L34-II-4); accepted: before " + request.fields["expires"])
+            raise Refused(
+                "expired", "request.expires: it has expired (L34-II-4); accepted: before " + request.fields["expires"]
+            )
         if request.number in [number for number, _ in self._ran()]:
             raise Refused("already run", "request.number: it was run before (L34-II-4); accepted: a new request")
         return request
 
-    def begin(self, request: "requests.Request", segments: "Sequence[str]", statement: "dict[str, Any]", now: int, signer: Signer) -> None:
+    def begin(
+        self,
+        request: "requests.Request",
+        segments: "Sequence[str]",
+        statement: "dict[str, Any]",
+        now: int,
+        signer: Signer,
+    ) -> None:
         """Begin to hand over; one at a time. Refused or OSError where that can't be: nothing is left then."""
         if self.busy is not None:
             raise Refused("busy", "another request is being run; accepted: once that one is handed over")
@@ -124,7 +151,8 @@ class RequestExecutor:
     def work(self, now: int, permit: "Callable[[], bool]") -> bool:
         """Write a part of the handover; True once it is there, and its number is used up.
 
-        `permit()` is asked before it is made visible. Refused or OSError where it is given up: nothing is left of it then.
+        `permit()` is asked before it is made visible. Refused or OSError where it
+        is given up: nothing is left of it then.
         """
         handover = self.busy
         if handover is None:
@@ -184,7 +212,9 @@ class RequestExecutor:
 class RunningRequest:
     """Runs requests to a gateway at `executor`, one at a time; `note(act, *words)` writes on the audit log."""
 
-    def __init__(self, executor: RequestExecutor, gateway: str, sodium: "Sodium", device_key: str, note: "Callable[..., bool]") -> None:
+    def __init__(
+        self, executor: RequestExecutor, gateway: str, sodium: "Sodium", device_key: str, note: "Callable[..., bool]"
+    ) -> None:
         self.executor = executor
         self._gateway = gateway
         self._sodium = sodium
@@ -198,7 +228,9 @@ class RunningRequest:
         try:
             signer = Signer(self._device_key, self._sodium)
         except OSError as failure:
-            raise calls.Refused("flash refuses the device's key" + reason(failure.errno) + "; accepted: once it is writable")
+            raise calls.Refused(
+                "flash refuses the device's key" + reason(failure.errno) + "; accepted: once it is writable"
+            )
         signer.close()
         return {"gateway": self._gateway, "key": hexlify(signer.public).decode()}
 
@@ -213,8 +245,8 @@ class RunningRequest:
     ) -> "dict[str, Any]":
         """Begin to run a request; calls.Refused where it isn't.
 
-        `wall` and `latest`, the latest time that was ever known, in s since the epoch. `close(request)` closes its store, and returns the
-        segments and the statement that are handed over.
+        `wall` and `latest`, the latest time that was ever known, in s since the epoch. `close(request)` closes its
+        store, and returns the segments and the statement that are handed over.
         """
         digest = self._sodium.digest(text.encode(), 8)
         signer: "Signer | None" = None
@@ -229,7 +261,12 @@ class RunningRequest:
             raise calls.Refused(self._given_up(failure, act, digest, signer))
         handover = self.executor.busy
         assert handover is not None
-        told = {"number": request.fields["number"], "export": handover.path, "segments": handover.segments, "octets": handover.octets}
+        told = {
+            "number": request.fields["number"],
+            "export": handover.path,
+            "segments": handover.segments,
+            "octets": handover.octets,
+        }
         self._running = told, act, digest, signer
         return dict(told)
 
@@ -251,10 +288,16 @@ class RunningRequest:
     def _failed(self, failure: "Refused | OSError") -> None:
         assert self._running is not None
         told, act, digest, signer = self._running
-        self._ran, self._running = {"number": told["number"], "wrong": self._given_up(failure, act, digest, signer)}, None
+        self._ran, self._running = (
+            {"number": told["number"], "wrong": self._given_up(failure, act, digest, signer)},
+            None,
+        )
 
     def handover(self, number: str) -> "dict[str, Any]":
-        """Return how far the handover of a request is: `written` of `octets`, or `export` once it is there; Refused where it isn't."""
+        """Return how far the handover of a request is: `written` of `octets`, or `export` once it is there.
+
+        Refused where it isn't.
+        """
         if self._running is not None and self._running[0]["number"] == number and self.executor.busy is not None:
             return {"octets": self._running[0]["octets"], "written": self.executor.busy.archive.octets}
         if self._ran.get("number") != number:

@@ -3,7 +3,8 @@
 
 It is written a part at a time, so that capture never waits.
 
-It is refused before a single octet is written where it doesn't fit beside what the stores, the spool and the log still need.
+It is refused before a single octet is written where it doesn't fit beside what the
+stores, the spool and the log still need.
 """
 
 import os
@@ -27,11 +28,18 @@ class Handover:
 
     It has the request, the gateway's `statement`, `segments` as they are, and the gateway's signature.
 
-    `octets` is what it takes, `archive.octets` what is written of it. Refused where it doesn't fit, OSError where flash refuses.
+    `octets` is what it takes, `archive.octets` what is written of it. Refused where it
+    doesn't fit, OSError where flash refuses.
     """
 
     def __init__(
-        self, folder: str, request: "Request", segments: "Sequence[str]", statement: "dict[str, Any]", signer: "Signer", now: int
+        self,
+        folder: str,
+        request: "Request",
+        segments: "Sequence[str]",
+        statement: "dict[str, Any]",
+        signer: "Signer",
+        now: int,
     ) -> None:
         self.request = request
         self.segments = len(segments)
@@ -44,8 +52,9 @@ class Handover:
         if self.octets > free:
             raise Refused(
                 "no room",
-                "request: %d octets don't fit into %s, which has %d to spare; accepted: once former handovers (.tar) there are removed, "
-                "a narrower window, or a larger medium (vault.path)" % (self.octets, folder, max(free, 0)),
+                "request: %d octets don't fit into %s, which has %d to spare; accepted: once former handovers (.tar) "
+                "there are removed, a narrower window, or a larger medium (vault.path)"
+                % (self.octets, folder, max(free, 0)),
             )
         self.archive = archive.Archive(self.path, now, signer)
         self._parts = self._write(text, word, segments)

@@ -3,23 +3,26 @@ r"""Requests of an authority, the operator's "procédures internes" (L34-II-4).
 
 A request is a document that two qualified agents have signed.
 
-The document is TOML of the strictest kind, so that every reader reads the same: lines `name = "value"`, each ended by a newline, in the
-order of the table below, nothing else; values are printable ASCII without `"` and `\`, and in UTF-8 also the
-letters of western Europe in `authority` and `reference`, all in `subject`. What is signed (Ed25519) is
-"oubli request 1\n" and the octets of all lines before the first `agent_` line. Two signatures follow, each over the same octets:
+The document is TOML of the strictest kind, so that every reader reads the same: lines `name = "value"`, each ended by a
+newline, in the order of the table below, nothing else; values are printable ASCII without `"` and `\`, and in UTF-8
+also the letters of western Europe in `authority` and `reference`, all in `subject`. What is signed (Ed25519) is "oubli
+request 1\n" and the octets of all lines before the first `agent_` line. Two signatures follow, each over the same
+octets:
 
     format          "oubli-request-1"
     number          32 hexadecimal digits, drawn at random: a request runs once
     gateway         gateway.id of the one gateway that it is for
-    purpose         attribution or billing; access: what `attribution` holds on one person, for that person (GDPR art. 15); freeze,
-                    freeze-subject: what `attribution` holds is to be kept; freeze-billing: what `billing` holds; there is no request
-                    for any other store
-    ground          attribution: the one that the store is kept for; billing: IV-1; access: RGPD; freeze: IIIbis, an order to preserve
+    purpose         attribution or billing; access: what `attribution` holds on one person, for that person (GDPR
+                    art. 15); freeze, freeze-subject: what `attribution` holds is to be kept; freeze-billing: what
+                    `billing` holds; there is no request for any other store
+    ground          attribution: the one that the store is kept for; billing: IV-1; access:
+                    RGPD; freeze: IIIbis, an order to preserve
     authority_kind  which kind of authority asks, one that may on this ground, and
     basis           the article that entitles it: both of the table in authorities.py
     authority       its name, and on what document it asks: for the register
     reference
-    from, until     2026-11-25T10:00:00Z, at most 24 h apart: the window, over when the request is issued, as old as what the store keeps
+    from, until     2026-11-25T10:00:00Z, at most 24 h apart: the window, over when the request
+                    is issued, as old as what the store keeps
     issued          the time at which it was written: the gateway runs it from then on,
     expires                      and before this time, at most 31 days later
     public_address  attribution, freeze: exactly this address,
@@ -29,7 +32,8 @@ letters of western Europe in `authority` and `reference`, all in `subject`. What
     keep_until      freeze: the day on which the order ends, such as 2027-03-01: at most 365 days after `expires`
     agent_1         public key, 64 hexadecimal digits      signature_1   128 of them      agent_2, signature_2 alike
 
-The device checks it here and hands over segments that it can't read; the custodian's tool checks it again, with this same module.
+The device checks it here and hands over segments that it can't read; the custodian's
+tool checks it again, with this same module.
 """
 
 import binascii
@@ -78,7 +82,13 @@ class Refused(Exception):
 def second_of(text: str) -> int:
     """Return seconds since the epoch of 2026-11-25T10:00:00Z; ValueError for anything else."""
     parts = text[11:19].split(":")
-    if len(text) != 20 or text[10] != "T" or text[19] != "Z" or [len(part) for part in parts] != [2, 2, 2] or not "".join(parts).isdigit():
+    if (
+        len(text) != 20
+        or text[10] != "T"
+        or text[19] != "Z"
+        or [len(part) for part in parts] != [2, 2, 2]
+        or not "".join(parts).isdigit()
+    ):
         raise ValueError("a time such as 2026-11-25T10:00:00Z")
     hours, minutes, seconds = [int(part) for part in parts]
     if hours > 23 or minutes > 59 or seconds > 59:
@@ -99,10 +109,10 @@ def _wrong(name: str, accepted: str) -> Refused:
 class Request:
     """A document that was understood; not yet a word on whether it is to be run.
 
-    number 16 octets, purpose, ground, gateway; start and end of the window, `issued`, `expires` in s since the epoch; the scope: public (4
-    or 16 octets), port, protocol (number), or user / mac in octets; `signed` are the octets that were signed, `signatures` pairs of
-    (public key, signature). `store` is the purpose whose records are asked for. `keep_until` is a day since the epoch, 0 for what is no
-    order to preserve.
+    number 16 octets, purpose, ground, gateway; start and end of the window, `issued`, `expires` in s since the epoch;
+    the scope: public (4 or 16 octets), port, protocol (number), or user / mac in octets; `signed` are the octets that
+    were signed, `signatures` pairs of (public key, signature). `store` is the purpose whose records are asked for.
+    `keep_until` is a day since the epoch, 0 for what is no order to preserve.
     """
 
     def __init__(self, text: str) -> None:
@@ -123,10 +133,14 @@ class Request:
         self.expires = _parsed(fields, "expires", second_of, accepted)
         if not self.start < self.end <= self.start + WINDOW:
             raise Refused(
-                "too wide", "request.until: the window is empty or longer than 24 h (L34-II-4); accepted: at most 24 h after from"
+                "too wide",
+                "request.until: the window is empty or longer than 24 h (L34-II-4); accepted: at most 24 h after from",
             )
         if self.end > self.issued:
-            raise Refused("too early", "request.until: the window ends after the request was issued (L34-II-4); accepted: at most issued")
+            raise Refused(
+                "too early",
+                "request.until: the window ends after the request was issued (L34-II-4); accepted: at most issued",
+            )
         if not self.issued < self.expires <= self.issued + LIFE:
             raise _wrong("expires", "a time after issued, at most 31 days")
         for name in ("authority", "reference"):
@@ -160,13 +174,22 @@ class Request:
         kind, basis = self.fields["authority_kind"], self.fields["basis"]
         for name, value, accepted in (("authority_kind", kind, sorted(kinds)), ("basis", basis, kinds.get(kind, ()))):
             if value not in accepted:
-                text = "request." + name + ": not one that entitles on " + ground + " (L34-III-1); accepted: " + ", ".join(accepted)
+                text = (
+                    "request."
+                    + name
+                    + ": not one that entitles on "
+                    + ground
+                    + " (L34-III-1); accepted: "
+                    + ", ".join(accepted)
+                )
                 raise Refused("authority", text)
 
     def _scope(self) -> None:
         fields = self.fields
         if "keep_until" in fields:
-            accepted = "a day after the window, at most " + law.duration(law.purpose("freeze").ceiling) + " after expires"
+            accepted = (
+                "a day after the window, at most " + law.duration(law.purpose("freeze").ceiling) + " after expires"
+            )
             self.keep_until = _parsed(fields, "keep_until", day_of, accepted)
             if not self.end < self.keep_until * 86400 <= self.expires + law.purpose("freeze").ceiling:
                 raise _wrong("keep_until", accepted)
@@ -206,7 +229,9 @@ def _line(line: str) -> "tuple[str, str]":
     if name == "subject":  # as the portal has named somebody
         fine = canonical.showable(value, LIMIT)
     else:
-        fine = all(" " <= letter <= "~" or (name in ("authority", "reference") and _western(letter)) for letter in value)
+        fine = all(
+            " " <= letter <= "~" or (name in ("authority", "reference") and _western(letter)) for letter in value
+        )
     if not fine or '"' in value or "\\" in value:
         raise ValueError
     return name, value
@@ -223,7 +248,9 @@ def _western(letter: str) -> bool:
 def _lines(text: str) -> "dict[str, str]":
     """Return the fields of a document whose lines are those of the table, in its order."""
     if len(text) > LIMIT or not text.endswith("\n"):
-        raise Refused("malformed", "request: too long or cut off; accepted: at most " + str(LIMIT) + " octets, ended by a newline")
+        raise Refused(
+            "malformed", "request: too long or cut off; accepted: at most " + str(LIMIT) + " octets, ended by a newline"
+        )
     fields: "dict[str, str]" = {}
     expected: "tuple[str, ...]" = _COMMON
     for number, line in enumerate(text[:-1].split("\n")):
@@ -234,18 +261,23 @@ def _lines(text: str) -> "dict[str, str]":
                 "malformed",
                 "request: line "
                 + str(number + 1)
-                + ' isn\'t name = "value"; accepted: printable ASCII without " and \\, in authority, reference and subject \u00e9 too',
+                + ' isn\'t name = "value"; accepted: printable ASCII without " and \\, in authority, '
+                "reference and subject \u00e9 too",
             )
         if name == "purpose":
             if value not in KINDS:
-                raise Refused("not available", "request.purpose: not available (L34-II-4); accepted: " + ", ".join(sorted(KINDS)))
+                raise Refused(
+                    "not available", "request.purpose: not available (L34-II-4); accepted: " + ", ".join(sorted(KINDS))
+                )
             expected = _COMMON + KINDS[value][2] + _SIGNATURES
         if number >= len(expected) or name != expected[number]:
             wanted = expected[number] if number < len(expected) else "nothing more"
             raise Refused("malformed", "request: line " + str(number + 1) + " is another one; accepted: " + wanted)
         fields[name] = value
     if len(fields) not in range(len(expected) - len(_SIGNATURES), len(expected) + 1, 2) or len(fields) < len(_COMMON):
-        raise Refused("malformed", "request: a line is missing; accepted: " + expected[min(len(fields), len(expected) - 1)])
+        raise Refused(
+            "malformed", "request: a line is missing; accepted: " + expected[min(len(fields), len(expected) - 1)]
+        )
     return fields
 
 
@@ -259,22 +291,30 @@ def document(fields: "dict[str, str]") -> str:
     return "".join(name + ' = "' + fields[name] + '"\n' for name in names(fields["purpose"]))
 
 
-def verify(request: Request, agents: "dict[bytes, str]", signed: "Callable[[bytes, bytes, bytes], bool]") -> "list[str]":
-    """Return the names of the two qualified agents who signed; Refused where they didn't. `signed(signature, data, key) -> bool`."""
+def verify(
+    request: Request, agents: "dict[bytes, str]", signed: "Callable[[bytes, bytes, bytes], bool]"
+) -> "list[str]":
+    """Return the names of the two qualified agents who signed; Refused where they didn't.
+
+    `signed(signature, data, key) -> bool`.
+    """
     names = []
     for key, signature in request.signatures:
         if key not in agents:
             raise Refused(
-                "unknown agent", "request: a signature is by nobody who is enrolled (L34-II-4); accepted: oubli request enrol KEY"
+                "unknown agent",
+                "request: a signature is by nobody who is enrolled (L34-II-4); accepted: oubli request enrol KEY",
             )
         if not signed(signature, request.signed, key):
             raise Refused(
-                "bad signature", "request: a signature doesn't fit the document (L34-II-4); accepted: the document as it was signed"
+                "bad signature",
+                "request: a signature doesn't fit the document (L34-II-4); accepted: the document as it was signed",
             )
         names.append(agents[key])
     if len(names) < 2 or names[0] == names[1] or request.signatures[0][0] == request.signatures[1][0]:
         raise Refused(
-            "one agent", "request: not signed by two agents (L34-II-4); accepted: two signatures, by two different enrolled agents"
+            "one agent",
+            "request: not signed by two agents (L34-II-4); accepted: two signatures, by two different enrolled agents",
         )
     return names
 

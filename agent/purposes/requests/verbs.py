@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator does for the custodian, `oubli bundle install FILE`, and for an authority: `oubli request` (EXP-3, L34-II-4)."""
+"""What the operator does for the custodian, `oubli bundle install FILE`, and for an authority.
+
+`oubli request` (EXP-3, L34-II-4).
+"""
 
 import sys
 import time
@@ -42,7 +45,9 @@ def bundle_install(line: "Line") -> int:
     today = max(DeviceTime().wall() // 1000000000, BUILT) // law.DAY
     try:
         paths = line.paths
-        said = module.install(line.word, paths.bundles, paths.anchor, lifetimes, today, Sodium(), lambda: as_recorder(paths))
+        said = module.install(
+            line.word, paths.bundles, paths.anchor, lifetimes, today, Sodium(), lambda: as_recorder(paths)
+        )
     except module.BundleError as failure:
         sys.stderr.write("oubli: " + str(failure) + "\n")
         return 2
@@ -76,7 +81,9 @@ def run(line: "Line") -> int:
 
     The recorder checks it and hands over the sealed segments that cover its window, a part at a time.
     """
-    text = _read(line.word, requests.LIMIT, "a request that two agents signed, at most " + str(requests.LIMIT) + " octets")
+    text = _read(
+        line.word, requests.LIMIT, "a request that two agents signed, at most " + str(requests.LIMIT) + " octets"
+    )
     answer = line.ask("request", document=text)
     number = answer["number"] if answer is not None else ""
     while answer is not None:

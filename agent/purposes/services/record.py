@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a `services` record is packed: the fields of one of `security`, but by itself (L34-IV-1, L34-V-3).
 
-Each record is sealed under its own consent's key, so none may lean on another. It costs 7 octets and the address, and 5 of the end, more
-than in a segment; and 26 of its seal. The fields, each as in agent.vault.record:
+Each record is sealed under its own consent's key, so none may lean on another. It costs 7 octets and the address, and 5
+of the end, more than in a segment; and 26 of its seal. The fields, each as in agent.vault.record:
 
     octet       service class and protocol, as there; the IP number of another protocol
     octet       0

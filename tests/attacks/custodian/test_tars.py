@@ -56,7 +56,9 @@ EMPTY, NEGATIVE = b"%011o\0" % 0, b"\xff" * 10 + b"\xfe\0"  # -512: base 256, as
 LAYS: dict[str, Callable[[], bytes]] = {
     "a size that leads back": lambda: header("a", EMPTY) + header("b", NEGATIVE),
     "the same in an extended header": lambda: header("a", EMPTY) + pax("size=-1536") + header("b", EMPTY),
-    "a sparse file without its map": lambda: pax("GNU.sparse.major=1", "GNU.sparse.minor=0") + header("b", b"%011o\0" % 512) + b"x" * 512,
+    "a sparse file without its map": lambda: (
+        pax("GNU.sparse.major=1", "GNU.sparse.minor=0") + header("b", b"%011o\0" % 512) + b"x" * 512
+    ),
 }
 
 
@@ -65,5 +67,7 @@ def test_a_tar_file_that_leads_back_is_refused_at_once(kind: str, memory: Path) 
     """Python's tarfile reads such a header again and again, or falls (CVE-2025-8194)."""
     path = memory / "file.tar"
     path.write_bytes(LAYS[kind]() + bytes(1024))
-    done = subprocess.run([sys.executable, "-c", READS, path], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(
+        [sys.executable, "-c", READS, path], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=240
+    )
     assert (done.stdout, done.returncode) == ("HandoverError\nFolderError\n", 0), done.stderr[-400:]

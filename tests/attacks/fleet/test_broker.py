@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gateway's certificate against the shipped broker: another's session taken over, its queue emptied, its connection cut."""
+"""A gateway's certificate against the shipped broker.
+
+Another's session taken over, its queue emptied, its connection cut.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,11 @@ def test_a_gateway_doesnt_empty_the_collectors_queue(sqlite, broker: Mosquitto, 
     collector.run(subscribed(said, 1))
     assert said == ["connected"]
     day = int(time.time()) // 86_400 - 2
-    publish(folder, broker.port, *((one.topic, one.payload) for one in (says.summary(OTHER, day=day, slot=slot) for slot in range(20))))
+    publish(
+        folder,
+        broker.port,
+        *((one.topic, one.payload) for one in (says.summary(OTHER, day=day, slot=slot) for slot in range(20))),
+    )
     for name in ("oubli-fleet-one-1", "oubli-fleet"):
         tried(folder, broker.port, name)
         assert not tried(folder, broker.collectors, name)
@@ -121,7 +128,10 @@ def test_a_gateway_doesnt_cut_another_off(broker: Mosquitto, folder):
 
 
 def test_a_name_doesnt_make_a_collector(broker: Mosquitto, folder):
-    """Not even a certificate that says oubli-fleet, if the gateways' authority signed it; and `enrol` signs none for a gateway."""
+    """Not even a certificate that says oubli-fleet, if the gateways' authority signed it.
+
+    And `enrol` signs none for a gateway.
+    """
     authority = enrol.Authority(folder, NOW)
     authority._leaf("false", enrol.COLLECTOR, ExtendedKeyUsageOID.CLIENT_AUTH, None)
     assert not tried(folder, broker.collectors, "oubli-fleet-one-1", "false")
@@ -168,7 +178,10 @@ with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder)) as broker:
 @pytest.mark.needs("root", "nft", "unshare")
 @pytest.mark.parametrize("how", ["limited", "without"])
 def test_one_address_doesnt_fill_the_brokers_queue_in_minutes(how):
-    """Gain: 400,000 messages in 95 s while the collector is away, and nobody else's are queued. By limit.nft, in a network of its own."""
+    """Gain: 400,000 messages in 95 s while the collector is away, and nobody else's are queued.
+
+    By limit.nft, in a network of its own.
+    """
     words = ["unshare", "--net", sys.executable, "-c", FLOOD, how]
     done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr

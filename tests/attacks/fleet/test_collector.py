@@ -28,8 +28,12 @@ ONE, OTHER = says.name(1), says.name(2)
 GOOD = says.summary(OTHER)
 POISON = {
     "a number of checkpoints beyond 64 bits": says.health(ONE, audit=(2**63, "a" * 64)),
-    "a newline behind a hash": replace(says.health(ONE), payload=re.sub(rb'("head":"[0-9a-f]{64})', rb"\1\\n", says.health(ONE).payload)),
-    "a newline behind a boot id": replace(says.state(ONE), payload=says.state(ONE).payload.replace(b'","version', b'\\n","version')),
+    "a newline behind a hash": replace(
+        says.health(ONE), payload=re.sub(rb'("head":"[0-9a-f]{64})', rb"\1\\n", says.health(ONE).payload)
+    ),
+    "a newline behind a boot id": replace(
+        says.state(ONE), payload=says.state(ONE).payload.replace(b'","version', b'\\n","version')
+    ),
     "a newline behind a configuration": says.state(ONE, config="0f" * 8 + "\n"),
     "a lone surrogate for a version": says.state(ONE, version="\ud800"),
     "a NUL in a version": says.state(ONE, version="1\0"),
@@ -54,16 +58,26 @@ def test_what_a_schema_lets_through_and_the_store_cant_hold_is_set_aside_and_cou
 
     def holed(topic: str, payload: bytes, now: int) -> Reading:
         found = read(topic, payload, now)
-        return replace(found, content=found.content | {"values": [2**70]}) if found.gateway == ONE and found.content["slot"] == 3 else found
+        return (
+            replace(found, content=found.content | {"values": [2**70]})
+            if found.gateway == ONE and found.content["slot"] == 3
+            else found
+        )
 
     monkeypatch.setattr(intake, "read", holed)
     batch = [says.summary(gateway, slot=slot) for gateway in (ONE, OTHER) for slot in range(6)]
     batch += [says.health(OTHER), replace(GOOD, payload=b"{")]
     assert Intake().take(batch, NOW) == {"kept": 11, "store": 1, "health": 1, "json": 1}
     assert Message.objects.count() == 11
-    assert Tally.objects.filter(fate="store").values_list("gateway", "count").get() == (Gateway.objects.get(ident=ONE).pk, 1)
+    assert Tally.objects.filter(fate="store").values_list("gateway", "count").get() == (
+        Gateway.objects.get(ident=ONE).pk,
+        1,
+    )
     assert totals_agree()
-    found = {one.gateway.ident: {finding.kind for finding in one.findings} for one in judgement.standings(Gateway.objects.all(), NOW)}
+    found = {
+        one.gateway.ident: {finding.kind for finding in one.findings}
+        for one in judgement.standings(Gateway.objects.all(), NOW)
+    }
     assert "refused" in found[ONE] - found[OTHER]
 
 
@@ -104,7 +118,10 @@ def test_mutated_messages_stop_nothing_and_every_good_one_beside_them_is_stored_
 
 
 def flood(count: int) -> Counter[str]:
-    """Let a gateway tell of trouble that comes and goes, with a checkpoint more each time; another one is in breach beside it."""
+    """Let a gateway tell of trouble that comes and goes, with a checkpoint more each time.
+
+    Another one is in breach beside it.
+    """
     taker = Intake()
     taker.allowance = Allowance(lambda: 0.0)
     taker.take([says.health(OTHER, NOW, late=True)], NOW)
@@ -112,7 +129,8 @@ def flood(count: int) -> Counter[str]:
     fates: Counter[str] = Counter()
     for start in range(0, count, 200):
         fates += taker.take(
-            [says.health(ONE, NOW + n, late=n % 2 == 0, audit=(n + 1, f"{n:064x}")) for n in range(start, start + 200)], NOW + 2
+            [says.health(ONE, NOW + n, late=n % 2 == 0, audit=(n + 1, f"{n:064x}")) for n in range(start, start + 200)],
+            NOW + 2,
         )
     return fates
 
@@ -150,14 +168,20 @@ def test_a_whole_batch_of_new_checkpoints_is_stored(store):
     """
     taker = Intake()
     for number in (1, 2):
-        batch = [says.health(says.name(one), NOW + 400 * number, audit=(number, f"{one + number:064x}")) for one in range(BATCH[STATUS])]
+        batch = [
+            says.health(says.name(one), NOW + 400 * number, audit=(number, f"{one + number:064x}"))
+            for one in range(BATCH[STATUS])
+        ]
         assert taker.take(batch, NOW + 400 * number) == {"health": BATCH[STATUS]}
     assert Head.objects.filter(number=2).count() == BATCH[STATUS]
     assert not Episode.objects.exists()
 
 
 def test_what_a_gateway_says_for_weeks_is_thinned(store):
-    """Gain: a gateway that shows another checkpoint as often as it is let, for 100 days, fills the table: 72,000 rows."""
+    """Gain: a gateway that shows another checkpoint as often as it is let, for 100 days, fills the table.
+
+    72,000 rows.
+    """
     Intake().take([says.health(ONE), says.health(OTHER)], NOW)
     one = Gateway.objects.get(ident=ONE)
     each = 4  # in the place of the 720 that a day's allowance lets by
@@ -171,7 +195,9 @@ def test_what_a_gateway_says_for_weeks_is_thinned(store):
     )
     retention.prune(NOW)
     assert (
-        each * retention.HOURLY <= Head.objects.filter(gateway=one).count() <= each * (retention.HOURLY + 1) + 2 * (100 - retention.HOURLY)
+        each * retention.HOURLY
+        <= Head.objects.filter(gateway=one).count()
+        <= each * (retention.HOURLY + 1) + 2 * (100 - retention.HOURLY)
     )
 
 
@@ -180,14 +206,19 @@ def test_nobody_pushes_anothers_breach_off_the_page(store):
     Intake().take([says.health(ONE), says.health(OTHER)], NOW)
     one, other = Gateway.objects.get(ident=ONE), Gateway.objects.get(ident=OTHER)
     Episode.objects.create(gateway=other, kind="late", began=NOW - 9000, ended=NOW - 8000)
-    Episode.objects.bulk_create([Episode(gateway=one, kind="stopped", began=NOW - 5000 + n, ended=NOW - 4999 + n) for n in range(1200)])
+    Episode.objects.bulk_create(
+        [Episode(gateway=one, kind="stopped", began=NOW - 5000 + n, ended=NOW - 4999 + n) for n in range(1200)]
+    )
     found = Counter(episode.gateway.ident for episode in judgement.history(NOW, 30))
     assert found == {ONE: judgement.PAST, OTHER: 1}
     assert [episode.kind for episode in judgement.history(NOW, 30, other)] == ["late"]
 
 
 def test_a_flood_of_summaries_is_refused_before_it_is_read_and_a_year_of_backlog_is_not():
-    """12,000 at once: 365 days of 28 summaries, which a spool may hold; then one in thirty seconds, of this gateway alone."""
+    """12,000 at once: 365 days of 28 summaries, which a spool may hold.
+
+    Then one in thirty seconds, of this gateway alone.
+    """
     now = [0.0]
     allowance = Allowance(lambda: now[0], limit=100)
     assert intake.SUMMARIES[0] > 365 * 28

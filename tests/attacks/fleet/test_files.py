@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lies on the operator's disk, and what is handed to `oubli-fleet import`: read by another user, or made to fill the memory."""
+"""What lies on the operator's disk, and what is handed to `oubli-fleet import`.
+
+Read by another user, or made to fill the memory.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,8 @@ if TYPE_CHECKING:
 
 PASSWORD = "a long enough one\n"
 MEASURED = (  # a verb that says, when it ends, the most memory that it ever held, KiB
-    "import atexit, re; atexit.register(lambda: print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]));"
-    "from tools.fleet.__main__ import app; app()"
+    "import atexit, re; atexit.register(lambda: print(re.search(r'VmHWM:\\s+(\\d+)', "
+    "open('/proc/self/status').read())[1]));from tools.fleet.__main__ import app; app()"
 )
 
 
@@ -47,7 +50,10 @@ def modes(folder: Path) -> dict[str, int]:
 
 
 def test_nobody_else_reads_the_store(tmp_path):
-    """Gain: a session or a password's hash, so the operator's place. The store, what SQLite keeps beside it, and each export."""
+    """Gain: a session or a password's hash, so the operator's place.
+
+    The store, what SQLite keeps beside it, and each export.
+    """
     store = f"sqlite:///{tmp_path}/store.sqlite"
     fleet(store, "password", input=PASSWORD)
     Intake().take([says.summary(says.name(1), day=int(time.time()) // 86_400 - 2)], int(time.time()))
@@ -55,7 +61,14 @@ def test_nobody_else_reads_the_store(tmp_path):
     fleet(store, "export", tmp_path / "figures.parquet", "--format", "parquet")
     fleet(store, "watch", "--json", tmp_path / "watch.json")
     found = modes(tmp_path)
-    assert set(found) >= {"store.sqlite", "store.sqlite-wal", "store.sqlite-shm", "figures.csv", "figures.parquet", "watch.json"}
+    assert set(found) >= {
+        "store.sqlite",
+        "store.sqlite-wal",
+        "store.sqlite-shm",
+        "figures.csv",
+        "figures.parquet",
+        "watch.json",
+    }
     assert set(found.values()) == {0o600}
     connections.close_all()
 
@@ -82,10 +95,23 @@ def test_a_store_that_was_open_is_closed(tmp_path):
 
 def parquet(path: Path, gateway: str, count: int) -> Path:
     """Write a Parquet file with an export's columns, so many rows with the same text, which stands in it once."""
-    row = dict.fromkeys(files.HEAD, 1) | {"gateway": "", "name": "", "group": "", "metric": "arrivals", "day": "2026-11-23", "cell": "x"}
+    row = dict.fromkeys(files.HEAD, 1) | {
+        "gateway": "",
+        "name": "",
+        "group": "",
+        "metric": "arrivals",
+        "day": "2026-11-23",
+        "cell": "x",
+    }
     table = pa.Table.from_pylist([row | {"late": False}] * count, schema=pa.schema(files.COLUMNS))
     texts = pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), pa.array([gateway]))
-    pq.write_table(table.set_column(0, "gateway", texts), path, compression="zstd", store_schema=False, dictionary_pagesize_limit=1 << 30)
+    pq.write_table(
+        table.set_column(0, "gateway", texts),
+        path,
+        compression="zstd",
+        store_schema=False,
+        dictionary_pagesize_limit=1 << 30,
+    )
     return path
 
 
@@ -93,7 +119,9 @@ BOMBS = {
     "a long text two thousand times": lambda path: parquet(path, "a" * (4 << 20), 2000),
     "a line without end": lambda path: csv(path, b"x" * (1 << 26)),
     "a row without end": lambda path: csv(path, b'"\n",' * (1 << 22)),
-    "a message of a million cells": lambda path: csv(path, b"a,,,arrivals,2026-11-23,0,1,2,x,1,1,1,1,1,False\n" * (1 << 16)),
+    "a message of a million cells": lambda path: csv(
+        path, b"a,,,arrivals,2026-11-23,0,1,2,x,1,1,1,1,1,False\n" * (1 << 16)
+    ),
 }
 
 
@@ -105,7 +133,10 @@ def csv(path: Path, octets: bytes) -> Path:
 
 @pytest.mark.parametrize("what", BOMBS)
 def test_a_small_file_takes_no_gigabytes_and_leaves_nothing(memory, what):
-    """Gain: 168 kB of Parquet took 2.4 GiB, and the collector's machine with it. One line says why it is refused; no store is made."""
+    """Gain: 168 kB of Parquet took 2.4 GiB, and the collector's machine with it.
+
+    One line says why it is refused; no store is made.
+    """
     source = BOMBS[what](memory / "bomb")
     status, said, peak = run(f"sqlite:///{memory}/new.sqlite", "import", source)
     assert (status, said.count("\n")) == (2, 1), said

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strangers against the page, as `oubli-fleet serve` serves it: guesses in parallel, an operator locked out, half-sent requests."""
+"""Strangers against the page, as `oubli-fleet serve` serves it.
+
+Guesses in parallel, an operator locked out, half-sent requests.
+"""
 
 from __future__ import annotations
 
@@ -62,11 +65,17 @@ class Served:
         client.close()
         return answer.status, text, cookies
 
-    def log_in(self, source: str, password: str, form: tuple[str, str] | None = None, **headers: str) -> tuple[int, str, dict[str, str]]:
+    def log_in(
+        self, source: str, password: str, form: tuple[str, str] | None = None, **headers: str
+    ) -> tuple[int, str, dict[str, str]]:
         """Send the log-in's form."""
         token, cookie = form or self.form(source)
         body = urlencode({"username": "operator", "password": password, "csrfmiddlewaretoken": token})
-        sent = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": f"csrftoken={cookie}", "Origin": "http://localhost"}
+        sent = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Cookie": f"csrftoken={cookie}",
+            "Origin": "http://localhost",
+        }
         return self.ask(source, "/login", body, **(sent | headers))
 
     def form(self, source: str) -> tuple[str, str]:
@@ -102,7 +111,8 @@ def served(empty: Path, memory: Path) -> Iterator[Served]:
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-c", SERVE, *words],
-            cwd=PROJECT, env=os.environ | {"OUBLI_FLEET_DB": sqlite}, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            cwd=PROJECT, env=os.environ | {"OUBLI_FLEET_DB": sqlite}, stdin=subprocess.DEVNULL, stdout=file,
+            stderr=file,
         )  # fmt: skip
     try:
         until(lambda: b"page: http" in log.read_bytes() or process.poll() is not None, "the page is served")
@@ -126,7 +136,10 @@ def together(count: int, call: Any) -> list[Any]:
 
 
 def test_guesses_at_once_are_no_more_than_one_after_the_other(served: Served, stranger: str):
-    """Gain: thirty tries instead of five, and 3 GiB. Two hash at once, the others get 503; five are tried, whoever they claim to be."""
+    """Gain: thirty tries instead of five, and 3 GiB.
+
+    Two hash at once, the others get 503; five are tried, whoever they claim to be.
+    """
     form = served.form(stranger)
     seen: Counter[str] = Counter()
     for number in range(3):
@@ -142,7 +155,10 @@ def test_guesses_at_once_are_no_more_than_one_after_the_other(served: Served, st
 
 
 def test_nobody_locks_the_operator_out(served: Served, stranger: str):
-    """Gain: five wrong passwords every five minutes, and nobody logs in any more. What is counted is counted with its address."""
+    """Gain: five wrong passwords every five minutes, and nobody logs in any more.
+
+    What is counted is counted with its address.
+    """
     _, _, cookies = served.log_in(OPERATOR, PASSWORD)
     inside = {"Cookie": f"sessionid={cookies['sessionid']}"}
     form = served.form(stranger)
@@ -154,7 +170,10 @@ def test_nobody_locks_the_operator_out(served: Served, stranger: str):
 
 
 def test_the_metrics_are_no_other_door(served: Served, stranger: str):
-    """Gain: the same guesses by HTTP basic authentication. They count with the form's; another address still scrapes."""
+    """Gain: the same guesses by HTTP basic authentication.
+
+    They count with the form's; another address still scrapes.
+    """
 
     def scrape(source: str, password: str) -> int:
         text = base64.b64encode(f"operator:{password}".encode()).decode()
@@ -169,11 +188,16 @@ def test_the_metrics_are_no_other_door(served: Served, stranger: str):
 
 
 def test_names_from_one_address_are_tried_no_more_than_twenty_times(monkeypatch):
-    """Gain: many names instead of many passwords. An IPv6 network of 64 bits counts as one address; what is remembered is bounded."""
+    """Gain: many names instead of many passwords.
+
+    An IPv6 network of 64 bits counts as one address; what is remembered is bounded.
+    """
     clock, hashed = [0.0], Counter[str]()
     monkeypatch.setattr(guard, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(
-        guard, "authenticate", lambda _request, username, password: hashed.update([username]) or (password == "right" or None)
+        guard,
+        "authenticate",
+        lambda _request, username, password: hashed.update([username]) or (password == "right" or None),
     )
     tries = guard.Tries()
 
@@ -213,7 +237,10 @@ def half_sent(served: Served, source: str, count: int) -> Iterator[list[socket.s
 
 
 def test_half_sent_requests_keep_nobody_out_for_long(served: Served):
-    """Gain: 205 of them, and everybody gets 503 for as long as they are held. A request has ten seconds to be whole, body and all."""
+    """Gain: 205 of them, and everybody gets 503 for as long as they are held.
+
+    A request has ten seconds to be whole, body and all.
+    """
     assert connection.WHOLE == 10 != WAIT
     with half_sent(served, "127.0.0.1", 205) as held:
         end = time.monotonic() + 60
@@ -234,7 +261,10 @@ def test_one_address_holds_no_more_than_its_share_of_connections(served: Served,
 
 
 def test_a_request_fills_no_disk(served: Served, stranger: str):
-    """Gain: as many octets in /tmp as ten seconds bring, without a log-in, again and again. A request of more than 5 MiB is cut off."""
+    """Gain: as many octets in /tmp as ten seconds bring, without a log-in, again and again.
+
+    A request of more than 5 MiB is cut off.
+    """
     assert connection.LARGEST == 5 << 20 != MOST
     with socket.create_connection(("127.0.0.1", served.port), 30, (stranger, 0)) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)

@@ -13,7 +13,10 @@ __all__ = ["browser", "clock", "owners"]
 
 
 def test_codes_are_tried_no_more_than_passwords_wherever_from(browser, clock):
-    """Gain: 40 of a million codes at once, from an address for each. One is compared, the next after a second, two, four."""
+    """Gain: 40 of a million codes at once, from an address for each.
+
+    One is compared, the next after a second, two, four.
+    """
     key, _ = set_up(browser)
     clock[0] += 60
     said = [log_in("000000", source="192.0.2.9") for _ in range(guard.TRIES[0] + 1)]

@@ -33,7 +33,12 @@ CASES: dict[str, tuple[str, str, list[x509.GeneralName] | None, bool]] = {
     "common name": (NAME, NAME, None, False),
     "common name beside another": (NAME, NAME, [x509.DNSName("elsewhere")], False),
     "URI": (NAME, NAME, [x509.UniformResourceIdentifier(NAME)], False),
-    "another address": (ADDRESS, ADDRESS, [x509.DNSName(ADDRESS), x509.IPAddress(ipaddress.ip_address("127.0.0.2"))], False),
+    "another address": (
+        ADDRESS,
+        ADDRESS,
+        [x509.DNSName(ADDRESS), x509.IPAddress(ipaddress.ip_address("127.0.0.2"))],
+        False,
+    ),
 }
 EACH = [
     "cpython",
@@ -64,7 +69,10 @@ def issue(files: Path, name: str, common: str, others: list[x509.GeneralName] | 
 
 @pytest.mark.parametrize("name", EACH)
 def test_a_certificate_vouches_for_nobody_but_whom_it_names(name: str, tmp_path: Path) -> None:
-    """L34-VI-2, RFC 9525: an address as iPAddress, a name as dNSName; no packet, no password, leaves for anybody else."""
+    """L34-VI-2, RFC 9525: an address as iPAddress, a name as dNSName.
+
+    No packet, no password, leaves for anybody else.
+    """
     files = certificates.make(tmp_path)
     (files / "gateway.key").chmod(0o600)
     (tmp_path / "password").write_text("secret\n")
@@ -72,7 +80,9 @@ def test_a_certificate_vouches_for_nobody_but_whom_it_names(name: str, tmp_path:
     with ExitStack() as stack:
         peers = {}
         for number, (case, (host, common, others, _)) in enumerate(CASES.items()):
-            peer = peers[case] = stack.enter_context(Peer(Connection.greet, issue(files, f"case-{number}", common, others)))
+            peer = peers[case] = stack.enter_context(
+                Peer(Connection.greet, issue(files, f"case-{number}", common, others))
+            )
             more = {"host": host, "username": "gateway", "password_file": tmp_path / "password"}
             gateway = secured(tmp_path / f"gateway-{number}", files, peer.port, **more)
             with gateway.forwarder(INTERPRETERS[name]):

@@ -139,7 +139,14 @@ def asked(loader: Loader, daemon: str, call: tuple[Any, ...]) -> subprocess.Comp
     """Let MicroPython make a call under a daemon's filter."""
     name, form, *words = call
     command = INTERPRETERS["micropython"].command("-c", ASKS.format(name, form, tuple(words)))
-    return subprocess.run(command, cwd=PROJECT, env=environment() | loader.variables(daemon), capture_output=True, check=False, timeout=240)
+    return subprocess.run(
+        command,
+        cwd=PROJECT,
+        env=environment() | loader.variables(daemon),
+        capture_output=True,
+        check=False,
+        timeout=240,
+    )
 
 
 @pytest.mark.parametrize(("daemon", "what"), CASES)
@@ -163,10 +170,17 @@ def test_the_lists_have_what_other_processors_call_it(processor: str, tmp_path: 
     """`mmap2`, `fcntl64`, `_llseek`: what a daemon asks for has other names there, seen by qemu-user's own trace."""
     words = INTERPRETERS[processor].command("-c", LIFE, tmp_path)
     done = subprocess.run(
-        words, cwd=PROJECT, env=environment() | {"QEMU_STRACE": "1"}, capture_output=True, text=True, check=False, timeout=240
+        words,
+        cwd=PROJECT,
+        env=environment() | {"QEMU_STRACE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
     assert "lived" in done.stdout
-    asked = set(re.findall(r"(?m)^\d+ (\w+)\(", done.stderr)) - {"execve", "set_thread_area", "set_tls", "arch_prctl"}  # before `main`
+    # Before `main`
+    asked = set(re.findall(r"(?m)^\d+ (\w+)\(", done.stderr)) - {"execve", "set_thread_area", "set_tls", "arch_prctl"}
     assert len(asked) > 40
     allowed = {name for file in ("recorder", "forwarder", "page") for rule in filters(file) for name in rule["names"]}
     assert asked <= allowed, asked - allowed
@@ -180,7 +194,10 @@ def filters(name: str) -> list[dict[str, Any]]:
 
 @pytest.mark.needs("ip", "nft", "conntrack", "mosquitto")
 def test_both_daemons_live_their_whole_life_under_their_filters(loader: Loader) -> None:
-    """Connections recorded, summed, delivered over the broker, shown by `oubli who`, forgotten; a broker that goes and comes back."""
+    """Connections recorded, summed, delivered over the broker, shown by `oubli who`, forgotten.
+
+    A broker that goes and comes back.
+    """
     with Lab(loader.interpreter()) as lab:
         device = lab.device
         lab.start()

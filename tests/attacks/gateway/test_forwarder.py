@@ -53,7 +53,9 @@ def test_the_spool_keeps_nothing_but_messages(
     for name in NAMES:
         if kind not in ("file", "link") or name != NAMES[-1]:  # that one is a message
             LAYS[kind](room / name)
-    told = remotes(interpreter.name)("spool", str(room), 1 << 20, 7, [["put", 1795000860, 7, "x" * 320], ["trim", 1795000860]])
+    told = remotes(interpreter.name)(
+        "spool", str(room), 1 << 20, 7, [["put", 1795000860, 7, "x" * 320], ["trim", 1795000860]]
+    )
     assert told == {"names": [OURS], "dropped": {}, "failures": []}
     assert [path.name for path in room.iterdir()] == [OURS]
     assert (tmp_path / "kept/file").read_text() == "precious"
@@ -63,7 +65,10 @@ def test_the_spool_keeps_nothing_but_messages(
 def test_a_spool_full_of_entries_holds_the_recorder_up_for_a_turn(
     remotes: Callable[[str], Remote], interpreter: Interpreter, memory: Path, kind: str
 ) -> None:
-    """Empty messages weigh nothing, and are due in 30,000 years: a turn removes MOST entries of any kind, whatever there is of them."""
+    """Empty messages weigh nothing, and are due in 30,000 years.
+
+    A turn removes MOST entries of any kind, whatever there is of them.
+    """
     room, allowed = memory / f"{interpreter.name}-{kind}", 100
     room.mkdir()
     many, form = MOST + 3000, "999999999999-{}-00" if kind == "messages" else ".{}"
@@ -94,9 +99,17 @@ def test_a_folder_that_only_its_maker_can_empty_goes_after_the_next_start(gatewa
     gateway.run(*start)
     lay = "umask 077; mkdir /srv/oubli-spool/x /srv/oubli-spool/empty; echo y >/srv/oubli-spool/x/y"
     subprocess.run(gateway.command("/bin/sh", "-c", lay, user="oubli-fwd"), check=True)
-    text = "from agent.outbox.spool import Spool\nspool = Spool('/srv/oubli-spool', 9999, 7)\nspool.trim(0)\nprint(spool.stuck)"
-    trim = gateway.command("/bin/sh", "-c", f"MICROPYPATH=/usr/lib/oubli exec micropython -c {shlex.quote(text)}", user="oubli-rec")
+    text = (
+        "from agent.outbox.spool import Spool\nspool = Spool('/srv/oubli-spool', 9999, 7)\nspool.trim(0)\n"
+        "print(spool.stuck)"
+    )
+    trim = gateway.command(
+        "/bin/sh", "-c", f"MICROPYPATH=/usr/lib/oubli exec micropython -c {shlex.quote(text)}", user="oubli-rec"
+    )
     for stuck, left in ((1, ["x"]), (0, [])):
         done = subprocess.run(trim, capture_output=True, text=True, check=True)
-        assert (int(done.stdout), sorted(path.name for path in (gateway.path / "srv/oubli-spool").iterdir())) == (stuck, left)
+        assert (int(done.stdout), sorted(path.name for path in (gateway.path / "srv/oubli-spool").iterdir())) == (
+            stuck,
+            left,
+        )
         gateway.run(*start)

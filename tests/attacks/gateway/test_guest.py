@@ -31,7 +31,9 @@ NAMED = "02:00:00:00:00:01"
     ],
     ids=["dnsmasq, LL", "dnsmasq, LLT", "odhcpd, LL", "odhcpd, LLT"],
 )
-def test_a_duid_names_nobody(remotes: Callable[[str], Remote], interpreter: Interpreter, tmp_path: Path, line: str) -> None:
+def test_a_duid_names_nobody(
+    remotes: Callable[[str], Remote], interpreter: Interpreter, tmp_path: Path, line: str
+) -> None:
     """L34-I-2: a client of DHCPv6 makes up its own DUID; with another's MAC in it, what it does would be that one's."""
     (tmp_path / "leases").write_text(line + "\n")
     assert remotes(interpreter.name)("leases", [str(tmp_path / "leases")], NOW) == {"told": [], "count": 0}
@@ -42,7 +44,9 @@ CUSTOM = {
     "fields in a line": f'x","state":"Authenticated","mac":"{NAMED}","custom":"forged',
     "fields of its own": f'x",\n      "mac":"{NAMED}",\n      "custom":"forged',
     "another name": 'x",\n      "custom":"forged',
-    "another client": f'x"\n    }},\n    "{NAMED}":{{\n      "mac":"{NAMED}",\n      "state":"Authenticated",\n      "custom":"forged',
+    "another client": (
+        f'x"\n    }},\n    "{NAMED}":{{\n      "mac":"{NAMED}",\n      "state":"Authenticated",\n      "custom":"forged'
+    ),
     "another client, on one line": f'x"}},"{NAMED}":{{"mac":"{NAMED}","state":"Authenticated","custom":"forged',
     "the end of the list": 'x"\n    }\n  }\n}',
     "half a line": "x\n",
@@ -51,8 +55,13 @@ CUSTOM = {
 
 @pytest.mark.parametrize("custom", CUSTOM)
 @pytest.mark.parametrize("first", [True, False], ids=["forger first", "victim first"])
-def test_a_text_of_the_portal_makes_nobody_else_of_a_guest(interpreter: Interpreter, custom: str, *, first: bool) -> None:
-    """L34-I-2: openNDS writes `custom` as it is; nobody is logged in as somebody by what another one's text makes up."""
+def test_a_text_of_the_portal_makes_nobody_else_of_a_guest(
+    interpreter: Interpreter, custom: str, *, first: bool
+) -> None:
+    """L34-I-2: openNDS writes `custom` as it is.
+
+    Nobody is logged in as somebody by what another one's text makes up.
+    """
     remote = Remote(interpreter, "tests.support.attribution_stage")
     rows = {FORGER: ("Authenticated", CUSTOM[custom]), VICTIM: ("Authenticated", "room12")}
     told = clients(**(rows if first else dict(reversed(rows.items()))))

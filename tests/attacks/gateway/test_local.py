@@ -35,7 +35,8 @@ __all__ = ["folder"]  # a fixture
 SERVICE = ("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli")
 
 
-# The agent's own end: what it is told of connections (group 4: NF_NETLINK_CONNTRACK_DESTROY) and of links; each is asked of the kernel too.
+# The agent's own end: what it is told of connections (group 4: NF_NETLINK_CONNTRACK_DESTROY) and of
+# links; each is asked of the kernel too.
 LISTENS = """
 import os, struct, sys
 from agent.capture.netlink import dump_request
@@ -116,7 +117,8 @@ def test_a_flood_of_connects_loses_no_connection_that_is_recorded(memory: Path) 
         lab.confirm_time()
         path = str(lab.device.root / "var/run/oubli/control/socket")
         floods = [
-            stack.enter_context(subprocess.Popen([*as_user(user), *PERL, FLOOD, path], stdout=subprocess.PIPE)) for user in (65534, 65533)
+            stack.enter_context(subprocess.Popen([*as_user(user), *PERL, FLOOD, path], stdout=subprocess.PIPE))
+            for user in (65534, 65533)
         ]
         for flood in floods:
             stack.callback(flood.kill)
@@ -140,7 +142,10 @@ def test_a_flood_of_connects_loses_no_connection_that_is_recorded(memory: Path) 
 
 @pytest.mark.needs("root")
 def test_an_archive_that_somebody_else_made_room_for_gives_no_key(any_interpreter: Interpreter, tmp_path: Path) -> None:
-    """L34-VI-2: what root copied into another's file is refused, and says what to do; the document's lines go to a folder of root's."""
+    """L34-VI-2: what root copied into another's file is refused, and says what to do.
+
+    The document's lines go to a folder of root's.
+    """
     archive = tmp_path / "archive"
     block = "-----BEGIN {0}-----\nAAAA\n-----END {0}-----\n"
     blocks = "".join(block.format(name) for name in ("CERTIFICATE", "PRIVATE KEY", "CERTIFICATE"))
@@ -150,7 +155,9 @@ def test_an_archive_that_somebody_else_made_room_for_gives_no_key(any_interprete
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
     assert b"ARCHIVE: not root's" in done.stderr
     assert archive.exists()
-    lines = [line for line in (PROJECT / "boards/INSTALL.md").read_text().splitlines() if line.startswith(("scp", "ssh"))]
+    lines = [
+        line for line in (PROJECT / "boards/INSTALL.md").read_text().splitlines() if line.startswith(("scp", "ssh"))
+    ]
     assert any("ID.join" in line for line in lines)
     assert all(":/root/" in line or " /root/" in line for line in lines if "ID.join" in line)
 
@@ -178,7 +185,13 @@ def test_suspending_tells_nobody_who_is_here_or_has_consented(tmp_path, monkeypa
     room, recorder = device.recorder.by_consent(), device.recorder
     mac = bytes.fromhex("021122334455")
     recorder.guests.holders.learn(b"\xc0\xa8\1\x0a", mac, 0)
-    given = {"purposes": ["location"], "categories": ["access-point"], "third_parties": "none", "days": 30, "text": TEXT}
+    given = {
+        "purposes": ["location"],
+        "categories": ["access-point"],
+        "third_parties": "none",
+        "days": 30,
+        "text": TEXT,
+    }
     monkeypatch.setattr("agent.purposes.consent.texts.known", lambda *_words: True)
     room.grant({"terminal": mac, "address": None, **given}, "root")
     del written[:]
@@ -206,6 +219,8 @@ def test_nobody_else_sees_when_a_consent_changed(gateway: roots.Gateway) -> None
     for path in ("consents/0000", "audit/0001", "vault/location"):
         gateway.run("/bin/sh", "-c", f"mkdir -p /srv/oubli/{path}")
     for path in ("/srv/oubli/consents", "/srv/oubli/consents/0000", "/srv/oubli/audit"):
-        done = subprocess.run(gateway.command("/bin/busybox", "stat", path, user="oubli-fwd"), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            gateway.command("/bin/busybox", "stat", path, user="oubli-fwd"), capture_output=True, text=True, check=False
+        )
         assert (done.returncode, done.stdout) == (1, "")
         assert "Permission denied" in done.stderr

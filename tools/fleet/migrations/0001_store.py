@@ -46,7 +46,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Tally",
             fields=[
-                ("pk", models.CompositePrimaryKey("gateway", "day", "fate", blank=True, editable=False, primary_key=True, serialize=False)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "gateway", "day", "fate", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("gateway", models.BigIntegerField()),
                 ("day", models.IntegerField()),
                 ("fate", models.CharField(max_length=16)),
@@ -62,7 +67,16 @@ class Migration(migrations.Migration):
                 (
                     "pk",
                     models.CompositePrimaryKey(
-                        "metric", "day", "slot", "group", "b_over", "b_under", blank=True, editable=False, primary_key=True, serialize=False
+                        "metric",
+                        "day",
+                        "slot",
+                        "group",
+                        "b_over",
+                        "b_under",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
                     ),
                 ),
                 ("metric", models.SmallIntegerField()),
@@ -93,7 +107,10 @@ class Migration(migrations.Migration):
                 ("kind", models.CharField(max_length=16)),
                 ("began", models.BigIntegerField()),
                 ("ended", models.BigIntegerField(null=True)),
-                ("gateway", models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="fleet.gateway")),
+                (
+                    "gateway",
+                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="fleet.gateway"),
+                ),
             ],
             options={
                 "indexes": [
@@ -105,12 +122,20 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Head",
             fields=[
-                ("pk", models.CompositePrimaryKey("gateway_id", "number", blank=True, editable=False, primary_key=True, serialize=False)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "gateway_id", "number", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("number", models.BigIntegerField()),
                 ("hash", models.CharField(max_length=64)),
                 ("other", models.CharField(default="", max_length=64)),
                 ("received", models.BigIntegerField()),
-                ("gateway", models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="fleet.gateway")),
+                (
+                    "gateway",
+                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="fleet.gateway"),
+                ),
             ],
             options={
                 "indexes": [models.Index(fields=["received"], name="head_received")],
@@ -122,7 +147,14 @@ class Migration(migrations.Migration):
                 (
                     "pk",
                     models.CompositePrimaryKey(
-                        "gateway_id", "metric", "day", "slot", blank=True, editable=False, primary_key=True, serialize=False
+                        "gateway_id",
+                        "metric",
+                        "day",
+                        "slot",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
                     ),
                 ),
                 ("metric", models.SmallIntegerField()),
@@ -143,7 +175,10 @@ class Migration(migrations.Migration):
                 ("v6", models.IntegerField(null=True)),
                 ("v7", models.IntegerField(null=True)),
                 ("v8", models.IntegerField(null=True)),
-                ("gateway", models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="fleet.gateway")),
+                (
+                    "gateway",
+                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="fleet.gateway"),
+                ),
             ],
             options={
                 "indexes": [models.Index(fields=["day"], name="message_day")],

@@ -43,7 +43,10 @@ class Migration(migrations.Migration):
                 ("began", models.BigIntegerField()),
                 ("gone", models.BigIntegerField(null=True)),
                 ("told", models.BigIntegerField(default=0)),
-                ("channel", models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="fleet.channel")),
+                (
+                    "channel",
+                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to="fleet.channel"),
+                ),
                 ("gateway", _gateway()),
             ],
             options={"constraints": [models.UniqueConstraint(fields=["channel", "gateway", "kind"], name="alert_one")]},

@@ -18,11 +18,18 @@ class Migration(migrations.Migration):
         migrations.AddIndex("gateway", models.Index(fields=["group", "name", "ident"], name="gateway_group")),
         migrations.AddIndex("gateway", models.Index(fields=["grade", "rank", "folded", "id"], name="gateway_list")),
         migrations.AddIndex("gateway", models.Index(fields=["due"], name="gateway_due")),
-        migrations.AddIndex("gateway", models.Index(condition=models.Q(("retired__gt", 0)), fields=["retired"], name="gateway_retired")),
+        migrations.AddIndex(
+            "gateway", models.Index(condition=models.Q(("retired__gt", 0)), fields=["retired"], name="gateway_retired")
+        ),
         migrations.CreateModel(
             "Wrong",
             [
-                ("pk", models.CompositePrimaryKey("gateway_id", "kind", blank=True, editable=False, primary_key=True, serialize=False)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "gateway_id", "kind", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("kind", models.CharField(max_length=16)),
                 ("rank", models.SmallIntegerField()),
                 ("since", models.BigIntegerField()),

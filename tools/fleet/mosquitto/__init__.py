@@ -9,7 +9,15 @@ import time
 from pathlib import Path
 
 SHIPPED = Path(__file__).parent
-_TLS = ("cafile", "certfile", "keyfile", "require_certificate", "use_identity_as_username", "use_username_as_clientid", "tls_version")
+_TLS = (
+    "cafile",
+    "certfile",
+    "keyfile",
+    "require_certificate",
+    "use_identity_as_username",
+    "use_username_as_clientid",
+    "tls_version",
+)
 
 
 class BrokerError(Exception):
@@ -47,7 +55,9 @@ class Mosquitto:
         log = self.folder / "mosquitto.log"
         with log.open("wb") as file:
             words = ["mosquitto", "-c", str(self._configuration)]
-            self.process = subprocess.Popen(words, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
+            self.process = subprocess.Popen(
+                words, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True
+            )
         deadline = time.monotonic() + 30
         while b" running\n" not in log.read_bytes():
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JSON schema of each kind of message: `<kind>-<version>.json` is schema `oubli/<kind>/<version>`.
 
-A gateway sends the newest that it knows; the collector takes every version that is here, so gateways are upgraded one by one.
+A gateway sends the newest that it knows; the collector takes every version that is
+here, so gateways are upgraded one by one.
 """
 
 import json
