@@ -45,6 +45,9 @@ Interpreter = Annotated[
     str, typer.Option(help="cpython, micropython, or a command line such as 'qemu-mips -L DIR micropython'.")
 ]
 Json = Annotated[str | None, output("--json", "FILE", "Write the figures as JSON; - is standard output.")]
+# Of the seeds 1 to 9 the one whose hours' errors (root of the mean square) and whose day's error are nearest to what
+# the noise says, both in standard deviations: 1.05 and 0.98. So the demo shows an ordinary day, not a lucky one.
+_ORDINARY = 4
 Seed = Annotated[int, typer.Option(min=0, help="Same seed, same world.")]
 Days = Annotated[int | None, typer.Option(min=1, max=400, help="Days with people; the scenario's own by default.")]
 
@@ -192,7 +195,7 @@ def _simulate(
 
 
 @app.command()
-def demo(interpreter: Interpreter = "cpython", seed: Seed = 1, json_file: Json = None) -> None:
+def demo(interpreter: Interpreter = "cpython", seed: Seed = _ORDINARY, json_file: Json = None) -> None:
     """A café's day, ended by what was published beside the truth and what was forgotten; what tools/demo shows."""
     run("cafe-day", seed, None, interpreter, json_file=json_file)
 
