@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from host_sim.driver.interpreters import NAMES
 from host_sim.lab.network import LabError
 from tools.bench import capture as captures
+from tools.bench import clusters, everything, figures, machine, report
 from tools.bench import deliver as deliveries
 from tools.bench import dump as dumps
 from tools.bench import error as errors
-from tools.bench import everything, figures, machine, report
 from tools.bench import instructions as instruction_counts
 from tools.bench import memory as memories
 from tools.bench import scale as scales
@@ -257,11 +257,22 @@ def deliver(
     ] = None,
     days: Annotated[int | None, typer.Option(min=8, max=400, help="Days of the fleet's totals: 365.")] = None,
     told: Annotated[int | None, typer.Option(min=1, max=400, help="Days of each gateway's messages: 365.")] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="nats: instead, three nodes behind HAProxy while they are killed; 300 forwarders, 40 messages each."
+        ),
+    ] = None,
 ) -> None:
     """Forwarders through Mosquitto into oubli-fleet on PostgreSQL, with kills and a restart.
 
     Then its pages over a year.
     """
+    if cluster is not None:
+        _known(("--cluster", [cluster], clusters.KINDS))
+        many = forwarders or clusters.FORWARDERS, each or clusters.EACH
+        _run("deliver", Output(json_file, page), _repeated(rounds, lambda _, tell: clusters.measure(*many, tell)))
+        return
     asked = forwarders, each, gateways, days, told
     size = deliveries.Size(*(given or usual for given, usual in zip(asked, deliveries.size(quick=quick), strict=True)))
     _run("deliver", Output(json_file, page), _repeated(rounds, lambda _, tell: deliveries.measure(*size, tell)))

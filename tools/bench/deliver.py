@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tools import clock
-from tools.bench import intake, machine, pages
+from tools.bench import clusters, intake, machine, pages
 from tools.bench.rounds import Tell
 from tools.bench.sheets import Sheet
 from tools.fleet import load, site
@@ -266,6 +266,8 @@ def measure(forwarders: int, each: int, gateways: int, days: int, told: int, tel
 
 def sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the figures for a person."""
+    if "cluster" in result:
+        return clusters.sheets(result)
     one, asked = result["deliver"], result["year"]
     steady, used = one["steady"], one["cpu_seconds"]
     lost = (
