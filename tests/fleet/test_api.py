@@ -56,6 +56,9 @@ def filled(owners) -> dict[str, Any]:
     return owners
 
 
+LONG = {"first": "2026-10-25", "last": "2026-11-22"}  # a day more than the smoothed view takes
+
+
 def ask(token: str, path: str, method: str = "get", **query: str):
     """Ask as a program does."""
     client = Client(HTTP_HOST="localhost", enforce_csrf_checks=True)
@@ -204,6 +207,7 @@ def test_figures_are_the_pages_with_their_bands(filled):
     assert {one["day"] for one in cells} == {day}
     assert {one["metric"] for one in cells} >= {"arrivals", "presence", "volume"}
     assert all(one["half_width"] > 0 for one in cells)
+    assert ask(token, "gateways/{ident}/cells", first=day, last=day, view="smoothed").json() == []  # of three days
     group = VENUES[0].group
     assert ask(token, "figures/days", group=group).json() != days
     assert ask(token, "figures/days", group="nowhere").json() == []
@@ -233,7 +237,9 @@ def test_what_isnt_accepted_is_refused_in_json(owners):
         ("figures/days", {"first": "2020-01-01", "last": "2026-01-01"}, 422),
         ("figures/days", {"first": "2026-11-23", "last": "2026-11-22"}, 422), ("figures/weeks", {"count": "400"}, 422),
         ("figures/days", {"first": "0001-01-01", "last": "0001-01-02"}, 200),
+        ("gateways/{ident}/cells", {"view": "smoothed", **LONG}, 422),
         ("figures/days", {"last": "9999-12-31"}, 200), ("gateways/{ident}/cells", {"view": "raw"}, 422),
+        ("gateways/{ident}/cells", {"view": "combined", **LONG}, 200),
     ):  # fmt: skip
         answer = ask(token, path, **query)
         assert answer.status_code == status, (path, query)

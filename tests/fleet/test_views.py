@@ -17,7 +17,7 @@ from django.test import Client
 
 from agent.summary.noise import Sampler
 from tests.fleet import says
-from tools.fleet import charts, figures, files, simulated, views, weeks
+from tools.fleet import charts, figures, files, people, shown, simulated, tokens, views, weeks
 from tools.fleet.estimate import Estimate
 from tools.fleet.intake import Intake
 from tools.fleet.models import Gateway
@@ -110,15 +110,16 @@ def test_the_page_says_which_view_it_shows(sqlite):
     (gateway,) = told(1)
     client = Client(HTTP_HOST="localhost")
     client.force_login(get_user_model().objects.create_user("operator"))
-    for asked, shown, text in (
+    for asked, view, text in (
         ("", "combined", "the best estimate from all that was published"),
         ("?view=published", "published", "A bar is what was published"),
         ("?view=nonsense", "combined", "the best estimate"),
+        ("?view=smoothed", "smoothed", "An estimate needs figures of 28 days."),
     ):
         page = html.unescape(
             client.get(f"/gateway/{gateway.ident}{asked}", headers={"accept-language": "en"}).content.decode()
         )
-        assert f'<b aria-current="true">{shown}</b>' in page
+        assert f'<b aria-current="true">{view}</b>' in page
         assert text in page
 
 
@@ -158,6 +159,77 @@ def test_the_smoothed_export_has_every_day_with_weeks_enough(sqlite):
         for day in days
         if len(set(weeks.window(day, says.DAY)) & set(days)) >= 28
     }
+
+
+def test_the_smoothed_page_has_what_was_published_beside_its_estimates(sqlite):
+    """A gateway's 40 days: each cell, the days, an ordinary week; as a file an estimate is called one."""
+    (gateway,) = told(1, 40)
+    client = Client(HTTP_HOST="localhost", headers={"accept-language": "en"})
+    client.force_login(get_user_model().objects.create_user("operator"))
+    page = html.unescape(client.get(f"/gateway/{gateway.ident}?view=smoothed").content.decode())
+    week = weeks.of(gateway, says.DAY, says.DAY)
+    total, combined = week.total(says.DAY), views.total(one_day(gateway))
+    assert total is not None
+    assert combined is not None
+    section = page.partition('id="m-arrivals"')[2].partition("</section>")[0]
+    assert '<th scope="col">estimate, with 95 %</th><th scope="col">published</th>' in section
+    raw = [figures.shown(one.estimate, one.below) for one in views.cells(one_day(gateway), "published")["arrivals"]]
+    texts = [figures.shown(one.estimate, one.below) for one in week.cells(says.DAY, read=True)["arrivals"]]
+    pairs = re.findall(r"<td>(.*?)</td><td>(.*?)</td>", section)
+    assert [(text.removesuffix(" (too small to say)"), beside) for text, beside in pairs] == list(
+        zip(texts, raw, strict=True)
+    )
+    assert page.partition('id="m-presence"')[2].partition("</section>")[0].count("<small>published ") == 5
+    ordinary = page.partition('id="ordinary"')[2].partition("</section>")[0]
+    assert ordinary.count('<th scope="row">') == 168
+    days = page.partition('id="days"')[2].partition("</section>")[0]
+    assert f"<td>{figures.shown(total)}</td><td>{figures.shown(combined)}</td>" in days
+    file = client.get(f"/gateway/{gateway.ident}/figures.csv?view=smoothed&chart=ordinary")
+    assert "oubli-ordinary-smoothed.csv" in file["Content-Disposition"]
+    lines = file.content.decode().splitlines()
+    assert len(lines) == 169
+    assert lines[1].startswith("ordinary-smoothed,")
+    reader = get_user_model().objects.create_user("reader")
+    people.set_role(reader, "viewer")
+    token = tokens.create(reader, "x", ["figures"])
+    day = figures.as_date(says.DAY).strftime("%Y-%m-%d")
+    answer = client.get(
+        f"/api/v1/gateways/{gateway.ident}/cells?view=smoothed&first={day}&last={day}",
+        headers={"authorization": f"Bearer {token}"},
+    )
+    assert [one["value"] for one in answer.json()] == [
+        one.estimate.value for each in week.cells(says.DAY).values() for one in each
+    ]
+
+
+def test_an_ordinary_week_is_of_hours_under_every_profile(sqlite):
+    """Four hours each under `tiny`; of ten minutes, what the six of an hour have together."""
+    sent: list[Arrival] = []
+    for number, names in enumerate((["dayparts", "presence"], ["tenminutes", "stays"])):
+        for day in range(says.DAY - 40, says.DAY + 1):
+            for name in names:
+                slots = {"dayparts": 6, "tenminutes": 24}.get(name, 1)
+                sent += [says.summary(says.name(number), name, day=day, slot=slot) for slot in range(slots)]
+    Intake().take(sent, says.NOW)
+    expected = ((42, {"dayparts": 6, "presence": 5}), (168, {"tenminutes": 144, "stays": 9}))
+    for number, (bars, counts) in enumerate(expected):
+        gateway = Gateway.objects.get(ident=says.name(number))
+        found = weeks.of(gateway, says.DAY, says.DAY)
+        assert len(found.ordinary()) == bars
+        assert all(found.ordinary())
+        assert {name: len(cells) for name, cells in found.cells(says.DAY).items()} == counts
+
+
+def test_an_ordinary_week_is_told_in_the_time_of_its_venue():
+    """Its first figure is of Monday 03:00 UTC; a chart begins on Monday at midnight."""
+    week = [Estimate(number, 1) for number in range(168)]
+    one = shown.of_ordinary(week, says.DAY, "UTC")
+    assert (one.labels[0], one.labels[3]) == ("Mon 00:00", "Mon 03:00")
+    assert one.estimates[3] == week[0]
+    paris = shown.of_ordinary(week, 20_650, "Europe/Paris")  # a day in July
+    assert paris.estimates[paris.labels.index("Mon 05:00")] == week[0]
+    assert sorted(one.value for one in paris.estimates if one) == list(range(168))
+    assert shown.of_ordinary([Estimate(-3, 1)] * 42, says.DAY, "UTC").estimates == [Estimate(0, 1)] * 42
 
 
 def test_every_profile_is_read_and_combined(sqlite):

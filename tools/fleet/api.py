@@ -19,6 +19,7 @@ from agent import VERSION
 from agent.summary.metrics import METRICS
 from tools import clock
 from tools.fleet import figures, inventory, tags, tokens, verdicts, views
+from tools.fleet import weeks as estimated
 from tools.fleet.estimate import Estimate
 from tools.fleet.judgement import GRADES, Standing, standings
 from tools.fleet.models import Deed, Gateway, Token
@@ -205,11 +206,20 @@ def gateway_cells(
     request: HttpRequest,
     ident: str,
     span: Annotated[Span, Query()],
-    view: Annotated[str, Query(pattern="^(published|combined)$")] = "published",
+    view: Annotated[str, Query(pattern="^(published|combined|smoothed)$")] = "published",
 ) -> list[dict[str, Any]]:
-    """Give every figure of a gateway: as published, or combined so that all cells of a day have one total."""
+    """Give every figure of a gateway: as published, or combined so that all cells of a day have one total.
+
+    Or smoothed: an estimate from weeks, of at most 28 days at once; days with too few around them aren't there.
+    """
     row = _one(ident)
     first, last = _days(span, figures.gateway_newest(row))
+    if view != "smoothed":
+        found = ((day, views.cells(told, view)) for day, told in views.told(row, first, last).items())
+    elif last - first < estimated.BLOCK:
+        found = ((day, one.cells(day)) for day, one in estimated.each(row, first, last))
+    else:
+        raise HttpError(422, f"smoothed: {estimated.BLOCK} days at most")
     names = {metric.name: metric.cells for metric in METRICS}
     return [
         _figure(cell.estimate)
@@ -220,8 +230,8 @@ def gateway_cells(
             "cell": names[metric][cell.number % len(names[metric])],
         }
         | {"below": cell.below, "late": cell.late}
-        for day, told in views.told(row, first, last).items()
-        for metric, cells in views.cells(told, view).items()
+        for day, told in found
+        for metric, cells in told.items()
         for cell in cells
     ]
 

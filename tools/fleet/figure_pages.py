@@ -4,6 +4,7 @@
 What they show as a file, and a group's picture for elsewhere.
 """
 
+import functools
 import io
 import secrets
 from collections import Counter
@@ -21,7 +22,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_POST
 
 from tools import clock
-from tools.fleet import figures, files, sheet, shown, views, words
+from tools.fleet import figures, files, sheet, shown, views, weeks, words
 from tools.fleet.estimate import Estimate
 from tools.fleet.models import Gateway, Link
 from tools.fleet.reading import KEPT_DAYS
@@ -48,10 +49,10 @@ def _zone(group: str | None) -> str:
 def fleet_charts(span: Span, group: str | None) -> list[Chart]:
     """Return the charts of the fleet's page, weeks first where a day is mostly noise."""
     days = shown.of_days(figures.fleet_days(span.first, span.last, group), span)
-    weeks = shown.of_weeks([(first, mean) for first, mean, _ in figures.weekly_means(span.last, span.weeks, group)])
+    weekly = shown.of_weeks([(first, mean) for first, mean, _ in figures.weekly_means(span.last, span.weeks, group)])
     hours = shown.of_hours(span, group, _zone(group))
     cells = shown.of_cells(figures.fleet_cells(max(span.first, span.last - 6), span.last, group))
-    return [*([weeks, days] if days.mostly_noise else [days, weeks]), hours, *cells]
+    return [*([weekly, days] if days.mostly_noise else [days, weekly]), hours, *cells]
 
 
 @require_GET
@@ -107,14 +108,31 @@ def gateway_charts(
 ) -> list[Chart]:
     """Return the charts of a gateway's page: days and weeks, weeks first where a day is mostly noise.
 
-    Then a day's metrics.
+    Then a day's metrics; of what is smoothed, an ordinary week as well.
     """
-    days = shown.of_days(by_day, span)
-    weeks = shown.of_weeks(shown.weeks_of(by_day, span.last, span.weeks))
+    weekly = shown.of_weeks(shown.weeks_of(by_day, span.last, span.weeks))
     week = views.told(row, day - 6, day)
-    told = views.cells(week.get(day, []), view, read=True)
-    metrics = shown.of_metrics(told, views.mean(week.values()), len(week), day, row.zone)
-    return [*([weeks, days] if days.mostly_noise else [days, weeks]), *metrics]
+    raw = likely = None
+    ordinary = []
+    if view == "smoothed":
+        newest = figures.gateway_newest(row) or day
+
+        @functools.cache
+        def block(number: int) -> weeks.Weeks:
+            return weeks.of(row, number * weeks.BLOCK, newest)
+
+        totals = {one: block(one // weeks.BLOCK).total(one) for one in by_day if one >= span.first}
+        likely = {one: (total, 1) for one, total in totals.items() if total is not None}
+        told = block(day // weeks.BLOCK).cells(day, read=True)
+        raw = views.cells(week.get(day, []), "published")
+        ordinary = block(newest // weeks.BLOCK).ordinary()
+    else:
+        told = views.cells(week.get(day, []), view, read=True)
+    days = shown.of_days(by_day, span, likely)
+    metrics = shown.of_metrics(told, views.mean(week.values()), len(week), day, row.zone, raw)
+    if ordinary:
+        metrics.append(shown.of_ordinary(ordinary, newest, row.zone))
+    return [*([weekly, days] if days.mostly_noise else [days, weekly]), *metrics]
 
 
 def _by_day(row: Gateway, span: Span) -> dict[int, tuple[Estimate, int]]:
@@ -130,12 +148,14 @@ def gateway_context(request: HttpRequest, row: Gateway) -> dict[str, Any]:
     by_day = _by_day(row, span)
     first, second, *metrics = gateway_charts(row, span, day, view, by_day)
     year = figures.gateway_days(row, span.last - _YEAR - 6, span.last - _YEAR)
-    weeks = dict(shown.weeks_of(by_day, span.last, 2) + shown.weeks_of(year, span.last - _YEAR, 1))
-    now, before, then = (weeks.get(span.last - 6 - back) for back in (0, 7, _YEAR))
+    means = dict(shown.weeks_of(by_day, span.last, 2) + shown.weeks_of(year, span.last - _YEAR, 1))
+    now, before, then = (means.get(span.last - 6 - back) for back in (0, 7, _YEAR))
     pairs = [(now, one, 1) if now and one else None for one in (before, then)]
     return {
-        "day": day, "newest": newest, "view": view, "views": views.VIEWS, "span": span, "zone": row.zone,
-        "lead": [first.drawn(), second.drawn()], "series": [one.drawn() for one in metrics],
+        "day": day, "newest": newest, "view": view, "views": weeks.VIEWS, "span": span, "zone": row.zone,
+        "lead": [first.drawn(), second.drawn()],
+        "series": [one.drawn() for one in metrics if one.name != "ordinary"],
+        "ordinary": next((one.drawn() for one in metrics if one.name == "ordinary"), None),
         "whole": span.last if now else None, "last": figures.shown(by_day[span.last][0]) if span.last in by_day else "",
         "mean": figures.shown(now) if now else "", "compared": _compared(*pairs),
     }  # fmt: skip
@@ -152,7 +172,7 @@ def gateway_asked(request: HttpRequest, row: Gateway, newest: int) -> tuple[Span
     except (KeyError, ValueError):
         day = whole
     view = request.GET.get("view")
-    return Span.asked(request.GET, whole), day, view if view in views.VIEWS else "combined"
+    return Span.asked(request.GET, whole), day, view if view in weeks.VIEWS else "combined"
 
 
 @require_GET
@@ -190,7 +210,7 @@ def _file(request: HttpRequest, charts: Sequence[Chart], form: str, title: str) 
         answer = HttpResponse(file.getvalue(), content_type="application/vnd.apache.parquet")
     else:
         raise Http404
-    answer.headers["Content-Disposition"] = f'attachment; filename="oubli-{one.name}.{form}"'
+    answer.headers["Content-Disposition"] = f'attachment; filename="oubli-{one.handed}.{form}"'
     return answer
 
 

@@ -6,7 +6,8 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -28,6 +29,8 @@ class Chart:
 
     `means`: the same over so many `days`, where noise hides one of them.
 
+    `smoothed`: estimates from several weeks; `raw` is then what was published, as a person reads it.
+
     `upright`: columns side by side, of which every `every`-th has its label below, or `steps` stand there.
     """
 
@@ -44,7 +47,14 @@ class Chart:
     steps: Sequence[str] = ()
     keys: Sequence[str] = ()  # what stands for labels where it is handed out
     late: bool = False
+    smoothed: bool = False
+    raw: Sequence[str] = ()
     forms = ("csv", "parquet", "svg", "png")  # in which it is handed out
+
+    @property
+    def handed(self) -> str:
+        """Return its name where it is handed out: an estimate is called one."""
+        return f"{self.name}-smoothed" if self.smoothed else self.name
 
     @property
     def noise(self) -> list[bool]:
@@ -59,18 +69,22 @@ class Chart:
         return 2 * sum(self.noise) > told > 0
 
     @property
-    def texts(self) -> list[str]:
+    def said(self) -> list[str]:
         """Return each figure as a person reads it; an empty text where nobody told."""
         limits = self.below or [0.0] * len(self.estimates)
-        said = [figures.shown(one, limit) if one else "" for one, limit in zip(self.estimates, limits, strict=True)]
+        return [figures.shown(one, limit) if one else "" for one, limit in zip(self.estimates, limits, strict=True)]
+
+    @property
+    def texts(self) -> list[str]:
+        """Return the same, and which of them are too small to say."""
         small = words.say("too small to say")
-        return [f"{text} ({small})" if noise else text for text, noise in zip(said, self.noise, strict=True)]
+        return [f"{text} ({small})" if noise else text for text, noise in zip(self.said, self.noise, strict=True)]
 
     def rows(self) -> list[tuple[str, str, float, float]]:
         """Return what is handed out, a row a figure that was told: unrounded, with its band."""
         pairs = zip(self.keys or self.labels, self.estimates, strict=True)
         return [
-            (self.name, words.say(label), float(one.value), float(one.half_width))
+            (self.handed, words.say(label), float(one.value), float(one.half_width))
             for label, one in pairs
             if one is not None
         ]
@@ -82,16 +96,14 @@ class Chart:
         times = charts.telling([mean for mean, hidden in zip(means, noise, strict=True) if hidden and mean is not None])
         found: dict[str, Any] = {"chart": self, "hidden": sum(noise), "times": times, "span": times * self.days}
         highest = figures.highest(self.estimates)
+        published = self.raw or [""] * len(self.labels)
         if not self.upright:
-            told = [
-                (one, text, label, hidden)
-                for one, text, label, hidden in zip(self.estimates, self.texts, self.labels, noise, strict=True)
-                if one
-            ]
-            one, text, label, hidden = (
-                (list(column) for column in zip(*told, strict=True)) if told else ([], [], [], [])
+            columns = zip(self.estimates, self.texts, self.labels, noise, published, strict=True)
+            told = [(one, *others) for one, *others in columns if one]
+            one, text, label, hidden, raw = (
+                (list(column) for column in zip(*told, strict=True)) if told else ([], [], [], [], [])
             )
-            return found | {"bars": charts.rows(one, text, label, hidden, highest)}
+            return found | {"bars": list(zip(charts.rows(one, text, label, hidden, highest), raw, strict=True))}
         top, lines = charts.scale(highest)
         numbered = enumerate(self.labels)
         steps = [
@@ -102,7 +114,7 @@ class Chart:
             "bars": charts.columns(self.estimates, self.texts, self.labels, noise, top),
             "ticks": [(figures.thousands(line), round(charts.HIGH * (1 - line / top), 2)) for line in lines],
             "steps": [(step, False) for step in self.steps] or steps,
-            "table": list(zip(self.labels, self.texts, strict=True)),
+            "table": list(zip(self.labels, self.texts, published, strict=True)),
         }
 
 
@@ -146,8 +158,18 @@ def zone(name: str) -> ZoneInfo:
     return ZoneInfo(name if name in available_timezones() else "UTC")
 
 
-def of_days(found: dict[int, tuple[Estimate, int]], span: Span) -> Chart:
-    """Return the chart of terminals a day."""
+def _estimated(one: Chart, raw: Sequence[str] = ()) -> Chart:
+    """Return a chart of estimates, which says so; beside them what was published."""
+    return replace(one, title=words.say("{title}: estimates", title=one.title), smoothed=True, raw=raw)
+
+
+def of_days(
+    found: dict[int, tuple[Estimate, int]], span: Span, likely: dict[int, tuple[Estimate, int]] | None = None
+) -> Chart:
+    """Return the chart of terminals a day; of what is `likely`, if that is given, beside what was found."""
+    if likely:
+        raw = [figures.shown(one) if one else "" for one in figures.sequence(found, span.days)]
+        return _estimated(of_days(likely, span), raw)
     days = span.days
     form = "%d.%m." if len(days) <= 2 * SPAN else "%d.%m.%y"
     labels = [figures.as_date(one).strftime(form) for one in days]
@@ -179,8 +201,49 @@ def of_hours(span: Span, group: str | None, name: str) -> Chart:
     return Chart("hours", words.say("Arrivals in the hours of the week"), "hour", labels, profile, steps=steps)
 
 
-def of_metrics(told: views.Cells, means: dict[str, dict[int, Estimate]], days: int, day: int, name: str) -> list[Chart]:
-    """Return a chart for each metric of a gateway's day; `means` are of `days`, hours those of a time zone."""
+def of_ordinary(week: Sequence[Estimate | None], day: int, name: str) -> Chart:
+    """Return the chart of an ordinary week as `weeks` estimates it, in the time that a zone has on that day.
+
+    No figure is negative, for the eye alone.
+    """
+    each = 168 // len(week)
+    ahead = dt.datetime.fromtimestamp(day * _DAY, zone(name)).utcoffset() or dt.timedelta()
+    monday = dt.datetime(2024, 1, 1, 3, tzinfo=dt.UTC) + ahead
+    begins = [monday + dt.timedelta(hours=each * number) for number in range(len(week))]
+    ordered = sorted(
+        ((one.weekday(), one.strftime("%H:%M"), estimate) for one, estimate in zip(begins, week, strict=True)),
+        key=itemgetter(0, 1),
+    )
+    labels = [f"{words.say(_NAMES[weekday])} {time}" for weekday, time, _ in ordered]
+    read = [Estimate(max(one.value, 0.0), one.half_width) if one else None for *_, one in ordered]
+    steps = [words.say(one) for one in _NAMES]
+    title = words.say("An ordinary week, as it is now")
+    return _estimated(Chart("ordinary", title, "hour", labels, read, steps=steps))
+
+
+def of_metrics(
+    told: views.Cells,
+    means: dict[str, dict[int, Estimate]],
+    days: int,
+    day: int,
+    name: str,
+    raw: views.Cells | None = None,
+) -> list[Chart]:
+    """Return a chart for each metric of a gateway's day; `means` are of `days`, hours those of a time zone.
+
+    `raw` is what was published, if `told` is estimated.
+    """
+    found = _of_metrics(told, means, days, day, name)
+    if raw is None:
+        return found
+    published = _of_metrics(raw, {}, 1, day, name)
+    texts = {one.name: one.said for one in published}
+    return [_estimated(one, texts[one.name]) for one in found]
+
+
+def _of_metrics(
+    told: views.Cells, means: dict[str, dict[int, Estimate]], days: int, day: int, name: str
+) -> list[Chart]:
     found = []
     for metric in METRICS:
         points = told.get(metric.name, [])

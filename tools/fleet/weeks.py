@@ -2,7 +2,7 @@
 """A gateway's weeks as `smoothing` estimates them: the third way to look at its figures, beside those of `views`.
 
 A day's estimate is made from its block of four weeks, as far as it has come, and the four weeks before: an export
-that begins elsewhere says the same.
+that begins elsewhere says the same, and so does the page.
 """
 
 import math
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from agent.summary.metrics import METRICS
 from tools.fleet import views
 from tools.fleet.consistent import cells_noise, total_noise, variance_of
-from tools.fleet.estimate import Estimate, variance
+from tools.fleet.estimate import QUESTIONS, Estimate, variance
 from tools.fleet.models import Gateway, Message
 
 BLOCK = 28  # days
+VIEWS = (*views.VIEWS, "smoothed")
+_HOURS = 24
 _ROWS = {metric.name: metric for metric in METRICS}
 _Told = tuple[float, float]  # a value, the variance of its noise
 
@@ -29,8 +31,15 @@ def window(day: int, newest: int) -> range:
     return range(block - BLOCK, min(block + BLOCK, newest + 1))
 
 
+def _hourly(metric: str) -> str:
+    return f"{metric} by hours"
+
+
 def _day(rows: list[views.Told]) -> dict[str, list[_Told | None]]:
-    """Return by metric what a day told of each cell; under no name its total."""
+    """Return by metric what a day told of each cell; under no name its total.
+
+    Where cells are finer than hours, also of each hour.
+    """
     same = views.answers(rows)
     every, found = list(same.values()), dict[str, list[_Told | None]]()
     scales = {(row.metric.name, row.slot): row.b for row in rows}
@@ -45,6 +54,12 @@ def _day(rows: list[views.Told]) -> dict[str, list[_Told | None]]:
                 one = told[number]
                 told[number] = (one[0], alike) if one else None
         found[metric] = told
+        if size > _HOURS and metric in same and len(same[metric].values) == size:
+            parts = size // _HOURS
+            noise = variance_of(cells_noise(every, list(same).index(metric), parts))
+            found[_hourly(metric)] = [
+                (sum(one[0] for one in told[at : at + parts] if one), noise) for at in range(0, size, parts)
+            ]
     total = views.total(rows)
     if total is not None:
         found[""] = [(total.value, variance_of(total_noise(every)))]
@@ -80,8 +95,8 @@ class Weeks:
         found = self._smooth("").days if "" in self._told_of(day) else []
         return found[0][day - self.span.start] if found and found[0] else None
 
-    def cells(self, day: int) -> views.Cells:
-        """Return a day's figures. Cells of too few days are left out."""
+    def cells(self, day: int, *, read: bool = False) -> views.Cells:
+        """Return a day's figures; `read`: none is negative. Cells of too few days are left out."""
         found: views.Cells = {}
         for metric, cells in views.cells(self._days.get(day, []), "combined").items():
             smooth = self._smooth(metric).days
@@ -89,8 +104,22 @@ class Weeks:
                 if smooth[cell.number]:
                     one = smooth[cell.number][day - self.span.start]
                     below = math.ceil(cell.below * one.half_width / cell.estimate.half_width)
+                    one = Estimate(max(one.value, 0.0), one.half_width) if read else one
                     found.setdefault(metric, []).append(views.Cell(cell.number, one, below, cell.late))
         return found
+
+    def ordinary(self) -> list[Estimate | None]:
+        """Return the arrivals of an ordinary week as it is at the last day, from Monday 03:00 UTC on.
+
+        168 hours, or 42 times four hours. None for those of too few days; [] where there is nothing else.
+        """
+        last = next((told for told in reversed(self._told) if told), {})
+        for metric in QUESTIONS["arrivals"]:
+            name = _hourly(metric.name) if len(metric.cells) > 1 else metric.name
+            week = self._smooth(name).week if name in last else []
+            if any(week):
+                return [cell[weekday] if cell else None for weekday in range(7) for cell in week]
+        return []
 
 
 def of(gateway: Gateway, day: int, newest: int) -> Weeks:

@@ -417,6 +417,19 @@ FRENCH = {
     "largest would tell something.": "{n} chiffres ne sont que du bruit et ne sont pas tracés ; sur {days} jours, ou "
     "sur {times} fois plus de passerelles, le plus grand dirait quelque chose.",
     "combined": "combiné",
+    "smoothed": "lissé",
+    "estimate, with 95 %": "estimé, à 95 %",
+    "{title}: estimates": "{title} : estimations",
+    "An agent-day runs from 03:00 to 03:00 UTC. A bar is an estimate from up to eight weeks: what the day told, and "
+    "what its day of the week and its hour usually are. The pale band holds the truth with 95 %; of a single unusual "
+    "day at a small venue it holds less often: “combined” knows nothing of other days.": "Un jour va de 03:00 à 03:00 "
+    "UTC. La barre est une estimation sur huit semaines au plus : ce que le jour a dit, et ce que sont d'habitude ce "
+    "jour de la semaine et cette heure. La bande pâle contient la vérité à 95 % ; pour un jour isolé hors du commun, "
+    "dans un petit lieu, elle la contient moins souvent : « combiné » ignore les autres jours.",
+    "An estimate needs figures of 28 days.": "Une estimation demande les chiffres de 28 jours.",
+    "An ordinary week, as it is now": "Une semaine ordinaire, telle qu'elle est maintenant",
+    "Estimated arrivals in a week without anything unusual; the pale band holds them with 95 %.": "Arrivées estimées "
+    "d'une semaine sans rien d'inhabituel ; la bande pâle les contient à 95 %.",
     "published": "publié",
     "An agent-day runs from 03:00 to 03:00 UTC. A bar is the best estimate from all that was published of the day, "
     "whose cells have one total; the pale band around its end holds the truth with 95 %. Below what noise alone may "
