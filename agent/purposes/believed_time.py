@@ -39,7 +39,8 @@ class BelievedTime:
         # The time service's time lies before the latest that is known; a former one is denied for it
         self._refused = self._late = False
         self._offset: "int | None" = None  # wall clock minus time since boot, ns, as it was believed last in this boot
-        self._line = 0  # since when the wall clock has been believed so, s since the epoch; 0: since before this boot
+        # What this reading dates is since then, s since the epoch, also what began before it was believed; 0: any boot
+        self._line = 0
         self._confirmed = self._said = 0  # what the time service confirmed last, and when, ns since boot
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool, behind: bool) -> None:
@@ -86,7 +87,7 @@ class BelievedTime:
         self._late = strayed and not trusted
         if trusted:
             if strayed or late:
-                self._line = self.wall
+                self._line = min(self.wall, self.reached or self.wall)
             self._offset = offset
             if clock.confirmed != self._confirmed:
                 self._confirmed, self._said = clock.confirmed, monotonic

@@ -282,6 +282,36 @@ def test_a_clock_that_was_set_and_never_confirmed_so_leaves_what_was_before(venu
     assert right >= before >= 6
 
 
+@pytest.mark.parametrize("ahead", [5 * HOUR, 30 * HOUR, -3000])
+@pytest.mark.parametrize("begun", [120, -1200])
+def test_what_began_before_a_false_time_was_believed_names_nobody(ahead: int, begun: int, venue: Venue) -> None:
+    """It began that long after the false step, and was written when the false time was believed."""
+    venue.floor = venue.clock.floor = 0
+    begun += venue.true
+    venue.ahead = ahead
+    venue.look()
+    venue.run(0.1, confirms=False)
+    while not venue.made._time.trusted:
+        venue.run(0.25)
+    one: Any = SimpleNamespace(protocol=6, translated_port=2000, start=(begun + ahead) * SECOND)
+    terminal: Any = SimpleNamespace(mac=lambda: bytes([2, 0, 0, 0, 0, 9]))
+    end = venue.shown * SECOND
+    assert venue.made.attribution.connection(one, bytes([192, 168, 1, 9]), PUBLIC, terminal, end, venue.true) == "kept"
+    asked: Any = SimpleNamespace(
+        store="attribution", public=PUBLIC, port=2000, protocol=6, start=begun + ahead, end=begun + ahead + 60
+    )
+
+    def named() -> bool:
+        days = range(asked.start // DAY - 1, asked.end // DAY + 2)
+        return bool(matching.rows(asked, [venue.kept[day] for day in days], venue.shown)[0])
+
+    assert named() == (ahead > 0)  # one that lies before the former reading's latest is denied with that
+    venue.run(1)
+    venue.ahead = 0
+    venue.run(1)
+    assert not named()
+
+
 @pytest.fixture
 def stage(interpreter: Interpreter, remotes: Callable[..., Remote]) -> Remote:
     """Give the modules of `attribution` on an interpreter."""
@@ -319,7 +349,7 @@ STORIES: dict[str, tuple[list[list[Any]], list[tuple[int, int, int]]]] = {
             look(1, **BELIEVED), look(99), look(100, 500, confirmed=(NOON + 500) * SECOND), look(200, 500),
             look(300, 100, confirmed=(NOON + 100) * SECOND), look(400, 100, confirmed=(NOON + 100) * SECOND),
         ],
-        [(0, 600, 701)],
+        [(0, 99, 701)],
     ),
     "what a quartz strays in a week without a time service is denied for that week": (
         [
