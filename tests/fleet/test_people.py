@@ -8,15 +8,17 @@ import re
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import get_resolver
 
 from tests.fleet import says
-from tools.fleet import guard, people, remedies
+from tools.fleet import guard, people, remedies, retention
 from tools.fleet.intake import Intake
 from tools.fleet.judgement import KINDS
 from tools.fleet.models import Channel, Deed, Gateway
 from tools.fleet.options import ROLES
+from tools.fleet.reading import KEPT_DAYS
 
 PASSWORD = "correct horse battery"
 ONE = says.name(1)
@@ -166,8 +168,7 @@ def test_the_own_password_is_changed_by_who_knows_it(browsers):
     assert "Too many attempts" in said[-1]
 
 
-def test_what_people_do_is_written_down_with_their_name_and_without_secrets(browsers, monkeypatch):
-    monkeypatch.setattr(people, "DEEDS", 3)
+def test_what_people_do_is_written_down_with_their_name_and_without_secrets(browsers):
     browsers["operator"].post(f"/gateway/{ONE}/change", {"name": "Café", "group": "Lyon"})
     browsers["operator"].post("/alerts/change", CHANNEL)
     assert Channel.objects.count() == 1
@@ -182,9 +183,53 @@ def test_what_people_do_is_written_down_with_their_name_and_without_secrets(brow
     assert told[2] == ("viewer", "password", "")
     assert not re.search(r"s3cret|horse|another", str(told))
     browsers["administrator"].post("/people/change", {"act": "role", "name": "viewer", "role": "operator"})
-    assert [one.by for one in Deed.objects.order_by("pk")] == ["operator", "viewer", "administrator"]
     page = browsers["administrator"].get("/people").content.decode()
     assert "change_people act=role name=viewer role=operator" in page
+
+
+def test_a_deed_is_written_down_before_it_is_done_and_struck_out_where_it_was_refused(browsers, monkeypatch):
+    """A client that hangs up ends the request, not the view's thread, which goes on."""
+    seen = []
+
+    def change(*_: object) -> str:
+        seen.extend(Deed.objects.values_list("by", "about"))
+        return ""
+
+    monkeypatch.setattr(people, "change", change)
+    form = {"act": "role", "name": "viewer", "role": "operator"}
+    browsers["administrator"].post("/people/change", form)
+    assert seen == [("administrator", "act=role name=viewer role=operator")]
+    monkeypatch.undo()
+    for name, path in (("administrator", "/people/change"), ("viewer", "/tokens")):
+        assert (
+            browsers[name].post(path, form | {"act": "make" if name == "viewer" else "role", "name": "x"}).status_code
+            == 400
+        )
+    assert Deed.objects.count() == 1
+
+
+def test_nobody_flushes_a_deed_out_or_hides_one_behind_others(browsers, monkeypatch):
+    monkeypatch.setattr(people, "DEEDS", 3)
+    chief = browsers["administrator"]
+    form = {"z" * 600: "1", "name": ["x", "y", "z", "evil"], "role": "viewer", "act": "add", "tag": "a\u202eb"}
+    chief.post("/people/change", form)
+    evil = ("administrator", "change_people", "act=add name=y name=z name=evil role=viewer tag='a\\u202eb'")
+    for number in range(5):
+        browsers["viewer"].post("/language", {"language": "en"})
+        for browser in (browsers["viewer"], chief):
+            browser.post("/tokens", {"act": "end", "number": str(number)})
+        browsers["operator"].post(f"/gateway/{ONE}/change", {"name": f"a role={number}"})
+    told = list(Deed.objects.order_by("pk").values_list("by", "act", "about"))
+    assert told[0] == evil
+    assert [(by, act) for by, act, _ in told[1:]] == 3 * [
+        ("viewer", "tokens"), ("administrator", "tokens"), ("operator", "change")
+    ]  # fmt: skip
+    assert told[-1][2] == f"{ONE} name='a role=4'"
+    now = Deed.objects.latest("pk").at
+    assert retention.prune(now) == 0
+    retention.prune(now + (KEPT_DAYS + 1) * 86_400)
+    assert not Deed.objects.exists()
+    assert not Session.objects.exists()  # they had ended too
 
 
 @pytest.mark.parametrize(

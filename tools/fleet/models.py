@@ -251,12 +251,20 @@ class Channel(models.Model):
 
 
 class Deed(models.Model):
-    """What a person did on the page: the address's name, and what the form said, without passwords."""
+    """What a person did on the page: the address's name, and what the form said, without passwords.
+
+    Written before it is done, and struck out where it was refused: what nobody waited for stays.
+    """
 
     at = models.BigIntegerField()
     by = models.CharField(max_length=150)
     act = models.CharField(max_length=32)
     about = models.CharField(max_length=512)
+
+    class Meta:
+        """Table."""
+
+        indexes = [models.Index(fields=["by", "id"], name="deed_by"), models.Index(fields=["at"], name="deed_at")]
 
 
 class Token(models.Model):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what on the page: a viewer looks, an operator changes gateways and alerts, an administrator the roles.
 
-Whatever a person does there is written down with the name: `Deed`, the newest `DEEDS` of them.
+Whatever a person does there is written down with the name before it is done: `Deed`, the newest `DEEDS` of each person.
+What changed people goes by age alone (tools/fleet/retention.py), as the others do too: nobody flushes it out.
 """
 
 import secrets
@@ -21,10 +22,16 @@ from tools.fleet import factor
 from tools.fleet.guard import Busy, busy
 from tools.fleet.models import Deed
 
-DEEDS, PEOPLE = 10_000, 500  # that are kept
+DEEDS, PEOPLE = 10_000, 500  # that are kept: of one person; in all
 _EVERYBODY = {"login", "logout", "language", "password", "factor", "tokens"}  # forms that are anybody's
 _ADMINISTRATORS = {"people", "change_people"}
-_SECRET = ("password", "csrf", "next", "target", "code")  # of fields that aren't written down: parts of their names
+# Fields that are written down, what tells most first; no other, so that nobody hides these behind it
+_FIELDS = (
+    "act", "name", "role", "number", "label", "scope", "value", "every", "q", "tag", "group", "tags", "zone", "retire",
+    "accept", "settle", "delete", "gateway", "kind", "hours", "known", "reason", "form", "kinds", "delay", "repeat",
+    "resolved", "quiet_from", "quiet_until", "language",
+)  # fmt: skip
+_LATER, _DEED = {"login", "language"}, "oubli.deed"
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -91,9 +98,12 @@ class Guard:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer, and write down a form that was taken."""
+        """Answer, and strike out again what was refused; a log-in is written down once it is known whose it is."""
         response = self._get_response(request)
-        if request.method not in _SAFE and request.user.is_authenticated and response.status_code < 400:
+        deed, match = request.META.get(_DEED), request.resolver_match
+        if deed is not None and response.status_code >= 400 and response.status_code != 500:
+            deed.delete()
+        elif request.method == "POST" and match and match.url_name == "login" and request.user.is_authenticated:
             _note(request)
         # A form's address, opened as a page: after a log-in, or by hand
         if response.status_code == 405 and not response.content:
@@ -107,32 +117,42 @@ class Guard:
     def process_view(
         self, request: HttpRequest, _view: object, _arguments: object, _words: object
     ) -> HttpResponse | None:
-        """Refuse before the view is called; a session without the second factor that its person has by now ends."""
+        """Refuse before the view is called, or write down what is about to be done.
+
+        A session without the second factor that its person has by now ends.
+        """
         name = request.resolver_match.url_name if request.resolver_match else ""
         if name == "picture":
             return None  # without a look at who asks: the answer is kept for everybody
         if request.user.is_authenticated and not request.user.is_verified() and factor.device(request.user) is not None:
             logout(request)
             return redirect("login")
-        if not request.user.is_authenticated or name in _EVERYBODY:
+        if not request.user.is_authenticated:
             return None
         mine = role(request.user)
-        if (name in _ADMINISTRATORS and mine != "administrator") or (request.method not in _SAFE and mine == "viewer"):
+        if name not in _EVERYBODY and (
+            (name in _ADMINISTRATORS and mine != "administrator") or (request.method not in _SAFE and mine == "viewer")
+        ):
             raise PermissionDenied
+        if request.method not in _SAFE and name not in _LATER:
+            request.META[_DEED] = _note(request)  # a client that hangs up ends this, not the view's thread
         return None
 
 
-def _note(request: HttpRequest) -> None:
+def _note(request: HttpRequest) -> Deed:
     match = resolve(request.path)
-    fields = [
-        f"{name}={value[:64]}"
-        for name, values in request.POST.lists()
-        for value in values[:3]
-        if value and not any(part in name for part in _SECRET)
-    ]
-    about = " ".join([*map(str, match.kwargs.values()), *fields])[:512]
+    fields = [f"{name}={_shown(value)}" for name in _FIELDS for value in request.POST.getlist(name)[-3:] if value]
+    about = " ".join([*map(_shown, match.kwargs.values()), *fields])[:512]
+    by = request.user.get_username()
     with transaction.atomic():
-        newest = Deed.objects.create(
-            at=int(clock.seconds()), by=request.user.get_username(), act=match.url_name or "", about=about
-        )
-        Deed.objects.filter(pk__lte=newest.pk - DEEDS).delete()
+        made = Deed.objects.create(at=int(clock.seconds()), by=by, act=(match.url_name or "")[:32], about=about)
+        others = Deed.objects.filter(by=by).exclude(act="change_people").order_by("-pk")
+        for last in others.values_list("pk", flat=True)[DEEDS : DEEDS + 1]:
+            others.filter(pk__lte=last).delete()
+    return made
+
+
+def _shown(value: str) -> str:
+    """Return a value as it is written down: cut, printable, and quoted where it could be read as another field."""
+    value = value[:150]
+    return value if value.isprintable() and not set(value) & set(" ='\"") else repr(value)

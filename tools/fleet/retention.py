@@ -5,10 +5,13 @@ Heads of audit logs come once an hour: 84 million in 35 days of 100,000 gateways
 kept, its newest, and each that contradicts another.
 """
 
+from datetime import UTC, datetime
+
+from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.db.models import F, Sum
 
-from tools.fleet.models import Episode, Head, Message, Setting, Tally, Total
+from tools.fleet.models import Deed, Episode, Head, Message, Setting, Tally, Total
 from tools.fleet.reading import KEPT_DAYS
 
 HOURLY = 35  # days for which every head is kept
@@ -31,6 +34,8 @@ def prune(now: int) -> int:
         Total.objects.filter(day__lt=first),
         Head.objects.filter(received__lt=first * _DAY),
         Episode.objects.filter(began__lt=first * _DAY, ended__isnull=False),
+        Deed.objects.filter(at__lt=first * _DAY),
+        Session.objects.filter(expire_date__lt=datetime.fromtimestamp(now, UTC)),
     ):
         gone += rows.delete()[0]
     return gone + _thin(now // _DAY - HOURLY) + _fold(first)
