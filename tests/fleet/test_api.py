@@ -232,7 +232,7 @@ def test_what_isnt_accepted_is_refused_in_json(owners):
     for path, query, status in (
         ("gateways", {"limit": "501"}, 422), ("gateways", {"limit": "0"}, 422), ("gateways", {"offset": "-1"}, 422),
         ("gateways", {"offset": "9" * 30}, 422), ("gateways", {"grade": "x"}, 422), ("gateways", {"q": "x" * 65}, 422),
-        ("gateways/aaaaaaaaaaaaaaaa", {}, 404), ("gateways/%00", {}, 404), ("gateways/x/days", {}, 404),
+        ("gateways/aaaaaaaaaaaaaaaa", {}, 404), ("gateways/%00", {}, 400), ("gateways/x/days", {}, 404),
         ("figures/days", {"first": "2026-13-01"}, 422),
         ("figures/days", {"first": "2020-01-01", "last": "2026-01-01"}, 422),
         ("figures/days", {"first": "2026-11-23", "last": "2026-11-22"}, 422), ("figures/weeks", {"count": "400"}, 422),

@@ -19,7 +19,7 @@ from django.test import Client
 from tests.fleet import says
 from tests.fleet.test_page import told_by
 from tools import clock
-from tools.fleet import figures, people, shown
+from tools.fleet import figures, guard, people, shown
 from tools.fleet.estimate import Estimate
 from tools.fleet.intake import Intake
 from tools.fleet.models import Gateway, Link, Message
@@ -210,11 +210,12 @@ def test_a_groups_picture_is_seen_by_who_has_its_address_until_it_ends(browser):
     assert f"http://localhost/picture/{key}.svg" in page
     assert key not in browser.get("/fleet?group=south").content.decode()
     for form in ("svg", "png"):
-        first = anybody.get(f"/picture/{key}.{form}")
+        first = anybody.get(f"/picture/{key}.{form}", headers={"cookie": "csrftoken=!"})
         assert first.status_code == 200
         assert first.headers["Cache-Control"] == "public, max-age=3600"
         assert "Vary" not in first.headers
         assert not first.cookies
+        assert first.headers["Content-Security-Policy"] == guard.DRAWN
         again = browser.get(
             f"/picture/{key}.{form}", {"group": "south", "first": "2026-01-01"}, headers={"accept-language": "fr"}
         )
@@ -224,7 +225,7 @@ def test_a_groups_picture_is_seen_by_who_has_its_address_until_it_ends(browser):
     assert Link.objects.get().key == key
     for wrong in ("x", key[:-1], key.swapcase(), f"{key}%00"):
         answer = anybody.get(f"/picture/{wrong}.svg")
-        assert answer.status_code == 404
+        assert answer.status_code == (400 if "%" in wrong else 404)
         assert answer.headers["Cache-Control"] == "no-store"
     assert anybody.get(f"/picture/{key}.csv").status_code == 404
     assert anybody.post("/fleet/share", {"group": "north", "act": "end"}).status_code == 302  # to the log-in

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 from tools.fleet import factor as second
 from tools.fleet import people, words
 from tools.fleet import tokens as programs
-from tools.fleet.guard import TRIED
+from tools.fleet.guard import TRIED, whole
 from tools.fleet.models import Token
 
 _WRONG = {
@@ -21,7 +21,7 @@ _WRONG = {
 }
 
 
-def _known(request: HttpRequest, code: str | None) -> str:
+def known(request: HttpRequest, code: str | None) -> str:
     """Return nothing where somebody knows the own password, and this code where one is asked for.
 
     Else what is to be said.
@@ -40,21 +40,19 @@ def factor(request: HttpRequest) -> HttpResponse:
     wrong, codes, begun = "", [], None
     on = second.device(user) is not None
     if act == "begin" and not on:
-        wrong = _known(request, None)
-        begun = None if wrong else second.begin(user)
-    elif act == "confirm" and not on:
-        own = second.confirm(user, code)
+        wrong = known(request, None)
+        begun = None if wrong else second.begin(request)
+    elif act == "confirm" and not on and (begun := second.begun(request)) is not None:
+        own = second.confirm(begun, code)
         if own is None:
-            begun, wrong = (
-                second.begun(user),
-                words.say("That isn't the code; a moment after a wrong one, even the right one isn't taken."),
-            )
+            wrong = words.say("That isn't the code; a moment after a wrong one, even the right one isn't taken.")
         else:
+            begun = None
             django_otp.login(request, own)
             request.session.cycle_key()
             codes, on = second.renew(user), True
     elif act in {"codes", "off"} and on:
-        wrong = _known(request, code)
+        wrong = known(request, code)
         if not wrong and act == "codes":
             codes = second.renew(user)
         elif not wrong:
@@ -77,10 +75,10 @@ def tokens(request: HttpRequest) -> HttpResponse:
     wrong, made = "", ""
     if request.POST.get("act") == "end":
         number = request.POST.get("number", "")
-        rows.filter(pk=int(number) if number.isdigit() and len(number) < 10 else 0).delete()
+        rows.filter(pk=whole(number) or 0).delete()
         return redirect("tokens")
     if request.POST.get("act") == "make":
-        wrong = _known(request, None)
+        wrong = known(request, None)
         try:
             made = (
                 ""

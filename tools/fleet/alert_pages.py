@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from tools import clock
 from tools.fleet import alerts as telling
 from tools.fleet import figures, mail, notices, words
+from tools.fleet.guard import whole
 from tools.fleet.judgement import KINDS
 from tools.fleet.models import Alert, Channel, Gateway, Outgoing, Silence
 
@@ -103,16 +104,15 @@ def _shown(form: ChannelForm | None, chosen: Channel | None) -> dict[str, Any]:
 @require_GET
 def alerts(request: HttpRequest) -> HttpResponse:
     """Show channels and silences; `edit` fills a channel's form in."""
-    wanted = request.GET.get("edit", "")
-    chosen = get_object_or_404(Channel, pk=int(wanted)) if wanted.isdigit() and len(wanted) < 10 else None
+    wanted = whole(request.GET.get("edit", ""))
+    chosen = None if wanted is None else get_object_or_404(Channel, pk=wanted)
     return render(request, "fleet/alerts.html", _shown(None, chosen))
 
 
 @require_POST
 def change_alerts(request: HttpRequest) -> HttpResponse:
     """Save, try, switch or delete a channel; silence something, or end a silence."""
-    number = request.POST.get("number", "")
-    which = int(number) if number.isdigit() and len(number) < 10 else 0
+    which = whole(request.POST.get("number", "")) or 0
     act, now = request.POST.get("act"), int(clock.seconds())
     if act == "save":
         chosen = get_object_or_404(Channel, pk=which) if which else None
@@ -142,8 +142,8 @@ def _silence(request: HttpRequest, now: int) -> None:
     """Silence a kind, a group or a gateway for some hours, with a reason; what isn't understood silences nothing."""
     gateway = Gateway.objects.filter(ident=request.POST.get("gateway", "")).first()
     kind, group = request.POST.get("kind", ""), request.POST.get("group", "")[:64]
-    hours, reason = request.POST.get("hours", ""), request.POST.get("reason", "").strip()[:200]
-    if not (hours.isdigit() and 0 < int(hours[:9]) <= _LONGEST and reason and kind in {"", *KINDS}):
+    hours, reason = whole(request.POST.get("hours", "")) or 0, request.POST.get("reason", "").strip()[:200]
+    if not (0 < hours <= _LONGEST and reason and kind in {"", *KINDS}):
         return
     if request.POST.get("gateway") and gateway is None:
         return
@@ -151,5 +151,5 @@ def _silence(request: HttpRequest, now: int) -> None:
         return
     Silence.objects.create(
         gateway=gateway, group=group, kind=kind, reason=reason, by=request.user.get_username(), began=now,
-        until=now + int(hours) * 3600, known=bool(request.POST.get("known") and gateway and kind),
+        until=now + hours * 3600, known=bool(request.POST.get("known") and gateway and kind),
     )  # fmt: skip

@@ -10,12 +10,16 @@ from typing import Any
 
 import segno
 from django.db import transaction
+from django.http import HttpRequest
 from django.utils.safestring import SafeString, mark_safe
 from django_otp import verify_token
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from tools import clock
+
 CODES = 10  # recovery codes
+SHOWN = 600  # seconds for which a new key waits for its first code
 
 
 def device(user: Any) -> Any:  # noqa: ANN401 (Django's user, django-otp's device)
@@ -41,22 +45,27 @@ def passed(user: Any, code: str) -> bool:  # noqa: ANN401 (Django's user)
     return user.otp_device is not None
 
 
-def begin(user: Any) -> Any:  # noqa: ANN401 (as above)
+def begin(request: HttpRequest) -> Any:  # noqa: ANN401 (as above)
     """Return a new key that counts once a code of it was shown; one that was begun before is forgotten."""
-    TOTPDevice.objects.filter(user=user, confirmed=False).delete()
-    return TOTPDevice.objects.create(user=user, name="page", confirmed=False)
+    TOTPDevice.objects.filter(user=request.user, confirmed=False).delete()
+    own = TOTPDevice.objects.create(user=request.user, name="page", confirmed=False)
+    request.session["begun"] = [own.pk, int(clock.seconds())]
+    return own
 
 
-def begun(user: Any) -> Any:  # noqa: ANN401 (as above)
-    """Return the key that was begun, or None."""
-    return TOTPDevice.objects.filter(user=user, confirmed=False).first()
+def begun(request: HttpRequest) -> Any:  # noqa: ANN401 (as above)
+    """Return the key that this session began a short while ago, or None: the password was asked for there."""
+    number, at = request.session.get("begun", (0, 0))
+    if not 0 <= clock.seconds() - at <= SHOWN:
+        return None
+    return TOTPDevice.objects.filter(user=request.user, confirmed=False, pk=number).first()
 
 
-def confirm(user: Any, code: str) -> Any:  # noqa: ANN401 (as above)
-    """Let the key that was begun count, where the code is one of its; return it, or None."""
-    own = begun(user)
+def confirm(own: Any, code: str) -> Any:  # noqa: ANN401 (as above)
+    """Let a key that was begun count, where the code is one of its; return it, or None."""
+    user = own.user
     with transaction.atomic():
-        own = own and verify_token(user, own.persistent_id, "".join(code.split())[:16])
+        own = verify_token(user, own.persistent_id, "".join(code.split())[:16])
         if own is not None:
             TOTPDevice.objects.filter(user=user, confirmed=True).delete()
             own.confirmed = True

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth import authenticate
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.views.defaults import bad_request
 
 from tools.fleet import factor
 
@@ -20,6 +22,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'none'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+DRAWN = "default-src 'none'; style-src 'unsafe-inline'"  # of a picture opened by itself: its colours are inline
 # Of a name from an address, and from an address; seconds until the next; kept counts
 TRIES, PAUSE, REMEMBERED = (5, 20), 300, 4096
 HASHES = 2  # at once: 100 MiB each
@@ -34,11 +37,32 @@ def headers(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Ht
         response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
         if request.path.startswith("/picture/") and response.status_code == 200:
             del response.headers["Vary"]  # it is the same for everybody, and says itself how long it may be kept
+            response.cookies.clear()
+            response.headers["Content-Security-Policy"] = DRAWN
         elif not request.path.startswith("/static/"):
             response.headers["Cache-Control"] = "no-store"
         return response
 
     return middleware
+
+
+def no_nul(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Refuse a request with a NUL in what a view may ask the store for: PostgreSQL takes none in a text."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        fields = (part for query in (request.GET, request.POST) for one in query.lists() for part in (one[0], *one[1]))
+        if any("\0" in text for text in (request.path, *request.COOKIES.values(), *fields)):
+            if request.path.startswith("/api/"):
+                return JsonResponse({"detail": "Bad Request"}, status=400)
+            return bad_request(request, BadRequest())
+        return get_response(request)
+
+    return middleware
+
+
+def whole(text: str) -> int | None:
+    """Return a whole number of at most nine digits that a form or an address carries; None where it is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
 
 
 class Busy(Exception):  # noqa: N818 (a state, no fault)
@@ -107,6 +131,7 @@ def _network(request: HttpRequest) -> str:
         address = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
     except ValueError:
         return ""
+    address = getattr(address, "ipv4_mapped", None) or address
     return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
 
 
@@ -134,6 +159,10 @@ def by_basic(request: HttpRequest) -> bool:
     except (binascii.Error, ValueError):
         return False
     try:
-        return kind.lower() == "basic" and TRIED.user(request, name, password, "") is not None
+        return (
+            kind.lower() == "basic"
+            and "\0" not in name + password
+            and TRIED.user(request, name, password, "") is not None
+        )
     except PermissionError:
         return False

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from tools import clock
 from tools.fleet import figures, listing, verdicts, words
 from tools.fleet import inventory as stock
+from tools.fleet.guard import whole
 from tools.fleet.listing import Listed, ListError
 from tools.fleet.models import Gateway
 
@@ -47,7 +48,7 @@ def _page(request: HttpRequest, query: QueryDict, wrong: Sequence[str] = ()) -> 
         "groups": [name for name in figures.groups() if name],
         "tags": stock.tags(),
         "wrong": wrong,
-        "done": query.get("done", "") if query.get("done", "").isdigit() else "",
+        "done": query.get("done", "") if whole(query.get("done", "")) is not None else "",
     }
     return render(request, "fleet/inventory.html", context, status=400 if wrong else 200)
 

@@ -85,6 +85,7 @@ def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False
         ],
         MIDDLEWARE=[
             "tools.fleet.guard.headers",
+            "tools.fleet.guard.no_nul",
             "django.middleware.security.SecurityMiddleware",
             "whitenoise.middleware.WhiteNoiseMiddleware",
             "django.contrib.sessions.middleware.SessionMiddleware",

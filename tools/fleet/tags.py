@@ -13,6 +13,7 @@ from tools.fleet import figures, remedies, words
 from tools.fleet.judgement import KINDS, Finding
 
 register = template.Library()
+_LAST = 253_402_300_799  # the end of the year 9999
 _STEPS = (
     (60, 1, "{n} s ago"),
     (3600, 60, "{n} min ago"),
@@ -29,8 +30,8 @@ def say(text: str, **values: object) -> str:
 
 @register.filter
 def moment(seconds: float) -> str:
-    """Return a time of ours, seconds since the epoch, as 2026-11-25 14:03."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M") if seconds else ""
+    """Return a time of ours, seconds since the epoch, as 2026-11-25 14:03; at most the last that a date can say."""
+    return datetime.fromtimestamp(max(0, min(seconds, _LAST)), UTC).strftime("%Y-%m-%d %H:%M") if seconds else ""
 
 
 @register.simple_tag
