@@ -1370,7 +1370,7 @@ from agent.summary.terminals import HEADER, Terminals
 table = Terminals(sys.argv[1], 1, "a1" * 16, Sodium())
 table.open_day(1, 0, 1, (0,) * 5)
 table.see(b"abcdef", 3, 14, 15, 1, 0)
-said = []
+said, before, heap, octets = [], 0, 0, 0  # globals that come later may make their dictionary grow
 edges = ((1 << 30) - 1025, (1 << 30) - 1024, (1 << 30) - 1, 1 << 30, (1 << 31) + 1023)
 for octets in (700,) + edges + (0x123456789A, (1 << 40) - 1, 1 << 40):
     gc.collect()
