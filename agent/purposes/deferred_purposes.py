@@ -259,7 +259,7 @@ class DeferredPurposes(Purposes):
         self._wall = wall // _SECOND
         self._time.stepped(step // _SECOND, self._wall)
         if self.billing is not None:
-            self.billing.finish()
+            self.billing.finish(self._wall)
 
     # Calls
 
@@ -286,7 +286,7 @@ class DeferredPurposes(Purposes):
         """
         store, kept = self._stores[request.store], self.attribution
         if self.billing is not None and request.store == "billing":
-            self.billing.finish()
+            self.billing.finish(self._wall)
         if not store.seal():
             raise requests.Refused(
                 "flash", "flash refuses: what is kept can't be closed now; accepted: once more when it is writable"

@@ -3,7 +3,7 @@
 
 He looks into `security` alone, at one terminal or one public port, over 24 hours at most. The audit log has his reason,
 and nothing of whom it was about. A record is in a window that it touches; a connection that hasn't ended is in none
-yet.
+yet. Of what was before the end of the oldest record nothing is known: it is forgotten, or the recorder didn't run.
 """
 
 from agent.control import calls
@@ -68,7 +68,7 @@ def begin(
         "second_nat": second_nat and not about,
         "public_address": "" if about or (public and len(public) == 16) else "unknown",
     }
-    return _lines(recorder, wanted, row_of, told)
+    return _lines(recorder, wanted, row_of, told, fields["from"], fields["until"])
 
 
 def _lines(
@@ -76,6 +76,8 @@ def _lines(
     wanted: "Callable[[Record], bool]",
     row_of: "Callable[[Record], dict[str, Any]]",
     told: "dict[str, Any]",
+    since: int,
+    until: int,
 ) -> "Generator[dict[str, Any]]":
     """Yield the rows that are wanted, a few a line, then how many there were.
 
@@ -89,10 +91,12 @@ def _lines(
         recorder.paths.root, "security", source.wall() if recorder.clock.trusted else None, source.monotonic()
     )
     seen = count = 0
+    oldest = (until + 1) * _TENTHS
     rows: "list[dict[str, Any]]" = []
     try:
         for record in found:
             seen += 1
+            oldest = min(oldest, record.start + record.duration)
             if wanted(record):
                 row = row_of(record)
                 row["terminal"] = ":".join(["%02x" % octet for octet in record.mac]) if any(record.mac) else "unknown"
@@ -109,6 +113,8 @@ def _lines(
         found.close()  # MicroPython doesn't end a generator that is given up
     yield {"rows": rows}
     told["records"] = count
+    if oldest >= (since + 1) * _TENTHS:
+        told["unknown_before"] = oldest // _TENTHS
     yield told
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli lookup`: what the operator asks and sees; the recorder answers (agent.purposes.lookup, L34-II-6)."""
 
-from agent.base import canonical
+from agent.base import canonical, dates
 from agent.cli.access_verbs import written
 from agent.cli.command import UsageError
 from agent.purposes.consent.verbs import given, whose
@@ -40,6 +40,8 @@ def show(line: "Line") -> int:
             told = str(answer["records"]) + " records touch that time; what hadn't ended is in none yet"
             if answer["public_address"]:
                 told += "\nof IPv4 no record has the public address: these are of any that the gateway had then"
+            if "unknown_before" in answer:
+                told += "\nnothing is known of before " + dates.moment(answer["unknown_before"]) + " (UTC)"
             if answer["clock"] != "trusted":
                 told = (
                     "!! the gateway's clock is "

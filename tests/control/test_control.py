@@ -977,7 +977,8 @@ def look_up(gateway: Device, interpreter: Interpreter, rows: list[dict]) -> None
     assert text.count(f"{HERS}  2") == len(first)
     text = gateway.oubli(interpreter, "lookup", "--terminal", "-", *day, "--reason", "attack", given=f"{HERS}\n")[1]
     assert text.count(f"{HERS}  2") == len(rows)
-    assert text.endswith(f"{len(rows)} records touch that time; what hadn't ended is in none yet\n")
+    assert f"{len(rows)} records touch that time; what hadn't ended is in none yet\n" in text
+    assert text.splitlines()[-1].startswith("nothing is known of before 20")  # the minute before her first record
     refused: dict[tuple[str, ...], str] = {
         (
             "--port",

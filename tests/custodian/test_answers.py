@@ -430,6 +430,20 @@ def test_bill_is_answered_by_user_or_by_terminal(gateway):
     assert [(row["terminal_mac"], row["bytes_up"]) for row in made.rows] == [("02:00:00:00:00:0a", 5)]
 
 
+@pytest.mark.parametrize("subject", ["user:room 12", "mac:02:00:00:00:00:0a"])
+def test_billing_never_says_that_nothing_was(gateway, subject):
+    """L34-II-4: it has no marks. What goes on, a power cut, a wrong clock or a portal user leave no record of one."""
+    gateway.keep(*[billing.Record(b"room 13", b"", start, start + 60, 1, 2) for start in (TEN, TEN - DAY)])
+    made = gateway.answer(AGENTS.sign(billing_document(subject=subject), 0, 1))
+    assert (made.manifest["result"], made.rows, made.manifest["notes"]) == ("not known", [], [answers.BILLING])
+    page = unescape(made.cover())
+    assert "Ce qui est conservé ne permet pas de répondre" in page
+    assert answers.BILLING.french in page
+    assert "Rien n'est conservé" not in page
+    held = gateway.answer(AGENTS.sign(billing_document(subject="user:room 13"), 0, 1))
+    assert (held.result, held.manifest["notes"]) == ("held", [answers.BILLING])
+
+
 @pytest.mark.parametrize("name", ["one signature", "twice the same", "an octet", "another gateway", "unknown agent"])
 def test_custodian_verifies_again(gateway, name):
     """L34-II-4: what the device should have refused is refused here, too; nothing is opened."""

@@ -659,6 +659,65 @@ def test_session_is_a_users_or_a_terminals_with_its_time_and_volume(stage, memor
     ]
 
 
+def test_no_time_is_billed_twice_and_no_session_is_longer_than_a_day(stage, memory):
+    """L34-IV-2: a film over midnight, a request run meanwhile, another user, a clock that is set back.
+
+    What lasts counts from the former session's end, and from midnight; its octets are billed all the same.
+    """
+    next_, day = MIDNIGHT + DAY, MIDNIGHT // DAY
+
+    def times(*steps: list) -> list:
+        folder = memory / secrets.token_hex(4)
+        folder.mkdir()
+        half = len(steps) // 2  # the process is restarted between
+        rows = stage("bill", str(folder), [*steps[:half]])[:-1] + stage("bill", str(folder), [*steps[half:]])
+        return [[row[0], *row[3:7]] for row in rows[:-1]] + rows[-1:]
+
+    film = ["connection", MAC_A, next_ - 7200, next_ + 5400, 1, 900]
+    over = [["connection", MAC_A, next_ - 7100, next_ - 7000, 1, 10], ["alive", MAC_A, next_ - 180]]
+    first = [day, next_ - 7100, next_ - 180, 1, 10]
+    assert times(*over, ["tick", next_], ["tick", next_ + 120], ["alive", MAC_A, next_ + 130], film, ["finish"]) == [
+        first, [day + 1, next_, next_ + 5400, 1, 900], 0
+    ]  # fmt: skip
+    # It ends at midnight, before the next look: cut there, not a day later
+    early = ["connection", MAC_A, next_ - 7200, next_ + 1, 1, 900]
+    assert times(*over, early, ["tick", next_ + 2], ["finish"]) == [first, [day + 1, next_, next_ + 1, 1, 900], 0]
+    # Of a terminal that had no session, too; and what is told late lengthens nothing
+    assert times(film, ["finish"]) == [[day + 1, next_, next_ + 5400, 1, 900], 0]
+    late = ["connection", MAC_A, next_ - 7200, next_ - 1, 1, 900]
+    assert times(*over, early, late, ["finish"]) == [first, [day + 1, next_, next_ + 1, 2, 1800], 0]
+    # A request, and another user
+    session = ["connection", MAC_A, NOON, NOON + 60, 1, 10]
+    lasts = ["connection", MAC_A, NOON, NOON + 900, 1, 900]
+    before, after = [day, NOON, NOON + 60, 1, 10], [day, NOON + 60, NOON + 900, 1, 900]
+    assert times(session, ["finish", NOON + 300], lasts, ["finish"]) == [before, after, 0]
+    assert times(session, ["finish", NOON + 300], ["alive", MAC_A, NOON + 400], lasts, ["finish"]) == [before, after, 0]
+    login: list[list] = [["users", {MAC_A: "room12"}], session, ["users", {MAC_A: "room13"}], lasts, ["finish"]]
+    assert times(*login[:2], ["finish"], *login[2:]) == [before, after, 0]
+    # Silence, then a connection of its own
+    later, apart = ["connection", MAC_A, NOON + 3000, NOON + 3060, 1, 10], [day, NOON + 3000, NOON + 3060, 1, 10]
+    assert times(session, ["tick", NOON + 1860], later, ["finish"]) == [before, apart, 0]
+    # Set back by an hour: the present counts on
+    again, told = ["connection", MAC_A, NOON - 3500, NOON - 3400, 1, 10], [day, NOON - 3500, NOON - 3400, 1, 10]
+    assert times(session, ["finish", NOON - 3540], again, ["finish"]) == [before, told, 0]
+    assert times(session, ["finish"], ["finish", NOON - 3540], again, ["finish"]) == [before, told, 0]
+
+
+def test_a_session_that_is_written_is_soon_forgotten_and_makes_room_first(stage, memory):
+    """L34-II-1: its row holds no user and no volume, and goes after half an hour."""
+    folder = memory / secrets.token_hex(4)
+    folder.mkdir()
+    steps = [["users", {MAC_A: "room12"}], ["connection", MAC_A, NOON, NOON + 60, 77, 88], ["finish", NOON + 90]]
+    assert stage("bill", str(folder), steps)[-1] == 0
+    kept = (folder / "billing").read_bytes()
+    assert bytes.fromhex(MAC_A) in kept
+    assert b"room12" not in kept
+    fresh = [["connection", f"02{number:010x}", NOON, NOON + 100, 1, 1] for number in range(512)]
+    assert stage("bill", str(folder), fresh) == [512]
+    assert stage("bill", str(folder), [["finish", NOON + 120], ["tick", NOON + 100 + 1800]])[-1] == 0
+    assert not any((folder / "billing").read_bytes())
+
+
 def test_billing_is_bounded_and_writes_the_stalest_session_early(stage, memory):
     """Made-up MACs fill 512 rows; the next one pushes the stalest out, which is written and not lost."""
     folder = memory / secrets.token_hex(4)

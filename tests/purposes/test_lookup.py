@@ -31,13 +31,15 @@ class Line(dict[str, str]):
         return self.answers
 
 
-def looked_up(monkeypatch, state: str, public: bytes | None, mac: bytes | None = None) -> list[dict[str, Any]]:
+def looked_up(
+    monkeypatch, state: str, public: bytes | None, mac: bytes | None = None, since: int = 10, count: int = 1
+) -> list[dict[str, Any]]:
     record = SimpleNamespace(
         start=100, duration=10, protocol=6, address=bytes([192, 168, 1, 10]), translated_port=20012, mac=MAC
     )
 
     def records(*_: object) -> Iterator[SimpleNamespace]:
-        yield record
+        yield from [record] * count
 
     monkeypatch.setattr(lookup, "reading", SimpleNamespace(read=records))
     source = SimpleNamespace(wall=lambda: 0, monotonic=lambda: 0)
@@ -53,8 +55,8 @@ def looked_up(monkeypatch, state: str, public: bytes | None, mac: bytes | None =
         "terminal": mac,
         "address": None,
         "public_address": public,
-        "from": 10,
-        "until": 11,
+        "from": since,
+        "until": since + 1,
         "reason": "abuse",
         "report": None,
     }
@@ -94,3 +96,16 @@ def test_it_says_how_far_its_times_and_its_address_are_to_be_trusted(
     else:
         assert shown.count(f"!! the gateway's clock is {state}: these times may be wrong") == (state != "trusted")
         assert shown.count("of IPv4 no record has the public address") == bool(told)
+
+
+@pytest.mark.parametrize(("since", "count", "told"), [(11, 1, None), (10, 1, 11), (5, 1, 7), (10, 0, 12)])
+def test_it_says_of_which_time_nothing_is_known(monkeypatch, capsys, since, count, told):
+    """L34-II-6: no record of a time before the boot, or of one that is forgotten, doesn't say that nothing was."""
+    answers = looked_up(monkeypatch, "trusted", None, since=since, count=count)
+    assert answers[-1].get("unknown_before") == told
+    words = {"--at": "2026-11-25T10:00:00Z", "--reason": "abuse", "--port": "20012", "--protocol": "tcp"}
+    line: Any = Line(words, answers)
+    assert lookup_verb.show(line) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("nothing is known of before") == (told is not None)
+    assert told is None or f"nothing is known of before 1970-01-01 00:00:{told:02} (UTC)\n" in shown

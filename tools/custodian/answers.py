@@ -28,6 +28,13 @@ from tools.custodian.notes import Note
 from tools.custodian.staged import Staged
 
 HELD, NOTHING, NOT_KNOWN, SECOND_NAT = "held", "nothing held", "not known", "second NAT"
+BILLING = Note(
+    "`billing` doesn't prove that nothing was: what hadn't ended at the handover, a power cut, a wrong clock and, "
+    "of a MAC, what it did while a portal user was logged in, may leave no record here",
+    "La facturation ne prouve pas une absence : ce qui n'était pas terminé lors de la remise, une coupure de courant, "
+    "une heure fausse de la borne et, pour une adresse MAC, ce qu'elle a fait pendant qu'un utilisateur du portail "
+    "était connecté peuvent n'y laisser aucun enregistrement.",
+)  # a doubt: so `nothing held` is never said of this store
 BEHIND = "a second NAT lies between: public ports can't be matched here"
 _FROM = {  # which field of the law's table a column of an answer tells
     "from": "start", "until": "end", "from_paris": "start", "until_paris": "end", "end": "end", "protocol": "protocol",
@@ -185,7 +192,7 @@ def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer
         unproven = coverage.notes(request, matching.records(parts), statement["made"]) if attributed else []
     except Cut:
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
-    notes = [*missing, *unknown, *lost, *unproven, *alive(handover)]
+    notes = [*missing, *unknown, *lost, *unproven, *[BILLING] * (not attributed), *alive(handover)]
     doubt = any(note.doubt for note in notes)
     return Answer(handover, HELD if rows else NOT_KNOWN if doubt else NOTHING, rows, notes, len(preserved))
 

@@ -101,7 +101,7 @@ class Invoice:
     @property
     def result(self) -> str:
         """Return the answers' word for what came of it."""
-        return answers.HELD if self.rows else answers.NOT_KNOWN if self.notes else answers.NOTHING
+        return answers.HELD if self.rows else answers.NOT_KNOWN
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -152,6 +152,7 @@ def make(period: Period, key: answers.Key, earlier: Sequence[dict[str, Any]] = (
     for day, numbers in there.items():
         number = (day - segments.EPOCH).days
         notes += answers.lost_segments(number, numbers) if numbers else [answers.absent_day(number)]
+    notes += [answers.BILLING] * (not sessions)
     notes += [_again(entry) for entry in earlier if _overlaps(entry, period)]
     users: dict[tuple[bytes, bytes], dict[str, Any]] = {}
     for one in sessions:
