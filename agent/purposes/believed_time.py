@@ -27,11 +27,13 @@ class BelievedTime:
     reached   the newest time that was believed, s since the epoch
     steady    since when it is believed, ns since boot
     unbroken  s since the epoch: what began since then and has no end in the store is held still
+    owed      begin and end of a time that is still to be denied, for the store couldn't take it, s since the epoch
     """
 
     def __init__(self, clock: "Clock", kept: "Attribution | None", seal: "Callable[[], None]") -> None:
         self.trusted = False
         self.wall = self.reached = self.steady = self.unbroken = self._now = 0
+        self.owed: "tuple[int, ...]" = ()
         self._clock = clock
         self._kept = kept
         self._seal = seal
@@ -53,9 +55,11 @@ class BelievedTime:
             self.reached = (clock.confirmed + monotonic) // _SECOND
         trusted = trusted and abs(offset - clock.confirmed) <= AGREE
         if kept is not None:
+            if self.owed:
+                self._deny(kept, *self.owed)
             if first:
                 if clock.missed < 0:
-                    kept.set_back(self.wall, -(clock.missed // _SECOND))
+                    self._set_back(kept, self.wall - clock.missed // _SECOND)
                 kept.resume(self.wall, self._now, confirmed=trusted)
                 self._again = self.wall + 1
             self._compare(kept, offset, monotonic, trusted=trusted)
@@ -82,8 +86,7 @@ class BelievedTime:
             if far <= AGREE + (monotonic - self._said) // _DRIFT:
                 begin = (self._offset + self._said) // _SECOND
         if strayed:
-            kept.deny(max(begin, end - _DENIED), end)
-            self._seal()
+            self._deny(kept, begin, end)
         self._late = strayed and not trusted
         if trusted:
             if strayed or late:
@@ -91,6 +94,20 @@ class BelievedTime:
             self._offset = offset
             if clock.confirmed != self._confirmed:
                 self._confirmed, self._said = clock.confirmed, monotonic
+
+    def _deny(self, kept: "Attribution", begin: int, end: int) -> None:
+        """Deny a time, and what is owed; what the store can't take is tried again at each look."""
+        if self.owed:
+            begin, end = min(begin, self.owed[0]), max(end, self.owed[1])
+        begin = kept.deny(max(begin, end - _DENIED), end)
+        self.owed = (begin, end) if begin < end else ()
+        if not self.owed:
+            self._seal()
+
+    def _set_back(self, kept: "Attribution", end: int) -> None:
+        """Take back what is vouched for from now to `end`, which comes once more; deny it where that can't be kept."""
+        if not kept.set_back(self.wall, end):
+            self._deny(kept, self.wall, end)
 
     def _go_on(self, kept: "Attribution", *, vouching: bool) -> None:
         """Begin rows and marks again where the clock is believed again."""
@@ -125,7 +142,7 @@ class BelievedTime:
         self.wall, self.trusted = wall, False
         if self._kept is not None:
             if wall <= self.reached:
-                self._kept.set_back(wall, self.reached + 1 - wall)
+                self._set_back(self._kept, self.reached + 1)
             self._kept.confirmed = False
             self.begin_anew(step)
 

@@ -287,7 +287,7 @@ class DeferredPurposes(Purposes):
         store, kept = self._stores[request.store], self.attribution
         if self.billing is not None and request.store == "billing":
             self.billing.finish(self._wall)
-        if not store.seal():
+        if not store.seal() or self._time.owed:
             raise requests.Refused(
                 "flash", "flash refuses: what is kept can't be closed now; accepted: once more when it is writable"
             )

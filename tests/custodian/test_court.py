@@ -835,3 +835,21 @@ def test_an_hour_that_comes_twice_or_never_changes_no_answer() -> None:
                     == datetime.fromisoformat(one[f"{name}_paris"]).timestamp()
                 )
     assert {f"2027-10-31T02:30:00{zone}" for zone in ("+01:00", "+02:00")} <= set(written)
+
+
+def test_a_denial_lies_in_the_day_that_it_denies_whatever_the_clock_shows(tmp_path: Path) -> None:
+    """A store whose clock isn't trusted dates what it keeps from the latest known time: the window's handover has that.
+
+    What has no key has no record either; nothing is owed for it.
+    """
+    gateway = Gateway(tmp_path)
+    store = gateway.stores["attribution"]
+    store.tick((T - 20 * DAY) * 10**9, 2 * DAY * 10**9, trusted=False)
+    denial = pack(Record(None, bytes(4), 1, 1, bytes(4), bytes(6), T - DAY, T - DAY + 60, confirmed=False))
+    assert store.append(T - DAY, denial, owed=True) == "kept"
+    assert store.append(T - 9 * DAY, denial, owed=True) == "due on arrival"
+    assert gateway.lost == []
+    assert store.seal()
+    found = [parse_name(Path(path).name) for path in store.held(0, 1 << 20)]
+    assert [place[0] for place in found if place] == [(T - DAY) // DAY]
+    gateway.close()

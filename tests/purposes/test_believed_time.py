@@ -18,6 +18,7 @@ from agent.purposes.attribution.blocks import Blocks
 from agent.purposes.attribution.record import Record, unpack
 from agent.purposes.believed_time import BelievedTime
 from agent.purposes.deferred_purposes import DeferredPurposes
+from agent.purposes.requests.requests import Refused
 from tools.custodian import coverage, matching
 
 if TYPE_CHECKING:
@@ -83,8 +84,10 @@ class Venue:
         """Return what the clock shows."""
         return self.true + self.ahead
 
-    def append(self, begins: int, data: bytes) -> str:
+    def append(self, begins: int, data: bytes, **_: bool) -> str:
         """Keep a record as a store does: nothing is of a day that hasn't come."""
+        if self.lose:
+            return "lost"
         self.kept[min(begins, self.shown) // DAY].append(data)
         return "kept"
 
@@ -312,6 +315,28 @@ def test_what_began_before_a_false_time_was_believed_names_nobody(ahead: int, be
     assert not named()
 
 
+def test_a_denial_that_the_store_could_not_take_is_owed_and_nothing_is_handed_over_before(venue: Venue) -> None:
+    ahead_for_longer_than_it_is_wrong(venue)
+    venue.ahead = 3000
+    venue.run(4)
+    request: Any = SimpleNamespace(store="attribution", start=NOON, end=NOON)
+    venue.made._stores["attribution"].seal = lambda: True
+    venue.made._stores["attribution"].held = lambda *_: ["segment"]
+    venue.made._gateway = "G"
+    assert venue.made._closed(request)[0] == ["segment"]
+    venue.lose = True
+    venue.ahead = 0
+    venue.look()
+    for hours in (0, 0.5):  # what was set back can't be taken back; then what was confirmed can't be denied
+        venue.run(hours)
+        with pytest.raises(Refused, match="flash refuses"):
+            venue.made._closed(request)
+    venue.lose = False
+    venue.run(3)
+    assert venue.wrong()[0] == []
+    assert venue.made._closed(request)[0] == ["segment"]
+
+
 @pytest.fixture
 def stage(interpreter: Interpreter, remotes: Callable[..., Remote]) -> Remote:
     """Give the modules of `attribution` on an interpreter."""
@@ -369,6 +394,13 @@ STORIES: dict[str, tuple[list[list[Any]], list[tuple[int, int, int]]]] = {
     "and again once one is believed"): (
         [look(1, refused=1, floor=NOON + 7200), look(2), look(3, refused=0), look(4, refused=1)],
         by_day(7200 + 3660 - 8 * DAY, 7200 + 3660),
+    ),
+    "what the store couldn't take is denied as soon as it can": (
+        [
+            look(1, **BELIEVED), look(99), ["refuse", *look(100, -50, confirmed=(NOON - 50) * SECOND)[1:]],
+            ["refuse", *look(101, -50)[1:]], look(102, -50), look(103, -50),
+        ],
+        by_day(100 - 8 * DAY, 100),
     ),
     "a file of a later date denies nothing": (
         [look(1, **BELIEVED), look(2, refused=1, floor=NOON + 7200), look(3)], [],

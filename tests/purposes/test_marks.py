@@ -46,7 +46,7 @@ def purpose() -> tuple[Any, Records]:
     """Return a recorder's deferred purposes with attribution alone, at noon, and what it keeps."""
     kept = Records()
 
-    def keep(_begins: int, data: bytes) -> str:
+    def keep(_begins: int, data: bytes, **_: bool) -> str:
         kept.append(unpack(data))
         return "kept"
 
@@ -255,7 +255,7 @@ def with_blocks(folder: Path, *, trusted: bool = True) -> tuple[Any, list[Record
     kept: list[Record] = []
     refusing = [False]
 
-    def keep(_begins: int, data: bytes) -> str:
+    def keep(_begins: int, data: bytes, **_: bool) -> str:
         if refusing[0]:
             return "lost"
         kept.append(unpack(data))

@@ -254,7 +254,7 @@ def vouched(steps: "list[list[Any]]") -> "list[Any]":
     rows: "list[Any]" = []
     refuses = [False]
 
-    def append(begins: int, data: bytes) -> str:
+    def append(begins: int, data: bytes, *, owed: bool = False) -> str:  # noqa: ARG001
         if refuses[0]:
             return "lost"
         rows.append([begins // 86400] + _row(attribution_records.unpack(data)))
@@ -279,17 +279,26 @@ def vouched(steps: "list[list[Any]]") -> "list[Any]":
 def believed(steps: "list[list[Any]]") -> "list[Any]":
     """Let a recorder look at its clock: wall clock and time since boot in s, and what of the clock has changed.
 
+    `refuse`, and the store keeps nothing meanwhile.
+
     Returns the rows.
     """
     rows: "list[Any]" = []
 
-    def append(begins: int, data: bytes) -> str:
-        rows.append([begins // 86400] + _row(attribution_records.unpack(data)))
+    refuses = [False]
+
+    def append(begins: int, data: bytes, *, owed: bool = False) -> str:
+        row = _row(attribution_records.unpack(data))
+        assert owed is not row[9]  # who tries again says so
+        if refuses[0]:
+            return "lost"
+        rows.append([begins // 86400] + row)
         return "kept"
 
     clock: "Any" = _Clock()
     made = believed_time.BelievedTime(clock, attribution.Attribution(append, lambda _mac: b""), lambda: None)
-    for _, wall, now, changed in steps:
+    for step, wall, now, changed in steps:
+        refuses[0] = step == "refuse"
         for name, value in changed.items():
             setattr(clock, name, value)
         made.tick(wall * 1000000000, now * 1000000000, trusted=bool(clock.trusted), behind=False)

@@ -31,7 +31,7 @@ class _Own:
 class Attribution:
     """`append(begins, octets) -> str` is the store's; `blocks` None in mode `connections`, `user(mac)` the portal's."""
 
-    def __init__(self, append: "Callable[[int, bytes], str]", user: "Callable[[bytes], bytes]") -> None:
+    def __init__(self, append: "Callable[..., str]", user: "Callable[[bytes], bytes]") -> None:
         self.blocks: "Blocks | None" = None
         self.confirmed = False
         self.covered = 0
@@ -81,23 +81,24 @@ class Attribution:
             self.since = wall
 
     def _put_mark(self, begin: int, end: int, day: int, first: int = 0, *, confirmed: bool = False) -> str:
-        return self._append(
-            day, pack(Record(None, bytes(4), first, first, bytes(4), UNKNOWN_MAC, begin, end, confirmed=confirmed))
-        )
+        record = Record(None, bytes(4), first, first, bytes(4), UNKNOWN_MAC, begin, end, confirmed=confirmed)
+        return self._append(day, pack(record), owed=not confirmed)
 
-    def set_back(self, wall: int, seconds: int) -> None:
-        """Take back what marks say of a time that comes once more: the clock went back to `wall` by so many seconds."""
-        self._put_mark(wall, wall + seconds, wall + seconds)
+    def set_back(self, begin: int, end: int) -> bool:
+        """Take back what marks say of a time that comes once more (s since the epoch); False where it isn't kept."""
+        return self._put_mark(begin, end, end) != "lost"
 
-    def deny(self, begin: int, end: int) -> None:
+    def deny(self, begin: int, end: int) -> int:
         """Let nobody be named for a time (s since the epoch), each day in its own segment.
 
-        A handover has those of its window.
+        A handover has those of its window. Returns up to when it was kept.
         """
         while begin < end:
             over = min(end, begin - begin % _DAY + _DAY)
-            self._put_mark(begin, over, begin, 1)
+            if self._put_mark(begin, over, begin, 1) == "lost":
+                break
             begin = over
+        return begin
 
     def last(
         self, connection: "Connection", source: bytes, public: bytes, mac: bytes, wall: int, *, exact: bool = True

@@ -204,25 +204,27 @@ class Custodian:
 
     # Keeping
 
-    def append(self, begins: int, record: bytes) -> str:
+    def append(self, begins: int, record: bytes, *, owed: bool = False) -> str:
         """Keep one record whose deadline runs from `begins` (s, present wall clock).
 
         Returns "kept", "due on arrival" or "lost".
 
         With the clock untrusted it is as old as the wall clock's difference says, counted
-        from the floor: an earlier key, never late.
+        from the floor: an earlier key, never late. `owed`: it is of no terminal, stands in the day that it
+        names, and is tried again where it is lost. A day without a key has nothing that it can speak of.
         """
         now = self._now()
-        begins = min(begins, now) if self._trusted else now - max(self._wall // _SECOND - begins, 0)
+        begins = min(begins, now) if self._trusted or owed else now - max(self._wall // _SECOND - begins, 0)
         day = max(begins // DAY, 0)
-        if day * DAY + self.lifetime <= now:
+        if day * DAY + self.lifetime <= now or (owed and self._valid_key(day, now) is None):
             return "due on arrival"
-        page = self._writer.pages.get(day) or self._begin(day, now)
+        page = self._writer.pages.get(day) or self._begin(day, now, owed=owed)
         if page is None:
             return "lost"
         full = page.used + 1 + len(record) > ROOM
         if full and not (self._willing() and self._write_older(day) and self._writer.write(page, crypto.REKEY)):
-            self._lose(self.trouble, 1)
+            if not owed:
+                self._lose(self.trouble, 1)
             return "lost"
         anchor = self._monotonic - (now - day * DAY) * _SECOND
         if anchor < page.slot.anchor - WRONG:
@@ -233,16 +235,20 @@ class Custodian:
         page.put(record)
         return "kept"
 
-    def _begin(self, day: int, now: int) -> "Page | None":
-        """Return a page for a day, None where there can't be one; that is counted."""
+    def _valid_key(self, day: int, now: int) -> "tuple[bytes, int] | None":
         found = self._key(day)
-        if found is None or found[1] * DAY <= now:
+        return None if found is None or found[1] * DAY <= now else found
+
+    def _begin(self, day: int, now: int, *, owed: bool) -> "Page | None":
+        """Return a page for a day, None where there can't be one; that is counted, unless it is tried again."""
+        found = self._valid_key(day, now)
+        if found is None:
             self._lose("no key", 1)
             return None
         if self._writer.full() and self._willing():
             self._writer.close(self._writer.pages[min(self._writer.pages)])
         page = self._writer.begin(day, now, found)
-        if page is None:
+        if page is None and not owed:
             self._lose(self.trouble or "store", 1)
         return page
 
