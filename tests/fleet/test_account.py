@@ -206,9 +206,35 @@ def test_an_administrator_or_the_servers_own_resets_what_is_lost(browser, capsys
     assert chief.post("/people/change", {"act": "reset", "name": "operator"}).status_code == 302
     assert log_in() == "/"
     assert "act=reset name=operator" in [one.about for one in Deed.objects.all()]
+    assert browser.login(username="operator", password=PASSWORD)
     set_up(browser)
     starting.set_password("operator", "another one now", reset=True)
     assert log_in(password="another one now") == "/"
+
+
+def test_a_reset_ends_sessions_and_nobody_resets_himself(browser):
+    """The phone may be in other hands, and so may be the session that it opened."""
+    set_up(browser)
+    chief = Client(HTTP_HOST="localhost")
+    assert chief.login(username="administrator", password=PASSWORD)
+    assert browser.get("/fleet").status_code == 200
+    assert chief.post("/people/change", {"act": "reset", "name": "operator"}).status_code == 302
+    assert browser.get("/fleet").headers["Location"].startswith("/login")
+    assert chief.get("/fleet").status_code == 200
+    set_up(chief)
+    assert chief.post("/people/change", {"act": "reset", "name": "administrator"}).status_code == 400
+    assert log_in(name="administrator") != "/"
+
+
+def test_a_name_in_wide_letters_is_the_name(browser):
+    chief = Client(HTTP_HOST="localhost")
+    assert chief.login(username="administrator", password=PASSWORD)
+    wide = {
+        "act": "add",
+        "name": "operator".translate({ord(one): ord(one) + 0xFEE0 for one in "operat"}),
+        "role": "viewer",
+    }
+    assert chief.post("/people/change", wide).status_code == 400
 
 
 def test_neither_codes_nor_keys_are_written_down(browser, clock):

@@ -178,6 +178,7 @@ def test_a_list_goes_out_and_comes_in_again(sqlite):
         (b"name,group\nA,B\n", "line 2"),
         (f"gateway,name\n{ONE},A\n{ONE},B\n".encode(), "line 3"),
         (b'gateway,name\n"' + b"x" * 200_000 + b'",\n', "no CSV"),
+        (b"gateway,name" + b",a" * 20 + b"\n" + ONE.encode() + b",A\n", "too large"),
     ):
         assert said in many(client, act="import", list=SimpleUploadedFile("l.csv", wrong)), wrong[:40]
     assert "a file; accepted" in many(client, act="import")
@@ -185,6 +186,17 @@ def test_a_list_goes_out_and_comes_in_again(sqlite):
     refused = client.post("/inventory/change", {"act": "import", "list": french}, headers={"accept-language": "fr"})
     assert f"ligne 3 : '{ONE}' y est deux fois ; accepté" in html.unescape(refused.content.decode())
     assert kept() == before
+
+
+def test_a_gateway_takes_no_name_that_cant_be_printed(sqlite):
+    inventory.expect([Listed(ONE, "Café", "Lyon")], says.NOW)
+    client = logged_in()
+    for name, group in (("a\x1b[2J", "Lyon"), ("Café", "a\u202eb")):
+        client.post(f"/gateway/{ONE}/change", {"name": name, "group": group})
+    row = Gateway.objects.get(ident=ONE)
+    assert (row.name, row.group) == ("Café", "Lyon")
+    client.post(f"/gateway/{ONE}/change", {"name": " Bar  du lac ", "group": "Paris"})
+    assert [(row.name, row.group) for row in Gateway.objects.all()] == [("Bar du lac", "Paris")]
 
 
 def test_the_inventory_has_pages_and_is_behind_the_log_in(sqlite):

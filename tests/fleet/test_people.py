@@ -105,6 +105,14 @@ def test_a_viewer_sees_no_form_that_would_be_refused(browsers):
         assert forms["operator"] == forms["administrator"]
 
 
+def test_a_viewer_isnt_told_what_a_webhooks_address_opens(browsers):
+    assert browsers["operator"].post("/alerts/change", CHANNEL).status_code == 302
+    assert "s3cret" in browsers["operator"].get("/alerts").content.decode()
+    page = browsers["viewer"].get("/alerts").content.decode()
+    assert "https://hook.example" in page
+    assert "s3cret" not in page
+
+
 def test_a_role_is_asked_for_at_each_request(browsers):
     viewer = get_user_model().objects.get(username="viewer")
     rename = lambda: browsers["viewer"].post(f"/gateway/{ONE}/change", {"name": "Mine"}).status_code  # noqa: E731

@@ -4,6 +4,7 @@
 import re
 import zoneinfo
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
@@ -80,6 +81,10 @@ def _shown(form: ChannelForm | None, chosen: Channel | None) -> dict[str, Any]:
             {
                 "channel": channel,
                 "form": notices.FORMS.get(channel.form, channel.form),
+                # Who looks isn't told what a webhook's address opens
+                "place": channel.target
+                if channel.form == "email"
+                else "{0.scheme}://{0.hostname}".format(urlsplit(channel.target)),
                 "waiting": waiting.count(),
                 "failure": first.failure if first else "",
                 "open": Alert.objects.filter(channel=channel, told__gt=0).count(),

@@ -224,9 +224,9 @@ def _drawn(one: Chart, form: str, title: str) -> bytes:
 def share(request: HttpRequest) -> HttpResponse:
     """Make the address of a group's picture, or end it."""
     group = request.POST.get("group", "")
-    if group not in figures.groups():
-        raise Http404
     if request.POST.get("act") == "make":
+        if group not in figures.groups():
+            raise Http404
         made = {"key": secrets.token_urlsafe(16), "language": words.language(), "by": request.user.get_username()}
         Link.objects.get_or_create(group=group, defaults={**made, "created": int(clock.seconds())})
     elif request.POST.get("act") == "end":

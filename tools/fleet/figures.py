@@ -31,7 +31,7 @@ from tools.fleet.estimate import (
     weights,
 )
 from tools.fleet.estimate import Sum as Published
-from tools.fleet.models import VALUES, Gateway, Message, Total
+from tools.fleet.models import VALUES, Gateway, Link, Message, Total
 from tools.fleet.reading import METRIC
 
 _DAY = 86_400
@@ -259,8 +259,10 @@ def gateway_newest(gateway: Gateway) -> int | None:
 def regroup(group: str) -> None:
     """Make a group's totals anew from the messages of its gateways: after a gateway came or went.
 
-    To be called in a transaction.
+    To be called in a transaction. The address of its picture goes with its last gateway.
     """
+    if not Gateway.objects.filter(group=group).exists():
+        Link.objects.filter(group=group).delete()
     Total.objects.filter(group=group).delete()
     sums = {name: Sum(name) for name in VALUES}
     keys = ("metric", "day", "slot", "b_over", "b_under")

@@ -94,7 +94,7 @@ def put(idents: Sequence[str], act: str, value: str, now: int) -> int:
     ListError where the value isn't accepted; all or none are changed.
     """
     value = listing.words(value) if act in {"tag", "untag"} else " ".join(value.split())
-    if act == "group" and (len(value) > listing.NAME or not value.isprintable()):
+    if act == "group" and not listing.named(value):
         raise ListError("a group; accepted: at most {n} printable characters", n=listing.NAME)
     if act == "zone" and value not in available_timezones():
         raise ListError("a time zone; accepted: Europe/Paris")

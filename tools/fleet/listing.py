@@ -17,7 +17,7 @@ IDENT = re.compile(r"[a-z2-7]{16}")
 COLUMNS = ("gateway", "name", "group", "tags")
 LARGEST = 4 << 20  # octets of a list
 NAME, TAGS = 64, 256  # characters of a name or a group, and of all tags of one gateway
-_TAG = 32
+_TAG, _COLUMNS, _ROWS = 32, 16, 200_000  # empty lines count too
 _TWICE = "{ident} is there twice; accepted: 16 characters of a-z2-7"
 _NO_ID = "{ident} is no id; accepted: 16 characters of a-z2-7"
 _NO_ID_MADE = "{ident} is no id; accepted: 16 characters of a-z2-7, or nothing"
@@ -64,16 +64,18 @@ def _rows(text: str, *, made: bool) -> Iterator[Listed]:
     rows = csv.DictReader(io.StringIO(text), dialect=_dialect(text))
     if not set(rows.fieldnames or ()) & {"gateway", "name"}:
         raise ListError("no head; accepted: names of columns: gateway, name, group, tags", 1)
-    seen = set()
+    seen, count = set(), 0
     for row in rows:
-        ident, name, group, tags = (" ".join((row.get(column) or "").removeprefix("'").split()) for column in COLUMNS)
+        if len(rows.fieldnames or ()) > _COLUMNS or (count := count + 1) > _ROWS:
+            raise ListError("too large; accepted: {n} columns, {m} lines", rows.line_num, n=_COLUMNS, m=_ROWS)
+        ident, name, group, tags = (" ".join(sheet.plain(row.get(column) or "").split()) for column in COLUMNS)
         if not (ident or name):
             continue
         ident = ident or (new_ident() if made else "")
         if not IDENT.fullmatch(ident) or ident in seen:
             wrong = _TWICE if ident in seen else _NO_ID_MADE if made else _NO_ID
             raise ListError(wrong, rows.line_num, ident=repr(ident[:32]))
-        if max(len(name), len(group)) > NAME or not (name + group).isprintable():
+        if not (named(name) and named(group)):
             raise ListError("a name or group; accepted: at most {n} printable characters", rows.line_num, n=NAME)
         try:
             tags = words(tags)
@@ -82,6 +84,11 @@ def _rows(text: str, *, made: bool) -> Iterator[Listed]:
             raise ListError(text, rows.line_num, **values) from None
         seen.add(ident)
         yield Listed(ident, name, group, tags)
+
+
+def named(text: str) -> bool:
+    """Return True where something may be a gateway's name or group."""
+    return len(text) <= NAME and text.isprintable()
 
 
 def words(text: str) -> str:

@@ -162,10 +162,11 @@ def change(request: HttpRequest, ident: str) -> HttpResponse:
                 row.tags = listing.words(request.POST.get("tags", row.tags)[:256])
             if request.POST.get("zone") in available_timezones():
                 row.zone = request.POST["zone"]
-            for group in inventory.rename(
-                row, request.POST["name"].strip()[:64], request.POST.get("group", "").strip()[:64]
-            ):
-                figures.regroup(group)
+            name, group = (" ".join(request.POST.get(one, "").split())[:64] for one in ("name", "group"))
+            if not (listing.named(name) and listing.named(group)):
+                name, group = row.name, row.group
+            for moved in inventory.rename(row, name, group):
+                figures.regroup(moved)
         if request.POST.get("delete") == ident:
             inventory.remove(row)
             return redirect("gateways")

@@ -20,7 +20,7 @@ SHORTEST, LONGEST = 12, 1024  # characters of a password
 _WRONG = {
     "name": "There is somebody of that name, or nobody; accepted: 1 to 150 printable characters.",
     "many": "There are as many people as there may be.",
-    "self": "Nobody removes the own account.",
+    "self": "Nobody removes the own account, or resets the own second factor here.",
     "last": "Somebody has to be administrator.",
 }
 

@@ -195,7 +195,10 @@ FRENCH = {
         "Quelqu'un porte déjà ce nom, ou personne ; accepté : de 1 à 150 caractères imprimables."
     ),
     "There are as many people as there may be.": "Le nombre maximal de personnes est atteint.",
-    "Nobody removes the own account.": "Personne n'enlève son propre compte.",
+    "Nobody removes the own account, or resets the own second factor here.": (
+        "Personne n'enlève son propre compte, ni ici son propre second facteur."
+    ),
+    "too large; accepted: {n} columns, {m} lines": "trop grand ; accepté : {n} colonnes, {m} lignes",
     "Somebody has to be administrator.": "Il faut un administrateur.",
     "Not here": "Pas ici",
     "There is no such page, or no such gateway any more.": (
