@@ -31,6 +31,7 @@ from agent.purposes.attribution import blocks
 from agent.purposes.attribution import record as attribution
 from agent.purposes.attribution.blocks import Blocks
 from agent.purposes.billing import record as billing
+from agent.purposes.billing.billing import IDLE
 from agent.purposes.consent import consent_rows, guest_page, kept_consents, page_server, sealed_consents, texts
 from agent.purposes.deferred_purposes import NoKernel
 from agent.purposes.erasure.rounds import Erasure
@@ -680,13 +681,17 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
     assert "location" not in seen(other)[1]
     assert {str(row) for _, row in rows}.isdisjoint(str(row) for _, row in theirs)
     assert deferred.billing is not None
-    deferred.billing.finish()  # what is over waits to be sealed
-    (waits,) = [row for name, row in seen(mac)[0] if name == "billing"]
+    deferred.billing.finish()  # what is over waits to be sealed, and the next session has begun
+    follows, waits = [row for name, row in seen(mac)[0] if name == "billing"]
     assert waits == {name: value for name, value in session.items() if name != "going_on"}
+    over = session["start"] + session["seconds"]
+    assert follows == {"start": over, "seconds": 0, "bytes_up": 0, "bytes_down": 0, "going_on": True}
     recorder.erasure().begin({"terminal": mac, "address": None}, "root")
-    assert [name for name, _ in seen(mac)[0] if name != "attribution"] == ["billing"]
+    assert [name for name, _ in seen(mac)[0] if name != "attribution"] == ["billing", "billing"]
     kept: dict[str, Any] = recorder.stores
     assert kept["billing"].seal()
+    assert [row for name, row in seen(mac)[0] if name == "billing"] == [follows]
+    deferred.billing.tick(over + IDLE)
     assert "billing" not in seen(mac)[1]
     recorder.close()
 

@@ -131,6 +131,8 @@ async def connected(address: Address) -> Client:
         user=address.username,
         password=address.password,
         allow_reconnect=False,
+        max_reconnect_attempts=1,  # also of the first connection, which the library tries sixty times else
+        reconnect_time_wait=0.1,
         connect_timeout=ANSWER,
         error_cb=quiet,
         **options,

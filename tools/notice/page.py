@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A sheet of A4, HTML by itself, of what `oubli law --notice` says, with a QR code to the guests' page.
 
-Made on a host, where there is a printer and a library for QR codes (segno); a gateway has neither. One page has it, in
-letters as large as that lets them be; where they would be too small to be read, both sides of the sheet have it. The
-browser that prints measures nothing, so their size follows from how much there is to say.
+Made on a host, where there is a printer and a library for QR codes (segno); a gateway has neither. Its letters are as
+large as lets one page have it all, so that it can be hung on a wall; names that are too long for that go over to a
+second one. The browser that prints measures nothing, so their size follows from how much there is to say.
 """
 
 import re
@@ -16,20 +16,19 @@ from agent.config.config import Config
 from agent.purposes import notice
 
 PORT = 8450  # boards/common/etc/init.d/oubli
-LARGEST, SMALLEST = 11.0, 9.0  # points
+LARGEST, SMALLEST = 11.0, 8.0  # points; below 8 no French credit contract may be (code de la consommation, R312-10)
 CAPTION = {"fr": "Votre page", "en": "Your page"}
 _ABOUT = 60  # letters
-_ACROSS = 533  # points of a line of 188 mm
-# Square points of text that one page, or two, hold at most, as measured by Chromium with a wide font (tests/notice).
-_AREAS = 444_000, 820_000
+_ACROSS = 544  # points of a line of 192 mm
+_AREA = 444_000  # square points of text that a page holds at most, as Chromium measures with a wide font (tests/notice)
 _PAGE = """<!DOCTYPE html>
 <html lang="{language}">
 <head>
 <meta charset="utf-8">
 <title>{title}</title>
 <style>
-@page {{ size: A4; margin: 10mm 11mm }}
-body {{ font: {size:.2f}pt/1.15 sans-serif; margin: 0 auto; max-width: 188mm; color: #000; background: #fff }}
+@page {{ size: A4; margin: 9mm 9mm }}
+body {{ font: {size:.2f}pt/1.15 sans-serif; margin: 0 auto; max-width: 192mm; color: #000; background: #fff }}
 h1 {{ font-size: 1.7em; margin: 0 0 .4em }}
 h1, p, li {{ overflow-wrap: anywhere; break-inside: avoid }}
 p {{ margin: .35em 0 }}
@@ -81,12 +80,9 @@ def _text(line: str) -> str:
 
 
 def size(lines: list[str]) -> float:
-    """Return the letters' size in points, so that all lines are on one page, or else on two."""
-    for area in _AREAS:
-        for tenths in range(round(LARGEST * 10), round(SMALLEST * 10) - 1, -1):
-            if _needed(lines, tenths / 10) <= area:
-                return tenths / 10
-    return SMALLEST
+    """Return the letters' size in points, so that all lines are on one page where they can be."""
+    sizes = [tenths / 10 for tenths in range(round(LARGEST * 10), round(SMALLEST * 10), -1)]
+    return next((points for points in sizes if _needed(lines, points) <= _AREA), SMALLEST)
 
 
 def _needed(lines: list[str], points: float) -> float:

@@ -7,9 +7,10 @@ that no record is longer than a day. A connection that began earlier counts from
 midnight: no time is billed twice.
 
 What is open lies in a tmpfs file, so that a restart of the process loses none: rows of 104 octets, little-endian: MAC
-6, octets of the user id u8, spare, start u32 (0: the session is written, and none begins before its end), newest sign
-u32 (s since the epoch; 0: the row is free), bytes up u64, bytes down u64, user id 64, the former session's end u32, 4
-spare. What is written leaves its row after half an hour, or when a connection that lasts opens the next session.
+6, octets of the user id u8, spare, start u32 (0: nothing has come yet since the former session's end), newest sign u32
+(s since the epoch; 0: the row is free), bytes up u64, bytes down u64, user id 64, the former session's end u32, 4
+spare. A session that is written is followed by one that begins at its end, and that leaves unwritten if half an hour
+brings nothing.
 """
 
 import struct
@@ -131,9 +132,7 @@ class Billing:
         if place < 0:
             return None
         _, size, start, last, up, down, user, _ = self._row(place)
-        if not start:
-            return None
-        return Record(user[:size], b"" if size else mac, start, last, up, down, confirmed=self.confirmed)
+        return Record(user[:size], b"" if size else mac, start or last, last, up, down, confirmed=self.confirmed)
 
     def tick(self, wall: int) -> None:
         """Write what is over; `wall` in s since the epoch."""
