@@ -170,10 +170,5 @@ def other_wording(ground: "str | None") -> "str | None":
     """Return what must be said of a ground that only the wording of 2014-2021 knows (L34-III-1); None for any other."""
     if ground not in FORMER_GROUNDS:
         return None
-    return (
-        "ground "
-        + str(ground)
-        + " is of the wording of 2014-2021: the one in force since 31 July 2021 knows "
-        + IN_FORCE
-        + " instead"
-    )
+    instead = f"the one in force since 31 July 2021 knows {IN_FORCE} instead"
+    return f"ground {ground} is of the wording of 2014-2021: {instead}"

@@ -13,12 +13,8 @@ def written(entry: "chain.Entry") -> str:
         words = [words[0], entry.head]
     elif entry.act == "link":
         words = ["file", words[0], words[4]]
-    return (
-        moment(entry.time)
-        + " "
-        + " ".join([entry.act] + words)
-        + ("" if entry.clock == "trusted" else " (clock " + entry.clock + ")")
-    )
+    clock = "" if entry.clock == "trusted" else f" (clock {entry.clock})"
+    return f"{moment(entry.time)} {' '.join([entry.act] + words)}{clock}"
 
 
 class History:
@@ -48,9 +44,7 @@ class History:
                 self.wrong = "checkpoint " + str(self._number) + " was seen and isn't in the log: its end was cut"
             elif same and not same[0]:
                 self.wrong = (
-                    "checkpoint "
-                    + str(self._number)
-                    + " has another hash than the one seen: the log was rewritten or forked"
+                    f"checkpoint {self._number} has another hash than the one seen: the log was rewritten or forked"
                 )
 
     def data(self) -> "dict[str, Any]":

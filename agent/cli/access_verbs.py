@@ -8,15 +8,7 @@ from agent.cli.command import UsageError
 
 def _connection(row: "dict[str, Any]") -> str:
     flow = row["protocol"] + " " + row["service"] + ", from " + row["address"] + " port " + str(row["source_port"])
-    flow += (
-        " (outside "
-        + str(row["translated_port"])
-        + "), "
-        + str(row["bytes_up"])
-        + " bytes up, "
-        + str(row["bytes_down"])
-        + " down"
-    )
+    flow += " (outside %s), %d bytes up, %d down" % (row["translated_port"], row["bytes_up"], row["bytes_down"])
     flow += ", " + str(row["packets_up"]) + " packets up, " + str(row["packets_down"]) + " down"
     return _times(row) + flow
 
@@ -66,15 +58,8 @@ def _agreed(consents: "list[dict[str, Any]]") -> "list[str]":
     """Return lines on the consents of this terminal that are remembered (L34-V-2)."""
     out = []
     for one in consents:
-        what = (
-            ", ".join(one["purposes"])
-            + ": "
-            + one["state"]
-            + " since "
-            + dates.moment(one["since"])
-            + ", ends "
-            + dates.moment(one["end"])
-        )
+        since, end = dates.moment(one["since"]), dates.moment(one["end"])
+        what = f"{', '.join(one['purposes'])}: {one['state']} since {since}, ends {end}"
         out.append("consent to " + what + "; third parties: " + one["third_parties"] + "; text " + one["text"])
     return out
 
@@ -85,17 +70,9 @@ def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]", held: "di
         for name in sorted(counts)
     ]
     for store in sealed:
-        out.append(
-            store["purpose"]
-            + " ("
-            + law.purpose(store["purpose"]).paragraph
-            + "): sealed, this device can't read it; each record"
-        )
-        out.append(
-            "  goes "
-            + law.duration(store["lifetime_seconds"])
-            + " after it began at the latest; the custodian answers for it"
-        )
+        name, ends = store["purpose"], law.duration(store["lifetime_seconds"])
+        out.append(f"{name} ({law.purpose(name).paragraph}): sealed, this device can't read it; each record")
+        out.append(f"  goes {ends} after it began at the latest; the custodian answers for it")
     return out + [name + ": " + canonical.dumps(held[name]) for name in sorted(held)]
 
 

@@ -133,17 +133,8 @@ def lines(config: "Config", held: "Sequence[str]" = ()) -> "list[str]":
             if seconds
             else "as long as its " + (row.needs[0] if row.needs[0] != "lifetime" else "option") + " says"
         )
-        out.append(
-            row.name
-            + ": "
-            + state(row, config, held)
-            + "; "
-            + kept
-            + ", at most "
-            + law.duration(row.ceiling)
-            + "; "
-            + row.custody
-        )
+        ceiling = law.duration(row.ceiling)
+        out.append(f"{row.name}: {state(row, config, held)}; {kept}, at most {ceiling}; {row.custody}")
         out.append(
             "  " + row.paragraph + (" (in force: " + row.in_force + ")" if row.in_force not in row.paragraph else "")
         )

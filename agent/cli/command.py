@@ -190,13 +190,8 @@ class Table:
         self._check(verb, given)
         word = plain.pop(0) if verb.word and plain else ""
         if verb.word and not word:
-            raise UsageError(
-                verb.name
-                + ": "
-                + verb.word
-                + " is missing; accepted: "
-                + (", ".join(verb.choices) or self._usage(verb))
-            )
+            accepted = ", ".join(verb.choices) or self._usage(verb)
+            raise UsageError(f"{verb.name}: {verb.word} is missing; accepted: {accepted}")
         if plain or (word and verb.choices and word not in verb.choices):
             accepted = (
                 ", ".join(verb.choices)

@@ -58,11 +58,7 @@ def recorder(start: "Start") -> int:
             "for the system shows another time or has none (EXP-5)"
         )
     if stores.homeless(settings, start.paths):
-        kept = (
-            "oubli: attribution, billing, consents: what was kept of them goes on time with "
-            + stores.PACKAGE
-            + " alone"
-        )
+        kept = f"oubli: attribution, billing, consents: what was kept of them goes on time with {stores.PACKAGE} alone"
         sys.stderr.write(
             kept + "; accepted: install it, or oubli erase --all, and a reboot where there were port blocks (EXP-1)\n"
         )
@@ -82,11 +78,8 @@ def recorder(start: "Start") -> int:
             return 1
         place = stores.forgetful(settings, start.paths)
         if place:
-            sys.stderr.write(
-                "oubli: "
-                + place
-                + " is in memory, and what is sealed must outlive a loss of power; accepted: flash (EXP-6)\n"
-            )
+            why = "is in memory, and what is sealed must outlive a loss of power; accepted: flash (EXP-6)"
+            sys.stderr.write(f"oubli: {place} {why}\n")
             return 1
         from agent.vault.space import lacking
 

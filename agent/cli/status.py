@@ -33,11 +33,8 @@ def _spent(summary: "dict[str, Any]") -> "list[str]":
     out = ["summary day " + (summary["day"] or "none open") + ", spent " + spent]
     if summary["tokens"] < 1 and not summary["day"]:
         hours = str(summary["silent_hours"])
-        out.append(
-            "  silent for "
-            + hours
-            + " more powered-on hours at most: no token is left, or what was spent isn't known (ANON-6)"
-        )
+        why = "no token is left, or what was spent isn't known (ANON-6)"
+        out.append(f"  silent for {hours} more powered-on hours at most: {why}")
     if summary["filled"]:
         out.append("  the terminal table filled today: the day's bound is doubled (ANON-8)")
     return out
@@ -53,11 +50,8 @@ def _warnings(status: "dict[str, Any]") -> "list[str]":
     if status["capture"] == "misconfigured":
         out.append("!! CAPTURE MISCONFIGURED: nf_conntrack_events, _acct and _timestamp must be 1")
     if status["missing"]:
-        out.append(
-            "!! NO LAN: gateway.lan leads to no interface "
-            + ", ".join(status["missing"])
-            + ": nothing behind it is recorded"
-        )
+        missing = ", ".join(status["missing"])
+        out.append(f"!! NO LAN: gateway.lan leads to no interface {missing}: nothing behind it is recorded")
     if status["refusing"]:
         out.append("!! FLASH REFUSES: ledger and messages can't be written")
     if status["deaf"]:
@@ -94,10 +88,8 @@ def lines(status: "dict[str, Any]") -> "list[str]":
             "!! CONSENTS SUSPENDED: flash refuses them" + reason(consents["errno"]) + ": nobody is followed (L34-V-2)"
         )
     elif consents is not None:
-        out.append(
-            "consents: "
-            + ", ".join([str(consents[name]) + " " + name for name in ("active", "suspended", "withdrawn", "ended")])
-        )
+        states = [f"{consents[name]} {name}" for name in ("active", "suspended", "withdrawn", "ended")]
+        out.append("consents: " + ", ".join(states))
     if status["objections"]:
         out.append("objections: " + str(status["objections"]))
     if not status["purposes"]:
@@ -122,16 +114,7 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         cells = [
             label + ": " + shown(value, figure["below"]) for label, value in zip(figure["cells"], figure["values"])
         ]
-        text = (
-            "  last "
-            + figure["metric"]
-            + ", "
-            + figure["day"]
-            + " slot "
-            + str(figure["slot"])
-            + ", "
-            + ", ".join(cells)
-        )
+        text = f"  last {figure['metric']}, {figure['day']} slot {figure['slot']}, {', '.join(cells)}"
         out.append(text + " (each ± " + str(figure["half_width"]) + " with 95 %)")
     out.append("  waiting in the spool: " + str(summary["spooled"]))
     out.extend(_delivery(forwarder, tls=status["tls"]))

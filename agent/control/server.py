@@ -172,12 +172,8 @@ class Server:
             for guest, most in whom:
                 count = self._calls[client.user, guest] = self._calls.get((client.user, guest), 0) + 1
                 if count > most:
-                    return {
-                        "error": "too many calls; accepted: "
-                        + str(most)
-                        + " a second"
-                        + (" of a terminal" if guest else "")
-                    }
+                    whose = " of a terminal" if guest else ""
+                    return {"error": f"too many calls; accepted: {most} a second{whose}"}
         return self._answer(client.inbox.split(b"\n")[0], client.roles)
 
     def _drop(self, client: _Client) -> None:

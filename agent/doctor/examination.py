@@ -95,16 +95,7 @@ def run(gateway: "Gateway", *, fix: bool, as_json: bool) -> int:
             ("fixed " if entry["done"] else "not fixed ") + entry["id"] + ": " + entry["what"] for entry in repairs
         ]
         parts += [
-            finding.severity
-            + " "
-            + finding.name
-            + ": "
-            + finding.what
-            + "\n  why: "
-            + finding.why
-            + "\n  fix: "
-            + finding.fix
-            for finding in findings
+            "%s %s: %s\n  why: %s\n  fix: %s" % (one.severity, one.name, one.what, one.why, one.fix) for one in findings
         ]
         print("\n\n".join(parts + ([] if unwell else ["fine"])))
     return 1 if unwell else 0

@@ -313,11 +313,8 @@ class DeferredPurposes(Purposes):
         entry = self._standing(name)
         if self._portal.failures and entry:
             entry["portal_failures"] = self._portal.failures
-            text = (
-                "openNDS's list failed or didn't come "
-                + str(self._portal.failures)
-                + " times: sessions may lack their user"
-            )
+            failures = self._portal.failures
+            text = f"openNDS's list failed or didn't come {failures} times: sessions may lack their user"
             entry["notes"].append(text)
         return entry
 
@@ -331,21 +328,12 @@ class DeferredPurposes(Purposes):
             entry: "dict[str, Any]" = {"mode": section.mode, "notes": notes}
             if blocks is not None:
                 entry["blocks"] = held = blocks.status()
-                text = (
-                    "port blocks: "
-                    + str(held["held"])
-                    + " held, "
-                    + str(held["resting"])
-                    + " resting, "
-                    + str(held["free"])
-                    + " free"
+                notes.append(
+                    "port blocks: %d held, %d resting, %d free" % (held["held"], held["resting"], held["free"])
                 )
-                notes.append(text)
                 if held["without"]:
-                    notes.append(
-                        str(held["without"])
-                        + " terminals have none: their connections are kept one by one; lower block_size"
-                    )
+                    text = "%d terminals have none: their connections are kept one by one; lower block_size"
+                    notes.append(text % held["without"])
             return entry
         if name == "billing" and self.billing is not None:
             return {"notes": [str(len(self.billing)) + " sessions are open"]}

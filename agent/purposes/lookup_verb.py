@@ -43,12 +43,8 @@ def show(line: "Line") -> int:
             if "unknown_before" in answer:
                 told += "\nnothing is known of before " + dates.moment(answer["unknown_before"]) + " (UTC)"
             if answer["clock"] != "trusted":
-                told = (
-                    "!! the gateway's clock is "
-                    + answer["clock"]
-                    + ": these times may be wrong, and name nobody for sure\n"
-                    + told
-                )
+                doubt = "these times may be wrong, and name nobody for sure"
+                told = f"!! the gateway's clock is {answer['clock']}: {doubt}\n{told}"
             if answer["second_nat"]:
                 told = "!! a second NAT lies between: public ports can't be matched here (L34-II-4)\n" + told
             said = canonical.dumps(answer)[1:]

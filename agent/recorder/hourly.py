@@ -28,11 +28,8 @@ class Hourly:
         refused = self._write(recorder.ledger.hour, now)
         self.refusing = self._write(recorder.spool.trim, now) or refused
         if recorder.spool.stuck:
-            recorder.log(
-                "the spool holds "
-                + str(recorder.spool.stuck)
-                + " entries that are no messages and that only root can remove"
-            )
+            stuck = recorder.spool.stuck
+            recorder.log(f"the spool holds {stuck} entries that are no messages and that only root can remove")
         self.note_losses()
         for name in recorder.stores:  # flash that refused at the start, or came later, is put in order later
             recorder.kept.note_torn(name)

@@ -85,9 +85,9 @@ class Orders:
         recorder.log("erased by order")
         recorder.audit.note("erase", purpose, by)
         if refused:
+            names = ", ".join(refused)
             raise calls.Refused(
-                ", ".join(refused)
-                + ": flash refuses, not everything is erased; accepted: once more when it is writable"
+                f"{names}: flash refuses, not everything is erased; accepted: once more when it is writable"
             )
         return {"erased": records}
 

@@ -36,16 +36,7 @@ def lacking(config: "Config", paths: "Paths") -> str:
         status = os.statvfs(place)
         free = status[1] * status[4]
         if octets > free:
-            text = (
-                ", ".join(names)
-                + ": "
-                + str(octets)
-                + " bytes more may be written at "
-                + place
-                + ", and "
-                + str(free)
-                + " are free"
-            )
+            text = f"{', '.join(names)}: {octets} bytes more may be written at {place}, and {free} are free"
             return text + "; accepted: smaller ones, or more room"
     return ""
 

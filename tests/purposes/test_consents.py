@@ -761,45 +761,19 @@ def test_the_texts_that_ship_inform_of_what_the_law_names():
     }
     assert found == SHIPPED
     for name, told in {
-        "1.fr": ("services", "position", "365 jours", "30 jours", "tiers", "suspendre", "retirer", "refuser"),
-        "1.en": ("services", "location", "365 days", "30 days", "third parties", "suspend", "withdraw", "refuse"),
         "2.fr": ("services", "localisation", "365 jours", "30 jours", "tiers", "suspendre", "retirer", "refuser"),
         "2.en": ("services", "location", "365 days", "30 days", "third parties", "suspend", "withdraw", "refuse"),
     }.items():
         text = (folder / f"consent-{name}.txt").read_text()
         assert all(word in text for word in told)
         assert max(map(len, text.splitlines())) <= 140
-        assert name[0] == "1" or not re.search("ci-dessus|above", text)
+        assert not re.search("ci-dessus|above", text)
 
 
 SHIPPED = {
-    "1.en": "4debb114376a1fb6f310eb89279a99d40aea481b9639b57d335059f1866c46f1",
-    "1.fr": "0a4caf19326d81e667d594777dc85a80e5891997796640d91174c88f5ff867de",
     "2.en": "9d29be997530f0b0129d4ea8eeb520056ae0002fb1bf8b1b69509c6297e7e697",
     "2.fr": "dad9202cdf88365df88475997a39f7af9fe9e73dbe598fc09221d1c882d1e159",
 }
-# Of what the first text's document was, for these words: a consent that was given by it can be held against it for ever
-FIRST = {
-    "fr": "cac188b48f94e04ddf234030efb4acbbc04a37ee04bba4cb296b7330ae2b88c8",
-    "en": "d42c911cd2c220e1016fdb4c1a80af0d4c0d6515f8c1363ff620d085d2748161",
-}
-
-
-@pytest.mark.parametrize("language", FIRST)
-def test_the_first_texts_document_is_still_made_and_no_consent_is_taken_by_it(language):
-    """L34-V-2: what was shown then is known to the octet.
-
-    Its "above" was of nothing, so nobody is shown it any more.
-    """
-    here = notice(
-        venue="Hôtel du Lac",
-        controller="Lac SARL",
-        contact="a@b.example",
-        page="wifi.example.org",
-        services="Bons plans",
-    )
-    assert texts.document(str(SHIPPED_TEXTS), f"1.{language}", *AGREED, here)[1] == FIRST[language]
-    assert not texts.known(str(SHIPPED_TEXTS), FIRST[language], *AGREED, here)
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
@@ -855,8 +829,7 @@ def test_a_consent_is_taken_with_the_document_for_just_that_consent(memory):
     shown = room.document(agreed | {"name": "2.fr"})
     given = agreed | {"terminal": MAC, "address": None, "categories": ["access-point"], "text": shown["text"]}
     assert any("« localisation »" in line.replace("\u202f", " ") for line in shown["document"])
-    first = room.document(agreed | {"name": "1.fr"})["text"]
-    for wrong in ({"days": 29}, {"third_parties": "Exemple SARL"}, {"text": SHIPPED["2.fr"]}, {"text": first}):
+    for wrong in ({"days": 29}, {"third_parties": "Exemple SARL"}, {"text": SHIPPED["2.fr"]}):
         with pytest.raises(calls.Refused, match="not the hash of a document for this consent"):
             room.grant(given | wrong, "portal")
     assert room.grant(given, "portal")["number"] == 0

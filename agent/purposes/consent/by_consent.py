@@ -79,7 +79,7 @@ class ByConsent(Purposes):
         self._consents: "consents.Consents | None" = None
         self._trouble = 0  # errno of what keeps consents from being read
         self._open()
-        if self.stores and not texts.offered(paths.texts):
+        if self.stores and not texts.names(paths.texts):
             log("no text of consent is installed: none can be given (L34-V-2)")
 
     def _open(self, make: bool = False) -> None:
@@ -100,11 +100,8 @@ class ByConsent(Purposes):
                 raise
         except OSError as failure:
             if self._trouble != failure.errno:
-                self._log(
-                    "flash refuses the consents or their key"
-                    + reason(failure.errno)
-                    + ": all of them are suspended (L34-V-2)"
-                )
+                why = reason(failure.errno)
+                self._log(f"flash refuses the consents or their key{why}: all of them are suspended (L34-V-2)")
             self._trouble = failure.errno or 5
             return
         self._trouble = 0

@@ -75,7 +75,7 @@ class Consented(ByConsent):
 
     def _texts(self) -> str:
         return (
-            ", ".join(["consent-" + name + ".txt" for name in texts.offered(self._paths.texts)])
+            ", ".join(["consent-" + name + ".txt" for name in texts.names(self._paths.texts)])
             or "none, for none is installed"
         )
 

@@ -177,11 +177,8 @@ class Consents(KeptConsents):
                 )
         place = self._free()
         if self._refusals.count >= REFUSALS:
-            raise Refused(
-                "no room: "
-                + str(self._refusals.count)
-                + " refusals are remembered; accepted: once older ones are forgotten"
-            )
+            count = self._refusals.count
+            raise Refused(f"no room: {count} refusals are remembered; accepted: once older ones are forgotten")
         owner = self._owner(mac)
         parties = named + bytes(THIRD_PARTIES - len(named))
         try:

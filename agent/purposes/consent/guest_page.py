@@ -26,7 +26,7 @@ ACTS = {
     "erase": ("erase terminal", "durable"),
 }
 LOOKS = ("see", "export")
-FILE = "oubli.json"
+_ATTACHED = 'Content-Disposition: attachment; filename="oubli.json"'
 # The fields of a record as they are told, with the word before each.
 _TOLD = (
     ("access_point", "point"), ("portal_user", "user"), ("protocol", ""), ("service", ""), ("address", "from"),
@@ -52,30 +52,6 @@ _HEADERS = (
 )
 
 
-class Request:
-    """What is understood of a request; `address` is who asks, `here` the octets of the address that it came in by."""
-
-    def __init__(self, address: str, here: bytes, posted: bool, query: str, headers: "dict[str, str]") -> None:
-        self.address = address
-        self.here = here
-        self.posted = posted
-        self.host = headers.get("host", "")
-        self.source = headers.get("origin") or headers.get("referer", "")
-        self.fields = fields_of(query)
-        self.preferred = headers.get("accept-language", "fr")[:2]
-
-    @property
-    def looks(self) -> bool:
-        """Return True if records are asked for, which may take long."""
-        return self.posted and self.fields.get("act") in LOOKS
-
-    @property
-    def language(self) -> str:
-        """Return the language of the answer."""
-        language = self.fields.get("lang") or self.preferred
-        return language if language in words.LANGUAGES else "fr"
-
-
 class Page:
     """The answer to one request.
 
@@ -86,7 +62,7 @@ class Page:
 
     def __init__(
         self,
-        request: Request,
+        request: "Request",
         ask: "Callable[..., dict[str, Any]]",
         look: "Callable[[str], Iterator[Any]]",
         notice: "Section | None",
@@ -154,10 +130,9 @@ class Page:
     def erased(self, done: "dict[str, Any]", address: str) -> str:
         """Return what is said of an erasure: whether it is over, and what isn't erased, with its end."""
         left = [self.sealed(name, seconds) for name, seconds in done["sealed"]]
-        going_on = self._ask("erase state", address=address).get("erasing", True)
-        said = (self.paragraph("erasing") if going_on else "") + (
-            self.paragraph("not erased") + self.items(left) if left else ""
-        )
+        said = self.paragraph("erasing") if self._ask("erase state", address=address).get("erasing", True) else ""
+        if left:
+            said += self.paragraph("not erased") + self.items(left)
         return said + (self.paragraph("counting stays") if self._counts else "")
 
     def failed(self, error: str) -> str:
@@ -197,19 +172,12 @@ class Page:
             when = consent["since" if state == "withdrawn" else "end"]
             told = self.gone(0)
             if when:
-                told = (
-                    self.say("not applied" if state == "active" and not own["timed"] else state)
-                    + " "
-                    + words.day(when, self.language)
-                )
+                told = self.on("not applied" if state == "active" and not own["timed"] else state, when)
             on = [name for name in consent["purposes"] if name in own["on"] or state not in ("active", "suspended")]
             off = [name for name in consent["purposes"] if name not in on]
             third = consent["third_parties"]
             third = self.plain(self.say("third") + " ") + _plain(self.say("nobody") if third == "none" else third)
-            for names, how in (
-                (on, told),
-                (off, self.say("turned off") + " " + words.day(consent["end"], self.language)),
-            ):
+            for names, how in ((on, told), (off, self.on("turned off", consent["end"]))):
                 if names:
                     lines += self.item(names, how) + (", " + third if consent["third_parties"] else "") + "</li>\n"
             if consent["withdrawn"]:
@@ -225,8 +193,8 @@ class Page:
             shown += self.button("withdraw")
         goes_on = []
         for name, seconds in own["kept"]:
-            kept = self.purpose(name) + ", " + self.say("most") + " " + words.span(seconds, self.language)
-            goes_on.append(kept + (self.say("preserved") if name != "security" else ""))  # what is sealed may be frozen
+            frozen = self.say("preserved") if name != "security" else ""  # what is sealed may be
+            goes_on.append(f"{self.purpose(name)}, {self.say('most')} {words.span(seconds, self.language)}{frozen}")
         counted = own["counted"] and not own["objects"]
         at = words.LANGUAGES.index(self.language)
         goes_on += [
@@ -243,17 +211,16 @@ class Page:
 
     def gone(self, when: int) -> str:
         """Return that something was withdrawn, without a day where the clock wasn't confirmed then."""
-        return self.say("withdrawn") + " " + words.day(when, self.language) if when else self.say("was withdrawn")
+        return self.on("withdrawn", when) if when else self.say("was withdrawn")
+
+    def on(self, word: str, when: int) -> str:
+        """Return a text and its day; s since the epoch."""
+        return f"{self.say(word)} {words.day(when, self.language)}"
 
     def item(self, purposes: "list[str]", told: str) -> str:
         """Return the beginning of a list's item on purposes."""
-        return (
-            "<li>"
-            + self.plain(", ".join([self.purpose(name) for name in purposes]) + self.colon())
-            + "<b>"
-            + self.plain(told)
-            + "</b>"
-        )
+        names = ", ".join([self.purpose(name) for name in purposes])
+        return f"<li>{self.plain(names + self.colon())}<b>{self.plain(told)}</b>"
 
     def held(self, address: str) -> "Iterator[str]":
         """Yield the page with what is held on this terminal: how much of each purpose, and the newest records."""
@@ -270,18 +237,14 @@ class Page:
             counts = answer.get("records", counts)
             for row in answer.get("rows", ()):
                 seen += 1
-                newest.append((row["start"], seen, self.purpose(answer["purpose"]) + self.colon() + self.record(row)))
+                newest.append((row["start"], seen, self.told(answer["purpose"], self.record(row))))
             newest = sorted(newest)[-SHOWN:]
         if counts is None:  # it ended before its end
             yield self.failed("somebody")
             return
-        forms = self.say("record"), self.say("records")
         waits = [store["purpose"] for store in sealed]
         lines = [
-            self.purpose(name)
-            + (self.say("unsealed") if name in waits else "")
-            + self.colon()
-            + words.counted(counts[name], forms, self.language)
+            self.told(name, self.counted(counts[name], "record"), self.say("unsealed") if name in waits else "")
             for name in sorted(counts)
         ]
         lines += [self.sealed(store["purpose"], store["lifetime_seconds"]) for store in sealed]
@@ -295,42 +258,26 @@ class Page:
 
     def beside(self, held: "dict[str, Any]") -> "list[str]":
         """Return lines on what is held beside the stores (agent.purposes.present)."""
-        told = {
-            name: held[name] if name == "portal" else ", ".join(held[name])
-            for name in ("addresses", "portal", "ports")
-            if name in held
-        }
-        lines = [self.purpose(name) + self.colon() + told[name] for name in sorted(told)]
+        names = [name for name in ("addresses", "portal", "ports") if name in held]
+        lines = [self.told(name, held[name] if name == "portal" else ", ".join(held[name])) for name in names]
         if "counting" in held:
             row = held["counting"]
-            quarters = words.counted(
-                len(row["quarter_hours"]), (self.say("quarter"), self.say("quarters")), self.language
-            )
+            quarters = self.counted(len(row["quarter_hours"]), "quarter")
             kinds = ", ".join([self.service(name) for name in row["services"]])
-            lines.append(
-                self.purpose("counting")
-                + self.colon()
-                + quarters
-                + ", "
-                + str(row["kib"])
-                + " "
-                + self.say("kib")
-                + ", "
-                + kinds
-            )
-        asked = words.counted(self._had, (self.say("request"), self.say("requests")), self.language)
-        return lines + [self.purpose("page") + self.colon() + asked]
+            lines.append(self.told("counting", f"{quarters}, {row['kib']} {self.say('kib')}, {kinds}"))
+        return lines + [self.told("page", self.counted(self._had, "request"))]
+
+    def told(self, name: str, text: str, more: str = "") -> str:
+        """Return a line: a purpose, and what is said of it."""
+        return self.purpose(name) + more + self.colon() + text
+
+    def counted(self, count: int, word: str) -> str:
+        """Return a number and its noun, whose plural ends in "s" among WORDS."""
+        return words.counted(count, (self.say(word), self.say(word + "s")), self.language)
 
     def sealed(self, name: str, seconds: int) -> str:
         """Return what is said of a purpose of which all is sealed: when each record of it goes."""
-        return (
-            self.purpose(name)
-            + self.colon()
-            + self.say("sealed")
-            + " "
-            + words.span(seconds, self.language)
-            + self.say("preserved")
-        )
+        return self.told(name, f"{self.say('sealed')} {words.span(seconds, self.language)}{self.say('preserved')}")
 
     def service(self, name: str) -> str:
         """Return a service class in words."""
@@ -346,25 +293,16 @@ class Page:
                 return
             if not begun:
                 begun = True
-                kinds = "Content-Type: application/json", 'Content-Disposition: attachment; filename="' + FILE + '"'
-                yield _head("200 OK", kinds)
+                yield _head("200 OK", ("Content-Type: application/json", _ATTACHED))
                 beside = canonical.dumps(dict(answer.get("held", {}), page={"requests": self._had}))
-                yield (
-                    '{"sealed":' + canonical.dumps(answer.get("sealed", ())) + ',\n"held":' + beside + ',\n"records":['
-                )
+                yield '{"sealed":%s,\n"held":%s,\n"records":[' % (canonical.dumps(answer.get("sealed", ())), beside)
             for row in answer.get("rows", ()):
                 row["purpose"] = answer["purpose"]
                 yield comma + "\n" + canonical.dumps(row)
                 comma = ","
             if "records" in answer:
-                objects = canonical.dumps(answer["objects"])
-                yield (
-                    '],\n"consents":'
-                    + canonical.dumps(answer["consents"])
-                    + ',\n"objects":'
-                    + objects
-                    + ',\n"complete":true}\n'
-                )
+                told = canonical.dumps(answer["consents"]), canonical.dumps(answer["objects"])
+                yield '],\n"consents":%s,\n"objects":%s,\n"complete":true}\n' % told
         if not begun:
             yield self.failed("somebody")
 
@@ -393,7 +331,7 @@ class Page:
 
     def paragraph(self, word: str, role: str = "") -> str:
         """Return a paragraph of the page."""
-        return "<p" + (' role="' + role + '"' if role else "") + ">" + self.plain(self.say(word)) + "</p>\n"
+        return "<p%s>%s</p>\n" % (' role="%s"' % role if role else "", self.plain(self.say(word)))
 
     def heading(self, word: str) -> str:
         """Return a heading within the page."""
@@ -402,20 +340,17 @@ class Page:
     def button(self, act: str, purpose: str = "", more: "Sequence[str]" = ()) -> str:
         """Return a form with one button; `more`: consents that an erasure withdraws."""
         values = [("lang", self.language), ("token", self._token)] + ([("purpose", purpose)] if purpose else [])
-        hidden = "".join(
-            ['<input type="hidden" name="' + name + '" value="' + _plain(value) + '">' for name, value in values]
-        )
-        said = (
-            self.say("withdraw only") + " " + self.purpose(purpose)
-            if purpose
-            else self.say(act) + (self.say("and withdraw") if more else "")
-        )
-        label = '<button name="act" value="' + act + '">' + self.plain(said) + "</button>"
-        return '\n<form action="/" method="post">' + hidden + label + "</form>"
+        field = '<input type="hidden" name="%s" value="%s">'
+        hidden = "".join([field % (name, _plain(value)) for name, value in values])
+        said = self.say(act) + (self.say("and withdraw") if more else "")
+        if purpose:
+            said = f"{self.say('withdraw only')} {self.purpose(purpose)}"
+        label = '<button name="act" value="%s">%s</button>' % (act, self.plain(said))
+        return '\n<form action="/" method="post">%s%s</form>' % (hidden, label)
 
     def back(self) -> str:
         """Return a link to the page's beginning."""
-        return '<p><a href="/?lang=' + self.language + '">' + self.say("back") + "</a></p>\n"
+        return '<p><a href="/?lang=%s">%s</a></p>\n' % (self.language, self.say("back"))
 
     def foot(self) -> str:
         """Return who answers for all this, as far as the configuration says it."""
@@ -429,25 +364,13 @@ class Page:
         text = PAGE.format(
             lang=self.language, title=self.say("title"), to=other, other=self.say("other"), body=body, foot=self.foot()
         )
-        return (
-            _head(status, ("Content-Type: text/html; charset=utf-8", "Content-Length: " + str(len(text.encode()))))
-            + text
-        )
+        kinds = "Content-Type: text/html; charset=utf-8", f"Content-Length: {len(text.encode())}"
+        return _head(status, kinds) + text
 
 
 def _head(status: str, kinds: "tuple[str, ...]") -> str:
     """Return an answer's status and headers."""
     return "\r\n".join(("HTTP/1.1 " + status, "Connection: close") + kinds + _HEADERS) + "\r\n\r\n"
-
-
-def fields_of(text: str) -> "dict[str, str]":
-    """Return the fields of a form that are understood: letters only, no escapes."""
-    found = {}
-    for part in text.split("&"):
-        name, _, value = part.partition("=")
-        if name in ("act", "lang", "token", "purpose") and value.isalpha():
-            found[name] = value
-    return found
 
 
 def _plain(text: str) -> str:
@@ -462,3 +385,4 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Iterator, Sequence
 
     from agent.config.config import Section
+    from agent.purposes.consent.page_connection import Request

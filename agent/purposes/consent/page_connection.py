@@ -7,7 +7,8 @@ header that matters, and at most one body.
 
 import struct
 
-from agent.purposes.consent.guest_page import Request, fields_of
+from agent.purposes import words
+from agent.purposes.consent.guest_page import LOOKS
 from agent.runtime import sockets
 from agent.runtime.libc import LIBC, int32
 
@@ -18,6 +19,30 @@ _HEADERS = ("host", "origin", "referer", "accept-language", "content-length", "t
 _INET, _INET6 = 2, 10
 _IPV6, _V6ONLY = 41, 26  # IPPROTO_IPV6, IPV6_V6ONLY
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address within IPv6 (RFC 4291, 2.5.5.2)
+
+
+class Request:
+    """What is understood of a request; `address` is who asks, `here` the octets of the address that it came in by."""
+
+    def __init__(self, address: str, here: bytes, posted: bool, query: str, headers: "dict[str, str]") -> None:
+        self.address = address
+        self.here = here
+        self.posted = posted
+        self.host = headers.get("host", "")
+        self.source = headers.get("origin") or headers.get("referer", "")
+        self.fields = fields_of(query)
+        self.preferred = headers.get("accept-language", "fr")[:2]
+
+    @property
+    def looks(self) -> bool:
+        """Return True if records are asked for, which may take long."""
+        return self.posted and self.fields.get("act") in LOOKS
+
+    @property
+    def language(self) -> str:
+        """Return the language of the answer."""
+        language = self.fields.get("lang") or self.preferred
+        return language if language in words.LANGUAGES else "fr"
 
 
 def listen(port: int) -> int:
@@ -53,6 +78,16 @@ def spelled(octets: bytes) -> str:
     if len(octets) == 4:
         return ".".join([str(octet) for octet in octets])
     return ":".join(["%02x%02x" % (octets[at], octets[at + 1]) for at in range(0, 16, 2)])
+
+
+def fields_of(text: str) -> "dict[str, str]":
+    """Return the fields of a form that are understood: letters only, no escapes."""
+    found = {}
+    for part in text.split("&"):
+        name, _, value = part.partition("=")
+        if name in ("act", "lang", "token", "purpose") and value.isalpha():
+            found[name] = value
+    return found
 
 
 def head(octets: bytes, address: str, here: bytes) -> "tuple[Request, int]":

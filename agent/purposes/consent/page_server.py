@@ -19,8 +19,8 @@ import time
 
 from agent.config.config import ConfigError
 from agent.control import client as recorder
-from agent.purposes.consent.guest_page import Page, Request
-from agent.purposes.consent.page_connection import Connection, listen
+from agent.purposes.consent.guest_page import Page
+from agent.purposes.consent.page_connection import Connection, Request, listen
 from agent.runtime import process, sockets
 from agent.runtime.clocks import BOOTTIME
 from agent.runtime.libc import native

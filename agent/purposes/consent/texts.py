@@ -6,9 +6,6 @@ file beside it. What stands above it follows from the consent itself and from th
 venue, who answers for it, purposes with every field that is kept, what for, for how long, third parties. A consent is
 taken only with the SHA-256 of a document that this device makes for just that consent, so it is known for as long as
 the consent what was shown.
-
-Text 1 says "above" of services that nothing above it names. Its document is still made, to the octet, for consents that
-were given by it; none is taken by it any more.
 """
 
 import hashlib
@@ -29,7 +26,6 @@ _HEAD = {
         "contact": "Contact : ",
         "services": "- « services » : {} ; pour : {}",
         "location": "- « localisation » : {} ; pour : {}",
-        "purpose": "- pour {} : {}",
         "span": "Durée : {} à partir de votre accord",
         "third": "Transmis à : ",
         "nobody": "personne",
@@ -41,7 +37,6 @@ _HEAD = {
         "contact": "Contact: ",
         "services": '- "services": {}; for: {}',
         "location": '- "location": {}; for: {}',
-        "purpose": "- for {}: {}",
         "span": "Duration: {} from your consent",
         "third": "Passed on to: ",
         "nobody": "nobody",
@@ -49,30 +44,14 @@ _HEAD = {
     },
 }
 
-FIRST = "1."  # how the name of text 1 begins
-# What that document calls a purpose, and a word of today with its own.
-_FIRST = {
-    "fr": {
-        "services": "les services auxquels vous avez consenti",
-        "location": "la localisation à laquelle vous avez consenti",
-    },
-    "en": {"services": "services that you consented to", "location": "location that you consented to"},
-}
-_YOURS = {"fr": ("de l'appareil", "de votre appareil"), "en": ("the device's", "your device's")}
-
 
 def names(folder: str) -> "list[str]":
-    """Return the names of the texts there, without "consent-" and ".txt": 1.en, 1.fr."""
+    """Return the names of the texts there, without "consent-" and ".txt": 2.en, 2.fr."""
     try:
         found = os.listdir(folder)
     except OSError:
         return []
     return sorted([name[8:-4] for name in found if name.startswith("consent-") and name.endswith(".txt")])[:FILES]
-
-
-def offered(folder: str) -> "list[str]":
-    """Return the names of the texts by which a consent is taken."""
-    return [name for name in names(folder) if not name.startswith(FIRST)]
 
 
 def document(
@@ -100,10 +79,7 @@ def rendered(
     for purpose in BY_CONSENT:
         if purpose in purposes:
             fields = words.fields(law.purpose(purpose), language)
-            line = say[purpose].format(fields, notice.values[purpose])
-            if name.startswith(FIRST):
-                line = say["purpose"].format(_FIRST[language][purpose], fields.replace(*_YOURS[language]))
-            out.append(line)
+            out.append(say[purpose].format(fields, notice.values[purpose]))
     out += [say["span"].format(words.span(days * law.DAY, language)), say["third"] + say["nobody"]]
     if third_parties != "none":
         out[-1] = say["third"] + third_parties
@@ -115,8 +91,8 @@ def rendered(
 
 
 def known(folder: str, shown: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section") -> bool:
-    """Return True if a hash is of a document that this device makes for such a consent, by a text that is in use."""
-    for name in offered(folder):
+    """Return True if a hash is of a document that this device makes for such a consent."""
+    for name in names(folder):
         try:
             if document(folder, name, purposes, third_parties, days, notice)[1] == shown:
                 return True

@@ -103,14 +103,7 @@ def listed(line: "Line") -> int:
     for one in found:
         what = "+".join(one["purposes"]) + " " + one["state"] + ", ends " + date(one["end"] // 86400)
         lines.append(
-            "  "
-            + str(one["number"])
-            + "  "
-            + what
-            + ", text "
-            + one["text"][:8]
-            + ", third parties: "
-            + one["third_parties"]
+            "  %d  %s, text %s, third parties: %s" % (one["number"], what, one["text"][:8], one["third_parties"])
         )
     return line.show({"counts": counts, "consents": found}, lines)
 
@@ -130,15 +123,8 @@ def emergency(line: "Line") -> int:
         return 1
     where = ", ".join(answer["access_points"]) or "none of them"
     lines = ["now at: " + where, "asked: " + str(answer["radios"]) + " access points; this covers " + answer["covers"]]
-    line.show(
-        answer,
-        lines
-        + [
-            "open for "
-            + str(answer["seconds_left"] // 60)
-            + " min more; then, or at `emergency close`, it is overwritten"
-        ],
-    )
+    left = answer["seconds_left"] // 60
+    line.show(answer, lines + [f"open for {left} min more; then, or at `emergency close`, it is overwritten"])
     if not answer["answered"]:
         sys.stderr.write(
             "oubli: not all access points have answered; accepted: hostapd on ubus, with /usr/share/acl.d/oubli.json\n"

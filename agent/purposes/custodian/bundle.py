@@ -136,13 +136,8 @@ class Bundle:
                 self._read(name)
                 self._names.append(name)
             except (OSError, BundleError) as failure:
-                self.refused.append(
-                    self._folder
-                    + "/"
-                    + name
-                    + ": "
-                    + (str(failure) if isinstance(failure, BundleError) else "can't be read")
-                )
+                why = str(failure) if isinstance(failure, BundleError) else "can't be read"
+                self.refused.append(f"{self._folder}/{name}: {why}")
 
     def refresh(self) -> None:
         """Look for what was installed or removed since; a bundle's name is its own."""
@@ -228,14 +223,8 @@ def install(
     except BundleError as failure:
         raise BundleError(file + ": " + str(failure))
     if last < today:
-        raise BundleError(
-            file
-            + ": its last day is "
-            + date(last)
-            + "; accepted: a bundle that reaches to "
-            + date(today)
-            + " or beyond"
-        )
+        accepted = f"a bundle that reaches to {date(today)} or beyond"
+        raise BundleError(f"{file}: its last day is {date(last)}; accepted: {accepted}")
     for purpose in sorted(lifetimes):
         if purpose not in seen:
             raise BundleError(

@@ -118,12 +118,9 @@ class RequestExecutor:
                 "a trusted clock",
             )
         if now < request.issued:
-            raise Refused(
-                "clock",
-                "request.issued: later than this gateway's time (L34-II-4); accepted: from "
-                + request.fields["issued"]
-                + " on",
-            )
+            issued = request.fields["issued"]
+            text = f"request.issued: later than this gateway's time (L34-II-4); accepted: from {issued} on"
+            raise Refused("clock", text)
         if max(now, latest) >= request.expires:
             raise Refused(
                 "expired", "request.expires: it has expired (L34-II-4); accepted: before " + request.fields["expires"]

@@ -174,14 +174,8 @@ class Request:
         kind, basis = self.fields["authority_kind"], self.fields["basis"]
         for name, value, accepted in (("authority_kind", kind, sorted(kinds)), ("basis", basis, kinds.get(kind, ()))):
             if value not in accepted:
-                text = (
-                    "request."
-                    + name
-                    + ": not one that entitles on "
-                    + ground
-                    + " (L34-III-1); accepted: "
-                    + ", ".join(accepted)
-                )
+                accept = ", ".join(accepted)
+                text = f"request.{name}: not one that entitles on {ground} (L34-III-1); accepted: {accept}"
                 raise Refused("authority", text)
 
     def _scope(self) -> None:
@@ -257,13 +251,8 @@ def _lines(text: str) -> "dict[str, str]":
         try:
             name, value = _line(line)
         except ValueError:
-            raise Refused(
-                "malformed",
-                "request: line "
-                + str(number + 1)
-                + ' isn\'t name = "value"; accepted: printable ASCII without " and \\, in authority, '
-                "reference and subject \u00e9 too",
-            )
+            accepted = 'printable ASCII without " and \\, in authority, reference and subject \u00e9 too'
+            raise Refused("malformed", f'request: line {number + 1} isn\'t name = "value"; accepted: {accepted}')
         if name == "purpose":
             if value not in KINDS:
                 raise Refused(
