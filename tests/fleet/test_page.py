@@ -26,7 +26,7 @@ from agent.summary.noise import Sampler
 from tests.fleet import says
 from tests.fleet.test_store import totals_agree
 from tests.support.interpreters import PROJECT
-from tools.fleet import charts, estimate, figures, guard, sheet, simulated, staging, words
+from tools.fleet import charts, daily, estimate, figures, guard, sheet, simulated, staging, words
 from tools.fleet.estimate import Estimate
 from tools.fleet.intake import Intake
 from tools.fleet.judgement import KINDS
@@ -268,6 +268,7 @@ def told_by(*gateways: tuple[str, str, int, range]) -> None:
                 gateway=Gateway.objects.get(ident=name), metric=METRIC["presence"], day=day,
                 slot=0, start=0, end=1, b_over=1, b_under=9, received=0, late=False, **values,
             )  # fmt: skip
+        daily.again(Gateway.objects.get(ident=name))
 
 
 def test_a_mean_day_is_over_the_days_that_were_told(store):

@@ -3,8 +3,9 @@
 
 A published value is the truth plus discrete Laplace noise of a known scale, so the error of any weighted sum of values
 has a distribution that can be computed: its characteristic function is the product of its terms', turned back on a
-lattice that is fine enough for every weight. However many terms there are, nothing is taken for normal, and what is
-rounded is rounded up. Inputs are the unsuppressed integers of the messages (ANON-3).
+lattice that is fine enough for every weight. Where that lattice would be too large, the sum is blurred by a little
+normal noise first, and the band is wider by more than that. However many terms there are, nothing is taken for normal,
+and what is rounded is rounded up. Inputs are the unsuppressed integers of the messages (ANON-3).
 """
 
 import math
@@ -21,7 +22,9 @@ from agent.summary.metrics import METRICS
 
 LEVEL = 0.95
 _ROUNDING = 1e-9  # what the arithmetic may be off by: a band holds so much more
-_LARGEST = 1 << 20  # points of a lattice that has weights
+_LARGEST = 1 << 16  # points of a lattice
+_BLUR, _BLURRED = 200, 6.5  # a band may be a 200th of a standard deviation wider: 6.5 of the blur's own, beyond which
+# lies less than the rounding
 _WHOLE = Fraction(1)
 # Metrics in which each terminal of a day counts once, by the question that they
 # answer; no gateway tells two answers to one.
@@ -68,23 +71,43 @@ def _width(terms: tuple[tuple[Fraction, Fraction, int], ...]) -> float:
     # Beyond it lies less than the rounding
     reach = 12 * deviation + 40 * float(max(b * weight for b, weight, _ in terms)) + 2
     lattice = math.lcm(*(weight.denominator for _, weight, _ in terms))
-    if lattice > 1 and 2 * reach * lattice > _LARGEST:
-        lattice = max(int(_LARGEST / (2 * reach)), *(math.ceil(1 / weight) for _, weight, _ in terms))
+    if 4 * reach * lattice > _LARGEST:
+        return math.floor(_blurred(terms, deviation, reach) * lattice + _ROUNDING) / lattice
     size = 1 << math.ceil(math.log2(4 * reach * lattice))
-    angles = np.arange(size // 2 + 1) * (math.pi / size)  # halves of them
-    logarithm = np.zeros(size // 2 + 1)
-    for b, weight, count in terms:
-        p = math.exp(-1 / b)
-        logarithm -= count * np.log1p(4 * p / (1 - p) ** 2 * np.sin(math.ceil(lattice * weight) * angles) ** 2)
-    mass = np.fft.irfft(np.exp(logarithm), size)
+    mass = np.fft.irfft(_characteristic(terms, np.arange(size // 2 + 1) * (2 * math.pi * lattice / size)), size)
     held = mass[0] + 2 * np.concatenate(([0.0], np.cumsum(mass[1 : size // 2])))
     return int(np.argmax(held >= LEVEL + _ROUNDING)) / lattice
+
+
+def _characteristic(terms: tuple[tuple[Fraction, Fraction, int], ...], at: "np.ndarray[Any, Any]") -> Any:  # noqa: ANN401
+    """Return the characteristic function of a weighted sum at some places."""
+    logarithm = np.zeros(len(at))
+    for b, weight, count in terms:
+        p = math.exp(-1 / b)
+        logarithm -= count * np.log1p(4 * p / (1 - p) ** 2 * np.sin(float(weight) / 2 * at) ** 2)
+    return np.exp(logarithm)
+
+
+def _blurred(terms: tuple[tuple[Fraction, Fraction, int], ...], deviation: float, reach: float) -> float:
+    """Return a half-width that holds with normal noise added, and as much more as that noise may have taken away."""
+    wider = deviation / _BLUR
+    blur, step = wider / _BLURRED, math.pi / reach  # what lies outside comes in again, less than the rounding
+    places = np.arange(1, math.ceil(8 / blur / step)) * step
+    found = _characteristic(terms, places) * np.exp(-((blur * places) ** 2) / 2)
+    there = found > _ROUNDING**2
+    places, found = places[there], 2 * found[there] / places[there]
+    low, high = 0.0, reach
+    while high - low > wider / 100:
+        middle = (low + high) / 2
+        held = step / math.pi * (middle + float(found @ np.sin(middle * places)))
+        low, high = (low, middle) if held >= LEVEL + 2 * _ROUNDING else (middle, high)
+    return high + wider
 
 
 Sum = tuple[int, Mapping[Fraction, int]]  # published values added up, and how many there were of each scale
 
 
-def weights(sums: Sequence[Sum]) -> list[Fraction]:
+def tenths(sums: Sequence[Sum]) -> list[int]:
     """Return how much each of several published sums of one number should count, in tenths that make one.
 
     By the inverse of its noise's variance, which gives the narrowest band of all
@@ -92,10 +115,15 @@ def weights(sums: Sequence[Sum]) -> list[Fraction]:
     """
     inverse = [1 / sum(count * variance(b) for b, count in scales.items()) for _, scales in sums]
     exact = [10 * one / sum(inverse) for one in inverse]
-    tenths = [math.floor(one) for one in exact]
-    for index in sorted(range(len(exact)), key=lambda index: tenths[index] - exact[index])[: 10 - sum(tenths)]:
-        tenths[index] += 1
-    return [Fraction(one, 10) for one in tenths]
+    found = [math.floor(one) for one in exact]
+    for index in sorted(range(len(exact)), key=lambda index: found[index] - exact[index])[: 10 - sum(found)]:
+        found[index] += 1
+    return found
+
+
+def weights(sums: Sequence[Sum]) -> list[Fraction]:
+    """Return the same as parts of one."""
+    return [Fraction(one, 10) for one in tenths(sums)]
 
 
 def combined(sums: Sequence[Sum]) -> Estimate:

@@ -46,13 +46,21 @@ def _zone(group: str | None) -> str:
     return names[0] if len(names) == 1 else "UTC"
 
 
-def fleet_charts(span: Span, group: str | None) -> list[Chart]:
+def fleet_charts(
+    span: Span, group: str | None, told: dict[int, tuple[Estimate, int]], means: list[tuple[int, Estimate, int]]
+) -> list[Chart]:
     """Return the charts of the fleet's page, weeks first where a day is mostly noise."""
-    days = shown.of_days(figures.fleet_days(span.first, span.last, group), span)
-    weekly = shown.of_weeks([(first, mean) for first, mean, _ in figures.weekly_means(span.last, span.weeks, group)])
+    days = shown.of_days(told, span)
+    weekly = shown.of_weeks([(first, mean) for first, mean, _ in means])
     hours = shown.of_hours(span, group, _zone(group))
     cells = shown.of_cells(figures.fleet_cells(max(span.first, span.last - 6), span.last, group))
     return [*([weekly, days] if days.mostly_noise else [days, weekly]), hours, *cells]
+
+
+def _summed(span: Span, group: str | None) -> tuple[dict[int, tuple[Estimate, int]], list[tuple[int, Estimate, int]]]:
+    """Return what days and weeks are drawn from."""
+    days = figures.fleet_days(span.first, span.last, group)
+    return days, figures.weekly_means(span.last, span.weeks, group)
 
 
 @require_GET
@@ -65,9 +73,9 @@ def fleet(request: HttpRequest) -> HttpResponse:
     if newest is None:
         return render(request, "fleet/fleet.html", context)
     span = Span.asked(request.GET, newest)
-    first, second, hours, *cells = fleet_charts(span, group)
-    told = figures.fleet_days(span.last, span.last, group).get(span.last)
-    means = figures.weekly_means(span.last, span.weeks, group)
+    days, means = _summed(span, group)
+    first, second, hours, *cells = fleet_charts(span, group, days, means)
+    told = days.get(span.last)
     context |= {
         "span": span,
         "lead": [first.drawn(), second.drawn()],
@@ -180,7 +188,8 @@ def fleet_file(request: HttpRequest, form: str) -> HttpResponse:
     """Hand out one chart of the fleet's page."""
     newest = figures.newest_day()
     group = _group(request, figures.groups())
-    charts = fleet_charts(Span.asked(request.GET, newest), group) if newest is not None else []
+    span = Span.asked(request.GET, newest) if newest is not None else None
+    charts = fleet_charts(span, group, *_summed(span, group)) if span is not None else []
     return _file(request, charts, form, group if group is not None else words.say("Fleet"))
 
 
@@ -249,8 +258,9 @@ def picture(_request: HttpRequest, key: str, form: str) -> HttpResponse:
     kept = cache.get(place)
     if kept is None:
         with translation.override(link.language):
-            days, *_ = fleet_charts(Span.asked({}, newest), link.group)
-            kept = _drawn(days, form, link.group)
+            span = Span.asked({}, newest)
+            first, *_ = fleet_charts(span, link.group, *_summed(span, link.group))
+            kept = _drawn(first, form, link.group)
         cache.set(place, kept, _KEPT)
     answer = HttpResponse(kept, content_type=_PICTURES[form])
     answer.headers["Cache-Control"] = "public, max-age=3600"

@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import Count, F, Max, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Max, Sum
 
 from agent.summary.metrics import METRICS
-from tools.fleet import views
+from tools.fleet import daily
 from tools.fleet.estimate import (
     HOURLY,
     QUESTIONS,
@@ -27,14 +26,13 @@ from tools.fleet.estimate import (
     answered,
     combined,
     half_width,
-    half_width_of,
-    weights,
 )
 from tools.fleet.estimate import Sum as Published
 from tools.fleet.models import VALUES, Gateway, Link, Message, Total
 from tools.fleet.reading import METRIC
 
 _DAY = 86_400
+_Key = TypeVar("_Key", int, str)
 _NARROW = "\u202f"  # between thousands
 
 
@@ -119,79 +117,38 @@ def fleet_days(first: int, last: int, group: str | None = None) -> dict[int, tup
     return _told(days)
 
 
-def _told(days: dict[int, _Day]) -> dict[int, tuple[Estimate, int]]:
-    return {day: (one.estimate(), one.gateways) for day, one in sorted(days.items()) if one.gateways}
+def group_days(day: int) -> dict[str, tuple[Estimate, int]]:
+    """Return the terminals of each group's gateways on an agent-day, and how many gateways told."""
+    groups: dict[str, _Day] = {}
+    for metric, group, slot, over, under, count, *values in _totals(TELLING, day, day, None, "group", "slot"):
+        groups.setdefault(group, _Day()).add(metric, slot, over, under, count, values)
+    return _told(groups)
+
+
+def _told(days: dict[_Key, _Day]) -> dict[_Key, tuple[Estimate, int]]:
+    return {key: (days[key].estimate(), days[key].gateways) for key in sorted(days) if days[key].gateways}
 
 
 def weekly_means(last: int, weeks: int, group: str | None = None) -> list[tuple[int, Estimate, int]]:
     """Return the mean day of each week that ends with `last`, oldest first: (first day, terminals, gateways).
 
-    Every week is of the same gateways: those that told of a day at least in each of them. A gateway's mean is over the
-    days that it told of, and theirs are added up. As many weeks are returned, of `weeks`, as at least half of the last
-    week's gateways told in.
+    Every week is of the same gateways, `daily.same_weeks`. A gateway's mean is over the days that it told of, and
+    theirs are added up.
     """
-    first = last - 7 * weeks + 1
-    told = _gateway_weeks(first, last, group)
-    there = [{gateway for gateway, week in told if week == number} for number in range(weeks)]
-    same, begin = there[-1], weeks - 1
-    while begin > 0 and 2 * len(same & there[begin - 1]) >= len(there[-1]) > 0:
-        begin -= 1
-        same = same & there[begin]
-    return [
-        (first + 7 * week, _mean_day(told[gateway, week] for gateway in same), len(same))
-        for week in range(begin, weeks)
-        if same
-    ]
+    found = daily.same_weeks(last, daily.WEEK, weeks, group)
+    means = [(last + 1 - daily.WEEK * (back + 1), *_mean_day(week)) for back, week in enumerate(found) if week]
+    return means[::-1]
 
 
 def group_means(last: int) -> dict[str, tuple[Estimate, int]]:
     """Return each group's mean day of the week that ends with `last`, and how many gateways told of a day of it."""
-    found = {group: weekly_means(last, 1, group) for group in groups()}
-    return {group: (mean, count) for group, rows in found.items() for _, mean, count in rows}
+    return {group: _mean_day(week) for group, week in daily.groups(last).items()}
 
 
-# Question -> (metric, b over, b under, messages, terminals) of one gateway
-_Week = dict[str, list[tuple[str, int, int, int, int]]]
-
-
-def _gateway_weeks(first: int, last: int, group: str | None) -> dict[tuple[str, int], _Week]:
-    """Return what each gateway told in each week it spoke: (gateway, week) -> its rows by metric."""
-    found: dict[tuple[str, int], _Week] = {}
-    keys = ("gateway_id", "week", "metric", "b_over", "b_under")
-    rows = Message.objects.filter(metric__in=[METRIC[metric] for metric in TELLING], day__gte=first, day__lte=last)
-    if group is not None:
-        rows = rows.filter(gateway__group=group)
-    terminals = sum((Coalesce(F(name), 0) for name in VALUES[1:]), F(VALUES[0]))
-    asked = (
-        rows.annotate(week=(F("day") - first) / 7)
-        .order_by()
-        .values_list(*keys)
-        .annotate(told=Count("day"), sum=Sum(terminals))
-    )
-    for gateway, week, number, *row in asked.iterator():
-        metric = METRICS[number]
-        found.setdefault((gateway, week), {}).setdefault(metric.like, []).append((metric.name, *row))
-    return {key: told for key, told in found.items() if "presence" in told}
-
-
-def _mean_day(weeks: Iterable[_Week]) -> Estimate:
-    """Add up gateways' mean days of a week."""
-    value = Fraction(0)
-    terms: Counter[tuple[Fraction, Fraction]] = Counter()
-    for told in weeks:
-        days = sum(row[3] for row in told["presence"])
-        sums: list[Published] = []
-        for rows in told.values():
-            if sum(Fraction(row[3], TELLING[row[0]]) for row in rows) == days:
-                noise: Counter[Fraction] = Counter()
-                for metric, over, under, messages, _ in rows:
-                    noise[Fraction(over, under)] += messages * len(cells(metric))
-                sums.append((sum(row[4] for row in rows), noise))
-        for weight, (published, scales) in zip(weights(sums), sums, strict=True):
-            value += weight * published / days
-            if weight:
-                terms.update({(b, weight / days): count for b, count in scales.items()})
-    return Estimate(float(value), half_width_of(terms))
+def _mean_day(week: Sequence[daily.Weeks]) -> tuple[Estimate, int]:
+    """Add up gateways' mean days of a week; return how many they are, too."""
+    told = daily.estimated((one.noise, one.gateways, one.tenths, one.days) for one in week)
+    return told, sum(one.gateways for one in week)
 
 
 def fleet_cells(first: int, last: int, group: str | None = None) -> dict[str, list[Estimate]]:
@@ -227,18 +184,16 @@ def against(last: int, back: int, group: str | None = None) -> tuple[Estimate, E
 
     They are those that told of a day at least in each; None where there is none.
     """
-    weeks = [_gateway_weeks(end - 6, end, group) for end in (last, last - back)]
-    same = {gateway for gateway, _ in weeks[0]} & {gateway for gateway, _ in weeks[1]}
-    if not same:
+    found = daily.same_weeks(last, back, 2, group, share=1 << 31)
+    if len(found) < 2:
         return None
-    now, before = (_mean_day(week[gateway, 0] for gateway in same) for week in weeks)
-    return now, before, len(same)
+    (now, count), (before, _) = map(_mean_day, found)
+    return now, before, count
 
 
 def gateway_days(gateway: Gateway, first: int, last: int) -> dict[int, tuple[Estimate, int]]:
     """Return for each agent-day a gateway's terminals, as `fleet_days` does."""
-    days = {day: views.total(rows) for day, rows in views.told(gateway, first, last).items()}
-    return {day: (one, 1) for day, one in days.items() if one is not None}
+    return {day: (one, 1) for day, one in daily.of(gateway, first, last).items()}
 
 
 def mean_day(days: Sequence[Estimate]) -> Estimate | None:

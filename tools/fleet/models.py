@@ -139,6 +139,27 @@ class Message(models.Model):
         indexes = [models.Index(fields=["day"], name="message_day")]
 
 
+class Day(models.Model):
+    """A gateway's agent-day, and the seven that end with it, from all that it told; tools/fleet/daily.py says how.
+
+    `tenths` is null where nothing was told of the day itself; `week_days` is how many of the seven it told of.
+    """
+
+    pk = models.CompositePrimaryKey("gateway_id", "day")
+    gateway = models.ForeignKey(Gateway, on_delete=models.CASCADE, db_index=False)
+    day = models.IntegerField()
+    tenths = models.BigIntegerField(null=True)
+    noise = models.TextField(default="")
+    week_days = models.SmallIntegerField(default=0)
+    week_tenths = models.BigIntegerField(default=0)
+    week_noise = models.TextField(default="")
+
+    class Meta:
+        """Table."""
+
+        indexes = [models.Index(fields=["day"], name="day_day")]
+
+
 class Total(models.Model):
     """What a group's gateways published of one slot, added up: `count` messages of one noise scale.
 

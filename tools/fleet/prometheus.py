@@ -93,13 +93,15 @@ def _terminals() -> Iterator[Metric]:
     every = GaugeMetricFamily(
         "oubli_fleet_terminals", f"Terminals of the newest whole day in all; {edges}.", labels=["edge"]
     )
-    for group in (None, *figures.groups()):
-        if told := figures.fleet_days(newest, newest, group).get(newest):
-            one, family = told[0], every if group is None else groups
-            for edge, value in (
-                ("low", one.value - one.half_width), ("estimate", one.value), ("high", one.value + one.half_width)
-            ):  # fmt: skip
-                family.add_metric([edge] if group is None else [group, edge], value)
+    told = [(None, one) for one, _ in figures.fleet_days(newest, newest).values()]
+    for group, one in [*told, *((group, one) for group, (one, _) in figures.group_days(newest).items())]:
+        for edge, value in (
+            ("low", one.value - one.half_width), ("estimate", one.value), ("high", one.value + one.half_width)
+        ):  # fmt: skip
+            if group is None:
+                every.add_metric([edge], value)
+            else:
+                groups.add_metric([group, edge], value)
     day = GaugeMetricFamily("oubli_fleet_day_seconds", "When that day ended, seconds since the epoch.")
     day.add_metric([], (newest + 1) * 86_400 + 3 * 3600)
     yield from (every, groups, day)

@@ -11,7 +11,7 @@ from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.db.models import F, Sum
 
-from tools.fleet.models import Deed, Episode, Head, Message, Setting, Tally, Total
+from tools.fleet.models import Day, Deed, Episode, Head, Message, Setting, Tally, Total
 from tools.fleet.reading import KEPT_DAYS
 
 HOURLY = 35  # days for which every head is kept
@@ -32,6 +32,7 @@ def prune(now: int) -> int:
         gone += Message.objects.filter(day=oldest).delete()[0]
     for rows in (
         Total.objects.filter(day__lt=first),
+        Day.objects.filter(day__lt=first),
         Head.objects.filter(received__lt=first * _DAY),
         Episode.objects.filter(began__lt=first * _DAY, ended__isnull=False),
         Deed.objects.filter(at__lt=first * _DAY),

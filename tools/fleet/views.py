@@ -18,7 +18,7 @@ from tools.fleet.estimate import QUESTIONS, Estimate, half_width
 from tools.fleet.models import VALUES, Gateway, Message
 
 VIEWS = ("published", "combined")
-_COLUMNS = ("day", "metric", "slot", "start", "end", "b_over", "b_under", "late", *VALUES)
+COLUMNS = ("metric", "slot", "start", "end", "b_over", "b_under", "late", *VALUES)
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,14 @@ class Told:
     b: Fraction
     late: bool
     values: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, number: int, slot: int, start: int, end: int, over: int, under: int, late: bool, *values: int
+    ) -> "Told":
+        """Return it from its columns."""
+        metric = METRICS[number]
+        return cls(metric, slot, start, end, Fraction(over, under), late, values[: len(metric.cells)])
 
 
 @dataclass(frozen=True)
@@ -51,11 +59,8 @@ def told(gateway: Gateway, first: int, last: int) -> dict[int, list[Told]]:
     """Return what a gateway told of each of these agent-days, in the order of metrics and slots."""
     rows = Message.objects.filter(gateway=gateway, day__gte=first, day__lte=last).order_by("day", "metric", "slot")
     days: dict[int, list[Told]] = {}
-    for day, number, slot, start, end, over, under, late, *values in rows.values_list(*_COLUMNS):
-        metric = METRICS[number]
-        days.setdefault(day, []).append(
-            Told(metric, slot, start, end, Fraction(over, under), late, tuple(values[: len(metric.cells)]))
-        )
+    for day, *row in rows.values_list("day", *COLUMNS):
+        days.setdefault(day, []).append(Told.of(*row))
     return days
 
 
