@@ -142,13 +142,13 @@ def test_many_gateways_are_put_into_a_group_tagged_and_retired_at_once(store):
     assert [group for _, group, _, _ in kept()] == ["Lyon Est", "Lyon Est", ""]
     assert many(client, act="tag", value="Terrasse, été terrasse", gateway=idents[1:]) == "2"
     assert [tags for _, _, tags, _ in kept()] == ["", "terrasse été", "terrasse été"]
-    assert many(client, act="untag", value="été", every="1", group="Lyon Est") == "2"
+    assert many(client, act="untag", value="été", every="1", group="Lyon Est") == "1"  # the other has none
     assert [tags for _, _, tags, _ in kept()] == ["", "terrasse", "terrasse été"]
     assert shown(client, tag="terrasse") == idents[1:]
     assert shown(client, q="ÉTÉ") == idents[2:]
     assert many(client, act="retire", every="1", q="cafe", tag="été") == "1"
     assert [retired for *_, retired in kept()] == [False, False, True]
-    assert many(client, act="restore", gateway=idents) == "3"
+    assert many(client, act="restore", gateway=idents) == "1"
     before = kept()
     assert "a group; accepted" in many(client, act="group", value="x" * 65, gateway=idents)
     assert "tags; accepted" in many(client, act="tag", value="x" * 33, gateway=idents)

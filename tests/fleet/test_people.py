@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
+import threading
+from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
+from django.db import connections
 from django.test import Client
 from django.urls import get_resolver
 
 from tests.fleet import says
-from tools.fleet import guard, people, remedies, retention
+from tools.fleet import guard, people, remedies, retention, tokens
 from tools.fleet.intake import Intake
 from tools.fleet.judgement import KINDS
-from tools.fleet.models import Channel, Deed, Gateway
+from tools.fleet.models import Channel, Deed, Gateway, Token
 from tools.fleet.options import ROLES
 from tools.fleet.reading import KEPT_DAYS
 
@@ -176,6 +180,105 @@ def test_the_own_password_is_changed_by_who_knows_it(browsers):
     assert "Too many attempts" in said[-1]
 
 
+def test_who_makes_an_administrator_is_asked_for_the_own_password(browsers):
+    """Whoever is added or raised; without it, or with a wrong one, nobody is, and nothing is written down."""
+    chief, users = browsers["administrator"], get_user_model().objects
+    for form in (
+        {"act": "role", "name": "viewer", "role": "administrator"},
+        {"act": "add", "name": "new", "role": "administrator"},
+    ):
+        asked = chief.post("/people/change", form)
+        assert asked.status_code == 200
+        page = html.unescape(asked.content.decode())
+        assert f"Make {form['name']} administrator" in page
+        assert 'type="password"' in page
+        wrong = chief.post("/people/change", form | {"password": "wrong"})
+        assert wrong.status_code == 400
+        assert "isn\u0027t your password" in html.unescape(wrong.content.decode())
+        assert users.filter(is_superuser=True).count() == 1
+        assert not Deed.objects.filter(act="change_people").exists()
+    chief.post("/people/change", {"act": "role", "name": "viewer", "role": "administrator", "password": PASSWORD})
+    page = chief.post("/people/change", form | {"password": PASSWORD}).content.decode()
+    assert "shown once: <code>" in page
+    assert set(users.filter(is_superuser=True).values_list("username", flat=True)) == {"administrator", "viewer", "new"}
+    assert [one.about for one in Deed.objects.filter(act="change_people").order_by("pk")] == [
+        "act=role name=viewer role=administrator", "act=add name=new role=administrator",
+    ]  # fmt: skip
+
+
+def test_two_administrators_at_once_leave_one(store):
+    """Each takes the role from the other, from the own self, or removes the other, many times over."""
+    users = get_user_model().objects
+    for number in range(12):
+        users.all().delete()
+        pair = [users.create_user(name) for name in ("one", "two")]
+        for user in pair:
+            people.set_role(user, "administrator")
+        act = ("role", "remove", "own")[number % 3]
+        ready = threading.Barrier(2)
+
+        def run(place: int, pair: list[Any] = pair, act: str = act, ready: threading.Barrier = ready) -> None:
+            by, target = pair[place], pair[place if act == "own" else 1 - place]
+            ready.wait(30)
+            with contextlib.suppress(ValueError):  # refused, or gone meanwhile
+                people.change("role" if act == "own" else act, target.username, "viewer", by)
+            connections.close_all()
+
+        threads = [threading.Thread(target=run, args=(place,)) for place in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert users.filter(is_superuser=True).count() == 1, act
+
+
+def test_an_act_that_changed_nothing_isnt_written_down_as_done(browsers):
+    """The same name, role, group, tag, picture again; an end of what isn't there; a word that nobody knows."""
+    chief = browsers["administrator"]
+    acts = [
+        (f"/gateway/{ONE}/change", {"name": "Café", "group": "Lyon", "zone": "Europe/Paris"}),
+        ("/inventory/change", {"act": "tag", "value": "bar", "gateway": ONE}),
+        ("/inventory/change", {"act": "group", "value": "*", "gateway": ONE}),
+        ("/fleet/share", {"act": "make", "group": "*"}),
+        ("/people/change", {"act": "role", "name": "viewer", "role": "operator"}),
+    ]
+    for path, form in acts:
+        assert chief.post(path, form).status_code == 302
+    assert Deed.objects.count() == len(acts)
+    chief.post("/alerts/change", CHANNEL)
+    number = str(Channel.objects.get().pk)
+    nothing = [
+        *acts[1:],
+        (f"/gateway/{ONE}/change", {"name": "Café", "group": "*"}),
+        (f"/gateway/{ONE}/change", {"settle": "duplicate"}),
+        (f"/gateway/{ONE}/change", {}),
+        ("/inventory/change", {"act": "tag", "value": "x", "gateway": "q" * 16}),
+        ("/inventory/change", {"act": "dance"}),
+        ("/people/change", {"act": "dance"}),
+        ("/alerts/change", CHANNEL | {"number": number}),
+        ("/alerts/change", {"act": "end", "number": "77"}),
+        ("/alerts/change", {"act": "silence", "hours": "0"}),
+        ("/tokens", {"act": "end", "number": "77"}),
+        ("/factor", {"act": "dance"}),
+    ]
+    for path, form in nothing:
+        assert chief.post(path, form).status_code == 302, (path, form)
+    assert [(one.act, one.about) for one in Deed.objects.order_by("pk")[len(acts) + 1 :]] == []
+
+
+def test_a_group_may_be_called_as_anything_is(browsers):
+    """Whoever asks for all gets all, also where a group is called `*`."""
+    chief = browsers["administrator"]
+    Intake().take([says.summary(ONE, "presence")], says.NOW)
+    for name in ("*", "?"):
+        chief.post("/inventory/change", {"act": "group", "value": name, "gateway": ONE})
+        Intake().take([says.health(says.name(2))], says.NOW)
+        page = chief.get("/fleet").content.decode()
+        (every,) = re.findall(r'<option value="([^"]*)">all</option>', page)
+        assert '<option value="*" selected>' not in chief.get("/fleet", {"group": every}).content.decode()
+        assert f'<option value="{name}" selected>' in chief.get("/fleet", {"group": name}).content.decode()
+
+
 def test_what_people_do_is_written_down_with_their_name_and_without_secrets(browsers):
     browsers["operator"].post(f"/gateway/{ONE}/change", {"name": "Café", "group": "Lyon"})
     browsers["operator"].post("/alerts/change", CHANNEL)
@@ -224,8 +327,9 @@ def test_nobody_flushes_a_deed_out_or_hides_one_behind_others(browsers, monkeypa
     evil = ("administrator", "change_people", "act=add name=y name=z name=evil role=viewer tag='a\\u202eb'")
     for number in range(5):
         browsers["viewer"].post("/language", {"language": "en"})
-        for browser in (browsers["viewer"], chief):
-            browser.post("/tokens", {"act": "end", "number": str(number)})
+        for name in ("viewer", "administrator"):
+            tokens.create(get_user_model().objects.get(username=name), "x", ["metrics"])
+            browsers[name].post("/tokens", {"act": "end", "number": str(Token.objects.latest("pk").pk)})
         browsers["operator"].post(f"/gateway/{ONE}/change", {"name": f"a role={number}"})
     told = list(Deed.objects.order_by("pk").values_list("by", "act", "about"))
     assert told[0] == evil

@@ -263,6 +263,9 @@ def deliver(
             help="nats: instead, three nodes behind HAProxy while they are killed; 300 forwarders, 40 messages each."
         ),
     ] = None,
+    pages: Annotated[
+        bool, typer.Option("--pages", help="Instead, pages alone: of 0, 1, 30 and --gateways (5,000) gateways.")
+    ] = False,
 ) -> None:
     """Forwarders through Mosquitto into oubli-fleet on PostgreSQL, with kills and a restart.
 
@@ -272,6 +275,10 @@ def deliver(
         _known(("--cluster", [cluster], clusters.KINDS))
         many = forwarders or clusters.FORWARDERS, each or clusters.EACH
         _run("deliver", Output(json_file, page), _repeated(rounds, lambda _, tell: clusters.measure(*many, tell)))
+        return
+    if pages:
+        year = gateways or 5000, days or 365, told or days or 365
+        _run("deliver", Output(json_file, page), _repeated(rounds, lambda _, tell: deliveries.of_pages(*year, tell)))
         return
     asked = forwarders, each, gateways, days, told
     size = deliveries.Size(*(given or usual for given, usual in zip(asked, deliveries.size(quick=quick), strict=True)))

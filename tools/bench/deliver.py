@@ -197,38 +197,6 @@ def _steady(folder: Path, broker: Mosquitto, gateways: int) -> dict[str, Any]:
     }
 
 
-def year(folder: Path, gateways: int, days: int, told: int, rounds: int = 10) -> dict[str, Any]:
-    """Put a year of gateways into the database and ask for each page ten times."""
-    cluster = folder / "year"
-    cluster.mkdir()
-    with Postgres(cluster) as database:
-        site.configure(database.create("fleet"))
-        site.open_store()
-        from django.db import connections
-
-        from tools.fleet.models import Gateway, Message
-
-        judged = pages.fill(gateways, days, told)
-        one = Gateway.objects.order_by("pk")[gateways // 2].ident
-        paths = {
-            "gateways": "/",
-            "the last of them": f"/?page={gateways // 50}",
-            "a search": "/?q=cafe 77",
-            "a tag": "/?tag=zone-7",
-            "gateway": f"/gateway/{one}",
-            "fleet": "/fleet",
-            "group": "/fleet?group=Group 3",
-            "compliance": "/compliance",
-            "inventory": "/inventory",
-            "a search there": "/inventory?q=cafe 77",
-            "metrics": "/metrics",
-        }
-        took = pages.ask(paths, rounds)
-        count = Message.objects.count()
-        connections.close_all()
-        return {"gateways": gateways, "days": days, "messages": count, "judged_seconds": round(judged, 1), "ms": took}
-
-
 class Size(NamedTuple):
     """How much is measured: forwarders, messages of each, gateways of the page, days of totals, days of messages."""
 
@@ -259,13 +227,23 @@ def measure(forwarders: int, each: int, gateways: int, days: int, told: int, tel
         costs = intake.costs(folder, 1000)
         findings += intake.dear(costs)
         tell(f"{days} days of {gateways} gateways")
-        asked = year(folder, gateways, days, told)
+        asked = pages.year(folder, gateways, days, told)
         findings += pages.findings(asked["ms"])
     return {"deliver": delivered, "costs": costs, "year": asked, "findings": findings}
 
 
+def of_pages(gateways: int, days: int, told: int, tell: Tell) -> dict[str, Any]:
+    """Measure pages alone: of fleets of none, one, 30 and so many gateways."""
+    machine.need(("postgresql",), root=False)
+    with tempfile.TemporaryDirectory(prefix="oubli-fleet-") as name:
+        Path(name).chmod(0o755)  # PostgreSQL runs as another user
+        return pages.measure(Path(name), [0, 1, 30, gateways], days, told, tell)
+
+
 def sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the figures for a person."""
+    if "pages" in result:
+        return pages.sheets(result)
     if "cluster" in result:
         return clusters.sheets(result)
     one, asked = result["deliver"], result["year"]

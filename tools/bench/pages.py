@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """A store as a large fleet leaves it, made by PostgreSQL itself, and how long each page of the fleet takes over it.
 
-One in twenty gateways has a health that tells of trouble, one in fifty was silent for days, all have a group, a tag, a
-name. Totals are there for each day of each group; messages, of which pages of one gateway and weekly means are made,
-for the newest `told` days.
+One in twenty gateways has a health that tells of trouble, one in fifty was silent for days, one day in ninety of each
+was not told of, all have a group, a tag, a name. Totals are there for each day of each group, days and weeks for
+each gateway; messages, of which a gateway's own page is made, for the newest `told` days.
 """
 
 import base64
 import statistics
 import time
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from tools import clock
 from tools.bench import machine
+from tools.bench.rounds import Tell
+from tools.bench.sheets import Sheet
+from tools.fleet import site
+from tools.fleet.postgres import Postgres
 
 LIMIT, SCRAPE = 300, 1000  # ms that a page may take, and /metrics
 LARGEST = 1_000_000  # octets of /metrics
@@ -27,6 +34,12 @@ SELECT 'y' || translate(lpad(g::text, 15, '0'), '0189', 'abcd'), 'Café ' || g, 
        CASE WHEN g %% 20 = 3 THEN %(trouble)s::jsonb ELSE %(health)s::jsonb END, %(now)s - g %% 300,
        0, '{}', 3, 0, '', 0
 FROM generate_series(1, %(gateways)s) g;
+INSERT INTO fleet_day (gateway_id, day, tenths, noise, week_days, week_tenths, week_noise)
+SELECT id, d, tenths, %(noise)s, days, sum, (%(noises)s::text[])[days]
+FROM (SELECT id, d, tenths, COUNT(*) OVER week AS days, SUM(tenths) OVER week AS sum
+      FROM (SELECT id, d, (900 + random() * 400)::int AS tenths
+            FROM fleet_gateway, generate_series(%(first)s, %(last)s) d WHERE (id + d) %% 90 <> 0) told
+      WINDOW week AS (PARTITION BY id ORDER BY d RANGE BETWEEN 6 PRECEDING AND CURRENT ROW)) summed;
 INSERT INTO fleet_episode (gateway_id, kind, began, ended)
 SELECT id, 'late', %(now)s - d * 86400 - 9000, %(now)s - d * 86400 - id %% 9000
 FROM fleet_gateway, generate_series(1, 28) d
@@ -41,11 +54,12 @@ FROM fleet_gateway, generate_series(%(last)s - %(told)s + 1, %(last)s) d,
      LATERAL (SELECT CASE m.metric WHEN 0 THEN '{}' WHEN 3 THEN '{60,40,30,20,10}' WHEN 4 THEN '{60,40,30,20,10,9,8,7}'
                                    ELSE '{60,40,20,10}' END::int[] x) v;
 INSERT INTO fleet_total (metric, day, slot, "group", b_over, b_under, count, v0, v1, v2, v3, v4, v5, v6, v7, v8)
-SELECT m.metric, d, s, 'Group ' || g, m.over, m.under, %(gateways)s / %(groups)s,
-       40 * %(gateways)s / %(groups)s, 60, 40, 20, 10, 0, 0, 0, 0
+SELECT m.metric, d, s, 'Group ' || g, m.over, m.under, GREATEST(%(gateways)s / %(groups)s, 1),
+       40 * GREATEST(%(gateways)s / %(groups)s, 1), 60, 40, 20, 10, 0, 0, 0, 0
 FROM generate_series(0, %(groups)s - 1) g, generate_series(%(first)s, %(last)s) d,
      (VALUES (0, 4, 1, 23), (1, 5, 1, 0), (2, 5, 1, 0), (3, 40, 3, 0), (4, 10, 1, 0)) m (metric, over, under, slots),
-     LATERAL generate_series(0, m.slots) s;
+     LATERAL generate_series(0, m.slots) s
+WHERE g < %(gateways)s;
 ANALYZE;
 """
 
@@ -57,7 +71,7 @@ def fill(gateways: int, days: int, told: int) -> float:
     """
     from django.db import connection
 
-    from tools.fleet import simulated, verdicts
+    from tools.fleet import daily, simulated, verdicts
 
     now = int(clock.seconds())
     today = (now - 3 * 3600) // _DAY
@@ -68,7 +82,11 @@ def fill(gateways: int, days: int, told: int) -> float:
     words = {name: one.payload.decode() for name, one in said.items()}
     with connection.cursor() as cursor:
         size = {"gateways": gateways, "groups": GROUPS, "first": today - days, "last": today - 1, "told": told}
-        cursor.execute(_FILLED, words | size | {"now": now})
+        day = daily.Noise({(Fraction(4), 2): 24, (Fraction(5), 4): 10})
+        weeks = [
+            daily.written(daily.Noise({term: days * count for term, count in day.items()})) for days in range(1, 8)
+        ]
+        cursor.execute(_FILLED, words | size | {"now": now, "noise": daily.written(day), "noises": weeks})
     begun = time.perf_counter()
     verdicts.renew(now)
     took = time.perf_counter() - begun
@@ -125,3 +143,78 @@ def ask(paths: dict[str, str], rounds: int) -> dict[str, dict[str, int]]:
             "octets": len(answer.content),
         }
     return took
+
+
+def paths(gateways: int) -> dict[str, str]:
+    """Return each page of a store with so many gateways, and what it is asked for; `metrics` is for Prometheus."""
+    from tools.fleet.models import Gateway
+
+    found = {
+        "gateways": "/",
+        "the last of them": f"/?page={max(gateways // 50, 1)}",
+        "a search": "/?q=cafe 77",
+        "a tag": "/?tag=zone-7",
+        "fleet": "/fleet",
+        "all days that are kept": "/fleet?first=2000-01-01",
+        "compliance": "/compliance",
+        "inventory": "/inventory",
+        "a search there": "/inventory?q=cafe 77",
+        "alerts": "/alerts",
+        "people": "/people",
+        "password": "/password",
+        "factor": "/factor",
+        "tokens": "/tokens",
+        "metrics": "/metrics",
+    }
+    one = Gateway.objects.order_by("pk")[gateways // 2 : gateways // 2 + 1].first()
+    if one is not None:
+        found |= {
+            "group": f"/fleet?group={one.group}",
+            "weeks as CSV": "/fleet/figures.csv?chart=weeks",
+            "gateway": f"/gateway/{one.ident}",
+            "its days that are kept": f"/gateway/{one.ident}?first=2000-01-01",
+            "smoothed": f"/gateway/{one.ident}?view=smoothed",
+        }
+    return found
+
+
+def year(folder: Path, gateways: int, days: int, told: int, rounds: int = 10) -> dict[str, Any]:
+    """Put a year of gateways into a database and ask for each page ten times."""
+    cluster = folder / f"year of {gateways}"
+    cluster.mkdir()
+    with Postgres(cluster) as database:
+        site.configure(database.create("fleet"))
+        site.open_store()
+        from django.db import connections
+
+        from tools.fleet.models import Message
+
+        judged = fill(gateways, days, told)
+        took = ask(paths(gateways), rounds)
+        count = Message.objects.count()
+        connections.close_all()
+        return {"gateways": gateways, "days": days, "messages": count, "judged_seconds": round(judged, 1), "ms": took}
+
+
+def measure(folder: Path, counts: Sequence[int], days: int, told: int, tell: Tell) -> dict[str, Any]:
+    """Ask for each page of fleets of several sizes."""
+    found = []
+    for gateways in counts:
+        tell(f"{days} days of {gateways} gateways")
+        found.append(year(folder, gateways, days, told))
+    slow = [f"{one['gateways']} gateways: {said}" for one in found for said in findings(one["ms"])]
+    return {"pages": found, "findings": slow}
+
+
+def sheets(result: dict[str, Any]) -> list[Sheet]:
+    """Return the figures for a person: of the largest fleet first, a row a page."""
+    fleets = result["pages"][::-1]
+    rows = []
+    for page in fleets[0]["ms"]:
+        asked = [one["ms"].get(page) for one in fleets]
+        rows.append((page, *(f"{ms['median']} ({ms['slowest']}; {ms['cpu']})" if ms else "" for ms in asked)))
+    heads = [f"{one['gateways']:,} gateways" for one in fleets]
+    note = f"{fleets[0]['days']} days, {fleets[0]['messages']:,} messages of the largest; /metrics: " + ", ".join(
+        f"{one['ms']['metrics']['octets']:,}" for one in fleets
+    )
+    return [Sheet("ms a page: median of ten (slowest; CPU of page and PostgreSQL)", ("", *heads), rows, (0,), note)]

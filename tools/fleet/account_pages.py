@@ -59,6 +59,7 @@ def factor(request: HttpRequest) -> HttpResponse:
             second.remove(user)
             on = False
     elif request.method == "POST":
+        people.nothing_done(request)
         return redirect("factor")
     context: dict[str, Any] = {"on": on, "wrong": wrong, "codes": codes, "left": second.left(user), "tab": "factor"}
     if begun is not None:
@@ -75,7 +76,8 @@ def tokens(request: HttpRequest) -> HttpResponse:
     wrong, made = "", ""
     if request.POST.get("act") == "end":
         number = request.POST.get("number", "")
-        rows.filter(pk=whole(number) or 0).delete()
+        if not rows.filter(pk=whole(number) or 0).delete()[0]:
+            people.nothing_done(request)
         return redirect("tokens")
     if request.POST.get("act") == "make":
         wrong = known(request, None)
@@ -88,6 +90,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
         except ValueError as refusal:
             wrong = words.say(_WRONG[str(refusal)], n=programs.MOST)
     elif request.method == "POST":
+        people.nothing_done(request)
         return redirect("tokens")
     context = {
         "rows": rows,

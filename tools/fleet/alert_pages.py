@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from tools import clock
 from tools.fleet import alerts as telling
-from tools.fleet import figures, mail, notices, words
+from tools.fleet import figures, mail, notices, people, words
 from tools.fleet.guard import whole
 from tools.fleet.judgement import KINDS
 from tools.fleet.models import Alert, Channel, Gateway, Outgoing, Silence
@@ -118,7 +118,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
 def change_alerts(request: HttpRequest) -> HttpResponse:
     """Save, try, switch or delete a channel; silence something, or end a silence."""
     which = whole(request.POST.get("number", "")) or 0
-    act, now = request.POST.get("act"), int(clock.seconds())
+    act, now, done = request.POST.get("act"), int(clock.seconds()), True
     if act == "save":
         chosen = get_object_or_404(Channel, pk=which) if which else None
         form = ChannelForm(request.POST, instance=chosen)
@@ -126,6 +126,7 @@ def change_alerts(request: HttpRequest) -> HttpResponse:
             form.add_error("name", words.say("There are {n} channels, which is the most", n=CHANNELS))
         if not form.is_valid():
             return render(request, "fleet/alerts.html", _shown(form, chosen), status=422)
+        done = chosen is None or form.has_changed()
         form.save()
     elif act == "test":
         telling.test(get_object_or_404(Channel, pk=which), now)
@@ -135,26 +136,32 @@ def change_alerts(request: HttpRequest) -> HttpResponse:
     elif act == "delete":
         get_object_or_404(Channel, pk=which).delete()
     elif act == "silence":
-        _silence(request, now)
+        done = _silence(request, now)
     elif act == "end":
-        Silence.objects.filter(pk=which).delete()
+        done = Silence.objects.filter(pk=which).delete()[0] > 0
+    else:
+        done = False
+    if not done:
+        people.nothing_done(request)
     return redirect(
         request.POST["next"] if re.fullmatch(r"/gateway/[a-z2-7]{16}", request.POST.get("next", "")) else "alerts"
     )
 
 
-def _silence(request: HttpRequest, now: int) -> None:
-    """Silence a kind, a group or a gateway for some hours, with a reason; what isn't understood silences nothing."""
+def _silence(request: HttpRequest, now: int) -> bool:
+    """Silence a kind, a group or a gateway for some hours, with a reason; what isn't understood silences nothing.
+
+    Return whether something is silenced.
+    """
     gateway = Gateway.objects.filter(ident=request.POST.get("gateway", "")).first()
     kind, group = request.POST.get("kind", ""), request.POST.get("group", "")[:64]
     hours, reason = whole(request.POST.get("hours", "")) or 0, request.POST.get("reason", "").strip()[:200]
     if not (0 < hours <= _LONGEST and reason and kind in {"", *KINDS}):
-        return
-    if request.POST.get("gateway") and gateway is None:
-        return
-    if Silence.objects.count() >= SILENCES:
-        return
+        return False
+    if (request.POST.get("gateway") and gateway is None) or Silence.objects.count() >= SILENCES:
+        return False
     Silence.objects.create(
         gateway=gateway, group=group, kind=kind, reason=reason, by=request.user.get_username(), began=now,
         until=now + hours * 3600, known=bool(request.POST.get("known") and gateway and kind),
     )  # fmt: skip
+    return True

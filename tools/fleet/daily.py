@@ -167,13 +167,18 @@ def summed(own: Mapping[tuple[int, int], Day], places: Collection[tuple[int, int
         row = own.get((gateway, day)) or Day(gateway_id=gateway, day=day)
         week = [own.get((gateway, day - back)) for back in range(WEEK)]
         told = [one for one in week if one is not None and one.tenths is not None]
-        noise: Noise = Counter()
-        for one in told:
-            noise.update(read(one.noise))
-        row.week_days, row.week_noise = len(told), written(noise)
+        row.week_days, row.week_noise = len(told), _added(tuple(sorted(one.noise for one in told)))
         row.week_tenths = sum(one.tenths or 0 for one in told)
         found.append(row)
     return found
+
+
+@lru_cache(maxsize=4096)
+def _added(texts: tuple[str, ...]) -> str:
+    noise: Noise = Counter()
+    for text in texts:
+        noise.update(read(text))
+    return written(noise)
 
 
 def _near(places: Collection[tuple[int, int]]) -> Iterable[Day]:

@@ -22,7 +22,7 @@ from agent.summary.metrics import METRICS
 
 LEVEL = 0.95
 _ROUNDING = 1e-9  # what the arithmetic may be off by: a band holds so much more
-_LARGEST = 1 << 16  # points of a lattice
+_LARGEST = 1 << 17  # points of a lattice
 _BLUR, _BLURRED = 200, 6.5  # a band may be a 200th of a standard deviation wider: 6.5 of the blur's own, beyond which
 # lies less than the rounding
 _WHOLE = Fraction(1)

@@ -22,7 +22,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_POST
 
 from tools import clock
-from tools.fleet import figures, files, sheet, shown, views, weeks, words
+from tools.fleet import figures, files, people, sheet, shown, views, weeks, words
 from tools.fleet.estimate import Estimate
 from tools.fleet.models import Gateway, Link
 from tools.fleet.reading import KEPT_DAYS
@@ -233,13 +233,16 @@ def _drawn(one: Chart, form: str, title: str) -> bytes:
 def share(request: HttpRequest) -> HttpResponse:
     """Make the address of a group's picture, or end it."""
     group = request.POST.get("group", "")
+    done = False
     if request.POST.get("act") == "make":
         if group not in figures.groups():
             raise Http404
         made = {"key": secrets.token_urlsafe(16), "language": words.language(), "by": request.user.get_username()}
-        Link.objects.get_or_create(group=group, defaults={**made, "created": int(clock.seconds())})
+        _, done = Link.objects.get_or_create(group=group, defaults={**made, "created": int(clock.seconds())})
     elif request.POST.get("act") == "end":
-        Link.objects.filter(group=group).delete()
+        done = Link.objects.filter(group=group).delete()[0] > 0
+    if not done:
+        people.nothing_done(request)
     return redirect(f"{reverse('fleet')}?{urlencode({'group': group})}")
 
 

@@ -89,7 +89,7 @@ def page(rows: "QuerySet[Gateway]", number: str | None, size: int) -> "Page[Gate
 
 
 def put(idents: Sequence[str], act: str, value: str, now: int) -> int:
-    """Do one of ACTS with many gateways; returns how many.
+    """Do one of ACTS with many gateways; returns how many are another way now.
 
     ListError where the value isn't accepted; all or none are changed.
     """
@@ -100,7 +100,7 @@ def put(idents: Sequence[str], act: str, value: str, now: int) -> int:
         raise ListError("a time zone; accepted: Europe/Paris")
     with transaction.atomic():
         rows = list(Gateway.objects.select_for_update().filter(ident__in=idents))
-        former = {row.group for row in rows}
+        former = {row.pk: (row.group, row.tags, row.zone, row.retired) for row in rows}
         for row in rows:
             if act == "group":
                 row.group = value
@@ -112,10 +112,11 @@ def put(idents: Sequence[str], act: str, value: str, now: int) -> int:
                 row.tags = " ".join(tag for tag in row.tags.split() if tag not in value.split())
             else:
                 row.retired = now if act == "retire" else 0
-        Gateway.objects.bulk_update(rows, ["group", "tags", "zone", "retired"], batch_size=200)
-        for group in former | {value} if act == "group" else ():
+        changed = [row for row in rows if former[row.pk] != (row.group, row.tags, row.zone, row.retired)]
+        Gateway.objects.bulk_update(changed, ["group", "tags", "zone", "retired"], batch_size=200)
+        for group in {former[row.pk][0] for row in changed} | {value} if act == "group" and changed else ():
             figures.regroup(group)
-    return len(rows)
+    return len(changed)
 
 
 def remove(row: Gateway) -> None:

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from tools import clock
-from tools.fleet import figures, listing, verdicts, words
+from tools.fleet import figures, listing, people, verdicts, words
 from tools.fleet import inventory as stock
 from tools.fleet.guard import whole
 from tools.fleet.listing import Listed, ListError
@@ -87,7 +87,9 @@ def change_inventory(request: HttpRequest) -> HttpResponse:
             )
             done = stock.put(idents, query["act"], query.get("value", "")[:512], now)
         else:
-            return redirect("inventory")
+            done = 0
+        if not done:
+            people.nothing_done(request)
     except ListError as refusal:
         text, line, values = refusal.said
         said = words.say(text, **values)

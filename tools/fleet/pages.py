@@ -151,12 +151,18 @@ def gateway(request: HttpRequest, ident: str) -> HttpResponse:
     return render(request, "fleet/gateway.html", context)
 
 
+def _said(row: Gateway) -> tuple[str | int, ...]:
+    """Return what people say of a gateway."""
+    return row.name, row.group, row.tags, row.zone, row.retired, row.expected
+
+
 @require_POST
 def change(request: HttpRequest, ident: str) -> HttpResponse:
     """Name a gateway, put it into a group, take its configuration as right, or say that something is settled."""
     row = _one(ident)
     with transaction.atomic():
         row = Gateway.objects.select_for_update().get(pk=row.pk)
+        former, settled = _said(row), 0
         if "name" in request.POST:
             with suppress(ListError):  # what the field's length lets through and is no tag leaves those that there were
                 row.tags = listing.words(request.POST.get("tags", row.tags)[:256])
@@ -177,10 +183,12 @@ def change(request: HttpRequest, ident: str) -> HttpResponse:
             row.expected = row.config
             row.save(update_fields=["expected"])
         if request.POST.get("settle") in SETTLED:
-            Episode.objects.filter(gateway=row, kind=request.POST["settle"], ended=None).update(
+            settled = Episode.objects.filter(gateway=row, kind=request.POST["settle"], ended=None).update(
                 ended=int(clock.seconds())
             )
             row.save(update_fields=["due"])
+    if _said(row) == former and not settled:
+        people.nothing_done(request)
     return redirect("gateway", ident=ident)
 
 

@@ -2,6 +2,7 @@
 """Who may do what on the page: a viewer looks, an operator changes gateways and alerts, an administrator the roles.
 
 Whatever a person does there is written down with the name before it is done: `Deed`, the newest `DEEDS` of each person.
+What turns out to be refused, or to change nothing, is struck out again.
 What changed people goes by age alone (tools/fleet/retention.py), as the others do too: nobody flushes it out.
 """
 
@@ -57,15 +58,22 @@ def keeps_an_administrator() -> bool:
     return bool(get_user_model().objects.filter(is_superuser=True, is_active=True).exists())
 
 
+def makes_an_administrator(act: str, name: str, wanted: str) -> bool:
+    """Return True where a change gives somebody the right to say who is what."""
+    name = get_user_model().normalize_username(name)
+    chiefs = get_user_model().objects.filter(is_superuser=True)
+    return act in {"add", "role"} and wanted == "administrator" and not chiefs.filter(username=name).exists()
+
+
 def new_password() -> str:
     """Return a password for somebody who sets another one then."""
     return secrets.token_urlsafe(15)
 
 
-def change(act: str, name: str, wanted: str, by: Any) -> str:  # noqa: ANN401 (Django's user)
+def change(act: str, name: str, wanted: str, by: Any) -> str | None:  # noqa: ANN401 (Django's user)
     """Add, change or remove a person, or a second factor that is lost; returns a new person's password, or nothing.
 
-    ValueError says what isn't accepted.
+    None: all was so already. ValueError says what isn't accepted.
     """
     people = get_user_model().objects
     name = get_user_model().normalize_username(name)
@@ -90,6 +98,8 @@ def change(act: str, name: str, wanted: str, by: Any) -> str:  # noqa: ANN401 (D
         elif act == "reset":
             factor.remove(one)
             _end_sessions(one)
+        elif role(one) == wanted:
+            return None
         else:
             set_role(one, wanted)
         if not keeps_an_administrator():
@@ -101,6 +111,13 @@ def _end_sessions(user: Any) -> None:  # noqa: ANN401 (Django's user)
     for one in Session.objects.iterator():
         if one.get_decoded().get(SESSION_KEY) == str(user.pk):
             one.delete()
+
+
+def nothing_done(request: HttpRequest) -> None:
+    """Strike out what a request asked for, since all was so already."""
+    deed = request.META.pop(_DEED, None)
+    if deed is not None:
+        deed.delete()
 
 
 class Guard:

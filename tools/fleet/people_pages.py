@@ -11,6 +11,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from tools.fleet import people as persons
 from tools.fleet import words
+from tools.fleet.account_pages import known
 from tools.fleet.guard import TRIED
 from tools.fleet.models import Deed
 from tools.fleet.options import ROLES
@@ -46,14 +47,28 @@ def people(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def change_people(request: HttpRequest) -> HttpResponse:
-    """Add or remove somebody, give another role, or take a second factor away that is lost."""
+    """Add or remove somebody, give another role, or take a second factor away that is lost.
+
+    Whoever makes somebody administrator is asked for the own password: what a session that was left open could
+    otherwise make for good.
+    """
     act, name, wanted = (request.POST.get(field, "") for field in ("act", "name", "role"))
     if act not in {"add", "role", "remove", "reset"} or (act in {"add", "role"} and wanted not in ROLES):
+        persons.nothing_done(request)
         return redirect("people")
+    if persons.makes_an_administrator(act, name, wanted):
+        asked = {"act": act, "name": name, "role": wanted}
+        if "password" not in request.POST:
+            persons.nothing_done(request)
+            return _page(request, asked=asked)
+        if wrong := known(request, None):
+            return _page(request, wrong, asked=asked)
     try:
         password = persons.change(act, name, wanted, request.user)
     except ValueError as refusal:
         return _page(request, words.say(_WRONG[str(refusal)]))
+    if password is None:
+        persons.nothing_done(request)
     return _page(request, name=name, password=password) if password else redirect("people")
 
 

@@ -88,6 +88,7 @@ class _Model:
         self._design = np.zeros((1, _STATES, days))
         self._design[0, 0] = self._design[0, _OWN_STATE] = 1
         self._design[0, 1 + self._weekdays, np.arange(days)] = 1
+        self._filters = [self._made(cell) for cell in range(len(seen))]
 
     def smoothed(self) -> tuple[_Spread, _Spread]:
         """Return (mean, variance) of each day and of an ordinary week.
@@ -118,16 +119,22 @@ class _Model:
     def _filter(self, cell: int, point: _Point) -> Any:  # noqa: ANN401 (statsmodels has no types)
         """Return a cell's filter at a point of the grid."""
         own, mean = self._own(cell, point), self._means[cell]
-        found: Any = KalmanSmoother(1, _STATES, 2)
-        found.bind(np.asfortranarray(self._seen[cell][None, :]))
+        found = self._filters[cell]
         steps = np.zeros((2, 2, len(own)))
         steps[0, 0], steps[1, 1] = (point[0] * mean) ** 2, np.append(own[1:], own[-1])
-        found["design"], found["obs_cov"], found["state_cov"] = self._design, self._noise[cell][None, None, :], steps
-        found["transition"] = np.diag([1.0] * _OWN_STATE + [0.0])
-        found["selection"] = np.eye(_STATES)[:, [0, _OWN_STATE]]
+        found["state_cov"] = steps
         first = np.zeros(_STATES)
         first[0] = mean
         found.initialize_known(first, np.diag([(3 * mean) ** 2] + [(point[1] * mean) ** 2] * 7 + [own[0]]))
+        return found
+
+    def _made(self, cell: int) -> Any:  # noqa: ANN401 (statsmodels has no types)
+        """Return a cell's filter, but for what depends on the grid's point."""
+        found: Any = KalmanSmoother(1, _STATES, 2, smoother_output=SMOOTHER_STATE | SMOOTHER_STATE_COV)
+        found.bind(np.asfortranarray(self._seen[cell][None, :]))
+        found["design"], found["obs_cov"] = self._design, self._noise[cell][None, None, :]
+        found["transition"] = np.diag([1.0] * _OWN_STATE + [0.0])
+        found["selection"] = np.eye(_STATES)[:, [0, _OWN_STATE]]
         return found
 
     def _likely(self, points: Sequence[_Point], logs: Sequence[float]) -> dict[_Point, float]:
@@ -151,7 +158,7 @@ class _Model:
 
     def _one(self, cell: int, point: _Point) -> tuple[Any, ...]:
         """Smooth one cell: mean and mean square of days and week, expectations, residuals, log-likelihood."""
-        found = self._filter(cell, point).smooth(smoother_output=SMOOTHER_STATE | SMOOTHER_STATE_COV)
+        found = self._filter(cell, point).smooth()
         state, spread, days = found.smoothed_state, found.smoothed_state_cov, np.arange(self._seen.shape[1])
         of_day = 1 + self._weekdays
         expected = state[0] + state[of_day, days]

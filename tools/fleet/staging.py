@@ -49,7 +49,7 @@ def fill(
     twin = venues[min(5, len(venues) - 1)]
     for boot in (1, 0, 1, 0):
         intake.take([simulated.state(twin, boot)], now - 600 + boot)
-    intake.take([simulated.state(venues[1], config="c0ffee" + "0" * 10)], now - 3600)
+    intake.take([simulated.state(venues[min(1, len(venues) - 1)], config="c0ffee" + "0" * 10)], now - 3600)
 
 
 def _take(intake: Intake, arrivals: Iterable[Arrival], now: int) -> None:

@@ -195,6 +195,8 @@ FRENCH = {
         "Quelqu'un porte déjà ce nom, ou personne ; accepté : de 1 à 150 caractères imprimables."
     ),
     "There are as many people as there may be.": "Le nombre maximal de personnes est atteint.",
+    "Make {name} administrator": "Faire de {name} un administrateur",
+    "Your own password": "Votre propre mot de passe",
     "Nobody removes the own account, or resets the own second factor here.": (
         "Personne n'enlève son propre compte, ni ici son propre second facteur."
     ),
