@@ -32,7 +32,9 @@ def agree() -> int:
     }
     wanted = {}
     for gateway, days in told.items():
-        totals = {day: [one.sum for one in answers.values()] for day, answers in days.items() if answers}
+        totals: dict[int, list[estimate.Sum]] = {
+            day: [one.sum for one in answers.values()] for day, answers in days.items() if answers
+        }
         for day in {day + later for day in totals for later in range(7)}:
             week = [totals[at] for at in range(day - 6, day + 1) if at in totals]
             wanted[gateway, day] = (

@@ -150,7 +150,8 @@ def test_every_page_of_any_size_in_any_look_is_accessible_and_as_wide_as_its_win
         )
         contexts = {
             look: browser.new_context(
-                locale=look[0], viewport={"width": look[1], "height": 800}, color_scheme=look[2]
+                locale=look[0], viewport={"width": look[1], "height": 800}, color_scheme=look[2]  # type: ignore[arg-type]
+
             )
             for look in LOOKS
         }  # fmt: skip

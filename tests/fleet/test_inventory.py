@@ -14,7 +14,7 @@ from django.test import Client
 
 from tests.fleet import says
 from tests.fleet.test_store import totals_agree
-from tools.fleet import figures, inventory, simulated, staging
+from tools.fleet import figures, inventory, simulated, staging, starting
 from tools.fleet.intake import AGAIN, Intake
 from tools.fleet.listing import Listed
 from tools.fleet.models import Gateway, Head, Message
@@ -210,3 +210,14 @@ def test_the_inventory_has_pages_and_is_behind_the_log_in(sqlite):
         assert stranger.get(path).status_code == 302
     assert stranger.post("/inventory/change", {"act": "retire", "every": "1"}).headers["Location"].startswith("/login")
     assert not Gateway.objects.exclude(retired=0).exists()
+
+
+def test_a_list_is_taken_up_to_as_many_gateways_as_serve_was_told(sqlite):
+    """Not up to a number of its own: the page, `expect` and `serve --gateways` have one limit."""
+    rows = [Listed(says.name(number)) for number in range(4)]
+    starting.check_room(3)
+    inventory.expect(rows[:3], says.NOW)
+    with pytest.raises(inventory.FullError, match="1 more would be beyond the limit; accepted: 3 gateways in all"):
+        inventory.expect(rows, says.NOW)
+    starting.check_room(4)
+    assert inventory.expect(rows, says.NOW) == 1

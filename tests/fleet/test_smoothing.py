@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from agent.summary.metrics import METRICS
-from tools.fleet import accuracy, smoothing, weeks
+from tools.fleet import accuracy, consistent, smoothing, weeks
 from tools.fleet.consistent import Answer, cells_noise, reconciled, total_noise, variance_of
+from tools.fleet.estimate import Estimate
 
 DAYS = 56
 ROWS = {metric.name: metric for metric in METRICS}
@@ -71,6 +72,15 @@ def smooth(told: Smooth, first: int = 0) -> tuple[Smooth, Smooth]:
     )  # type: ignore[return-value]
 
 
+def moved(cells: Smooth, totals: Smooth) -> Smooth:
+    """Return cells as pages show them: they add up to the totals."""
+    days = []
+    for values, widths, total in zip(*(one.T for one in cells), totals[0][0], strict=True):
+        days.append(consistent.moved([Estimate(*one) for one in zip(values, widths, strict=True)], total))
+        assert sum(one.value for one in days[-1]) == pytest.approx(total)
+    return np.array([[one.value for one in day] for day in days]).T, cells[1]
+
+
 def held(one: Smooth, true: np.ndarray) -> np.ndarray:
     return np.abs(one[0] - true) <= one[1]
 
@@ -122,10 +132,10 @@ def test_bands_of_hours_hold_the_truth_and_closed_hours_are_learned(size):
     for seed, story in enumerate(("weekends", "closed week")):
         draw = np.random.default_rng(10 + seed)
         counts, _, ordinary = truth(size, story, draw)
-        _, told = published(counts, size, draw)
+        totals, told = published(counts, size, draw)
         parts = len(told[0])
         true, usual = (one.reshape(parts, 24 // parts, -1).sum(axis=1) for one in (counts.T, ordinary))
-        of_days, of_week = smooth(told)
+        of_days, of_week = (moved(*both) for both in zip(smooth(told), smooth(totals), strict=True))
         days += list(held(of_days, true).ravel())
         week += list(held(of_week, usual).ravel())
         errors.append(np.sqrt(((of_days[0] - true) ** 2).mean() / told[1].mean()))
@@ -133,7 +143,7 @@ def test_bands_of_hours_hold_the_truth_and_closed_hours_are_learned(size):
         assert np.abs(of_week[0][closed]).max(initial=0) < 1.5
     assert 0.93 < np.mean(days) < 0.97
     assert np.mean(week) > 0.92
-    assert np.mean(errors) < 0.85
+    assert np.mean(errors) < 0.8
 
 
 def test_an_odd_day_moves_no_other_day_and_stands_for_itself():

@@ -149,6 +149,8 @@ def test_the_smoothed_export_has_every_day_with_weeks_enough(sqlite):
     assert {name: len(each) for name, each in cells.items()} == {
         name: len(each) for name, each in views.cells(one_day(gateway), "published").items()
     }
+    for metric in ("arrivals", "presence", "volume"):
+        assert sum(one.estimate.value for one in cells[metric]) == pytest.approx(total.value)
     rows = list(files.smoothed_rows(says.DAY - 60, says.DAY))
     last = [row for row in rows if row[3] == figures.as_date(says.DAY).strftime("%Y-%m-%d")]
     assert last[0][4:] == ("terminals", 0, "", total.value, total.half_width)

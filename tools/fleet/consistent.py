@@ -76,6 +76,19 @@ def reconciled(answers: Sequence[Answer]) -> tuple[Estimate, list[list[Estimate]
     return combined(sums), cells
 
 
+def moved(cells: Sequence[Estimate], total: float) -> list[Estimate]:
+    """Return cells that add up to a total: what they lack is shared by their variances (least squares).
+
+    Their bands stay as they are.
+    """
+    variances = [one.half_width**2 for one in cells]
+    lack = total - sum(one.value for one in cells)
+    return [
+        Estimate(one.value + lack * part / sum(variances), one.half_width)
+        for one, part in zip(cells, variances, strict=True)
+    ]
+
+
 def readable(cells: Sequence[Estimate]) -> list[Estimate]:
     """Return the nearest cells that aren't negative and have the same total (0 for a negative one), to be read.
 

@@ -13,13 +13,19 @@ from django.db.models.functions import Concat
 from tools.fleet import figures, listing
 from tools.fleet.delivery import GATEWAYS
 from tools.fleet.listing import Listed, ListError
-from tools.fleet.models import Gateway
+from tools.fleet.models import Gateway, Setting
 
 ACTS = ("group", "tag", "untag", "zone", "retire", "restore")  # what may be done with many gateways at once
 
 
 class FullError(ListError):
     """More gateways than the store takes."""
+
+
+def room() -> int:
+    """Return how many gateways there may be: what `serve --gateways` last said."""
+    said = Setting.objects.filter(name="gateways").first()
+    return int(said.value) if said else GATEWAYS
 
 
 def expect(rows: Sequence[Listed], now: int) -> int:
@@ -32,8 +38,8 @@ def expect(rows: Sequence[Listed], now: int) -> int:
         Gateway.objects.filter(ident__in=idents).exclude(retired=0).update(retired=0)
         known = {one.ident: one for one in Gateway.objects.select_for_update().filter(ident__in=idents)}
         new = [row for row in rows if row.ident not in known]
-        if Gateway.objects.count() + len(new) > GATEWAYS:
-            raise FullError("{n} more would be beyond the limit; accepted: {m} gateways in all", n=len(new), m=GATEWAYS)
+        if Gateway.objects.count() + len(new) > (most := room()):
+            raise FullError("{n} more would be beyond the limit; accepted: {m} gateways in all", n=len(new), m=most)
         Gateway.objects.bulk_create([Gateway(**row._asdict(), first_seen=now, seen=0) for row in new])
         moved: set[str] = set()
         for row in rows:

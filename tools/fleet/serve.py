@@ -229,7 +229,13 @@ def serve_page(
         timer.daemon = True
         timer.start()
     ready()
+    threading.Thread(target=_warm, daemon=True).start()
     server.run(sockets=[listener])
+
+
+def _warm() -> None:
+    """Load what estimates from weeks are made with: seconds, which nobody waits for who asks later."""
+    import tools.fleet.smoothing  # noqa: F401
 
 
 def wait() -> None:

@@ -76,12 +76,13 @@ def set_password(name: str, password: str, role: str | None = None, *, reset: bo
 
 
 def check_room(gateways: int) -> None:
-    """Refuse a limit that the store is beyond already."""
-    from tools.fleet.models import Gateway
+    """Refuse a limit that the store is beyond already; keep it in the store, for lists of expected gateways."""
+    from tools.fleet.models import Gateway, Setting
 
     known = Gateway.objects.count()
     if known > gateways:
         PROGRAM.refuse(f"--gateways: {gateways}, and the store has {known}; accepted: at least so many")
+    Setting.objects.update_or_create(name="gateways", defaults={"value": str(gateways)})
 
 
 def listen(listen: str) -> tuple[socket.socket, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from agent.summary.metrics import METRICS
-from tools.fleet import views
+from tools.fleet import consistent, views
 from tools.fleet.consistent import cells_noise, total_noise, variance_of
 from tools.fleet.estimate import QUESTIONS, Estimate, variance
 from tools.fleet.models import Gateway, Message
@@ -96,27 +96,43 @@ class Weeks:
         return found[0][day - self.span.start] if found and found[0] else None
 
     def cells(self, day: int, *, read: bool = False) -> views.Cells:
-        """Return a day's figures; `read`: none is negative. Cells of too few days are left out."""
+        """Return a day's figures: a whole day's cells add up to its total. Cells of too few days are left out.
+
+        `read`: none is negative, for the eye alone.
+        """
         found: views.Cells = {}
-        for metric, cells in views.cells(self._days.get(day, []), "combined").items():
+        rows = self._days.get(day, [])
+        whole, total = {name: len(one.values) for name, one in views.answers(rows).items()}, self.total(day)
+        for metric, cells in views.cells(rows, "combined").items():
             smooth = self._smooth(metric).days
-            for cell in cells:
-                if smooth[cell.number]:
-                    one = smooth[cell.number][day - self.span.start]
-                    below = math.ceil(cell.below * one.half_width / cell.estimate.half_width)
-                    one = Estimate(max(one.value, 0.0), one.half_width) if read else one
-                    found.setdefault(metric, []).append(views.Cell(cell.number, one, below, cell.late))
+            told = [cell for cell in cells if smooth[cell.number]]
+            likely = [smooth[cell.number][day - self.span.start] for cell in told]
+            if total is not None and whole.get(metric) == len(told) == len(smooth):
+                likely = consistent.moved(likely, total.value)
+                likely = consistent.readable(likely) if read else likely
+            for cell, one in zip(told, likely, strict=True):
+                below = math.ceil(cell.below * one.half_width / cell.estimate.half_width)
+                shown = Estimate(max(one.value, 0.0), one.half_width) if read else one
+                found.setdefault(metric, []).append(views.Cell(cell.number, shown, below, cell.late))
         return found
 
     def ordinary(self) -> list[Estimate | None]:
         """Return the arrivals of an ordinary week as it is at the last day, from Monday 03:00 UTC on.
 
-        168 hours, or 42 times four hours. None for those of too few days; [] where there is nothing else.
+        168 hours, or 42 times four hours; a day's add up to what an ordinary day has in all. None for those of too few
+        days; [] where there is nothing else.
         """
         last = next((told for told in reversed(self._told) if told), {})
         for metric in QUESTIONS["arrivals"]:
             name = _hourly(metric.name) if len(metric.cells) > 1 else metric.name
             week = self._smooth(name).week if name in last else []
+            if all(week) and week:
+                totals = self._smooth("").week[0] if "" in last else []
+                days = [[cell[weekday] for cell in week] for weekday in range(7)]
+                if totals:
+                    pairs = zip(days, totals, strict=True)
+                    days = [consistent.moved(cells, total.value) for cells, total in pairs]
+                return [one for cells in days for one in cells]
             if any(week):
                 return [cell[weekday] if cell else None for weekday in range(7) for cell in week]
         return []
