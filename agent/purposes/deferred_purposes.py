@@ -89,18 +89,16 @@ class DeferredPurposes(Purposes):
         grounds = {}
         if section is not None:
             grounds["attribution"] = section.ground
-            self.attribution = attribution.Attribution(stores["attribution"].append, self.sessions.user)
+            self.attribution = attribution.Attribution(stores["attribution"].append, self._user)
             stores["attribution"].mark = self._mark
             if section.mode == "blocks":
                 path, flash = paths.run + "/blocks", paths.flash + "/ports"
                 keep = self._row_kept
-                self.attribution.blocks = Blocks(
-                    path, flash, section.block_size, table, keep, self.sessions.user, self._now
-                )
+                self.attribution.blocks = Blocks(path, flash, section.block_size, table, keep, self._user, self._now)
                 lan.told = self.told
         if "billing" in config.purposes:
             grounds["billing"] = None
-            self.billing = billing.Billing(paths.run + "/billing", stores["billing"].append, self.sessions.user)
+            self.billing = billing.Billing(paths.run + "/billing", stores["billing"].append, self._user)
         self._gateway = config.gateway.id
         places = {name: place(name, config, paths)[0] + "/handovers" for name in grounds}
         at = executor.RequestExecutor(
@@ -140,6 +138,11 @@ class DeferredPurposes(Purposes):
         return "attribution: " + SECOND_NAT + " (L34-II-4); accepted: upstream_nat 'acknowledged', or enabled '0'"
 
     # Connections and terminals
+
+    def _user(self, mac: bytes, start: int) -> bytes:
+        """Return who was logged in at a terminal by `start` (s since the epoch), and is still."""
+        # Both clocks and the log-in are known to the second: in doubt it came after the start
+        return self.sessions.user(mac, start - self._wall + self._now - 2)
 
     def _holder(self, address: bytes) -> bytes:
         return self._holders.user(address) or b""
@@ -195,7 +198,7 @@ class DeferredPurposes(Purposes):
                 if decoder.public() != source or not is_private(source):
                     self.attribution.last(connection, source, decoder.public(), mac, self._wall, exact=self._exact())
         if self.billing is not None and terminal is not None:
-            self.billing.alive(mac, self._wall)
+            self.billing.alive(mac, connection.start // _SECOND, self._wall)
 
     def list_ended(self, monotonic: int) -> None:
         """Take note that a whole list of what lasts has ended, which was begun then."""
@@ -313,9 +316,8 @@ class DeferredPurposes(Purposes):
         entry = self._standing(name)
         if self._portal.failures and entry:
             entry["portal_failures"] = self._portal.failures
-            failures = self._portal.failures
-            text = f"openNDS's list failed or didn't come {failures} times: sessions may lack their user"
-            entry["notes"].append(text)
+            text = "openNDS's list failed or didn't come %d times: sessions may lack their user"
+            entry["notes"].append(text % self._portal.failures)
         return entry
 
     def _standing(self, name: str) -> "dict[str, Any]":
@@ -328,12 +330,10 @@ class DeferredPurposes(Purposes):
             entry: "dict[str, Any]" = {"mode": section.mode, "notes": notes}
             if blocks is not None:
                 entry["blocks"] = held = blocks.status()
-                notes.append(
-                    "port blocks: %d held, %d resting, %d free" % (held["held"], held["resting"], held["free"])
-                )
+                notes.append("port blocks: %(held)d held, %(resting)d resting, %(free)d free" % held)
                 if held["without"]:
-                    text = "%d terminals have none: their connections are kept one by one; lower block_size"
-                    notes.append(text % held["without"])
+                    text = "%(without)d terminals have none: their connections are kept one by one; lower block_size"
+                    notes.append(text % held)
             return entry
         if name == "billing" and self.billing is not None:
             return {"notes": [str(len(self.billing)) + " sessions are open"]}

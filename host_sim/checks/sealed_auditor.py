@@ -29,6 +29,7 @@ FLASH, TMPFS = "srv/oubli", "var/run/oubli"
 SYNC = 16 * 60 * SECOND  # after which whatever was told lies on flash: the recorder's sync interval, and a turn
 EARLY = 3 * HOUR  # by which powered-on hours, rounded up, may destroy a segment of a former boot before its day is over
 SLACK = 2  # seconds by which the start of a holding may be later than that of the first connection in it
+_STRANGER = "a session of nobody who was there, or one that says both user and MAC"
 _KEY = slice(32, 64)  # of a slot of the key ring
 
 
@@ -82,6 +83,7 @@ class SealedAuditor:
         # Portal user or MAC -> bytes up, bytes down; connections that were told
         self._volumes: dict[tuple[str, bytes], list[int]] = {}
         self._billed: dict[tuple[str, bytes], list[int]] = {}
+        self._young: set[tuple[str, bytes]] = set()  # of which one connection or another may be billed to the other
         self.digest = 0  # of every record that was opened, whatever their order
         self.seen: Counter[str] = Counter()
         self.wrong: list[tuple[str, str]] = []
@@ -101,11 +103,16 @@ class SealedAuditor:
                 self._made[_key(one)] += 1
                 if not (one.known and one.sure):
                     self._made[_key(one._replace(mac=bytes(6), user=""))] += 1  # nobody may be named for it
+                if one.young:
+                    self._made[_key(one._replace(user=""))] += 1
             self.disturbed = self.disturbed or not one.sure
             if self._purposes.billing:
-                volumes = self._volumes.setdefault((one.user, b"") if one.user else ("", one.mac), [0, 0])
-                volumes[0] += one.bytes_up
-                volumes[1] += one.bytes_down
+                may = {(one.user, b"") if one.user else ("", one.mac)} | ({("", one.mac)} if one.young else set())
+                self._young |= may if one.young else set()
+                for who in may:
+                    volumes = self._volumes.setdefault(who, [0, 0])
+                    volumes[0] += one.bytes_up
+                    volumes[1] += one.bytes_down
 
     def forget(self, now: int) -> None:
         """A cut of power: what wasn't on flash yet is gone, and so are the sessions that were open."""
@@ -199,8 +206,8 @@ class SealedAuditor:
             self.wrong.append((store, "a record that isn't written as its fields are"))
         if isinstance(record, billing.Record):
             who = record.portal_user.decode(errors="replace"), record.mac
-            if who not in self._volumes:
-                self.wrong.append((store, "a session of nobody who was there, or one that says both user and MAC"))
+            if who not in self._volumes and (record.bytes_up or record.bytes_down):
+                self.wrong.append((store, _STRANGER))
             billed = self._billed.setdefault(who, [0, 0])
             billed[0] += record.bytes_up
             billed[1] += record.bytes_down
@@ -248,6 +255,7 @@ class SealedAuditor:
                 and one.sure
                 and not self.stepped
                 and not single.get(_key(one))
+                and not (one.young and single.get(_key(one._replace(user=""))))
             ):
                 self.wrong.append(("attribution", "nobody is named for a connection"))
 
@@ -266,11 +274,14 @@ class SealedAuditor:
 
     def _settle(self) -> None:
         """Look once every session is written: each has its connections' volumes, but for what a cut of power took."""
+        # One without octets may have been written before its first connection ended
+        if self._billed.keys() - self._volumes.keys() and not self.disturbed:
+            self.wrong.append(("billing", _STRANGER))
         for who, (up, down) in self._volumes.items():
             billed = self._billed.get(who, [0, 0])
             # What is kept for a day goes at the end of the one that it began on
             whole = not self.disturbed and self._purposes.sealed > 1
-            if billed[0] > up or billed[1] > down or (billed != [up, down] and whole):
+            if billed[0] > up or billed[1] > down or (billed != [up, down] and whole and who not in self._young):
                 self.wrong.append(("billing", f"{billed} bytes are billed where {[up, down]} passed"))
 
 

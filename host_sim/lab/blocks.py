@@ -216,6 +216,7 @@ def play(interpreter: str, connections: int, terminals: int, block_size: int) ->
         blocks = min(terminals, (65536 - 16384) // block_size)
         lab.wait(lambda: held(lab) >= blocks, "the terminals get no blocks", 120)
         lab.device.call({"call": "session", "terminal": next(iter(venue.macs.values())).hex(":"), "user": loop.USER})
+        time.sleep(5)  # what begins sooner may have begun before the log-in, for all the recorder knows
         begun = int(time.time())
         venue.send(venue.plan(connections))
         counters = settle(lab)

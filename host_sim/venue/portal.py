@@ -38,6 +38,7 @@ def _shown() -> str:
 
 
 SHOWN = _shown()
+YOUNG = 6 * SECOND  # after a log-in in which a connection may have begun before it, for all the recorder knows
 _AGAIN = 8 * HOUR  # after which the portal says again who is logged in
 _RETRY = 5 * MINUTE
 
@@ -59,7 +60,8 @@ class Stay(NamedTuple):
 class Guest:
     """One device at the portal.
 
-    `consent` is a number over the whole run, 0 for none; `since` in seconds by the gateway's clock.
+    `logged_in`: when the recorder that runs was told so, true ns. `consent` is a number over the whole run, 0 for none;
+    `since` in seconds by the gateway's clock.
     """
 
     device: Device
@@ -70,6 +72,7 @@ class Guest:
     since: int = 0
     there: int | None = None  # since when its stay at the access point is followed, None while it isn't
     left: int = 0  # when it went, true ns
+    logged_in: int | None = None
 
 
 @dataclass
@@ -145,6 +148,7 @@ class Portal:
             if not guest.left:
                 yield from self._station(guest, 0, guest.access_point)
             if guest.user:
+                guest.logged_in = now
                 yield Told(tape.CALL, _call("session", guest, user=guest.user))
             self._begin(now, guest)
 
@@ -200,6 +204,7 @@ class Portal:
             return
         self.at(now + _AGAIN, lambda later: self._log_in(later, guest))
         if self.hears():
+            guest.logged_in = now if guest.logged_in is None else guest.logged_in
             yield Told(tape.CALL, _call("session", guest, user=guest.user))
 
     # What they say
@@ -268,10 +273,12 @@ class Portal:
             return 0
         return guest.consent
 
-    def user(self, mac: bytes) -> str:
-        """Return who is logged in at a terminal."""
+    def user(self, mac: bytes, began: int) -> tuple[str, bool]:
+        """Return who had logged in at a terminal when a connection began (true ns), and whether just then."""
         guest = self.guests.get(mac)
-        return guest.user if guest else ""
+        if guest is None or guest.logged_in is None or began < guest.logged_in:
+            return "", False
+        return guest.user, began < guest.logged_in + YOUNG
 
     def _begin(self, now: int, guest: Guest) -> None:
         if guest.state == ACTIVE and not guest.left and guest.there is None and self.trusted(now) and self.hears():

@@ -198,7 +198,8 @@ class ConnectionTable:
             mac, entry.source, flow.protocol, flow.source_port, flow.reply_destination_port, flow.bytes_up,
             flow.bytes_down, flow.packets_up, flow.packets_down, flow.start, end, now, entry.port, entry.last,
             not self._gateway.clock.stepped, self.sent,
-            *(self._said_of(entry, mac, now) if self._keeps_more else (b"", "", 0)), *self._gateway.known(entry, mac),
+            *(self._said_of(entry, mac, now) if self._keeps_more else (b"", "", False, 0)),
+            *self._gateway.known(entry, mac),
         ))  # fmt: skip
         yield Step(now, tape.DATAGRAM, kernel.conntrack("destroy", flow, self._world.byteorder))
 
@@ -221,11 +222,15 @@ class ConnectionTable:
                 self.blocks[one] = first, last
             self.given.setdefault(one, []).append((now, first, last))
 
-    def _said_of(self, entry: Entry, mac: bytes, now: int) -> tuple[bytes, str, int]:
-        """Return what other purposes than `security` know of a connection: public address, portal user, consent."""
-        portal = self._world.portal
-        user, consent = (portal.user(mac), portal.under(mac, entry.flow.start, now)) if portal else ("", 0)
-        return entry.flow.reply_destination, user, consent
+    def _said_of(self, entry: Entry, mac: bytes, now: int) -> tuple[bytes, str, bool, int]:
+        """Return what other purposes than `security` know of a connection: public address, portal user, consent.
+
+        And whether the user had logged in just as it began.
+        """
+        public, portal = entry.flow.reply_destination, self._world.portal
+        if not portal:
+            return public, "", False, 0
+        return public, *portal.user(mac, entry.first), portal.under(mac, entry.flow.start, now)
 
     def _ending(self, talk: Talk) -> tuple[int, int, bool]:
         """Return (TCP state, seconds of its timeout, ASSURED), as net/netfilter/nf_conntrack_proto_*.c sets them."""

@@ -59,7 +59,8 @@ class Kept(NamedTuple):
     exact: bool = True
     number: int = 0
     public: bytes = b""  # the address that it had for the world
-    user: str = ""  # who was logged in at its terminal
+    user: str = ""  # who was logged in at its terminal when it began
+    young: bool = False  # he had logged in just then
     consent: int = 0  # under which it may be kept
     known: bool = True  # it began since the recorder listens: whose it is can be known
     sure: bool = True  # and is known: there is room for that

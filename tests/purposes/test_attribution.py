@@ -12,6 +12,7 @@ import secrets
 import stat
 import subprocess
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -551,6 +552,73 @@ def test_what_began_before_its_row_is_said_once_and_not_at_each_look(stage):
     ]  # fmt: skip
 
 
+# Who is logged in
+
+
+def logged_in(stage: Remote, memory: Path, *steps: list) -> tuple[list[list], list[list]]:
+    """Return user, from and until (s after NOON) of attribution's rows; user, MAC, from, until, octets of billing's."""
+    folder = memory / secrets.token_hex(4)
+    folder.mkdir()
+    attributed, billed = stage("logged_in", str(folder), [*steps])
+    return (
+        [[bytes.fromhex(row[6]).decode(), row[7] - NOON, row[8] and row[8] - NOON] for row in attributed],
+        [[bytes.fromhex(row[0]).decode(), row[1], row[2] - NOON, row[3] - NOON, row[5]] for row in billed],
+    )
+
+
+def at(second: int, step: int = 0) -> list:
+    """Return the step to so many s after NOON, by a clock that was stepped meanwhile by so many s."""
+    return ["at", NOON + second + step, 1000 + second]
+
+
+FOUR, SIX_ = 2, 10  # families
+ROOM12, ROOM13 = ["session", "room12"], ["session", "room13"]
+
+
+@pytest.mark.parametrize(("family", "own"), [(FOUR, []), (SIX_, [["", 100, None]])])
+@pytest.mark.parametrize("former", [[], [at(50), ROOM13]])
+def test_who_logs_in_during_a_connection_is_not_named_for_it(stage, memory, family, own, former):
+    """L34-II-4, L34-IV-2: nor does he pay for it, whether nobody or another one was logged in when it began."""
+    attributed, billed = logged_in(
+        stage, memory, *former, at(600), ROOM12, at(700), ["connection", family, NOON + 100, NOON + 690]
+    )
+    assert attributed == ([] if family == SIX_ else [["", 100, 690]]) + own
+    assert billed == [["", MAC_A, 690, 690, 10]]
+    # Of what he begins then he is named, however often the portal says so again
+    attributed, billed = logged_in(
+        stage, memory, at(600), ROOM12, at(1200), ROOM12, ["connection", family, NOON + 700, NOON + 1190]
+    )
+    assert attributed == [["room12", 700, 1190 if family == FOUR else None]]
+    assert billed == [["room12", "", 700, 1190, 10]]
+
+
+def test_a_log_in_is_told_from_a_start_wherever_the_clock_was_stepped(stage, memory):
+    """The start's stamp is of the present clock, the log-in of one that doesn't go back; seconds are rounded."""
+    for begun, step, name in ((599, 0, ""), (601, 0, ""), (603, 0, "room12"), (599, 7200, ""), (603, -7200, "room12")):
+        start, end = NOON + step + begun, NOON + step + 700
+        attributed, _ = logged_in(stage, memory, at(600), ROOM12, at(700, step), ["connection", FOUR, start, end])
+        assert attributed[0][0] == name, (begun, step)
+    for again in ([["session", None], ROOM12], [ROOM13, ROOM12]):  # he was away for a moment
+        steps = [at(10), ROOM12, at(600), *again, at(700), ["connection", FOUR, NOON + 100, NOON + 690]]
+        assert logged_in(stage, memory, *steps)[0] == [["", 100, 690]]
+
+
+def test_a_connection_that_lasts_over_log_ins_and_midnights_names_only_whose_it_was(stage, memory):
+    """Over IPv6 the rows of each user are his own connections', the others stand by themselves."""
+    attributed, _ = logged_in(
+        stage, memory, at(10), ROOM12, at(300), ["lasts", SIX_, NOON + 100], at(400), ROOM13,
+        at(500), ["connection", SIX_, NOON + 450, NOON + 490], at(600), ["lasts", SIX_, NOON + 100],
+        at(700), ["connection", SIX_, NOON + 100, NOON + 690],
+    )  # fmt: skip
+    assert attributed == [["room12", 100, None], ["room12", 100, 300], ["room13", 450, None], ["", 100, 690]]
+    night = DAY // 2
+    lasts = ["lasts", FOUR, NOON + 100]
+    attributed, billed = logged_in(stage, memory, at(10), ROOM12, at(night + 60), lasts, at(night + 360), lasts)
+    assert attributed[0] == ["room12", 100, night]
+    assert billed == [["room12", "", 100, night, 0], ["room12", "", night, night + 360, 0]]
+    assert logged_in(stage, memory, at(night - 60), ROOM12, at(night + 60), lasts)[0][0] == ["", 100, night]
+
+
 # Billing
 
 
@@ -629,24 +697,26 @@ def test_session_is_a_users_or_a_terminals_with_its_time_and_volume(stage, memor
         "bill", str(folder),
         [
             ["connection", MAC_A, NOON, NOON + 10, 100, 2000],
-            ["users", {MAC_A: "room12"}],
-            ["connection", MAC_A, NOON + 5, NOON + 60, 1, 2],
+            ["users", {MAC_A: ["room12", NOON + 15]}],
+            ["connection", MAC_A, NOON + 20, NOON + 60, 1, 2],
             ["connection", MAC_B, NOON, NOON + 1, 5, 6],
-            ["alive", MAC_B, NOON + 1000],
+            ["alive", MAC_B, NOON, NOON + 1000],
             ["tick", NOON + 2000],
-            ["users", {MAC_A: "room13"}],
+            ["users", {MAC_A: ["room13", NOON + 2050]}],
             ["connection", MAC_A, NOON + 2100, NOON + 2101, 7, 8],
             ["users", {}],
             ["connection", MAC_A, NOON + 2102, NOON + 2103, 9, 1],
             ["connection", MAC_C, MIDNIGHT + DAY - 5, MIDNIGHT + DAY - 1, 3, 4],
             ["tick", MIDNIGHT + DAY],
             ["connection", MAC_C, MIDNIGHT + DAY, MIDNIGHT + DAY + 1, 3, 4],
+            ["tick", MIDNIGHT + DAY + 1799],
         ],
     )  # fmt: skip
     today = MIDNIGHT // DAY
     user, other = b"room12".hex(), b"room13".hex()
     assert rows == [
-        [today, user, "", NOON, NOON + 60, 101, 2002, True],
+        [today, "", MAC_A, NOON, NOON + 10, 100, 2000, True],
+        [today, user, "", NOON + 20, NOON + 60, 1, 2, True],
         [today, other, "", NOON + 2100, NOON + 2101, 7, 8, True],
         [today, "", MAC_A, NOON + 2102, NOON + 2103, 9, 1, True],
         [today, "", MAC_B, NOON, NOON + 1000, 5, 6, True],
@@ -674,29 +744,45 @@ def test_no_time_is_billed_twice_and_no_session_is_longer_than_a_day(stage, memo
         return [[row[0], *row[3:7]] for row in rows[:-1]] + rows[-1:]
 
     film = ["connection", MAC_A, next_ - 7200, next_ + 5400, 1, 900]
-    over = [["connection", MAC_A, next_ - 7100, next_ - 7000, 1, 10], ["alive", MAC_A, next_ - 180]]
-    first = [day, next_ - 7100, next_ - 180, 1, 10]
-    assert times(*over, ["tick", next_], ["tick", next_ + 120], ["alive", MAC_A, next_ + 130], film, ["finish"]) == [
-        first, [day + 1, next_, next_ + 5400, 1, 900], 0
-    ]  # fmt: skip
+    lasts_at = [["alive", MAC_A, next_ - 7200, next_ + second] for second in (-180, 120, 5300)]
+    over = [["connection", MAC_A, next_ - 7100, next_ - 7000, 1, 10], lasts_at[0]]
+    second = [day + 1, next_, next_ + 5400, 1, 900]
+    for asked in ([], [["finish"]]):  # a request between, too
+        rows = times(*over, *asked, ["tick", next_], *lasts_at[1:], film, ["finish"])
+        assert sum(row[2] - row[1] for row in rows[:-2]) == 7200
+        assert [sum(row[at] for row in rows[:-2]) for at in (3, 4)] == [1, 10]
+        assert rows[-2:] == [second, 0]
+        assert all(one[2] <= other[1] for one, other in pairwise(rows[:-1]))
     # It ends at midnight, before the next look: cut there, not a day later
     early = ["connection", MAC_A, next_ - 7200, next_ + 1, 1, 900]
+    first = [day + 1, next_ - 7200, next_, 1, 10]
     assert times(*over, early, ["tick", next_ + 2], ["finish"]) == [first, [day + 1, next_, next_ + 1, 1, 900], 0]
-    # Of a terminal that had no session, too; and what is told late lengthens nothing
-    assert times(film, ["finish"]) == [[day + 1, next_, next_ + 5400, 1, 900], 0]
+    # Of a terminal that has no other connection, too, each day; and what is told late lengthens nothing
+    alone = [["alive", MAC_A, next_ - 7200, next_ + at] for at in range(-7000, 5400, 300)]
+    lone = [[day + 1, next_ - 7200, next_, 0, 0], second, 0]
+    assert times(*alone, film, ["finish"]) == times(film, ["finish"]) == lone
     late = ["connection", MAC_A, next_ - 7200, next_ - 1, 1, 900]
     assert times(*over, early, late, ["finish"]) == [first, [day + 1, next_, next_ + 1, 2, 1800], 0]
-    # A request, and another user
+    # A request, and another user, whose own the connection isn't
     session = ["connection", MAC_A, NOON, NOON + 60, 1, 10]
     lasts = ["connection", MAC_A, NOON, NOON + 900, 1, 900]
     before, after = [day, NOON, NOON + 60, 1, 10], [day, NOON + 60, NOON + 900, 1, 900]
-    assert times(session, ["finish", NOON + 300], lasts, ["finish"]) == [before, after, 0]
-    assert times(session, ["finish", NOON + 300], ["alive", MAC_A, NOON + 400], lasts, ["finish"]) == [before, after, 0]
-    login: list[list] = [["users", {MAC_A: "room12"}], session, ["users", {MAC_A: "room13"}], lasts, ["finish"]]
-    assert times(*login[:2], ["finish"], *login[2:]) == [before, after, 0]
+    assert times(session, ["finish"], lasts, ["finish"]) == [before, after, 0]
+    assert times(session, ["finish"], ["alive", MAC_A, NOON, NOON + 400], lasts, ["finish"]) == [before, after, 0]
+    login = ["users", {MAC_A: ["room13", NOON + 70]}]
+    nobody_s, own = [day, NOON + 900, NOON + 900, 1, 900], ["connection", MAC_A, NOON + 80, NOON + 990, 1, 7]
+    later: list[Any] = [login, lasts, ["alive", MAC_A, NOON, NOON + 400], own, ["finish"]]
+    assert times(["users", {MAC_A: ["room12", 0]}], session, ["tick", NOON + 61], ["tick", NOON + 62], *later) == [
+        nobody_s, before, [day, NOON + 80, NOON + 990, 1, 7], 0
+    ]  # fmt: skip
     # Silence, then a connection of its own
     later, apart = ["connection", MAC_A, NOON + 3000, NOON + 3060, 1, 10], [day, NOON + 3000, NOON + 3060, 1, 10]
     assert times(session, ["tick", NOON + 1860], later, ["finish"]) == [before, apart, 0]
+    # Set forward by an hour: what was billed isn't again
+    forward = ["connection", MAC_A, NOON + 3600, NOON + 3900, 1, 900]
+    assert times(session, ["finish", NOON + 3690], forward, ["finish"]) == [
+        before, [day, NOON + 3690, NOON + 3900, 1, 900], 0
+    ]  # fmt: skip
     # Set back by an hour: the present counts on
     again, told = ["connection", MAC_A, NOON - 3500, NOON - 3400, 1, 10], [day, NOON - 3500, NOON - 3400, 1, 10]
     assert times(session, ["finish", NOON - 3540], again, ["finish"]) == [before, told, 0]
@@ -707,14 +793,14 @@ def test_a_session_that_is_written_is_soon_forgotten_and_makes_room_first(stage,
     """L34-II-1: its row holds no user and no volume, and goes after half an hour."""
     folder = memory / secrets.token_hex(4)
     folder.mkdir()
-    steps = [["users", {MAC_A: "room12"}], ["connection", MAC_A, NOON, NOON + 60, 77, 88], ["finish", NOON + 90]]
+    steps = [["users", {MAC_A: ["room12", 0]}], ["connection", MAC_A, NOON, NOON + 60, 77, 88], ["finish"]]
     assert stage("bill", str(folder), steps)[-1] == 0
     kept = (folder / "billing").read_bytes()
     assert bytes.fromhex(MAC_A) in kept
     assert b"room12" not in kept
     fresh = [["connection", f"02{number:010x}", NOON, NOON + 100, 1, 1] for number in range(512)]
     assert stage("bill", str(folder), fresh) == [512]
-    assert stage("bill", str(folder), [["finish", NOON + 120], ["tick", NOON + 100 + 1800]])[-1] == 0
+    assert stage("bill", str(folder), [["finish"], ["tick", NOON + 100 + 1800]])[-1] == 0
     assert not any((folder / "billing").read_bytes())
 
 
@@ -726,6 +812,10 @@ def test_billing_is_bounded_and_writes_the_stalest_session_early(stage, memory):
     rows = stage("bill", str(folder), steps)
     assert [row[2] for row in rows[:-1]] == [f"02{number:010x}" for number in range(8)]
     assert rows[-1] == 512
+    # What had to make room isn't billed again
+    again = [["connection", "020000000007", NOON, NOON + 600, 1, 1], ["finish"]]
+    rows = stage("bill", str(folder), again)
+    assert [row[3:5] for row in rows[:-1] if row[2] == "020000000007"] == [[NOON + 8, NOON + 600]]
 
 
 # The portal's word

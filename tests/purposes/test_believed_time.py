@@ -74,9 +74,9 @@ class Venue:
         made._stores = {"attribution": SimpleNamespace(key_days=lambda: 30, stepped=lambda: True)}
         made._holder = lambda address: b"\2\0\0\0\0" + address[3:] if address == self.guest else b""
         made._next = 0
-        made.attribution = Attribution(self.append, lambda _mac: b"")
+        made.attribution = Attribution(self.append, lambda _mac, _start: b"")
         path, flash = str(self.folder / f"blocks{self.boots}"), str(self.folder / f"ports{self.boots}")
-        made.attribution.blocks = Blocks(path, flash, 512, made._table, made._row_kept, lambda _mac: b"", 0)
+        made.attribution.blocks = Blocks(path, flash, 512, made._table, made._row_kept, lambda _mac, _start: b"", 0)
         made._time = BelievedTime(self.clock, made.attribution, made._seal)
 
     @property

@@ -51,7 +51,7 @@ def purpose() -> tuple[Any, Records]:
         return "kept"
 
     made: Any = object.__new__(DeferredPurposes)
-    made.attribution, made.billing, made._section = Attribution(keep, lambda _mac: b""), None, None
+    made.attribution, made.billing, made._section = Attribution(keep, lambda _mac, _start: b""), None, None
     made._clock = SimpleNamespace(
         trusted=False, confirmed=NOON * SECOND, stepped=False, missed=0, refused=False, floor=0
     )
@@ -145,7 +145,7 @@ def test_a_restart_ends_a_former_process_s_rows_as_sure_as_its_clock_is(trusted:
     for process in (1, 2):
         made, kept = purpose()
         made.attribution.blocks = blocks = Blocks(
-            str(tmp_path / "blocks"), str(tmp_path / "ports"), 512, made._table, keep, lambda _mac: b"", 0
+            str(tmp_path / "blocks"), str(tmp_path / "ports"), 512, made._table, keep, lambda _mac, _start: b"", 0
         )
         made._table.give = made._table.load = lambda *_words: None
         made._table.stands = lambda: True
@@ -261,7 +261,7 @@ def with_blocks(folder: Path, *, trusted: bool = True) -> tuple[Any, list[Record
         kept.append(unpack(data))
         return "kept"
 
-    made.attribution = Attribution(keep, lambda _mac: b"")
+    made.attribution = Attribution(keep, lambda _mac, _start: b"")
     made._time = BelievedTime(made._clock, made.attribution, made._seal)
     made._section, made._lan.public = SimpleNamespace(upstream_nat=""), PUBLIC
     made._table.give = made._table.load = made._table.take = lambda *_words: None
@@ -270,7 +270,7 @@ def with_blocks(folder: Path, *, trusted: bool = True) -> tuple[Any, list[Record
     made._holder = lambda address: made.holder.get(address, b"")
     made.sessions = SimpleNamespace(tick=lambda _now: None)
     made.attribution.blocks = Blocks(
-        str(folder / "blocks"), str(folder / "ports"), 512, made._table, made._row_kept, lambda _mac: b"", 0
+        str(folder / "blocks"), str(folder / "ports"), 512, made._table, made._row_kept, lambda _mac, _start: b"", 0
     )
     made._next = 0
     for second in (1, 2, 3) if trusted else (1,):

@@ -4,6 +4,7 @@
 import binascii
 
 from agent.capture import address_table as who
+from agent.capture.connections import source_of
 from agent.purposes import believed_time, deferred_purposes
 from agent.purposes.attribution import attribution, blocks
 from agent.purposes.attribution import record as attribution_records
@@ -126,7 +127,7 @@ def blocks_open(folder: str, size: int, now: int, user_of: "dict[str, str]") -> 
         rows.append(_row(record))
         return True
 
-    def user(mac: bytes) -> bytes:
+    def user(mac: bytes, start: int) -> bytes:  # noqa: ARG001
         return _held["users"].get(_hex(mac), "").encode()
 
     _held["blocks"] = blocks.Blocks(folder + "/map", folder + "/marks", size, _held["kernel"], write, user, now)
@@ -174,7 +175,7 @@ class _DeferredPurposes(deferred_purposes.DeferredPurposes):
     suspended = False
 
     def __init__(self, room: "Any", terminals: "Any") -> None:
-        self.attribution = attribution.Attribution(lambda _start, _octets: "kept", lambda _mac: b"")
+        self.attribution = attribution.Attribution(lambda _start, _octets: "kept", lambda _mac, _start: b"")
         self.attribution.blocks = room
         self.billing = None
         self._clock: "Any" = _Clock()
@@ -232,7 +233,7 @@ def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
         rows.append([begins // 86400] + _row(attribution_records.unpack(data)))
         return "kept"
 
-    room = attribution.Attribution(append, lambda _mac: b"")
+    room = attribution.Attribution(append, lambda _mac, _start: b"")
     room.blocks = _NoBlocks()  # type: ignore[assignment]
     answers = []
     for source, public, mac, start, end in steps:
@@ -244,6 +245,45 @@ def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
         answer = room.connection(connection, here, there, holder, end * 1000000000, end)  # type: ignore[arg-type]
         answers.append(answer)
     return answers + rows
+
+
+def logged_in(folder: str, steps: "list[list[Any]]") -> "list[Any]":
+    """Let users of a terminal log in and out while its connections go on, in both purposes; no port block is left.
+
+    Steps: `at` wall clock and time since boot in s, `session`; `connection` from start to end and `lasts` since start,
+    each with a family, IPv6 by its own address. Returns the rows of attribution, then those of billing.
+    """
+    attributed: "list[Any]" = []
+    billed: "list[Any]" = []
+
+    def append(begins: int, data: bytes) -> str:  # noqa: ARG001
+        attributed.append(_row(attribution_records.unpack(data)))
+        return "kept"
+
+    def bill(begins: int, data: bytes) -> str:  # noqa: ARG001
+        billed.append(unpack_billing(_hex(data)))
+        return "kept"
+
+    made, holder = _DeferredPurposes(None, who.AddressTable(64)), _Holder(bytes((2, 0, 0, 0, 0, 1)))
+    made.sessions = sessions.Sessions()
+    room = made.attribution = attribution.Attribution(append, made._user)
+    made.billing = billing.Billing(folder + "/billing", bill, made._user)
+    room.blocks, room.confirmed, made.billing.confirmed = _NoBlocks(), True, True  # type: ignore[assignment]
+    for name, *rest in steps:
+        if name == "at":
+            made._wall, made._now = rest
+        elif name == "session":
+            made.session(holder.mac(), rest[0])
+        else:
+            one: "Any" = _Made(rest[1] * 1000000000, rest[0])
+            if name == "connection":
+                made.connection(one, one, holder, rest[2] * 1000000000)  # type: ignore[arg-type]
+            else:
+                made.alive(one, one, holder)  # type: ignore[arg-type]
+    made.billing.finish()
+    for one in (made.billing, made.sessions):
+        one.close()
+    return [attributed, billed]
 
 
 def vouched(steps: "list[list[Any]]") -> "list[Any]":
@@ -260,7 +300,7 @@ def vouched(steps: "list[list[Any]]") -> "list[Any]":
         rows.append([begins // 86400] + _row(attribution_records.unpack(data)))
         return "kept"
 
-    room = attribution.Attribution(append, lambda _mac: b"")
+    room = attribution.Attribution(append, lambda _mac, _start: b"")
     room.confirmed = True
     public, source, mac = bytes((203, 0, 113, 2)), bytes((192, 168, 1, 10)), bytes((2, 0, 0, 0, 0, 1))
     for name, *rest in steps:
@@ -296,7 +336,7 @@ def believed(steps: "list[list[Any]]") -> "list[Any]":
         return "kept"
 
     clock: "Any" = _Clock()
-    made = believed_time.BelievedTime(clock, attribution.Attribution(append, lambda _mac: b""), lambda: None)
+    made = believed_time.BelievedTime(clock, attribution.Attribution(append, lambda _mac, _start: b""), lambda: None)
     for step, wall, now, changed in steps:
         refuses[0] = step == "refuse"
         for name, value in changed.items():
@@ -307,6 +347,11 @@ def believed(steps: "list[list[Any]]") -> "list[Any]":
 
 class _NoBlocks:
     confirmed = True
+    public = bytes((203, 0, 113, 2))
+
+    def covers(self, *_: "Any") -> bool:
+        """Say that no block has the port."""
+        return False
 
     def tick(self, *_: "Any") -> None:
         """Do nothing: only IPv6 is looked at."""
@@ -326,12 +371,18 @@ class _Holder:
 
 
 class _Made:
-    """A connection that no kernel made."""
+    """A connection that no kernel made; a decoder, too. Over IPv6 it leaves by its own address."""
 
-    family, protocol, translated_port = 10, 6, 50000
+    protocol, translated_port, bytes_up, bytes_down = 6, 50000, 1, 10
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, family: int = 10) -> None:
         self.start = start
+        self.family = family
+        self.word0, self.word1, self.word2, self.word3 = 0xFD000001, 0, 0, 0x0A00000A
+
+    def public(self) -> bytes:
+        """Return its public address."""
+        return source_of(self) if self.family == 10 else bytes((203, 0, 113, 2))  # type: ignore[arg-type]
 
 
 def bill(folder: str, steps: "list[list[Any]]") -> "list[Any]":
@@ -342,8 +393,13 @@ def bill(folder: str, steps: "list[list[Any]]") -> "list[Any]":
         rows.append([begins // 86400] + (unpack_billing(_hex(data)) or []))
         return "kept"
 
-    users: "dict[str, str]" = {}
-    room = billing.Billing(folder + "/billing", append, lambda mac: users.get(_hex(mac), "").encode())
+    users: "dict[str, list[Any]]" = {}  # MAC -> user, since when
+
+    def user(mac: bytes, start: int) -> bytes:
+        name, since = users.get(_hex(mac), ["", 0])
+        return name.encode() if since < start else b""
+
+    room = billing.Billing(folder + "/billing", append, user)
     room.confirmed = True
     for step in steps:
         if step[0] == "connection":
@@ -351,7 +407,7 @@ def bill(folder: str, steps: "list[list[Any]]") -> "list[Any]":
         elif step[0] == "users":
             users = step[1]
         elif step[0] == "alive":
-            room.alive(_octets(step[1]), step[2])
+            room.alive(_octets(step[1]), *step[2:])
         else:
             getattr(room, step[0])(*step[1:])
     held = len(room)
@@ -378,7 +434,7 @@ def portal(steps: "list[list[Any]]") -> "list[Any]":
             for number in range(step[1]):
                 known.begin(number.to_bytes(6, "big"), "u" * 64, number)
         elif step[0] == "user":
-            answers.append(known.user(_octets(step[1])).decode())
+            answers.append(known.user(_octets(step[1]), *step[2:]).decode())
         elif step[0] == "count":
             answers.append([len(known.macs()), known.given_up])
         else:
@@ -484,7 +540,7 @@ def enrol(path: str, line: str) -> bool:
 
 CALLS = (
     pack_attribution, unpack_attribution, pack_billing, unpack_billing, blocks_open, blocks_do, blocks_heard,
-    own_addresses, bill, vouched, believed, portal, read_portal, kernel_table, judge, desk_run, enrol,
+    own_addresses, logged_in, bill, vouched, believed, portal, read_portal, kernel_table, judge, desk_run, enrol,
 )  # fmt: skip
 
 TYPE_CHECKING = False

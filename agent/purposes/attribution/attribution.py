@@ -29,9 +29,12 @@ class _Own:
 
 
 class Attribution:
-    """`append(begins, octets) -> str` is the store's; `blocks` None in mode `connections`, `user(mac)` the portal's."""
+    """`append(begins, octets) -> str` is the store's; `blocks` None in mode `connections`.
 
-    def __init__(self, append: "Callable[..., str]", user: "Callable[[bytes], bytes]") -> None:
+    `user(mac, start)` answers who has been logged in since before then, and is still; a record names nobody else.
+    """
+
+    def __init__(self, append: "Callable[..., str]", user: "Callable[[bytes, int], bytes]") -> None:
         self.blocks: "Blocks | None" = None
         self.confirmed = False
         self.covered = 0
@@ -118,7 +121,7 @@ class Attribution:
     def _part(
         self, connection: "Connection", source: bytes, public: bytes, mac: bytes, start: int, end: int, *, exact: bool
     ) -> str:
-        port, user = connection.translated_port, self._user(mac)
+        port, user = connection.translated_port, self._user(mac, start)
         return self.keep(
             Record(
                 connection.protocol,
@@ -175,7 +178,7 @@ class Attribution:
 
     def _leaves(self, address: bytes, mac: bytes, start: int, end: int) -> bool:
         """Make sure that rows say that a terminal left by its own address from `start` to `end`, on each day of it."""
-        user, known = self._user(mac), self._own.get(address, None)
+        user, known = self._user(mac, start), self._own.get(address, None)
         if known is not None and (known.mac != mac or known.user != user):
             if start <= known.part:
                 # Rows of one terminal that begin at once are read as one; later connections begin another's

@@ -48,9 +48,9 @@ WAITING = 1024  # addresses that are remembered to have got none
 class Blocks:
     """The blocks of one public address.
 
-    `table` is agent.purposes.attribution.nftables.Table; `keep(record) -> bool` hands a row to the store; `user(mac)`
-    answers the portal user id. Times: `wall` in s since the epoch, `now` in s since boot. `confirmed`: whether the
-    clock is trusted.
+    `table` is agent.purposes.attribution.nftables.Table; `keep(record) -> bool` hands a row to the store;
+    `user(mac, start)` answers who has been logged in since before then. Times: `wall` in s since the epoch, `now` in s
+    since boot. `confirmed`: whether the clock is trusted.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Blocks:
         size: int,
         table: "Table | NoKernel",
         keep: "Callable[[Record], bool]",
-        user: "Callable[[bytes], bytes]",
+        user: "Callable[[bytes, int], bytes]",
         now: int,
     ) -> None:
         self.count = (LAST + 1 - FIRST) // size
@@ -246,7 +246,7 @@ class Blocks:
         _, address, mac, _, part, _ = self._row(block)
         if end is None:
             self._users.pop(block, b"")
-            user = self._user(mac)
+            user = self._user(mac, part)
             if user:
                 self._users[block] = user
         first, last = self.ports(block)
@@ -316,7 +316,7 @@ class Blocks:
             elif part // _DAY != wall // _DAY:
                 self._midnight(block, wall)
             # Rows that begin at once are read as one
-            elif part != wall and self._user(mac) != self._users.get(block, b""):
+            elif part != wall and self._user(mac, wall) != self._users.get(block, b""):
                 self._again(block, wall)
 
     def deal(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The purpose `billing`: one record a terminal's session, with time and volume, for a bill (L34-1 IV, 1st par.).
 
-A session is a portal user's, or a terminal's where no portal names one. It begins with the first connection and is
-written when half an hour has brought no sign of one, when another user logs in at the terminal, and at 00:00 UTC, so
-that no record is longer than a day. A connection that began earlier counts from the former session's end on, and from
-midnight: no time is billed twice.
+A session is a portal user's, or a terminal's where no portal names one. It begins with the first connection, goes on
+with each that lasts, and is written when half an hour has brought no sign of one, when another user's begins, and at
+the first sign of the next day (UTC), up to its midnight: no record is longer than a day. A connection that began
+earlier counts from the former session's end on: no time is billed twice. Of one that began before its terminal's user
+had logged in he gets no octets: they are the terminal's, in a record without a duration.
 
 What is open lies in a tmpfs file, so that a restart of the process loses none: rows of 104 octets, little-endian: MAC
 6, octets of the user id u8, spare, start u32 (0: nothing has come yet since the former session's end), newest sign u32
@@ -21,29 +22,28 @@ from agent.runtime import memory
 
 _ROW = 104
 _FIELDS = "<6sBxIIQQ64sI4x"
-_LAST = 12  # octet of a row
 _DAY = 86400
 LIMIT = 512  # sessions open at a time; the one without a sign for longest is written early
 IDLE = 1800  # seconds
-_EVER = 0xFFFFFFFF
 
 
 class Billing:
-    """The open sessions, in a file; `append(begins, octets) -> str` is the custodian's, `user(mac)` the portal's."""
+    """The open sessions, in a file; `append(begins, octets) -> str` is the custodian's.
 
-    def __init__(self, path: str, append: "Callable[[int, bytes], str]", user: "Callable[[bytes], bytes]") -> None:
+    `user(mac, start)` answers who has been logged in at a terminal since before `start`, and is still.
+    """
+
+    def __init__(self, path: str, append: "Callable[[int, bytes], str]", user: "Callable[[bytes, int], bytes]") -> None:
         self.confirmed = False
         self.early = 0
+        self._written = 0  # when the newest session ended whose row had to make room, s since the epoch
         self._append = append
         self._user = user
         self._region = memory.map_file(path, LIMIT * _ROW)
         self._places = ShardedDict()  # MAC -> row
         for place in range(LIMIT):
-            if self._taken(place):
+            if self._row(place)[3]:
                 self._places[self._row(place)[0]] = place
-
-    def _taken(self, place: int) -> bool:
-        return any(self._region.view[place * _ROW + _LAST : place * _ROW + _LAST + 4])
 
     def _row(self, place: int) -> "tuple[bytes, int, int, int, int, int, bytes, int]":
         return struct.unpack_from(_FIELDS, self._region.view, place * _ROW)
@@ -72,34 +72,40 @@ class Billing:
 
         Returns "kept" or what the store said in its way.
         """
-        return self._add(mac, start, end, up, down)
+        user = self._user(mac, end)
+        if self._user(mac, start) == user:
+            return self._add(mac, user, start, end, up, down)
+        return self._append(end, pack(Record(b"", mac, end, end, up, down, confirmed=self.confirmed)))
 
-    def alive(self, mac: bytes, wall: int) -> None:
-        """Take note of a connection that lasts, of a terminal that has a row."""
-        if mac in self._places:
-            self._add(mac, wall, wall, 0, 0)
+    def alive(self, mac: bytes, start: int, wall: int) -> None:
+        """Take note of a connection that lasts, where its terminal has a row or one is left."""
+        if mac in self._places or len(self._places) < LIMIT:
+            user = self._user(mac, wall)
+            self._add(mac, user, start if self._user(mac, start) == user else wall, wall, 0, 0)
 
-    def _add(self, mac: bytes, start: int, end: int, up: int, down: int) -> str:
-        user, place, floor, result = self._user(mac), self._places.get(mac, -1), 0, "kept"
+    def _add(self, mac: bytes, user: bytes, start: int, end: int, up: int, down: int) -> str:
+        midnight = end - end % _DAY
+        if start < midnight < end:  # the former day's session goes on until then
+            self._add(mac, user, start, midnight, 0, 0)
+            start = midnight
+        place, result = self._places.get(mac, -1), "kept"
         if place >= 0:
             _, size, begun, floor, former_up, former_down, former, before = self._row(place)
-            if begun and begun // _DAY >= end // _DAY and (former[:size] == user or not size):
-                # Who logs in during a session is whose it is.
+            if begun and begun // _DAY >= (end - 1) // _DAY and former[:size] == user:
                 last = max(floor, end)
-                start = max(min(begun, start), before, last - last % _DAY)
+                start = max(min(begun, start), before, _day_of(last))
                 self._put(place, mac, user, start, last, former_up + up, former_down + down, before)
-                return result
-            if begun:
-                result = self._end(mac)
+                return "kept"
+            result = self._end(mac)
         else:
             if len(self._places) == LIMIT:
                 result = self._make_room()
-            place = 0
-            while self._taken(place):
+            place, floor = 0, self._written
+            while self._row(place)[3]:
                 place += 1
             self._places[mac] = place
         end = max(end, floor, 1)
-        self._put(place, mac, user, max(start, floor, end - end % _DAY, 1), end, up, down, floor)
+        self._put(place, mac, user, max(start, floor, _day_of(end), 1), end, up, down, floor)
         return result
 
     def _make_room(self) -> str:
@@ -109,22 +115,26 @@ class Billing:
             row = self._row(self._places[mac])
             return row[2] > 0, row[3]
 
-        oldest, result = min(self._places.known(), key=rank), "kept"
-        if rank(oldest)[0]:
-            self.early += 1
-            result = self._end(oldest)
+        oldest = min(self._places.known(), key=rank)
+        early, last = rank(oldest)
+        self.early += early
+        self._written = max(self._written, last)
+        result = self._end(oldest)
         self._free(oldest)
         return result
 
     def _free(self, mac: bytes) -> None:
-        self._put(self._places.pop(mac, -1), bytes(6), b"", 0, 0, 0, 0, 0)
+        self._region.wipe_part(self._places.pop(mac, -1) * _ROW, _ROW)
 
-    def _end(self, mac: bytes, latest: int = _EVER) -> str:
-        """Write a session that is over; its deadline runs from its end (EXP-1). The next one begins then or later."""
-        record = self.session(mac)
-        assert record is not None
-        self._put(self._places[mac], mac, b"", 0, max(min(record.end, latest), 1), 0, 0, 0)
-        return self._append(record.end, pack(record))
+    def _end(self, mac: bytes, floor: int = 0) -> str:
+        """Write a terminal's session, if one is open; its deadline runs from its end (EXP-1).
+
+        The next one begins then, or at `floor`, or later.
+        """
+        record, place = self.session(mac), self._places[mac]
+        _, _, begun, last, _, _, _, _ = self._row(place)
+        self._put(place, mac, b"", 0, floor or last, 0, 0, 0)
+        return self._append(last, pack(record)) if begun and record is not None else "kept"
 
     def session(self, mac: bytes) -> "Record | None":
         """Return a terminal's open session, up to its newest sign; None where it has none."""
@@ -137,20 +147,15 @@ class Billing:
     def tick(self, wall: int) -> None:
         """Write what is over; `wall` in s since the epoch."""
         for mac in self._places.known():
-            _, _, start, last, _, _, _, _ = self._row(self._places[mac])
-            if start and (wall - last >= IDLE or last // _DAY < wall // _DAY):
+            if wall - self._row(self._places[mac])[3] >= IDLE:
                 self._end(mac)
-            if wall - last >= IDLE:
                 self._free(mac)
 
-    def finish(self, wall: int = _EVER) -> None:
+    def finish(self, wall: int = 0) -> None:
         """Write every session as it stands: a request is being run, or the clock was stepped, to `wall` (s)."""
+        self._written = wall or self._written
         for mac in self._places.known():
-            _, _, start, last, _, _, _, _ = self._row(self._places[mac])
-            if start:
-                self._end(mac, wall)
-            elif last > wall:
-                self._put(self._places[mac], mac, b"", 0, max(wall, 1), 0, 0, 0)
+            self._end(mac, wall)
 
     def erase(self) -> None:
         """Forget every open session."""
@@ -160,6 +165,11 @@ class Billing:
     def close(self) -> None:
         """Unmap; the sessions stay for the next process."""
         self._region.close()
+
+
+def _day_of(end: int) -> int:
+    """Return the midnight (UTC) before `end`, in s since the epoch: the former day's at a midnight."""
+    return (end - 1) // _DAY * _DAY
 
 
 TYPE_CHECKING = False

@@ -15,14 +15,16 @@ from agent.runtime import memory
 LIMIT = 512  # sessions; the one that was confirmed longest ago gives way
 EXPIRY = 86400  # seconds without a word of the portal
 USER_LIMIT = 64  # octets
-_ROW = 72
+_ROW = 76
+_LENGTH, _ID = 8, 9  # octets of a row
+_EVER = 0xFFFFFFFF
 
 
 class Sessions:
     """MAC (6 octets) -> portal user id (UTF-8). Times: s of a clock that doesn't go back.
 
-    Outside the collected heap: rows of 72 octets, the time of the last word u32 (little-endian),
-    octets of the id u8 (0: free), id, spare.
+    Outside the collected heap: rows of 76 octets, little-endian: the time of the portal's last word u32, of the first
+    one that named this user u32, octets of the id u8 (0: free), id, spare.
     """
 
     def __init__(self) -> None:
@@ -37,16 +39,18 @@ class Sessions:
         """Take note that a terminal is logged in; False where that isn't a user id that can be kept."""
         if not isinstance(user, str) or not acceptable(user):
             return False
-        at = self._places.get(mac, -1)
+        at, text, since = self._places.get(mac, -1), user.encode(), now
         if at < 0:
             if len(self._places) == LIMIT:
                 self.given_up += 1
                 self.end(min(self._places.known(), key=self._seen))
             at = 0
-            while self._region.view[at + 4]:
+            while self._region.view[at + _LENGTH]:
                 at += _ROW
             self._places[mac] = at
-        memory.store("<IB64s", self._region.view, at, now, len(user.encode()), user.encode())
+        elif self.user(mac) == text:
+            since = struct.unpack_from("<I", self._region.view, at + 4)[0]
+        memory.store("<IIB64s", self._region.view, at, now, since, len(text), text)
         return True
 
     def end(self, mac: bytes) -> None:
@@ -55,10 +59,12 @@ class Sessions:
         if at >= 0:
             self._region.view[at : at + _ROW] = bytes(_ROW)
 
-    def user(self, mac: bytes) -> bytes:
-        """Return who is logged in at a terminal, b"" where nobody is known to be."""
-        at = self._places.get(mac, -1)
-        return b"" if at < 0 else bytes(self._region.view[at + 5 : at + 5 + self._region.view[at + 4]])
+    def user(self, mac: bytes, start: int = _EVER) -> bytes:
+        """Return who has been logged in at a terminal since before `start`, b"" where nobody is known to have been."""
+        view, at = self._region.view, self._places.get(mac, -1)
+        if at < 0 or struct.unpack_from("<I", view, at + 4)[0] >= start:
+            return b""
+        return bytes(view[at + _ID : at + _ID + view[at + _LENGTH]])
 
     def tick(self, now: int) -> None:
         """Forget sessions that nobody has confirmed for a day."""
