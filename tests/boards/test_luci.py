@@ -28,7 +28,8 @@ const E = (name, attributes, inside) => ({ name, attributes, value: '', inside, 
 const words = (one) => one === null || typeof one !== 'object' ? [ String(one) ] : (one.inside || []).flatMap(words);
 const buttons = (one) => one && one.name === 'button' ? [ one ] : (one && one.inside || []).flatMap(buttons);
 const text = fs.readFileSync(process.argv[1], 'utf8');
-const made = new Function('view', 'rpc', 'poll', 'E', '_', text)(view, rpc, poll, E, (word) => word);
+const page = { documentElement: { lang: process.argv[3] } };
+const made = new Function('view', 'rpc', 'poll', 'E', '_', 'document', text)(view, rpc, poll, E, (word) => word, page);
 made.load().then(async (data) => {
     const page = made.render(data);
     const soon = words(page);
@@ -51,14 +52,15 @@ WHOLE = {
 }
 
 
-def shown(answers: dict[str, object]) -> tuple[list[str], ...]:
+def shown(answers: dict[str, object], language: str = "en") -> tuple[list[str], ...]:
     """Return the words that the page shows at four moments.
 
     Once all is answered, having asked again, before doctor has said anything, after a look-up.
     """
     done = node(
-        ["-e", PLAYED, str(VIEW), json.dumps(answers)], return_completed_process=True, capture_output=True, text=True
-    )
+        ["-e", PLAYED, str(VIEW), json.dumps(answers), language],
+        return_completed_process=True, capture_output=True, text=True,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return tuple(json.loads(done.stdout))
 
@@ -102,6 +104,17 @@ def test_a_look_up_says_how_far_its_times_and_its_address_are_to_be_trusted(cloc
     warned = [word for word in words if word.startswith("Nobody is named for sure. Clock:")]
     assert [word.endswith(f" {clock}") for word in warned] == [True] * (clock != "trusted")
     assert any(word.startswith("No record has the public IPv4 address") for word in words) == bool(public)
+
+
+@pytest.mark.parametrize(
+    ("language", "told"), [("en", "Nothing is known of before "), ("fr", "On ne sait rien d'avant le ")]
+)
+def test_a_look_up_says_before_which_time_nothing_is_known(language, told):
+    """L34-II-6: a terminal that isn't among the rows may have been there; in the language of LuCI's page."""
+    answer = {"rows": [], "records": 0, "second_nat": False, "clock": "trusted", "public_address": ""}
+    said = told + "2026-11-25T10:00:01.000Z."
+    assert said not in shown(WHOLE | {"lookup": answer}, language)[3]
+    assert said in shown(WHOLE | {"lookup": answer | {"unknown_before": 1795600801}}, language)[3]
 
 
 @pytest.mark.parametrize(

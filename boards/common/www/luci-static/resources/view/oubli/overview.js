@@ -15,24 +15,21 @@ var callLookup = rpc.declare({ object: 'oubli', method: 'lookup', params: lookup
 
 // A call that fails, or is answered with something else, is a line of its own part: the rest of the page stays.
 function asked(call) {
-	return call().then(function(answer) {
-		return answer && typeof answer === 'object' ? answer : { error: _('no answer') };
-	}, function(failure) {
-		return { error: String(failure && failure.message || failure) };
-	});
+	return call().then(answer => answer && typeof answer === 'object' ? answer : { error: _('no answer') },
+		failure => ({ error: String(failure && failure.message || failure) }));
+}
+
+function time(second) {
+	return new Date(second * 1000).toISOString();
 }
 
 function row(cells) {
-	return E('tr', { 'class': 'tr' }, cells.map(function(cell) {
-		return E('td', { 'class': 'td left' }, [ String(cell) ]);
-	}));
+	return E('tr', { 'class': 'tr' }, cells.map(cell => E('td', { 'class': 'td left' }, [ String(cell) ])));
 }
 
 function table(titles, rows) {
 	return E('table', { 'class': 'table' }, [
-		E('tr', { 'class': 'tr table-titles' }, titles.map(function(title) {
-			return E('th', { 'class': 'th' }, [ title ]);
-		}))
+		E('tr', { 'class': 'tr table-titles' }, titles.map(title => E('th', { 'class': 'th' }, [ title ])))
 	].concat(rows.map(row)));
 }
 
@@ -65,9 +62,8 @@ function statusTable(status) {
 }
 
 function findings(told) {
-	var rows = (told.findings || [ { what: told.error || _('no answer') } ]).map(function(finding) {
-		return [ finding.what, finding.why || '', finding.fix || '' ];
-	});
+	var rows = (told.findings || [ { what: told.error || _('no answer') } ])
+		.map(finding => [ finding.what, finding.why || '', finding.fix || '' ]);
 	return rows.length ? table([ _('What'), _('Why it matters'), _('How to fix it') ], rows) : E('p', {}, [ _('Nothing was found.') ]);
 }
 
@@ -79,20 +75,18 @@ function lookup() {
 		return E('label', {}, [ name + ' ', fields[name], ' ' ]);
 	});
 	var button = E('button', { 'class': 'cbi-button', 'click': function() {
-		return asked(function() {
-			return callLookup.apply(null, lookupFields.map(function(name) { return fields[name].value.trim(); }));
-		}).then(function(said) {
+		return asked(() => callLookup(...lookupFields.map(name => fields[name].value.trim()))).then(function(said) {
 			if (said.error || !Array.isArray(said.rows))
 				return found.replaceChildren(E('p', {}, [ said.error || _('no answer') ]));
-			var rows = said.rows.map(function(one) {
-				return [ new Date(one.start * 1000).toISOString(), one.seconds + ' s', one.terminal, one.address, one.protocol,
-					one.source_port, one.translated_port, one.service ];
-			});
+			var rows = said.rows.map(one => [ time(one.start), one.seconds + ' s', one.terminal, one.address, one.protocol,
+				one.source_port, one.translated_port, one.service ]);
 			found.replaceChildren(
 				E('p', {}, [
 					said.second_nat ? _('A second NAT lies between: public ports can\'t be matched here.') : '', ' ',
 					said.clock === 'trusted' ? '' : _('Nobody is named for sure. Clock:') + ' ' + said.clock, ' ',
-					said.public_address ? _('No record has the public IPv4 address.') : ''
+					said.public_address ? _('No record has the public IPv4 address.') : '', ' ',
+					said.unknown_before ? (document.documentElement.lang === 'fr' ? 'On ne sait rien d\'avant le' :
+						_('Nothing is known of before')) + ' ' + time(said.unknown_before) + '.' : ''
 				]),
 				table([ _('Start'), _('Duration'), _('Terminal'), _('Address'), _('Protocol'), _('Port'), _('Public port'), _('Service') ], rows)
 			);
@@ -109,18 +103,11 @@ return view.extend({
 	render: function(data) {
 		var status = E('div', {}, [ statusTable(data[0]) ]);
 		var doctor = E('div', {}, [ E('em', {}, [ _('Looking …') ]) ]);
-		var purposes = (data[1].purposes || []).map(function(purpose) {
-			return [ purpose.purpose, purpose.paragraph, _(purpose.state), purpose.ceiling_seconds / 86400 + ' d' ];
-		});
+		var purposes = (data[1].purposes || [])
+			.map(held => [ held.purpose, held.paragraph, _(held.state), held.ceiling_seconds / 86400 + ' d' ]);
 
-		asked(callDoctor).then(function(told) {
-			doctor.replaceChildren(findings(told));
-		});
-		poll.add(function() {
-			return asked(callStatus).then(function(fresh) {
-				status.replaceChildren(statusTable(fresh));
-			});
-		});
+		asked(callDoctor).then(told => doctor.replaceChildren(findings(told)));
+		poll.add(() => asked(callStatus).then(fresh => status.replaceChildren(statusTable(fresh))));
 
 		return E('div', { 'class': 'cbi-map' }, [
 			E('h2', {}, [ 'oubli' ]),
