@@ -14,7 +14,7 @@ from agent.purposes.attribution.blocks import RETRY
 
 _SECOND = 1000000000
 _DAY = 86400
-_DENIED = 8 * _DAY  # most that is denied at a time, in s
+DENIED = 8 * _DAY  # most that is denied at a time, in s
 _DRIFT = 10000  # a quartz strays by less than the part that this says
 
 
@@ -99,7 +99,7 @@ class BelievedTime:
         """Deny a time, and what is owed; what the store can't take is tried again at each look."""
         if self.owed:
             begin, end = min(begin, self.owed[0]), max(end, self.owed[1])
-        begin = kept.deny(max(begin, end - _DENIED), end)
+        begin = kept.deny(max(begin, end - DENIED), end)
         self.owed = (begin, end) if begin < end else ()
         if not self.owed:
             self._seal()

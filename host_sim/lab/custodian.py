@@ -103,7 +103,7 @@ class Custodian:
     def records(self, path: Path) -> tuple[list[bytes], dict[str, Any]]:
         """Return the octets of every record of a handover, and what the gateway says."""
         read = self.read(path)
-        return [one for part in answers.opened(read, self.key)[0] for one in part], read.statement
+        return [one for part in answers.opened(read, self.key)[0].values() for one in part], read.statement
 
 
 def _time(seconds: int) -> str:

@@ -33,6 +33,7 @@ from agent.purposes.requests.requests import Request
 from agent.runtime import files
 from agent.runtime.sodium import Sodium
 from agent.vault.keys import KeyRing
+from agent.vault.stores import parse_name
 from tests.purposes.test_requests import AGENTS, COMMON, GATEWAY, SCOPE, document, freeze
 from tests.purposes.test_requests import billing as billing_document
 from tools import clock
@@ -677,7 +678,7 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
     text = AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1)
     read = gateway.read(gateway.hand_over(text))
     made = answers.answer(read, gateway.key)
-    parts, _ = answers.opened(read, gateway.key)
+    parts = [*answers.opened(read, gateway.key)[0].values()]
     del gateway.keys["attribution", date(2027, 1, 16)]
     read.request.keep_until = (keep_until - EPOCH).days
     Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
@@ -698,8 +699,9 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
     # Another request, later: what the order has kept is answered from, once, and only in its scope.
     for number, found in ((20012, 2), (20013, 1), (30000, 0)):
         again = gateway.read(gateway.hand_over(AGENTS.sign(document(number="a" * 32, port=str(number)), 0, 1)))
-        assert len(answers.answer(again, lambda *_: None, kept).rows) == found
-        assert len(answers.answer(again, gateway.key, kept).rows) == found
+        settled = [(one, True) for one in kept]
+        assert len(answers.answer(again, lambda *_: None, settled).rows) == found
+        assert len(answers.answer(again, gateway.key, settled).rows) == found
     with pytest.raises(HandoverError, match="its key is destroyed"):
         freezes.read(tmp_path / "frozen", Store(tmp_path / "keys", b"correct horse", then))
     (tmp_path / "nothing").write_bytes(store.signing.sign(b"OUBLIFRZ\0\0\0\2{}"))
@@ -721,8 +723,9 @@ def test_an_order_s_copy_claims_no_end_that_nobody_recorded(gateway, tmp_path):
     read = gateway.read(gateway.hand_over(AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1)))
     Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
     store, staged = Store(tmp_path / "keys", b"correct horse"), Staged(tmp_path / "frozen", read.request)
+    read.statement["made"] += freezes.SETTLED + DAY  # nothing denies its time any more
     first = answers.answer(read, gateway.key)
-    freezes.freeze(first, answers.opened(read, gateway.key)[0], store, staged)
+    freezes.freeze(first, [*answers.opened(read, gateway.key)[0].values()], store, staged)
     staged.publish()
     again = gateway.read(gateway.hand_over(AGENTS.sign(document(number="b" * 32), 0, 1)))
     kept = freezes.kept(store, tmp_path / "frozen", again.request)
@@ -731,6 +734,61 @@ def test_an_order_s_copy_claims_no_end_that_nobody_recorded(gateway, tmp_path):
     assert late.rows == first.rows
     assert "<dt>Copie préservée sur injonction (III bis)</dt><dd>1 enregistrement(s)" in late.cover()
     assert "Copie préservée" not in first.cover()
+
+
+def denial(start: int, end: int) -> attribution.Record:
+    """Return the record by which the time service denies a time."""
+    return attribution.Record(None, bytes(4), 1, 1, bytes(4), bytes(6), start, end, confirmed=False)
+
+
+@pytest.mark.parametrize("later", [0, freezes.SETTLED - 10, freezes.SETTLED + 7200])
+def test_a_copy_names_nobody_where_its_time_may_have_been_denied_since(gateway, tmp_path, later):
+    """L34-II-4, L34-III-4: it holds no denial of afterwards.
+
+    Names need a segment of that day that says nothing of one, or a copy so late that none comes any more.
+    """
+    gateway.keep(connection(20012, TEN + 60, TEN + 70))
+    read = gateway.read(gateway.hand_over(AGENTS.sign(freeze(keep_until="2027-06-01"), 0, 1)))
+    Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
+    store, staged = Store(tmp_path / "keys", b"correct horse"), Staged(tmp_path / "frozen", read.request)
+    read.statement["made"] = max(TEN + 70 + later, read.request.end)
+    order = answers.answer(read, gateway.key)
+    assert (
+        freezes.freeze(order, [*answers.opened(read, gateway.key)[0].values()], store, staged) == len(order.rows) == 1
+    )
+    staged.publish()
+    again = gateway.read(gateway.hand_over(AGENTS.sign(document(number="b" * 32), 0, 1)))
+    kept = freezes.kept(store, tmp_path / "frozen", again.request)
+    settled = later > freezes.SETTLED
+    assert len(answers.answer(again, gateway.key, kept).rows) == 1
+    made = answers.answer(again, lambda *_: None, kept)
+    assert (made.result, len(made.rows)) == (("held", 1) if settled else ("not known", 0))
+    assert any("order's copy that was made within nine days" in note for note in made.notes) != settled
+    gateway.keep(denial(TEN, TEN + 600))
+    again = gateway.read(gateway.hand_over(AGENTS.sign(document(number="c" * 32), 0, 1)))
+    assert answers.answer(again, gateway.key, kept).rows == []
+
+
+def test_a_day_of_which_a_part_is_missing_or_damaged_names_nobody(gateway):
+    """L34-II-4: a denial may have stood in it. The days around it name as ever."""
+    gateway.keep(connection(20012, TEN + 60, TEN + 70))
+    assert gateway.stores["attribution"].seal()
+    gateway.keep(denial(TEN, TEN + 600))
+    assert gateway.stores["attribution"].seal()
+    gateway.keep(connection(20013, TEN + 60, TEN + 70), connection(20012, TEN - DAY + 60, TEN - DAY + 70))
+    read = gateway.read(gateway.hand_over(SIGNED))
+    assert answers.answer(read, gateway.key).rows == []
+    (second,) = [name for name in read.segments if parse_name(name) == (TEN // DAY, 2)]
+    whole = read.segments.pop(second)
+    for octets in (None, whole[:175] + bytes([whole[175] ^ 1]) + whole[176:]):
+        if octets is not None:
+            read.segments[second] = octets
+        made = answers.answer(read, gateway.key)
+        assert (made.result, made.rows) == ("not known", [])
+        assert any("a part can't be read" in note for note in made.notes)
+        read.request.start, read.request.end = read.request.start - DAY, read.request.end - DAY
+        assert len(answers.answer(read, gateway.key).rows) == 1
+        read.request.start, read.request.end = read.request.start + DAY, read.request.end + DAY
 
 
 @pytest.mark.parametrize(
@@ -773,9 +831,11 @@ def test_order_keeps_one_terminal_s_records_or_bills(gateway, tmp_path, purpose,
     )
     Store.make(tmp_path / "keys", b"correct horse", operations=1, octets=8192)
     store = Store(tmp_path / "keys", b"correct horse")
+    read.statement["made"] += freezes.SETTLED + DAY  # nothing denies its time any more
     made = answers.answer(read, gateway.key)
     staged = Staged(tmp_path / "frozen", read.request)
-    assert freezes.freeze(made, answers.opened(read, gateway.key)[0], store, staged) == kept == len(made.rows)
+    parts = [*answers.opened(read, gateway.key)[0].values()]
+    assert freezes.freeze(made, parts, store, staged) == kept == len(made.rows)
     staged.publish()
     gateway.keys.clear()
     again = gateway.read(gateway.hand_over(AGENTS.sign(later, 0, 1)))

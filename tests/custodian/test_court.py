@@ -454,6 +454,10 @@ def expected(question: Question) -> tuple[str, set[tuple[int, int, int]]]:
             continue
         if one.start > question.end or one.possible < question.start:
             continue
+        begin, over = max(one.start, question.start), min(one.possible, question.end)
+        if any(begin < (day + 1) * DAY and over >= day * DAY for day, _ in story.lost):
+            doubt = True
+            continue
         if one.certain >= question.start:
             named.add((one.who, max(one.start, question.start), min(one.certain, question.end)))
         doubt = doubt or one.certain < min(one.possible, question.end)
@@ -686,10 +690,10 @@ FAULTS = {
         matching, " + [_UNCONFIRMED] * any(not one.record.confirmed for one in touched)", ""
     ),
     "what a clock showed twice was once": Fault(
-        matching, "if coverage.touches(twice, ", "if False and coverage.touches(twice, "
+        matching, "if coverage.touches(denied, ", "if False and coverage.touches(denied, "
     ),
     "who runs since the clock was set back has run since before": Fault(
-        matching, " or coverage.touches(back, one.start, one.start)", ""
+        matching, "if coverage.touches(back, one.start, one.start):", "if False:"
     ),
     "whatever was taken back was confirmed twice": Fault(coverage, "range(2, _ANY), 0)", "range(1, _ANY), 0)"),
     "the next holder ends nothing": Fault(matching, "min([*later, one", "min([one"),
@@ -725,7 +729,9 @@ FAULTS = {
     "a segment that can't be read is nothing": Fault(answers, "notes = [*missing, ", "notes = ["),
     "an end that isn't known is one": Fault(answers, "*unknown, *lost", "*lost"),
     "a day without a segment is nothing": Fault(answers, "*lost, *unproven", "*unproven"),
-    "what is missing can have no end in it": Fault(matching, "if one.start // DAY in damaged or", "if"),
+    "what is missing can have no end and no denial in it": Fault(
+        matching, "for day in damaged if day is not None", "for day in ()"
+    ),
     "what lasts is nothing": Fault(answers, ", *alive(handover)]", "]"),
     "what lasted long before is in doubt": Fault(answers, 'or end < said["made"] - said["made"] % 86400:', "or False:"),
     "what wasn't listed has ended": Fault(answers, "or end > listed:", "or False:"),

@@ -111,17 +111,17 @@ class Answer:
 Key = Callable[[str, date, date], PrivateKey | None]
 
 
-def opened(handover: Handover, key: Key) -> tuple[list[list[bytes]], list[Note]]:
-    """Return the octets of each segment's records, and a note on each segment that couldn't be read whole."""
+def opened(handover: Handover, key: Key) -> tuple[dict[str, list[bytes]], list[Note]]:
+    """Return the octets of each segment's records by its name, and a note on each that couldn't be read whole."""
     return opened_segments(handover.request.store, handover.segments, key)
 
 
-def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[list[list[bytes]], list[Note]]:
+def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[dict[str, list[bytes]], list[Note]]:
     """Do so with segments of a store by their names.
 
     HandoverError where none opens with its key: another custodian's store.
     """
-    parts: list[list[bytes]] = []
+    parts: dict[str, list[bytes]] = {}
     notes, closed = [], 0
     for name, data in sorted(files.items()):
         day = (parse_name(name) or (None,))[0]
@@ -138,7 +138,7 @@ def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[l
                     )
                 )
                 continue
-            parts.append(list(segment.records(private)))
+            parts[name] = list(segment.records(private))
         except segments.SegmentError as failure:
             notes.append(Note(f"{name}: {failure}", f"{name} : fichier endommagé ou étranger, illisible.", day=day))
             closed += 1
@@ -166,10 +166,11 @@ def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[l
     return parts, notes
 
 
-def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer:
+def answer(handover: Handover, key: Key, frozen: Iterable[tuple[bytes, bool]] = ()) -> Answer:
     """Answer a handover; `key(purpose, day, destroy)` gives the day's private key, None where it is destroyed.
 
-    `frozen`: octets of records that an order to preserve has kept; what of them lies in the scope is in the answer too.
+    `frozen`: records that an order to preserve has kept (freezes.kept); what of them lies in the scope is in the answer
+    too. One whose time could still be denied names nobody where no segment of the window's days opens to say so.
     """
     request, statement = handover.request, handover.statement
     if statement["second_nat"] and request.store == "attribution":
@@ -180,14 +181,23 @@ def answer(handover: Handover, key: Key, frozen: Iterable[bytes] = ()) -> Answer
             f"request.until: after {times.utc(statement['made'])}, when it was handed over (L34-II-4); accepted: "
             "a window over by then",
         )
-    parts, missing = opened(handover, key)
+    found, missing = opened(handover, key)
+    parts = [*found.values()]
     lost = absent(handover)
     damaged = {note.day for note in [*missing, *lost]}
     attributed = request.store == "attribution"
     try:
         there = {matching.identity(request, one) for part in parts for one in part}
-        preserved = list(dict.fromkeys(frozen))
-        parts.append([one for one in preserved if matching.identity(request, one) not in there])
+        preserved = dict(sorted(frozen))  # settled in one copy, settled in all
+        readable = {name[:10] for name in found}
+        told = all(date_of(day) in readable for day in range(request.start // 86400, request.end // 86400 + 1))
+        parts.append(
+            [
+                one if told or settled else matching.unsure(one)
+                for one, settled in preserved.items()
+                if matching.identity(request, one) not in there
+            ]
+        )
         rows, unknown = matching.rows(request, parts, statement["made"], statement["unbroken"], damaged, parts[-1])
         unproven = coverage.notes(request, matching.records(parts), statement["made"]) if attributed else []
     except Cut:

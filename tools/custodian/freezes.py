@@ -11,7 +11,7 @@ something to it; so nothing is read whose signature isn't this store's.
 """
 
 import json
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from nacl.public import PublicKey, SealedBox
 
 from agent import law
 from agent.purposes.attribution import record
+from agent.purposes.believed_time import DENIED
 from agent.purposes.requests import requests
 from agent.purposes.requests.requests import Request
 from tools.commands import bounded
@@ -33,6 +34,9 @@ from tools.custodian.store import Store
 
 MAGIC = b"OUBLIFRZ"
 LIMIT = 1 << 30  # octets
+# Seconds after which nothing denies a record's time any more: a denial's own reach, and a day for the hour that the
+# gateway's floor is late by
+SETTLED = DENIED + matching.DAY
 EPOCH = date(1970, 1, 1)
 
 
@@ -81,15 +85,19 @@ def _attributed(made: Answer, octets: list[list[bytes]]) -> list[bytes]:
     return kept
 
 
-def kept(store: Store, path: Path, request: Request) -> list[bytes]:
-    """Return a frozen file's records for a later request to its gateway and store, whatever its scope."""
+def kept(store: Store, path: Path, request: Request) -> list[tuple[bytes, bool]]:
+    """Return a frozen file's records for a later request to its gateway and store, whatever its scope.
+
+    And of each whether it was old enough for its time not to be denied any more.
+    """
     told, records = read(path, store)
     kind = requests.KINDS.get(str(told.get("purpose")))
     if told.get("gateway") != request.gateway or kind is None or kind[0] != request.store:
         raise HandoverError(
             "another gateway", f"{path}: of another gateway or store; accepted: {request.store} of {request.gateway}"
         )
-    return records
+    over = int(datetime.fromisoformat(told["handed_over"]).timestamp()) - SETTLED
+    return [(one, kind[0] == "billing" or (record.unpack(one).end or 0) <= over) for one in records]
 
 
 def read(path: Path, store: Store) -> tuple[dict[str, Any], list[bytes]]:

@@ -141,7 +141,7 @@ def make(period: Period, key: answers.Key, earlier: Sequence[dict[str, Any]] = (
     """
     parts, notes = answers.opened_segments("billing", period.segments, key)
     try:
-        sessions = [billing.unpack(one) for part in parts for one in part]
+        sessions = [billing.unpack(one) for part in parts.values() for one in part]
     except Cut:
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
     sessions.sort(key=lambda one: (one.portal_user, one.mac, one.start))

@@ -5,7 +5,8 @@ A holding is in the store twice, begun and ended. One without an end was cut off
 on where the gateway says that it has run since before the holding began. Else it is certain as long as the marks around
 its begin go on without a gap: one process wrote them, and would have written the end before
 (tools/custodian/coverage.py). From then until its UTC day is over, its block is another's or the handover was made, it
-may have gone on, and nobody is named. Nor is anybody where a part of that day can't be read: the end may stand there.
+may have gone on, and nobody is named. Nor is anybody on a day of which a part can't be read: what ends a holding, or
+denies its time, may stand there.
 What was written under a clock that nobody had confirmed says nothing of when it was: it names nobody, proves nothing of
 others, and makes every time of the days that were searched doubtful for its ports. Nobody is named either for a time
 that came twice, both times confirmed, for the clock was set back between; nor for one that the time service has denied
@@ -49,13 +50,11 @@ def holdings(
     parts: Iterable[Sequence[attribution.Record]],
     made: int = _NEVER,
     unbroken: int = _NEVER,
-    damaged: Collection[int | None] = (),
 ) -> list[Holding]:
     """Return the holdings, each once; what its rows say of it is put together.
 
     `parts` are the records of each segment, with the marks among them. They were handed over at `made` (s), by a
-    recorder that has run, and whose clock has stood, since `unbroken`. `damaged`: days of which not all could be read,
-    the end of a holding maybe.
+    recorder that has run, and whose clock has stood, since `unbroken`.
     """
     found: dict[tuple[object, ...], attribution.Record] = {}
     parts = [*parts]
@@ -83,7 +82,7 @@ def holdings(
         ]
         one.end = min([*later, one.start - one.start % DAY + DAY, max(made, one.start)])
         until = made if one.start >= unbroken else coverage.reach(spans, one.start)
-        if one.start // DAY in damaged or coverage.touches(back, one.start, one.start):
+        if coverage.touches(back, one.start, one.start):
             until = one.start
         every.append(Holding(one, min(until, one.end) if one.confirmed else _AT_NO_TIME, recorded=False))
     return every
@@ -124,7 +123,10 @@ def attributed(
     unbroken: int = _NEVER,
     damaged: Collection[int | None] = (),
 ) -> list[Holding]:
-    """Return what of `attribution` touches the scope, a port's or a terminal's, certain or not."""
+    """Return what of `attribution` touches the scope, a port's or a terminal's, certain or not.
+
+    `damaged`: days of which not all could be read, since the epoch.
+    """
     single = {  # a restart around midnight may write a part of one twice
         attribution.pack(one): Holding(one, (one.end or 0) if one.confirmed else _AT_NO_TIME, recorded=True)
         for part in parts
@@ -133,14 +135,21 @@ def attributed(
     }
     found = [
         one
-        for one in [*single.values(), *holdings(parts, made, unbroken, damaged)]
+        for one in [*single.values(), *holdings(parts, made, unbroken)]
         if _in_scope(request, one.record) and _may_touch(request, one.record)
     ]
-    twice = coverage.twice(parts)
+    denied = coverage.twice(parts) + [(day * DAY, day * DAY + DAY) for day in damaged if day is not None]
     for one in found:
-        if coverage.touches(twice, max(one.record.start, request.start), min(one.until, request.end)):
+        if coverage.touches(denied, max(one.record.start, request.start), min(one.until, request.end)):
             one.record.confirmed, one.until = False, _AT_NO_TIME
     return found
+
+
+def unsure(octets: bytes) -> bytes:
+    """Return a record as one that says nothing of when it was."""
+    record = attribution.unpack(octets)
+    record.confirmed = False
+    return attribution.pack(record)
 
 
 def _may_touch(request: Request, record: attribution.Record) -> bool:
@@ -200,11 +209,13 @@ def _unknown(holding: Holding, begin: int, end: int) -> Note:
 
 _UNCONFIRMED = Note(
     "the days that were searched have records of it that were written under a clock that nobody had confirmed, or of "
-    "a time that it showed twice, or that the time service has denied since: when they were isn't known, "
-    "and nobody is named for them",
+    "a time that it showed twice, or that the time service has denied since, or may have: of a day of which a part "
+    "can't be read, or in an order's copy that was made within nine days, of a day of which nothing opens any more. "
+    "When they were isn't known, and nobody is named for them",
     "Les jours examinés comportent des enregistrements écrits alors que personne n'avait confirmé l'heure de la "
-    "borne, ou d'un moment qu'elle a indiqué deux fois, ou que le service de temps a démenti depuis : leur moment "
-    "n'est pas connu, et personne n'est désigné d'après eux.",
+    "borne, ou d'un moment qu'elle a indiqué deux fois, ou que le service de temps a démenti depuis, ou a pu "
+    "démentir : d'un jour dont une partie est illisible, ou dans une copie préservée faite dans les neuf jours, d'un "
+    "jour dont plus rien n'est lisible. Leur moment n'est pas connu, et personne n'est désigné d'après eux.",
 )
 
 

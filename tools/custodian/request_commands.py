@@ -201,7 +201,7 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
                     "second NAT",
                     f"{answers.BEHIND} (L34-II-4): nothing is kept; accepted: an order to who translates last",
                 )
-            count = freezes.freeze(made, answers.opened(read, custodian.key)[0], custodian, staged)
+            count = freezes.freeze(made, [*answers.opened(read, custodian.key)[0].values()], custodian, staged)
             line = register.entry(custodian, "freeze", read.request, made.result, count)
             enter(custodian, line, staged, until=read.request.fields["keep_until"])
             _tell(program, made, out, json_file)
