@@ -190,13 +190,14 @@ class AddressTable:
         used = row and (self._rows.view[row * ROW * 4 + _CURRENT] or self._words[row * ROW + _SEEN] + 1 >= self.serial)
         return self.mac(row) if used else None
 
-    def of(self, mac: bytes) -> "Iterator[bytes]":
-        """Yield the addresses that are held of a MAC, 4 or 16 octets."""
+    def of(self, mac: bytes) -> "Iterator[tuple[bytes, int]]":
+        """Yield the addresses that are held of a MAC, 4 or 16 octets, each with since when (ns since the epoch)."""
         row = self._heads[self._bucket_of_mac(mac)]
         while row:
             if self.mac(row) == mac:
                 octets = struct.pack(">4I", *[self._words[row * ROW + index] for index in range(4)])
-                yield octets[12:] if octets[:12] == _MAPPED_OCTETS else octets
+                since = self._words[row * ROW + SINCE] << 32 | self._words[row * ROW + SINCE + 1]
+                yield octets[12:] if octets[:12] == _MAPPED_OCTETS else octets, since
             row = self._words[row * ROW + _NEXT_OF_MAC]
 
     def learn(self, address: bytes, mac: bytes, now: int) -> None:

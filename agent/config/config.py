@@ -401,11 +401,11 @@ def _installed(reader: _Reader, name: str, without: "list[str] | None") -> None:
 
 
 def _informed(reader: _Reader, name: str, config: Config, without: "list[str] | None") -> None:
-    """Refuse a purpose by consent where nothing says who asks and what for, or tell it.
+    """Refuse a purpose by consent where nothing says who asks, what for, and where it is withdrawn, or tell it.
 
-    A consent to that is none (GDPR 4.11).
+    A consent to that is none (GDPR 4.11, 7.3).
     """
-    for option in ("controller", name):
+    for option in ("controller", "page", name):
         if config.notice.values[option] is not None:
             continue
         if without is not None:

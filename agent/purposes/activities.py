@@ -16,6 +16,7 @@ from agent.vault import stores
 LAWFUL = {
     "security": "f", "attribution": "c", "billing": "b", "services": "a", "location": "a", "consent": "c",
     "addresses": "f", "ports": "c", "counting": "f", "objection": "c", "emergency": "d", "page": "f",
+    "requests": "c",
 }  # fmt: skip
 _CONSENTED = (("access", "portability", "erasure", "suspension", "withdrawal"), ())
 # Rights that are used on the page, and those that the controller is asked for.
@@ -31,6 +32,7 @@ RIGHTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
     "ports": (("access",), ()),
     "counting": (("access", "counting"), ()),
     "objection": (("access", "return"), ()),
+    "requests": ((), ("access", "restriction")),
     "emergency": ((), ("access", "erasure")),
     "page": (("access",), ()),
 }
@@ -49,17 +51,28 @@ NAMES = {
     "rectification": ("rectification", "rectification"),
     "restriction": ("limitation", "restriction"),
 }
-_REPEALED = (" (rédaction de 2014 à 2021, abrogée)", " (wording of 2014 to 2021, repealed)")
+_REPEALED = (
+    " (rédaction de 2014 à 2021, abrogée : aucune base en vigueur)",
+    " (wording of 2014 to 2021, repealed: no basis in force)",
+)
+_PLACES = {"emergency": "L34-1 V, ", "counting": "L34-1 II, "}  # of the article, for what is held beside the stores
+NOBODY = ("aucun", "none")
 _FOR = {
-    "nobody": ("aucun", "none"),
+    "nobody": NOBODY,
     "security": ("l'exploitant du réseau", "the network's operator"),
     "attribution": (
         "{}, tiers de confiance qui détient les clés ; {}, sur demande signée par deux agents",
         "{}, the trusted third party who has the keys; {}, on a request signed by two agents",
     ),
     "billing": (
-        "{}, tiers de confiance qui détient les clés ; {}, qui établit les factures",
-        "{}, the trusted third party who has the keys; {}, who makes out the bills",
+        (
+            "{}, tiers de confiance qui détient les clés ; {}, qui établit les factures ; en cas de litige ou "
+            "d'injonction, les autorités que la loi habilite"
+        ),
+        (
+            "{}, the trusted third party who has the keys; {}, who makes out the bills; in a dispute, or by an "
+            "injunction, the authorities that the law entitles"
+        ),
     ),
     "services": (
         "l'exploitant du réseau, et les tiers nommés dans l'accord",
@@ -67,6 +80,7 @@ _FOR = {
     ),
     "counting": ("aucun (seules des sommes, rendues anonymes par un bruit aléatoire, sont publiées)",
                  "none (only sums that random noise makes anonymous are published)"),
+    "requests": ("le tiers de confiance", "the trusted third party"),
     "emergency": ("les services de secours, par l'exploitant", "the rescue services, by the operator"),
 }  # fmt: skip
 _TO = {
@@ -76,13 +90,13 @@ _TO = {
     "services": "services",
     "location": "services",
 }
-_TO.update({"counting": "counting", "emergency": "emergency"})
+_TO.update({name: name for name in ("counting", "emergency", "requests")})
 _AUTHORITIES = {
     "L336-3": ("l'Arcom", "Arcom"),
     "STAD": ("l'ANSSI", "ANSSI"),
     law.IN_FORCE: ("les autorités que la loi habilite", "the authorities that the law entitles"),
 }
-_AIM = ("pour : ", "for: ")
+_AIM = ("pour ", "for ")
 # Who gets personal data beside the operator, and may pass them on further than the gateway knows.
 _OTHERS = {
     law.CUSTODIAN: ("le tiers de confiance", "the trusted third party"),
@@ -95,8 +109,8 @@ _KEPT = {
     "own": ("pour la durée de l'accord, au plus ", "as long as the consent, at most "),
     "remembered": (
         (
-            "jusqu'à 30 jours après sa fin ou son retrait ; l'empreinte qui empêche de rétablir ce qui fut retiré ou "
-            "suspendu, jusqu'à 30 jours après la fin prévue ; au plus "
+            "jusqu'à 30 jours après sa fin ou son retrait ; l'empreinte qui empêche de rétablir ce qui a été retiré "
+            "ou suspendu, jusqu'à 30 jours après la fin prévue ; au plus "
         ),
         (
             "until 30 days after its end or withdrawal; the hash that keeps what was withdrawn or suspended from "
@@ -115,7 +129,15 @@ _SAFE = {
         "scellé ; seul un tiers de confiance détient les clés, et les détruit à l'échéance",
         "sealed; only a trusted third party has the keys, and destroys them when the time is over",
     ),
-    law.DEVICE: ("chiffré sous la clé de la borne", "encrypted under the gateway's key"),
+    "consent": (
+        "chiffré sous la clé de la borne ; un refus : une empreinte à clé et sa fin, comme nom de fichier",
+        "encrypted under the gateway's key; a refusal: a keyed hash and its end, as a file's name",
+    ),
+    "requests": (
+        "lisible sur la borne par root et par l'enregistreur seuls",
+        "for root and the recorder alone to read",
+    ),
+    "objection": ("une empreinte à clé et sa fin, comme nom de fichier", "a keyed hash and its end, as a file's name"),
     "": ("en mémoire vive ; une coupure de courant l'efface", "in memory; a power cut erases it"),
 }
 
@@ -139,7 +161,7 @@ class Activity:
         self.basis = basis
         self.recipients = recipients
         self.custody = custody
-        self.safe = _SAFE[custody][at]
+        self.safe = _SAFE[key if key in _SAFE else custody][at]
         self.on_page, self.asked = RIGHTS[key]
 
 
@@ -150,13 +172,13 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
     for row in rows(config, held):
         kept = _long(row, config, language) + (_KEPT["over"][at] if row.name in held else "")
         former = row.grounds and config.sections[row.name].ground in law.FORMER_GROUNDS
-        basis = (row.paragraph + _REPEALED[at] if former else row.in_force) + ", " + _letter(row.name, config, at)
+        basis = row.paragraph + _REPEALED[at] if former else f"{row.in_force}, {_letter(row.name, config, at)}"
         found.append(Activity(row.name, row.fields, kept, basis, _recipients(row, config, at), row.custody, at))
         if row.name in stores.BY_CONSENT:
             found[-1].aim = [_AIM[at] + config.notice.values[row.name]]
     for name, here, fields, _ in article.memory(config, held):
         if here:
-            basis = ("L34-1 V, " if name == "emergency" else "") + _letter(name, config, at)
+            basis = _PLACES.get(name, "") + _letter(name, config, at)
             custody = law.DEVICE if name == "objection" else ""
             found.append(
                 Activity(name, fields, words.KEPT[name][at], basis, _FOR[_TO.get(name, "nobody")][at], custody, at)

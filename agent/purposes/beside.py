@@ -22,7 +22,12 @@ MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
     (
         "objection",
         ("mac_hash", "state", "time", "end"),
-        "on flash under the device's key, 395d, or until it is taken back",
+        "on flash as a keyed hash, 395d, or until it is taken back",
+    ),
+    (
+        "requests",
+        ("mac", "portal_user", "public_address", "translated_port", "protocol", "start", "end", "asker"),
+        "on flash, not encrypted, until the request expires, at most 31d",
     ),
     ("emergency", ("mac", "access_point"), "in memory, until it is closed, at most 4h"),
     ("page", ("mac", "mac_hash", "address", "requests"), "in memory, at most a day after the last request"),
@@ -35,6 +40,7 @@ def memory(config: "Config", held: "Sequence[str]") -> "list[tuple[str, bool, tu
     here = {
         "portal": section is not None or "billing" in config.purposes,
         "ports": section is not None and section.mode == "blocks",
+        "requests": any(law.purpose(name).custody == law.CUSTODIAN for name in list(config.purposes) + list(held)),
     }
     here["objection"] = bool(config.metrics) or "consent" in held or bool(stores.by_consent(config))
     return [(name, here.get(name, True), fields, kept) for name, fields, kept in MEMORY]
@@ -60,8 +66,12 @@ def remembered(config: "Config", paths: "Paths") -> "list[str]":
     found = [
         name for name in off if any(stores.parse_name(one) for one in files.names(stores.place(name, config, paths)[0]))
     ]
-    kept = not stores.by_consent(config) and files.exists(paths.consents) and list(files.names(paths.consents))
+    kept = not stores.by_consent(config) and (_any(paths.consents) or _any(paths.sealed + "/consent"))
     return found + (["consent"] if kept else [])
+
+
+def _any(folder: str) -> bool:
+    return files.exists(folder) and any(True for _ in files.names(folder))
 
 
 def sealed(config: "Config", paths: "Paths") -> "list[tuple[str, int]]":

@@ -21,7 +21,8 @@ TEXTS = {
             "objection, consent, request."
         ),
         "risks": "3. Risques",
-        "access": "- accès illégitime aux données : ",
+        "access": "- accès illégitime aux données (la page des visiteurs n'est pas chiffrée entre l'appareil et la "
+        "borne : ne l'offrir que sur un Wi-Fi chiffré) : ",
         "change": "- modification non désirée de données : ",
         "loss": "- disparition de données : ",
         "blank": "sources, gravité, vraisemblance : ____________________ (à compléter)",
@@ -40,7 +41,8 @@ TEXTS = {
             "objection, consent, request."
         ),
         "risks": "3. Risks",
-        "access": "- illegitimate access to data: ",
+        "access": "- illegitimate access to data (the guests' page isn't encrypted between device and gateway: offer "
+        "it on an encrypted Wi-Fi alone): ",
         "change": "- unwanted change of data: ",
         "loss": "- disappearance of data: ",
         "blank": "sources, severity, likelihood: ____________________ (to be filled in)",

@@ -10,7 +10,8 @@ filled in. `oubli-notice` makes a page to be hung up of it, on a host. Not legal
 from agent import law
 from agent.config.config import load
 from agent.purposes import activities, beside, duties, words
-from agent.purposes.billing.billing import IDLE
+from agent.purposes.attribution import attribution, blocks
+from agent.purposes.billing import billing
 
 TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {
@@ -22,24 +23,26 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "rule": "Le logiciel oubli de la borne n'enregistre ni le contenu de vos échanges, ni l'adresse ou le nom de "
         "ce que vous consultez (article L34-1, VI, du code des postes et des communications électroniques, CPCE). "
         "Cette notice porte sur ce qu'il note",
-        "declared": " ; pour les demandes des autorités, un autre traitement existe : ",
+        "declared": " ; pour les demandes des autorités, le responsable a un autre traitement, sur lequel il vous "
+        "renseigne : ",
         "kept": "Ce qui est conservé, puis effacé automatiquement et pour toujours :",
-        "none": "oubli ne conserve rien d'autre des connexions.",
+        "none": "oubli ne conserve rien d'autre des connexions. Où aucun destinataire n'est nommé, il n'y en a pas.",
         "basis": "base : ",
         "recipients": "destinataires : ",
         "on page": "droits (page) : ",
         "asked": "droits (responsable) : ",
         "law": "L34-1 et R10-14 (au plus 3 mois pour la sécurité, 1 an pour la facturation) sont des articles du "
-        "CPCE, RGPD est le règlement (UE) 2016/679. Sous 6.1 f, l'intérêt légitime est la finalité nommée. Aucune "
-        "décision automatisée n'est prise. Vous êtes libre d'utiliser ou non ce réseau ; qui l'utilise fournit ces "
-        "données par ses connexions mêmes (RGPD, article 13.2 e).",
+        "CPCE ; le RGPD est le règlement (UE) 2016/679. Quand la base est l'article 6.1 f, l'intérêt légitime est la "
+        "finalité indiquée. Aucune décision automatisée n'est prise. Vous êtes libre d'utiliser ou non ce réseau ; si "
+        "vous l'utilisez, vos connexions fournissent ces données (RGPD, article 13.2 e).",
         "transfers": (
             "Transferts hors de l'Union européenne : aucun par la borne, qui n'envoie pas de donnée "
             "personnelle sur l'internet{}."
         ),
-        "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé ne "
-        "s'applique pas : obligation légale, facture ou preuve (article 17.3), ni accord ni contrat (20), pas "
-        "d'intérêt légitime (21), ou donnée qui disparaît d'elle-même peu après le départ de l'appareil ({}).",
+        "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé "
+        "n'est pas servi par la borne : demandez-le au responsable ; il ne vaut pas pour une obligation légale, une "
+        "facture ou une preuve (17.3 b et e), sans accord ni contrat (20), sans intérêt légitime (21). Disparaissent "
+        "seuls, au plus tard 24 heures après votre départ ou à la fin du bail de votre adresse : {}.",
         "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre "
         "ce que la borne peut lire à son sujet, l'enregistre dans un fichier, et efface ce qui peut l'être ;",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ;",
@@ -47,20 +50,22 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "pour votre appareil (article 21).",
         "by page": " ou sur la page",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
-        "à votre situation ; il efface ce qui est conservé, ou vous donne le motif légitime et impérieux qui "
-        "l'emporte (article 21.1).",
+        "à votre situation ; il efface ce qui est conservé (ce que votre appareil fait ensuite sur ce réseau l'est de "
+        "nouveau), ou vous donne le motif légitime et impérieux qui l'emporte (article 21.1).",
         "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
         "est conservé de votre appareil ; rien n'est gardé au-delà de son terme ;",
-        "leave": "- acheminement : tant que votre appareil est sur le réseau, la borne doit connaître son adresse ; "
-        "quittez-le pour que cela cesse ;",
+        "leave": "- reconnaissance : oubli note à quel appareil est une adresse, pour lui rattacher ses connexions et "
+        "répondre à sa page ; quittez le réseau, et cela cesse à la fin du bail de votre adresse ;",
         "consent": "- accord : vous êtes libre de le donner ; vous pouvez le suspendre ou le retirer à tout moment, "
-        "gratuitement ; le retrait rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; le "
-        "responsable en avertit les tiers nommés (article 19) ;",
+        "gratuitement ; le retrait rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; "
+        "dites-le au responsable, pour qu'il en avertisse les tiers nommés (article 19) ;",
         "duty": "- autorités et facturation : ce qui est conservé est scellé au plus tard {} après la fin de la "
-        "connexion ou de la session{} ; dès lors, ni la borne ni l'exploitant ne peuvent le lire, ni effacer la part "
+        "connexion ou de la session{} ; dès lors{}, ni la borne ni l'exploitant ne peuvent le lire, ni effacer la part "
         "d'un seul appareil ; pour y accéder, deux agents du responsable signent votre demande, pour un jour à la "
         "fois, et le tiers de confiance y répond ; une injonction peut le faire préserver jusqu'à un an de plus "
         "(L34-1 III bis) ;",
+        "idle": " (d'un bloc de ports ou d'une adresse IPv6 : après {} sans connexion)",
+        "but ports": ", hors ce qui est dit sous « ports publics attribués »",
         "session": " (une session finit après {} sans connexion, ou à 1 h (2 h en été), heure de Paris)",
         "rectification": "- rectification (article 16) : ce qui est conservé est mesuré, non déclaré ; ce qui est "
         "faux et que la borne peut lire est effacé",
@@ -81,24 +86,25 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "rule": "The gateway's software, oubli, records neither the content of what you exchange nor the address or "
         "name of what you look at (article L34-1, VI, of the French code of posts and electronic communications, "
         "CPCE). This notice is about what it notes",
-        "declared": "; for authorities' requests there is another processing: ",
+        "declared": "; for authorities' requests the controller has another processing, of which he tells you: ",
         "kept": "What is kept, and then erased automatically and for good:",
-        "none": "oubli keeps nothing else of connections.",
+        "none": "oubli keeps nothing else of connections. Where no recipient is named, there is none.",
         "basis": "basis: ",
         "recipients": "recipients: ",
         "on page": "rights (page): ",
         "asked": "rights (controller): ",
-        "law": "L34-1 and R10-14 (at most 3 months for security, 1 year for billing) are articles of the CPCE, GDPR "
-        "is regulation (EU) 2016/679. Under 6.1 f the legitimate interest is the purpose that is named. No automated "
-        "decision is taken. You are free to use this network or not; "
-        "who uses it provides these data by connecting (GDPR, article 13.2 e).",
+        "law": "L34-1 and R10-14 (at most 3 months for security, 1 year for billing) are articles of the CPCE, the "
+        "GDPR is regulation (EU) 2016/679. Where the basis is article 6.1 f, the legitimate interest is the purpose "
+        "named. No automated decision is taken. You are free to use this network or not; whoever uses it provides "
+        "these data by connecting (GDPR, article 13.2 e).",
         "transfers": (
             "Transfers out of the European Union: none by the gateway, "
             "which sends no personal data over the internet{}."
         ),
-        "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). A right that isn't named "
-        "doesn't apply: legal duty, bill or proof (article 17.3), neither consent nor contract (20), no legitimate "
-        "interest (21), or data that go by themselves soon after the device has left ({}).",
+        "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). The gateway doesn't serve a "
+        "right that isn't named: ask the controller. It doesn't apply to a legal duty, a bill or a proof (article 17.3 "
+        "b and e), without consent or contract (20), without a legitimate interest (21). What goes by itself, at the "
+        "latest 24 hours after you have left or when your address's lease ends: {}.",
         "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows "
         "what the gateway can read about your device, saves that in a file, and erases what can be erased;",
         "ask": "- from the controller: write to the contact above; an answer takes a month at most;",
@@ -106,24 +112,26 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "counted no more from then on (article 21).",
         "by page": " or on the page",
         "objection": "Objection to the network's security: at any time, tell the controller what is particular to "
-        "your situation; he erases what is kept, or tells you the compelling legitimate ground that overrides it "
-        "(article 21.1).",
+        "your situation; he erases what is kept (what your device does in this network afterwards is kept again), or "
+        "tells you the compelling legitimate ground that overrides it (article 21.1).",
         "restriction": "- restriction (article 18): but for an authority's request, the controller no longer uses "
         "what is kept of your device; nothing is kept beyond its time;",
         "leave": (
-            "- routing: as long as your device is in the network, the gateway must know its address; "
-            "leave it, and that ends;"
+            "- whose an address is: oubli notes it to tell whose its connections are, and to answer on its page; leave "
+            "the network, and that ends with your address's lease;"
         ),
         "consent": "- consent: you are free to give it; you can suspend or withdraw it at any time, free of charge; a "
-        "withdrawal makes what was kept by that consent unreadable here, and nothing else; the controller tells the "
-        "third parties named (article 19);",
+        "withdrawal makes what was kept by that consent unreadable here, and nothing else; tell the controller, so "
+        "that he tells the third parties named (article 19);",
         "duty": "- authorities and billing: what is kept is sealed at the latest {} after the end of the connection "
-        "or session{}; from then on neither the gateway nor the operator can read it, or erase one device's part of "
+        "or session{}; from then on{} neither the gateway nor the operator can read it, or erase one device's part of "
         "it; for access, two agents of the controller sign your request, for a day at a time, and the trusted third "
         "party answers it; an injunction may have it preserved for up to a year more (L34-1 III bis);",
+        "idle": " (of a block of ports or an IPv6 address: after {} without a connection)",
+        "but ports": ', but for what stands under "public ports given",',
         "session": " (a session ends after {} without a connection, or at 01:00 (02:00 in summer), Paris time)",
-        "rectification": "- rectification (article 16): what is kept is measured, not declared; what is wrong and the "
-        "gateway can read is erased",
+        "rectification": "- rectification (article 16): what is kept is measured, not declared; what is wrong, if the "
+        "gateway can read it, is erased",
         "statement": ", and your statement put beside what is sealed",
         "bill": ", a bill corrected",
         "death": "- after your death: by your directives on these data, given to the controller and revocable at any "
@@ -163,7 +171,8 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     for one in found:
         parts = (
             one.aim
-            + [one.data, one.kept, text["basis"] + one.basis, text["recipients"] + one.recipients]
+            + [one.data, one.kept, text["basis"] + one.basis]
+            + ([text["recipients"] + one.recipients] if one.recipients != activities.NOBODY[at] else [])
             + offered(one, bool(page), language)
         )
         out.append("- " + one.what + (" : " if at == 0 else ": ") + text["then"].join(parts))
@@ -184,8 +193,11 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     if "consent" in keys:
         out.append(text["consent"])
     if sealed:
-        session = text["session"].format(words.span(IDLE, language)) if "billing" in keys else ""
-        out.append(text["duty"].format(words.span(config.vault.sync_minutes * 60, language), session))
+        session = text["session"].format(words.span(billing.IDLE, language)) if "billing" in keys else ""
+        if "attribution" in keys:
+            session += text["idle"].format(words.span(attribution.IDLE + blocks.OVER, language))
+        ports = text["but ports"] if "ports" in keys else ""
+        out.append(text["duty"].format(words.span(config.vault.sync_minutes * 60, language), session, ports))
     mended = (text["bill"] if "billing" in keys else "") + (text["statement"] if sealed else "")
     out += [text["rectification"] + mended + text["then"].rstrip(), text["death"], text["complaint"]]
     return [words.typeset(line, language) for line in out]

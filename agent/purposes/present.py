@@ -10,10 +10,14 @@ Asked in the copy of the recorder's process that answers a look
 """
 
 from agent import law
+from agent.base import dates
 from agent.purposes.beside import sealed as stores
+from agent.summary.day import SHIFT
 from agent.summary.metrics import QUARTERS
-from agent.summary.services import CLASSES
+from agent.summary.services import CLASSES, PROTOCOLS
 from agent.summary.terminals import QUARTERS_AT, Row
+
+_SECOND = 1000000000
 
 
 def beside(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "dict[str, Any]":
@@ -29,12 +33,27 @@ def beside(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") 
 
 def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "dict[str, Any]":
     """Return what is held beside the stores, by the names of agent.cli.article; what isn't there isn't named."""
-    found: "dict[str, Any]" = {"addresses": [written(address) for address in recorder.guests.holders.of(mac)]}
+    source = recorder.clock.source
+    booted = (source.wall() - source.monotonic()) // _SECOND  # s since the epoch
+
+    def at_boot(seconds: int) -> str:
+        return dates.moment(booted + seconds)
+
+    found: "dict[str, Any]" = {
+        "addresses": [
+            f"{written(address)} ({dates.moment(since // _SECOND)})"
+            for address, since in recorder.guests.holders.of(mac)
+        ]
+    }
     deferred = recorder.deferred
     if deferred is not None:
-        found["portal"] = deferred.sessions.user(mac).decode()
+        user, last = deferred.sessions.user(mac).decode(), deferred.sessions.last(mac)
+        found["portal"] = user and f"{user} ({at_boot(last)})"
         blocks = deferred.attribution.blocks if deferred.attribution is not None else None
-        found["ports"] = ["%d-%d" % ports for ports in blocks.of(mac)] if blocks is not None else []
+        found["ports"] = [
+            f"{ports} ({written(address)}, {written(public)}, {dates.moment(since)}, {at_boot(last)})"
+            for ports, address, public, since, last in (blocks.of(mac) if blocks is not None else ())
+        ]
     terminals = recorder.terminals
     terminals.objects = lambda _mac: True  # a look makes no row
     at = terminals.row_of(mac, 0)
@@ -44,7 +63,8 @@ def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "
         row.at = at
         quarters = [number for number in range(QUARTERS) if view[at + QUARTERS_AT + (number >> 3)] >> (number & 7) & 1]
         names = [CLASSES[number] for number in range(len(CLASSES)) if row.uses(number)]
-        found["counting"] = {"quarter_hours": quarters, "kib": row.kib(), "services": names}
+        arrival = dates.moment(terminals.day * law.DAY + SHIFT + 600 * row.sixth())[:16]
+        found["counting"] = {"arrival": arrival, "quarter_hours": quarters, "kib": row.kib(), "services": names}
     return {name: found[name] for name in found if found[name]}
 
 
@@ -85,7 +105,7 @@ def _row(name: str, record: "Any", written: "Callable[[bytes], str]", row: "dict
         return row
     row["address"], row["public_address"] = written(record.address), written(record.public_address)
     if record.protocol is not None:
-        row["protocol"] = str(record.protocol)
+        row["protocol"] = PROTOCOLS.get(record.protocol, str(record.protocol))
     row["translated_port"] = str(record.first) + ("" if record.first == record.last else "-" + str(record.last))
     return row
 

@@ -10,7 +10,7 @@ from agent.purposes import activities, beside, notice, words
 TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {
         "register": "Registre des activités de traitement (RGPD, article 30)",
-        "people": "personnes : utilisateurs du réseau Wi-Fi",
+        "people": "personnes concernées : utilisateurs du réseau Wi-Fi",
         "data": "données : ",
         "duration": "durée : ",
         "measures": "mesures : ",

@@ -33,25 +33,26 @@ PURPOSES = {
     "security": ("sécurité du réseau", "security of the network"),
     "attribution": ("demandes des autorités", "requests of authorities"),
     "billing": ("facturation", "billing"),
-    "services": ("services fournis avec accord", "services by consent"),
+    "services": ("services avec accord", "services by consent"),
     "location": ("localisation avec accord", "location by consent"),
     "consent": ("preuve de l'accord", "proof of the consent"),
-    "addresses": ("acheminement des connexions", "routing of connections"),
+    "addresses": ("reconnaissance des appareils", "telling devices apart"),
     "portal": ("connexion au portail", "log-in at the portal"),
     "ports": ("ports publics attribués", "public ports given"),
     "counting": ("comptage des visiteurs", "count of visitors"),
     "objection": ("opposition au comptage", "objection to being counted"),
+    "requests": ("suivi des demandes", "handling of requests"),
     "emergency": ("secours à une personne en danger", "rescue of somebody in danger"),
     "page": ("page des visiteurs", "guests' page"),
 }
 # For how long what is held beside the stores stays (agent.cli.article).
 KEPT = {
     "addresses": (
-        "tant que l'appareil a cette adresse et que ses connexions durent",
-        "as long as the device has the address, and its connections last",
+        "tant que l'appareil a cette adresse (au plus tard à la fin de son bail) ou que ses connexions durent",
+        "as long as the device has the address (until its lease ends, at the latest), or its connections last",
     ),
     "portal": (
-        "jusqu'à sa déconnexion du portail, au plus 24 heures après la dernière confirmation de celui-ci",
+        "jusqu'à sa déconnexion du portail, au plus 24 heures après que celui-ci l'a confirmée pour la dernière fois",
         "until it is logged out of the portal, at most 24 hours after the portal last confirmed it",
     ),
     "ports": ("au plus 24 heures après sa dernière connexion", "at most 24 hours after its last connection"),
@@ -60,14 +61,18 @@ KEPT = {
         "a day, until 04:00 (05:00 in summer), Paris time",
     ),
     "objection": ("13 mois, ou jusqu'à ce que la personne y renonce", "13 months, or until the person takes it back"),
+    "requests": (
+        "non chiffré, jusqu'à l'échéance de la demande, au plus 31 jours",
+        "not encrypted, until the request expires, at most 31 days",
+    ),
     "emergency": ("au plus 4 heures", "at most 4 hours"),
     "page": ("au plus un jour après la dernière demande", "at most a day after the last request"),
 }
 FIELDS = {
-    "start": ("heure de début", "start time"),
-    "end": ("heure de fin", "end time"),
-    "time": ("heure", "time"),
-    "last": ("heure du dernier signe", "time of the last sign"),
+    "start": ("début", "start"),
+    "end": ("fin", "end"),
+    "time": ("date et heure", "date and time"),
+    "last": ("dernier signe", "last sign"),
     "arrival": ("heure d'arrivée, à 10 minutes près", "time of arrival, to 10 minutes"),
     "duration": ("durée", "duration"),
     "protocol": ("protocole", "protocol"),
@@ -88,10 +93,11 @@ FIELDS = {
     "purposes": ("finalités", "purposes"),
     "third_parties": ("tiers nommés", "third parties named"),
     "text_hash": ("empreinte du texte montré", "hash of the text shown"),
-    "state": ("état", "state"),
+    "state": ("état (en vigueur, suspendu, retiré)", "state (in force, suspended, withdrawn)"),
     "presence": ("quarts d'heure de présence", "quarter-hours of presence"),
     "volume": ("volume", "volume"),
     "requests": ("nombre de demandes", "number of requests"),
+    "asker": ("qui demande, référence", "who asks, reference"),
 }
 
 

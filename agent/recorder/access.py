@@ -13,13 +13,12 @@ needn't wait for the page.
 from agent import law
 from agent.control import calls
 from agent.runtime.sodium import SealError
-from agent.summary.services import CLASSES
+from agent.summary.services import CLASSES, PROTOCOLS
 from agent.vault import reading
 from agent.vault.segment import VersionError
 
 STEP = 100  # records after which a line is sent, whether or not one of them is this terminal's: so that nobody gives up
 ROWS = 10  # of this terminal in one line
-_NAMES = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmp6"}
 _TENTHS = 10
 
 
@@ -48,7 +47,7 @@ def _services(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Gen
 def row_of(record: "Record") -> "dict[str, Any]":
     """Return what is told of a record of `security` or `services`."""
     row = {"start": record.start // _TENTHS, "seconds": record.duration // _TENTHS, "service": CLASSES[record.service]}
-    row["protocol"] = _NAMES.get(record.protocol, str(record.protocol))
+    row["protocol"] = PROTOCOLS.get(record.protocol, str(record.protocol))
     row["address"] = _address(record.address)
     for name in ("source_port", "translated_port", "bytes_up", "bytes_down", "packets_up", "packets_down"):
         row[name] = getattr(record, name)

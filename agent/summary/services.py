@@ -19,6 +19,7 @@ CLASSES = (
 )
 OTHER, WEB, DNS, MAIL, CALLS, VPN, REMOTE, FILES, TIME, PUSH, ICMP = range(11)
 
+PROTOCOLS = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmp6"}
 _TCP, _UDP = 6, 17
 # Sources of ports: IANA service names registry; 5223, 5228-5230: Apple and Google
 # push; 41641, 51820: WireGuard's usual ones.

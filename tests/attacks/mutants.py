@@ -371,7 +371,7 @@ MUTANTS = (
         "if not act and not self._from_here():",
         _FOREIGN,
     ),
-    Mutant("W2", _GUEST_PAGE, 'if self.fields.get("token") != self._token:', "if not self._token:", _FOREIGN),
+    Mutant("W2", _GUEST_PAGE, 'if self.fields.get("token") != self.token(act):', "if not self._token:", _FOREIGN),
     Mutant(
         "W3",
         _PAGE_SERVER,

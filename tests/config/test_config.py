@@ -626,8 +626,9 @@ def test_a_purpose_by_consent_needs_who_asks_and_what_for(tmp_path, interpreter,
         "print(sorted(read.purposes), read.refused)"
     )
     for option, more in (
-        ("controller", f"config notice\n option {name} 'x'\n"),
-        (name, "config notice\n option controller 'x'\n"),
+        ("controller", f"config notice\n option page 'x.y'\n option {name} 'x'\n"),
+        ("page", f"config notice\n option controller 'x'\n option {name} 'x'\n"),
+        (name, "config notice\n option controller 'x'\n option page 'x.y'\n"),
     ):
         refused = (
             rf":{line}: {name}\.enabled: notice\.{option} isn't set \(L34-V-2, L34-1 I?V[^)]*\); "
@@ -638,7 +639,8 @@ def test_a_purpose_by_consent_needs_who_asks_and_what_for(tmp_path, interpreter,
         path.write_text(on + more)
         accepted.write_text(on + more)  # by a version that took it
         assert re.search(f"\\['security'\\] .*{refused}", interpreter.run("-c", script).stdout.decode().strip())
-    assert name in load(tmp_path, on + f"config notice\n option controller 'x'\n option {name} 'y'\n").purposes
+    told = f"config notice\n option controller 'x'\n option page 'x.y'\n option {name} 'y'\n"
+    assert name in load(tmp_path, on + told).purposes
 
 
 MQTT_REFUSED = {

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.openwrt.conftest import World
 
 HERE = f"http://{GATEWAY}:8450"
-TOKEN = re.compile(r'name="token" value="(\w+)"')
+TOKEN = r'name="token" value="(\w+)">(?:<input[^>]*>)*<button name="act" value="{}"'
 # One request from a terminal's namespace: host, method, path, headers, body; prints
 # status, headers, body and seconds as JSON.
 ASK = """
@@ -57,12 +57,13 @@ class Guests:
         status, got, text, seconds = json.loads(done.stdout)
         return status, got, text, seconds
 
-    def token(self, terminal: Terminal) -> str:
-        """Return the token of the forms of the page that a terminal sees; it opens the page where it sees none."""
-        found = TOKEN.search(self._seen.get(terminal.namespace, ""))
+    def token(self, terminal: Terminal, act: str = "see") -> str:
+        """Return the token of a form of the page that a terminal sees; it opens the page where it sees none."""
+        form = re.compile(TOKEN.format(act))
+        found = form.search(self._seen.get(terminal.namespace, ""))
         if found is None:
             status, _, text, _ = self.ask(terminal)
-            found = TOKEN.search(text)
+            found = form.search(text)
             assert status == 200, text
         assert found is not None
         return found[1]
@@ -72,7 +73,7 @@ class Guests:
 
         A guest goes on from that page, and needn't open it anew: beyond 30 connections a minute a terminal has to wait.
         """
-        body = f"lang=en&act={act}&token={self.token(terminal)}{more}"
+        body = f"lang=en&act={act}&token={self.token(terminal, act)}{more}"
         status, _, text, _ = self.ask(terminal, body, "/", Origin=HERE)
         assert status == 200, text
         self._seen[terminal.namespace] = text

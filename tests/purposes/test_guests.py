@@ -26,6 +26,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
+from agent.purposes.consent import guest_page
 from host_sim.driver.interpreters import environment
 from host_sim.venue.portal import NOTICE
 from tests.control.test_control import ACCOUNTS, NAMESPACE, Device
@@ -99,7 +100,9 @@ class Venue:
         """Open the page and press a button of it."""
         limit = time.monotonic() + 90
         # Six calls a second are a terminal's
-        while (token := re.search(r'name="token" value="(\w+)"', self.ask(host)[1])) is None:
+        button = act if act in guest_page.UNDO else "see"  # all others' token is the same
+        form = rf'name="token" value="(\w+)">(?:<input[^>]*>)*<button name="act" value="{button}"'
+        while (token := re.search(form, self.ask(host)[1])) is None:
             assert time.monotonic() < limit, "the page doesn't come"
             time.sleep(0.2)
         return self.ask(host, f"lang=en&act={act}&token={token[1]}", "/", Origin=self.address)
@@ -249,7 +252,7 @@ def test_a_guest_wears_out_no_flash_and_fills_no_log(venue: Venue) -> None:
     venue.grant(OTHERS[0])
     told = []
     for act in ("suspend", "resume") * 7:
-        while (answer := venue.act(GUEST, act))[0] == 429 and "Others are being answered" in answer[1]:
+        while (answer := venue.act(GUEST, act))[0] == 429 and "too many requests" in answer[1]:
             time.sleep(0.2)
         told.append(answer[0])
         time.sleep(0.5)  # as a person does it
@@ -315,11 +318,12 @@ SAYS: dict[str, dict[str, str]] = {
     "fr": {
         "suspend": "Votre accord est suspendu", "resume": "Votre accord est rétabli",
         "withdraw": "Votre accord est retiré", "object": "n'est plus compté", "accept": "de nouveau compté",
-        "erase": "Votre demande d'effacement est prise en compte", "see": "sécurité du réseau",
+        "erase": "Votre demande d'effacement a été prise en compte", "see": "sécurité du réseau",
     },
     "en": {
         "suspend": "Your consent is suspended", "resume": "in force again", "withdraw": "Your consent is withdrawn",
-        "object": "is counted no more", "accept": "is counted again", "erase": "Your request for erasure is taken",
+        "object": "is counted no more", "accept": "is counted again",
+        "erase": "Your request for erasure has been received",
         "see": "security of the network",
     },
 }  # fmt: skip

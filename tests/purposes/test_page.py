@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from tests.support.interpreters import Interpreter
 
 GUEST = "127.0.7.1"
-TOKEN = "abcdefghijklmnop" * 2
+MORE = "Autres droits\u202f: auprès du responsable. Réclamation\u202f: CNIL (www.cnil.fr)."
+TOKEN, UNDOES = "abcdefghijklmnop" * 2, "ponmlkjihgfedcba" * 2
 SENT = f"token={TOKEN}&"
 SAME = {"origin": "http://{here}"}  # where the page is
 CONSENT = {
@@ -67,6 +68,9 @@ class Well(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+    def values(self, name: str) -> set[str | None]:
+        return {values["value"] for tag, values in self.tags if tag == "input" and values["name"] == name}
 
     def acts(self) -> list[str | None]:
         return [values["value"] for tag, values in self.tags if tag == "button" and "value" in values]
@@ -106,14 +110,14 @@ class Recorder:
         kept: list[list] = KEPT,
         *,
         counted: bool = True,
-        objects: bool = False,
+        objects: tuple[int, ...] = (),
         timed: bool = True,
         on: tuple[str, ...] = ("location", "services"),
     ) -> None:
         beside = ["counting"] * counted + ["addresses", "portal", "ports", "page"]
         self.answers["consent own"] = {
             "consents": consents, "kept": kept, "beside": beside, "counted": counted,
-            "objects": objects, "token": TOKEN, "timed": timed, "on": list(on),
+            "objects": objects, "token": TOKEN, "undoes": UNDOES, "timed": timed, "on": list(on),
         }  # fmt: skip
 
     def _serve(self) -> None:
@@ -194,38 +198,36 @@ def one_guest(micropython: Interpreter, root: Path) -> Iterator[Guest]:
 def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     """In the language asked for; the terminal is the web server's word for who asks, and nothing else."""
     status, headers, page = guest.ask(accept_language="en-GB,en", query="address=127.0.7.99")
-    assert status == "200 OK"
-    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert (status, headers["Content-Type"]) == ("200 OK", "text/html; charset=utf-8")
     assert headers["Cache-Control"] == "no-store"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert recorder.asked == [{"v": 1, "call": "consent own", "address": "127.0.7.1"}]
     assert "services by consent, location by consent: in force until 2027-01-16, passed on to: nobody" in page.text
     assert "security of the network, at most 24 hours" in page.text
-    assert {values.get("value") for tag, values in page.tags if tag == "input" and values["name"] == "token"} == {TOKEN}
+    assert page.values("token") == {TOKEN}
     both = ["withdraw", "withdraw", "withdraw"]  # each purpose by itself, and all of it
     assert page.acts() == ["suspend", *both, "object", "see", "export", "erase"]
-    assert [values["value"] for tag, values in page.tags if tag == "input" and values["name"] == "purpose"] == CONSENT[
-        "purposes"
-    ]
+    assert page.values("purpose") == {"services", "location"}
     _, _, page = guest.ask(accept_language="fr")
-    agreed = "services fournis avec accord, localisation avec accord"
+    agreed = "services avec accord, localisation avec accord"
     assert f"{agreed}\u202f: en vigueur jusqu'au 16 janvier 2027, transmis à\u202f: personne" in page.text
     assert "Retirer votre accord, et effacer ce qui a été conservé avec lui" in page.text
-    assert "Retirer seulement\u202f: services fournis avec accord" in page.text
+    assert "Retirer votre accord pour\u202f: services avec accord" in page.text
     recorder.own([CONSENT | {"state": "suspended"}])
     assert guest.ask()[2].acts() == ["resume", *both, "object", "see", "export", "erase"]
-    recorder.own([CONSENT | {"state": "suspended", "purposes": ["location"], "withdrawn": ["services"]}], objects=True)
+    one = CONSENT | {"state": "suspended", "purposes": ["location"], "withdrawn": ["services"]}
+    recorder.own([one], objects=(1800000000, 1834000000))
     _, _, page = guest.ask()
     # While it objects it isn't followed by a consent either
     assert page.acts() == ["withdraw", "accept", "see", "export", "erase"]
-    assert "services fournis avec accord\u202f: retiré\n" in page.text  # nobody knows when
-    assert "n'est pas compté" in page.text
+    assert "services avec accord\u202f: retiré\n" in page.text  # nobody knows when
+    assert "opposé le 15 janvier 2027\nVotre appareil n'est pas compté" in page.text
     assert "comptage" not in page.text
     recorder.own(
         [CONSENT | {"purposes": ["location"], "withdrawn": ["services"], "withdrawn_since": 1800000000 - 86400}]
     )
     text = guest.ask()[2].text
-    assert "services fournis avec accord\u202f: retiré le 14 janvier 2027\n" in text
+    assert "services avec accord\u202f: retiré le 14 janvier 2027\n" in text
     assert "localisation avec accord\u202f: en vigueur" in text
     recorder.own([CONSENT | {"state": "withdrawn"}])
     _, _, page = guest.ask()
@@ -249,7 +251,7 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     stopped = (
         "donné, mais l'exploitant a arrêté ce traitement\u202f; fin le 16 janvier 2027, transmis à\u202f: personne\n"
     )
-    assert f"services fournis avec accord\u202f: {stopped}" in text
+    assert f"services avec accord\u202f: {stopped}" in text
     recorder.own([CONSENT | {"state": "withdrawn"}], on=())
     assert "arrêté" not in guest.ask()[2].text
     recorder.own([], [], counted=False)
@@ -258,9 +260,8 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     # Who never gave one
     assert not any(word in page.text for word in ("Votre accord", "Aucun accord", "La preuve", "retirer"))
     assert "Rien n'est conservé" not in page.text
-    assert (
-        "acheminement des connexions, tant que l'appareil a cette adresse et que ses connexions durent\n" in page.text
-    )
+    told = "tant que l'appareil a cette adresse (au plus tard à la fin de son bail) ou que ses connexions durent\n"
+    assert f"reconnaissance des appareils, {told}" in page.text
     assert re.search(r"(?<!\u202f)[;:!?](?!\d)", page.text.rsplit("}", 1)[1]) is None
 
 
@@ -275,11 +276,11 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
         assert said in page.text
         for left in (
             "sécurité du réseau, au plus 24 heures\n",
-            "demandes des autorités, au plus 365 jours, sauf injonction qui la préserve (un an de plus au plus)\n",
+            "demandes des autorités, au plus 365 jours, sauf injonction de la préserver (un an supplémentaire",
             "comptage des visiteurs, un jour, jusqu'à 4 h (5 h en été), heure de Paris",
             (
-                "connexion au portail, jusqu'à sa déconnexion du portail, au plus 24 heures après la dernière "
-                "confirmation de celui-ci\n"
+                "connexion au portail, jusqu'à sa déconnexion du portail, au plus 24 heures après que celui-ci l'a "
+                "confirmée pour la dernière fois\n"
             ),
             "ports publics attribués, au plus 24 heures",
             "page des visiteurs, au plus un jour",
@@ -312,21 +313,22 @@ def test_what_is_said_of_one_purposes_withdrawal_is_of_that_alone(guest, recorde
 def test_one_click_does_it(act, call, word, said, guest, recorder):
     """L34-V-3, L34-V-4, L34-VI-5: one call, no account, no script."""
     recorder.answers[call] = {word: 1, "durable": True}
-    status, _, page = guest.ask(f"{SENT}lang=en&act={act}&purpose=services", **SAME)
+    sent = f"token={UNDOES}&" if act in {"resume", "accept"} else SENT
+    status, _, page = guest.ask(f"{sent}lang=en&act={act}&purpose=services", **SAME)
     assert status == "200 OK"
     asked = {"v": 1, "call": call, "address": "127.0.7.1"}
     assert recorder.asked[1] == asked | ({"purpose": "services"} if act == "withdraw" else {})
     assert said in page.text
     recorder.answers[call]["durable"] = False
-    assert "isn't on durable memory yet" in guest.ask(f"{SENT}lang=en&act={act}", **SAME)[2].text
+    assert "isn't in permanent memory yet" in guest.ask(f"{sent}lang=en&act={act}", **SAME)[2].text
     del recorder.answers[call]
-    assert guest.ask(f"{SENT}act={act}", **SAME)[0] == "503 Service Unavailable"
+    assert guest.ask(f"{sent}act={act}", **SAME)[0] == "503 Service Unavailable"
 
 
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        ("too many calls; accepted: 6 a second of a terminal", "429 Too Many Requests", "Others are being answered"),
+        ("too many calls; accepted: 6 a second of a terminal", "429 Too Many Requests", "too many requests"),
         ("changed 5 times today; accepted: tomorrow", "429 Too Many Requests", "come back tomorrow"),
         (
             "no room: 512 objections are remembered; accepted: the operator's word with you",
@@ -338,7 +340,7 @@ def test_one_click_does_it(act, call, word, said, guest, recorder):
 )
 def test_why_something_was_not_done_is_said(error, status, said, one_guest, recorder):
     recorder.answers["consent resume"] = {"error": error}
-    answered, _, page = one_guest.ask(f"{SENT}lang=en&act=resume", **SAME)
+    answered, _, page = one_guest.ask(f"token={UNDOES}&lang=en&act=resume", **SAME)
     assert (answered, said in page.text) == (status, True)
 
 
@@ -352,7 +354,7 @@ def test_others_who_are_being_answered_are_waited_for(interpreter, recorder, roo
         recorder.busy = 10**6
         request, said, limit = Guest(server).request(), b"", time.monotonic() + 240
         # A machine that is busy itself may take all of the half second
-        while b"D&#39;autres demandes sont en cours" not in said:
+        while b"Il y a trop de demandes" not in said:
             assert time.monotonic() < limit, said
             with contextlib.suppress(ConnectionError):
                 said = server.ask(request)
@@ -379,6 +381,8 @@ REFUSED: list[tuple[dict[str, str], str | None, str]] = [
     (SAME, "act=withdraw&token=" + "a" * 32, "403 Forbidden"),
     (SAME, "act=withdraw&token=", "403 Forbidden"),
     (SAME, "act=see", "403 Forbidden"),
+    (SAME, SENT + "act=resume", "403 Forbidden"),  # what undoes a refusal has a token of its own
+    (SAME, SENT + "act=accept", "403 Forbidden"),
     # A name of somebody else's that leads here (DNS rebinding): its page is no page of ours.
     (EVIL, SENT + "act=withdraw", "403 Forbidden"),
     ({"host": "evil.example:8450"}, None, "403 Forbidden"),
@@ -439,7 +443,7 @@ def test_the_page_answers_to_its_address_and_to_its_name(interpreter, root):
         guest = Guest(server)
         status, _, page = guest.ask(host="WiFi.example.org:8450")
         assert status == "200 OK"
-        assert page.text.rstrip().endswith("Responsable du traitement\u202f: Lac & fils\nContact\u202f: a@b.example")
+        assert page.text.rstrip().endswith("Lac & fils\nContact\u202f: a@b.example\n" + MORE)
         assert guest.ask(host=f"127.0.0.1:{server.port}")[0] == guest.ask(host="127.0.0.1")[0] == "200 OK"
         for host in (
             "wifi.example.org.evil.example", "evil.example", "wifi.example.org@evil.example", "[fd00::1",
@@ -667,7 +671,8 @@ STAY = {"start": 1800000000, "seconds": 600, "access_point": "wlan0<b>"}
 
 BESIDE = {  # what is held beside the stores, as agent.purposes.present tells it
     "addresses": ["127.0.7.1", "fd00:0000:0000:0000:0000:0000:0000:0007"], "portal": "Zoé <b>12",
-    "ports": ["16384-16895"], "counting": {"quarter_hours": [3, 9], "kib": 12, "services": ["web", "mail"]},
+    "ports": ["16384-16895"],
+    "counting": {"arrival": "2027-01-15 07:50", "quarter_hours": [3, 9], "kib": 12, "services": ["web", "mail"]},
 }  # fmt: skip
 
 
@@ -689,11 +694,11 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert (status, recorder.asked[1:]) == ("200 OK", [{"v": 1, "call": "access", "address": "127.0.7.1"}])
     assert "security of the network: 120 records" in page.text
     assert "location by consent: 1 record\n" in page.text
-    assert "routing of connections: 127.0.7.1, fd00:0000:0000:0000:0000:0000:0000:0007\n" in page.text
+    assert "telling devices apart: 127.0.7.1, fd00:0000:0000:0000:0000:0000:0000:0007\n" in page.text
     assert "log-in at the portal: Zoé <b>12\n" in page.text
     assert "public ports given: 16384-16895\n" in page.text
     assert "guests' page: 1 recent request\n" in page.text
-    assert "count of visitors: 2 quarter-hours of presence, 12 KiB, web, mail\n" in page.text
+    assert "count of visitors: 2027-01-15 07:50, 2 quarter-hours of presence, 12 KiB, web, mail\n" in page.text
     assert "requests of authorities: sealed, the gateway can't read it; a third party answers for it" in page.text
     assert page.text.count("address 127.0.7.1, port ") == 100
     assert page.text.index("port 30119,") < page.text.index("port 30020,")
@@ -743,7 +748,7 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert [*map(text.index, told)] == sorted(map(text.index, told))
     assert "facturation, pas encore scellé\u202f: 1 enregistrement\n" in text
     assert "facturation\u202f: scellé, la borne ne peut pas le lire" in text
-    one = {"counting": {"quarter_hours": [3], "kib": 0, "services": ["mail"]}}
+    one = {"counting": {"arrival": "2027-01-15 07:50", "quarter_hours": [3], "kib": 0, "services": []}}
     recorder.answers["access"] = [
         {"sealed": [], "held": one},
         {"purpose": "location", "rows": [STAY]},
@@ -752,15 +757,15 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     _, _, page = guest.ask(SENT + "act=see&lang=fr", **SAME)
     assert "15 janvier 2027, 08:00:00 UTC, 600 s, point d'accès wlan0<b>" in page.text
     assert "localisation avec accord\u202f: 1 enregistrement\n" in page.text
-    assert "comptage des visiteurs\u202f: 1 quart d'heure de présence, 0 Kio, courriel\n" in page.text
+    assert "comptage des visiteurs\u202f: 2027-01-15 07:50, 1 quart d'heure de présence, 0 Kio\n" in page.text
     assert "b" not in {tag for tag, _ in page.tags}
     for said, shown in (
-        ([{"error": "somebody else is looking; accepted: again in a moment"}], "D'autres demandes"),
+        ([{"error": "somebody else is looking; accepted: again in a moment"}], "trop de demandes"),
         (
             [{"sealed": []}, {"error": "security changed while it was read; accepted: once more"}],
             "n'a pas pu être fait",
         ),
-        ([{"sealed": []}], "D'autres demandes"),  # it ended before its end
+        ([{"sealed": []}], "trop de demandes"),  # it ended before its end
         (
             [{"error": "address: nobody on the LAN is known to hold it; accepted: a terminal's present address"}],
             "n'est pas reconnu",
@@ -831,13 +836,13 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
     assert {"v": 1, "call": "erase terminal", "address": "127.0.7.1"} in recorder.asked
     recorder.answers["erase terminal"] = erased | {"sealed": []}
     own = recorder.answers["consent own"]
-    for counted, objects in ((True, False), (True, True), (False, False)):
+    for counted, objects in ((True, []), (True, [1800000000, 1834000000]), (False, [])):
         recorder.answers["consent own"] = own | {"counted": counted, "objects": objects}
         text = guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
         assert "This can't be erased" not in text
         assert (
             "row in the count of visitors stays until 04:00 (05:00 in summer), Paris time; "
-            '"Be counted no more" erases it' in text
+            '"Stop counting your device" erases it' in text
         ) == (counted and not objects)
 
 

@@ -20,6 +20,7 @@ import pytest
 from typer.main import get_command
 
 from agent import law
+from agent.base.dates import moment
 from agent.base.paths import Paths
 from agent.capture import address_table
 from agent.cli import article
@@ -38,6 +39,7 @@ from agent.purposes.erasure.rounds import Erasure
 from agent.purposes.location import record as location
 from agent.purposes.location.emergency import Emergency
 from agent.purposes.portal.sessions import Sessions
+from agent.purposes.requests import requests
 from agent.purposes.services import record as services
 from agent.summary import terminals
 from agent.vault import record as security
@@ -115,6 +117,12 @@ PARTS: dict[str, dict[str, str | None]] = {
         "sought": "mac", "_answer": "access_point", "_until": None,
         "_incident": None, "_count": None, "_stations": None,
     },
+    "requests": {  # what is signed; how it is signed tells of agents
+        "format": None, "number": None, "gateway": None, "purpose": None, "ground": None, "authority_kind": "asker",
+        "basis": None, "authority": "asker", "reference": "asker", "from": "start", "until": "end", "issued": None,
+        "expires": None, "public_address": "public_address", "port": "translated_port", "protocol": "protocol",
+        "subject": "mac", "keep_until": None,
+    },
     "page": {"_answered": "address", "_waiting": "mac", "_present": "mac", "_changes": "mac_hash"},
 }  # fmt: skip
 
@@ -159,6 +167,10 @@ def held_beside() -> dict[str, set[str]]:
         "counting": {row[2] for row in ROW.values() if row[2]},
         "objection": named("objection", PARTS["objection"]),
         "emergency": named("emergency", ["sought", *sorted(vars(open_one), key=[*PARTS["emergency"]].index)]),
+        "requests": named(
+            "requests", dict.fromkeys(requests._COMMON + requests._PORT + requests._SUBJECT + requests._END)
+        )
+        | {"portal_user"},  # a subject is either
         "page": named("page", page) | {"requests"},  # how many of each
     }
 
@@ -192,9 +204,7 @@ def test_what_is_in_memory_is_told_as_well(everything: config.Config, language: 
 @pytest.fixture
 def everything(tmp_path: Path) -> config.Config:
     """Give a configuration with every purpose on."""
-    (tmp_path / "oubli").write_text(
-        GATEWAY + EVERYTHING[len(GATEWAY) :].format(law.IN_FORCE) + VENUE + " option page 'wifi.example.org'\n"
-    )
+    (tmp_path / "oubli").write_text(GATEWAY + EVERYTHING[len(GATEWAY) :].format(law.IN_FORCE) + VENUE)
     return config.load(str(tmp_path / "oubli"))
 
 
@@ -236,6 +246,7 @@ MEANS = {
 LETTER = {  # what each processing rests on, in GDPR 6.1
     "security": "f", "attribution": "c", "billing": "b", "services": "a", "location": "a", "consent": "c",
     "addresses": "f", "portal": "c", "ports": "c", "counting": "f", "objection": "c", "emergency": "d", "page": "f",
+    "requests": "c",
 }  # fmt: skip
 # What ends by leaving the network, or within hours: nothing stays that could be erased,
 # restricted or objected to (GDPR 17.1 a).
@@ -311,7 +322,8 @@ def check_rights(everything: config.Config) -> None:
         assert words.typeset(text["page"].format(everything.notice.page), language) in lines
         for word in ("ask", "restriction", "leave", "consent", "death", "complaint"):
             assert words.typeset(text[word], language) in lines
-        sealed = text["duty"].format(words.span(900, language), text["session"].format(words.span(1800, language)))
+        ends = text["session"].format(words.span(1800, language)) + text["idle"].format("135 minutes")
+        sealed = text["duty"].format(words.span(900, language), ends, text["but ports"])
         assert words.typeset(sealed, language) in lines
         passing = ", ".join(words.PURPOSES[one][at] for one in ("addresses", "portal", "ports", "page"))
         assert words.typeset(text["rights"].format(passing), language) in lines
@@ -508,12 +520,13 @@ def test_a_guest_is_told_of_what_only_the_controller_knows(tmp_path: Path, langu
     billing = "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
     services = (
         "config purpose 'services'\n option enabled '1'\nconfig notice\n option controller 'Lac SARL'\n"
+        " option page 'wifi.example.org'\n"
         " option services 'plans'\n"
     )
     for more, who, aim in (
         ("", "", ""),
         (billing, beyond, ""),
-        (services, named, ("pour : plans ; ", "for: plans; ")[at]),
+        (services, named, ("pour plans ; ", "for plans; ")[at]),
     ):
         (tmp_path / "oubli").write_text(f"{GATEWAY}{more}config summary\n option rows '256'\n")
         read = config.load(str(tmp_path / "oubli"))
@@ -523,6 +536,20 @@ def test_a_guest_is_told_of_what_only_the_controller_knows(tmp_path: Path, langu
             assert line.endswith(words.typeset(who, language) + words.BLANK[at] + "." if who else "internet.")
             assert any(words.typeset(aim, language).strip() in one for one in paper)
         assert free in "\n".join(papers[0])
+
+
+def test_a_refusal_that_is_all_that_is_left_is_told_of(tmp_path: Path) -> None:
+    """L34-VI-4: a name on flash for 13 months, after all that it is about was turned off."""
+    (tmp_path / "oubli").write_text(GATEWAY + "config summary\n option enabled '0'\n")
+    read, paths = config.load(str(tmp_path / "oubli")), Paths(str(tmp_path))
+    assert beside.remembered(read, paths) == []
+    Path(paths.sealed, "consent").mkdir(parents=True)
+    assert beside.remembered(read, paths) == []
+    Path(paths.sealed, "consent", "00" * 16 + "o6d2b05e4").touch()
+    assert beside.remembered(read, paths) == ["consent"]
+    text = "\n".join(notice.lines(read, "en", ["consent"]))
+    assert "- proof of the consent:" in text
+    assert "- objection to being counted:" in text
 
 
 def test_an_objection_is_told_of_wherever_one_may_be_kept(tmp_path: Path) -> None:
@@ -615,8 +642,13 @@ def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) 
     used = recorder.terminals.used()
     shown = present.of(recorder, paired.mac_of(1), written)
     assert shown == {
-        "addresses": ["0a140003"],
-        "counting": {"quarter_hours": [4, 9], "kib": 5, "services": ["web", "time"]},
+        "addresses": [f"0a140003 ({moment(paired.OPENS + 4499)})"],
+        "counting": {
+            "arrival": moment(paired.OPENS + 4200)[:16],
+            "quarter_hours": [4, 9],
+            "kib": 5,
+            "services": ["web", "time"],
+        },
     }
     assert present.of(recorder, paired.mac_of(3), written) == {}
     assert recorder.terminals.used() == used == 2
@@ -737,6 +769,8 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     device = paired.Device(tmp_path / "device", None)
     recorder, mine, other = device.recorder, paired.mac_of(1), paired.mac_of(2)
     known, record = Sessions(), lambda _: True
+    source = recorder.clock.source
+    booted = lambda seconds: moment((source.wall() - source.monotonic()) // 10**9 + seconds)  # noqa: E731 (a word)
     blocks = Blocks(str(tmp_path / "map"), str(tmp_path / "marks"), 512, NoKernel(), record, known.user, 100000)
     blocks.restate_public(bytes([203, 0, 113, 2]), 1800000000)
     leased = SimpleNamespace(blocks=blocks)
@@ -747,14 +781,16 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     for address, mac in holders.items():
         blocks.hold(address, mac, 1800000000, 200000)
     blocks.deal(1800000000, 200000, lambda address: holders[address])
-    held = blocks.of(mine)
+    held = [*blocks.of(mine)]
     assert len(held) == len({*held, *blocks.of(other)}) - 1 == 2
     assert present.of(recorder, mine, bytes.hex) == {
-        "portal": "Zoé Lefèvre",
-        "ports": [f"{first}-{last}" for first, last in held],
+        "portal": f"Zoé Lefèvre ({booted(200000)})",
+        "ports": [
+            f"{ports} ({address.hex()}, cb007102, 2027-01-15 08:00:00, {booted(200000)})" for ports, address, *_ in held
+        ],
     }
     blocks.hold(bytes([10, 20, 0, 3]), other, 1800000100, 200100)
-    assert blocks.of(mine) == held
+    assert [*blocks.of(mine)] == held
     assert set(present.of(recorder, other, bytes.hex)) == {"ports"}
     recorder.deferred = None
     recorder.close()

@@ -19,20 +19,20 @@ PORT = 8450  # boards/common/etc/init.d/oubli
 LARGEST, SMALLEST = 11.0, 8.0  # points; below 8 no French credit contract may be (code de la consommation, R312-10)
 CAPTION = {"fr": "Votre page", "en": "Your page"}
 _ABOUT = 60  # letters
-_ACROSS = 544  # points of a line of 192 mm
-_AREA = 444_000  # square points of text that a page holds at most, as Chromium measures with a wide font (tests/notice)
+_ACROSS = 550  # points of a line of 194 mm
+_AREA = 470_000  # square points of text that a page holds at most, as Chromium measures with a wide font (tests/notice)
 _PAGE = """<!DOCTYPE html>
 <html lang="{language}">
 <head>
 <meta charset="utf-8">
 <title>{title}</title>
 <style>
-@page {{ size: A4; margin: 9mm 9mm }}
-body {{ font: {size:.2f}pt/1.15 sans-serif; margin: 0 auto; max-width: 192mm; color: #000; background: #fff }}
+@page {{ size: A4; margin: 8mm 8mm }}
+body {{ font: {size:.2f}pt/1.12 sans-serif; margin: 0 auto; max-width: 194mm; color: #000; background: #fff }}
 h1 {{ font-size: 1.7em; margin: 0 0 .4em }}
 h1, p, li {{ overflow-wrap: anywhere; break-inside: avoid }}
-p {{ margin: .35em 0 }}
-ul {{ margin: .35em 0; padding-left: 1.1em }}
+p {{ margin: .2em 0 }}
+ul {{ margin: .2em 0; padding-left: 1em }}
 figure {{ float: right; margin: 0 0 .5em 1em; text-align: center }}
 figure svg {{ display: block; width: 32mm; height: 32mm }}
 figcaption {{ font-size: .9em }}

@@ -149,13 +149,15 @@ class Blocks:
         first = FIRST + block * self.size
         return first, first + self.size - 1
 
-    def of(self, mac: bytes) -> "list[tuple[int, int]]":
-        """Return first and last port of the blocks that a terminal has, or had within a day."""
-        return [
-            self.ports(block)
-            for block in range(self.count)
-            if self._row(block)[0] != FREE and self._row(block)[2] == mac
-        ]
+    def of(self, mac: bytes) -> "Iterator[tuple[str, bytes, bytes, int, int]]":
+        """Yield the blocks that a terminal has, or had within a day.
+
+        Ports, its address, the public one, since when (s since the epoch), its last connection (s since boot).
+        """
+        for block in range(self.count):
+            state, address, owner, since, _, last = self._row(block)
+            if state != FREE and owner == mac:
+                yield "%d-%d" % self.ports(block), address, self.public, since, last
 
     # What the kernel is told.
 
@@ -420,7 +422,7 @@ class Blocks:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Callable, Iterator
 
     from agent.purposes.attribution.nftables import Table
     from agent.purposes.deferred_purposes import NoKernel

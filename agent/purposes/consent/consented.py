@@ -6,6 +6,7 @@ the audit log, never about whom (L34-VI-3).
 """
 
 from agent import law
+from agent.base import canonical
 from agent.control import calls
 from agent.purposes import beside
 from agent.purposes.consent import consents, texts
@@ -185,21 +186,29 @@ class Consented(ByConsent):
         return {"resumed": len(places)}
 
     def own(self, fields: "dict[str, Any]") -> "dict[str, Any]":
-        """Return the asking terminal's consents, what is kept without them (purpose, s), and a token for its forms."""
+        """Return the asking terminal's consents, what is kept without them (purpose, s), and tokens for its forms.
+
+        The form that undoes a refusal has a token of its own, good for that refusal alone: a page of before that a
+        browser sends once more undoes none.
+        """
         mac = self.terminal(fields)
-        digest = bytearray(_TOKEN)
-        self._sodium.keyed_digest(digest, _TOKEN, mac, self._token.address)
-        # Letters: a form's field holds no other
-        token = "".join([chr(97 + (octet >> shift & 15)) for octet in digest for shift in (4, 0)])
         found = self._consents.of_terminal(mac, self._now()) if self._consents is not None else []
-        objects = self._consents is not None and self._consents.objects(mac)
+        objects, changes = (self._consents.objection(mac), self._consents.changes(mac)) if self._consents else ([], 0)
+        refused = canonical.dumps([changes, objects, [[one["number"], one["state"], one["since"]] for one in found]])
         security = self._config.purposes.get("security")
         kept = ([("security", security.lifetime)] if security else []) + beside.sealed(self._config, self._paths)
         more = [row[0] for row in beside.memory(self._config, ()) if row[1] and row[0] in ("portal", "ports", "page")]
         names = (["counting"] if self._counted else []) + ["addresses"] + more
         flags: "dict[str, Any]" = {"counted": self._counted, "objects": objects, "timed": self._now() is not None}
-        flags.update({"consents": found, "on": sorted(self.stores), "kept": kept, "beside": names, "token": token})
+        flags.update({"consents": found, "on": sorted(self.stores), "kept": kept, "beside": names})
+        flags.update({"token": self._signed(mac), "undoes": self._signed(mac + refused.encode())})
         return flags
+
+    def _signed(self, what: bytes) -> str:
+        digest = bytearray(_TOKEN)
+        self._sodium.keyed_digest(digest, _TOKEN, what, self._token.address)
+        # Letters: a form's field holds no other
+        return "".join([chr(97 + (octet >> shift & 15)) for octet in digest for shift in (4, 0)])
 
     def listed(self, first: "int | None") -> "dict[str, Any]":
         """Return how many consents are in which state, and a page of them, without whose they are."""

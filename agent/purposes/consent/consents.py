@@ -78,6 +78,11 @@ class Consents(KeptConsents):
         """Return True if a terminal, 6 octets or where they stand in memory, is not to be counted."""
         return self.objections > 0 and any(self._rows.get(place)[0] == OBJECTED for place in self._of(mac))
 
+    def objection(self, mac: bytes) -> "list[int]":
+        """Return since when a terminal objects, and until when that is remembered; nothing where it doesn't."""
+        rows = [self._rows.get(place) for place in self._of(mac)]
+        return [time for row in rows if row[0] == OBJECTED for time in row[4:6]]
+
     def any_active(self, purpose: str, now: "int | None") -> bool:
         """Return True if anybody's consent allows a purpose; it may be over for as long as `tick` wasn't called."""
         return now is not None and self._live[PURPOSES.index(purpose)] > 0
@@ -122,7 +127,7 @@ class Consents(KeptConsents):
 
     def _shown(self, place: int, now: "int | None") -> "dict[str, Any]":
         row = self._rows.get(place)
-        shown = {"number": place, "state": state_of(row, now), "since": row[4], "end": row[5]}
+        shown = {"number": place, "state": state_of(row, now), "given": row[6], "since": row[4], "end": row[5]}
         shown["purposes"], shown["categories"] = _names(PURPOSES, row[1]), _names(CATEGORIES, row[2])
         shown["withdrawn"], shown["withdrawn_since"] = _names(PURPOSES, row[1] >> GONE), row[8]
         try:
@@ -206,6 +211,10 @@ class Consents(KeptConsents):
                 "changed " + str(CHANGES) + " times today; accepted: tomorrow; suspending and withdrawing always"
             )
         self._changes[owner] = count + 1
+
+    def changes(self, mac: bytes) -> int:
+        """Return how often a terminal has resumed, or taken an objection back, today."""
+        return self._changes.get(self._owner(mac), 0)
 
     def withdraw(self, mac: bytes, now: "int | None", purpose: "str | None" = None) -> "list[int]":
         """End a terminal's consents at once, for good, or what they say of one purpose; returns their places.

@@ -25,6 +25,7 @@ ACTS = {
     "accept": ("objection end", "accepted"),
     "erase": ("erase terminal", "durable"),
 }
+UNDO = ("resume", "accept")  # what undoes a refusal
 LOOKS = ("see", "export")
 _ATTACHED = 'Content-Disposition: attachment; filename="oubli.json"'
 # The fields of a record as they are told, with the word before each.
@@ -40,6 +41,7 @@ FAILURES = (
     ("somebody", "busy", "503 Service Unavailable"),
     ("changed", "often", "429 Too Many Requests"),
     ("no room", "full", "503 Service Unavailable"),
+    ("this terminal objects", "uncounted first", "409 Conflict"),
 )
 _HEADERS = (
     "Cache-Control: no-store",
@@ -77,7 +79,7 @@ class Page:
         self.posted = request.posted
         self.fields = request.fields
         self.language = request.language
-        self._token = ""
+        self._token = self._undoes = ""
         self._counts = False  # whether this terminal is counted
 
     def say(self, word: str) -> str:
@@ -93,7 +95,7 @@ class Page:
         address = self._request.address
         act = self.fields.get("act")
         if not self._here():
-            return self.page("403 Forbidden", self.paragraph("bad"))
+            return self.page("403 Forbidden", self.paragraph("elsewhere" if self._name else "bad") + self.where())
         if self.posted and act not in ACTS and act not in LOOKS:
             return self.page("400 Bad Request", self.paragraph("bad"))
         if self.posted and not self._from_here():
@@ -101,10 +103,11 @@ class Page:
         own = self._ask("consent own", address=address)
         if "error" in own:
             return self.failed(own["error"])
-        self._token, self._counts = own["token"], own["counted"] and not own["objects"]
+        self._token, self._undoes = own["token"], own["undoes"]
+        self._counts = own["counted"] and not own["objects"]
         if not self.posted:
             return self.overview(own)
-        if self.fields.get("token") != self._token:
+        if self.fields.get("token") != self.token(act):
             return self.page("403 Forbidden", self.paragraph("again") + self.back())
         if act in LOOKS:
             return self.file(address) if act == "export" else self.held(address)
@@ -152,7 +155,7 @@ class Page:
         if asked.startswith("[") and asked.endswith("]"):
             asked = asked[1:-1]
         octets = packed(asked.encode())
-        return octets == self._request.here if octets else bool(asked) and asked == self._name
+        return octets == self._request.here if octets else bool(asked) and asked.rstrip(".") == self._name
 
     def _from_here(self) -> bool:
         host, source = self._request.host, self._request.source
@@ -162,6 +165,7 @@ class Page:
 
     def overview(self, own: "dict[str, Any]", said: str = "") -> str:
         """Return the page: what this terminal consented to, what is kept without that, and buttons that make sense."""
+        self._token, self._undoes = own["token"], own["undoes"]  # after an act: as it is now
         lines, states = "", []
         agreed: "list[str]" = []
         for consent in own["consents"]:
@@ -202,6 +206,7 @@ class Page:
         ]
         shown += self.heading("kept") + self.paragraph("without") + self.items(goes_on)
         if own["objects"]:
+            shown += f"<p>{self.plain(self.on('since', own['objects'][0]))}</p>\n" if own["objects"][0] else ""
             shown += self.paragraph("uncounted") + self.button("accept")
         elif counted:
             shown += self.button("object")
@@ -219,8 +224,12 @@ class Page:
 
     def item(self, purposes: "list[str]", told: str) -> str:
         """Return the beginning of a list's item on purposes."""
-        names = ", ".join([self.purpose(name) for name in purposes])
+        names = ", ".join([self.purpose(name) + self.aim(name) for name in purposes])
         return f"<li>{self.plain(names + self.colon())}<b>{self.plain(told)}</b>"
+
+    def aim(self, name: str) -> str:
+        """Return what a purpose by consent is for, as the configuration says it."""
+        return f" ({self._notice[name]})" if self._notice.get(name) else ""
 
     def held(self, address: str) -> "Iterator[str]":
         """Yield the page with what is held on this terminal: how much of each purpose, and the newest records."""
@@ -264,7 +273,8 @@ class Page:
             row = held["counting"]
             quarters = self.counted(len(row["quarter_hours"]), "quarter")
             kinds = ", ".join([self.service(name) for name in row["services"]])
-            lines.append(self.told("counting", f"{quarters}, {row['kib']} {self.say('kib')}, {kinds}"))
+            text = f"{row['arrival']}, {quarters}, {row['kib']} {self.say('kib')}"
+            lines.append(self.told("counting", f"{text}, {kinds}" if kinds else text))
         return lines + [self.told("page", self.counted(self._had, "request"))]
 
     def told(self, name: str, text: str, more: str = "") -> str:
@@ -339,7 +349,7 @@ class Page:
 
     def button(self, act: str, purpose: str = "", more: "Sequence[str]" = ()) -> str:
         """Return a form with one button; `more`: consents that an erasure withdraws."""
-        values = [("lang", self.language), ("token", self._token)] + ([("purpose", purpose)] if purpose else [])
+        values = [("lang", self.language), ("token", self.token(act))] + ([("purpose", purpose)] if purpose else [])
         field = '<input type="hidden" name="%s" value="%s">'
         hidden = "".join([field % (name, _plain(value)) for name, value in values])
         said = self.say(act) + (self.say("and withdraw") if more else "")
@@ -347,6 +357,15 @@ class Page:
             said = f"{self.say('withdraw only')} {self.purpose(purpose)}"
         label = '<button name="act" value="%s">%s</button>' % (act, self.plain(said))
         return '\n<form action="/" method="post">%s%s</form>' % (hidden, label)
+
+    def token(self, act: "str | None") -> str:
+        """Return what the form of a button must bring."""
+        return self._undoes if act in UNDO else self._token
+
+    def where(self) -> str:
+        """Return a link to the page by its own name, where it has one."""
+        address = f"http://{self._name}:8450/"
+        return '<p><a href="%s">%s</a></p>\n' % (address, address) if self._name else ""
 
     def back(self) -> str:
         """Return a link to the page's beginning."""
@@ -356,7 +375,7 @@ class Page:
         """Return who answers for all this, as far as the configuration says it."""
         told = [(self.say(name), self._notice[name]) for name in ("controller", "contact") if self._notice.get(name)]
         lines = "".join(["<p>" + self.plain(word + " ") + _plain(who) + "</p>\n" for word, who in told])
-        return "\n<footer>\n" + lines + "</footer>" if told else ""
+        return "\n<footer>\n" + lines + self.paragraph("more rights") + "</footer>" if told else ""
 
     def page(self, status: str, body: str) -> str:
         """Return status, headers and page."""

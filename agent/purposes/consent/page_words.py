@@ -22,8 +22,8 @@ WORDS = {
         "sealed, the gateway can't read it; a third party answers for it, and each record goes at the latest after",
     ),
     "preserved": (
-        ", sauf injonction qui la préserve (un an de plus au plus)",
-        ", but for an injunction that preserves it (for a year more at most)",
+        ", sauf injonction de la préserver (un an supplémentaire au maximum)",
+        ", but for an injunction to preserve it (for a year more at most)",
     ),
     "consents": ("Votre accord", "Your consent"),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
@@ -32,6 +32,7 @@ WORDS = {
         "Votre appareil n'est pas compté. Cela est retenu pendant 13 mois, sous une empreinte de son adresse.",
         "Your device isn't counted. That is remembered for 13 months, under a keyed hash of its address.",
     ),
+    "since": ("Vous vous y êtes opposé le", "You objected on"),
     "most": ("au plus", "at most"),
     "active": ("en vigueur jusqu'au", "in force until"),
     "not applied": (
@@ -49,11 +50,12 @@ WORDS = {
     "proof": (
         (
             "La preuve de votre accord est conservée jusqu'à 30 jours après sa fin ou son retrait ; s'il est retiré "
-            "ou suspendu, une empreinte qui empêche de le rétablir l'est jusqu'à 30 jours après la fin prévue."
+            "ou suspendu, une empreinte, qui empêche qu'une ancienne copie le rétablisse, est conservée jusqu'à "
+            "30 jours après la fin prévue."
         ),
         (
             "The proof of your consent is kept until 30 days after it ended or was withdrawn; if it is withdrawn or "
-            "suspended, a hash that keeps it from being restored stays until 30 days after the end that was agreed."
+            "suspended, a hash that keeps an old copy from restoring it stays until 30 days after the agreed end."
         ),
     ),
     "third": ("transmis à :", "passed on to:"),
@@ -64,9 +66,9 @@ WORDS = {
         "Retirer votre accord, et effacer ce qui a été conservé avec lui",
         "Withdraw your consent, and erase what was kept by it",
     ),
-    "withdraw only": ("Retirer seulement :", "Withdraw only:"),
-    "object": ("Ne plus être compté", "Be counted no more"),
-    "accept": ("Être de nouveau compté", "Be counted again"),
+    "withdraw only": ("Retirer votre accord pour :", "Withdraw your consent for:"),
+    "object": ("Ne plus compter votre appareil", "Stop counting your device"),
+    "accept": ("Compter de nouveau votre appareil", "Count your device again"),
     "done suspend": (
         (
             "Votre accord est suspendu : rien de nouveau n'est conservé avec lui. Ce qui l'était déjà le reste "
@@ -87,10 +89,10 @@ WORDS = {
     ),
     "done withdraw only": (
         (
-            "Votre accord est retiré pour cela seulement : ce qui avait été conservé à ce titre est illisible. "
+            "Votre accord est retiré pour une seule finalité : ce qui avait été conservé pour elle est illisible. "
             "Le reste n'a pas changé."
         ),
-        "Your consent is withdrawn for this alone: what was kept for it is unreadable. The rest of it is as before.",
+        "Your consent is withdrawn for one purpose: what was kept for it is unreadable. The rest of it is as before.",
     ),
     "done object": (
         "Votre appareil n'est plus compté, et aucun accord de votre part n'est plus appliqué.",
@@ -102,13 +104,10 @@ WORDS = {
     ),
     "done erase": (
         (
-            "Votre demande d'effacement est prise en compte. Les connexions qui durent encore et ce que votre "
-            "appareil fait désormais sont conservés comme indiqué plus bas."
+            "Votre demande d'effacement a été prise en compte. Les connexions en cours et les suivantes sont "
+            "enregistrées comme indiqué plus bas."
         ),
-        (
-            "Your request for erasure is taken. Connections that go on, and what your device does from now on, "
-            "are kept as stands below."
-        ),
+        "Your request for erasure has been received. Connections that go on, and later ones, are kept as said below.",
     ),
     "erasing": (
         "L'effacement est en cours ; il se termine en quelques minutes.",
@@ -124,19 +123,18 @@ WORDS = {
     "counting stays": (
         (
             "La ligne de votre appareil dans le comptage des visiteurs reste jusqu'à 4 h (5 h en été), heure de Paris "
-            "; « Ne plus être compté » l'efface aussitôt."
+            "; « Ne plus compter votre appareil » l'efface aussitôt."
         ),
         (
-            "Your device's row in the count of visitors stays until 04:00 (05:00 in summer), Paris time; \"Be "
-            'counted no more" erases it '
-            "at once."
+            "Your device's row in the count of visitors stays until 04:00 (05:00 in summer), Paris time; "
+            '"Stop counting your device" erases it at once.'
         ),
     ),
     "not durable": (
-        "Ce n'est pas encore écrit en mémoire durable : si la borne redémarre, vérifiez ici.",
-        "It isn't on durable memory yet: if the gateway restarts, look here again.",
+        "Ce n'est pas encore écrit en mémoire permanente : si la borne redémarre, vérifiez ici.",
+        "It isn't in permanent memory yet: if the gateway restarts, look here again.",
     ),
-    "refused": ("Cela n'a pas pu être fait. Essayez encore.", "That could not be done. Try again."),
+    "refused": ("Cela n'a pas pu être fait. Réessayez.", "That could not be done. Try again."),
     "often": (
         "Vous avez changé d'avis plusieurs fois aujourd'hui : revenez demain. Suspendre ou retirer reste possible.",
         "You changed your mind several times today: come back tomorrow. Suspending and withdrawing are still possible.",
@@ -146,8 +144,8 @@ WORDS = {
         "There is no place left here: turn to the operator.",
     ),
     "busy": (
-        "D'autres demandes sont en cours. Essayez encore dans un moment.",
-        "Others are being answered. Try again in a moment.",
+        "Il y a trop de demandes en ce moment. Réessayez dans une minute.",
+        "There are too many requests at present. Try again in a minute.",
     ),
     "closed": (
         (
@@ -157,7 +155,16 @@ WORDS = {
         "The gateway doesn't answer at present. Open this page again in a moment: it shows what is in force.",
     ),
     "unknown": ("Votre appareil n'est pas reconnu sur ce réseau.", "Your device isn't known on this network."),
-    "bad": ("Demande incomprise.", "The request isn't understood."),
+    "bad": ("La demande n'a pas été comprise.", "The request isn't understood."),
+    "elsewhere": ("Ouvrez cette page par l'adresse de la notice.", "Open this page at the address in the notice."),
+    "uncounted first": (
+        "Votre appareil n'est pas compté : demandez d'abord qu'il le soit de nouveau.",
+        "Your device isn't counted: ask for that again first.",
+    ),
+    "more rights": (
+        "Autres droits : auprès du responsable. Réclamation : CNIL (www.cnil.fr).",
+        "Other rights: from the controller. Complaint: CNIL (www.cnil.fr).",
+    ),
     "again": ("Cette page a expiré. Ouvrez-la de nouveau.", "This page has expired. Open it again."),
     "back": ("Retour", "Back"),
     "from": ("adresse", "address"),

@@ -21,7 +21,7 @@ LIMIT = 16384  # octets of a text
 FILES = 32
 _HEAD = {
     "fr": {
-        "title": "Accord pour le réseau Wi-Fi",
+        "title": "Accord facultatif sur vos données",
         "controller": "Responsable du traitement : ",
         "contact": "Contact : ",
         "services": "- « services » : {} ; pour : {}",
@@ -32,7 +32,7 @@ _HEAD = {
         "page": "Votre page : http://{}:8450/",
     },
     "en": {
-        "title": "Consent for the Wi-Fi network",
+        "title": "Optional consent on your data",
         "controller": "Controller: ",
         "contact": "Contact: ",
         "services": '- "services": {}; for: {}',

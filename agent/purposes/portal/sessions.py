@@ -66,6 +66,10 @@ class Sessions:
             return b""
         return bytes(view[at + _ID : at + _ID + view[at + _LENGTH]])
 
+    def last(self, mac: bytes) -> int:
+        """Return when the portal last said who is logged in at a terminal; 0 where nobody is known to be."""
+        return self._seen(mac) if mac in self._places else 0
+
     def tick(self, now: int) -> None:
         """Forget sessions that nobody has confirmed for a day."""
         for mac in [mac for mac in self._places.known() if now - self._seen(mac) >= EXPIRY]:
