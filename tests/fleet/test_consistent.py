@@ -2,6 +2,7 @@
 """A day's total and its cells from all that was published of it: unbiased, consistent, with bands that hold."""
 
 import math
+from collections import Counter
 from fractions import Fraction
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 from opendp import prelude as dp
 
 from agent.summary.metrics import METRICS, PROFILES, scales
-from tools.fleet import estimate
+from tools.fleet import consistent, estimate
 from tools.fleet.consistent import Answer, readable, reconciled
-from tools.fleet.estimate import Estimate
+from tools.fleet.estimate import Estimate, half_width_of
 
 ROWS = {metric.name: metric for metric in METRICS}
 
@@ -143,3 +144,28 @@ def test_opendp_finds_the_same_consistent_counts():
     mean = np.sqrt(np.mean(errors, axis=0))
     assert max(apart) < 2.0
     assert mean[0] == pytest.approx(mean[1], rel=0.005)
+
+
+def test_sums_over_gateways_of_several_profiles_are_moved_alike_and_their_bands_hold():
+    """Hours of 30 gateways and of 10 with other noise, cells of all 40: one total, bands as often right as they say."""
+    draw = np.random.default_rng(7)
+    held, apart = [], []
+
+    def told(value: int, *scales: tuple[int, int]) -> consistent.Part:
+        for b, count in scales:
+            p = 1 - math.exp(-1 / b)
+            value += int((draw.geometric(p, count) - draw.geometric(p, count)).sum())
+        return value, Counter({Fraction(b): count for b, count in scales})
+
+    for _ in range(300):
+        hours = [told(50, (4, 30), (9, 10)) for _ in range(24)]
+        cells = [told(240, (5, 40)) for _ in range(5)]
+        each = consistent.together([hours, cells])
+        assert sum(value for value, _ in each[0]) == pytest.approx(float(sum(value for value, _ in each[1])))
+        for parts, true in zip(each, (50, 240), strict=True):
+            for value, noise in parts:
+                held.append(abs(float(value) - true) <= half_width_of(noise))
+                apart.append((float(value) - true) / math.sqrt(consistent.variance_of(noise)))
+    assert 0.93 < np.mean(held) < 0.97
+    assert abs(np.mean(apart)) < 0.1
+    assert 0.95 < np.std(apart) < 1.05

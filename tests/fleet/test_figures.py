@@ -152,7 +152,7 @@ def test_a_weeks_hours_follow_the_clock_when_it_changes(sqlite):
             start=begin, end=begin + 3600, b_over=1, b_under=9, received=0, late=False, v0=10,
         )  # fmt: skip
     figures.regroup("")
-    profile = figures.week_profile(20_743, 20_756, None, zone)
+    profile = figures.Sums(20_743, 20_756).profile(0, zone)
     assert [hour for hour, one in enumerate(profile) if one] == [10 + 24 * day for day in range(7)]
     assert {round(one.value) for one in profile if one} == {10}
 

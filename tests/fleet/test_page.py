@@ -11,6 +11,7 @@ import json
 import re
 import time
 from dataclasses import replace
+from datetime import UTC
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -241,11 +242,20 @@ def test_sums_are_the_estimates_of_the_messages(store):
         if told == 9
     }
     assert days == estimate.terminals_a_day(contents)
-    profile = estimate.week_profile(contents)
-    for ours, theirs in zip(figures.week_profile(0, 99_999), profile, strict=True):
-        assert (ours is None) == (theirs is None)
-        if ours and theirs:
-            assert ours.value == pytest.approx(theirs.value * 9)
+    first, totals = says.DAY - 6, [one.value for one in list(days.values())[-7:]]
+    alone = estimate.week_profile(one for one in contents if one["day"] >= f"{figures.as_date(first):%Y-%m-%d}")
+    hours = figures.Sums(first, says.DAY).profile(first, UTC)
+    assert all(one is not None for one in (*hours, *alone))
+    begin = (first + 3) % 7 * 24 + 3  # the first agent-day's first hour of the week
+    for number, total in enumerate(totals):  # each hour of a day is moved alike, so that they add up to its total
+        places = [(begin + 24 * number + hour) % 168 for hour in range(24)]
+        told = [hours[at].value for at in places]  # type: ignore[union-attr]
+        assert sum(told) == pytest.approx(total)
+        apart = [one - 9 * alone[at].value for one, at in zip(told, places, strict=True)]  # type: ignore[union-attr]
+        assert apart == pytest.approx([apart[0]] * 24)
+    for metric, found in figures.Sums(first, says.DAY).cells(first).items():
+        if metric in estimate.TELLING:
+            assert sum(one.value for one in found) == pytest.approx(sum(totals))
     (_, mean, same), *_ = figures.weekly_means(says.DAY, 1)
     assert same == 9
     assert mean.value == pytest.approx(sum(one.value for one in list(days.values())[-7:]) / 7)
@@ -407,15 +417,17 @@ def test_queries_use_indexes_and_are_few(store):
                 assert client.get(page.format(gateway=gateway.ident, day=says.DAY)).status_code == 200
             assert len(captured) < 40
             for text in [
-                one["sql"] for one in captured if re.search(r"^SELECT.*fleet_(message|total)", one["sql"], re.DOTALL)
+                one["sql"]
+                for one in captured
+                if re.search(r"^\s*(SELECT|WITH).*fleet_(message|total|day)", one["sql"], re.DOTALL)
             ]:
                 cursor.execute(
                     ("EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN ") + text.replace("%", "%%")
                 )
                 plan = "\n".join(" ".join(map(str, row)) for row in cursor.fetchall())
-                assert not re.search(r"SCAN fleet_(message|total)(?! USING)|Seq Scan on fleet_(message|total)", plan), (
-                    f"{text}\n{plan}"
-                )
+                assert not re.search(
+                    r"SCAN fleet_(message|total|day)(?! USING)|Seq Scan on fleet_(message|total|day)", plan
+                ), f"{text}\n{plan}"
                 explained += 1
         if connection.vendor == "postgresql":
             cursor.execute("RESET enable_seqscan")

@@ -27,12 +27,12 @@ GROUPS = 50
 _DAY = 86_400
 _FILLED = """
 INSERT INTO fleet_gateway (ident, name, "group", tags, first_seen, seen, state, version, config, expected, boots,
-                           returns, returned, health, health_at, retired, unknown, grade, rank, folded, due)
+                           returns, returned, health, health_at, retired, unknown, grade, rank, folded, due, zone)
 SELECT 'y' || translate(lpad(g::text, 15, '0'), '0189', 'abcd'), 'Café ' || g, 'Group ' || g %% %(groups)s,
        'zone-' || g %% 20, 0,
        CASE WHEN g %% 50 = 7 THEN %(now)s - 200000 ELSE %(now)s - g %% 300 END, 'online', '0.1.0', 'c', 'c', '', 0, 0,
        CASE WHEN g %% 20 = 3 THEN %(trouble)s::jsonb ELSE %(health)s::jsonb END, %(now)s - g %% 300,
-       0, '{}', 3, 0, '', 0
+       0, '{}', 3, 0, '', 0, 'Europe/Paris'
 FROM generate_series(1, %(gateways)s) g;
 INSERT INTO fleet_day (gateway_id, day, tenths, noise, week_days, week_tenths, week_noise)
 SELECT id, d, tenths, %(noise)s, days, sum, (%(noises)s::text[])[days]
@@ -180,20 +180,27 @@ def paths(gateways: int) -> dict[str, str]:
 
 def year(folder: Path, gateways: int, days: int, told: int, rounds: int = 10) -> dict[str, Any]:
     """Put a year of gateways into a database and ask for each page ten times."""
-    cluster = folder / f"year of {gateways}"
+    cluster = folder / f"year-{gateways}"
     cluster.mkdir()
     with Postgres(cluster) as database:
         site.configure(database.create("fleet"))
         site.open_store()
-        from django.db import connections
+        from django.db import connection, connections
 
         from tools.fleet.models import Message
 
         judged = fill(gateways, days, told)
         took = ask(paths(gateways), rounds)
         count = Message.objects.count()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT relname, pg_total_relation_size(oid) / reltuples FROM pg_class WHERE reltuples > 0 "
+                "AND relname IN ('fleet_message', 'fleet_day', 'fleet_total', 'fleet_gateway')"
+            )
+            octets = {name.removeprefix("fleet_"): round(one) for name, one in cursor.fetchall()}
         connections.close_all()
-        return {"gateways": gateways, "days": days, "messages": count, "judged_seconds": round(judged, 1), "ms": took}
+        sizes = {"gateways": gateways, "days": days, "messages": count, "octets_a_row": octets}
+        return sizes | {"judged_seconds": round(judged, 1), "ms": took}
 
 
 def measure(folder: Path, counts: Sequence[int], days: int, told: int, tell: Tell) -> dict[str, Any]:
@@ -214,7 +221,10 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
         asked = [one["ms"].get(page) for one in fleets]
         rows.append((page, *(f"{ms['median']} ({ms['slowest']}; {ms['cpu']})" if ms else "" for ms in asked)))
     heads = [f"{one['gateways']:,} gateways" for one in fleets]
-    note = f"{fleets[0]['days']} days, {fleets[0]['messages']:,} messages of the largest; /metrics: " + ", ".join(
-        f"{one['ms']['metrics']['octets']:,}" for one in fleets
+    largest = fleets[0]
+    note = (
+        f"{largest['days']} days, {largest['messages']:,} messages of the largest; octets a row with its indexes: "
+        + ", ".join(f"{name} {octets}" for name, octets in largest["octets_a_row"].items())
+        + f"; /metrics: {largest['ms']['metrics']['octets']:,}"
     )
     return [Sheet("ms a page: median of ten (slowest; CPU of page and PostgreSQL)", ("", *heads), rows, (0,), note)]

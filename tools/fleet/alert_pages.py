@@ -2,7 +2,6 @@
 """The page of alerts: channels, what waits for its receiver, what is silenced, and the forms for them."""
 
 import re
-import zoneinfo
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from tools import clock
 from tools.fleet import alerts as telling
-from tools.fleet import figures, mail, notices, people, words
+from tools.fleet import figures, listing, mail, notices, people, words
 from tools.fleet.guard import whole
 from tools.fleet.judgement import KINDS
 from tools.fleet.models import Alert, Channel, Gateway, Outgoing, Silence
@@ -66,7 +65,7 @@ class ChannelForm(forms.ModelForm):
                 self.add_error(name, words.say("No time of day; accepted: 22:00"))
         if bool(found.get("quiet_from")) != bool(found.get("quiet_until")):
             self.add_error("quiet_until", words.say("One without the other; accepted: both, or neither"))
-        if found.get("zone") not in zoneinfo.available_timezones():
+        if found.get("zone") not in listing.zones():
             self.add_error("zone", words.say("No time zone; accepted: Europe/Paris"))
         return found
 

@@ -12,9 +12,10 @@ negative cell (`readable`), which isn't unbiased and is never added up.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
@@ -74,6 +75,61 @@ def reconciled(answers: Sequence[Answer]) -> tuple[Estimate, list[list[Estimate]
         width = half_width_of(cells_noise(answers, number))
         cells.append([Estimate(float(one + moved), width) for one in answer.values])
     return combined(sums), cells
+
+
+Part = tuple[int, Counter[Fraction]]  # published values added up, and the noise in them
+
+
+def together(questions: Sequence[Sequence[Part]]) -> list[list[tuple[Fraction, Noise]]]:
+    """Return the parts of several published sums of one number, moved so that all have one total; with their noise.
+
+    As `reconciled` does, where parts may have different noise: what a sum is off by is shared by their variances.
+    """
+    sums = [(sum(value for value, _ in parts), _added(scales for _, scales in parts)) for parts in questions]
+    shares = weights(sums)
+    total = sum((share * value for share, (value, _) in zip(shares, sums, strict=True)), Fraction(0))
+    found = []
+    for number, parts in enumerate(questions):
+        value, scales = sums[number]
+        moved_parts, scales_of, share, noise = [], None, Fraction(0), Noise()
+        for own, mine in parts:
+            if mine != scales_of:
+                scales_of, share = mine, _ratio(_variance(mine) / _variance(scales))
+                noise = _noise(mine, share, sums, shares, number)
+            moved_parts.append((own + share * (total - value), noise))
+        found.append(moved_parts)
+    return found
+
+
+def _noise(
+    mine: Counter[Fraction], share: Fraction, sums: Sequence[Part], shares: Sequence[Fraction], number: int
+) -> Noise:
+    """Return the noise of a part that has a share of what the sum of this number is off by."""
+    away = share * (1 - shares[number])
+    noise: Noise = Counter()
+    for b, count in sums[number][1].items():
+        noise[b, away] += count - mine[b]
+        noise[b, 1 - away] += mine[b]
+    for other, (_, theirs) in enumerate(sums):
+        for b, count in theirs.items() if other != number else ():
+            noise[b, share * shares[other]] += count
+    return Counter({term: count for term, count in noise.items() if term[1] and count})
+
+
+def _variance(scales: Counter[Fraction]) -> float:
+    return sum(count * variance(b) for b, count in scales.items())
+
+
+@lru_cache(maxsize=4096)
+def _ratio(share: float) -> Fraction:
+    return Fraction(share).limit_denominator(1000)
+
+
+def _added(scales: Iterable[Counter[Fraction]]) -> Counter[Fraction]:
+    found: Counter[Fraction] = Counter()
+    for one in scales:
+        found.update(one)
+    return found
 
 
 def moved(cells: Sequence[Estimate], total: float) -> list[Estimate]:

@@ -46,21 +46,22 @@ def _zone(group: str | None) -> str:
     return names[0] if len(names) == 1 else "UTC"
 
 
-def fleet_charts(
-    span: Span, group: str | None, told: dict[int, tuple[Estimate, int]], means: list[tuple[int, Estimate, int]]
-) -> list[Chart]:
-    """Return the charts of the fleet's page, weeks first where a day is mostly noise."""
-    days = shown.of_days(told, span)
-    weekly = shown.of_weeks([(first, mean) for first, mean, _ in means])
-    hours = shown.of_hours(span, group, _zone(group))
-    cells = shown.of_cells(figures.fleet_cells(max(span.first, span.last - 6), span.last, group))
-    return [*([weekly, days] if days.mostly_noise else [days, weekly]), hours, *cells]
+class Summed:
+    """What a fleet's or a group's charts are drawn from."""
 
+    def __init__(self, span: Span, group: str | None) -> None:
+        self._span, self._group = span, group
+        self._sums = figures.Sums(span.first, span.last, group)
+        self.days = self._sums.days()
+        self.means = figures.weekly_means(span.last, span.weeks, group)
 
-def _summed(span: Span, group: str | None) -> tuple[dict[int, tuple[Estimate, int]], list[tuple[int, Estimate, int]]]:
-    """Return what days and weeks are drawn from."""
-    days = figures.fleet_days(span.first, span.last, group)
-    return days, figures.weekly_means(span.last, span.weeks, group)
+    def charts(self) -> list[Chart]:
+        """Return the charts of the fleet's page, weeks first where a day is mostly noise."""
+        days = shown.of_days(self.days, self._span)
+        weekly = shown.of_weeks([(first, mean) for first, mean, _ in self.means])
+        hours = shown.of_hours(self._span, self._sums, _zone(self._group))
+        cells = shown.of_cells(self._sums.cells(self._span.last - 6))
+        return [*([weekly, days] if days.mostly_noise else [days, weekly]), hours, *cells]
 
 
 @require_GET
@@ -73,9 +74,9 @@ def fleet(request: HttpRequest) -> HttpResponse:
     if newest is None:
         return render(request, "fleet/fleet.html", context)
     span = Span.asked(request.GET, newest)
-    days, means = _summed(span, group)
-    first, second, hours, *cells = fleet_charts(span, group, days, means)
-    told = days.get(span.last)
+    summed = Summed(span, group)
+    first, second, hours, *cells = summed.charts()
+    told, means = summed.days.get(span.last), summed.means
     context |= {
         "span": span,
         "lead": [first.drawn(), second.drawn()],
@@ -189,7 +190,7 @@ def fleet_file(request: HttpRequest, form: str) -> HttpResponse:
     newest = figures.newest_day()
     group = _group(request, figures.groups())
     span = Span.asked(request.GET, newest) if newest is not None else None
-    charts = fleet_charts(span, group, *_summed(span, group)) if span is not None else []
+    charts = Summed(span, group).charts() if span is not None else []
     return _file(request, charts, form, group if group is not None else words.say("Fleet"))
 
 
@@ -262,7 +263,7 @@ def picture(_request: HttpRequest, key: str, form: str) -> HttpResponse:
     if kept is None:
         with translation.override(link.language):
             span = Span.asked({}, newest)
-            first, *_ = fleet_charts(span, link.group, *_summed(span, link.group))
+            first, *_ = Summed(span, link.group).charts()
             kept = _drawn(first, form, link.group)
         cache.set(place, kept, _KEPT)
     answer = HttpResponse(kept, content_type=_PICTURES[form])

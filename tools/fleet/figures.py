@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, TypeVar
 
 from django.db.models import Max, Sum
 
 from agent.summary.metrics import METRICS
 from tools.fleet import daily
+from tools.fleet.consistent import Noise, together
 from tools.fleet.estimate import (
     HOURLY,
     QUESTIONS,
@@ -26,6 +28,7 @@ from tools.fleet.estimate import (
     answered,
     combined,
     half_width,
+    half_width_of,
 )
 from tools.fleet.estimate import Sum as Published
 from tools.fleet.models import VALUES, Gateway, Link, Message, Total
@@ -33,6 +36,7 @@ from tools.fleet.reading import METRIC
 
 _DAY = 86_400
 _Key = TypeVar("_Key", int, str)
+_WHOLE = Fraction(1)
 _NARROW = "\u202f"  # between thousands
 
 
@@ -79,20 +83,64 @@ class _Adding:
         self.value += value
         self.scales[Fraction(over, under)] += count
 
+    @property
+    def noise(self) -> Noise:
+        return Counter({(b, _WHOLE): count for b, count in self.scales.items()})
+
     def estimate(self) -> Estimate:
         return Estimate(self.value, half_width(self.scales))
+
+
+class _Mean:
+    """Adds up parts of several days."""
+
+    def __init__(self) -> None:
+        self.value, self.noise, self.days = Fraction(0), Noise(), 0
+
+    def add(self, value: Fraction, noise: Noise) -> None:
+        self.value += value
+        self.noise.update(noise)
+        self.days += 1
+
+    def estimate(self) -> Estimate:
+        return Estimate(float(self.value), half_width_of(self.noise))
 
 
 class _Day:
     """What was published of one agent-day's terminals, by metric: their sum, the noise in it, and messages by slot."""
 
     def __init__(self) -> None:
-        self._sums = {metric: _Adding() for metric in TELLING}
+        self._sums: dict[str, _Adding] = {}
         self._slots: dict[str, Counter[int]] = {metric: Counter() for metric in TELLING}
+        self._rows: list[tuple[str, int, int, int, int, Sequence[int]]] = []
 
-    def add(self, metric: str, slot: int, over: int, under: int, count: int, values: Iterable[int]) -> None:
-        self._sums[metric].add(sum(values), over, under, count * len(cells(metric)))
-        self._slots[metric][slot] += count
+    def add(self, metric: str, slot: int, over: int, under: int, count: int, values: Sequence[int]) -> None:
+        self._sums.setdefault(metric, _Adding()).add(sum(values), over, under, count * len(cells(metric)))
+        self._slots.setdefault(metric, Counter())[slot] += count
+        self._rows.append((metric, slot, over, under, count, values))
+
+    @cached_property
+    def consistent(self) -> dict[tuple[str, int, int], tuple[Fraction, Noise]]:
+        """Return each part, (metric, slot, cell), and its noise; what all gateways told of has one total.
+
+        An hour is one part, whatever cells it has.
+        """
+        parts: dict[tuple[str, int, int], _Adding] = {}
+        for metric, slot, over, under, count, values in self._rows:
+            hour = metric in HOURLY
+            for cell, value in enumerate([sum(values)] if hour else values):
+                place = metric, slot, cell
+                if place not in parts:
+                    parts[place] = _Adding()
+                parts[place].add(value, over, under, count * (len(values) if hour else 1))
+        questions = [[place for place in parts if place[0] in metrics] for metrics in answered(self._slots)]
+        made = together([[(parts[place].value, parts[place].scales) for place in each] for each in questions])
+        found = {
+            place: part
+            for each, moved in zip(questions, made, strict=True)
+            for place, part in zip(each, moved, strict=True)
+        }
+        return found | {place: (Fraction(one.value), one.noise) for place, one in parts.items() if place not in found}
 
     @property
     def gateways(self) -> int:
@@ -104,17 +152,15 @@ class _Day:
         for metrics in answered(self._slots):
             scales: Counter[Fraction] = Counter()
             for metric in metrics:
-                scales.update(self._sums[metric].scales)
-            sums.append((sum(self._sums[metric].value for metric in metrics), scales))
+                if metric in self._sums:
+                    scales.update(self._sums[metric].scales)
+            sums.append((sum(self._sums[metric].value for metric in metrics if metric in self._sums), scales))
         return combined(sums)
 
 
 def fleet_days(first: int, last: int, group: str | None = None) -> dict[int, tuple[Estimate, int]]:
     """Return for each agent-day the terminals of all gateways, and how many gateways told."""
-    days: dict[int, _Day] = {}
-    for metric, day, slot, over, under, count, *values in _totals(TELLING, first, last, group, "day", "slot"):
-        days.setdefault(day, _Day()).add(metric, slot, over, under, count, values)
-    return _told(days)
+    return Sums(first, last, group).days()
 
 
 def group_days(day: int) -> dict[str, tuple[Estimate, int]]:
@@ -151,32 +197,56 @@ def _mean_day(week: Sequence[daily.Weeks]) -> tuple[Estimate, int]:
     return told, sum(one.gateways for one in week)
 
 
-def fleet_cells(first: int, last: int, group: str | None = None) -> dict[str, list[Estimate]]:
-    """Return the cells of each daily metric that anybody told of, summed over gateways and days."""
-    sums: dict[str, list[_Adding]] = {}
-    for metric, over, under, count, *values in _totals(
-        [metric.name for metric in METRICS if metric.slots == 1], first, last, group
-    ):
-        for adding, value in zip(sums.setdefault(metric, [_Adding() for _ in values]), values, strict=True):
-            adding.add(value, over, under, count)
-    return {
-        metric.name: [adding.estimate() for adding in sums[metric.name]] for metric in METRICS if metric.name in sums
-    }
+class Sums:
+    """What a group's gateways published of some agent-days, added up by the database and read once."""
+
+    def __init__(self, first: int, last: int, group: str | None = None) -> None:
+        metrics = dict.fromkeys((*TELLING, *(metric.name for metric in METRICS if metric.slots == 1)))
+        self._days: dict[int, _Day] = {}
+        for metric, day, slot, over, under, count, *values in _totals(metrics, first, last, group, "day", "slot"):
+            self._days.setdefault(day, _Day()).add(metric, slot, over, under, count, values)
+
+    def days(self) -> dict[int, tuple[Estimate, int]]:
+        """Return for each agent-day the terminals of all gateways, and how many gateways told."""
+        return _told(self._days)
+
+    def cells(self, first: int) -> dict[str, list[Estimate]]:
+        """Return the cells of each daily metric that anybody told of, summed over gateways and days from `first` on.
+
+        Each day's cells of the same terminals have the day's total.
+        """
+        sums: dict[tuple[str, int], _Mean] = {}
+        for day in (one for number, one in self._days.items() if number >= first):
+            for (metric, _, cell), (value, noise) in day.consistent.items():
+                sums.setdefault((metric, cell), _Mean()).add(value, noise)
+        told = {metric for metric, _ in sums}
+        return {
+            metric.name: [sums[metric.name, cell].estimate() for cell in range(len(metric.cells))]
+            for metric in METRICS
+            if metric.slots == 1 and metric.name in told
+        }
+
+    def profile(self, first: int, zone: tzinfo) -> list[Estimate | None]:
+        """Return the mean arrivals in each hour of the week, from day `first` on, Monday 00:00 in a time zone first.
+
+        Each whole day's hours have the day's total. None: nobody told.
+        """
+        hours: list[dict[int, _Mean]] = [{} for _ in range(168)]
+        for number, day in self._days.items():
+            for (metric, slot, _), (value, noise) in day.consistent.items() if number >= first else ():
+                if metric in HOURLY:
+                    begin = number * 24 + 3 + slot
+                    at = datetime.fromtimestamp(begin * 3600, zone)
+                    hours[at.weekday() * 24 + at.hour].setdefault(begin, _Mean()).add(value, noise)
+        return [_mean(list(told.values())) if told else None for told in hours]
 
 
-def week_profile(first: int, last: int, group: str | None = None, zone: tzinfo = UTC) -> list[Estimate | None]:
-    """Return the fleet's mean arrivals in each hour of the week, Monday 00:00 in a time zone first.
-
-    None: nobody told.
-    """
-    hours: list[tuple[_Adding, set[int]]] = [(_Adding(), set()) for _ in range(168)]
-    for _, day, slot, over, under, count, *values in _totals(HOURLY, first, last, group, "day", "slot"):
-        begin = day * 24 + 3 + slot
-        at = datetime.fromtimestamp(begin * 3600, zone)
-        adding, told = hours[at.weekday() * 24 + at.hour]
-        adding.add(sum(values), over, under, count * len(values))
-        told.add(begin)
-    return [adding.estimate().scaled(len(told)) if told else None for adding, told in hours]
+def _mean(hours: Sequence[_Mean]) -> Estimate:
+    """Return the mean of some hours."""
+    every = _Mean()
+    for one in hours:
+        every.add(one.value, one.noise)
+    return every.estimate().scaled(len(hours))
 
 
 def against(last: int, back: int, group: str | None = None) -> tuple[Estimate, Estimate, int] | None:

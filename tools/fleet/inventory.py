@@ -3,7 +3,6 @@
 
 import unicodedata
 from collections.abc import Sequence
-from zoneinfo import available_timezones
 
 from django.core.paginator import Page, Paginator
 from django.db import transaction
@@ -102,7 +101,7 @@ def put(idents: Sequence[str], act: str, value: str, now: int) -> int:
     value = listing.words(value) if act in {"tag", "untag"} else " ".join(value.split())
     if act == "group" and not listing.named(value):
         raise ListError("a group; accepted: at most {n} printable characters", n=listing.NAME)
-    if act == "zone" and value not in available_timezones():
+    if act == "zone" and value not in listing.zones():
         raise ListError("a time zone; accepted: Europe/Paris")
     with transaction.atomic():
         rows = list(Gateway.objects.select_for_update().filter(ident__in=idents))

@@ -5,11 +5,13 @@
 """
 
 import csv
+import functools
 import io
 import re
 import secrets
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+from zoneinfo import available_timezones
 
 from tools.fleet import sheet
 
@@ -84,6 +86,12 @@ def _rows(text: str, *, made: bool) -> Iterator[Listed]:
             raise ListError(text, rows.line_num, **values) from None
         seen.add(ident)
         yield Listed(ident, name, group, tags)
+
+
+@functools.cache
+def zones() -> frozenset[str]:
+    """Return the names of all time zones; they are read from the disk once."""
+    return frozenset(available_timezones())
 
 
 def named(text: str) -> bool:

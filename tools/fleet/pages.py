@@ -4,7 +4,6 @@
 import time
 from contextlib import suppress
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib.auth.decorators import login_not_required
@@ -138,7 +137,7 @@ def gateway(request: HttpRequest, ident: str) -> HttpResponse:
         "gateway": row,
         "settled": SETTLED,
         "groups": [name for name in figures.groups() if name],
-        "zones": sorted(available_timezones()),
+        "zones": sorted(listing.zones()),
     }
     tallies = (
         Tally.objects.filter(gateway=row.pk, day__gt=now // _DAY - HISTORY)
@@ -166,7 +165,7 @@ def change(request: HttpRequest, ident: str) -> HttpResponse:
         if "name" in request.POST:
             with suppress(ListError):  # what the field's length lets through and is no tag leaves those that there were
                 row.tags = listing.words(request.POST.get("tags", row.tags)[:256])
-            if request.POST.get("zone") in available_timezones():
+            if request.POST.get("zone") in listing.zones():
                 row.zone = request.POST["zone"]
             name, group = (" ".join(request.POST.get(one, "").split())[:64] for one in ("name", "group"))
             if not (listing.named(name) and listing.named(group)):

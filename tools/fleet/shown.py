@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from agent.summary.metrics import METRICS
-from tools.fleet import charts, figures, views, words
+from tools.fleet import charts, figures, listing, views, words
 from tools.fleet.estimate import Estimate
 from tools.fleet.reading import KEPT_DAYS
 
@@ -155,7 +155,7 @@ def _number(text: str, default: int) -> int:
 
 def zone(name: str) -> ZoneInfo:
     """Return a time zone; UTC where there is none of that name."""
-    return ZoneInfo(name if name in available_timezones() else "UTC")
+    return ZoneInfo(name if name in listing.zones() else "UTC")
 
 
 def _estimated(one: Chart, raw: Sequence[str] = ()) -> Chart:
@@ -193,9 +193,9 @@ def of_weeks(means: Sequence[tuple[int, Estimate]]) -> Chart:
     )
 
 
-def of_hours(span: Span, group: str | None, name: str) -> Chart:
+def of_hours(span: Span, sums: figures.Sums, name: str) -> Chart:
     """Return the chart of a week's hours, in a time zone."""
-    profile = figures.week_profile(max(span.first, span.last - SPAN + 1), span.last, group, zone(name))
+    profile = sums.profile(max(span.first, span.last - SPAN + 1), zone(name))
     labels = [f"{words.say(_NAMES[hour // 24])} {hour % 24:02}:00" for hour in range(168)]
     steps = [words.say(one) for one in _NAMES]
     return Chart("hours", words.say("Arrivals in the hours of the week"), "hour", labels, profile, steps=steps)

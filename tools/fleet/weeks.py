@@ -7,6 +7,7 @@ that begins elsewhere says the same, and so does the page.
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from agent.summary.metrics import METRICS
@@ -35,11 +36,13 @@ def _hourly(metric: str) -> str:
     return f"{metric} by hours"
 
 
-def _day(rows: list[views.Told]) -> dict[str, list[_Told | None]]:
+@lru_cache(maxsize=4096)
+def _day(messages: tuple[views.Told, ...]) -> dict[str, list[_Told | None]]:
     """Return by metric what a day told of each cell; under no name its total.
 
     Where cells are finer than hours, also of each hour.
     """
+    rows = list(messages)
     same = views.answers(rows)
     every, found = list(same.values()), dict[str, list[_Told | None]]()
     scales = {(row.metric.name, row.slot): row.b for row in rows}
@@ -72,7 +75,7 @@ class Weeks:
     def __init__(self, days: dict[int, list[views.Told]], span: range) -> None:
         self.span = span
         self._days = days
-        self._told = [_day(days.get(day, [])) for day in span]
+        self._told = [_day(tuple(days.get(day, []))) for day in span]
         self._found: dict[str, Smoothed] = {}
 
     def _smooth(self, name: str) -> "Smoothed":
