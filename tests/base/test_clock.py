@@ -608,6 +608,7 @@ BROKEN = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_broken_clock_is_found_out_by_a_history(broken, in_memory, monkeypatch):
     """Each fault that a history must find; a check that never failed proves nothing."""

@@ -432,6 +432,7 @@ def test_every_command_takes_the_same_options():
         assert refused.stderr.count("\n") == 1, name
 
 
+@pytest.mark.long
 def test_a_room_without_peers_is_repeated_and_its_spread_told(tmp_path):
     """Medians in the result's own shape; of what differed, least and most by its name.
 
@@ -531,6 +532,7 @@ def test_the_page_of_figures_is_made_of_the_kept_ones():
     assert figures.page(figures.kept()) == figures.PAGE.read_text(), "run python -m tools.bench.figures"
 
 
+@pytest.mark.long
 def test_the_page_has_every_room_and_plots_and_loads_nothing():
     """Made of the kept figures, as `oubli-bench all --report` makes it."""
     kept = figures.kept()

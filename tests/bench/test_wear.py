@@ -32,6 +32,7 @@ def day():
     return lived(15)
 
 
+@pytest.mark.long
 def test_what_is_noted_is_what_the_model_programmed(day):
     """The model adds up for itself, at its own size of page."""
     assert day["model"]["ours"] == day["model"]["programmed"] > 0
@@ -59,6 +60,7 @@ def test_a_page_counts_as_in_the_model(page, monkeypatch):
     assert len(made.notes) == made.syncs == 7
 
 
+@pytest.mark.long
 def test_every_part_that_writes_is_there(day):
     """Nothing of the day is left out: attribution, ledger, audit log, spool, what is shown, port marks."""
     assert {part["part"] for part in day["parts"]} == {
@@ -82,6 +84,7 @@ def test_the_sum_of_a_start_is_no_less_than_what_a_day_keeps(day):
     assert day["declared"] == Sum("blocks", day["leases"] * 4, 365 * law.DAY, 15, 512).daily >= day["stored"]
 
 
+@pytest.mark.long
 def test_a_longer_interval_writes_less_often(day):
     """The figure follows the store's own setting: it isn't one that was written down."""
     often, seldom = (

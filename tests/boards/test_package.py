@@ -149,6 +149,7 @@ def test_a_package_over_its_budget_is_refused_with_the_five_largest_files(monkey
     assert found == sorted((len(file.octets) for file in content), reverse=True)[:5]
 
 
+@pytest.mark.long
 def test_sizes_are_told_folder_by_folder_and_add_up():
     told = json.loads(oubli_package("sizes", "--json", "-").stdout)
     for package, content in contents.cut(contents.files(board.load("gl-mt300n-v2"), 0)).items():
@@ -210,6 +211,7 @@ def test_what_a_package_takes_in_an_image_is_what_squashfs_makes_of_it(tmp_path)
 # What is in a package
 
 
+@pytest.mark.long
 def test_packages_are_the_same_whoever_builds_them(tmp_path):
     """Other folders, times, locales, masks and users: the same octets, all boards, both formats."""
     copy = tmp_path / "another folder"
@@ -554,6 +556,7 @@ def oubli_image(*words: str | Path, **env: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, capture_output=True, text=True, check=False, env=variables, timeout=240)
 
 
+@pytest.mark.long
 def test_image_without_a_builder_says_exactly_what_to_run(tmp_path):
     done = oubli_image("--board", "archer-c7-v5", "--out", tmp_path / "image")
     assert done.returncode == 0, done
@@ -563,6 +566,7 @@ def test_image_without_a_builder_says_exactly_what_to_run(tmp_path):
     assert len(list((tmp_path / "image/packages").iterdir())) == 2
 
 
+@pytest.mark.long
 def test_image_takes_the_packages_that_its_configuration_needs(tmp_path):
     on = "config gateway\n\toption id 'aaaaaaaaaaaaaaaa'\nconfig purpose 'location'\n\toption enabled '1'\n"
     (tmp_path / "mine").write_text(on + NOTICE)
@@ -574,6 +578,7 @@ def test_image_takes_the_packages_that_its_configuration_needs(tmp_path):
     assert len(list((tmp_path / "image/packages").iterdir())) == 6
 
 
+@pytest.mark.long
 def test_image_builder_is_called_with_package_overlay_and_profile(tmp_path):
     """A builder is a Makefile that takes PROFILE, PACKAGES and FILES: this one writes them down."""
     builder = tmp_path / "builder"
@@ -589,6 +594,7 @@ def test_image_builder_is_called_with_package_overlay_and_profile(tmp_path):
     assert (tmp_path / "image/files/etc/config/oubli").read_text() == (tmp_path / "mine").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "said"),
     [

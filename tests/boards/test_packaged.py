@@ -107,6 +107,7 @@ def test_every_module_is_there_and_loads(micropython, library):
     assert (done.stdout, done.stderr) == ("all\n", "")
 
 
+@pytest.mark.long
 def test_a_packaged_verb_says_what_its_source_says(micropython, library, root):
     """On MicroPython: both outputs and the exit code, of verbs that need no recorder, and of bad use."""
     assert {words[0] for words in WORDS} >= {verb.name.split()[0] for verb in VERBS} - {"recorder", "ntp", "emergency"}

@@ -176,6 +176,7 @@ def test_address_changes_hands_in_a_full_table_too(table: Callable[..., Table]) 
     assert who.find(("c0a80005", 150), ("c0a80005", 250), ("c0a80006", 250)) == [None, A, "020000000106"]
 
 
+@pytest.mark.long
 def test_one_terminal_takes_no_room_from_the_others(table: Callable[..., Table]) -> None:
     """18,000 IPv6 addresses of one MAC, 200 others that come, stay and leave meanwhile.
 
@@ -207,6 +208,7 @@ def test_terminal_that_stays_for_weeks_has_its_newest_addresses(table: Callable[
     assert who.find((X, 350), (X, 450)) == [B, A]
 
 
+@pytest.mark.long
 def test_guest_that_takes_hundreds_of_addresses_makes_no_long_chain(
     remotes: Callable[[str], Remote], interpreter: Interpreter
 ) -> None:
@@ -326,6 +328,7 @@ _step = st.one_of(
 )
 
 
+@pytest.mark.long
 def test_table_answers_as_its_model(table: Callable[..., Table]) -> None:
     """Any order of what the kernel, the lease files and the dumps may say."""
 

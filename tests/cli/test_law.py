@@ -165,6 +165,7 @@ def judged(path: Path) -> dict[str, str]:
         return {"refused": str(failure)}
 
 
+@pytest.mark.long
 @pytest.mark.needs("micropython")
 def test_every_configuration_of_the_product_is_taken_or_refused_by_the_table(memory, remotes):
     """L34-II-2: five purposes, on and off, lifetimes, grounds, references; nothing is clamped.

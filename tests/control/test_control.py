@@ -300,6 +300,7 @@ def until_no_copy(process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_an_answer_of_many_lines_is_made_by_a_copy_and_others_are_answered_meanwhile(
     any_interpreter: Interpreter, folder: Path
 ) -> None:
@@ -533,6 +534,7 @@ def test_a_client_waits_for_a_whole_answer_and_not_for_ever(
                 assert line(process) == told.get(answer, "refused True")
 
 
+@pytest.mark.long
 def test_an_answer_of_many_lines_holds_no_other_stream_open(served: Path) -> None:
     """The copy that tells them has let go of everybody else's.
 

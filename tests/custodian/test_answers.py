@@ -985,6 +985,7 @@ def test_order_behind_a_second_nat_is_refused_and_keeps_nothing(gateway, tmp_pat
         assert (tmp_path / "frozen").exists() != behind
 
 
+@pytest.mark.long
 def test_agent_s_key_is_behind_his_passphrase_and_signs_once(tmp_path):
     """L34-II-4: two agents, two machines; a document that the gateway would refuse isn't written."""
     keys = [tmp_path / "martin.key", tmp_path / "durand.key"]

@@ -550,6 +550,7 @@ def wrong(gateway: Gateway, question: Question, room: Any = answers) -> str:
     return "" if made.result == result else f"{made.result}, not {result}"
 
 
+@pytest.mark.long
 def test_every_answer_is_what_is_true(court: dict[str, Gateway]) -> None:
     """L34-II-4: of the questions at least 200 have somebody, or doubt, in their window.
 
@@ -786,6 +787,7 @@ def judged(gateways: dict[str, Gateway], room: Any, name: str, folder: Path, pat
     return judges[name]() if name in judges else judge_keys(room, folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_shows_in_an_answer(
     name: str, court: dict[str, Gateway], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

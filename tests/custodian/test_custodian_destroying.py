@@ -88,6 +88,7 @@ mount -t tmpfs -o size=256k,nr_inodes=64 none "$1/disk"
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["a key that can't be read", "full at a block's edge"])
 def test_a_disk_that_fails_keeps_no_other_key_from_being_destroyed(name, tmp_path):
     """EIO in one key (or EACCES).

@@ -267,6 +267,7 @@ class Gateway:
         return sorted((self.root / "flash/attribution").iterdir())
 
 
+@pytest.mark.long
 def test_a_fleet_of_twenty_gateways_is_renewed_at_day_twenty_and_forgets_as_one(folder, tmp_path, remotes):
     """The README's procedure: a bundle for all, a loop at day 20; one gateway is missed and stops.
 
@@ -310,6 +311,7 @@ def test_a_fleet_of_twenty_gateways_is_renewed_at_day_twenty_and_forgets_as_one(
     assert readable(TODAY + 40 + LIFETIME) == set()
 
 
+@pytest.mark.long
 def test_what_is_no_text_or_no_file_is_refused_in_one_line_before_anything_is_made(folder, tmp_path):
     """A passphrase, a register and a bundle's place: exit 2, no key made, nothing left beside."""
     (tmp_path / "binary").write_bytes(b"\x7f\xff")

@@ -234,6 +234,7 @@ def test_what_is_acknowledged_isnt_repeated_and_what_is_silenced_isnt_told(sqlit
     assert said.turn(NOW + 8 * HOUR) == []
 
 
+@pytest.mark.long
 def test_a_day_of_faults_of_two_hundred_gateways_is_told_each_once_within_its_delay_and_resolved_once(sqlite):
     """Turns of ten minutes, a receiver that is down for two hours, a collector that is started anew each hour.
 

@@ -108,6 +108,7 @@ def test_what_is_wrong_is_told_in_one_line(sqlite, tmp_path, what):
     assert set(PROJECT.iterdir()) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_what_is_exported_is_imported_again_to_the_last_figure(sqlite, memory, tmp_path, form):
     """Also into another database: how a fleet moves from SQLite to PostgreSQL. A second import changes nothing."""

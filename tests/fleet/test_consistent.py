@@ -39,6 +39,7 @@ def noisy(profile: str, true: dict[str, np.ndarray], draw: np.random.Generator) 
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("profile", sorted(PROFILES))
 def test_cells_sum_to_the_total_and_their_bands_hold_the_truth(profile):
     """93 to 97 % over 1,000 days of 60 terminals; the error of the cells is smaller than as published."""

@@ -171,6 +171,7 @@ def test_what_noise_hides_is_said_and_weeks_come_first(browser):
     assert "too small to say" not in page.partition('id="days"')[2].partition('id="weeks"')[0]
 
 
+@pytest.mark.long
 def test_every_chart_is_handed_out_in_every_form(browser):
     """With the figures of its table, unrounded; a picture has its title as text and nothing from elsewhere."""
     for path in ("/fleet", f"/gateway/{NORTH}"):

@@ -236,6 +236,7 @@ def published(gateways: int, days: int, seed: int) -> tuple[list[dict], list[lis
     return sent, truth
 
 
+@pytest.mark.long
 def test_bands_of_days_and_weeks_hold_as_often_as_they_say():
     """Over 1,200 café days at two gateways 93 to 97 % of the truths lie within.
 

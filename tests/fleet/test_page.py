@@ -320,6 +320,7 @@ def test_weeks_are_compared_over_the_same_gateways(store):
     assert [(round(mean.value), same) for _, mean, same in figures.weekly_means(last, 8)] == [(1052, 5)]
 
 
+@pytest.mark.long
 def test_bands_of_fleets_hold_as_often_as_they_say(sqlite):
     """Over 1,050 days of simulated fleets, through store and sums.
 

@@ -46,6 +46,7 @@ def browsers(sqlite) -> dict[str, Client]:
     return found
 
 
+@pytest.mark.long
 def test_each_address_is_for_the_roles_that_it_should_be_for(browsers):
     """Every address of the page, read and sent to: a viewer changes nothing, people are an administrator's.
 
@@ -158,6 +159,7 @@ def test_an_administrator_adds_changes_and_removes_people(browsers):
     assert [(one.username, people.role(one)) for one in get_user_model().objects.order_by("pk")] == before
 
 
+@pytest.mark.long
 def test_the_own_password_is_changed_by_who_knows_it(browsers):
     """A try counts as one at the log-in; other sessions of that person end, the one that changed it goes on."""
     browser = browsers["viewer"]

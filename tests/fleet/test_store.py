@@ -231,6 +231,7 @@ def test_a_gateway_beyond_the_limit_is_refused_loudly_with_all_that_came_beside_
     assert totals_agree()
 
 
+@pytest.mark.long
 def test_twelve_thousand_gateways_are_a_fleet_like_another(sqlite):
     """10,000 was the silent end of it once: what came from later ones was acknowledged and dropped."""
     intake = Intake()

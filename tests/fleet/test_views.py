@@ -140,6 +140,7 @@ def test_the_combined_export_sums_to_its_total_and_names_no_message(sqlite, tmp_
     assert files.write_parquet(tmp_path / "combined.parquet", files.combined_rows(0, 99_999), files.COMBINED) == count
 
 
+@pytest.mark.long
 def test_the_smoothed_export_has_every_day_with_weeks_enough(sqlite):
     """A gateway's 40 days: each cell and the total, unbiased; no day whose weeks have too few."""
     (gateway,) = told(1, 40)
@@ -163,6 +164,7 @@ def test_the_smoothed_export_has_every_day_with_weeks_enough(sqlite):
     }
 
 
+@pytest.mark.long
 def test_the_smoothed_page_has_what_was_published_beside_its_estimates(sqlite):
     """A gateway's 40 days: each cell, the days, an ordinary week; as a file an estimate is called one."""
     (gateway,) = told(1, 40)
@@ -204,6 +206,7 @@ def test_the_smoothed_page_has_what_was_published_beside_its_estimates(sqlite):
     ]
 
 
+@pytest.mark.long
 def test_an_ordinary_week_is_of_hours_under_every_profile(sqlite):
     """Four hours each under `tiny`; of ten minutes, what the six of an hour have together."""
     sent: list[Arrival] = []

@@ -117,6 +117,7 @@ def test_a_straight_way_that_leaves_something_else_behind_is_found(
     assert re.match(f"the fast path leaves something else behind: .*{differ}", found(tmp_path))
 
 
+@pytest.mark.long
 def test_an_exception_that_leaves_the_room_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A header is read where fewer than four octets are left."""
 

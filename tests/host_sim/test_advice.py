@@ -24,6 +24,7 @@ def told(*words: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.long
 def test_advice_names_every_profile_and_the_one_that_is_meant():
     """A hotel of 110 guests, by its own hours: `small`, whose busiest hour is twice as exact as `medium`'s."""
     found = json.loads(told("--visitors", "110", "--venue", "hotel-week", "--json", "-").stdout)

@@ -85,6 +85,7 @@ def test_power_goes_at_the_operation_that_was_told(mounted):
     assert mounted.names[f"{PREFIX}/a"].seen == b""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_cut_of_power_loses_what_was_promised(part):
     """Before every operation and inside every sync, twice in a row each time, with other remains in each round."""
@@ -107,6 +108,7 @@ def run(*words: object) -> dict[str, int]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.long
 @pytest.mark.needs("micropython")
 def test_micropython_is_cut_alike():
     """The same code, the same dice: the same figures."""

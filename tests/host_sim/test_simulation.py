@@ -540,6 +540,7 @@ def test_what_is_killed_leaves_no_processes(tmp_path: Path, interpreter: Interpr
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_what_is_drawn_lies_near_what_the_sources_measured(tmp_path: Path) -> None:
     """Each row of `oubli-sim people` names its source, or says that it is ours."""
     done = oubli_sim(tmp_path, "people", "--report", "people.html", "--json", "people.json")

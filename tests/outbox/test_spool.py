@@ -200,6 +200,7 @@ def test_trimming_goes_on_past_what_is_no_message_under_a_messages_name(room, in
     assert answer["dropped"] == {"arrivals": 6}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["%s", "junk-%s" + "x" * 200, "\udcff%s"], ids=["backlog", "long", "no text"])
 def test_any_number_of_files_of_any_name_fits_in_a_small_heap(form, room, interpreter, remotes):
     """A year of backlog, or junk of a forwarder that is not trusted.

@@ -336,6 +336,7 @@ def test_a_consent_is_remembered_for_30_days_after_its_end_and_no_longer(here, t
     assert sorted(path.name for path in (tmp_path / "consents").iterdir()) == ["0001"]
 
 
+@pytest.mark.long
 def test_consents_are_bounded(here, memory):
     """1,024 terminals; the next one is refused, and each is found."""
     here("consents_open", str(memory))
@@ -508,6 +509,7 @@ def cuts(*words: str, interpreter: str = "cpython") -> dict[str, int]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_cut_of_power_lets_anybody_be_followed_who_said_no(seed):
     """L34-V-4, EXP-6: before every operation and inside every sync, twice in a row; in doubt it is suspended."""
@@ -516,6 +518,7 @@ def test_no_cut_of_power_lets_anybody_be_followed_who_said_no(seed):
     assert done["cuts"] > 6 * 1.5 * done["operations"]
 
 
+@pytest.mark.long
 @pytest.mark.needs("micropython")
 def test_micropython_is_cut_alike():
     assert cuts("1", "1", interpreter="micropython") == cuts("1", "1")
@@ -610,6 +613,7 @@ def test_keys_go_with_the_consent_by_either_clock(stage, tmp_path):
     assert stage("store_read", root, "services", NOW, 10) == []
 
 
+@pytest.mark.long
 def test_a_full_ring_gives_up_the_oldest_and_counts_it(here, tmp_path):
     """Against a plain list: what is read is the newest records of the consents that live, in order.
 
@@ -956,6 +960,7 @@ def test_who_objects_gives_no_consent_and_resumes_none(here, tmp_path):
     assert here("consents", "resume", GUEST, NOW) == [0]
 
 
+@pytest.mark.long
 def test_objections_are_bounded_and_leave_room_for_consents(here, memory):
     root = memory / "objections"
     root.mkdir()
@@ -1111,6 +1116,7 @@ def test_a_clock_that_is_set_back_makes_no_consent_active_that_had_ended(memory,
     recorder.close()
 
 
+@pytest.mark.long
 def test_no_history_brings_back_what_was_withdrawn_or_has_ended():
     """L34-VI-5: restores, steps of the clock, cuts of power.
 

@@ -38,6 +38,7 @@ def run(interpreter: str, folder: Path, *words: object) -> dict[str, int]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_cut_of_power_loses_what_was_synced_or_brings_back_what_expired(part, memory):
     """Before every operation and inside every sync, twice in a row each time, with other remains in each round."""
@@ -47,6 +48,7 @@ def test_no_cut_of_power_loses_what_was_synced_or_brings_back_what_expired(part,
     assert done["operations"] > 60
 
 
+@pytest.mark.long
 @pytest.mark.needs("micropython")
 def test_micropython_is_cut_alike(memory):
     assert run("micropython", memory, 1, 1) == run("cpython", memory, 1, 1)
@@ -174,6 +176,7 @@ def test_flash_that_refuses_is_said_counted_and_survived(cause, begun, gateway):
 PROGRAM = 0.8  # ms that a page of 512 octets takes to be programmed: SPI NOR's 0.4 ms for 256, as data sheets have it
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["right", *sorted(WAYS)])
 def test_nothing_holds_capture_up_for_more_than_50_ms(way, gateway):
     """A call programs what it must and asks flash that has refused once a minute.

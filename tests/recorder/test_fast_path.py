@@ -150,6 +150,7 @@ def tape(any_interpreter: Interpreter, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("fast")
 def test_both_ways_leave_the_same_behind(any_interpreter: Interpreter, tape: Path, tmp_path: Path) -> None:
     """Hand-overs, late and odd ones, full pages and dictionaries, changed time-outs, the day's change.
@@ -244,6 +245,7 @@ def _left(agent: Path, tape: Path, folder: Path, way: str) -> dict[str, Any] | N
     return None if done.returncode else json.loads(done.stdout) | {"fast": 0}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("patch", [row[1] for row in BROKEN], ids=[row[0] for row in BROKEN])
 def test_a_rule_that_stands_twice_cant_change_in_one_place(day: Path, tmp_path: Path, patch: Patch) -> None:
     """The test above is what notices, whichever of the two copies is the wrong one."""

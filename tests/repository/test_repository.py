@@ -75,6 +75,7 @@ def test_types_hold_on_micropython():
     tool("basedpyright")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("line", ["import functools", "import os.path", "import time; time.monotonic()"])
 def test_type_check_for_micropython_knows_what_micropython_lacks(tmp_path, line):
     """The check above proves something only while the stubs really are MicroPython's."""

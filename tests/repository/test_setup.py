@@ -153,6 +153,7 @@ def offered() -> set[str]:
     return set().union(*(row.commands for row in tables.packages()))
 
 
+@pytest.mark.long
 @pytest.mark.needs("shfmt")
 def test_whatever_is_started_stands_in_the_table_of_packages():
     known = offered() | BASE | OPENWRT | OURS

@@ -291,6 +291,7 @@ while not one.published:
 """
 
 
+@pytest.mark.long
 def test_a_forwarder_wakes_at_the_moment_itself_on_both_interpreters(device, interpreter: Interpreter):
     """Never before it, and soon after: its turns are a second long otherwise.
 

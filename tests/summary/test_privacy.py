@@ -69,6 +69,7 @@ def allowed(one: Seen, other: Seen) -> int:
     return 2 if one.filled or other.filled else 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("others", [0, 40, 60, 240])
 @settings(max_examples=40)
 @given(
@@ -96,6 +97,7 @@ def test_one_terminal_changes_each_metric_by_its_l1_at_most(memory, others, sign
         assert len({moved[name] for name in metrics.PROFILES[profile] if L1[name] == 1}) == 1
 
 
+@pytest.mark.long
 @settings(max_examples=30)
 @given(
     signs=SIGNS, seed=st.integers(0, 1 << 32), first=st.sampled_from(PROFILES),
@@ -153,6 +155,7 @@ class Quiet(Sign):
         return kernel.link("lan"), event, method
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("others", [0, 60])
 @settings(max_examples=20)
 @given(
@@ -194,6 +197,7 @@ def test_who_objected_before_the_day_is_in_none_of_its_figures(memory):
     assert seen(his, objects=True).spool == seen([], objects=False).spool != seen(his, objects=False).spool
 
 
+@pytest.mark.long
 def test_one_terminal_under_18_000_addresses_changes_no_figure_by_more_than_its_own_row(memory):
     """ANON-8: it took the places of others' associations before, and `presence` changed by 391."""
     chance, others = Random(5), []
@@ -593,6 +597,7 @@ FLOOD = [
 ]
 
 
+@pytest.mark.long
 def test_losses_that_a_guest_causes_are_on_no_log_line_and_in_no_message(memory):
     """ANON-4: a store of 256 KiB overflows; log and health are those of a day on which nobody came.
 

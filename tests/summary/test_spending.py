@@ -123,6 +123,7 @@ BROKEN = {  # and a history near the first that shows it
 MOST = 600
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", BROKEN)
 def test_an_agent_that_is_careless_with_its_budget_is_caught(memory, monkeypatch, name):
     """Negative controls."""

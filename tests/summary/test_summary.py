@@ -385,6 +385,7 @@ def test_exponential_coin_is_exact(numerator, denominator):
     assert least <= high
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("b", SCALES, ids=str)
 def test_noise_has_exactly_the_discrete_laplace_distribution(b):
     """P(x) is proportional to exp(-|x|/b), by exact fractions over the sampler's whole tree, 32 bits deep (ANON-2)."""
@@ -500,6 +501,7 @@ def test_drawn_noise_fits_its_distribution(b):
     fits(drawn(b, 30000), b)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("b", SCALES[:4], ids=str)
 def test_opendp_draws_the_same_distribution_and_says_the_same_of_its_privacy(b):
     """ANON-2: two samples of one distribution by chi-square.

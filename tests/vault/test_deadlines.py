@@ -56,6 +56,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=500)
 @given(steps=STEPS, lifetime=st.sampled_from([2 * HOUR, 24 * HOUR]))
 def test_what_is_due_is_what_a_look_at_every_segment_finds(steps: list[tuple[str, int]], lifetime: int) -> None:

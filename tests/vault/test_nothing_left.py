@@ -390,6 +390,7 @@ def test_swap_on_a_disk_is_refused_at_start(swap, starts, interpreter, tmp_path)
 KILLS = 20
 
 
+@pytest.mark.long
 def test_a_recorder_that_is_killed_at_any_instant_loses_nothing_that_it_counted(interpreter, memory):
     """EXP-6: real recorders on tmpfs while connections end; the last one's files hold all that was kept.
 
@@ -403,6 +404,7 @@ def test_a_recorder_that_is_killed_at_any_instant_loses_nothing_that_it_counted(
     assert said["segments"] > 1
 
 
+@pytest.mark.long
 def test_a_ring_that_does_not_note_how_much_is_written_is_found_out_by_a_kill(memory, monkeypatch):
     monkeypatch.setattr(
         kills, "RECORDER", kills.RECORDER.replace("recorder.tick()\ndata", UNNOTED + "recorder.tick()\ndata")

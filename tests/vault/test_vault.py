@@ -427,6 +427,7 @@ def test_segments_close_240_seconds_after_their_window_and_late_ones_three_hours
     vault.close()
 
 
+@pytest.mark.long
 def test_a_segment_that_is_full_closes_and_the_next_takes_over(ask, tmp_path):
     """By size: SEGMENT_LIMIT and the chunk that passes it; nothing is lost on the way, pages are sealed at 4 KiB."""
     vault = Vault(ask, tmp_path)
@@ -565,6 +566,7 @@ def test_a_record_already_due_is_not_written(ask, tmp_path):
 # Losses
 
 
+@pytest.mark.long
 def test_a_full_ring_displaces_the_oldest_and_counts_every_record(ask, tmp_path):
     """EXP-4: by budget; kept = readable + counted lost, at each moment."""
     vault = Vault(ask, tmp_path, budget=262144)

@@ -131,6 +131,7 @@ def csv(path: Path, octets: bytes) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", BOMBS)
 def test_a_small_file_takes_no_gigabytes_and_leaves_nothing(memory, what):
     """Gain: 168 kB of Parquet took 2.4 GiB, and the collector's machine with it.

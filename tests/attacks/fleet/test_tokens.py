@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pytest
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from tests.fleet.test_account import WRONG, browser, clock, code_of, log_in, set_up
@@ -12,6 +13,7 @@ from tools.fleet import guard, people, tokens
 __all__ = ["browser", "clock", "owners"]
 
 
+@pytest.mark.long
 def test_codes_are_tried_no_more_than_passwords_wherever_from(browser, clock):
     """Gain: 40 of a million codes at once, from an address for each.
 

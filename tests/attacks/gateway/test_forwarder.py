@@ -61,6 +61,7 @@ def test_the_spool_keeps_nothing_but_messages(
     assert (tmp_path / "kept/file").read_text() == "precious"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["messages", "junk", "folder"])
 def test_a_spool_full_of_entries_holds_the_recorder_up_for_a_turn(
     remotes: Callable[[str], Remote], interpreter: Interpreter, memory: Path, kind: str
