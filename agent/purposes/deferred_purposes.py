@@ -229,9 +229,9 @@ class DeferredPurposes(Purposes):
             self.attribution.public(self._lan.public, self._wall)
             if not self.suspended:
                 self.attribution.deal(self._wall, self._now, self._holder)
-        if self._now < self._next:
+        if self._now < self._next and not self.sessions.changed:
             return
-        self._next = self._now + PERIOD
+        self._next, self.sessions.changed = self._now + PERIOD, False
         self.sessions.tick(self._now)
         if self.billing is not None:
             self.billing.tick(self._wall)

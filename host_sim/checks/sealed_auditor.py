@@ -107,8 +107,10 @@ class SealedAuditor:
                     self._made[_key(one._replace(user=""))] += 1
             self.disturbed = self.disturbed or not one.sure
             if self._purposes.billing:
-                may = {(one.user, b"") if one.user else ("", one.mac)} | ({("", one.mac)} if one.young else set())
-                self._young |= may if one.young else set()
+                may = {(one.user, b"") if one.user else ("", one.mac)}
+                if one.young or not one.exact:  # it may have begun before the log-in, for all the recorder knows
+                    may.add(("", one.mac))
+                    self._young |= may
                 for who in may:
                     volumes = self._volumes.setdefault(who, [0, 0])
                     volumes[0] += one.bytes_up

@@ -70,7 +70,7 @@ class Venue:
         made._lan = SimpleNamespace(behind=False, public=PUBLIC, outs=())
         made._table = SimpleNamespace(devices=(), stands=lambda: True)
         made._table.give = made._table.load = made._table.take = lambda *_: None
-        made._portal = made.sessions = SimpleNamespace(tick=lambda _now: None)
+        made._portal = made.sessions = SimpleNamespace(tick=lambda _now: None, changed=False)
         made._stores = {"attribution": SimpleNamespace(key_days=lambda: 30, stepped=lambda: True)}
         made._holder = lambda address: b"\2\0\0\0\0" + address[3:] if address == self.guest else b""
         made._next = 0

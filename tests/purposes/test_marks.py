@@ -18,6 +18,7 @@ from agent.purposes.attribution.record import Record, unpack
 from agent.purposes.believed_time import BelievedTime
 from agent.purposes.custodian import custodian
 from agent.purposes.deferred_purposes import DeferredPurposes
+from agent.purposes.portal.sessions import Sessions
 from agent.purposes.requests import requests
 from agent.purposes.requests.executor import RunningRequest
 from agent.recorder.pipeline import Pipeline
@@ -58,7 +59,7 @@ def purpose() -> tuple[Any, Records]:
     made._lan = SimpleNamespace(behind=False, public=(), outs=())
     made._table, made._portal = SimpleNamespace(devices=()), SimpleNamespace(tick=lambda _now: None)
     made._stores = {"attribution": SimpleNamespace(key_days=lambda: 30, stepped=lambda: True)}
-    made._holders, made._next = None, 1 << 60
+    made._holders, made._next, made.sessions = None, 1 << 60, Sessions()
     made._time = BelievedTime(made._clock, made.attribution, made._seal)
     return made, kept
 
@@ -268,9 +269,8 @@ def with_blocks(folder: Path, *, trusted: bool = True) -> tuple[Any, list[Record
     made._table.stands = lambda: True
     made.holder = {A: MAC}
     made._holder = lambda address: made.holder.get(address, b"")
-    made.sessions = SimpleNamespace(tick=lambda _now: None)
     made.attribution.blocks = Blocks(
-        str(folder / "blocks"), str(folder / "ports"), 512, made._table, made._row_kept, lambda _mac, _start: b"", 0
+        str(folder / "blocks"), str(folder / "ports"), 512, made._table, made._row_kept, made._user, 0
     )
     made._next = 0
     for second in (1, 2, 3) if trusted else (1,):
@@ -325,6 +325,24 @@ def test_holding_whose_end_was_lost_is_not_said_to_go_on(tmp_path: Path) -> None
     ]
     assert found == [600]
     made.attribution.close()
+
+
+def test_a_block_s_row_names_its_user_until_the_second_of_another_s_log_in(tmp_path: Path) -> None:
+    """L34-II-4: the row of the former one ends at the next look, not at the next of each ten seconds."""
+    made, kept, _ = with_blocks(tmp_path)
+    at = 3
+    told: list[tuple[int, str | None]] = [(10, "room12"), (44, "room13"), (76, None)]
+    for second, user in told:
+        while at < second:
+            at += 1
+            made.tick((NOON + at) * SECOND, at * SECOND, trusted=True)
+        made.session(MAC, user)
+        at += 1
+        made.tick((NOON + at) * SECOND, at * SECOND, trusted=True)
+    rows = [(one.portal_user.decode(), one.start - NOON, one.end and one.end - NOON) for one in kept if one.first]
+    ended = {user: end for user, _, end in rows if end}
+    assert (ended["room12"], ended["room13"]) == (45, 77)
+    assert all(since > second for user, since, _ in rows for second, name in told if user == name)
 
 
 def test_holding_whose_begin_was_lost_covers_nothing_and_begins_anew(tmp_path: Path) -> None:

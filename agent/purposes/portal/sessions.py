@@ -31,6 +31,7 @@ class Sessions:
         self._places = ShardedDict()  # MAC -> where its row is
         self._region = memory.scratch(LIMIT * _ROW)
         self.given_up = 0
+        self.changed = False  # since somebody looked
 
     def _seen(self, mac: bytes) -> int:
         return struct.unpack_from("<I", self._region.view, self._places[mac])[0]
@@ -48,7 +49,9 @@ class Sessions:
             while self._region.view[at + _LENGTH]:
                 at += _ROW
             self._places[mac] = at
-        elif self.user(mac) == text:
+        if self.user(mac) != text:
+            self.changed = True
+        else:
             since = struct.unpack_from("<I", self._region.view, at + 4)[0]
         memory.store("<IIB64s", self._region.view, at, now, since, len(text), text)
         return True
@@ -57,6 +60,7 @@ class Sessions:
         """Take note that a terminal is logged out."""
         at = self._places.pop(mac, -1)
         if at >= 0:
+            self.changed = True
             self._region.view[at : at + _ROW] = bytes(_ROW)
 
     def user(self, mac: bytes, start: int = _EVER) -> bytes:
