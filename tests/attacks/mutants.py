@@ -206,6 +206,27 @@ MUTANTS = (
         f"{_TOKENS}::test_a_token_is_worth_what_its_owner_is_worth_at_the_moment",
     ),
     Mutant(
+        "P10",
+        "tools/fleet/figure_pages.py",
+        " or link.group not in figures.groups()",
+        "",
+        "tests/fleet/test_figures.py::test_a_groups_picture_is_seen_by_who_has_its_address_until_it_ends",
+    ),
+    Mutant(
+        "P11",
+        "tools/fleet/people_pages.py",
+        "if wrong := known(request, None):",
+        "if (wrong := known(request, None)) == 0:",
+        "tests/fleet/test_people.py::test_who_makes_an_administrator_is_asked_for_the_own_password",
+    ),
+    Mutant(
+        "P12",
+        "tools/fleet/people.py",
+        "if not keeps_an_administrator():",
+        "if keeps_an_administrator() is None:",
+        "tests/fleet/test_people.py::test_two_administrators_at_once_leave_one",
+    ),
+    Mutant(
         "F1",
         "tools/fleet/__main__.py",
         "os.umask(0o077)",
