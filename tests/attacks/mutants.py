@@ -208,8 +208,8 @@ MUTANTS = (
     Mutant(
         "P10",
         "tools/fleet/figure_pages.py",
-        " or link.group not in figures.groups()",
-        "",
+        "Link.objects.filter(key=key)",
+        "Link.objects.filter(key__iexact=key)",
         "tests/fleet/test_figures.py::test_a_groups_picture_is_seen_by_who_has_its_address_until_it_ends",
     ),
     Mutant(
