@@ -22,6 +22,7 @@ from typing import IO, cast
 
 from host_sim.checks.auditor import Auditor
 from host_sim.checks.noise_bounds import Figures, Slot
+from host_sim.driver import gateway_config
 from host_sim.driver.broker import Broker
 from host_sim.driver.clock_offset import ClockOffset
 from host_sim.driver.interpreters import FLASH, HEAP, MORE, ROOT, WITH_US, byteorder, command, environment
@@ -31,8 +32,7 @@ from host_sim.driver.scratch import scratch
 from host_sim.faults.variants import VARIANTS
 from host_sim.venue import kernel, tape
 from host_sim.venue.people import HOUR, MINUTE
-from host_sim.venue.portal import NOTICE
-from host_sim.venue.scenario import GROUND, Purposes, Scenario
+from host_sim.venue.scenario import Purposes, Scenario
 from host_sim.venue.step import Step
 from host_sim.venue.world import World
 
@@ -46,45 +46,7 @@ _OVERDUE = (tape.BOOT, tape.START, tape.CLOCK, tape.CONFIRM)
 _AHEAD = 1 << 20  # octets of tape by which the world may be ahead of the recorder
 
 _TROUBLE = ("unknown terminal", "malformed", "overruns", "gaps", "torn segments", "messages dropped", "messages lost")
-_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _ACCOUNTING = {"events": 1, "acct": 1, "timestamp": 1}  # what a gateway must have set, besides the scenario's time-outs
-
-_CONFIG = """\
-config gateway 'gateway'
-	option id '{identity}'
-	option duty 'portal'
-
-config purpose 'security'
-	option lifetime '{lifetime}'
-	option budget '{budget}'
-
-config summary 'summary'
-	option rows '{rows}'
-
-config mqtt 'mqtt'
-	option host '127.0.0.1'
-	option port '{port}'
-	option insecure '1'
-	option spool_bytes '{spool}'
-	option spool_days '{days}'
-"""
-_SEALED = """
-config purpose '{store}'
-	option enabled '1'
-	option lifetime '{days}d'
-	option budget '67108864'
-"""
-_GROUND = """	option ground '{ground}'
-	option reference 'a simulation'
-"""
-_BY_CONSENT = """
-config purpose 'services'
-	option enabled '1'
-
-config purpose 'location'
-	option enabled '1'
-
-"""
 
 
 class SimulationError(Exception):
@@ -231,18 +193,8 @@ class Simulation:
             stack.callback(broker.close)
             link = Link(broker.port, self.scenario.latency / 1000)
             stack.callback(link.close)
-            identity = "".join(_BASE32[self.seed >> shift & 31] for shift in range(0, 80, 5))
+            config.write_text(gateway_config.written(self.scenario, self.seed, link.port))
             one = self.scenario
-            text = _CONFIG.format(
-                identity=identity,
-                lifetime=one.lifetime_text,
-                rows=one.rows,
-                budget=one.budget,
-                port=link.port,
-                spool=one.spool_bytes,
-                days=one.spool_days,
-            )
-            config.write_text(text + _more(one.purposes))
             auditor = Auditor(root, self.world)
             auditor.prepare()
             offset = ClockOffset(clock, self.world.start)
@@ -418,15 +370,6 @@ class Simulation:
         return published.look_at_messages(published.messages(), days.slots), published.look_at_days(
             published.messages(), days.closed
         )
-
-
-def _more(purposes: Purposes) -> str:
-    """Return the sections of the purposes that are off by default."""
-    text = ""
-    for store in purposes.custodian:
-        text += _SEALED.format(store=store, days=purposes.sealed)
-        text += _GROUND.format(ground=GROUND) if store == "attribution" else ""
-    return text + (_BY_CONSENT + NOTICE if purposes.consent else "")
 
 
 def _processor_time(pid: int) -> float:

@@ -30,12 +30,12 @@ from agent.vault import expiry
 from host_sim.driver import first_boot
 from host_sim.driver.killed import unmap
 from host_sim.driver.stage_parts import Held, SeededRandom, SeededSodium, Socket, Table, VirtualTime
+from host_sim.driver.trees import copy, empty
 from host_sim.venue import tape
 
 _LEAST = 1000000  # ns: a recorder that asks to be called at once is called a millisecond later
 _LOOKS = 60  # s that a look may take
 _BUFFER = 32768  # octets: room for a datagram, as much as the kernel ever fills
-_PART = 4096  # octets that are copied at once
 
 
 _CLOCKS_SIZE = struct.calcsize(tape.CLOCKS)
@@ -247,7 +247,7 @@ class Stage:
         self.time.boot = bytes(self._payload[_CLOCKS_SIZE : _CLOCKS_SIZE + 32]).decode()
         self.time.set(true, *struct.unpack_from(tape.CLOCKS, self._payload, 0))
         for folder in ("/var", "/tmp"):  # noqa: S108 (as above)
-            _empty(self.root + folder)
+            empty(self.root + folder)
         self.nat = self.blocks()
         if "location" in self.config.purposes:
             from host_sim.venue.radios import Radios
@@ -308,11 +308,11 @@ class Stage:
 
     def _copy(self, _true: int, length: int) -> None:
         for name in bytes(self._payload[2:length]).decode().split():
-            _lay(Paths(self.root).flash + "/" + name, self._backup() + "/" + name)
+            copy(Paths(self.root).flash + "/" + name, self._backup() + "/" + name)
 
     def _restore(self, _true: int, _length: int) -> None:
         for name in os.listdir(self._backup()):
-            _lay(self._backup() + "/" + name, Paths(self.root).flash + "/" + name)
+            copy(self._backup() + "/" + name, Paths(self.root).flash + "/" + name)
 
     def _backup(self) -> str:
         """Return where the copy that the payload numbers lies: beside the device, with a folder of its own."""
@@ -338,7 +338,7 @@ class Stage:
         """Flash is emptied, and nobody says that the device is new; messages that wait go on waiting."""
         if self.chip is not None:
             self.chip.empty()
-        _empty(self.root + "/srv/oubli", ("bundles", "vault"))
+        empty(self.root + "/srv/oubli", ("bundles", "vault"))
 
     def _listed(self, _true: int, _length: int) -> None:
         """The kernel ends each of the listings that the recorder has asked for."""
@@ -392,40 +392,6 @@ class Stage:
 
 def _no_bus(_stations: "Any", _wanted: "Any") -> None:
     """Stand in for the radios of a gateway that listens to none."""
-
-
-def _lay(source: str, target: str) -> None:
-    """Copy a file, or a folder with all in it, over what is there."""
-    try:
-        folder = os.stat(source)[0] & 0o170000 == 0o040000
-    except OSError:
-        return  # there was none
-    if folder:
-        files.make_folder(target, 0o700)
-        for name in os.listdir(source):
-            _lay(source + "/" + name, target + "/" + name)
-        return
-    with open(source, "rb") as file, open(target, "wb") as copy:
-        data = file.read(_PART)
-        while data:
-            copy.write(data)
-            data = file.read(_PART)
-
-
-def _empty(folder: str, but: "tuple[str, ...]" = ()) -> None:
-    """Remove a folder and all that is in it, but for some names: then the folder stays too."""
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return
-    for name in [name for name in names if name not in but]:
-        path = folder + "/" + name
-        if os.stat(path)[0] & 0o170000 == 0o040000:
-            _empty(path)
-        else:
-            os.remove(path)
-    if not but:
-        os.rmdir(folder)
 
 
 def main(words: "list[str]") -> int:

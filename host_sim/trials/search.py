@@ -25,6 +25,7 @@ from host_sim.driver.interpreters import NAMES
 from host_sim.driver.scratch import scratch
 from host_sim.driver.simulation import Simulation, SimulationError
 from host_sim.trials.shrinking import shrink
+from host_sim.venue import keys
 from host_sim.venue import scenario as scenarios
 
 SLOW = 0.25  # share of the runs on the second interpreter, which takes four times as long
@@ -186,7 +187,7 @@ def _events(main: Random, number: int, hours: float, begins: float, lifetime: fl
     edges += [math.ceil(begins) - begins + hour for hour in range(int(hours) + 1)]
     near = [edge for edge in edges if 0 <= edge < hours]
     out: list[Data] = []
-    for what, needed in scenarios.EVENTS.items():
+    for what, needed in keys.EVENTS.items():
         dice = main if what not in _LATER else Random(f"{number} {what}")
         if dice.random() >= _CHANCE:
             continue

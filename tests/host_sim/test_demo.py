@@ -197,7 +197,7 @@ def test_the_auditor_is_not_content_with_a_broken_agent(variant: str, found: str
 def test_a_run_with_which_the_auditor_is_not_content_exits_1(short: Path, temporary: Path) -> None:
     """The command says what was wrong and how to see it again: here a lifetime that the recorder isn't told of."""
     broken = (
-        "import host_sim.driver.simulation as s, host_sim.__main__ as m; s._CONFIG = "
+        "import host_sim.driver.gateway_config as s, host_sim.__main__ as m; s._CONFIG = "
         "s._CONFIG.replace('{lifetime}', '9h'); m.app()"
     )
     words = runs(short, "cpython")[3:]

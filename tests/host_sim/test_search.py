@@ -13,6 +13,7 @@ from host_sim.trials import mutants, patches, search
 from host_sim.trials.patches import Patch
 from host_sim.trials.search import Case, Found
 from host_sim.trials.shrinking import shrink
+from host_sim.venue import keys
 from host_sim.venue import scenario as scenarios
 from tests.host_sim.test_simulation import oubli_sim
 from tests.support.interpreters import PROJECT
@@ -45,7 +46,7 @@ def test_a_number_stands_for_one_run_and_many_for_all_that_may_happen(tmp_path: 
         path = tmp_path / f"{number}.toml"
         path.write_text(case.text())
         scenarios.load(str(path))
-    for what in scenarios.EVENTS:
+    for what in keys.EVENTS:
         having = sum(any(event["what"] == what for event in case.data.get("event", ())) for case in drawn)
         assert 30 < having < 120, what
     assert {case.interpreter for case in drawn} == {"cpython", "micropython"}

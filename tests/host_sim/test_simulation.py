@@ -33,6 +33,7 @@ from host_sim.driver.simulation import Simulation
 from host_sim.report.report import HOLDS
 from host_sim.report.show import violation
 from host_sim.trials.mutants import court
+from host_sim.venue import keys
 from host_sim.venue import scenario as scenarios
 from host_sim.venue.days import DAY, HOUR, SHIFT, Days
 from host_sim.venue.device_clock import SECOND, DeviceClock
@@ -122,7 +123,7 @@ def test_every_check_and_whatever_happens_is_told_in_both_languages(tmp_path: Pa
     """With the same figures; what may happen to a gateway has a sentence."""
     checks = Auditor(tmp_path, World(scenarios.load("hotel-week"), SEED)).report()
     assert set(HOLDS) == {finding.name for finding in checks}
-    assert set(scenarios.EVENTS) - {"clock step"} <= set(SENTENCES)
+    assert set(keys.EVENTS) - {"clock step"} <= set(SENTENCES)
     for english, french in SENTENCES.values():
         assert english != french
         assert re.findall(r"\{.*?\}", english) == re.findall(r"\{.*?\}", french)

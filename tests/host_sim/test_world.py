@@ -11,8 +11,8 @@ import pytest
 
 from agent.capture import connections, neighbours
 from agent.capture.timeouts import Timeouts
+from host_sim.venue import keys, tape
 from host_sim.venue import scenario as scenarios
-from host_sim.venue import tape
 from host_sim.venue.gateway import STEP
 from host_sim.venue.kernel import INET, UDP, Flow
 from host_sim.venue.people import HOUR, KINDS, MINUTE, SECOND
@@ -290,7 +290,7 @@ def test_a_venue_of_ones_own_takes_few_lines_and_the_template_is_a_scenario(tmp_
     template.write_text(scenarios.template("A bar"))
     ours = scenarios.load(str(template))
     assert ours.description == "A bar"
-    for key in scenarios.KEYS:
+    for key in keys.KEYS:
         assert f"{key.name} = " in template.read_text()
     (tmp_path / "venue.toml").write_text("")
     assert replace(scenarios.load(str(template)), description="A bar") == ours
