@@ -11,7 +11,7 @@ from agent.vault import stores
 MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
     (
         "portal",
-        ("mac", "portal_user", "last"),
+        ("mac", "portal_user", "start", "last"),
         "in memory, until it logs out, at most 24h after the portal's last word",
     ),
     (

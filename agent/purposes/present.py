@@ -47,8 +47,10 @@ def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "
     }
     deferred = recorder.deferred
     if deferred is not None:
-        user, last = deferred.sessions.user(mac).decode(), deferred.sessions.last(mac)
-        found["portal"] = user and f"{user} ({at_boot(last)})"
+        user = deferred.sessions.user(mac).decode()
+        if user:
+            since, last = deferred.sessions.times(mac)
+            found["portal"] = f"{user} ({at_boot(since)}, {at_boot(last)})"
         blocks = deferred.attribution.blocks if deferred.attribution is not None else None
         found["ports"] = [
             f"{ports} ({written(address)}, {written(public)}, {dates.moment(since)}, {at_boot(last)})"

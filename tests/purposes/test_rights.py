@@ -160,7 +160,8 @@ def held_beside() -> dict[str, set[str]]:
     assert {name for found in containers.values() for name in found} == set(page)
     return {
         "addresses": named("addresses", ["address", *sorted(begins, key=lambda name: begins[name])]),
-        "portal": named("portal", [*inspect.signature(Sessions.begin).parameters][1:]),
+        "portal": named("portal", [*inspect.signature(Sessions.begin).parameters][1:])
+        | {"start"},  # the first such word
         "ports": named("blocks", put)
         | named("holdings", holding)
         | {"public_address", "translated_port"},  # the header's; the block's number
@@ -784,7 +785,7 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     held = [*blocks.of(mine)]
     assert len(held) == len({*held, *blocks.of(other)}) - 1 == 2
     assert present.of(recorder, mine, bytes.hex) == {
-        "portal": f"Zoé Lefèvre ({booted(200000)})",
+        "portal": f"Zoé Lefèvre ({booted(200000)}, {booted(200000)})",
         "ports": [
             f"{ports} ({address.hex()}, cb007102, 2027-01-15 08:00:00, {booted(200000)})" for ports, address, *_ in held
         ],

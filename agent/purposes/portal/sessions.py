@@ -70,9 +70,10 @@ class Sessions:
             return b""
         return bytes(view[at + _ID : at + _ID + view[at + _LENGTH]])
 
-    def last(self, mac: bytes) -> int:
-        """Return when the portal last said who is logged in at a terminal; 0 where nobody is known to be."""
-        return self._seen(mac) if mac in self._places else 0
+    def times(self, mac: bytes) -> "tuple[int, int]":
+        """Return when the portal first and last said who is logged in at a terminal; KeyError: nobody is."""
+        last, since = struct.unpack_from("<II", self._region.view, self._places[mac])
+        return since, last
 
     def tick(self, now: int) -> None:
         """Forget sessions that nobody has confirmed for a day."""
