@@ -130,14 +130,17 @@ _SAFE = {
         "sealed; only a trusted third party has the keys, and destroys them when the time is over",
     ),
     "consent": (
-        "chiffré sous la clé de la borne ; un refus : une empreinte à clé et sa fin, comme nom de fichier",
+        "chiffré sous la clé de la borne ; un refus : une empreinte à clé et une date de fin, dans un nom de fichier",
         "encrypted under the gateway's key; a refusal: a keyed hash and its end, as a file's name",
     ),
     "requests": (
         "lisible sur la borne par root et par l'enregistreur seuls",
         "for root and the recorder alone to read",
     ),
-    "objection": ("une empreinte à clé et sa fin, comme nom de fichier", "a keyed hash and its end, as a file's name"),
+    "objection": (
+        "une empreinte à clé et une date de fin, dans un nom de fichier",
+        "a keyed hash and an end, as a file's name",
+    ),
     "": ("en mémoire vive ; une coupure de courant l'efface", "in memory; a power cut erases it"),
 }
 
@@ -167,18 +170,22 @@ class Activity:
 
 def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[Activity]":
     """Return every processing, in `fr` or `en`; `held` as in agent.purposes.beside."""
-    at = words.LANGUAGES.index(language)
+    at, repealed = words.LANGUAGES.index(language), ""
     found = []
     for row in rows(config, held):
         kept = _long(row, config, language) + (_KEPT["over"][at] if row.name in held else "")
         former = row.grounds and config.sections[row.name].ground in law.FORMER_GROUNDS
         basis = row.paragraph + _REPEALED[at] if former else f"{row.in_force}, {_letter(row.name, config, at)}"
+        if former:
+            repealed = basis
         found.append(Activity(row.name, row.fields, kept, basis, _recipients(row, config, at), row.custody, at))
         if row.name in stores.BY_CONSENT:
             found[-1].aim = [_AIM[at] + config.notice.values[row.name]]
     for name, here, fields, _ in article.memory(config, held):
         if here:
             basis = _PLACES.get(name, "") + _letter(name, config, at)
+            if repealed and (name == "ports" or (name == "portal" and "billing" not in config.purposes)):
+                basis = repealed  # it serves that alone
             custody = law.DEVICE if name == "objection" else ""
             found.append(
                 Activity(name, fields, words.KEPT[name][at], basis, _FOR[_TO.get(name, "nobody")][at], custody, at)

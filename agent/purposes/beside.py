@@ -21,7 +21,7 @@ MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
     ),
     (
         "objection",
-        ("mac_hash", "state", "time", "end"),
+        ("mac_hash", "time", "end"),
         "on flash as a keyed hash, 395d, or until it is taken back",
     ),
     (
@@ -63,8 +63,11 @@ def remembered(config: "Config", paths: "Paths") -> "list[str]":
     OSError: not for this user.
     """
     off = [name for name in stores.needed(config, paths) if name not in config.purposes]
+    places = {name: stores.place(name, config, paths)[0] for name in off}
     found = [
-        name for name in off if any(stores.parse_name(one) for one in files.names(stores.place(name, config, paths)[0]))
+        name
+        for name in off
+        if _any(places[name] + "/handovers") or any(stores.parse_name(one) for one in files.names(places[name]))
     ]
     kept = not stores.by_consent(config) and (_any(paths.consents) or _any(paths.sealed + "/consent"))
     return found + (["consent"] if kept else [])

@@ -58,8 +58,8 @@ COUNTING = "counting"
 MEASURES = (
     (
         "",
-        "ni adresse de destination, ni contenu, ni nom n'est conservé (L34-VI-1)",
-        "no destination address, content or name is kept (L34-VI-1)",
+        "ni adresse de destination, ni contenu, ni nom de site n'est conservé (L34-VI-1)",
+        "no destination address, content or name of a site is kept (L34-VI-1)",
     ),
     (
         "",

@@ -10,7 +10,7 @@ filled in. `oubli-notice` makes a page to be hung up of it, on a host. Not legal
 from agent import law
 from agent.config.config import load
 from agent.purposes import activities, beside, duties, words
-from agent.purposes.attribution import attribution, blocks
+from agent.purposes.attribution import attribution
 from agent.purposes.billing import billing
 
 TEXTS: "dict[str, dict[str, str]]" = {
@@ -39,10 +39,10 @@ TEXTS: "dict[str, dict[str, str]]" = {
             "Transferts hors de l'Union européenne : aucun par la borne, qui n'envoie pas de donnée "
             "personnelle sur l'internet{}."
         ),
-        "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé "
-        "n'est pas servi par la borne : demandez-le au responsable ; il ne vaut pas pour une obligation légale, une "
-        "facture ou une preuve (17.3 b et e), sans accord ni contrat (20), sans intérêt légitime (21). Disparaissent "
-        "seuls, au plus tard 24 heures après votre départ ou à la fin du bail de votre adresse : {}.",
+        "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé se "
+        "demande au responsable ; l'effacement ne vaut pas pour une obligation légale, une facture ou une preuve (17.3 "
+        "b et e), la portabilité sans accord ni contrat (20), l'opposition sans intérêt légitime (21). Disparaît sans "
+        "qu'on le demande, au plus tard 24 heures après votre dernier signe ou à la fin du bail de votre adresse : {}.",
         "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre "
         "ce que la borne peut lire à son sujet, l'enregistre dans un fichier, et efface ce qui peut l'être ;",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ;",
@@ -50,25 +50,27 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "pour votre appareil (article 21).",
         "by page": " ou sur la page",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
-        "à votre situation ; il efface ce qui est conservé (ce que votre appareil fait ensuite sur ce réseau l'est de "
-        "nouveau), ou vous donne le motif légitime et impérieux qui l'emporte (article 21.1).",
+        "à votre situation ; il efface ce qui est conservé (vos connexions suivantes sont de nouveau enregistrées), ou "
+        "vous donne le motif légitime et impérieux qui l'emporte (article 21.1).",
         "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
         "est conservé de votre appareil ; rien n'est gardé au-delà de son terme ;",
-        "leave": "- reconnaissance : oubli note à quel appareil est une adresse, pour lui rattacher ses connexions et "
-        "répondre à sa page ; quittez le réseau, et cela cesse à la fin du bail de votre adresse ;",
+        "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir de qui sont les connexions "
+        "et répondre sur la page des visiteurs ; quittez le réseau, et cela cesse à la fin du bail de votre adresse et "
+        "de vos connexions ;",
         "consent": "- accord : vous êtes libre de le donner ; vous pouvez le suspendre ou le retirer à tout moment, "
         "gratuitement ; le retrait rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; "
         "dites-le au responsable, pour qu'il en avertisse les tiers nommés (article 19) ;",
         "duty": "- autorités et facturation : ce qui est conservé est scellé au plus tard {} après la fin de la "
-        "connexion ou de la session{} ; dès lors{}, ni la borne ni l'exploitant ne peuvent le lire, ni effacer la part "
-        "d'un seul appareil ; pour y accéder, deux agents du responsable signent votre demande, pour un jour à la "
+        "connexion ou de la session{} ; dès lors{}, ni la borne ni l'exploitant ne peuvent le lire, ni en effacer la "
+        "part d'un seul appareil ; pour y accéder, deux agents du responsable signent votre demande, pour un jour à la "
         "fois, et le tiers de confiance y répond ; une injonction peut le faire préserver jusqu'à un an de plus "
         "(L34-1 III bis) ;",
-        "idle": " (d'un bloc de ports ou d'une adresse IPv6 : après {} sans connexion)",
+        "idle": " ; celle d'un bloc de ports ou d'une adresse IPv6, après {} sans connexion",
         "but ports": ", hors ce qui est dit sous « ports publics attribués »",
-        "session": " (une session finit après {} sans connexion, ou à 1 h (2 h en été), heure de Paris)",
+        "session": " ; une session finit après {} sans connexion, quand un autre utilisateur s'identifie, ou au "
+        "premier signe après 1 h (2 h en été), heure de Paris",
         "rectification": "- rectification (article 16) : ce qui est conservé est mesuré, non déclaré ; ce qui est "
-        "faux et que la borne peut lire est effacé",
+        "faux est effacé, si la borne peut le lire",
         "statement": ", et votre déclaration jointe à ce qui est scellé",
         "bill": ", une facture corrigée",
         "death": "- après votre mort : selon vos directives sur ces données, remises au responsable et révocables à "
@@ -101,10 +103,10 @@ TEXTS: "dict[str, dict[str, str]]" = {
             "Transfers out of the European Union: none by the gateway, "
             "which sends no personal data over the internet{}."
         ),
-        "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). The gateway doesn't serve a "
-        "right that isn't named: ask the controller. It doesn't apply to a legal duty, a bill or a proof (article 17.3 "
-        "b and e), without consent or contract (20), without a legitimate interest (21). What goes by itself, at the "
-        "latest 24 hours after you have left or when your address's lease ends: {}.",
+        "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). Ask the controller for a right "
+        "that isn't named; there is no erasure of what a legal duty, a bill or a proof needs (17.3 b and e), no "
+        "portability without consent or contract (20), no objection without a legitimate interest (21). Goes without "
+        "being asked for, at the latest 24 hours after your last sign or when your address's lease ends: {}.",
         "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows "
         "what the gateway can read about your device, saves that in a file, and erases what can be erased;",
         "ask": "- from the controller: write to the contact above; an answer takes a month at most;",
@@ -112,13 +114,13 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "counted no more from then on (article 21).",
         "by page": " or on the page",
         "objection": "Objection to the network's security: at any time, tell the controller what is particular to "
-        "your situation; he erases what is kept (what your device does in this network afterwards is kept again), or "
+        "your situation; he erases what is kept (your later connections are recorded again), or "
         "tells you the compelling legitimate ground that overrides it (article 21.1).",
         "restriction": "- restriction (article 18): but for an authority's request, the controller no longer uses "
         "what is kept of your device; nothing is kept beyond its time;",
         "leave": (
-            "- whose an address is: oubli notes it to tell whose its connections are, and to answer on its page; leave "
-            "the network, and that ends with your address's lease;"
+            "- which device has which address: oubli notes it to tell whose a connection is, and to answer on the "
+            "guests' page; leave the network, and that ends with your address's lease and your connections;"
         ),
         "consent": "- consent: you are free to give it; you can suspend or withdraw it at any time, free of charge; a "
         "withdrawal makes what was kept by that consent unreadable here, and nothing else; tell the controller, so "
@@ -127,9 +129,10 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "or session{}; from then on{} neither the gateway nor the operator can read it, or erase one device's part of "
         "it; for access, two agents of the controller sign your request, for a day at a time, and the trusted third "
         "party answers it; an injunction may have it preserved for up to a year more (L34-1 III bis);",
-        "idle": " (of a block of ports or an IPv6 address: after {} without a connection)",
+        "idle": "; that of a block of ports or an IPv6 address, after {} without a connection",
         "but ports": ', but for what stands under "public ports given",',
-        "session": " (a session ends after {} without a connection, or at 01:00 (02:00 in summer), Paris time)",
+        "session": "; a session ends after {} without a connection, when another user logs in, or at the first sign "
+        "after 01:00 (02:00 in summer), Paris time",
         "rectification": "- rectification (article 16): what is kept is measured, not declared; what is wrong, if the "
         "gateway can read it, is erased",
         "statement": ", and your statement put beside what is sealed",
@@ -195,7 +198,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     if sealed:
         session = text["session"].format(words.span(billing.IDLE, language)) if "billing" in keys else ""
         if "attribution" in keys:
-            session += text["idle"].format(words.span(attribution.IDLE + blocks.OVER, language))
+            session += text["idle"].format(words.span(attribution.IDLE, language))
         ports = text["but ports"] if "ports" in keys else ""
         out.append(text["duty"].format(words.span(config.vault.sync_minutes * 60, language), session, ports))
     mended = (text["bill"] if "billing" in keys else "") + (text["statement"] if sealed else "")

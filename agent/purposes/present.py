@@ -39,9 +39,12 @@ def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "
     def at_boot(seconds: int) -> str:
         return dates.moment(booted + seconds)
 
+    def one(user: bytes) -> str:
+        return user.decode() + ", " if user else ""
+
     found: "dict[str, Any]" = {
         "addresses": [
-            f"{written(address)} ({dates.moment(since // _SECOND)})"
+            f"{written(address)} ({dates.moment(since // _SECOND)} UTC)"
             for address, since in recorder.guests.holders.of(mac)
         ]
     }
@@ -50,11 +53,11 @@ def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "
         user = deferred.sessions.user(mac).decode()
         if user:
             since, last = deferred.sessions.times(mac)
-            found["portal"] = f"{user} ({at_boot(since)}, {at_boot(last)})"
+            found["portal"] = f"{user} ({at_boot(since)} - {at_boot(last)} UTC)"
         blocks = deferred.attribution.blocks if deferred.attribution is not None else None
         found["ports"] = [
-            f"{ports} ({written(address)}, {written(public)}, {dates.moment(since)}, {at_boot(last)})"
-            for ports, address, public, since, last in (blocks.of(mac) if blocks is not None else ())
+            f"{ports} ({written(address)} > {written(public)}, {one(whose)}{dates.moment(since)} - {at_boot(last)} UTC)"
+            for ports, address, public, whose, since, last in (blocks.of(mac) if blocks is not None else ())
         ]
     terminals = recorder.terminals
     terminals.objects = lambda _mac: True  # a look makes no row
@@ -65,7 +68,7 @@ def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "
         row.at = at
         quarters = [number for number in range(QUARTERS) if view[at + QUARTERS_AT + (number >> 3)] >> (number & 7) & 1]
         names = [CLASSES[number] for number in range(len(CLASSES)) if row.uses(number)]
-        arrival = dates.moment(terminals.day * law.DAY + SHIFT + 600 * row.sixth())[:16]
+        arrival = dates.moment(terminals.day * law.DAY + SHIFT + 600 * row.sixth())[:16] + " UTC"
         found["counting"] = {"arrival": arrival, "quarter_hours": quarters, "kib": row.kib(), "services": names}
     return {name: found[name] for name in found if found[name]}
 

@@ -11,13 +11,15 @@ TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {
         "register": "Registre des activités de traitement (RGPD, article 30)",
         "people": "personnes concernées : utilisateurs du réseau Wi-Fi",
+        "askers": ", demandeurs, agents habilités",
         "data": "données : ",
         "duration": "durée : ",
         "measures": "mesures : ",
     },
     "en": {
         "register": "Record of processing activities (GDPR, article 30)",
-        "people": "people: users of the Wi-Fi network",
+        "people": "data subjects: users of the Wi-Fi network",
+        "askers": ", who asks, qualified agents",
         "data": "data: ",
         "duration": "duration: ",
         "measures": "measures: ",
@@ -37,7 +39,12 @@ def register(config: "Config", language: str, held: "Sequence[str]" = ()) -> "li
         parts = (
             [one.what]
             + one.aim
-            + [text["people"], text["data"] + one.data, basis, shared["recipients"] + one.recipients]
+            + [
+                text["people"] + (text["askers"] if one.key == "requests" else ""),
+                text["data"] + one.data,
+                basis,
+                shared["recipients"] + one.recipients,
+            ]
         )
         out.append("- " + shared["then"].join(parts + [text["duration"] + one.kept, text["measures"] + one.safe]))
     return [words.typeset(line, language) for line in out + [notice.transfers(found, language)]]

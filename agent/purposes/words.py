@@ -41,29 +41,32 @@ PURPOSES = {
     "ports": ("ports publics attribués", "public ports given"),
     "counting": ("comptage des visiteurs", "count of visitors"),
     "objection": ("opposition au comptage", "objection to being counted"),
-    "requests": ("suivi des demandes", "handling of requests"),
+    "requests": ("demandes sur des données scellées", "requests for sealed data"),
     "emergency": ("secours à une personne en danger", "rescue of somebody in danger"),
     "page": ("page des visiteurs", "guests' page"),
 }
 # For how long what is held beside the stores stays (agent.cli.article).
 KEPT = {
     "addresses": (
-        "tant que l'appareil a cette adresse (au plus tard à la fin de son bail) ou que ses connexions durent",
-        "as long as the device has the address (until its lease ends, at the latest), or its connections last",
+        "tant que l'appareil a son adresse locale (au plus tard à la fin du bail) ou que ses connexions durent",
+        "as long as the device has its local address (until the lease ends, at the latest), or its connections last",
     ),
     "portal": (
-        "jusqu'à sa déconnexion du portail, au plus 24 heures après que celui-ci l'a confirmée pour la dernière fois",
-        "until it is logged out of the portal, at most 24 hours after the portal last confirmed it",
+        "jusqu'à la déconnexion de l'appareil du portail, au plus 24 heures après le dernier mot de celui-ci",
+        "until the device is logged out of the portal, at most 24 hours after the portal's last word",
     ),
-    "ports": ("au plus 24 heures après sa dernière connexion", "at most 24 hours after its last connection"),
+    "ports": (
+        "au plus 24 heures après la dernière connexion de l'appareil",
+        "at most 24 hours after the device's last connection",
+    ),
     "counting": (
         "un jour, jusqu'à 4 h (5 h en été), heure de Paris",
         "a day, until 04:00 (05:00 in summer), Paris time",
     ),
     "objection": ("13 mois, ou jusqu'à ce que la personne y renonce", "13 months, or until the person takes it back"),
     "requests": (
-        "non chiffré, jusqu'à l'échéance de la demande, au plus 31 jours",
-        "not encrypted, until the request expires, at most 31 days",
+        "jusqu'à l'échéance de la demande, au plus 31 jours",
+        "until the request expires, at most 31 days",
     ),
     "emergency": ("au plus 4 heures", "at most 4 hours"),
     "page": ("au plus un jour après la dernière demande", "at most a day after the last request"),
@@ -71,7 +74,7 @@ KEPT = {
 FIELDS = {
     "start": ("début", "start"),
     "end": ("fin", "end"),
-    "time": ("date et heure", "date and time"),
+    "time": ("date et heure des choix", "date and time of choices"),
     "last": ("dernier signe", "last sign"),
     "arrival": ("heure d'arrivée, à 10 minutes près", "time of arrival, to 10 minutes"),
     "duration": ("durée", "duration"),
@@ -97,7 +100,7 @@ FIELDS = {
     "presence": ("quarts d'heure de présence", "quarter-hours of presence"),
     "volume": ("volume", "volume"),
     "requests": ("nombre de demandes", "number of requests"),
-    "asker": ("qui demande, référence", "who asks, reference"),
+    "asker": ("nom de qui demande, référence", "name of who asks, reference"),
 }
 
 

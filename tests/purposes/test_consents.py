@@ -774,8 +774,8 @@ def test_the_texts_that_ship_inform_of_what_the_law_names():
 
 
 SHIPPED = {
-    "2.en": "e1196eee77e751ea9e70ea551d4b827239b18a67244ef017a4e7357c11d1357a",
-    "2.fr": "1a836776bd9ddb8310813b50626792c0439c2636cad72fb2854d9ebb35aa0325",
+    "2.en": "32f7b36fe99bbef1b91cce8674e6b66ca2264e38ca4f24d33c1166ee5ae5e2b9",
+    "2.fr": "3e8ff61fb95dda6657644396edfc23afde337bd350f40a082e40327ca6bca375",
 }
 
 

@@ -221,8 +221,8 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     # While it objects it isn't followed by a consent either
     assert page.acts() == ["withdraw", "accept", "see", "export", "erase"]
     assert "services avec accord\u202f: retiré\n" in page.text  # nobody knows when
-    assert "opposé le 15 janvier 2027\nVotre appareil n'est pas compté" in page.text
-    assert "comptage" not in page.text
+    assert "Opposition au comptage reçue le 15 janvier 2027.\n" in page.text
+    assert "comptage des visiteurs" not in page.text
     recorder.own(
         [CONSENT | {"purposes": ["location"], "withdrawn": ["services"], "withdrawn_since": 1800000000 - 86400}]
     )
@@ -260,7 +260,7 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     # Who never gave one
     assert not any(word in page.text for word in ("Votre accord", "Aucun accord", "La preuve", "retirer"))
     assert "Rien n'est conservé" not in page.text
-    told = "tant que l'appareil a cette adresse (au plus tard à la fin de son bail) ou que ses connexions durent\n"
+    told = "tant que l'appareil a son adresse locale (au plus tard à la fin du bail) ou que ses connexions durent\n"
     assert f"reconnaissance des appareils, {told}" in page.text
     assert re.search(r"(?<!\u202f)[;:!?](?!\d)", page.text.rsplit("}", 1)[1]) is None
 
@@ -276,11 +276,11 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
         assert said in page.text
         for left in (
             "sécurité du réseau, au plus 24 heures\n",
-            "demandes des autorités, au plus 365 jours, sauf injonction de la préserver (un an supplémentaire",
+            "demandes des autorités, au plus 365 jours, sauf injonction de conservation (un an supplémentaire",
             "comptage des visiteurs, un jour, jusqu'à 4 h (5 h en été), heure de Paris",
             (
-                "connexion au portail, jusqu'à sa déconnexion du portail, au plus 24 heures après que celui-ci l'a "
-                "confirmée pour la dernière fois\n"
+                "connexion au portail, jusqu'à la déconnexion de l'appareil du portail, au plus 24 heures après le "
+                "dernier mot de celui-ci\n"
             ),
             "ports publics attribués, au plus 24 heures",
             "page des visiteurs, au plus un jour",

@@ -110,7 +110,7 @@ PARTS: dict[str, dict[str, str | None]] = {
     "blocks": {"state": None, "address": "address", "mac": "mac", "since": "start", "part": "start", "last": "last"},
     "holdings": {"mac": "mac", "user": "portal_user", "part": "start", "since": "start", "last": "last"},
     "objection": {  # a row of the consents, of which it leaves some empty
-        "state": "state", "purposes": None, "categories": None, "waits": None, "since": "time", "end": "end",
+        "state": None, "purposes": None, "categories": None, "waits": None, "since": "time", "end": "end",
         "given": "time", "owner": "mac_hash", "withdrawn": None,
     },
     "emergency": {
@@ -323,7 +323,7 @@ def check_rights(everything: config.Config) -> None:
         assert words.typeset(text["page"].format(everything.notice.page), language) in lines
         for word in ("ask", "restriction", "leave", "consent", "death", "complaint"):
             assert words.typeset(text[word], language) in lines
-        ends = text["session"].format(words.span(1800, language)) + text["idle"].format("135 minutes")
+        ends = text["session"].format(words.span(1800, language)) + text["idle"].format(("2 heures", "2 hours")[at])
         sealed = text["duty"].format(words.span(900, language), ends, text["but ports"])
         assert words.typeset(sealed, language) in lines
         passing = ", ".join(words.PURPOSES[one][at] for one in ("addresses", "portal", "ports", "page"))
@@ -539,6 +539,21 @@ def test_a_guest_is_told_of_what_only_the_controller_knows(tmp_path: Path, langu
         assert free in "\n".join(papers[0])
 
 
+def test_a_handover_of_a_purpose_that_is_off_is_told_of_and_goes_at_the_start(tmp_path: Path) -> None:
+    """L34-VI-4: what it was asked with is in it, in clear; nobody may ask for it any more."""
+    handovers = tmp_path / "device/srv/oubli/vault/attribution/handovers"
+    handovers.mkdir(parents=True)
+    (handovers / "0123.tar").write_bytes(b"mac:02:00:00:00:00:01")
+    (tmp_path / "oubli").write_text(GATEWAY)
+    read, paths = config.load(str(tmp_path / "oubli")), Paths(str(tmp_path / "device"))
+    assert beside.remembered(read, paths) == ["attribution"]
+    assert "- requests for sealed data:" in "\n".join(notice.lines(read, "en", ["attribution"]))
+    device = paired.Device(tmp_path / "device", None)
+    assert not handovers.exists()
+    assert beside.remembered(read, paths) == []
+    device.recorder.close()
+
+
 def test_a_refusal_that_is_all_that_is_left_is_told_of(tmp_path: Path) -> None:
     """L34-VI-4: a name on flash for 13 months, after all that it is about was turned off."""
     (tmp_path / "oubli").write_text(GATEWAY + "config summary\n option enabled '0'\n")
@@ -643,9 +658,9 @@ def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) 
     used = recorder.terminals.used()
     shown = present.of(recorder, paired.mac_of(1), written)
     assert shown == {
-        "addresses": [f"0a140003 ({moment(paired.OPENS + 4499)})"],
+        "addresses": [f"0a140003 ({moment(paired.OPENS + 4499)} UTC)"],
         "counting": {
-            "arrival": moment(paired.OPENS + 4200)[:16],
+            "arrival": moment(paired.OPENS + 4200)[:16] + " UTC",
             "quarter_hours": [4, 9],
             "kib": 5,
             "services": ["web", "time"],
@@ -785,13 +800,15 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     held = [*blocks.of(mine)]
     assert len(held) == len({*held, *blocks.of(other)}) - 1 == 2
     assert present.of(recorder, mine, bytes.hex) == {
-        "portal": f"Zoé Lefèvre ({booted(200000)}, {booted(200000)})",
+        "portal": f"Zoé Lefèvre ({booted(200000)} - {booted(200000)} UTC)",
         "ports": [
-            f"{ports} ({address.hex()}, cb007102, 2027-01-15 08:00:00, {booted(200000)})" for ports, address, *_ in held
+            f"{ports} ({address.hex()} > cb007102, Zoé Lefèvre, 2027-01-15 08:00:00 - {booted(200000)} UTC)"
+            for ports, address, *_ in held
         ],
     }
     blocks.hold(bytes([10, 20, 0, 3]), other, 1800000100, 200100)
-    assert [*blocks.of(mine)] == held
+    # Whose it was at the portal isn't known any more
+    assert [*blocks.of(mine)] == [(*one[:3], b"", *one[4:]) for one in held]
     assert set(present.of(recorder, other, bytes.hex)) == {"ports"}
     recorder.deferred = None
     recorder.close()

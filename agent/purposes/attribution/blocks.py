@@ -149,15 +149,16 @@ class Blocks:
         first = FIRST + block * self.size
         return first, first + self.size - 1
 
-    def of(self, mac: bytes) -> "Iterator[tuple[str, bytes, bytes, int, int]]":
+    def of(self, mac: bytes) -> "Iterator[tuple[str, bytes, bytes, bytes, int, int]]":
         """Yield the blocks that a terminal has, or had within a day.
 
-        Ports, its address, the public one, since when (s since the epoch), its last connection (s since boot).
+        Ports, its address, the public one, whose they are at the portal, since when (s since the epoch), its last
+        connection (s since boot).
         """
         for block in range(self.count):
             state, address, owner, since, _, last = self._row(block)
             if state != FREE and owner == mac:
-                yield "%d-%d" % self.ports(block), address, self.public, since, last
+                yield "%d-%d" % self.ports(block), address, self.public, self._users.get(block, b""), since, last
 
     # What the kernel is told.
 

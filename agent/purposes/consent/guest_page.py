@@ -75,7 +75,7 @@ class Page:
         self._ask = ask
         self._look = look
         self._notice = notice.values if notice else {}
-        self._name = self._notice.get("page")
+        self._name = (self._notice.get("page") or "").rstrip(".")
         self.posted = request.posted
         self.fields = request.fields
         self.language = request.language
@@ -195,6 +195,13 @@ class Page:
             shown += self.button("withdraw", name)
         if agreed:
             shown += self.button("withdraw")
+        shown += self.without(own)
+        return self.page(
+            "200 OK", said + shown + self.button("see") + self.button("export") + self.button("erase", more=agreed)
+        )
+
+    def without(self, own: "dict[str, Any]") -> str:
+        """Return what is kept without a consent, and the button about being counted."""
         goes_on = []
         for name, seconds in own["kept"]:
             frozen = self.say("preserved") if name != "security" else ""  # what is sealed may be
@@ -204,15 +211,15 @@ class Page:
         goes_on += [
             self.purpose(name) + ", " + words.KEPT[name][at] for name in own["beside"] if name != "counting" or counted
         ]
-        shown += self.heading("kept") + self.paragraph("without") + self.items(goes_on)
+        shown = self.heading("kept") + self.paragraph("without") + self.items(goes_on)
         if own["objects"]:
-            shown += f"<p>{self.plain(self.on('since', own['objects'][0]))}</p>\n" if own["objects"][0] else ""
-            shown += self.paragraph("uncounted") + self.button("accept")
+            shown += self.paragraph("uncounted")
+            if own["objects"][0]:
+                shown += f"<p>{self.plain(self.on('since', own['objects'][0]))}.</p>\n"
+            shown += self.button("accept")
         elif counted:
             shown += self.button("object")
-        return self.page(
-            "200 OK", said + shown + self.button("see") + self.button("export") + self.button("erase", more=agreed)
-        )
+        return shown
 
     def gone(self, when: int) -> str:
         """Return that something was withdrawn, without a day where the clock wasn't confirmed then."""

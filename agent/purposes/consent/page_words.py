@@ -22,8 +22,8 @@ WORDS = {
         "sealed, the gateway can't read it; a third party answers for it, and each record goes at the latest after",
     ),
     "preserved": (
-        ", sauf injonction de la préserver (un an supplémentaire au maximum)",
-        ", but for an injunction to preserve it (for a year more at most)",
+        ", sauf injonction de conservation (un an supplémentaire au maximum)",
+        ", but for an injunction to preserve (for a year more at most)",
     ),
     "consents": ("Votre accord", "Your consent"),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
@@ -32,7 +32,7 @@ WORDS = {
         "Votre appareil n'est pas compté. Cela est retenu pendant 13 mois, sous une empreinte de son adresse.",
         "Your device isn't counted. That is remembered for 13 months, under a keyed hash of its address.",
     ),
-    "since": ("Vous vous y êtes opposé le", "You objected on"),
+    "since": ("Opposition au comptage reçue le", "Objection to being counted received on"),
     "most": ("au plus", "at most"),
     "active": ("en vigueur jusqu'au", "in force until"),
     "not applied": (
@@ -156,7 +156,10 @@ WORDS = {
     ),
     "unknown": ("Votre appareil n'est pas reconnu sur ce réseau.", "Your device isn't known on this network."),
     "bad": ("La demande n'a pas été comprise.", "The request isn't understood."),
-    "elsewhere": ("Ouvrez cette page par l'adresse de la notice.", "Open this page at the address in the notice."),
+    "elsewhere": (
+        "Ouvrez cette page à l'adresse indiquée dans la notice.",
+        "Open this page at the address in the notice.",
+    ),
     "uncounted first": (
         "Votre appareil n'est pas compté : demandez d'abord qu'il le soit de nouveau.",
         "Your device isn't counted: ask for that again first.",
