@@ -204,6 +204,8 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
         )
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
     instances = procd.service(recorded(gateway))["instances"]
+    # Attribution alone didn't fit on an OpenWrt of 64 bits
+    assert [instances[name]["command"][2] for name in ("recorder", "forwarder")] == ["heapsize=1m", "heapsize=576k"]
     assert instances["recorder"]["jail"]["mount"]["/mnt/card"] == "1"
     assert "/mnt/absent" not in instances["recorder"]["jail"]["mount"]  # nothing is mounted there
     for name in ("attribution", "billing"):

@@ -48,6 +48,10 @@ AS_AGED = """aged='$([ "$1" = recorder ] \\&\\& echo /etc/oubli/aged.py \\|\\| e
 sed -i 's|-m agent "$1"$|'"$aged"'|' /etc/init.d/oubli
 /etc/init.d/sysntpd stop; /etc/init.d/oubli restart"""
 DAYS = 2  # for which attribution keeps, and after which the custodian's keys are destroyed
+ATTRIBUTION = (
+    "attribution.enabled=1", "attribution.ground=IIbis-3", "attribution.reference=test",
+    f"attribution.lifetime={DAYS}d", "attribution.block_size=128", "attribution.budget=67108864",
+)  # fmt: skip
 
 
 def test_networks_that_root_alone_may_read_are_seen_and_followed_without_a_restart(installed):
@@ -181,10 +185,7 @@ def test_a_terminal_whose_lease_was_lost_gets_a_port_block(complete):
     """
     machine = complete.machine
     _custodian(complete)
-    complete.change(
-        "attribution.enabled=1", "attribution.ground=IIbis-3", "attribution.reference=test",
-        f"attribution.lifetime={DAYS}d", "attribution.block_size=128", "attribution.budget=67108864",
-    )  # fmt: skip
+    complete.change(*ATTRIBUTION)
     complete.until(lambda: "attribution" in complete.status().get("purposes", ()))
     machine.run(
         f"/etc/init.d/oubli stop; ifdown wan; rm -f {LEASES} /var/run/oubli/blocks; "
@@ -204,6 +205,17 @@ def test_a_terminal_whose_lease_was_lost_gets_a_port_block(complete):
     )
     blocks = machine.run("nft list map ip oubli blocks")
     assert all(f"{terminal.address4} " in blocks for terminal in complete.lan.terminals)
+
+
+def test_recorder_has_room_for_every_purpose(complete):
+    """Of 64 bits, as this system is: three purposes were too much for its heap, and it started again and again."""
+    _custodian(complete)
+    asks = [f"notice.{name}='{value}'" for name, value in ASKS.items()]
+    others = ("billing", "services", "location")
+    on = [f"{name}.{option}" for name in others for option in ("enabled=1", "budget=1048576")]
+    complete.change(*ATTRIBUTION, *asks, *on, f"billing.lifetime={DAYS}d")
+    complete.until(lambda: {"security", "attribution", *others} == {*complete.status().get("purposes", ())})
+    assert len(complete.recorded()) >= 4
 
 
 def _custodian(world: World) -> None:
