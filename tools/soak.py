@@ -19,7 +19,7 @@ from host_sim.driver.interpreters import NAMES, ROOT, NoInterpreterError
 from host_sim.lab.network import LabError
 from host_sim.privacy import attack, bands, instants, spending
 from host_sim.trials import consent_histories, histories, kills, rounds, search
-from tests.openwrt import malta
+from tests.openwrt import malta, power
 from tools.bench import machine
 from tools.commands import Program, output
 from tools.fuzz import capture
@@ -71,9 +71,10 @@ ROOMS = {
     "sim": rounds.soak,
     "search": search.soak,
     "consents": consent_histories.soak,
+    "openwrt": power.soak,
     "firmware": malta.soak,
 }
-ASKED_FOR = {"firmware"}  # builds a kernel first, and takes as long as it takes
+ASKED_FOR = {"openwrt", "firmware"}  # these build a system first, and take as long as they take
 
 
 def _commit() -> str:
@@ -85,7 +86,7 @@ def _commit() -> str:
 @app.command(cls=_program.command)
 def main(
     room: Annotated[
-        list[str] | None, typer.Option(help=f"Only this room, or several: {', '.join(ROOMS)}; the last only so.")
+        list[str] | None, typer.Option(help=f"Only this room, or several: {', '.join(ROOMS)}; the last two only so.")
     ] = None,
     hours: Annotated[float, typer.Option(min=0, help="How long, for all rooms together.")] = 1,
     seed: Annotated[
@@ -93,7 +94,7 @@ def main(
     ] = None,
     json_file: Annotated[str, output("--json", "FILE", "Where the figures go; - is standard output.")] = "-",
 ) -> None:
-    """Tries what takes hours: fuzzes, lives histories, attacks figures, simulates venues, boots a MIPS machine.
+    """Tries what takes hours: fuzzes, lives histories, attacks figures, simulates venues, boots whole machines.
 
     Exit 1 with findings.
     """

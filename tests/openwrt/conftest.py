@@ -75,8 +75,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class World(GatewayLab):
     """The lab of the gateway, and what the document's lines said and how long they took, once they were followed."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, disk_mib: int = 192) -> None:
+        super().__init__(disk_mib=disk_mib)
         self.said: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
 
