@@ -113,6 +113,8 @@ class Trial:
         guest = lan.terminals[0]
         at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         self.spent = self._ledger()
+        # It seals what waits
+        self.machine.run("/etc/init.d/oubli restart; until oubli status >/dev/null; do sleep 1; done")
         acts = ACTS.format(address=guest.address4, mac=guest.mac.hex(":"), at=at)
         with subprocess.Popen(machine.shell(acts), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
             talk = threading.Thread(target=self._talk)
@@ -246,5 +248,7 @@ def soak(seed: int, seconds: float) -> dict[str, Any]:
             except (AssertionError, LabError) as failure:
                 findings.append(f"{file_system}, after {len(trial.boots)} cuts: {failure}")
             findings += trial.findings
+            if trial.boots and not trial.sealed:
+                findings.append(f"{file_system}: no sealed record was there to be read")
             figures[file_system] = trial.figures()
     return {**figures, "findings": findings}
