@@ -236,7 +236,7 @@ class DeferredPurposes(Purposes):
         if self.billing is not None:
             self.billing.tick(self._wall)
         if self.attribution is not None:
-            self.attribution.tick(self._wall, self._now, self._holder)
+            self.sessions.changed |= self.attribution.tick(self._wall, self._now, self._holder)
 
     def _devices(self) -> None:
         """Let the kernel's table know by which interfaces packets leave."""

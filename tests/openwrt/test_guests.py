@@ -52,7 +52,13 @@ add_list oubli.gateway.lan=guest
 def test_only_the_guests_are_recorded_beside_a_private_network(installed):
     """L34-I-2: who is on the private network is no guest, whatever goes out by the same WAN at the same time."""
     machine = installed.machine
+
+    def process() -> str:
+        return machine.run("ubus call service list | jsonfilter -e @.oubli.instances.recorder.pid; true").strip()
+
+    former = process()
     machine.run("uci -q batch; uci commit; /etc/init.d/network reload; /etc/init.d/oubli reload", SETTINGS.encode())
+    installed.until(lambda: process() not in {"", former})  # the one that listened to the private network has ended
     installed.until(
         lambda: "true" in machine.run("ubus call network.interface.guest status | jsonfilter -e @.up; true")
     )

@@ -517,7 +517,7 @@ def test_address_that_another_terminal_takes_was_the_former_s_until_its_last_sig
     ]
     rows = stage("own_addresses", steps)[3:]
     assert [[row[6], row[8], row[9]] for row in rows] == [
-        [MAC_A, NOON, None], [MAC_A, NOON, NOON + 5], [MAC_B, NOON + 300, None], [MAC_B, NOON + 60, None],
+        [MAC_A, NOON, None], [MAC_A, NOON, NOON + 5], [MAC_B, NOON + 300, None], [MAC_B, NOON + 60, NOON + 400],
     ]  # fmt: skip
 
 
@@ -536,20 +536,19 @@ def test_what_began_no_later_than_the_row_of_another_is_recorded_by_itself(stage
     ]  # fmt: skip
 
 
-def test_what_began_before_its_row_is_said_once_and_not_at_each_look(stage):
-    """A connection of yesterday that lasts is seen every five minutes.
-
-    Each time a row, and a segment of yesterday's, was written.
-    """
-    last = MIDNIGHT + DAY
+def test_what_began_before_another_had_the_address_makes_no_row_of_all_its_ports(stage):
+    """L34-II-4: the first terminal has the address again; its connection from before is kept by itself."""
     steps = [
-        [SIX, SIX, MAC_A, last - 600, last + 60],
-        *([SIX, SIX, MAC_A, last - 900, last + 300 * look] for look in range(1, 6)),
+        [SIX, SIX, MAC_A, NOON + 100, NOON + 105],
+        [SIX, SIX, MAC_B, NOON + 300, NOON + 301],
+        [SIX, SIX, MAC_A, NOON + 600, NOON + 605],
+        [SIX, SIX, MAC_A, NOON + 50, NOON + 700],
     ]
     answers = stage("own_addresses", steps)
-    assert answers[:6] == ["attribution: in a block"] * 6
-    assert [[row[8], row[9]] for row in answers[6:]] == [
-        [last - 600, None], [last - 600, last], [last, None], [last - 900, None],
+    assert answers[:4] == ["attribution: in a block"] * 3 + ["kept"]
+    assert [[row[1], row[6], row[8]] for row in answers[4:]] == [
+        [None, MAC_A, NOON + 100], [None, MAC_A, NOON + 100], [None, MAC_B, NOON + 300], [None, MAC_B, NOON + 300],
+        [None, MAC_A, NOON + 600], [6, MAC_A, NOON + 50],
     ]  # fmt: skip
 
 
@@ -620,6 +619,21 @@ def test_a_connection_that_lasts_over_log_ins_and_midnights_names_only_whose_it_
     assert logged_in(stage, memory, at(night - 60), ROOM12, at(night + 60), lasts)[0][0] == ["", 100, night]
 
 
+def test_a_row_ends_with_its_user_s_session(stage, memory):
+    """L34-II-4: what begins at that terminal later is no more his, whether or not another one comes."""
+    attributed, _ = logged_in(
+        stage, memory, at(10), ROOM12, at(300), ["lasts", SIX_, NOON + 100], at(400), ["session", None], ["tick"]
+    )
+    assert attributed == [["room12", 100, None], ["room12", 100, 300]]
+
+
+def test_a_session_doesnt_go_on_over_another_user_s(stage, memory):
+    """L34-IV-2: nobody pays for the time in which another one was logged in at the terminal."""
+    steps = [at(10), ROOM12, at(100), ["connection", FOUR, NOON + 20, NOON + 90], at(120), ROOM13, at(220), ROOM12]
+    _, billed = logged_in(stage, memory, *steps, at(300), ["connection", FOUR, NOON + 230, NOON + 290])
+    assert [[user, begun, end] for user, _, begun, end, _ in billed] == [["room12", 20, 90], ["room12", 230, 290]]
+
+
 # Billing
 
 
@@ -685,6 +699,10 @@ def test_connection_that_lasts_stands_under_each_day_and_no_mark_comes_before(st
         [day, NOON, next_], [day + 1, next_, next_ + 100]
     ]  # fmt: skip
     assert [row[8:10] for row in stage("vouched", [["connection", NOON, next_]])] == [[NOON, next_]]
+    # As old as it can be, for nobody knows its start: the day of its end has it all the same
+    assert [[row[0], *row[8:10]] for row in stage("vouched", [["connection", NOON - 2 * DAY, next_ + 100, False]])] == [
+        [day, MIDNIGHT, next_], [day + 1, next_, next_ + 100]
+    ]  # fmt: skip
 
 
 def test_session_is_a_users_or_a_terminals_with_its_time_and_volume(stage, memory):

@@ -345,6 +345,26 @@ def test_a_block_s_row_names_its_user_until_the_second_of_another_s_log_in(tmp_p
     assert all(since > second for user, since, _ in rows for second, name in told if user == name)
 
 
+def test_a_row_that_begins_in_the_second_of_another_s_log_in_ends_in_the_next(tmp_path: Path) -> None:
+    """L34-II-4: two rows may not begin in one second, so a look comes in the next; it came ten seconds later."""
+    made, kept, _ = with_blocks(tmp_path)
+    other, there = bytes((2, 0, 0, 0, 0, 9)), bytes((192, 168, 1, 99))
+    made.holder[there] = other
+    made.session(other, "room12")
+    for second in range(4, 61):
+        made.tick((NOON + second) * SECOND, second * SECOND, trusted=True)
+    made.attribution.blocks.hold(there, other, NOON + 60, 60)
+    made.session(other, "room13")
+    made.tick((NOON + 60) * SECOND, 60 * SECOND + 1, trusted=True)
+    for second in range(61, 75):
+        made.tick((NOON + second) * SECOND, second * SECOND, trusted=True)
+    rows = [(one.portal_user, one.start - NOON, one.end and one.end - NOON) for one in kept if one.mac == other]
+    assert rows[0] == (b"room12", 60, None)
+    assert rows[1][:2] == (b"room12", 60)
+    assert rows[1][2] in {60, 61}
+    assert rows[-1][0] == b"room13"
+
+
 def test_holding_whose_begin_was_lost_covers_nothing_and_begins_anew(tmp_path: Path) -> None:
     """At midnight, when flash refuses: until the next one its connections had no row of any kind."""
     made, kept, refusing = with_blocks(tmp_path)

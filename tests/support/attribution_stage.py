@@ -250,8 +250,8 @@ def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
 def logged_in(folder: str, steps: "list[list[Any]]") -> "list[Any]":
     """Let users of a terminal log in and out while its connections go on, in both purposes; no port block is left.
 
-    Steps: `at` wall clock and time since boot in s, `session`; `connection` from start to end and `lasts` since start,
-    each with a family, IPv6 by its own address. Returns the rows of attribution, then those of billing.
+    Steps: `at` wall clock and time since boot in s, `session`, `tick`; `connection` from start to end and `lasts` since
+    start, each with a family, IPv6 by its own address. Returns the rows of attribution, then those of billing.
     """
     attributed: "list[Any]" = []
     billed: "list[Any]" = []
@@ -274,6 +274,8 @@ def logged_in(folder: str, steps: "list[list[Any]]") -> "list[Any]":
             made._wall, made._now = rest
         elif name == "session":
             made.session(holder.mac(), rest[0])
+        elif name == "tick":
+            room.tick(made._wall, made._now, lambda _address: b"")
         else:
             one: "Any" = _Made(rest[1] * 1000000000, rest[0])
             if name == "connection":
@@ -287,7 +289,7 @@ def logged_in(folder: str, steps: "list[list[Any]]") -> "list[Any]":
 
 
 def vouched(steps: "list[list[Any]]") -> "list[Any]":
-    """Do steps with a purpose in mode connections, `refuse` with its store.
+    """Do steps with a purpose in mode connections, `refuse` with its store; a `connection` may be inexact.
 
     Returns the rows that are kept, each with its day.
     """
@@ -308,7 +310,8 @@ def vouched(steps: "list[list[Any]]") -> "list[Any]":
             refuses[0] = rest[0]
         elif name == "connection":
             made, last = _Made(rest[0] * 1000000000), rest[1] * 1000000000
-            room.connection(made, source, public, _Holder(mac), last, 0)  # type: ignore[arg-type]
+            exact = len(rest) < 3 or rest[2]
+            room.connection(made, source, public, _Holder(mac), last, 0, exact=exact)  # type: ignore[arg-type]
         elif name == "last":
             room.last(_Made(rest[0] * 1000000000), source, public, mac, rest[1])  # type: ignore[arg-type]
         else:

@@ -160,7 +160,7 @@ class Attribution:
             self.covered += 1
             return COVERED
         midnight = end - end % _DAY
-        if start < midnight < end and exact and self.confirmed:  # it stands under each day on which it was there
+        if start < midnight < end and self.confirmed:  # it stands under each day on which it was there
             if self._split != end // _DAY:
                 self._part(connection, source, public, mac, max(start, midnight - _DAY), midnight, exact=exact)
             start = midnight
@@ -193,10 +193,8 @@ class Attribution:
             if not self._begin(address, known):
                 return False
             self._own[address] = known
-        elif start < known.since:  # it began before what any row says: that part is said, too, once
-            if not self._begin(address, _Own(mac, user, start)):
-                return False
-            known.since = start
+        elif start < known.since:  # it began before what the row says: another may have had the address between
+            return False
         known.last = max(known.last, end)
         return self._days(address, known)
 
@@ -235,14 +233,18 @@ class Attribution:
             self.blocks.confirmed = self.confirmed
             self.blocks.deal(wall, now, holder)
 
-    def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
-        """Do what is due; `wall` in s since the epoch, `now` in s since boot."""
+    def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> bool:
+        """Do what is due; `wall` in s since the epoch, `now` in s since boot. True: it is to be called in a second."""
+        again = False
         if self.blocks is not None:
             self.blocks.confirmed = self.confirmed
-            self.blocks.tick(wall, now, holder)
-        for address in [address for address in self._own.known() if wall - self._own[address].last >= IDLE]:
-            known = self._own.pop(address, None)
-            self._end(address, known, known.last)
+            again = self.blocks.tick(wall, now, holder)
+        for address in self._own.known():
+            known = self._own[address]
+            if wall - known.last >= IDLE or (known.user and self._user(known.mac, wall) != known.user):
+                self._own.pop(address, None)
+                self._end(address, known, known.last)
+        return again
 
     def resume(self, wall: int, now: int, *, confirmed: bool) -> None:
         """Go on with the blocks of a former process."""

@@ -297,11 +297,12 @@ class Blocks:
 
     # Time.
 
-    def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
-        """Do what is due; call it every few seconds.
+    def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> bool:
+        """Do what is due; call it every few seconds, and in a second where it returns True.
 
         `holder(address)` answers the MAC that holds an address now, b"" for none.
         """
+        again = False
         # Without the table others' connections would get the ports of a block,
         # and its terminal would be named for them.
         self._loaded = self._loaded and self._table.stands()
@@ -318,9 +319,12 @@ class Blocks:
                 continue  # there is no public address
             elif part // _DAY != wall // _DAY:
                 self._midnight(block, wall)
-            # Rows that begin at once are read as one
-            elif part != wall and self._user(mac, wall) != self._users.get(block, b""):
-                self._again(block, wall)
+            elif self._user(mac, wall) != self._users.get(block, b""):
+                if part == wall:
+                    again = True  # rows that begin at once are read as one
+                else:
+                    self._again(block, wall)
+        return again
 
     def deal(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
         """Load the table where it is due, give who has none a block where one is free; call it every second."""

@@ -91,7 +91,9 @@ class Billing:
         place, result = self._places.get(mac, -1), "kept"
         if place >= 0:
             _, size, begun, floor, former_up, former_down, former, before = self._row(place)
-            if begun and begun // _DAY >= (end - 1) // _DAY and former[:size] == user:
+            # Nobody else was logged in since its newest sign
+            same = former[:size] == user == self._user(mac, floor)
+            if begun and begun // _DAY >= (end - 1) // _DAY and same:
                 last = max(floor, end)
                 start = max(min(begun, start), before, _day_of(last))
                 self._put(place, mac, user, start, last, former_up + up, former_down + down, before)
