@@ -118,21 +118,23 @@ class JetStream:
         self.drop()
 
 
-async def connected(address: Address) -> Client:
-    """Return a connection that isn't renewed by itself: who uses it comes back with pauses of its own."""
+async def connected(address: Address, **more: float) -> Client:
+    """Return a connection that isn't renewed by itself: who uses it comes back with pauses of its own.
+
+    The library tries sixty times to make it, unless `more` says otherwise.
+    """
 
     async def quiet(_: Exception) -> None:
         """Say nothing: what fails is raised where it was asked."""
 
     options: dict[str, Any] = {"tls": address.tls, "tls_hostname": address.host} if address.tls else {}
+    options |= more
     return await nats.connect(
         f"{'tls' if address.tls else 'nats'}://{address.host}:{address.port}",
         name=DURABLE,
         user=address.username,
         password=address.password,
         allow_reconnect=False,
-        max_reconnect_attempts=1,  # also of the first connection, which the library tries sixty times else
-        reconnect_time_wait=0.1,
         connect_timeout=ANSWER,
         error_cb=quiet,
         **options,
@@ -146,7 +148,7 @@ def make(address: Address, replicas: int) -> list[str]:
     """
 
     async def made() -> list[str]:
-        client = await connected(address)
+        client = await connected(address, max_reconnect_attempts=1, reconnect_time_wait=0.1)
         try:
             for kind, name in STREAMS.items():
                 await _make(client.jetstream(), kind, name, replicas)

@@ -122,8 +122,8 @@ WORDS = {
     ),
     "counting stays": (
         (
-            "S'il y en a une, la ligne de votre appareil dans le comptage des visiteurs reste jusqu'à 4 h (5 h en été), "
-            "heure de Paris ; « Ne plus compter votre appareil » l'efface aussitôt."
+            "S'il y en a une, la ligne de votre appareil dans le comptage des visiteurs reste jusqu'à 4 h (5 h en "
+            "été), heure de Paris ; « Ne plus compter votre appareil » l'efface aussitôt."
         ),
         (
             "If there is one, your device's row in the count of visitors stays until 04:00 (05:00 in summer), Paris "
