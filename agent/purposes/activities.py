@@ -92,8 +92,14 @@ _TO = {
 }
 _TO.update({name: name for name in ("counting", "emergency", "requests")})
 _AUTHORITIES = {
-    "L336-3": ("l'Arcom", "Arcom"),
-    "STAD": ("l'ANSSI", "ANSSI"),
+    "L336-3": (
+        "l'Arcom, et en cas d'injonction les autorités que la loi habilite",
+        "Arcom, and by an injunction the authorities that the law entitles",
+    ),
+    "STAD": (
+        "l'ANSSI, et en cas d'injonction les autorités que la loi habilite",
+        "ANSSI, and by an injunction the authorities that the law entitles",
+    ),
     law.IN_FORCE: ("les autorités que la loi habilite", "the authorities that the law entitles"),
 }
 _AIM = ("pour ", "for ")
