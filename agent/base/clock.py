@@ -5,7 +5,7 @@ unknown   since boot, nothing said so, and nothing is known that it must be late
 floor     nothing said so yet; it is at least the latest of the build's date, the newest file of the configuration, and
           the high-water mark that the ledger keeps of trusted times
 trusted   two confirmations at least ten minutes apart agreed with the device's own
-          running, or the board declares a hardware clock
+          running, or the board declares a hardware clock, which shows a time soon after the floor
 
 The wall clock is held against the time since boot at each tick. A difference from the last confirmed time of more than
 a day, forward or back, takes the trust away until two confirmations agree anew: so a step of that size expires nothing
@@ -46,6 +46,7 @@ LINES = 16  # time lines remembered
 # Within which the kernel's word of an end arrives: 50 s of its lazy garbage collection, 40 s that may wait in its
 # table, 30 s in which a recorder that hangs lives on, and as much again in reserve.
 DELIVERY = 180 * _SECOND
+AWAY = 92 * DAY  # for which a gateway may be off; a battery's clock that is further ahead of the floor is waited with
 LIMIT = 4096
 _HELD_UP = 10 * _SECOND  # longer between two looks, and what the kernel told of has waited
 _EVER = 1 << 62
@@ -56,9 +57,9 @@ class Clock:
     """Wall and monotonic time from a source, and the state of trust. Times in ns; `floor` in seconds.
 
     `path` is the state file. `hardware`: the board declares a clock with a battery, which is believed from the boot on
-    unless it tells of a time before the floor. `booted`: this is the first process of its boot. `stepped`: the wall
-    clock was stepped in this boot. `missed`: by how much it was while no process ran, in ns. `confirmed`: wall clock
-    minus time since boot, when the wall clock was last confirmed.
+    where it tells of a time within AWAY after the floor. `booted`: this is the first process of its boot. `stepped`:
+    the wall clock was stepped in this boot. `missed`: by how much it was while no process ran, in ns. `confirmed`: wall
+    clock minus time since boot, when the wall clock was last confirmed.
     """
 
     def __init__(self, source: "TimeSource", path: str, floor: int, *, hardware: bool = False) -> None:
@@ -78,7 +79,7 @@ class Clock:
         self.doubt = 0  # of the last `restate`
         self.booted = not self._load()
         if self.booted:
-            self.trusted = hardware and wall >= floor * _SECOND
+            self.trusted = hardware and 0 <= wall - floor * _SECOND <= AWAY
         self.missed = self.tick()
         self._late_until = 0  # nobody listened meanwhile: nothing has waited
         self._save()

@@ -23,6 +23,7 @@ from tests.support.interpreters import INTERPRETERS, PROJECT, Remote
 
 SECOND, HOUR, DAY = 10**9, 3600 * 10**9, 86400 * 10**9
 NOW = 1_800_000_000
+IN_2040 = 2_208_988_800
 BOOT, LATER_BOOT = "a1" * 16, "b2" * 16
 HISTORIES, BATCHES = 1000, 20
 ENOUGH = 250  # histories among which one finds a fault
@@ -133,19 +134,22 @@ def test_clock_is_unknown_where_nothing_is_known_and_at_the_floor_where_somethin
     device.ask("recorder_close")
 
 
-def test_a_declared_hardware_clock_is_believed_from_the_boot_on_unless_it_is_before_the_floor(
+def test_a_declared_hardware_clock_is_believed_from_the_boot_on_where_it_comes_soon_after_the_floor(
     interpreter, remotes, tmp_path
 ):
-    """EXP-5: a battery that has run out tells 1970; a day's step takes its trust away as anybody's."""
+    """EXP-5: a battery that has run out tells 1970, a damaged one 2040, by which all that is sealed would be due.
+
+    A day's step takes its trust away as anybody's.
+    """
     states = []
-    for number, wall in enumerate((NOW, 0)):
+    for number, wall in enumerate((NOW, NOW + 60 * 86400, 0, NOW + 64 * 86400, IN_2040)):
         device = Device(
             remotes(interpreter.name), tmp_path / str(number), wall=wall, gateway=" option hardware_clock '1'"
         )
         states.append(device.steps()["status"]["clock"])
         states.append(device.go(1, stepped=2 * 86400))
         device.ask("recorder_close")
-    assert states == ["trusted", "floor", "floor", "floor"]
+    assert states == ["trusted", "floor"] * 2 + ["floor", "floor"] * 3
 
 
 def test_two_confirmations_ten_minutes_apart_make_trust(device):
