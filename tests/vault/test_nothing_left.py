@@ -323,15 +323,19 @@ exec timeout 20 "$@"
 
 @pytest.mark.needs("root", "unshare", "timeout")
 @pytest.mark.parametrize(
-    ("handed", "state"), [("option agrees '1'", "trusted"), ("option agrees '0'", "unknown"), (None, "unknown")]
+    ("handed", "state"), [("option agrees '1'", "trusted"), ("option agrees '0'", "floor"), (None, "floor")]
 )
 def test_a_clock_with_a_battery_is_believed_where_root_saw_it_agree(handed, state, interpreter, tmp_path):
-    """OpenWrt shows the time of its newest file where that is later, and a board may have no clock (EXP-5)."""
+    """OpenWrt shows the time of its newest file where that is later, and a board may have no clock (EXP-5).
+
+    What the clock shows is held against the newest file of the configuration.
+    """
     config, word, swaps = tmp_path / "config", tmp_path / "word", tmp_path / "swaps"
     config.write_text(CONFIG.replace("option id", "option hardware_clock '1'\n\toption id"))
     swaps.write_text(SWAPS)
     word.write_text(f"config clock 'hardware'\n\t{handed}\n")
-    hand = f"mkdir -p /run/oubli-root\ncp {word} /run/oubli-root/networks\nexec timeout" if handed else "exec timeout"
+    hand = f"mkdir -p /run/oubli-root\ncp {word} /run/oubli-root/networks\n" if handed else ""
+    hand = f"mount -t tmpfs none /etc\nmkdir /etc/config\n>/etc/config/system\n{hand}exec timeout"
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE.replace("exec timeout", hand), "sh", *recorder]
     with subprocess.Popen(
