@@ -197,8 +197,10 @@ CATALOGUE = {
     "clock-wrong": (
         ERROR,
         "kernel times are stamped with this clock, and deadlines run from them (EXP-1, EXP-5)",
-        "set the clock by NTP: on OpenWrt see /etc/config/system, timeserver 'ntp'; right, and files of /etc/config "
-        "are of a later time? touch them, and restart oubli",
+        (
+            "set the clock by NTP: on OpenWrt see /etc/config/system, timeserver 'ntp'; where it is right and files of "
+            "/etc/config are of a later time, touch them and restart oubli"
+        ),
     ),
     "clock-untrusted": (
         WARNING,
