@@ -4,7 +4,9 @@
 An association is (address, MAC, since when). A new holder of an address doesn't erase the former one: a connection
 belongs to the terminal that held the address when the connection *started*, and the kernel reports its end up to
 minutes later. A former association is needed as long as the live table shows connections from its address: `sweep`,
-after each dump, forgets those that no longer are. Nothing is written anywhere but inside a record under its purpose.
+after each dump, forgets those that no longer are. So it does with one that the neighbour table alone names and that no
+dump has needed for a day: a kernel with few neighbours forgets none, and tells again of one that comes back. Nothing is
+written anywhere but inside a record under its purpose.
 
 Two witnesses: the kernel's neighbour table, which is what it sends answers to, and the DHCP server's leases. The
 neighbour table goes first: a lease makes an association only for an address that no neighbour holds, and where the two
@@ -45,6 +47,7 @@ NEXT, SINCE, NUMBER, _SEEN, LINK, _NEXT_OF_MAC = 6, 7, 9, 10, 11, 12  # words of
 LINKED, LINKED_4, FORMER = 1, 2, 4
 GUESSES = 4096  # places of the table of guesses
 ADDRESSES = 32  # of one MAC: a phone keeps seven days' temporary ones at most, of each prefix (RFC 8981)
+UNUSED = 270  # dumps, each of 300 s: what no lease names and no dump needs for so long goes within a day
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
 _NOTICE = 1000000000  # ns in which a change is read after the kernel made it: the newcomer's first packets are its own
 MAPPED = 0xFFFF  # third word of an IPv4 address
@@ -361,10 +364,16 @@ class AddressTable:
         self.begun = max(self.begun + step, 0)
 
     def sweep(self) -> None:
-        """Forget what isn't current and was not needed by the last two dumps; call it after each dump."""
+        """Forget what isn't current and was not needed by the last two dumps; call it after each dump.
+
+        So is forgotten what only a neighbour is current by, and UNUSED dumps didn't need.
+        """
         for row in range(1, self._used + 1):
             at = row * ROW
-            if self._words[at + NUMBER] and not self._rows.view[at * 4 + _CURRENT] and not self._is_needed(row):
+            if not self._words[at + NUMBER] or self._is_needed(row):
+                continue
+            witness = self._rows.view[at * 4 + _CURRENT]
+            if not witness or (witness == NEIGHBOUR and self._words[at + _SEEN] + UNUSED <= self.serial):
                 self._give_up(row)
         self.serial += 1
 

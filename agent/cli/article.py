@@ -79,7 +79,7 @@ def memory(config: "Config", held: "Sequence[str]" = ()) -> "list[tuple[str, boo
             "addresses",
             True,
             ("mac", "address", "start"),
-            "in memory, as long as it is held, and connections of it last",
+            "in memory, as long as its lease and its connections last, and at most 24h more",
         ),
         (
             "counting",

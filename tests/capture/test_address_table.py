@@ -112,6 +112,25 @@ def test_address_that_nobody_holds_is_forgotten_and_one_that_is_held_is_not(tabl
     assert who.find((X, 250)) == [A]
 
 
+DAY_OF_DUMPS = 288  # of 300 s each
+
+
+def test_an_address_that_only_the_kernel_names_goes_within_a_day_of_its_last_connection(
+    table: Callable[..., Table],
+) -> None:
+    """L34-VI-4: a small venue's kernel forgets no neighbour; guests are told of a day after lease and connections."""
+    who = table()
+    who.ask(("learn", X, A, 100), ("learn", Y, B, 100), ("lease", Y, B, 100))
+    who.ask(*[("sweep",)] * 100, ("needed", X, 150), *[("sweep",)] * (DAY_OF_DUMPS - 24))
+    assert who.find((X, 150), (Y, 150)) == [A, B]  # 22 hours: he may sleep, and be there in the morning
+    who.ask(*[("sweep",)] * 24)
+    assert who.find((X, 150), (Y, 150)) == [None, B]
+    who.ask(("learn", X, A, 200))  # he comes back: the kernel asks for him, and tells
+    assert who.find((X, 199.5)) == [A]
+    who.ask(("doubt", LEASE), *[("sweep",)] * 2)  # a lease that ends leaves no more time than that
+    assert who.find((X, 199.5), (Y, 150)) == [A, None]
+
+
 @pytest.mark.parametrize(("call", "witness"), [("learn", NEIGHBOUR), ("lease", LEASE)])
 def test_what_a_new_list_no_longer_names_is_forgotten(table: Callable[..., Table], call: str, witness: int) -> None:
     """After lost rtnetlink messages, or in a lease file that changed, silence is the news."""
