@@ -54,8 +54,10 @@ def show(line: "Line") -> int:
     return 1
 
 
-def _agreed(consents: "list[dict[str, Any]]") -> "list[str]":
-    """Return lines on the consents of this terminal that are remembered (L34-V-2)."""
+def _agreed(consents: "list[dict[str, Any]] | None") -> "list[str]":
+    """Return lines on the consents of this terminal that are remembered (L34-V-2); None: flash refuses them."""
+    if consents is None:
+        return ["consents can't be read now: all are suspended"]
     out = []
     for one in consents:
         since, end = dates.moment(one["since"]), dates.moment(one["end"])

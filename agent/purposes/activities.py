@@ -46,7 +46,7 @@ NAMES = {
     "suspension": ("limitation par suspension de l'accord", "restriction by suspending the consent"),
     "withdrawal": ("retrait de l'accord", "withdrawal of the consent"),
     "objection": ("opposition", "objection"),
-    "counting": ("opposition, qui efface aussitôt", "objection, which erases at once"),
+    "counting": ("opposition (efface aussitôt)", "objection (erases at once)"),
     "return": ("renonciation", "taking it back"),
     "rectification": ("rectification", "rectification"),
     "restriction": ("limitation", "restriction"),

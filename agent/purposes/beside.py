@@ -62,15 +62,19 @@ def remembered(config: "Config", paths: "Paths") -> "list[str]":
 
     OSError: not for this user.
     """
+    kept = not stores.by_consent(config) and (_any(paths.consents) or _any(paths.sealed + "/consent"))
+    return _off(config, paths) + (["consent"] if kept else [])
+
+
+def _off(config: "Config", paths: "Paths") -> "list[str]":
+    """Return the custodian's purposes that are off and of which flash still has something."""
     off = [name for name in stores.needed(config, paths) if name not in config.purposes]
     places = {name: stores.place(name, config, paths)[0] for name in off}
-    found = [
+    return [
         name
         for name in off
         if _any(places[name] + "/handovers") or any(stores.parse_name(one) for one in files.names(places[name]))
     ]
-    kept = not stores.by_consent(config) and (_any(paths.consents) or _any(paths.sealed + "/consent"))
-    return found + (["consent"] if kept else [])
 
 
 def _any(folder: str) -> bool:
@@ -79,7 +83,7 @@ def _any(folder: str) -> bool:
 
 def sealed(config: "Config", paths: "Paths") -> "list[tuple[str, int]]":
     """Return the custodian's purposes that are on, or that still have a segment, each with its lifetime in seconds."""
-    held = remembered(config, paths)
+    held = _off(config, paths)
     names = [name for name in law.CONFIGURABLE if law.purpose(name).custody == law.CUSTODIAN]
     there = [name for name in names if name in config.purposes or name in held]
     return [(name, config.sections[name].lifetime or law.purpose(name).ceiling) for name in there]

@@ -242,7 +242,10 @@ def who(name: str, config: "Config") -> "tuple[str, tuple[str, str]]":
     if name in law.CONFIGURABLE:
         row = law.purpose(name)
         seconds = article.lifetime(row, config) or row.ceiling
-        limit = _both(lambda one: words.span(seconds, words.LANGUAGES[one]), range(len(words.LANGUAGES)))
+        limit = _both(
+            lambda one: ("au plus ", "at most ")[one] + words.span(seconds, words.LANGUAGES[one]),
+            range(len(words.LANGUAGES)),
+        )
         return (ON, limit) if name in config.purposes else (OFF, ("-", "-"))
     plain = {"erase": (MET, "kept"), "content": (MET, "allow-list"), "injunction": (NEVER, "line")}
     state, why = plain[name]

@@ -95,8 +95,14 @@ MEASURES = (
     ),
     (
         COUNTING,
-        "sommes bruitées : epsilon de {} par jour au plus ; opposition retenue 13 mois (ANON-5, L34-VI-5)",
-        "noised sums: epsilon of {} a day at most; an objection remembered for 13 months (ANON-5, L34-VI-5)",
+        (
+            "sommes bruitées : epsilon de {} par jour au plus, le double un jour où la table des appareils est "
+            "pleine ; opposition retenue 13 mois (ANON-5, ANON-8, L34-VI-5)"
+        ),
+        (
+            "noised sums: epsilon of {} a day at most, twice that on a day on which the table of devices is full; an "
+            "objection remembered for 13 months (ANON-5, ANON-8, L34-VI-5)"
+        ),
     ),
 )
 

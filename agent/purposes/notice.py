@@ -42,12 +42,13 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé se "
         "demande au responsable ; l'effacement ne vaut pas pour une obligation légale, une facture ou une preuve (17.3 "
         "b et e), la portabilité sans accord ni contrat (20), l'opposition sans intérêt légitime (21). Disparaît sans "
-        "qu'on le demande, au plus tard 24 heures après votre dernier signe ou à la fin du bail de votre adresse : {}.",
+        "qu'on le demande, au plus tard 24 heures après votre dernier signe ou la fin du bail de votre adresse : {}.",
         "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre "
         "ce que la borne peut lire à son sujet, l'enregistre dans un fichier, et efface ce qui peut l'être ;",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ;",
         "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable{} ; il cesse aussitôt "
-        "pour votre appareil (article 21).",
+        "pour votre appareil{} (article 21).",
+        "suspends": ", et votre accord est suspendu",
         "by page": " ou sur la page",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
         "à votre situation ; il efface ce qui est conservé (vos connexions suivantes sont de nouveau enregistrées), ou "
@@ -55,17 +56,22 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
         "est conservé de votre appareil ; rien n'est gardé au-delà de son terme ;",
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir de qui sont les connexions "
-        "et répondre sur la page des visiteurs ; quittez le réseau, et cela cesse à la fin du bail de votre adresse et "
-        "de vos connexions ;",
+        "et répondre sur la page des visiteurs ; quittez le réseau, et cela cesse au plus tard 24 heures après la fin "
+        "du bail de votre adresse et de vos connexions ;",
         "consent": "- accord : vous êtes libre de le donner ; vous pouvez le suspendre ou le retirer à tout moment, "
         "gratuitement ; le retrait rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; "
         "dites-le au responsable, pour qu'il en avertisse les tiers nommés (article 19) ;",
-        "duty": "- autorités et facturation : ce qui est conservé est scellé au plus tard {} après la fin de la "
-        "connexion ou de la session{} ; dès lors{}, ni la borne ni l'exploitant ne peuvent le lire, ni en effacer la "
-        "part d'un seul appareil ; pour y accéder, deux agents du responsable signent votre demande, pour un jour à la "
-        "fois, et le tiers de confiance y répond ; une injonction peut le faire préserver jusqu'à un an de plus "
-        "(L34-1 III bis) ;",
-        "idle": " ; celle d'un bloc de ports ou d'une adresse IPv6, après {} sans connexion",
+        "duty": "- scellement ({}) : ce qui est conservé est scellé au plus tard {} après que la borne a appris la fin "
+        "de {}{} ; dès lors{}, ni la borne ni l'exploitant ne peuvent le lire, ni en effacer la part d'un seul "
+        "appareil ; pour y accéder, deux agents du responsable signent votre demande, pour un jour à la fois, et le "
+        "tiers de confiance y répond ; une injonction peut le faire préserver jusqu'à un an de plus (L34-1 III bis) ;",
+        "attribution": "autorités",
+        "billing": "facturation",
+        "a connection": "la connexion",
+        "a session": "la session",
+        "and": " et ",
+        "or": " ou de ",
+        "idle": " ; l'usage d'un bloc de ports ou d'une adresse IPv6 finit au plus tard après {} sans connexion",
         "but ports": ", hors ce qui est dit sous « ports publics attribués »",
         "session": " ; une session finit après {} sans connexion, quand un autre utilisateur s'identifie, ou au "
         "premier signe après 1 h (2 h en été), heure de Paris",
@@ -106,12 +112,13 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). Ask the controller for a right "
         "that isn't named; there is no erasure of what a legal duty, a bill or a proof needs (17.3 b and e), no "
         "portability without consent or contract (20), no objection without a legitimate interest (21). Goes without "
-        "being asked for, at the latest 24 hours after your last sign or when your address's lease ends: {}.",
+        "being asked for, at the latest 24 hours after your last sign or the end of your address's lease: {}.",
         "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows "
         "what the gateway can read about your device, saves that in a file, and erases what can be erased;",
         "ask": "- from the controller: write to the contact above; an answer takes a month at most;",
         "counting": "Objection to being counted: at any time, without a reason, to the controller{}; your device is "
-        "counted no more from then on (article 21).",
+        "counted no more from then on{} (article 21).",
+        "suspends": ", and your consent is suspended",
         "by page": " or on the page",
         "objection": "Objection to the network's security: at any time, tell the controller what is particular to "
         "your situation; he erases what is kept (your later connections are recorded again), or "
@@ -120,16 +127,23 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "what is kept of your device; nothing is kept beyond its time;",
         "leave": (
             "- which device has which address: oubli notes it to tell whose a connection is, and to answer on the "
-            "guests' page; leave the network, and that ends with your address's lease and your connections;"
+            "guests' page; leave the network, and that ends at the latest 24 hours after your address's lease and your "
+            "connections;"
         ),
         "consent": "- consent: you are free to give it; you can suspend or withdraw it at any time, free of charge; a "
         "withdrawal makes what was kept by that consent unreadable here, and nothing else; tell the controller, so "
         "that he tells the third parties named (article 19);",
-        "duty": "- authorities and billing: what is kept is sealed at the latest {} after the end of the connection "
-        "or session{}; from then on{} neither the gateway nor the operator can read it, or erase one device's part of "
-        "it; for access, two agents of the controller sign your request, for a day at a time, and the trusted third "
-        "party answers it; an injunction may have it preserved for up to a year more (L34-1 III bis);",
-        "idle": "; that of a block of ports or an IPv6 address, after {} without a connection",
+        "duty": "- sealing ({}): what is kept is sealed at the latest {} after the gateway has learned of the end of "
+        "{}{}; from then on{} neither the gateway nor the operator can read it, or erase one device's part of it; for "
+        "access, two agents of the controller sign your request, for a day at a time, and the trusted third party "
+        "answers it; an injunction may have it preserved for up to a year more (L34-1 III bis);",
+        "attribution": "authorities",
+        "billing": "billing",
+        "a connection": "the connection",
+        "a session": "the session",
+        "and": " and ",
+        "or": " or ",
+        "idle": "; the use of a block of ports or of an IPv6 address ends at the latest after {} without a connection",
         "but ports": ', but for what stands under "public ports given",',
         "session": "; a session ends after {} without a connection, when another user logs in, or at the first sign "
         "after 01:00 (02:00 in summer), Paris time",
@@ -183,7 +197,8 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     out += [text["none"], text["law"], transfers(found, language)]
     # Apart from all else (GDPR 21.4).
     keys, asked = [one.key for one in found], [name for one in found for name in one.asked]
-    counting = [text["counting"].format(text["by page"] if page else "")] if "counting" in keys else []
+    also = text["suspends"] if "consent" in keys else ""
+    counting = [text["counting"].format(text["by page"] if page else "", also)] if "counting" in keys else []
     against = counting + ([text["objection"]] if "objection" in asked else [])
     out += (
         ([""] + against if against else [])
@@ -196,11 +211,14 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     if "consent" in keys:
         out.append(text["consent"])
     if sealed:
-        session = text["session"].format(words.span(billing.IDLE, language)) if "billing" in keys else ""
-        if "attribution" in keys:
-            session += text["idle"].format(words.span(attribution.IDLE, language))
+        ends = text["session"].format(words.span(billing.IDLE, language)) if "billing" in keys else ""
+        if "ports" in keys:  # a row answers for all connections of a block, or of an address
+            ends += text["idle"].format(words.span(attribution.IDLE, language))
         ports = text["but ports"] if "ports" in keys else ""
-        out.append(text["duty"].format(words.span(config.vault.sync_minutes * 60, language), session, ports))
+        late = words.span(config.vault.sync_minutes * 60, language)
+        of = [what for key, what in (("attribution", "a connection"), ("billing", "a session")) if key in keys]
+        about = text["and"].join([text[one.key] for one in sealed])
+        out.append(text["duty"].format(about, late, text["or"].join([text[what] for what in of]), ends, ports))
     mended = (text["bill"] if "billing" in keys else "") + (text["statement"] if sealed else "")
     out += [text["rectification"] + mended + text["then"].rstrip(), text["death"], text["complaint"]]
     return [words.typeset(line, language) for line in out]

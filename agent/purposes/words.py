@@ -25,6 +25,7 @@ _MONTHS = (
     "novembre",
     "décembre",
 )
+_BETWEEN = ("et", "ou", "du", "and", "or", "of", "to")  # words that say nothing of the number before them
 _UNITS = {
     "fr": {"d": ("jour", "jours"), "h": ("heure", "heures"), "m": ("minute", "minutes"), "s": ("seconde", "secondes")},
     "en": {"d": ("day", "days"), "h": ("hour", "hours"), "m": ("minute", "minutes"), "s": ("second", "seconds")},
@@ -48,12 +49,12 @@ PURPOSES = {
 # For how long what is held beside the stores stays (agent.cli.article).
 KEPT = {
     "addresses": (
-        "tant que l'appareil a son adresse locale (au plus tard à la fin du bail) ou que ses connexions durent",
-        "as long as the device has its local address (until the lease ends, at the latest), or its connections last",
+        "tant que durent le bail de l'adresse ou des connexions de l'appareil, et au plus 24 heures après",
+        "as long as the address's lease or connections of the device last, and at most 24 hours after that",
     ),
     "portal": (
-        "jusqu'à la déconnexion de l'appareil du portail, au plus 24 heures après le dernier mot de celui-ci",
-        "until the device is logged out of the portal, at most 24 hours after the portal's last word",
+        "jusqu'à ce que le portail signale la déconnexion de l'appareil, au plus 24 heures après son dernier signal",
+        "until the portal tells that the device has logged out, at most 24 hours after it last told of it",
     ),
     "ports": (
         "au plus 24 heures après la dernière connexion de l'appareil",
@@ -76,11 +77,11 @@ FIELDS = {
     "end": ("fin", "end"),
     "time": ("date et heure des choix", "date and time of choices"),
     "last": ("dernier signe", "last sign"),
-    "arrival": ("heure d'arrivée, à 10 minutes près", "time of arrival, to 10 minutes"),
+    "arrival": ("heure d'arrivée (à 10 minutes près)", "time of arrival (to 10 minutes)"),
     "duration": ("durée", "duration"),
     "protocol": ("protocole", "protocol"),
     "mac": ("adresse MAC", "MAC address"),
-    "address": ("adresse IP locale", "local IP address"),
+    "address": ("adresse IP de l'appareil", "the device's IP address"),
     "public_address": ("adresse IP publique", "public IP address"),
     "source_port": ("port local", "local port"),
     "translated_port": ("port public", "public port"),
@@ -123,15 +124,30 @@ def counted(number: int, forms: "tuple[str, str]", language: str) -> str:
 
 def day(seconds: int, language: str) -> str:
     """Return the UTC day of seconds since the epoch: 27 novembre 2026, 2026-11-27."""
-    text = dates.date(seconds // law.DAY)
-    if language == "en":
-        return text
-    year, month, number = text.split("-")
-    return ("1er" if number == "01" else number.lstrip("0")) + " " + _MONTHS[int(month) - 1] + " " + year
+    return written(dates.date(seconds // law.DAY), language)
+
+
+def written(day: str, language: str) -> str:
+    """Return a day, such as 2026-11-27 or (2026-11-27, as it is written; any other text as it is."""
+    text = day.lstrip("(")
+    mark, parts = day[: len(day) - len(text)], text.split("-")
+    if language == "en" or [len(part) for part in parts if part.isdigit()] != [4, 2, 2] or not 0 < int(parts[1]) < 13:
+        return day
+    year, month, number = parts
+    return mark + ("1er" if number == "01" else number.lstrip("0")) + " " + _MONTHS[int(month) - 1] + " " + year
 
 
 def typeset(text: str, language: str) -> str:
-    """Return a text with the blanks that French puts before ; : ! ? and inside « », thin and not to be broken."""
+    """Return a text whose lines don't end between a number, or that of an article, and what it counts or names.
+
+    French has thin blanks before ; : ! ? and inside « », not to be broken either.
+    """
+    parts = text.split(" ")
+    text = parts[0]
+    for place in range(1, len(parts)):
+        before, after = parts[place - 1].lstrip("("), parts[place]
+        number = before[-1:].isdigit() and before[before[0] in "LR" :][:1].isdigit()
+        text += ("\u00a0" if number and "A" <= after[:1] <= "z" and after not in _BETWEEN else " ") + after
     if language != "fr":
         return text
     for sign in ";:!?»":

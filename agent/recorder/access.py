@@ -143,10 +143,11 @@ class Access:
         for name, row in _unsealed(recorder, mac):
             counts[name] = counts.get(name, 0) + 1
             yield {"purpose": name, "rows": [row]}
-        own = {"consents": [], "objects": False}
+        own = {"consents": [], "objects": False, "unreadable": False}
         if recorder.consented is not None:
             own = recorder.consented.own({"terminal": mac, "address": None})
-        yield {"records": counts, "consents": own["consents"], "objects": own["objects"]}
+        consents = None if own["unreadable"] else own["consents"]
+        yield {"records": counts, "consents": consents, "objects": own["objects"]}
 
 
 def _unsealed(recorder: "Recorder", mac: bytes) -> "Iterator[tuple[str, dict[str, Any]]]":

@@ -203,7 +203,7 @@ class Recorder:
             for name in made.stores:
                 self.stores[name] = made.stores[name]
             self.parts.insert(0, made)
-            self.terminals.objects = made.objects
+            made.table, self.terminals.objects = self.terminals, made.objects
         return self.consented
 
     def _tell_parts(self) -> None:

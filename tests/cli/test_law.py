@@ -27,6 +27,7 @@ from host_sim.venue.portal import NOTICE
 from tests.support.interpreters import PROJECT, Interpreter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 DAY = 86400
@@ -365,7 +366,11 @@ def test_the_words_shown_are_the_articles():
 
 def shown(interpreter: Interpreter, folder: Path, text: str, *words: str) -> str:
     (folder / "oubli").write_text(text)
-    return interpreter.run("-m", "agent", "law", "--config", folder / "oubli", *words).stdout.decode()
+    return (
+        interpreter.run("-m", "agent", "law", "--config", folder / "oubli", *words)
+        .stdout.decode()
+        .replace("\u00a0", " ")
+    )
 
 
 def test_oubli_law_shows_the_table_and_what_is_on(any_interpreter: Interpreter, tmp_path: Path) -> None:
@@ -401,6 +406,31 @@ VENUE += (
 )
 
 
+def spaced(text: str) -> str:
+    """Return a text with a plain blank between a number and its unit."""
+    return text.replace("\u00a0", " ")
+
+
+def typeset(text: str, language: str) -> str:
+    """Return a text as papers have it, with such blanks."""
+    return spaced(words.typeset(text, language))
+
+
+def noticed(read: config.Config, language: str, held: Sequence[str] = ()) -> list[str]:
+    """Return the notice's lines with such blanks."""
+    return [spaced(line) for line in notice.lines(read, language, held)]
+
+
+def registered(read: config.Config, language: str) -> list[str]:
+    """Return the register's lines with such blanks."""
+    return [spaced(line) for line in register.register(read, language)]
+
+
+def assessed(read: config.Config, language: str) -> list[str]:
+    """Return the impact analysis with such blanks."""
+    return [spaced(line) for line in impact.impact(read, language)]
+
+
 SEPARATOR = (("\u202f:", ":"), ("\u202f;", ";"))  # behind a processing's name in the notice, and in the register
 
 
@@ -416,7 +446,7 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(
     on = GATEWAY + PURPOSE.format("security", "lifetime", "7d")
     text = shown(any_interpreter, tmp_path, on, "--notice", language)
     entry = shown(any_interpreter, tmp_path, on, "--register", language)
-    said = {name: words.typeset(line, language) for name, line in notice.TEXTS[language].items()}
+    said = {name: typeset(line, language) for name, line in notice.TEXTS[language].items()}
     assert said["rule"] + "." in text
     assert text.count(words.BLANK[at]) == entry.count(words.BLANK[at]) == 3
     named = {"security", "addresses", "counting", "objection", "emergency", "page"}
@@ -472,10 +502,10 @@ def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tm
     for at, language in enumerate(words.LANGUAGES):
         assert set(notice.TEXTS[language]) == set(notice.TEXTS["en"])
         assert set(register.TEXTS[language]) == set(register.TEXTS["en"])
-        for told in (notice.lines(read, language), register.register(read, language)):
+        for told in (noticed(read, language), registered(read, language)):
             for row in kept:
                 (line,) = [one for one in told if one.startswith("- " + words.PURPOSES[row.name][at])]
-                assert all(words.typeset(words.FIELDS[field][at], language) in line for field in row.fields)
+                assert all(typeset(words.FIELDS[field][at], language) in line for field in row.fields)
                 assert words.span(article.lifetime(row, read) or row.ceiling, language) in line
                 former = row.grounds and ground != law.IN_FORCE
                 assert (("RGPD 6.1 ", "GDPR 6.1 ")[at] in line) == (not former)
@@ -494,10 +524,10 @@ def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tm
             assert {"fr": "données : aucun", "en": "officer: none"}[language] in text.replace("\u202f", " ")
             # Each language's own blanks
             assert re.findall(r"(?<!\u202f)[;:] " if language == "fr" else r"[ \u202f][;:]", text) == []
-        text = "\n".join(notice.lines(read, language))
-        assert words.typeset(notice.TEXTS[language]["consent"], language) in text
+        text = "\n".join(noticed(read, language))
+        assert typeset(notice.TEXTS[language]["consent"], language) in text
         assert "Hôtel du Lac" in text
-        assert ground + ", order 12/2026" in "\n".join(register.register(read, language))
+        assert ground + ", order 12/2026" in "\n".join(registered(read, language))
     assert "consent: on" in "\n".join(article.lines(read))
 
 
@@ -513,11 +543,11 @@ def test_the_impact_analysis_has_what_runs_and_the_measures_for_it(
     alone = shown(any_interpreter, tmp_path, GATEWAY + PURPOSE.format("security", "lifetime", "7d"), "--dpia", language)
     (tmp_path / "oubli").write_text(GATEWAY + EVERYTHING[len(GATEWAY) :].format(law.IN_FORCE) + VENUE)
     read = config.load(str(tmp_path / "oubli"))
-    everything = "\n".join(impact.impact(read, language))
-    for line in register.register(read, language)[1:]:
+    everything = "\n".join(assessed(read, language))
+    for line in registered(read, language)[1:]:
         assert line in everything
     for measure in impact.MEASURES:
-        text = words.typeset(measure[1 + at].format("2"), language)
+        text = typeset(measure[1 + at].format("2"), language)
         assert text in everything
         assert (text in alone) == (measure[0] in {"", law.VOLATILE, impact.COUNTING})
     assert alone.count("____________________") == 4 + 3  # and who answers for it
@@ -552,6 +582,15 @@ def test_french_and_english_count_and_date_as_they_are_written() -> None:
     assert [words.day(second, "fr") for second in (1795737600, 1793491200)] == ["27 novembre 2026", "1er novembre 2026"]
     assert words.typeset("« a » : b ; c ! d ?", "fr") == "«\u202fa\u202f»\u202f: b\u202f; c\u202f! d\u202f?"
     assert words.typeset("a : b", "en") == "a : b"
+    for text in ("jusqu'à 4_h (5_h en été), le 6_janvier ou le 22", "L34-1_IV, R10-14_I et II ; RGPD 6.1_f", "600_s"):
+        for language in words.LANGUAGES:
+            plain = text.replace("_", " ")
+            assert words.typeset(plain, language).replace("\u202f", " ") == text.replace("_", "\u00a0")
+    for text in ("articles 84 et 85", "loi 78-17 du 6", "12 à 22", "IPv6 finit", "1 (2)", ""):
+        assert words.typeset(text, "fr") == text
+    assert [words.written(text, "fr") for text in ("(2026-12-01", "2026-13-01", "a-b-c", "Zoé", "2026-12-01x")] == [
+        "(1er décembre 2026", "2026-13-01", "a-b-c", "Zoé", "2026-12-01x",
+    ]  # fmt: skip
 
 
 def test_what_guests_read_of_the_venue_is_utf_8_and_bounded(any_interpreter: Interpreter, tmp_path: Path) -> None:

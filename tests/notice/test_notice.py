@@ -84,7 +84,7 @@ def test_notice_is_one_sheet_of_a4_that_says_what_the_gateway_says(
     # Chromium would make a sheet that is too wide smaller
     assert sheet.evaluate("document.documentElement.scrollWidth") <= 734
     assert sheet.evaluate("parseFloat(getComputedStyle(document.body).fontSize)") >= 8 * 4 / 3
-    text = sheet.locator("main").inner_text().replace("\u00a0", " ")
+    text = sheet.locator("main").inner_text()
     for line in notice.lines(settings, language):
         assert line.removeprefix("- ") in text
     assert sheet.locator("html").get_attribute("lang") == language

@@ -177,7 +177,7 @@ def test_a_guest_does_on_the_page_what_the_law_gives_him(guests: Guests) -> None
     assert f"security of the network: {kept['security']} record" in seen
     assert "is counted no more" in guests.act(guest, "object")
     assert guests.world.status()["objections"] == 1
-    assert "is counted again" in guests.act(guest, "accept")
+    assert "is taken back" in guests.act(guest, "accept")
     assert guests.world.status()["objections"] == 0
     guests.act(guest, "resume")
     guests.act(guest, "withdraw", "&purpose=location")

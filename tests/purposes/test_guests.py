@@ -317,12 +317,13 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "be
 SAYS: dict[str, dict[str, str]] = {
     "fr": {
         "suspend": "Votre accord est suspendu", "resume": "Votre accord est rétabli",
-        "withdraw": "Votre accord est retiré", "object": "n'est plus compté", "accept": "de nouveau compté",
+        "withdraw": "Votre accord est retiré", "object": "n'est plus compté",
+        "accept": "Votre opposition au comptage est levée",
         "erase": "Votre demande d'effacement a été prise en compte", "see": "sécurité du réseau",
     },
     "en": {
         "suspend": "Your consent is suspended", "resume": "in force again", "withdraw": "Your consent is withdrawn",
-        "object": "is counted no more", "accept": "is counted again",
+        "object": "is counted no more", "accept": "is taken back",
         "erase": "Your request for erasure has been received",
         "see": "security of the network",
     },

@@ -26,7 +26,7 @@ from agent.capture import address_table
 from agent.cli import article
 from agent.cli.table import TABLE
 from agent.config import config
-from agent.purposes import activities, beside, impact, notice, present, register, words
+from agent.purposes import activities, beside, notice, present, words
 from agent.purposes.attribution import attribution as attribution_purpose
 from agent.purposes.attribution import blocks
 from agent.purposes.attribution import record as attribution
@@ -45,7 +45,7 @@ from agent.summary import terminals
 from agent.vault import record as security
 from agent.vault.stores import BY_CONSENT
 from host_sim.privacy import paired
-from tests.cli.test_law import EVERYTHING, GATEWAY, VENUE
+from tests.cli.test_law import EVERYTHING, GATEWAY, VENUE, assessed, noticed, registered, typeset
 from tests.support.interpreters import PROJECT
 from tests.support.keyholder import Custodian
 from tools.custodian.__main__ import app as custodian
@@ -90,7 +90,7 @@ ROW: dict[str, tuple[str, str, str | None]] = {
     "KiB": ("volume", "volume", "volume"),
     "service classes": ("type de service", "kind of service", "service"),
     "sixth of an hour of the day in which it was first heard of": (
-        "heure d'arrivée, à 10 minutes près",
+        "heure d'arrivée (à 10 minutes près)",
         "time of arrival",
         "arrival",
     ),
@@ -189,10 +189,10 @@ def check_memory(everything: config.Config, language: str) -> None:
     shown = {one["what"]: one for one in article.data(everything)["memory"]}
     assert {name: set(one["fields"]) for name, one in shown.items()} == held_beside()
     assert {one["state"] for one in shown.values()} == {"on"}
-    for paper in (notice.lines(everything, language), register.register(everything, language)):
+    for paper in (noticed(everything, language), registered(everything, language)):
         for name, fields in BESIDE.items():
             (line,) = [one for one in paper if one.startswith(f"- {words.PURPOSES[name][at]}")]
-            assert all(words.typeset(words.FIELDS[field][at], language) in line for field in fields), line
+            assert all(typeset(words.FIELDS[field][at], language) in line for field in fields), line
         assert all((row[0], row[1])[at] in "\n".join(paper) for row in ROW.values())
     assert any(line.startswith("counting: on; in memory, at most 24h") for line in article.lines(everything))
 
@@ -219,8 +219,8 @@ def check_fields(everything: config.Config, language: str) -> None:
     document = "\n".join(texts.rendered("", f"2.{language}", list(BY_CONSENT), "none", 1, everything.notice)[0])
     for name, own in fields.items():
         assert shown[name] == own
-        told = [words.typeset(words.FIELDS[field][at], language) for field in own]
-        for paper in (notice.lines(everything, language), register.register(everything, language)):
+        told = [typeset(words.FIELDS[field][at], language) for field in own]
+        for paper in (noticed(everything, language), registered(everything, language)):
             assert any(all(word in line for word in told) for line in paper), (name, language)
         if name in BY_CONSENT:
             assert all(word in document for word in told)
@@ -292,9 +292,9 @@ def check_rights(everything: config.Config) -> None:
     """
     known, acts, how = commands(), {*guest_page.ACTS, *guest_page.LOOKS}, procedures()
     for language in words.LANGUAGES:
-        at, text, lines = words.LANGUAGES.index(language), notice.TEXTS[language], notice.lines(everything, language)
+        at, text, lines = words.LANGUAGES.index(language), notice.TEXTS[language], noticed(everything, language)
         # A word of this language
-        said = lambda name, text=text, language=language: words.typeset(text[name], language)  # noqa: E731
+        said = lambda name, text=text, language=language: typeset(text[name], language)  # noqa: E731
         found = activities.activities(everything, language)
         assert {one.key for one in found} == set(LETTER)
         for one in found:
@@ -303,9 +303,7 @@ def check_rights(everything: config.Config) -> None:
                 one.key
             )
             assert not one.basis.endswith(tuple("abcdef".replace(LETTER[one.key], "")))
-            (line,) = [
-                line for line in lines if line.startswith(f"- {one.what}{words.typeset((' : ', ': ')[at], language)}")
-            ]
+            (line,) = [line for line in lines if line.startswith(f"- {one.what}{typeset((' : ', ': ')[at], language)}")]
             page, _, controller = line.partition(said("asked"))
             served = page.partition(said("on page"))[2].removesuffix(said("then"))
             for names, part in ((one.on_page, served), (one.asked, controller)):
@@ -318,16 +316,20 @@ def check_rights(everything: config.Config) -> None:
         assert set(how) == asked
         assert all(ways and ways <= known for ways in how.values()), how
         assert lines[lines.index("", 5) + 1 :][:2] == [
-            said("counting").format(text["by page"]), said("objection"),
+            said("counting").format(text["by page"], text["suspends"]), said("objection"),
         ]  # fmt: skip
-        assert words.typeset(text["page"].format(everything.notice.page), language) in lines
+        assert typeset(text["page"].format(everything.notice.page), language) in lines
         for word in ("ask", "restriction", "leave", "consent", "death", "complaint"):
-            assert words.typeset(text[word], language) in lines
-        ends = text["session"].format(words.span(1800, language)) + text["idle"].format(("2 heures", "2 hours")[at])
-        sealed = text["duty"].format(words.span(900, language), ends, text["but ports"])
-        assert words.typeset(sealed, language) in lines
+            assert typeset(text[word], language) in lines
+        ends = text["session"].format(("30 minutes", "30 minutes")[at]) + text["idle"].format(
+            ("2 heures", "2 hours")[at]
+        )
+        who = ("autorités et facturation", "authorities and billing")[at]
+        of = ("la connexion ou de la session", "the connection or the session")[at]
+        sealed = text["duty"].format(who, "15 minutes", of, ends, text["but ports"])
+        assert typeset(sealed, language) in lines
         passing = ", ".join(words.PURPOSES[one][at] for one in ("addresses", "portal", "ports", "page"))
-        assert words.typeset(text["rights"].format(passing), language) in lines
+        assert typeset(text["rights"].format(passing), language) in lines
         assert "84 et 85" in lines[-2] or "84 and 85" in lines[-2]
         assert "CNIL" in lines[-1]
 
@@ -351,7 +353,7 @@ def test_every_right_stands_with_its_processing_and_with_what_serves_it(everythi
 def test_without_a_page_every_right_is_asked_of_the_controller(everything: config.Config) -> None:
     """A page whose address nobody told offers nothing."""
     everything.notice.values["page"] = ""
-    text = "\n".join(notice.lines(everything, "en"))
+    text = "\n".join(noticed(everything, "en"))
     assert notice.TEXTS["en"]["on page"] not in text
     assert ":8450" not in text
     assert text.count(notice.TEXTS["en"]["asked"]) == len(LETTER)
@@ -502,7 +504,7 @@ def test_what_is_said_of_sealed_data_follows_from_what_is_sealed(tmp_path: Path,
             (tmp_path / "oubli").write_text(
                 f"{GATEWAY}{more}config vault\n option sync_minutes '{minutes}'\nconfig summary\n option rows '256'\n"
             )
-            text = "\n".join(notice.lines(config.load(str(tmp_path / "oubli")), language))
+            text = "\n".join(noticed(config.load(str(tmp_path / "oubli")), language))
             found = {"bill": bill, "statement": statement, "session": session}
             assert {name for name, word in found.items() if word in text} == wanted - {"leave"}
             assert (said in text) == ("statement" in wanted)
@@ -531,11 +533,11 @@ def test_a_guest_is_told_of_what_only_the_controller_knows(tmp_path: Path, langu
     ):
         (tmp_path / "oubli").write_text(f"{GATEWAY}{more}config summary\n option rows '256'\n")
         read = config.load(str(tmp_path / "oubli"))
-        papers = notice.lines(read, language), register.register(read, language), impact.impact(read, language)
+        papers = noticed(read, language), registered(read, language), assessed(read, language)
         for paper in papers:
             (line,) = [one for one in paper if one.startswith(("Transferts", "Transfers"))]
-            assert line.endswith(words.typeset(who, language) + words.BLANK[at] + "." if who else "internet.")
-            assert any(words.typeset(aim, language).strip() in one for one in paper)
+            assert line.endswith(typeset(who, language) + words.BLANK[at] + "." if who else "internet.")
+            assert any(typeset(aim, language).strip() in one for one in paper)
         assert free in "\n".join(papers[0])
 
 
@@ -547,7 +549,7 @@ def test_a_handover_of_a_purpose_that_is_off_is_told_of_and_goes_at_the_start(tm
     (tmp_path / "oubli").write_text(GATEWAY)
     read, paths = config.load(str(tmp_path / "oubli")), Paths(str(tmp_path / "device"))
     assert beside.remembered(read, paths) == ["attribution"]
-    assert "- requests for sealed data:" in "\n".join(notice.lines(read, "en", ["attribution"]))
+    assert "- requests for sealed data:" in "\n".join(noticed(read, "en", ["attribution"]))
     device = paired.Device(tmp_path / "device", None)
     assert not handovers.exists()
     assert beside.remembered(read, paths) == []
@@ -563,7 +565,7 @@ def test_a_refusal_that_is_all_that_is_left_is_told_of(tmp_path: Path) -> None:
     assert beside.remembered(read, paths) == []
     Path(paths.sealed, "consent", "00" * 16 + "o6d2b05e4").touch()
     assert beside.remembered(read, paths) == ["consent"]
-    text = "\n".join(notice.lines(read, "en", ["consent"]))
+    text = "\n".join(noticed(read, "en", ["consent"]))
     assert "- proof of the consent:" in text
     assert "- objection to being counted:" in text
 
@@ -574,7 +576,7 @@ def test_an_objection_is_told_of_wherever_one_may_be_kept(tmp_path: Path) -> Non
         GATEWAY + "config purpose 'services'\n option enabled '1'\nconfig summary\n option enabled '0'\n" + VENUE
     )
     read = config.load(str(tmp_path / "oubli"))
-    for paper in (notice.lines(read, "en"), register.register(read, "en"), impact.impact(read, "en")):
+    for paper in (noticed(read, "en"), registered(read, "en"), assessed(read, "en")):
         assert any(line.startswith("- objection to being counted") for line in paper)
     assert any(line.startswith("objection: on; ") for line in article.lines(read))
 
@@ -585,7 +587,7 @@ def test_an_objection_is_told_of_wherever_one_may_be_kept(tmp_path: Path) -> Non
 @pytest.mark.parametrize("language", words.LANGUAGES)
 def test_register_and_impact_analysis_speak_to_nobody(everything: config.Config, language: str) -> None:
     """GDPR art. 30: they are the controller's and CNIL's to read."""
-    for paper in (register.register(everything, language), impact.impact(everything, language)):
+    for paper in (registered(everything, language), assessed(everything, language)):
         assert re.findall(r"\b(vous|votre|vos|you|your|yours)\b", "\n".join(paper), re.IGNORECASE) == []
 
 
@@ -595,7 +597,7 @@ def test_every_paper_tells_of_an_emergency_whatever_is_on(tmp_path: Path) -> Non
         GATEWAY + "config purpose 'security'\n option enabled '0'\nconfig summary\n option enabled '0'\n"
     )
     least = config.load(str(tmp_path / "oubli"))
-    for paper in (notice.lines(least, "fr"), register.register(least, "fr")):
+    for paper in (noticed(least, "fr"), registered(least, "fr")):
         (line,) = [one for one in paper if one.startswith("- secours à une personne en danger")]
         for word in ("adresse MAC", "point d'accès", "au plus 4 heures", "L34-1 V, RGPD 6.1 d", "services de secours"):
             assert word in line
@@ -611,7 +613,11 @@ def test_what_was_turned_off_is_told_until_it_is_gone(any_interpreter: Interpret
     path.write_text(GATEWAY + "config purpose 'billing'\n option lifetime '90d'\n option biller 'Durand & fils'\n")
 
     def shown(*words: str) -> str:
-        return any_interpreter.run("-m", "agent", "law", "--config", path, "--root", tmp_path, *words).stdout.decode()
+        return (
+            any_interpreter.run("-m", "agent", "law", "--config", path, "--root", tmp_path, *words)
+            .stdout.decode()
+            .replace("\u00a0", " ")
+        )
 
     papers = (("--notice", "fr"), ("--register", "fr"), ("--dpia", "fr"))
     for paper in papers:
@@ -771,10 +777,43 @@ def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path
     assert told() == [["billing"]] * 3
     segment.unlink()
     assert told() == [[], [], []]
+    device.pass_to(1000)  # the clock is trusted, and the day is open
     held = {row[0] for row in article.memory(device.config) if row[1]}
     # What isn't there unless it is asked for
     assert {*recorder.by_consent().own(mac)["beside"]} == held - {"objection", "emergency"}
     recorder.close()
+
+
+def test_a_count_is_told_of_only_while_a_day_is_open(tmp_path: Path) -> None:
+    """L34-VI-4: before the time is trusted nobody is counted, and nothing says so; she may object all the same."""
+    device = paired.Device(tmp_path / "device", None)
+    own, mine = device.recorder.by_consent().own, {"terminal": paired.mac_of(1), "address": None}
+    told = [(own(mine)["counted"], "counting" in own(mine)["beside"])]
+    device.pass_to(1000)
+    assert device.recorder.terminals.day
+    told.append((own(mine)["counted"], "counting" in own(mine)["beside"]))
+    device.recorder.terminals.erase()
+    told.append((own(mine)["counted"], "counting" in own(mine)["beside"]))
+    assert told == [(True, False), (True, True), (True, False)]
+    device.recorder.close()
+
+
+def test_consents_that_flash_refuses_are_no_empty_list(tmp_path: Path) -> None:
+    """L34-V-2: page and copy say that they can't be read now; who has withdrawn isn't told that there was nothing."""
+
+    def broken(root: Path) -> None:
+        (root / "srv/oubli").mkdir(parents=True)
+        (root / "srv/oubli/consents").write_text("no folder")
+
+    mine: dict[str, Any] = {"terminal": paired.mac_of(1), "address": None}
+    found = []
+    for install in (broken, lambda _root: None):
+        device = paired.Device(tmp_path / "device", None, install=install)
+        own = device.recorder.by_consent().own(mine)
+        end = [*device.recorder.orders.access(mine | {"agreed": 1}, "root")][-1]
+        found.append((own["unreadable"], own["counted"], end["consents"]))
+        device.recorder.close()
+    assert found == [(True, False, None), (False, True, [])]
 
 
 def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ large as lets one page have it all, so that it can be hung on a wall; names that
 second one. The browser that prints measures nothing, so their size follows from how much there is to say.
 """
 
-import re
 from collections.abc import Sequence
 from html import escape
 
@@ -73,10 +72,9 @@ def html(config: Config, language: str, held: Sequence[str] = ()) -> str:
 
 
 def _text(line: str) -> str:
-    """Return a line as HTML: what it is about in bold, and no letter of an article at the beginning of a line."""
+    """Return a line as HTML: what it is about in bold."""
     about, colon, rest = line.partition(":")
-    text = f"<b>{escape(about)}</b>{colon}{escape(rest)}" if rest and len(about) < _ABOUT else escape(line)
-    return re.sub(r"(6\.1) ([a-f]\b)", "\\1&nbsp;\\2", text)
+    return f"<b>{escape(about)}</b>{colon}{escape(rest)}" if rest and len(about) < _ABOUT else escape(line)
 
 
 def size(lines: list[str]) -> float:

@@ -303,6 +303,9 @@ class Blocks:
         `holder(address)` answers the MAC that holds an address now, b"" for none.
         """
         again = False
+        for waiting in self._without.known():
+            if holder(waiting) != self._without.get(waiting, b""):  # its terminal has gone
+                self._without.pop(waiting, b"")
         # Without the table others' connections would get the ports of a block,
         # and its terminal would be named for them.
         self._loaded = self._loaded and self._table.stands()

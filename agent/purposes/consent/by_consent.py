@@ -76,6 +76,7 @@ class ByConsent(Purposes):
         sodium.random(self._token.address, KEY)
         self._config = config
         self._counted = bool(config.metrics)
+        self.table: "Terminals | None" = None  # of the day; the recorder says which
         self._consents: "consents.Consents | None" = None
         self._trouble = 0  # errno of what keeps consents from being read
         self._open()
@@ -234,5 +235,6 @@ if TYPE_CHECKING:
     from agent.config.config import Config
     from agent.purposes.location.bus import Bus
     from agent.runtime.sodium import Sodium
+    from agent.summary.terminals import Terminals
     from agent.vault.keys import KeyRing
     from agent.vault.record import Holder

@@ -196,10 +196,14 @@ class Consented(ByConsent):
         objects, changes = (self._consents.objection(mac), self._consents.changes(mac)) if self._consents else ([], 0)
         refused = canonical.dumps([changes, objects, [[one["number"], one["state"], one["since"]] for one in found]])
         security = self._config.purposes.get("security")
-        kept = ([("security", security.lifetime)] if security else []) + beside.sealed(self._config, self._paths)
-        more = [row[0] for row in beside.memory(self._config, ()) if row[1] and row[0] in ("portal", "ports", "page")]
-        names = (["counting"] if self._counted else []) + ["addresses"] + more
-        flags: "dict[str, Any]" = {"counted": self._counted, "objects": objects, "timed": self._now() is not None}
+        sealed = beside.sealed(self._config, self._paths)
+        kept = ([("security", security.lifetime)] if security else []) + sealed
+        told = beside.memory(self._config, [name for name, _ in sealed])
+        more = [row[0] for row in told if row[1] and row[0] in ("portal", "ports", "requests", "page")]
+        names = (["counting"] if self.table is not None and self.table.day else []) + ["addresses"] + more
+        counted, unreadable = self._counted and not self._trouble, self._trouble > 0
+        flags: "dict[str, Any]" = {"counted": counted, "objects": objects, "timed": self._now() is not None}
+        flags["unreadable"] = unreadable
         flags.update({"consents": found, "on": sorted(self.stores), "kept": kept, "beside": names})
         flags.update({"token": self._signed(mac), "undoes": self._signed(mac + refused.encode())})
         return flags

@@ -42,6 +42,7 @@ FAILURES = (
     ("changed", "often", "429 Too Many Requests"),
     ("no room", "full", "503 Service Unavailable"),
     ("this terminal objects", "uncounted first", "409 Conflict"),
+    ("the time isn't confirmed", "untimed", "503 Service Unavailable"),
 )
 _HEADERS = (
     "Cache-Control: no-store",
@@ -80,7 +81,7 @@ class Page:
         self.fields = request.fields
         self.language = request.language
         self._token = self._undoes = ""
-        self._counts = False  # whether this terminal is counted
+        self._counts = False  # whether a row of this terminal may be in the day's table
 
     def say(self, word: str) -> str:
         """Return a text in the language of the page."""
@@ -104,7 +105,7 @@ class Page:
         if "error" in own:
             return self.failed(own["error"])
         self._token, self._undoes = own["token"], own["undoes"]
-        self._counts = own["counted"] and not own["objects"]
+        self._counts = "counting" in own["beside"] and not own["objects"]
         if not self.posted:
             return self.overview(own)
         if self.fields.get("token") != self.token(act):
@@ -127,6 +128,8 @@ class Page:
         said = self.paragraph("done " + act + how, "status") if done.get(word) else ""
         if act == "erase":
             said += self.erased(done, address)
+        if done.get("withdrawn") and any(one["third_parties"] not in ("", "none") for one in own.get("consents", ())):
+            said += self.paragraph("tell")
         said += "" if done.get("durable", True) else self.paragraph("not durable")
         return self.page("200 OK", said + self.back()) if "error" in own else self.overview(own, said)
 
@@ -166,6 +169,7 @@ class Page:
     def overview(self, own: "dict[str, Any]", said: str = "") -> str:
         """Return the page: what this terminal consented to, what is kept without that, and buttons that make sense."""
         self._token, self._undoes = own["token"], own["undoes"]  # after an act: as it is now
+        said += self.paragraph("unreadable") if own["unreadable"] else ""
         lines, states = "", []
         agreed: "list[str]" = []
         for consent in own["consents"]:
@@ -181,11 +185,10 @@ class Page:
             off = [name for name in consent["purposes"] if name not in on]
             third = consent["third_parties"]
             third = self.plain(self.say("third") + " ") + _plain(self.say("nobody") if third == "none" else third)
-            for names, how in ((on, told), (off, self.on("turned off", consent["end"]))):
+            gone = consent["withdrawn"], self.gone(consent["withdrawn_since"])
+            for names, how in ((on, told), (off, self.on("turned off", consent["end"])), gone):
                 if names:
                     lines += self.item(names, how) + (", " + third if consent["third_parties"] else "") + "</li>\n"
-            if consent["withdrawn"]:
-                lines += self.item(consent["withdrawn"], self.gone(consent["withdrawn_since"])) + "</li>\n"
         shown = self.heading("consents") + "<ul>\n" + lines + "</ul>" + self.paragraph("proof") if lines else ""
         if "active" in states:
             shown += self.button("suspend")
@@ -195,21 +198,21 @@ class Page:
             shown += self.button("withdraw", name)
         if agreed:
             shown += self.button("withdraw")
-        shown += self.without(own)
-        return self.page(
-            "200 OK", said + shown + self.button("see") + self.button("export") + self.button("erase", more=agreed)
-        )
+        shown += self.without(own, "and suspend" if "active" in states else "")
+        shown += self.button("see") + self.button("export") + self.button("erase", "", "and withdraw" if agreed else "")
+        return self.page("200 OK", said + shown)
 
-    def without(self, own: "dict[str, Any]") -> str:
-        """Return what is kept without a consent, and the button about being counted."""
+    def without(self, own: "dict[str, Any]", more: str) -> str:
+        """Return what is kept without a consent, and the button about being counted, which does `more`."""
         goes_on = []
         for name, seconds in own["kept"]:
             frozen = self.say("preserved") if name != "security" else ""  # what is sealed may be
             goes_on.append(f"{self.purpose(name)}, {self.say('most')} {words.span(seconds, self.language)}{frozen}")
-        counted = own["counted"] and not own["objects"]
         at = words.LANGUAGES.index(self.language)
         goes_on += [
-            self.purpose(name) + ", " + words.KEPT[name][at] for name in own["beside"] if name != "counting" or counted
+            self.purpose(name) + ", " + words.KEPT[name][at]
+            for name in own["beside"]
+            if name != "counting" or not own["objects"]
         ]
         shown = self.heading("kept") + self.paragraph("without") + self.items(goes_on)
         if own["objects"]:
@@ -217,8 +220,8 @@ class Page:
             if own["objects"][0]:
                 shown += f"<p>{self.plain(self.on('since', own['objects'][0]))}.</p>\n"
             shown += self.button("accept")
-        elif counted:
-            shown += self.button("object")
+        elif own["counted"]:
+            shown += self.button("object", "", more)
         return shown
 
     def gone(self, when: int) -> str:
@@ -275,14 +278,20 @@ class Page:
     def beside(self, held: "dict[str, Any]") -> "list[str]":
         """Return lines on what is held beside the stores (agent.purposes.present)."""
         names = [name for name in ("addresses", "portal", "ports") if name in held]
-        lines = [self.told(name, held[name] if name == "portal" else ", ".join(held[name])) for name in names]
+        lines = [
+            self.told(name, self.dated(held[name] if name == "portal" else ", ".join(held[name]))) for name in names
+        ]
         if "counting" in held:
             row = held["counting"]
             quarters = self.counted(len(row["quarter_hours"]), "quarter")
             kinds = ", ".join([self.service(name) for name in row["services"]])
-            text = f"{row['arrival']}, {quarters}, {row['kib']} {self.say('kib')}"
+            text = f"{self.dated(row['arrival'])}, {quarters}, {row['kib']} {self.say('kib')}"
             lines.append(self.told("counting", f"{text}, {kinds}" if kinds else text))
         return lines + [self.told("page", self.counted(self._had, "request"))]
+
+    def dated(self, text: str) -> str:
+        """Return a text with its days as they are written in the page's language."""
+        return " ".join([words.written(word, self.language) for word in text.split(" ")])
 
     def told(self, name: str, text: str, more: str = "") -> str:
         """Return a line: a purpose, and what is said of it."""
@@ -354,12 +363,12 @@ class Page:
         """Return a heading within the page."""
         return "<h2>" + self.plain(self.say(word)) + "</h2>\n"
 
-    def button(self, act: str, purpose: str = "", more: "Sequence[str]" = ()) -> str:
-        """Return a form with one button; `more`: consents that an erasure withdraws."""
+    def button(self, act: str, purpose: str = "", more: str = "") -> str:
+        """Return a form with one button; `more`: the word of what else it does."""
         values = [("lang", self.language), ("token", self.token(act))] + ([("purpose", purpose)] if purpose else [])
         field = '<input type="hidden" name="%s" value="%s">'
         hidden = "".join([field % (name, _plain(value)) for name, value in values])
-        said = self.say(act) + (self.say("and withdraw") if more else "")
+        said = self.say(act) + (self.say(more) if more else "")
         if purpose:
             said = f"{self.say('withdraw only')} {self.purpose(purpose)}"
         label = '<button name="act" value="%s">%s</button>' % (act, self.plain(said))
@@ -382,7 +391,7 @@ class Page:
         """Return who answers for all this, as far as the configuration says it."""
         told = [(self.say(name), self._notice[name]) for name in ("controller", "contact") if self._notice.get(name)]
         lines = "".join(["<p>" + self.plain(word + " ") + _plain(who) + "</p>\n" for word, who in told])
-        return "\n<footer>\n" + lines + self.paragraph("more rights") + "</footer>" if told else ""
+        return "\n<footer>\n" + lines + self.paragraph("more rights") + "</footer>"
 
     def page(self, status: str, body: str) -> str:
         """Return status, headers and page."""
@@ -408,7 +417,7 @@ def _plain(text: str) -> str:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterator, Sequence
+    from typing import Any, Callable, Iterator
 
     from agent.config.config import Section
     from agent.purposes.consent.page_connection import Request

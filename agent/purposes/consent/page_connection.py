@@ -28,6 +28,7 @@ class Request:
         self.address = address
         self.here = here
         self.posted = posted
+        self.bare = False  # HEAD: an answer without its body (RFC 9110, 9.3.2)
         self.host = headers.get("host", "")
         self.source = headers.get("origin") or headers.get("referer", "")
         self.fields = fields_of(query)
@@ -98,7 +99,7 @@ def head(octets: bytes, address: str, here: bytes) -> "tuple[Request, int]":
     if (
         len(text) != len(octets)
         or len(words) != 3
-        or words[0] not in ("GET", "POST")
+        or words[0] not in ("GET", "HEAD", "POST")
         or not words[2].startswith("HTTP/1.")
     ):
         raise ValueError
@@ -114,7 +115,9 @@ def head(octets: bytes, address: str, here: bytes) -> "tuple[Request, int]":
     path, _, query = words[1].partition("?")
     if path != "/" or "transfer-encoding" in found or not size.isdigit() or len(size) > 3 or int(size) > BODY:
         raise ValueError
-    return Request(address, here, words[0] == "POST", query, found), int(size)
+    request = Request(address, here, words[0] == "POST", query, found)
+    request.bare = words[0] == "HEAD"
+    return request, int(size)
 
 
 class Connection:

@@ -244,6 +244,8 @@ class Server:
         self._begin(client, made, now)
 
     def _begin(self, client: Connection, answer: bytes, now: int) -> None:
+        if client.request is not None and client.request.bare:
+            answer = answer[: answer.find(b"\r\n\r\n") + 4]
         client.outbox, client.deadline = answer, now + SENDING
         self._poll.add(client.descriptor, writable=True)
         try:

@@ -11,6 +11,7 @@ WORDS = {
         "Erase what the gateway can erase about your device",
     ),
     "and withdraw": (", et retirer votre accord", ", and withdraw your consent"),
+    "and suspend": (", et suspendre votre accord", ", and suspend your consent"),
     "record": ("enregistrement", "record"),
     "records": ("enregistrements", "records"),
     "newest": (
@@ -61,14 +62,14 @@ WORDS = {
     "third": ("transmis à :", "passed on to:"),
     "nobody": ("personne", "nobody"),
     "suspend": ("Suspendre votre accord", "Suspend your consent"),
-    "resume": ("Reprendre", "Resume"),
+    "resume": ("Rétablir votre accord", "Resume your consent"),
     "withdraw": (
-        "Retirer votre accord, et effacer ce qui a été conservé avec lui",
-        "Withdraw your consent, and erase what was kept by it",
+        "Retirer votre accord, et effacer ce que la borne a conservé avec lui",
+        "Withdraw your consent, and erase what the gateway kept by it",
     ),
     "withdraw only": ("Retirer votre accord pour :", "Withdraw your consent for:"),
     "object": ("Ne plus compter votre appareil", "Stop counting your device"),
-    "accept": ("Compter de nouveau votre appareil", "Count your device again"),
+    "accept": ("Lever votre opposition au comptage", "Take your objection to being counted back"),
     "done suspend": (
         (
             "Votre accord est suspendu : rien de nouveau n'est conservé avec lui. Ce qui l'était déjà le reste "
@@ -82,32 +83,42 @@ WORDS = {
     "done resume": ("Votre accord est rétabli.", "Your consent is in force again."),
     "done withdraw": (
         (
-            "Votre accord est retiré : ce qui avait été conservé avec lui est illisible. "
+            "Votre accord est retiré : ce que la borne avait conservé avec lui est illisible. "
             "Ce qui est conservé sans lui est indiqué plus bas."
         ),
-        "Your consent is withdrawn: what was kept by it is unreadable. What is kept without it stands below.",
+        ("Your consent is withdrawn: what the gateway kept by it is unreadable. What is kept without it stands below."),
     ),
     "done withdraw only": (
         (
-            "Votre accord est retiré pour une seule finalité : ce qui avait été conservé pour elle est illisible. "
+            "Votre accord est retiré pour une seule finalité : ce que la borne avait conservé pour elle est illisible. "
             "Le reste n'a pas changé."
         ),
-        "Your consent is withdrawn for one purpose: what was kept for it is unreadable. The rest of it is as before.",
+        (
+            "Your consent is withdrawn for one purpose: what the gateway kept for it is unreadable. The rest of it is "
+            "as before."
+        ),
+    ),
+    "tell": (
+        "Dites-le au responsable, pour qu'il en avertisse les tiers nommés.",
+        "Tell the controller, so that he tells the third parties named.",
     ),
     "done object": (
         "Votre appareil n'est plus compté, et aucun accord de votre part n'est plus appliqué.",
         "Your device is counted no more, and no consent of yours is applied any more.",
     ),
     "done accept": (
-        "Votre appareil est de nouveau compté. Un accord suspendu le reste jusqu'à ce que vous le repreniez.",
-        "Your device is counted again. A consent that was suspended stays so until you resume it.",
+        "Votre opposition au comptage est levée. Un accord suspendu le reste jusqu'à ce que vous le rétablissiez.",
+        "Your objection to being counted is taken back. A consent that was suspended stays so until you resume it.",
     ),
     "done erase": (
         (
-            "Votre demande d'effacement a été prise en compte. Les connexions en cours et les suivantes sont "
-            "enregistrées comme indiqué plus bas."
+            "Votre demande d'effacement a été prise en compte. Ce qui reste conservé, et ce qui le sera de vos "
+            "connexions suivantes, est indiqué plus bas."
         ),
-        "Your request for erasure has been received. Connections that go on, and later ones, are kept as said below.",
+        (
+            "Your request for erasure has been received. What stays, and what will be kept of your later connections, "
+            "stands below."
+        ),
     ),
     "erasing": (
         "L'effacement est en cours ; il se termine en quelques minutes.",
@@ -154,15 +165,32 @@ WORDS = {
         ),
         "The gateway doesn't answer at present. Open this page again in a moment: it shows what is in force.",
     ),
-    "unknown": ("Votre appareil n'est pas reconnu sur ce réseau.", "Your device isn't known on this network."),
+    "unknown": (
+        "Votre appareil n'est pas reconnu sur ce réseau. Réessayez dans une minute.",
+        "Your device isn't known on this network. Try again in a minute.",
+    ),
+    "untimed": (
+        "L'heure de la borne n'est pas encore confirmée : votre accord reste suspendu. Réessayez plus tard.",
+        "The gateway's clock isn't confirmed yet: your consent stays suspended. Try again later.",
+    ),
+    "unreadable": (
+        (
+            "La borne ne peut pas lire les accords ni les oppositions en ce moment : tous les accords sont suspendus, "
+            "et aucun nouvel appareil n'est compté."
+        ),
+        (
+            "The gateway can't read consents and objections at present: every consent is suspended, and no further "
+            "device is counted."
+        ),
+    ),
     "bad": ("La demande n'a pas été comprise.", "The request isn't understood."),
     "elsewhere": (
         "Ouvrez cette page à l'adresse indiquée dans la notice.",
         "Open this page at the address in the notice.",
     ),
     "uncounted first": (
-        "Votre appareil n'est pas compté : demandez d'abord qu'il le soit de nouveau.",
-        "Your device isn't counted: ask for that again first.",
+        "Vous vous êtes opposé au comptage : levez d'abord cette opposition.",
+        "You objected to being counted: take that back first.",
     ),
     "more rights": (
         "Autres droits : auprès du responsable. Réclamation : CNIL (www.cnil.fr).",
