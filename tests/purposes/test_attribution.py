@@ -374,6 +374,21 @@ def test_without_a_public_address_no_block_is_dealt_and_no_row_is_open(map_):
     ]
 
 
+def test_an_address_that_waits_for_a_block_is_forgotten_with_its_terminal(map_):
+    """L34-VI-4: without a public address nothing is dealt for as long as that lasts; who has left isn't remembered."""
+    map_.do(["public", NO_PUBLIC, map_.wall])
+    map_.hold(TEN, MAC_A)
+    map_.hold(ELEVEN, MAC_B)
+    map_.tick(60)
+    assert map_.ask("status")["without"] == 2
+    del map_.holders[TEN]
+    map_.tick(60)
+    assert map_.ask("status")["without"] == 1
+    map_.holders[ELEVEN] = MAC_A  # somebody else has the address now: he is told of by himself
+    map_.tick(60)
+    assert map_.ask("status")["without"] == 0
+
+
 def test_wan_that_is_away_for_a_moment_ends_rows_and_begins_them(map_):
     """Whoever had the address in between isn't taken for the terminal (L34-II-4)."""
     map_.hold(TEN, MAC_A)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The times that a guest reads: each figure is read off the paper, and measured on the modules (L34-VI-4)."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agent.config import config
+from agent.purposes import words
+from agent.purposes.attribution.attribution import Attribution
+from agent.purposes.attribution.blocks import Blocks
+from agent.purposes.billing.billing import Billing
+from agent.purposes.deferred_purposes import NoKernel
+from agent.purposes.location.emergency import Emergency
+from agent.purposes.portal.sessions import Sessions
+from tests.cli.test_law import EVERYTHING, GATEWAY, VENUE, noticed, registered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NOON = 1795003200  # s since the epoch
+STEP = 10  # seconds: how well it is measured
+MAC, ADDRESS, OWN = bytes(5) + b"\2", bytes([192, 168, 1, 2]), bytes.fromhex("20010db8") + bytes(11) + b"\7"
+UNITS = {"minutes": 60, "heures": 3600, "hours": 3600}
+# What stands before a figure, in French and English.
+BEFORE = {
+    "session": ("une session finit après", "a session ends after"),
+    "block": ("ou d'une adresse IPv6 finit au plus tard après", "or of an IPv6 address ends at the latest after"),
+    "ports": (
+        "ports publics attribués\u202f: .* dernier signe\u202f; au plus",
+        "public ports given: .* last sign; at most",
+    ),
+    "portal": ("la déconnexion de l'appareil, au plus", "has logged out, at most"),
+    "emergency": ("point d'accès Wi-Fi utilisé\u202f; au plus", "Wi-Fi access point used; at most"),
+}
+
+
+def until(over: Callable[[int], bool]) -> int:
+    """Return after how many seconds something is over."""
+    seconds = 0
+    while not over(seconds):
+        seconds += STEP
+        assert seconds < 3 * 86400, "it isn't over"
+    return seconds
+
+
+def nobody(_mac: bytes, _start: int) -> bytes:
+    return b""
+
+
+def session(folder: Path) -> int:
+    """Measure how long a session lasts without a connection."""
+    kept: list[bytes] = []
+
+    def append(_begins: int, octets: bytes) -> str:
+        kept.append(octets)
+        return "kept"
+
+    bills = Billing(str(folder / "billing"), append, nobody)
+    bills.connection(MAC, NOON, NOON, 1, 1)
+
+    def over(seconds: int) -> bool:
+        bills.tick(NOON + seconds)
+        return bool(kept)
+
+    return until(over)
+
+
+def mapped(folder: Path) -> Blocks:
+    room = Blocks(str(folder / "map"), str(folder / "marks"), 512, NoKernel(), lambda _record: True, nobody, 1000)
+    room.restate_public(bytes([203, 0, 113, 2]), NOON)
+    room.hold(ADDRESS, MAC, NOON, 1000)
+    room.deal(NOON, 1000, lambda _address: MAC)
+    return room
+
+
+def block(folder: Path) -> int:
+    """Measure how long a block, and an IPv6 address's row, stand without a connection."""
+    room, own = mapped(folder), Attribution(lambda *_words, **_more: "kept", nobody)
+    own.blocks = room
+    started = SimpleNamespace(start=NOON * 10**9, translated_port=5, protocol=6)
+    terminal: Any = SimpleNamespace(mac=lambda: MAC)
+    assert own.connection(started, OWN, OWN, terminal, NOON * 10**9, 1000) == "attribution: in a block"  # type: ignore[arg-type]
+
+    def over(seconds: int) -> bool:
+        own.tick(NOON + seconds, 1000 + seconds, lambda _address: MAC)
+        return not room.status()["held"]
+
+    found = until(over)
+    assert own.leaving(MAC) == []
+    return found
+
+
+def ports(folder: Path) -> int:
+    """Measure how long it is in memory whose a block was, from its last connection on."""
+    room = mapped(folder)
+
+    def over(seconds: int) -> bool:
+        room.tick(NOON + seconds, 1000 + seconds, lambda _address: MAC)
+        return not [*room.of(MAC)]
+
+    return until(over)
+
+
+def portal(_folder: Path) -> int:
+    """Measure how long a user is named from the portal's last word on."""
+    known = Sessions()
+    known.begin(MAC, "Zoé", 1000)
+
+    def over(seconds: int) -> bool:
+        known.tick(1000 + seconds)
+        return not known.user(MAC)
+
+    return until(over)
+
+
+def emergency(_folder: Path) -> int:
+    """Measure how long an emergency that nobody closes looks for a terminal."""
+    radios: Any = SimpleNamespace(sought=None, sighted=None, ask=lambda: None, radios=0, answered=True)
+    one = Emergency(radios)
+    one.open(MAC, 1, 0)
+
+    def over(seconds: int) -> bool:
+        one.tick(seconds * 10**9)
+        return radios.sought is None
+
+    return until(over)
+
+
+MEASURED: dict[str, Callable[[Path], int]] = {
+    "session": session, "block": block, "ports": ports, "portal": portal, "emergency": emergency,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", MEASURED)
+def test_a_time_that_is_told_is_the_one_that_is_measured(tmp_path: Path, what: str) -> None:
+    (tmp_path / "oubli").write_text(GATEWAY + EVERYTHING[len(GATEWAY) :].format("IIbis-3") + VENUE)
+    read = config.load(str(tmp_path / "oubli"))
+    measured = MEASURED[what](tmp_path)
+    for at, language in enumerate(words.LANGUAGES):
+        papers = [noticed(read, language)] + [registered(read, language)] * (what == "portal")
+        for paper in papers:
+            (told,) = re.findall(BEFORE[what][at] + r" (\d+) (\w+)", "\n".join(paper))
+            assert int(told[0]) * UNITS[told[1]] == measured, (what, told)
+
+
+def test_nothing_is_told_of_blocks_where_each_connection_is_recorded_by_itself(tmp_path: Path) -> None:
+    """L34-VI-4: in mode `connections` no row answers for a block, or for an IPv6 address; nor is a bill told of."""
+    duty = (
+        f"{GATEWAY}config purpose 'attribution'\n option enabled '1'\n option ground 'IIbis-3'\n option reference 'x'\n"
+        " option budget '900000000'\n option mode '{}'\n option storage '/mnt'\nconfig summary\n option rows '64'\n"
+    )
+    for mode, told in (("blocks", True), ("connections", False)):
+        (tmp_path / "oubli").write_text(duty.format(mode))
+        read = config.load(str(tmp_path / "oubli"))
+        french, english = ("\n".join(noticed(read, language)) for language in words.LANGUAGES)
+        assert ("bloc de ports" in french, "block of ports" in english) == (told, told)
+        assert "- scellement (autorités)\u202f: " in french
+        assert "appris la fin de la connexion\u202f; " in french
+        assert "learned of the end of the connection; " in english
+        assert "facturation\u202f: ce" not in french
+        assert "session" not in french
+    (tmp_path / "oubli").write_text(
+        GATEWAY + "config purpose 'billing'\n option enabled '1'\n option lifetime '30d'\n option budget '90000000'\n"
+    )
+    text = "\n".join(noticed(config.load(str(tmp_path / "oubli")), "fr"))
+    assert "- scellement (facturation)\u202f: " in text
+    assert "appris la fin de la session\u202f; une session finit" in text
