@@ -47,6 +47,11 @@ ROWS = {
         "only keys that the custodian signed count, and only root may say who he is (EXP-3)",
         "put the custodian's public signing key into /etc/oubli/custodian.pub, mode 0644, and install his bundle again",
     ),
+    "notice": (
+        NOTE,
+        "guests must be told who answers for the processing, and how he is reached (GDPR 13.1 a, L34-VI-4)",
+        "set notice.controller and notice.contact; oubli law --notice fr shows what guests read",
+    ),
     "wording": (
         NOTE,
         "what is recorded today must rest on the law of today (L34-III-1)",
@@ -63,9 +68,12 @@ class Finding(catalogue.Finding):
 
 
 def found(gateway: "Gateway") -> "Iterator[Finding]":
-    """Look for duties that nobody serves (L34-II-3), and at all that the two need where one of them is on."""
+    """Look for duties that nobody serves (L34-II-3), at blanks of the notice, and at all that the two need."""
     for text in duties.unserved(gateway.config):
         yield Finding("duty", text)
+    blank = ["notice." + name for name in ("controller", "contact") if gateway.config.notice.values[name] is None]
+    if blank:
+        yield Finding("notice", "not set: " + ", ".join(blank))
     if "attribution" in gateway.config.purposes or "billing" in gateway.config.purposes:
         for check in (purposes, keys, wording):
             for finding in check(gateway):

@@ -79,6 +79,8 @@ class GatewayLab:
         machine.run("chown oubli-fwd /etc/oubli/gateway.key && chmod 600 /etc/oubli/gateway.key")
         options = {
             "gateway.duty": "portal",
+            "notice.controller": "Example Ltd",
+            "notice.contact": "privacy@example.org",
             "mqtt.host": BROKER,
             "mqtt.ca": "/etc/oubli/ca.pem",
             "mqtt.certificate": "/etc/oubli/gateway.pem",

@@ -35,6 +35,8 @@ class World:
         self.gateway = gateway
         self.config = gateway.path / "etc/config/oubli"
         self.set("gateway.duty", "portal")
+        self.set("notice.controller", "Lac SARL")
+        self.set("notice.contact", "a@b.example")
         self.set("mqtt.host", "127.0.0.1")
         self.set("mqtt.port", PORT)
         self._good = self.config.read_text()

@@ -49,6 +49,9 @@ config mqtt
   option host '127.0.0.1'
   option port '{PORT}'
   option insecure '1'
+config notice
+  option controller 'Lac SARL'
+  option contact 'a@b.example'
 """
 
 # Takes connections and writes down how many bytes each one sent.
@@ -972,6 +975,25 @@ def test_a_duty_that_nobody_serves_is_noted_and_alone_makes_nobody_unwell(clinic
     report = clinic.examine()
     assert [(finding["id"], finding["severity"]) for finding in report.json["findings"]] == [("duty", NOTE)] * 2
     assert (report.status, report.json["fine"]) == (0, True)
+
+
+def test_blanks_of_the_notice_are_noted(clinic):
+    """GDPR 13.1 a: "notice", with what guests aren't told; alone it makes nobody unwell, as duties do."""
+    for option, said in (
+        ("controller", "notice.controller"),
+        ("contact", "notice.contact"),
+        ("", "notice.controller, notice.contact"),
+    ):
+        lines = [
+            line for line in CONFIG.split("\n") if not line.startswith(("  option controller", "  option contact"))
+        ]
+        kept = [f"  option {name} 'Lac'" for name in ("controller", "contact") if option and name != option]
+        clinic.config.write_text("\n".join(lines + kept) + "\n")
+        report = clinic.examine()
+        assert [(one["id"], one["severity"], one["what"]) for one in report.json["findings"]] == [
+            ("notice", NOTE, "not set: " + said)
+        ]
+        assert (report.status, report.json["fine"]) == (0, True)
 
 
 def test_every_finding_of_the_catalogue_has_a_test_here():
