@@ -85,7 +85,7 @@ def block(folder: Path) -> int:
     own.blocks = room
     started = SimpleNamespace(start=NOON * 10**9, translated_port=5, protocol=6)
     terminal: Any = SimpleNamespace(mac=lambda: MAC)
-    assert own.connection(started, OWN, OWN, terminal, NOON * 10**9, 1000) == "attribution: in a block"  # type: ignore[arg-type]
+    assert own.connection(started, OWN, OWN, terminal, NOON * 10**9, 1000) == "attribution: in a block"
 
     def over(seconds: int) -> bool:
         own.tick(NOON + seconds, 1000 + seconds, lambda _address: MAC)
