@@ -12,7 +12,7 @@ MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
     (
         "portal",
         ("mac", "portal_user", "start", "last"),
-        "in memory, until it logs out, at most 24h after the portal's last word",
+        "in memory, until the portal tells that it logs out, at most 24h after its last word",
     ),
     (
         "ports",

@@ -317,6 +317,27 @@ def test_who_withdraws_is_told_that_third_parties_keep_what_they_got(guest, reco
     assert tell not in guest.ask(f"{SENT}act=suspend", **SAME)[2].text
 
 
+def test_a_button_that_finds_nothing_to_do_says_so(guest, recorder):
+    """A page of before, by Back or in another tab: what is in force is shown, and nothing is said to have been done."""
+    recorder.own([CONSENT | {"state": "withdrawn"}])
+    for act, call, word in (
+        ("suspend", "consent suspend", "suspended"),
+        ("withdraw", "consent withdraw", "withdrawn"),
+        ("object", "objection", "objected"),
+    ):
+        recorder.answers[call] = {word: 0, "durable": True}
+        status, _, page = guest.ask(f"{SENT}act={act}", **SAME)
+        assert (status, "Rien n'a changé. Voici ce qui est en vigueur." in page.text) == ("200 OK", True)
+        assert not any(word in page.text for word in ("est suspendu", "est retiré\u202f:", "n'est plus compté"))
+        recorder.answers[call] = {word: 1, "durable": True}
+        assert "Rien n'a changé" not in guest.ask(f"{SENT}act={act}", **SAME)[2].text
+    # What could be erased is being erased, also where flash refuses the end of a consent
+    recorder.answers["erase terminal"] = {"withdrawn": 0, "destroyed": 0, "durable": False, "sealed": []}
+    text = guest.ask(f"{SENT}act=erase", **SAME)[2].text
+    assert "Votre demande d'effacement a été prise en compte." in text
+    assert "Ce n'est pas encore écrit en mémoire permanente" in text
+
+
 def test_head_is_answered_as_get_without_a_body(guest, recorder):
     """RFC 9110, 9.3.2: the same status and headers, the length of what GET would bring; and nothing is done by it."""
     got = guest.server.ask(guest.request())

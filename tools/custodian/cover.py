@@ -36,7 +36,7 @@ RESULTS = {
 _COLUMNS = {
     "from_paris": "de (heure de Paris)", "until_paris": "à (heure de Paris)",
     "from": "de (UTC)", "until": "à (UTC)", "end": "fin", "terminal_mac": "adresse MAC",
-    "terminal_address": "adresse IP locale", "portal_user": "identifiant au portail",
+    "terminal_address": "adresse IP de l'équipement", "portal_user": "identifiant au portail",
     "public_ports": "ports publics", "bytes_up": "octets envoyés", "bytes_down": "octets reçus",
 }  # fmt: skip
 _PAGE = """<!DOCTYPE html>

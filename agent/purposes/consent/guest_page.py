@@ -125,7 +125,7 @@ class Page:
         own = self._ask("consent own", address=address)
         left = [one for one in own.get("consents", ()) if one["state"] in ("active", "suspended")]
         how = " only" if purpose and left else ""
-        said = self.paragraph("done " + act + how, "status") if done.get(word) else ""
+        said = self.paragraph("done " + act + how if done.get(word) or act == "erase" else "unchanged", "status")
         if act == "erase":
             said += self.erased(done, address)
         if done.get("withdrawn") and any(one["third_parties"] not in ("", "none") for one in own.get("consents", ())):

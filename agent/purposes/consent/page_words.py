@@ -121,8 +121,15 @@ WORDS = {
         ),
     ),
     "erasing": (
-        "L'effacement est en cours ; il se termine en quelques minutes.",
-        "The erasure goes on; it ends in some minutes.",
+        (
+            "L'effacement est en cours ; il se termine en quelques minutes. « Voir ce qui est conservé » montre ce qui "
+            "reste."
+        ),
+        'The erasure goes on; it ends in some minutes. "See what is kept" shows what is left.',
+    ),
+    "unchanged": (
+        "Rien n'a changé. Voici ce qui est en vigueur.",
+        "Nothing has changed. This is what is in force.",
     ),
     "not erased": (
         (

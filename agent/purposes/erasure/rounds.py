@@ -42,7 +42,10 @@ class Erasure(Purposes):
         self._waiting.add(mac)
         answer: "dict[str, Any]" = {"withdrawn": 0, "destroyed": 0, "durable": True}
         if recorder.consented is not None:
-            answer = recorder.consented.forget(mac, by)
+            try:
+                answer = recorder.consented.forget(mac, by)
+            except calls.Refused:  # flash refuses the consents: what can be erased is, and the answer doesn't say "all"
+                answer["durable"] = False
         if new:
             recorder.audit.note("erase", "terminal", by)
         answer["sealed"] = [list(one) for one in beside.sealed(recorder.config, recorder.paths)]
