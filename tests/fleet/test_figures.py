@@ -19,7 +19,7 @@ from django.test import Client
 from tests.fleet import says
 from tests.fleet.test_page import told_by
 from tools import clock
-from tools.fleet import daily, figures, guard, people, shown
+from tools.fleet import figures, grouped, guard, people, shown
 from tools.fleet.estimate import Estimate
 from tools.fleet.intake import Intake
 from tools.fleet.models import Gateway, Link, Message
@@ -41,7 +41,7 @@ def browser(sqlite, monkeypatch) -> Client:
     told_by((SOUTH, "south", 50, range(LAST - 20, LAST + 1)))
     Message.objects.update(b_over=1, b_under=2)  # the least noise that is taken
     for gateway in Gateway.objects.all():
-        daily.again(gateway)
+        grouped.again(gateway)
     for group in ("north", "south"):
         figures.regroup(group)
     found = Client(HTTP_HOST="localhost", headers={"accept-language": "en"})
@@ -152,6 +152,7 @@ def test_a_weeks_hours_follow_the_clock_when_it_changes(sqlite):
             start=begin, end=begin + 3600, b_over=1, b_under=9, received=0, late=False, v0=10,
         )  # fmt: skip
     figures.regroup("")
+    grouped.again(Gateway.objects.get())
     profile = figures.Sums(20_743, 20_756).profile(0, zone)
     assert [hour for hour, one in enumerate(profile) if one] == [10 + 24 * day for day in range(7)]
     assert {round(one.value) for one in profile if one} == {10}
@@ -161,7 +162,7 @@ def test_what_noise_hides_is_said_and_weeks_come_first(browser):
     """A venue of three a day with a band of 32: no day tells anything."""
     Message.objects.filter(gateway__ident=SOUTH).update(v0=3, b_over=8, b_under=1)
     figures.regroup("south")
-    daily.again(Gateway.objects.get(ident=SOUTH))
+    grouped.again(Gateway.objects.get(ident=SOUTH))
     for path in (f"/gateway/{SOUTH}", "/fleet?group=south"):
         page = browser.get(path).content.decode()
         assert page.index('id="weeks"') < page.index('id="days"')

@@ -27,7 +27,7 @@ from agent.summary.noise import Sampler
 from tests.fleet import says
 from tests.fleet.test_store import totals_agree
 from tests.support.interpreters import PROJECT
-from tools.fleet import charts, daily, estimate, figures, guard, sheet, simulated, staging, words
+from tools.fleet import charts, estimate, figures, grouped, guard, sheet, simulated, staging, words
 from tools.fleet.estimate import Estimate
 from tools.fleet.intake import Intake
 from tools.fleet.judgement import KINDS
@@ -278,7 +278,7 @@ def told_by(*gateways: tuple[str, str, int, range]) -> None:
                 gateway=Gateway.objects.get(ident=name), metric=METRIC["presence"], day=day,
                 slot=0, start=0, end=1, b_over=1, b_under=9, received=0, late=False, **values,
             )  # fmt: skip
-        daily.again(Gateway.objects.get(ident=name))
+        grouped.again(Gateway.objects.get(ident=name))
 
 
 def test_a_mean_day_is_over_the_days_that_were_told(store):
@@ -414,20 +414,24 @@ def test_queries_use_indexes_and_are_few(store):
             # Small tables are walked through otherwise: what matters is that an index serves
             cursor.execute("SET enable_seqscan = off")
         for page in PAGES:
-            with CaptureQueriesContext(connection) as captured:
-                assert client.get(page.format(gateway=gateway.ident, day=says.DAY)).status_code == 200
-            assert len(captured) < 40
+            queries = []
+            for most in (60, 40):  # what had changed is made anew by the first look
+                with CaptureQueriesContext(connection) as captured:
+                    assert client.get(page.format(gateway=gateway.ident, day=says.DAY)).status_code == 200
+                assert len(captured) < most
+                queries += captured.captured_queries
             for text in [
                 one["sql"]
-                for one in captured
-                if re.search(r"^\s*(SELECT|WITH).*fleet_(message|total|day)", one["sql"], re.DOTALL)
+                for one in queries
+                if re.search(r"^\s*(SELECT|WITH).*fleet_(message|total|day|grouped)", one["sql"], re.DOTALL)
             ]:
                 cursor.execute(
                     ("EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN ") + text.replace("%", "%%")
                 )
                 plan = "\n".join(" ".join(map(str, row)) for row in cursor.fetchall())
                 assert not re.search(
-                    r"SCAN fleet_(message|total|day)(?! USING)|Seq Scan on fleet_(message|total|day)", plan
+                    r"SCAN fleet_(message|total|day|grouped)(?! USING)|Seq Scan on fleet_(message|total|day|grouped)",
+                    plan,
                 ), f"{text}\n{plan}"
                 explained += 1
         if connection.vendor == "postgresql":

@@ -35,11 +35,16 @@ SELECT 'y' || translate(lpad(g::text, 15, '0'), '0189', 'abcd'), 'Café ' || g, 
        0, '{}', 3, 0, '', 0, 'Europe/Paris'
 FROM generate_series(1, %(gateways)s) g;
 INSERT INTO fleet_day (gateway_id, day, tenths, noise, week_days, week_tenths, week_noise)
-SELECT id, d, tenths, %(noise)s, days, sum, (%(noises)s::text[])[days]
-FROM (SELECT id, d, tenths, COUNT(*) OVER week AS days, SUM(tenths) OVER week AS sum
-      FROM (SELECT id, d, (900 + random() * 400)::int AS tenths
-            FROM fleet_gateway, generate_series(%(first)s, %(last)s) d WHERE (id + d) %% 90 <> 0) told
-      WINDOW week AS (PARTITION BY id ORDER BY d RANGE BETWEEN 6 PRECEDING AND CURRENT ROW)) summed;
+SELECT id, d, tenths, CASE WHEN tenths IS NULL THEN '' ELSE %(noise)s END, days, sum, (%(noises)s::text[])[days]
+FROM (SELECT id, d, tenths, COUNT(tenths) OVER week AS days, SUM(tenths) OVER week AS sum
+      FROM (SELECT id, d, CASE WHEN (id + d) %% 90 <> 0 THEN (900 + random() * 400)::int END AS tenths
+            FROM fleet_gateway, generate_series(%(first)s, %(last)s) d
+            WHERE id %% 20 <> 5 OR d >= %(first)s + id * 7 %% (%(last)s - %(first)s)) told
+      WINDOW week AS (PARTITION BY id ORDER BY d RANGE BETWEEN 6 PRECEDING AND CURRENT ROW)) summed WHERE days > 0;
+INSERT INTO fleet_spell (gateway_id, first, last)
+SELECT gateway_id, MIN(day), MAX(day)
+FROM (SELECT gateway_id, day, day - ROW_NUMBER() OVER (PARTITION BY gateway_id ORDER BY day) AS island
+      FROM fleet_day) days GROUP BY gateway_id, island;
 INSERT INTO fleet_episode (gateway_id, kind, began, ended)
 SELECT id, 'late', %(now)s - d * 86400 - 9000, %(now)s - d * 86400 - id %% 9000
 FROM fleet_gateway, generate_series(1, 28) d
@@ -54,12 +59,14 @@ FROM fleet_gateway, generate_series(%(last)s - %(told)s + 1, %(last)s) d,
      LATERAL (SELECT CASE m.metric WHEN 0 THEN '{}' WHEN 3 THEN '{60,40,30,20,10}' WHEN 4 THEN '{60,40,30,20,10,9,8,7}'
                                    ELSE '{60,40,20,10}' END::int[] x) v;
 INSERT INTO fleet_total (metric, day, slot, "group", b_over, b_under, count, v0, v1, v2, v3, v4, v5, v6, v7, v8)
-SELECT m.metric, d, s, 'Group ' || g, m.over, m.under, GREATEST(%(gateways)s / %(groups)s, 1),
-       40 * GREATEST(%(gateways)s / %(groups)s, 1), 60, 40, 20, 10, 0, 0, 0, 0
-FROM generate_series(0, %(groups)s - 1) g, generate_series(%(first)s, %(last)s) d,
+SELECT m.metric, told.day, s, told."group", m.over, m.under, told.count, 40 * told.count, 60, 40, 20, 10, 0, 0, 0, 0
+FROM (SELECT "group", day, COUNT(*) AS count FROM fleet_day JOIN fleet_gateway ON fleet_gateway.id = gateway_id
+      WHERE tenths IS NOT NULL GROUP BY "group", day) told,
      (VALUES (0, 4, 1, 23), (1, 5, 1, 0), (2, 5, 1, 0), (3, 40, 3, 0), (4, 10, 1, 0)) m (metric, over, under, slots),
-     LATERAL generate_series(0, m.slots) s
-WHERE 'Group ' || g IN (SELECT "group" FROM fleet_gateway);
+     LATERAL generate_series(0, m.slots) s;
+INSERT INTO fleet_grouped (scope, day, due, gateways, tenths, half_width, parts, weeks)
+SELECT DISTINCT scope, day, true, 0, 0, 0, '', ''
+FROM fleet_day JOIN fleet_gateway ON id = gateway_id, LATERAL (VALUES (''), ('=' || "group")) scopes (scope);
 ANALYZE;
 """
 

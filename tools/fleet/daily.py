@@ -11,11 +11,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 from functools import lru_cache
-from typing import NamedTuple
 
-from django.db import connection
-
-from tools.fleet import views
+from tools.fleet import spells, views
 from tools.fleet.estimate import QUESTIONS, TELLING, Estimate, half_width_of
 from tools.fleet.estimate import tenths as weights
 from tools.fleet.models import Day, Gateway, Message
@@ -26,28 +23,6 @@ Noise = Counter[tuple[Fraction, int]]  # (scale, weight in tenths) -> how many s
 TOLD = [METRIC[metric] for metric in TELLING]
 _DAILY = [METRIC[metric.name] for metric in QUESTIONS["presence"]]
 KEPT = ("tenths", "noise", "week_days", "week_tenths", "week_noise")
-_WEEKS = """
-WITH told AS (
-    SELECT gateway_id, (%(last)s - day) / %(step)s AS back, week_days, week_noise, week_tenths,
-           ROW_NUMBER() OVER (PARTITION BY gateway_id ORDER BY day DESC) AS place
-    FROM fleet_day WHERE day IN ({days}) AND week_days > 0{group}),
-same AS (SELECT gateway_id, COUNT(*) AS run FROM told WHERE place = back + 1 GROUP BY gateway_id)
-SELECT run, back, week_days, week_noise, COUNT(*), SUM(week_tenths)
-FROM told JOIN same USING (gateway_id) WHERE back < run GROUP BY run, back, week_days, week_noise"""
-_GROUP = ' AND gateway_id IN (SELECT id FROM fleet_gateway WHERE "group" = %(group)s)'
-_GROUPS = """
-SELECT fleet_gateway."group", week_days, week_noise, COUNT(*), SUM(week_tenths)
-FROM fleet_day JOIN fleet_gateway ON fleet_gateway.id = gateway_id WHERE day = %s AND week_days > 0
-GROUP BY fleet_gateway."group", week_days, week_noise ORDER BY fleet_gateway."group" """
-
-
-class Weeks(NamedTuple):
-    """Gateways whose week has as many days with the same noise: how many they are, their terminals in tenths."""
-
-    days: int
-    noise: str
-    gateways: int
-    tenths: int
 
 
 def written(noise: Noise) -> str:
@@ -80,68 +55,40 @@ def of(gateway: Gateway, first: int, last: int) -> dict[int, Estimate]:
     }
 
 
-def same_weeks(last: int, step: int, count: int, group: str | None, share: int = 2) -> list[list[Weeks]]:
-    """Return what the same gateways told of in the weeks that end with `last` and each `step` days before it.
-
-    The newest comes first. They are those that told of a day at least in each; so many weeks, of `count`, are returned
-    as one in `share` of the newest one's gateways told in.
-    """
-    text = _WEEKS.format(
-        days=",".join(str(last - step * back) for back in range(count)), group="" if group is None else _GROUP
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(text, {"last": last, "step": step, "group": group})
-        rows = [
-            (run, back, Weeks(days, noise, gateways, int(tenths)))
-            for run, back, days, noise, gateways, tenths in cursor.fetchall()
-        ]
-    runs = Counter[int]()
-    for run, back, week in rows:
-        if back == 0:
-            runs[run] += week.gateways
-    at_least = [sum(found for run, found in runs.items() if run >= weeks) for weeks in range(count + 2)]
-    weeks = 1
-    while weeks < count and share * at_least[weeks + 1] >= at_least[1] > 0:
-        weeks += 1
-    return [[week for run, at, week in rows if at == back and run >= weeks] for back in range(weeks)]
-
-
-def groups(last: int) -> dict[str, list[Weeks]]:
-    """Return what each group's gateways told in the week that ends with `last`."""
-    found: dict[str, list[Weeks]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(_GROUPS, [last])
-        for group, days, noise, gateways, tenths in cursor.fetchall():
-            found.setdefault(group, []).append(Weeks(days, noise, gateways, int(tenths)))
-    return found
-
-
-def note(touched: Collection[tuple[int, int]]) -> None:
+def note(touched: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
     """Make the rows of some days of some gateways anew, (gateway's key, agent-day), of which messages were stored.
 
-    To be called in a transaction that has locked the gateways. A day that isn't over yet has nothing to be made of.
+    To be called in a transaction that has locked the gateways. Return those whose total has changed: a day that isn't
+    over yet has none, and a metric of which a message is missing tells of none.
     """
     at = {"gateway__in": {gateway for gateway, _ in touched}, "day__in": {day for _, day in touched}}
     over = Message.objects.filter(**at, metric__in=_DAILY).values_list("gateway_id", "day")
     wanted = set(touched) & set(over) if touched else set()
     if not wanted:
-        return
+        return wanted
     at = {"gateway__in": {gateway for gateway, _ in wanted}, "day__in": {day for _, day in wanted}}
     told: dict[tuple[int, int], list[views.Told]] = {}
     found = Message.objects.filter(**at, metric__in=TOLD).order_by("metric", "slot")
     for gateway, day, *row in found.values_list("gateway_id", "day", *views.COLUMNS):
         told.setdefault((gateway, day), []).append(views.Told.of(*row))
     own = {(row.gateway_id, row.day): row for row in _near(wanted)}
+    week_days = {place: row.week_days for place, row in own.items()}
+    changed = set()
     for place in wanted:
         row = own.setdefault(place, Day(gateway_id=place[0], day=place[1]))
-        row.tenths, row.noise = _total(told[place])
+        former, (row.tenths, row.noise) = (row.tenths, row.noise), _total(told[place])
+        if (row.tenths, row.noise) != former:
+            changed.add(place)
+    rows = summed(own, {(gateway, day + later) for gateway, day in changed for later in range(WEEK)})
     Day.objects.bulk_create(
-        summed(own, {(gateway, day + later) for gateway, day in wanted for later in range(WEEK)}),
+        rows,
         update_conflicts=True,
         unique_fields=["gateway", "day"],
         update_fields=KEPT,
         batch_size=500,
     )
+    spells.note([row for row in rows if bool(row.week_days) != bool(week_days.get((row.gateway_id, row.day)))])
+    return changed
 
 
 def made(gateway: int, days: Mapping[int, list[views.Told]]) -> list[Day]:
@@ -152,12 +99,6 @@ def made(gateway: int, days: Mapping[int, list[views.Told]]) -> list[Day]:
         if tenths is not None:
             own[gateway, day] = Day(gateway_id=gateway, day=day, tenths=tenths, noise=noise)
     return summed(own, {(gateway, day + later) for _, day in own for later in range(WEEK)})
-
-
-def again(gateway: Gateway) -> None:
-    """Make all rows of a gateway anew."""
-    Day.objects.filter(gateway=gateway).delete()
-    Day.objects.bulk_create(made(gateway.pk, views.told(gateway, 0, 1 << 30)), batch_size=500)
 
 
 def summed(own: Mapping[tuple[int, int], Day], places: Collection[tuple[int, int]]) -> list[Day]:

@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.utils import DataError, IntegrityError
 
-from tools.fleet import checkpoints, daily
+from tools.fleet import checkpoints, daily, grouped
 from tools.fleet.delivery import GATEWAYS, Arrival
 from tools.fleet.episodes import Episodes
 from tools.fleet.models import CELLS, VALUES, Gateway, Message
@@ -222,7 +222,9 @@ class Intake:
             )
             _seen_before(fates, gateway.ident, same=kept == _compared(row))
         add_totals(totals)
-        daily.note({(row[0], row[2]) for row in rows if row[:4] in new and row[1] in daily.TOLD})
+        over = daily.note({(row[0], row[2]) for row in rows if row[:4] in new and row[1] in daily.TOLD})
+        days = {(gateways[row[0]].group, row[2]) for row in rows if row[:4] in new}
+        grouped.changed(days, {(gateways[key].group, day) for key, day in over})
 
 
 _TOLD = (

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Concat
 
-from tools.fleet import figures, listing
+from tools.fleet import figures, grouped, listing
 from tools.fleet.delivery import GATEWAYS
 from tools.fleet.listing import Listed, ListError
 from tools.fleet.models import Gateway, Setting
@@ -45,7 +45,7 @@ def expect(rows: Sequence[Listed], now: int) -> int:
             if former := known.get(row.ident):
                 former.tags = row.tags or former.tags
                 moved |= rename(former, row.name or former.name, row.group or former.group)
-        for group in moved:
+        for group in sorted(moved):
             figures.regroup(group)
     return len(new)
 
@@ -119,7 +119,7 @@ def put(idents: Sequence[str], act: str, value: str, now: int) -> int:
                 row.retired = now if act == "retire" else 0
         changed = [row for row in rows if former[row.pk] != (row.group, row.tags, row.zone, row.retired)]
         Gateway.objects.bulk_update(changed, ["group", "tags", "zone", "retired"], batch_size=200)
-        for group in {former[row.pk][0] for row in changed} | {value} if act == "group" and changed else ():
+        for group in sorted({former[row.pk][0] for row in changed} | {value}) if act == "group" and changed else ():
             figures.regroup(group)
     return len(changed)
 
@@ -128,6 +128,7 @@ def remove(row: Gateway) -> None:
     """Delete a gateway with all that it published; the sums of its group are made anew."""
     with transaction.atomic():
         group = row.group
+        grouped.gone(row)
         row.delete()
         figures.regroup(group)
 

@@ -160,6 +160,18 @@ class Day(models.Model):
         indexes = [models.Index(fields=["day"], name="day_day")]
 
 
+class Spell(models.Model):
+    """Agent-days in a row, `first` to `last`, of which each ends a week in which a gateway told of a day.
+
+    They follow from `Day`.
+    """
+
+    pk = models.CompositePrimaryKey("gateway_id", "first")
+    gateway = models.ForeignKey(Gateway, on_delete=models.CASCADE, db_index=False)
+    first = models.IntegerField()
+    last = models.IntegerField()
+
+
 class Total(models.Model):
     """What a group's gateways published of one slot, added up: `count` messages of one noise scale.
 
@@ -188,6 +200,31 @@ class Total(models.Model):
         """Table."""
 
         indexes = [models.Index(fields=["day"], name="total_day")]
+
+
+class Grouped(models.Model):
+    """A group's agent-day, or all gateways'; tools/fleet/grouped.py says how. `due`: it has changed since it was made.
+
+    `scope` is the group's name after "="; empty: all gateways. `parts` and `weeks` are JSON.
+    """
+
+    pk = models.CompositePrimaryKey("scope", "day")
+    scope = models.CharField(max_length=65)
+    day = models.IntegerField()
+    due = models.BooleanField()
+    gateways = models.IntegerField(default=0)
+    tenths = models.BigIntegerField(default=0)
+    half_width = models.FloatField(default=0)
+    parts = models.TextField(default="")
+    weeks = models.TextField(default="")
+
+    class Meta:
+        """Table."""
+
+        indexes = [
+            models.Index(fields=["day"], name="grouped_day"),
+            models.Index(fields=["day"], name="grouped_due", condition=models.Q(due=True)),
+        ]
 
 
 class Tally(models.Model):

@@ -170,7 +170,7 @@ def change(request: HttpRequest, ident: str) -> HttpResponse:
             name, group = (" ".join(request.POST.get(one, "").split())[:64] for one in ("name", "group"))
             if not (listing.named(name) and listing.named(group)):
                 name, group = row.name, row.group
-            for moved in inventory.rename(row, name, group):
+            for moved in sorted(inventory.rename(row, name, group)):
                 figures.regroup(moved)
         if request.POST.get("delete") == ident:
             inventory.remove(row)

@@ -11,7 +11,8 @@ from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.db.models import F, Sum
 
-from tools.fleet.models import Day, Deed, Episode, Head, Message, Setting, Tally, Total
+from tools.fleet import spells
+from tools.fleet.models import Day, Deed, Episode, Grouped, Head, Message, Setting, Tally, Total
 from tools.fleet.reading import KEPT_DAYS
 
 HOURLY = 35  # days for which every head is kept
@@ -33,12 +34,14 @@ def prune(now: int) -> int:
     for rows in (
         Total.objects.filter(day__lt=first),
         Day.objects.filter(day__lt=first),
+        Grouped.objects.filter(day__lt=first),
         Head.objects.filter(received__lt=first * _DAY),
         Episode.objects.filter(began__lt=first * _DAY, ended__isnull=False),
         Deed.objects.filter(at__lt=first * _DAY),
         Session.objects.filter(expire_date__lt=datetime.fromtimestamp(now, UTC)),
     ):
         gone += rows.delete()[0]
+    spells.prune(first)
     return gone + _thin(now // _DAY - HOURLY) + _fold(first)
 
 

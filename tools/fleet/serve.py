@@ -124,6 +124,7 @@ class Upkeep:
     """Keeps the store's derived rows true and its size bounded, in a thread until `close`."""
 
     EVERY = 2  # seconds
+    GROUPING = 0.1  # seconds of these for days of groups; who asks for one that is still to be made makes it
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -132,8 +133,9 @@ class Upkeep:
 
     def _run(self) -> None:
         from django.db import close_old_connections, connections
+        from django.db.models import Q
 
-        from tools.fleet import retention, verdicts
+        from tools.fleet import grouped, retention, verdicts
 
         pruned = 0.0
         while not self._stop.wait(self.EVERY):
@@ -141,6 +143,7 @@ class Upkeep:
                 close_old_connections()
                 now = int(clock.seconds())
                 verdicts.renew(now)
+                grouped.renew(Q(day__lt=(now - 3 * 3600) // 86_400), self.GROUPING)
                 if time.monotonic() > pruned:
                     pruned = time.monotonic() + _PRUNED_EVERY
                     retention.prune(now)

@@ -9,9 +9,12 @@ from django.db import migrations, models
 
 def _made(apps: Any, _schema: object) -> None:  # noqa: ANN401 (Django's registry of that moment)
     from tools.fleet import daily, views
+    from tools.fleet.starting import Progress
 
     gateways, rows = apps.get_model("fleet", "Gateway").objects, apps.get_model("fleet", "Day")
-    for key in gateways.order_by("pk").values_list("pk", flat=True).iterator():
+    keys, progress = list(gateways.order_by("pk").values_list("pk", flat=True)), Progress()
+    for number, key in enumerate(keys):
+        progress(f"the store gets its days and weeks, once: {number:,} of {len(keys):,} gateways", number, len(keys))
         made = daily.made(key, views.told(key, 0, 1 << 30))
         columns = ("gateway_id", "day", *daily.KEPT)
         rows.objects.bulk_create(
