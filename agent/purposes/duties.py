@@ -11,7 +11,7 @@ Engineering, not legal advice.
 from agent import law
 from agent.cli import article
 from agent.config.config import load
-from agent.purposes import words
+from agent.purposes import beside, words
 
 MET, WITH, OTHER, NEVER, NOBODY, ON, OFF = "met", "with", "other", "never", "nobody", "on", "off"
 STATES = {
@@ -148,8 +148,8 @@ _WHY = {
         "nothing is kept without a purpose, or late (oubli law)",
     ),
     "allow-list": (
-        "ni destination, ni nom, ni contenu n'est lu (L34-VI-1)",
-        "no destination, name or content is read (L34-VI-1)",
+        "ni destination, ni nom, ni contenu n'est conservé (L34-VI-1)",
+        "no destination, name or content is kept (L34-VI-1)",
     ),
     "custodian": (
         "le tiers de confiance, sur demande de deux agents (oubli request, oubli-custodian)",
@@ -170,7 +170,7 @@ _WHY = {
         "aucune destination n'est conservée (L34-VI-1) ; à voir avec qui fournit la ligne",
         "no destination is kept (L34-VI-1); a matter for who provides the line",
     ),
-    "empty": ("rien n'est détenu", "nothing is held"),
+    "empty": ("rien n'est conservé des connexions", "nothing is kept of connections"),
     "freeze": ("le tiers de confiance (oubli-custodian freeze)", "the custodian (oubli-custodian freeze)"),
     "forgotten": (
         "ce que la borne détient pour {} n'est pas préservé : il s'efface à son terme",
@@ -207,9 +207,9 @@ def _source(config: "Config") -> "tuple[str, tuple[str, str]]":
     )
 
 
-def _freeze(config: "Config") -> "tuple[str, tuple[str, str]]":
+def _freeze(config: "Config", still: "Sequence[str]") -> "tuple[str, tuple[str, str]]":
     """Return who preserves what is held: the custodian what is sealed, nobody what the gateway can read."""
-    held = [name for name in law.CONFIGURABLE if name in config.purposes]
+    held = [name for name in law.CONFIGURABLE if name in config.purposes or name in still]
     readable = [name for name in held if law.purpose(name).custody != law.CUSTODIAN]
     if not held:
         return MET, _WHY["empty"]
@@ -227,13 +227,16 @@ def _both(text: "Callable[[int], str]", at: "range") -> "tuple[str, str]":
     return french, english
 
 
-def who(name: str, config: "Config") -> "tuple[str, tuple[str, str]]":
-    """Return who serves a duty here, or whether a permission is used: a state, its words in French and English."""
+def who(name: str, config: "Config", held: "Sequence[str]" = ()) -> "tuple[str, tuple[str, str]]":
+    """Return who serves a duty here, or whether a permission is used: a state, its words in French and English.
+
+    `held` as in agent.purposes.beside.
+    """
     if name in ("identity", "account"):
         duty = config.gateway.duty
         return (OTHER, DECLARED[duty]) if duty in ("portal", "radius") else (NOBODY, _WHY["account"])
     if name == "freeze":
-        return _freeze(config)
+        return _freeze(config, held)
     if name == "procedures":
         answering = _answering(config)
         return (WITH if answering[0] == MET else answering[0]), answering[1]
@@ -262,24 +265,24 @@ def unserved(config: "Config") -> "list[str]":
     return out
 
 
-def data(config: "Config", language: str) -> "list[dict[str, str]]":
+def data(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[dict[str, str]]":
     """Return each duty and permission as `--json` shows it."""
     at = words.LANGUAGES.index(language)
     out = []
     for kind, rows in (("must", MUST), ("may", MAY)):
         for row in rows:
-            state, why = who(row[0], config)
+            state, why = who(row[0], config, held)
             out.append(
                 {"kind": kind, "name": row[0], "what": row[1 + at], "source": row[3], "state": state, "by": why[at]}
             )
     return out
 
 
-def lines(config: "Config", language: str) -> "list[str]":
+def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[str]":
     """Return them as text, in `fr` or `en`."""
     at = words.LANGUAGES.index(language)
     out = [HEAD[at], ""]
-    for one in data(config, language):
+    for one in data(config, language, held):
         out += ["- " + one["what"] + " (" + one["source"] + ")", "  " + STATES[one["state"]][at] + one["by"]]
     return [words.typeset(line, language) for line in out + ["", UNSURE[at]]]
 
@@ -287,12 +290,13 @@ def lines(config: "Config", language: str) -> "list[str]":
 def run(line: "Line") -> int:
     """Show them."""
     config, language = load(line.config), line["--duties"]
-    return line.show(data(config, language), lines(config, language))
+    held = beside.told(config, line.paths)
+    return line.show(data(config, language, held), lines(config, language, held))
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Callable, Sequence
 
     from agent.cli.command import Line
     from agent.config.config import Config
