@@ -459,13 +459,10 @@ def test_every_word_has_its_french_and_none_is_left_over():
     said = spoken()
     assert said - set(words.FRENCH) == set()
     said |= {word for metric in METRICS for word in (metric.name, *metric.cells)}
-    rooms = "".join(
-        path.read_text()
-        for path in [*FLEET.glob("*.py"), *(PROJECT / "agent").rglob("*.py")]
-        if path.name != "words.py"
-    )
+    rooms = "".join(path.read_text() for path in [*FLEET.glob("*.py"), *(PROJECT / "agent").rglob("*.py")])
     rooms = re.sub(r'"\s*\n\s*"', "", rooms)  # a text on several lines
     assert {text for text in words.FRENCH if text not in said and f'"{text}"' not in rooms} == set()
+    assert len(words.FRENCH) == sum(len(page.FRENCH) for page in words.PAGES)
     for english, french in words.FRENCH.items():
         assert sorted(re.findall(r"\{\w+\}", english)) == sorted(re.findall(r"\{\w+\}", french))
 

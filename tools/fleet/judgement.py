@@ -21,7 +21,7 @@ PAST = 20  # findings that are over, of each gateway: none pushes another's out 
 _DAY = 86_400
 _RECENT = 7  # days in which a refused message is still spoken of
 
-# kind: (grade, what it says); the words are translated in tools/fleet/words.py
+# kind: (grade, what it says); the words are translated in tools/fleet/texts/verdicts.py
 KINDS = {
     "late": (BREACH, "A record outlived its deadline (late expiry)"),
     "cut": (BREACH, "The audit log was cut"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What to do about a finding, a sentence or two each, beside its text wherever that is shown.
 
-French stands in tools/fleet/words.py.
+French stands in tools/fleet/texts/verdicts.py.
 
 What the gateway's own doctor found has the remedies of its catalogue, in the words of `oubli doctor`.
 """

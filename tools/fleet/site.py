@@ -58,6 +58,49 @@ def database(url: str) -> dict[str, Any]:
     raise StoreError(f"--db: not understood; accepted: {ACCEPTED}")
 
 
+_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.humanize",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
+    "tools.fleet.app.Fleet",
+]
+_MIDDLEWARE = [
+    "tools.fleet.guard.headers",
+    "tools.fleet.guard.no_nul",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "tools.fleet.people.Guard",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+_TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "tools.fleet.pages.everywhere",
+            ],
+            "builtins": ["tools.fleet.tags"],
+        },
+    }
+]
+
+
 def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False) -> None:
     """Name the store and the page's names; `secure`: the browser speaks TLS with us, or with our proxy."""
     words = database(url)
@@ -71,48 +114,10 @@ def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False
         DATABASES={"default": words},
         SECRET_KEY=secrets.token_urlsafe(50),  # until the store's own is known
         ALLOWED_HOSTS=list(hosts),
-        INSTALLED_APPS=[
-            "django.contrib.contenttypes",
-            "django.contrib.auth",
-            "django.contrib.sessions",
-            "django.contrib.humanize",
-            "django.contrib.staticfiles",
-            "django_htmx",
-            "django_otp",
-            "django_otp.plugins.otp_totp",
-            "django_otp.plugins.otp_static",
-            "tools.fleet.app.Fleet",
-        ],
-        MIDDLEWARE=[
-            "tools.fleet.guard.headers",
-            "tools.fleet.guard.no_nul",
-            "django.middleware.security.SecurityMiddleware",
-            "whitenoise.middleware.WhiteNoiseMiddleware",
-            "django.contrib.sessions.middleware.SessionMiddleware",
-            "django.middleware.locale.LocaleMiddleware",
-            "django.middleware.common.CommonMiddleware",
-            "django.middleware.csrf.CsrfViewMiddleware",
-            "django.contrib.auth.middleware.AuthenticationMiddleware",
-            "django_otp.middleware.OTPMiddleware",
-            "django.contrib.auth.middleware.LoginRequiredMiddleware",
-            "tools.fleet.people.Guard",
-            "django.middleware.clickjacking.XFrameOptionsMiddleware",
-            "django_htmx.middleware.HtmxMiddleware",
-        ],
+        INSTALLED_APPS=_APPS,
+        MIDDLEWARE=_MIDDLEWARE,
         ROOT_URLCONF="tools.fleet.urls",
-        TEMPLATES=[
-            {
-                "BACKEND": "django.template.backends.django.DjangoTemplates",
-                "APP_DIRS": True,
-                "OPTIONS": {
-                    "context_processors": [
-                        "django.template.context_processors.request",
-                        "tools.fleet.pages.everywhere",
-                    ],
-                    "builtins": ["tools.fleet.tags"],
-                },
-            }
-        ],
+        TEMPLATES=_TEMPLATES,
         PASSWORD_HASHERS=["django.contrib.auth.hashers.Argon2PasswordHasher"],
         OTP_TOTP_ISSUER="oubli",
         LOGIN_URL="login",
