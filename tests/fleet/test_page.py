@@ -33,6 +33,7 @@ from tools.fleet.intake import Intake
 from tools.fleet.judgement import KINDS
 from tools.fleet.models import VALUES, Episode, Gateway, Message, Total
 from tools.fleet.reading import METRIC, REASONS
+from tools.fleet.texts.english import ENGLISH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -472,8 +473,8 @@ def test_no_code_name_is_a_title_in_either_language():
     names = {metric.name for metric in METRICS} | {
         cell for metric in METRICS if metric.like in {"presence", "volume"} for cell in metric.cells
     }
-    assert {name for name in names if words.ENGLISH.get(name, name) == name} == set()
-    assert set(words.ENGLISH) <= set(words.FRENCH)
+    assert {name for name in names if ENGLISH.get(name, name) == name} == set()
+    assert set(ENGLISH) <= set(words.FRENCH)
     assert {name for name in names if words.FRENCH.get(name, name) == name} == set()
 
 

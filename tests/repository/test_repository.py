@@ -260,7 +260,7 @@ LAYERS = {
         "runtime law base capture outbox summary config vault control audit cli doctor forwarder purposes "
         "recorder __main__"
     ),
-    "host_sim": "venue faults checks driver trials privacy lab openwrt load report __main__",
+    "host_sim": "venue faults checks driver trials privacy lab openwrt load report commands __main__",
 }
 # What a function imports of a folder behind its own: what not every gateway has, and what only one verb needs.
 LATER = {

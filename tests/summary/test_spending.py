@@ -10,6 +10,7 @@ from agent.summary import ledger
 from agent.summary.day import AgentDay
 from agent.summary.ledger import Ledger
 from host_sim.privacy import spending
+from host_sim.privacy.spending_auditor import SpendingError
 
 HISTORIES = 60
 
@@ -24,18 +25,18 @@ def test_no_history_of_power_and_time_spends_more_than_the_ceiling_or_draws_a_ce
     """Cuts at writes and while the next boot recovers, forged NTP over boots, clocks back a week, forty boots a day."""
     histories = lives(memory, range(1000 * part, 1000 * part + HISTORIES))
     assert sum(history.cuts for history in histories) > HISTORIES
-    assert sum(history.boots for history in histories) > 30 * HISTORIES
-    assert sum(len(history.cells) for history in histories) > 2 * HISTORIES
-    assert sum(len(starts) > 1 for history in histories for starts in history.drawn.values())
+    assert sum(history.device.boots for history in histories) > 30 * HISTORIES
+    assert sum(len(history.auditor.cells) for history in histories) > 2 * HISTORIES
+    assert sum(len(starts) > 1 for history in histories for starts in history.auditor.drawn.values())
 
 
 def test_the_same_seed_is_the_same_history(memory):
     """To the octet on flash: what the recorder draws comes from the seed too."""
     seen = [spending.live(4, memory / "device") for _ in range(2)]
-    assert seen[0].cells
-    assert seen[0].cells == seen[1].cells
-    assert seen[0].drawn == seen[1].drawn
-    assert seen[0].flash.remnants == seen[1].flash.remnants
+    assert seen[0].auditor.cells
+    assert seen[0].auditor.cells == seen[1].auditor.cells
+    assert seen[0].auditor.drawn == seen[1].auditor.drawn
+    assert seen[0].device.flash.remnants == seen[1].device.flash.remnants
 
 
 def free_boots(patch):
@@ -129,5 +130,5 @@ def test_an_agent_that_is_careless_with_its_budget_is_caught(memory, monkeypatch
     """Negative controls."""
     broken, said, first = BROKEN[name]
     broken(monkeypatch)
-    with pytest.raises(spending.SpendingError, match=said):
+    with pytest.raises(SpendingError, match=said):
         lives(memory, range(first, first + MOST))

@@ -33,7 +33,7 @@ from agent.runtime import files
 from agent.summary.messages import SUMMARY_OCTETS
 from agent.summary.metrics import MESSAGES
 from agent.summary.published import DAYS
-from host_sim.driver import stage, stage_parts
+from host_sim.driver import stage, stage_device, stage_parts
 from host_sim.faults import flash as model
 from host_sim.venue import scenario, tape
 from host_sim.venue.world import World
@@ -139,6 +139,12 @@ class _Kernel:
         return port if first <= port <= last else first + port % (last - first + 1)
 
 
+def _heard(text: str) -> None:
+    """Take a line of the recorder's log: where the model can't do what a flash can, the figures would be wrong."""
+    if "flash refuse" in text or "can't be written" in text:
+        raise RuntimeError(f"wear: {text}")
+
+
 class _Gateway(stage.Stage):
     """The stage, played from the world without a pipe, until a day is over."""
 
@@ -152,7 +158,10 @@ class _Gateway(stage.Stage):
         self.flash = Noted(self.paths.root + "/srv")
         self.kernel = _Kernel()
         config = configuration.load(str(root / "etc/config"))
-        super().__init__(config, str(root), {**plan.timeouts, **_SYSCTL}, draw, draw, _RATE)
+        device = stage_device.Device(config, str(root), {**plan.timeouts, **_SYSCTL}, draw, draw, _RATE, _heard)
+        super().__init__(device)
+        # It counts what is given over the day
+        device.blocks = lambda: self.kernel  # type: ignore[method-assign]
         self._tape = self._day()
         self._left = b""
         model.mount(self.flash)
@@ -192,10 +201,6 @@ class _Gateway(stage.Stage):
         self._left = self._left[len(view) :]
         return True
 
-    def blocks(self) -> "_Kernel":
-        """Return the one table: it counts what is given over the day."""
-        return self.kernel
-
     def _start(self, true: int, length: int) -> None:
         super()._start(true, length)
         self.recorder.published.put = self.flash.put
@@ -207,11 +212,6 @@ class _Gateway(stage.Stage):
             return covers(source, self.kernel.port(source, port), mac, start, now)
 
         blocks.covers = covering
-
-    def log(self, text: str) -> None:
-        # The model can't do what a flash can: the figures would be wrong
-        if "flash refuse" in text or "can't be written" in text:
-            raise RuntimeError(f"wear: {text}")
 
     def _report(self, true: int, length: int) -> None:  # noqa: ARG002 (the stage's)
         self._tick()
