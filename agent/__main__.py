@@ -5,7 +5,7 @@ import sys
 
 from agent import VERSION
 from agent.cli import daemons
-from agent.config.config import ConfigError
+from agent.config.reader import ConfigError
 from agent.runtime.libc import LIBC, native, reason
 from agent.runtime.sodium import LIBRARY
 

@@ -10,9 +10,9 @@ import sys
 
 from agent.base import canonical
 from agent.cli.daemons import Start
-from agent.config.config import ConfigError
+from agent.config.config import PACKAGE
+from agent.config.reader import ConfigError
 from agent.runtime.files import exists
-from agent.vault.stores import PACKAGE
 
 _EVERYWHERE = ("--config", "--root")
 _COLUMN = 26

@@ -17,7 +17,8 @@ key.
 
 import os
 
-from agent.config.config import ConfigError, load
+from agent.config.config import load
+from agent.config.reader import ConfigError
 from agent.runtime import files
 from agent.runtime.libc import LIBC
 

@@ -4,8 +4,8 @@
 Who may ask for what: agent.control.calls.
 """
 
+from agent.config.config import PACKAGE
 from agent.control import calls
-from agent.vault import stores
 
 
 class Orders:
@@ -55,7 +55,7 @@ class Orders:
             from agent.purposes import lookup
             from agent.recorder.access import row_of
         except ImportError:
-            raise calls.Refused(stores.PACKAGE + " isn't installed; accepted: on a gateway that has it")
+            raise calls.Refused(PACKAGE + " isn't installed; accepted: on a gateway that has it")
         return lookup.begin(
             recorder, recorder.guests.holders.holder, row_of, fields, by, second_nat=recorder.guests.lan.behind
         )

@@ -15,6 +15,7 @@ from agent.base.clock import Clock, newest
 from agent.base.paths import Paths, make_folders
 from agent.capture import connections, kernel_stats, lossfree, timeouts
 from agent.capture.live_table import LiveTable
+from agent.config.config import PACKAGE
 from agent.control import calls
 from agent.outbox.spool import Spool
 from agent.recorder import snapshot
@@ -196,7 +197,7 @@ class Recorder:
             try:
                 from agent.purposes.consent.consented import Consented
             except ImportError:
-                raise calls.Refused(stores.PACKAGE + " isn't installed; accepted: on a gateway that has it")
+                raise calls.Refused(PACKAGE + " isn't installed; accepted: on a gateway that has it")
             kept, holders = self.kept, self.guests.holders
             parts = (self.config, self.paths, kept.keys, self._sodium, holders, self.counters, kept.lose, self.log)
             self.consented = made = Consented(*parts, self._second, self.audit.note, self._bus)

@@ -9,6 +9,7 @@ import sys
 
 from agent import law
 from agent.config import config
+from agent.config.reader import ConfigError
 from agent.runtime import files, memory
 from agent.runtime.sodium import Sodium
 from agent.vault import keys, segment, stores, windows
@@ -73,7 +74,7 @@ def erase_all(paths: "Paths", path: str, purpose: str = "all") -> int:
     try:
         settings = config.load(path)
         folders += [stores.place(name, settings, paths)[0] for name in stores.needed(settings, paths) if name in wanted]
-    except config.ConfigError:
+    except ConfigError:
         pass
     for folder in folders:
         if files.exists(folder):
@@ -82,7 +83,7 @@ def erase_all(paths: "Paths", path: str, purpose: str = "all") -> int:
                 gone += 1
             files.clear(folder + "/handovers")
             files.sync_folder(folder)
-    if purpose == "all" and not stores.installed("location"):
+    if purpose == "all" and not config.installed("location"):
         files.clear(paths.consents)  # the package that could let go of them in time isn't here any more
     return gone
 

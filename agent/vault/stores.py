@@ -6,21 +6,12 @@ The modules that write it are read only where one does, for they cost heap.
 
 from agent import law
 from agent.base.dates import date, day_of
+from agent.config.config import installed
 from agent.runtime import files
 
 BY_CONSENT = ("services", "location")
 CONSENTS = 512  # that may have a key at once, for each of these purposes: so many slots of the key ring
 PAGES = 4  # days that records of one purpose can wait for at once: so many slots of the key ring
-PACKAGE = "the package oubli-purposes"  # brings the modules of every purpose but `security`
-
-
-def installed(name: str) -> bool:
-    """Return True if the modules of a purpose other than `security` are on this device, by its packer."""
-    try:
-        __import__("agent.purposes." + name + ".record")
-    except ImportError:
-        return False
-    return True
 
 
 def homeless(config: "Config", paths: "Paths") -> bool:

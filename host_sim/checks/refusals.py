@@ -13,6 +13,7 @@ import json
 import sys
 
 from agent.config import config
+from agent.config.reader import ConfigError
 
 _GATEWAY = "config gateway 'gateway'\n\toption id 'aaaaaaaaaaaaaaaa'\n"
 FORBIDDEN = (
@@ -35,7 +36,7 @@ def said(path: str, text: str) -> str:
         file.write(_GATEWAY + text)
     try:
         config.load(path)
-    except config.ConfigError as refusal:
+    except ConfigError as refusal:
         return str(refusal)
     return "accepted"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
 
-from agent.config.config import Section
+from agent.config.reader import Section
 from agent.purposes.consent import texts
 from host_sim.venue import tape
 from host_sim.venue.device_clock import SECOND

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from agent import VERSION
 from agent.config import config
+from agent.config.options import OPTIONS
 from agent.summary.metrics import METRICS
 from host_sim.venue.portal import NOTICE
 from tests.openwrt import gateway as roots
@@ -509,14 +510,14 @@ def test_shipped_configuration_shows_every_option_with_its_default(tmp_path):
     text = (COMMON / "etc/config/oubli").read_text()
     shown = options(text)
     known: dict[tuple[str, str], object] = {}
-    for kind, table in config.OPTIONS.items():
+    for kind, table in OPTIONS.items():
         if kind != "metric":
             known |= {(kind, name): default for name, (_, default) in table.items()}
     for metric in METRICS[:5]:  # of `medium`
         known |= {(metric.name, "enabled"): True, (metric.name, "epsilon"): metric.epsilon}
     assert set(shown) == set(known)
     for key, default in known.items():
-        parse = config.OPTIONS[key[0] if key[0] in config.OPTIONS else "metric"][key[1]][0]
+        parse = OPTIONS[key[0] if key[0] in OPTIONS else "metric"][key[1]][0]
         if shown[key] == "":
             assert default in (None, "", ()), key
         else:

@@ -20,6 +20,8 @@ from agent import law
 from agent.__main__ import main
 from agent.cli import article, status
 from agent.config import config
+from agent.config.options import OPTIONS
+from agent.config.reader import ConfigError
 from agent.purposes import activities, impact, notice, register, words
 from agent.vault import record
 from host_sim.privacy.paired import Device
@@ -162,7 +164,7 @@ def judged(path: Path) -> dict[str, str]:
     """Return the canonical form of a configuration, or the line that refuses it."""
     try:
         return {"canonical": config.load(str(path)).canonical}
-    except config.ConfigError as failure:
+    except ConfigError as failure:
         return {"refused": str(failure)}
 
 
@@ -195,7 +197,7 @@ def test_every_configuration_of_the_product_is_taken_or_refused_by_the_table(mem
             refused += 1
         else:
             section = json.loads(said["canonical"])[name]
-            default = config.OPTIONS[name].get("lifetime", (0, None))[1]
+            default = OPTIONS[name].get("lifetime", (0, None))[1]
             assert section["enabled"] == enabled
             assert section.get("lifetime") == (default if lifetime is None else lifetime)
             taken += 1

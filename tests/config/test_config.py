@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from agent import law
 from agent.config import config, uci
+from agent.config.options import LISTS, OPTIONS
+from agent.config.reader import ConfigError
 from agent.purposes import words
 from host_sim.venue.portal import NOTICE
 from tests.support.interpreters import PROJECT
@@ -95,7 +97,7 @@ def test_quotes_tabs_comments_and_line_ends_are_ucis(tmp_path, text):
 def test_quoted_sharp_and_empty_word_are_words(tmp_path):
     read = load(tmp_path, GATEWAY + "config mqtt\n option host 'a # b'\n option username 'a#b'\n")
     assert (read.mqtt.host, read.mqtt.username) == (("a # b",), "a#b")
-    with pytest.raises(config.ConfigError, match="a text that isn't empty"):
+    with pytest.raises(ConfigError, match="a text that isn't empty"):
         load(tmp_path, GATEWAY + "config mqtt\n option host ''\n")
 
 
@@ -126,8 +128,8 @@ def test_a_file_says_what_uci_shows_of_it(tmp_path, interpreter, remotes):
     for name, section in read.sections.items():
         assert list(section.given) == [option for place, option in shown if place == name]
     for (name, option), values in shown.items():
-        parsed = [config.OPTIONS[name][option][0](value) for value in values]
-        assert read.sections[name].values[option] == (tuple(parsed) if option in config._LISTS else parsed[0]), option
+        parsed = [OPTIONS[name][option][0](value) for value in values]
+        assert read.sections[name].values[option] == (tuple(parsed) if option in LISTS else parsed[0]), option
     assert "refused" not in remotes(interpreter.name)("settings", str(tmp_path / "oubli"))
 
 
@@ -202,7 +204,7 @@ def test_the_digest_follows_from_every_option(tmp_path):
     numbers = {"epsilon": "1001", "metric.epsilon": "249", "epsilon_ceiling": "1500", "port": "1883"}
     seen = {load(tmp_path, GATEWAY).canonical}
     count = 1
-    for kind, options in config.OPTIONS.items():
+    for kind, options in OPTIONS.items():
         head = {"gateway": GATEWAY, "metric": "config metric arrivals\n"}.get(
             kind, f"config {'purpose ' if kind in law.CONFIGURABLE else ''}{kind}\n"
         )
@@ -594,7 +596,7 @@ def test_names_and_documents_are_taken_as_french_writes_them(tmp_path, cpython, 
 
 def test_the_struck_down_ground_is_refused_with_its_reason(tmp_path):
     """L34-III-1: the NOTA's decision is named."""
-    with pytest.raises(config.ConfigError, match=r"2021-976/977 QPC"):
+    with pytest.raises(ConfigError, match=r"2021-976/977 QPC"):
         load(tmp_path, GATEWAY + "config purpose 'attribution'\n option ground 'penal'\n")
 
 
@@ -606,7 +608,7 @@ def test_what_is_kept_by_consent_has_no_setting_that_widens_it(tmp_path, name, o
     The paragraph stands in the line.
     """
     with pytest.raises(
-        config.ConfigError,
+        ConfigError,
         match=re.escape(f"unknown option (L34-II-2, {law.purpose(name).paragraph}); accepted: budget"),
     ):
         load(tmp_path, GATEWAY + f"config purpose '{name}'\n option enabled 1\n option {option}\n")
@@ -634,7 +636,7 @@ def test_a_purpose_by_consent_needs_who_asks_and_what_for(tmp_path, interpreter,
             rf":{line}: {name}\.enabled: notice\.{option} isn't set \(L34-V-2, L34-1 I?V[^)]*\); "
             r"accepted: '0', or '1' with it set$"
         )
-        with pytest.raises(config.ConfigError, match=refused):
+        with pytest.raises(ConfigError, match=refused):
             load(tmp_path, on + more)
         path.write_text(on + more)
         accepted.write_text(on + more)  # by a version that took it
@@ -747,8 +749,8 @@ def test_a_purpose_whose_package_is_gone_stops_nothing_else(tmp_path, interprete
     path = tmp_path / "oubli"
     path.write_text(GATEWAY + "config purpose 'services'\n option enabled '1'\n")
     script = (
-        "from agent.config.config import in_force\nfrom agent.vault import stores\n"
-        "stores.installed = lambda name: False\n"
+        "from agent.config import config\nfrom agent.config.config import in_force\n"
+        "config.installed = lambda name: False\n"
         f"file = {str(path)!r}\n"
     )
     said = interpreter.run(

@@ -12,6 +12,7 @@ import pytest
 
 from agent import law
 from agent.config import config
+from agent.config.reader import ConfigError
 from agent.purposes.attribution import blocks
 from agent.purposes.attribution import record as attribution
 from agent.purposes.billing import record as billing
@@ -57,7 +58,7 @@ def load(tmp_path):
         path.write_text(CONFIG.format(rows=rows, lifetime=lifetime, octets=octets))
         try:
             return config.load(str(path))
-        except config.ConfigError as refused:
+        except ConfigError as refused:
             return str(refused).replace(str(path), "config")
 
     return loaded
@@ -122,7 +123,7 @@ def test_blocks_that_are_too_few_for_the_venue_are_in_the_sum_and_refused_with_w
         path.write_text(BLOCKS.format(rows=rows, block=block, octets=octets))
         try:
             config.load(str(path))
-        except config.ConfigError as refused:
+        except ConfigError as refused:
             return str(refused).split("attribution.budget: ")[1]
         return ""
 

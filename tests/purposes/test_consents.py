@@ -18,7 +18,7 @@ import pytest
 
 from agent import law
 from agent.cli import status
-from agent.config import config
+from agent.config.reader import Section
 from agent.control import calls
 from agent.purposes import words
 from agent.purposes.consent import consent_ring, kept_consents, refusals, texts
@@ -747,8 +747,8 @@ AGREED = (["location", "services"], "Exemple SARL", 30)
 AIMS = {"services": "Bons plans", "location": "Plan des salles"}
 
 
-def notice(**values: str) -> config.Section:
-    section = config.Section("notice")
+def notice(**values: str) -> Section:
+    section = Section("notice")
     section.values |= values
     return section
 

@@ -265,7 +265,7 @@ LAYERS = {
 # What a function imports of a folder behind its own: what not every gateway has, and what only one verb needs.
 LATER = {
     "agent": {
-        "config": {"vault", "purposes"},
+        "config": {"purposes"},
         "vault": {"purposes"},
         "cli": {"doctor", "forwarder", "purposes", "recorder"},
         "doctor": {"purposes"},

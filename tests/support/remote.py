@@ -19,6 +19,7 @@ from agent.capture.lan import Lan
 from agent.capture.leases import Leases
 from agent.capture.neighbours import Neighbours
 from agent.config import config, uci
+from agent.config.reader import ConfigError
 from agent.control import calls
 from agent.outbox.spool import Spool
 from agent.recorder.recorder import Recorder
@@ -200,7 +201,7 @@ def settings(path: str) -> "dict[str, Any]":
     """Return the canonical form of a configuration and its digest, or the line that refuses it."""
     try:
         read = config.load(path)
-    except config.ConfigError as refused:
+    except ConfigError as refused:
         return {"refused": str(refused)}
     return {"canonical": read.canonical, "digest": _hex(Sodium().digest(read.canonical.encode(), 8))}
 

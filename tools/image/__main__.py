@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from agent import BUILT
-from agent.config.config import ConfigError
 from agent.config.config import load as load_config
+from agent.config.reader import ConfigError
 from tools.commands import Program, output
 from tools.package import apk, ipk
 from tools.package.board import BoardError, load

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from agent import law
-from agent.config.config import ConfigError, load
+from agent.config.config import load
+from agent.config.reader import ConfigError
 from agent.purposes.words import LANGUAGES
 from tools.commands import Program
 from tools.notice.page import html

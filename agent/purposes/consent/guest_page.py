@@ -419,5 +419,5 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterator
 
-    from agent.config.config import Section
+    from agent.config.reader import Section
     from agent.purposes.consent.page_connection import Request

@@ -17,7 +17,7 @@ waits for that but who wants records too.
 
 import time
 
-from agent.config.config import ConfigError
+from agent.config.reader import ConfigError
 from agent.control import client as recorder
 from agent.purposes.consent.guest_page import Page
 from agent.purposes.consent.page_connection import Connection, Request, listen
@@ -353,4 +353,4 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Iterator
 
     from agent.cli.daemons import Start
-    from agent.config.config import Section
+    from agent.config.reader import Section

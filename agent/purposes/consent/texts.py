@@ -105,4 +105,4 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Sequence
 
-    from agent.config.config import Section
+    from agent.config.reader import Section

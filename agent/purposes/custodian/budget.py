@@ -107,4 +107,4 @@ def remedies(name: str, section: "Section", rows: int, sync_minutes: int, most: 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from agent.config.config import Section
+    from agent.config.reader import Section
