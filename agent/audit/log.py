@@ -5,9 +5,9 @@ An act is a row of ACTS: its words come from closed lists, its numbers stop at a
 There is no place for an address or a name. agent.audit.chain says how a line looks and holds to the one before it.
 
 Every powered-on hour a `checkpoint` is appended, whatever happened: its number, 16 random octets, and how many acts
-found no room. Its hash covers the log so far and those octets, so it can leave the gateway (health carries it) and
-tells nothing of the acts, not even by trying them all. A log that was cut, rewritten or forked no longer holds the hash
-that was seen outside.
+found no room. Its hash covers the log so far and those octets, so it can leave the gateway: health carries it. It tells
+nothing of the acts, not even by trying them all. A log that was cut, rewritten or forked no longer holds the hash that
+was seen outside.
 
 A line is on flash before `note` returns. What a loss of power tears stays where it is; the next file goes on from the
 last line that holds, and says so. A file covers four weeks; files older than twelve months go. An act has room for 200

@@ -17,7 +17,7 @@ The kernel stamps a connection with the wall clock as it was then. After a step 
 deadline runs from the oldest reading, so that it is never later than the connection's true end plus the lifetime
 (EXP-1):
 
-- A line is remembered from the look before the step that made it to the look that noticed the next one, so the true
+- A line is remembered from the look before the step that made it to the look that noticed the next one. So the true
   reading is among those of the lines. What is no longer remembered counts as a line that can have made any stamp.
 - The kernel tells of an end within DELIVERY of it, and of what it told while this process was held up, by so much
   later. A reading that is older is none, as long as there is a younger one.

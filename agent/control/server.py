@@ -7,8 +7,8 @@ An answer of several lines is made and sent by a copy of this process: the recor
 the copy's, which ends with it (EXP-1), and nobody is held up.
 
 The caller is known by the kernel's word (SO_PEERCRED), never by his own; what he may ask is in agent.control.calls.
-Places are few: somebody who isn't root holds two at most, the portal's user four (the guests' page asks by it), and all
-of them together six, so that root finds one. Where those are taken, who holds fewer than another takes that one's
+Places are few: somebody who isn't root holds two at most, the portal's user four, for the guests' page asks by it. All
+of them together hold six, so that root finds one. Where those are taken, who holds fewer than another takes that one's
 oldest: two users can't keep out a third. The portal's calls are counted by the address that they name: no guest uses up
 what the others may ask.
 """

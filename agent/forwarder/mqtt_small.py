@@ -7,7 +7,7 @@ that failed in any way is dropped without DISCONNECT, so that the broker publish
 
 MicroPython's TLS knows no time-outs, so the socket never blocks: an operation is tried first and waited for only when
 it has nothing to do, because TLS may hold bytes that poll can't see. Nothing of ours leaves before the TLS handshake is
-over, the server's certificate and its dates are verified, and it is known to vouch for the host. TLS needs
+over. By then the server's certificate and its dates are verified, and it is known to vouch for the host. TLS needs
 MicroPython's `tls` module; all else runs on CPython too. Names such as MQTT-2.3.1-1 are the conformance statements of
 the OASIS standard MQTT 3.1.1.
 """

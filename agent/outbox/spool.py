@@ -3,8 +3,8 @@
 
 A name is `<due>-<metric>-<slot>`: twelve digits of seconds, so that names sort by time. Bounded by age and octets; the
 oldest is dropped first and counted. A message stays until the broker has acknowledged it and is sent again octet for
-octet. However many there are, a small heap holds a few names at a time, and what a forwarder that was taken over puts
-there is looked at for seconds at most: the recorder hears no connection meanwhile.
+octet. However many there are, a small heap holds a few names at a time. What a forwarder that was taken over puts there
+is looked at for seconds at most: the recorder hears no connection meanwhile.
 """
 
 from agent.runtime import files

@@ -23,14 +23,14 @@ Why it is written so: a call, an attribute and an object cost an interpreter mor
 - Times are compared in a segment's ticks, which are small integers. 30 bits are small on a 32-bit processor: so
   addresses are read in halves, times in an upper and a lower part.
 
-What is repeated here, and where it is told in full: agent.capture.address_table (rows, buckets), agent.capture.lan
+What is repeated here, and where it is told in full: agent.capture.address_rows (rows, buckets), agent.capture.lan
 (`stays`), .timeouts (`last`), agent.summary.day and .terminals (`see`), agent.vault.record (`pack`), agent.vault.ring
 (`append`).
 """
 
 from struct import calcsize, pack_into
 
-from agent.capture.address_table import FORMER, GUESSES, LINK, LINKED, LINKED_4, MAC_WORD, NUMBER, ROW, SINCE
+from agent.capture.address_rows import CACHED, FORMER, LINK, LINKED, LINKED_4, MAC_WORD, NUMBER, ROW, SINCE
 from agent.capture.connections import ASSURED, ICMP, ICMPV6, TCP, UDP
 from agent.capture.netlink import HEADER
 from agent.runtime import memory, sockets
@@ -184,7 +184,7 @@ class FastPath:
         # What holds for the whole run, by names of this function: they cost the least.
         find = self._decoder.layouts.get
         forms, sizes, spots = self._forms, self._sizes, self._spots
-        table, guess, halves = self._holders.parts()
+        table, cache, halves = self._holders.in_place()
         search = self._holders.search
         (near_4, near_6), inside, changed = (
             self._lan.near,
@@ -202,7 +202,7 @@ class FastPath:
             SINCE,
             NUMBER,
             UNIT,
-            GUESSES - 1,
+            CACHED - 1,
         )
         which, terminals, room, octets_at, kib_at, full, assured = _PLACES, TERMINALS, _ROOM, OCTETS, KIB, MOST, ASSURED
         f_lasted, f_apart, f_up, f_down, f_long, final = _LASTED, _APART, _UP, _DOWN, _LONG, _LAST
@@ -247,7 +247,7 @@ class FastPath:
                     if (near_4[buffer[near]] or near_4[buffer[answers]]) and inside(buffer, layout):
                         return size
                     word3 = address[1]
-                    row = guess[word3 & most]
+                    row = cache[word3 & most]
                     half = row << 1
                     if halves[half + 6] != word3 or halves[half + 7] != address[0]:
                         row = search(message)
@@ -260,7 +260,7 @@ class FastPath:
                     if (near_6[buffer[near]] or near_6[buffer[answers]]) and inside(buffer, layout):
                         return size
                     word3 = address[7]
-                    row = guess[word3 & most]
+                    row = cache[word3 & most]
                     half = row << 1
                     if (
                         halves[half + 6] != word3

@@ -125,7 +125,7 @@ class Pipeline:
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.base.clock import Clock
-    from agent.capture.address_table import Terminal
+    from agent.capture.address_rows import Terminal
     from agent.capture.timeouts import Timeouts
     from agent.purposes.purposes import Purposes
     from agent.recorder.guest_network import GuestNetwork

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `oubli status` tells: the recorder's state for the person at the gateway, never for the wire.
 
-Each purpose against its limits (L34-III-1), the kernel's settings, every loss by cause, the ledger of the summaries
-(ANON-6) and what the forwarder says of itself.
+Each purpose against its limits (L34-III-1), the kernel's settings, every loss by cause. Then the ledger of the
+summaries (ANON-6) and what the forwarder says of itself.
 """
 
 import json

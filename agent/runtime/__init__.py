@@ -2,6 +2,6 @@
 """The one module that knows which interpreter, processor and C library this is.
 
 `cpython` and `micropython` offer the same seven names for calling C; on top of them `libc` holds the table of
-signatures and of constants that differ by processor, and `clocks`, `files`, `memory`, `sockets`, `process` and `sodium`
-are written once.
+signatures and of constants that differ by processor; `clocks`, `files`, `memory`, `sockets`, `process` and `sodium` are
+written once.
 """

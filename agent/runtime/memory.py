@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory outside the collected heap: mapped tmpfs files and locked scratch space.
 
-Keys, stream states and the terminal table live here, are passed by address and zeroed in place, so that no `bytes`
-object ever holds one and a collection never walks them (EXP-2, ANON-5).
+Keys, stream states and the terminal table live here, are passed by address and zeroed in place. So no `bytes` object
+ever holds one, and a collection never walks them (EXP-2, ANON-5).
 """
 
 import struct

@@ -55,8 +55,8 @@ def swaps_to_disk() -> bool:
 def end_at_alarm() -> None:
     """Let SIGALRM end this process with status 14, by C's `_exit`: a loop that hangs runs nothing of ours.
 
-    The default action wouldn't: ujail makes the daemon the first process of a namespace of its own, and for that one
-    the kernel drops a signal that has no handler (pid_namespaces(7)).
+    The default action wouldn't: ujail makes the daemon the first process of a namespace of its own. For that one the
+    kernel drops a signal that has no handler (pid_namespaces(7)).
     """
     LIBC.call("signal", SIGALRM, LIBC.address("_exit"))
 

@@ -26,13 +26,13 @@ to see through, no seed to guess. A draw is never repeated: a cell is marked bef
 flash before it (no boot and no clock that is set back comes there again), and a message is kept and sent again octet
 for octet.
 
-**Composition.** Epsilons add up over the metrics of the profile that are on, to `summary.epsilon` (0.25 + 0.20 + 0.20 +
-0.15 + 0.20 = 1.00 by default). Shares are exact fractions; what is on is configuration, and follows no terminal.
-A boot forgets the table and starts the day anew, which spends epsilon once more: the `ledger` has that on flash before
-anything is counted, up to `epsilon_ceiling` (2.0); then the day is silent. Restarts of the process go on with the table
-and cost nothing; a profile or an epsilon that changes within a day is a start of its own. The guarantee for an
-agent-day is the ceiling; a day without a boot costs epsilon. An agent-day opens at most once, so a forged or repaired
-clock buys no second one.
+**Composition.** Epsilons add up over the metrics of the profile that are on, to `summary.epsilon`. By default that is
+0.25 + 0.20 + 0.20 + 0.15 + 0.20 = 1.00. Shares are exact fractions; what is on is configuration, and follows no
+terminal. A boot forgets the table and starts the day anew, which spends epsilon once more: the `ledger` has that on
+flash before anything is counted, up to `epsilon_ceiling` (2.0); then the day is silent. Restarts of the process go on
+with the table and cost nothing; a profile or an epsilon that changes within a day is a start of its own. The guarantee
+for an agent-day is the ceiling; a day without a boot costs epsilon. An agent-day opens at most once, so a forged or
+repaired clock buys no second one.
 
 **Nothing else follows terminals.** Messages have one shape, one length and a fixed window of time, and are sent whether
 or not anybody came; what is learned after a slot or a day has closed counts nowhere. A loop that terminals keep busy is

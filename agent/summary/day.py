@@ -2,8 +2,8 @@
 """The agent-day: opens it, counts, and draws each cell once (ANON-3 to ANON-6).
 
 An agent-day is a UTC date shifted to 03:00. While it is open every slot that has closed is marked, drawn and spooled,
-whether or not anybody came, at a moment of the next two minutes (`jitter`); what has one message a day follows at its
-close, and the next day opens then. What is learned after a slot or day has closed counts nowhere, and so does a
+whether or not anybody came. That is at a moment of the next two minutes (`jitter`); what has one message a day follows
+at its close, and the next day opens then. What is learned after a slot or day has closed counts nowhere, and so does a
 connection that ended before the day's first counted hour.
 """
 

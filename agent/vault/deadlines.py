@@ -3,8 +3,8 @@
 
 Each segment has two deadlines, by the wall clock and by time since boot. Windows follow one another, and so do both; a
 step of the wall clock is what puts them at odds. Segments stand here by the second. Where a new one's neighbours say
-otherwise by the first, all are looked at whenever the soonest deadline of either kind comes, until the last of those
-that were there is gone.
+otherwise by the first, all are looked at whenever the soonest deadline of either kind comes. That goes on until the
+last of those that were there is gone.
 """
 
 from array import array

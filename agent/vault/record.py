@@ -231,7 +231,7 @@ if TYPE_CHECKING:
     from agent.capture.connections import Connection
 
     class Holder(Protocol):
-        """Who held an address, as `agent.capture.address_table.Terminal`; `key` tells its associations apart."""
+        """Who held an address, as `agent.capture.address_rows.Terminal`; `key` tells its associations apart."""
 
         key: int  # 1 to 2**32 - 1; another for another terminal, and for another address of it
 

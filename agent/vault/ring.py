@@ -13,24 +13,21 @@ that leaves a copy that the next one destroys, and after it an original that the
 """
 
 import os
-import struct
 
 from agent.runtime import files, memory
 from agent.runtime import sodium as crypto
-from agent.runtime.libc import words
 from agent.vault import keys, segment
 from agent.vault.chunk_writer import ChunkWriter
 from agent.vault.deadlines import Deadlines
 from agent.vault.open_segment import OpenSegment
-from agent.vault.reading import read_segment, waiting
-from agent.vault.record import COLUMN, TERMINALS
+from agent.vault.pages import Pages
+from agent.vault.reading import read_segment
 from agent.vault.windows import GRACE, LATE, SECOND, SEGMENT_LIMIT, due, window_of
 
 COPY = 3  # `late` of a segment that is being copied
 # A segment that goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
 EARLY = 2 * SECOND
 PPM = 100  # how wrong a quartz may be
-_PLACES = 8 * TERMINALS  # octets of a dictionary
 
 
 class Ring:
@@ -63,19 +60,13 @@ class Ring:
         self._open: "dict[int, OpenSegment]" = {}
         self._wall = self._monotonic = self._on_time = 0
         self._deadlines = Deadlines(ring)
-        # Pages for the windows that can be open at once, one for a record on its own, one spare.
+        # For the windows that can be open at once, one for a record on its own, one spare.
         count = (self.width + GRACE) // self.width + (self.width + LATE) // self.width + 4
-        former = files.exists(folder + "/chunks")
-        if former:  # of another lifetime there may have been more; what was left open lies in one of them
-            count = max(count, files.size_of(folder + "/chunks") // segment.PAGE)
-        self._pages = memory.map_file(folder + "/chunks", count * segment.PAGE)
-        self._free = list(range(count))
+        self._pages = Pages(folder + "/chunks", count)
         self._chunks = ChunkWriter(sodium)
-        self._places = memory.scratch(count * _PLACES)  # a packer's dictionary for each page
         self.torn: "list[int]" = []  # numbers of segments that were found open, for the audit log
         self._recover()
-        if former:  # a new one has zeros, and no page is this process's before it is needed
-            self._sodium.zero(self._pages.address, self._pages.size)
+        self._pages.wipe(sodium)
 
     def _path(self, slot: keys.Slot) -> str:
         return self._folder + "/" + ("%08x" % slot.number)
@@ -120,13 +111,9 @@ class Ring:
             files.close(descriptor)
         with open(path, "rb") as file:
             header = file.read(segment.HEADER)
-        at = slot.page * segment.PAGE
-        left = waiting(self._pages.view, at, slot)
         segment.parse(header)
-        held = struct.unpack_from(">H", self._pages.view, at + segment.PAGE_HEADER)[0] if left else 0
-        self.octets += self._chunks.seal(
-            path, slot, self._pages.address + at, min(held, COLUMN), left, header, crypto.FINAL
-        )
+        held, left = self._pages.left(slot)
+        self.octets += self._chunks.seal(path, slot, self._pages.address(slot.page), held, left, header, crypto.FINAL)
         slot.state = keys.TORN
         slot.save()
 
@@ -190,9 +177,9 @@ class Ring:
             if not self._displace():
                 return None
             slot = self._keys.take()
-        if slot is None or not self._free:
+        if slot is None or not self._pages.free:
             return None
-        page = self._free.pop()
+        page = self._pages.free.pop()
         slot.state, slot.purpose, slot.late, slot.generation = keys.OPEN, self._purpose, late, 0
         slot.page, slot.window, slot.records, slot.lifetime = page, window, 0, self.lifetime
         # A window that lies in the future was named by a clock that has stepped
@@ -210,15 +197,12 @@ class Ring:
         try:
             files.write_to(self._path(slot), ("O_CREAT", "O_EXCL"), header, len(header))
         except OSError:
-            self._free.append(page)
+            self._pages.free.append(page)
             self._forget(slot)
             raise
         slot.save()
         self._deadlines.add(slot)
-        at = page * segment.PAGE
-        view = memoryview(self._pages.view)[at : at + segment.PAGE]
-        places = memoryview(self._places.view)[page * _PLACES : (page + 1) * _PLACES]
-        return OpenSegment(slot, view, self._pages.address + at, header, words(places, _PLACES))
+        return OpenSegment(slot, self._pages.view(page), self._pages.address(page), header, self._pages.places(page))
 
     def _flush(self, entry: OpenSegment, tag: int) -> None:
         page = entry.page_address
@@ -235,7 +219,7 @@ class Ring:
         self._flush(entry, crypto.FINAL)
         del self._open[name]
         slot = entry.slot
-        self._free.append(slot.page)
+        self._pages.free.append(slot.page)
         if slot.late == COPY:
             slot.page = original
             slot.save()
@@ -278,7 +262,7 @@ class Ring:
             if self._open[name].slot.index == slot.index:
                 entry = self._open.pop(name)
                 self._sodium.zero(entry.page_address, segment.PAGE)
-                self._free.append(slot.page)
+                self._pages.free.append(slot.page)
         self.octets -= slot.written()
         self._deadlines.remove(slot)
         self._keys.destroy(slot)
@@ -394,7 +378,6 @@ class Ring:
             self._close(name)
         self._pages.close()
         self._chunks.close()
-        self._places.close()
 
 
 TYPE_CHECKING = False

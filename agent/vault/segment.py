@@ -20,10 +20,10 @@ octets and chunk, then the chunk: plaintext + 17, sealed with the whole header a
 last one's "final" (3). The plaintext is a run of records, each behind one octet that says how long it is. At the end a
 trailer of 20 octets: "DONE" or "TORN", records in all u32, octets before the trailer u32, where the last frame begins
 u32, CRC-32 u32 of header and the 16 octets before. The header is in every sum, and the trailer says where the last
-frame is, because flash may keep what was written last and lose what was written just before.
-A later version's header keeps its 160 octets: a segment of a version that this one doesn't know is left as it is, and
-goes on time. TORN: the recorder found it unfinished and cut it behind its last whole frame; the audit log names it. No
-trailer: it is being written, or power was cut and no recorder has run since.
+frame is: flash may keep what was written last and lose what was written just before. A later version's header keeps its
+160 octets: a segment of a version that this one doesn't know is left as it is, and goes on time. TORN: the recorder
+found it unfinished and cut it behind its last whole frame; the audit log names it. No trailer: it is being written, or
+power was cut and no recorder has run since.
 """
 
 import binascii

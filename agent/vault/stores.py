@@ -6,7 +6,6 @@ The modules that write it are read only where one does, for they cost heap.
 
 from agent import law
 from agent.base.dates import date, day_of
-from agent.config.config import installed
 from agent.runtime import files
 
 BY_CONSENT = ("services", "location")
@@ -16,6 +15,8 @@ PAGES = 4  # days that records of one purpose can wait for at once: so many slot
 
 def homeless(config: "Config", paths: "Paths") -> bool:
     """Return True if something kept here needs modules that aren't installed to be destroyed in time (EXP-1)."""
+    from agent.config.config import installed
+
     kept = needed(config, paths) or files.exists(paths.consents) or files.exists(paths.run + "/blocks")
     return bool(kept) and not installed("location")
 

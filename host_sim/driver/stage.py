@@ -3,8 +3,8 @@
 
 Reads a tape (host_sim.venue.tape) from standard input and hands each datagram to `agent.recorder.recorder.Recorder` at
 its virtual time. Between two entries the clock stops wherever the recorder asked to be called, as the daemon's poll
-would, so that its timers run at the very times they would on a device. A REPORT entry prints one line of JSON and waits
-for nothing: whoever feeds the tape may hold the next entry back while looking at the files.
+would. So its timers run at the very times they would on a device. A REPORT entry prints one line of JSON and waits for
+nothing: whoever feeds the tape may hold the next entry back while looking at the files.
 
     python|micropython -m host_sim.driver.stage --config FILE --root DIR --sysctl FILE
     --seed N --rate EVENTS [--variant NAME] < TAPE

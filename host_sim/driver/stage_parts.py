@@ -50,8 +50,8 @@ class VirtualTime:
 class Socket:
     """The kernel's side of the event socket: a buffer, a reader that takes so long for an event, loss-free or not.
 
-    `numbers` counts the datagrams of the tape, `dropped` are first and last numbers of those that were dropped for good
-    since it was last taken, `drops` is the kernel's own count of what found the buffer full (in loss-free mode it tells
+    `numbers` counts the datagrams of the tape. `dropped` are first and last numbers of those that were dropped for good
+    since it was last taken. `drops` is the kernel's own count of what found the buffer full (in loss-free mode it tells
     them again).
     """
 

@@ -4,7 +4,7 @@
 Each daemon runs as a user of its own without an account (64101, 64102; group 64100 for what crosses between them). The
 recorder holds CAP_NET_ADMIN and no other capability, the forwarder none ("Who may read what" in the design). Where
 interpreter or project lie in a folder closed to other users (root's home), each daemon gets a mount namespace of its
-own in which that folder shows nothing but the two.
+own. In it that folder shows nothing but the two.
 """
 
 import contextlib

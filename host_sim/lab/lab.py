@@ -53,8 +53,8 @@ class Lab:
 
     `variant` breaks a daemon on purpose; `trace` names the daemons that strace follows. The steps (`start`,
     `confirm_time`, `traffic`, `settle`, `jump`, ...) are the caller's to order. The daemons' clocks begin as much
-    behind the kernel's as confirming the time takes, so that traffic comes when the two agree, as on a device; where
-    none comes they may be `ahead` by so many seconds, to be of a certain time of day.
+    behind the kernel's as confirming the time takes. So traffic comes when the two agree, as on a device; where none
+    comes they may be `ahead` by so many seconds, to be of a certain time of day.
     """
 
     def __init__(

@@ -122,7 +122,7 @@ def _ask(made: socket.socket, ask: Callable[[], object], answers: Callable[[byte
     """Ask, and again from time to time, until something comes that answers.
 
     Of two first packets that are given the same translated port at the same moment the kernel drops one
-    (`insert_failed`), and only TCP sends its own again.
+    (`insert_failed`). Only TCP sends its own again.
     """
     made.settimeout(AGAIN)
     until, again = time.monotonic() + PATIENCE, 0.0

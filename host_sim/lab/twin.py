@@ -2,7 +2,7 @@
 """The simulator's twin of a lab: what the real kernel did with each connection, told again by the simulated kernel.
 
 A witness in the lab (`conntrack -E`) says what became of every connection; from its word alone `host_sim.venue.kernel`
-writes the DESTROY that it would have sent, a stage plays them to a recorder, and the vault must hold what the lab's
+writes the DESTROY that it would have sent. A stage plays them to a recorder, and the vault must hold what the lab's
 vault holds. So the bytes of the simulated kernel, its stage and its clock lead to the same records as the real ones.
 """
 

@@ -2,7 +2,7 @@
 """Where the WAN leads: DHCP, names, IPv6 prefixes, the time, servers, feeds of packages, a broker with TLS.
 
 DHCP, names and prefixes come from the dnsmasq and the odhcpd that were built for the gateway, the time from its
-busybox, the broker is Mosquitto as tools/fleet ships its configuration, with the certificates that `oubli-fleet enrol`
+busybox. The broker is Mosquitto as tools/fleet ships its configuration, with the certificates that `oubli-fleet enrol`
 makes.
 """
 

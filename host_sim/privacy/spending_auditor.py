@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The auditor of `host_sim.privacy.spending`: a count of its own of what was drawn (ANON-5, ANON-6).
 
-It believes no ledger. It notes each draw by the start that it belongs to (the day's key tells starts apart), and reads
+It believes no ledger. It notes each draw by the start that it belongs to (the day's key tells starts apart). It reads
 every message that ever lay on flash, torn and removed ones too:
 
 - the epsilons of what was drawn on an agent-day, over all starts of it, are never more than the ceiling;

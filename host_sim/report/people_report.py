@@ -3,8 +3,8 @@
 
 `host_sim.venue.people` names the sources.
 
-Each row is a figure of a source, what the crowd of a scenario gives for it over many drawn visits, and whether the two
-are near each other. What is "ours" has no source and says so. The page is self-contained, like a run's report.
+Each row is a figure of a source, and what the crowd of a scenario gives for it over many drawn visits. It says whether
+the two are near each other. What is "ours" has no source and says so. The page is self-contained, like a run's report.
 """
 
 import statistics

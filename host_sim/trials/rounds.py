@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every scenario, seed after seed, as long as there is time: what `tools/soak --room sim` does.
 
-A round is all scenarios on CPython, the longest last, with the round's seed, and one of them, the next in turn, on
-MicroPython, which takes four times as long. Twenty rounds are the goal, and the end: each scenario has been lived
+A round is all scenarios on CPython, the longest last, with the round's seed. One of them, the next in turn, runs on
+MicroPython too, which takes four times as long. Twenty rounds are the goal, and the end: each scenario has been lived
 twenty times, and twice on MicroPython.
 """
 

@@ -4,8 +4,8 @@
 Each run is a scenario drawn whole from one number: when, who, which network and gateway, which purposes, which
 interpreter, and what happens. By swarm testing (Groce et al., "Swarm Testing", ISSTA 2012) a run has a random subset of
 the kinds of events and of the settings: two that hide each other's faults aren't always there together. Moments lie
-near each other, and near the edges of an hour, an agent-day, a date and a lifetime, because that is where deadlines,
-slots and clocks change. The auditor looks on, as in `oubli-sim run`.
+near each other, and near the edges of an hour, an agent-day, a date and a lifetime. That is where deadlines, slots and
+clocks change. The auditor looks on, as in `oubli-sim run`.
 
 A run that ends in a violation is shrunk (`host_sim.trials.shrinking`) to the shortest scenario that
 still shows it, which is kept as a TOML file.

@@ -2,10 +2,10 @@
 """What the kernel says over netlink, byte for byte: ctnetlink events and rtnetlink neighbour messages.
 
 A message's layout (which attributes, in which order, how wide) is data, compiled once into one `struct` for each kind
-of message, so that a simulated event costs one C call. The orders and widths are those of datagrams recorded on Linux
-6.18 (tests/vectors); tests/host_sim/test_kernel.py compares attribute by attribute. Headers of messages and attributes
-are in the host's byte order, values in network order (linux/netlink.h, linux/netfilter/nfnetlink_conntrack.h), hence
-the parameter `byteorder`: many routers are big-endian MIPS. `reencode` turns a recording of one order into the other.
+of message. So a simulated event costs one C call. The orders and widths are those of datagrams recorded on Linux 6.18
+(tests/vectors); tests/host_sim/test_kernel.py compares attribute by attribute. Headers of messages and attributes are
+in the host's byte order, values in network order (linux/netlink.h, linux/netfilter/nfnetlink_conntrack.h), hence the
+parameter `byteorder`: many routers are big-endian MIPS. `reencode` turns a recording of one order into the other.
 """
 
 import struct

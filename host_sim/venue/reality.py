@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What people really did in a simulated venue, beside what a gateway's figures are defined to say (ANON-1, ANON-2).
 
-The real truth counts devices and not MACs, in the hour in which their people walked in, with every slot and class of
+The real truth counts devices and not MACs, in the hour in which their people walked in. It has every slot and class of
 theirs, from the first packet of a connection to its last. The defined truth (`host_sim.venue.truth`) is what the
 recorder can know: a terminal is a MAC, it counts once its first connection has ended or was listed, in two slots and
 two classes at most. The difference is the figures' bias.

@@ -3,8 +3,8 @@
 
 The world (CPython) writes it, the stage (either interpreter) plays it to the real recorder. An entry is an operation
 u8, a payload length u16, the *true* time u64 in ns since the epoch, all little-endian, then the payload. What the
-gateway's own clocks show at a true time is said by CLOCK and BOOT and follows from there (`VirtualTime` of the stage,
-`DeviceClock` of the world).
+gateway's own clocks show at a true time is said by CLOCK and BOOT, and follows from there: `VirtualTime` of the stage,
+`DeviceClock` of the world.
 """
 
 import struct

@@ -3,8 +3,8 @@
 
 Everything follows from a scenario and a seed. Events wait in one queue ordered by true time; a connection's life is its
 talk (first packet to last), then STOP = last packet + the timeout of its last state, then the DESTROY, up to 50 s
-later, because the kernel collects its garbage lazily (nf_conntrack_core.c, gc_worker). Memory stays flat: people are
-drawn a day at a time, and the auditor takes from the truth what it has matched.
+later. That is because the kernel collects its garbage lazily (nf_conntrack_core.c, gc_worker). Memory stays flat:
+people are drawn a day at a time, and the auditor takes from the truth what it has matched.
 """
 
 import heapq

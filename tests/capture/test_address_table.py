@@ -33,11 +33,11 @@ class Table:
 
     def __init__(self, remote: Remote, limit: int, begun: float = 0) -> None:
         self._remote = remote
-        remote("who_open", limit, round(begun * SECOND))
+        remote("addresses_open", limit, round(begun * SECOND))
 
     def ask(self, *steps: tuple[Any, ...]) -> dict[str, Any]:
         """Take steps; a number is a time in seconds, but for `doubt`."""
-        return self._remote("who", [[step[0], *(self._ns(step[0], word) for word in step[1:])] for step in steps])
+        return self._remote("addresses", [[step[0], *(self._ns(step[0], word) for word in step[1:])] for step in steps])
 
     def _ns(self, call: str, word: object) -> object:
         return round(word * SECOND) if isinstance(word, int | float) and call != "doubt" else word
@@ -62,7 +62,7 @@ def table(remotes: Callable[[str], Remote], interpreter: Interpreter) -> Iterato
 
     yield open_table
     for _ in opened[-1:]:
-        assert remote("who_close") == [True, True, True]  # every octet was overwritten before it was unmapped
+        assert remote("addresses_close") == [True, True, True]  # every octet was overwritten before it was unmapped
 
 
 @pytest.mark.parametrize("address", [X, Y])
@@ -239,9 +239,9 @@ def test_guest_that_takes_hundreds_of_addresses_makes_no_long_chain(
     for start in (0, 16, 32, 43, 64, 80, 96, 112):
         longest = []
         for _ in range(3):
-            remote("who_open", 512)
-            longest.append(remote("who_flood", 400, start))
-            remote("who_close")
+            remote("addresses_open", 512)
+            longest.append(remote("addresses_flood", 400, start))
+            remote("addresses_close")
         assert min(longest) < 32
 
 

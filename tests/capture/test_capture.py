@@ -2,7 +2,7 @@
 """agent/capture: netlink bytes of real and broken kernels into connections and neighbours, alike everywhere.
 
 A reader of this file's own, which only ever sees slices of what it may read, says what each datagram holds. The agent's
-decoders must say the same of recorded datagrams, of mutated ones and of Hypothesis's inventions, and must not be moved
+decoders must say the same of recorded datagrams, of mutated ones and of Hypothesis's inventions. They must not be moved
 by a single octet that lies behind a datagram in the same buffer.
 """
 

@@ -211,7 +211,7 @@ def test_files_are_read_only_when_something_has_changed(remote: Remote, tmp_path
         False,
         False,
     ]
-    remote("who_close")
+    remote("addresses_close")
 
 
 def test_lease_that_ends_or_leaves_its_file_is_forgotten(remote: Remote, tmp_path: Path) -> None:
@@ -226,7 +226,9 @@ def test_lease_that_ends_or_leaves_its_file_is_forgotten(remote: Remote, tmp_pat
     mac, other = MAC.replace(":", ""), OTHER.replace(":", "").lower()
 
     def held() -> list[str | None]:
-        return remote("who", [*[["sweep"]] * 3, *(["find", address, NOW * 10**9] for address in addresses)])["answers"]
+        return remote("addresses", [*[["sweep"]] * 3, *(["find", address, NOW * 10**9] for address in addresses)])[
+            "answers"
+        ]
 
     remote("leases_refresh", NOW, 0)
     assert held() == [mac, mac, other]
@@ -238,7 +240,7 @@ def test_lease_that_ends_or_leaves_its_file_is_forgotten(remote: Remote, tmp_pat
     path.unlink()
     remote("leases_refresh", NOW + 70, 0)
     assert held() == [None, None, None]
-    remote("who_close")
+    remote("addresses_close")
 
 
 CONFIG = """

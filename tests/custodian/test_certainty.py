@@ -3,8 +3,8 @@
 
 They write as a recorder writes.
 
-Nobody is named for a moment at which he did not hold the port, and `nothing held` is
-never said of a moment at which somebody did.
+Nobody is named for a moment at which he did not hold the port. `nothing held` is never said of a moment at which
+somebody did.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A hostile examiner's questions around every edge, answered from a real store's segments and held against the truth.
 
-Nobody is named for a moment at which he did not hold the port, and `nothing held` is never said where the store has it
+Nobody is named for a moment at which he did not hold the port. `nothing held` is never said where the store has it
 (L34-II-4). Each story says of each holding what is true: when it began and ended, and how long the store can tell.
 Faults put into matching, windows, grounds and keys must show in at least one answer.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gateway's root file system: busybox, the fake peer's scripts, MicroPython and libraries, in own namespaces.
 
-Of this machine's processor, or of big-endian MIPS: there every program of the root is a MIPS one, busybox included, and
-the kernel starts each under qemu-mips, by a table of foreign formats (binfmt_misc) that holds in this gateway's user
+Of this machine's processor, or of big-endian MIPS: there every program of the root is a MIPS one, busybox included. The
+kernel starts each under qemu-mips, by a table of foreign formats (binfmt_misc) that holds in this gateway's user
 namespace and nowhere else.
 """
 

@@ -22,7 +22,7 @@ from typer.main import get_command
 from agent import law
 from agent.base.dates import moment
 from agent.base.paths import Paths
-from agent.capture import address_table
+from agent.capture import address_rows
 from agent.cli import article
 from agent.cli.table import TABLE
 from agent.config import config
@@ -103,8 +103,8 @@ ROW: dict[str, tuple[str, str, str | None]] = {
 # law's names; None says nothing of anybody.
 PARTS: dict[str, dict[str, str | None]] = {
     "addresses": {  # where each part of a row begins, in words
-        "address": "address", "MAC_WORD": "mac", "NEXT": None, "SINCE": "start", "NUMBER": None, "_SEEN": None,
-        "LINK": None, "_NEXT_OF_MAC": None,
+        "address": "address", "MAC_WORD": "mac", "NEXT": None, "SINCE": "start", "NUMBER": None, "SEEN": None,
+        "LINK": None, "NEXT_OF_MAC": None,
     },
     "portal": {"mac": "mac", "user": "portal_user", "now": "last"},
     "blocks": {"state": None, "address": "address", "mac": "mac", "since": "start", "part": "start", "last": "last"},
@@ -138,8 +138,8 @@ def named(what: str, parts: Iterable[str]) -> set[str]:
 
 def held_beside() -> dict[str, set[str]]:
     """Return what is held beside the stores, from its modules' layouts, parameters and attributes."""
-    begins = {name: getattr(address_table, name) for name in PARTS["addresses"] if name != "address"}
-    words_of = [*sorted([0, *begins.values()]), address_table.ROW]
+    begins = {name: getattr(address_rows, name) for name in PARTS["addresses"] if name != "address"}
+    words_of = [*sorted([0, *begins.values()]), address_rows.ROW]
     # Nothing stands between
     assert [after - at for at, after in itertools.pairwise(words_of)] == [4, 2, 1, 2, 1, 1, 1, 1]
     put = [*inspect.signature(blocks.Blocks._put).parameters][2:]
@@ -444,7 +444,7 @@ BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
         lambda: COMMANDS - {"oubli emergency close"},
         check_rights,
     ),
-    "a row of addresses has one word more": (address_table, "ROW", address_table.ROW + 1, check_memory),
+    "a row of addresses has one word more": (address_rows, "ROW", address_rows.ROW + 1, check_memory),
     "a block's row has one part more": (blocks, "_FIELDS", "<Bxxx4s6sxxIIIHxx", check_memory),
     "an address that somebody leaves by has one part more": (
         attribution_purpose,

@@ -3,7 +3,7 @@
 
 import binascii
 
-from agent.capture import address_table as who
+from agent.capture import address_table
 from agent.capture.connections import source_of
 from agent.purposes import believed_time, deferred_purposes
 from agent.purposes.attribution import attribution, blocks
@@ -206,11 +206,11 @@ def blocks_heard(alive: bool, sweeps: int) -> "list[int]":
 
     Returns blocks held.
     """
-    terminals, address, mac = who.AddressTable(64), bytes((10, 0, 0, 10)), bytes((2, 0, 0, 0, 0, 1))
+    terminals, address, mac = address_table.AddressTable(64), bytes((10, 0, 0, 10)), bytes((2, 0, 0, 0, 0, 1))
     made = _DeferredPurposes(_held["blocks"], terminals)
     one: "Any" = _Connection()
     terminals.lease(address, mac, NOON * 1000000000)
-    terminals.doubt(who.LEASE)
+    terminals.doubt(address_table.LEASE)
     for _ in range(sweeps):
         terminals.sweep()
     terminal: "Any" = terminals.find(one)
@@ -264,7 +264,7 @@ def logged_in(folder: str, steps: "list[list[Any]]") -> "list[Any]":
         billed.append(unpack_billing(_hex(data)))
         return "kept"
 
-    made, holder = _DeferredPurposes(None, who.AddressTable(64)), _Holder(bytes((2, 0, 0, 0, 0, 1)))
+    made, holder = _DeferredPurposes(None, address_table.AddressTable(64)), _Holder(bytes((2, 0, 0, 0, 0, 1)))
     made.sessions = sessions.Sessions()
     room = made.attribution = attribution.Attribution(append, made._user)
     made.billing = billing.Billing(folder + "/billing", bill, made._user)

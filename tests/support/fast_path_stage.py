@@ -3,10 +3,10 @@
 
 Runs on both interpreters (tests/recorder/test_fast_path.py).
 
-`straight_stage.py TAPE FOLDER fast|plain`. The tape has frames: octets u16 little-endian, one octet of what it is, then
-the octets: `d` a connection that ended, `n` what rtnetlink says, `t` seconds that pass before a tick, `s` seconds of
-TCP's and UDP's time-outs from now on. Prints one JSON object: digests of everything that is kept, the counters, and how
-many connections went the fast path.
+`fast_path_stage.py TAPE FOLDER fast|plain`. The tape has frames: octets u16 little-endian, one octet of what it is,
+then the octets: `d` a connection that ended, `n` what rtnetlink says, `t` seconds that pass before a tick. `s` are the
+seconds of TCP's and UDP's time-outs from now on. Prints one JSON object: digests of everything that is kept, the
+counters, and how many connections went the fast path.
 """
 
 import json

@@ -3,8 +3,8 @@
 
 `serving(interpreter, root)`, and what a guest asks of it.
 
-A guest is an address of this machine, 127.0.7.N. With `lan` he is known to the recorder as 192.168.7.N, and who comes
-from 127.0.0.1, as a browser does, as the file `guest` of the root says.
+A guest is an address of this machine, 127.0.7.N. With `lan` he is known to the recorder as 192.168.7.N. Who comes from
+127.0.0.1, as a browser does, as the file `guest` of the root says.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 """The interpreters that the agent runs on: CPython, MicroPython, and MicroPython on big-endian MIPS under qemu-user.
 
 A test that takes the fixture `interpreter` (the first two) or `any_interpreter` (all three) runs once on each. The heap
-of MicroPython is stated, because a small router has one of about this size and because a small heap is also the faster
-one.
+of MicroPython is stated, because a small router has one of about this size. A small heap is also the faster one.
 
 MicroPython is 1.28, as OpenWrt packages it: what a gateway runs. Debian's 1.25 ("debian"), with which the simulator
 runs where no test is, passes the smoke set of test_architectures.py and the tests of TLS: one more run of everything

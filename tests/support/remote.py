@@ -11,7 +11,7 @@ import json
 import struct
 
 from agent import law
-from agent.capture import address_table as associations
+from agent.capture import address_rows
 from agent.capture import lan as lan_room
 from agent.capture.address_table import ADDRESSES, LEASE, AddressTable
 from agent.capture.connections import Decoder, source_of
@@ -430,17 +430,17 @@ def recorder_close() -> None:
     _held.pop("recorder")[0].close()
 
 
-def who_open(limit: int, begun: int = 0) -> None:
+def addresses_open(limit: int, begun: int = 0) -> None:
     """Make a table of associations."""
-    _held["who"] = AddressTable(limit, begun)
+    _held["addresses"] = AddressTable(limit, begun)
 
 
-def who(steps: "list[list[Any]]") -> "dict[str, Any]":
+def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
     """Take steps: ["find", address, start] answers the MAC or None, others are the table's own calls.
 
     Returns answers and counts.
     """
-    table, answers = _held["who"], []
+    table, answers = _held["addresses"], []
     for step in steps:
         call = step[0]
         rest: "list[Any]" = [_octets(word) if isinstance(word, str) else word for word in step[1:]]
@@ -461,26 +461,26 @@ def who(steps: "list[list[Any]]") -> "dict[str, Any]":
     return {"answers": answers, "counts": counts}
 
 
-def who_flood(count: int, start: int) -> int:
+def addresses_flood(count: int, start: int) -> int:
     """Let a guest under many MACs take `count` addresses that differ from bit `start` on.
 
     Returns the longest chain of a bucket.
     """
-    table = _held["who"]
+    table = _held["addresses"]
     for number in range(count):
         table.learn((number << start).to_bytes(16, "big"), b"\2\0\0\0" + (number // ADDRESSES).to_bytes(2, "big"), 1)
     longest = 0
     for bucket in range(table._mask + 1):
         row, length = table._heads[bucket], 0
         while row:
-            row, length = table._words[row * associations.ROW + associations.NEXT], length + 1
+            row, length = table._words[row * address_rows.ROW + address_rows.NEXT], length + 1
         longest = max(longest, length)
     return longest
 
 
-def who_close() -> "list[bool]":
+def addresses_close() -> "list[bool]":
     """Close it; says of each of its regions whether it holds nothing but zeros when it is unmapped."""
-    table, empty = _held.pop("who"), []
+    table, empty = _held.pop("addresses"), []
     unmap = memory.Region.close
 
     def look(region: memory.Region) -> None:
@@ -553,7 +553,7 @@ def leases(paths: "list[str]", now: int) -> "dict[str, Any]":
 
 def leases_open(paths: "list[str]") -> None:
     """Keep a reader of lease files, and a table that it tells."""
-    table = _held["who"] = AddressTable(256)
+    table = _held["addresses"] = AddressTable(256)
     _held["leases"] = Leases(
         paths, lambda: table.doubt(LEASE), lambda address, mac: table.lease(address, mac, 9000000000)
     )
@@ -616,8 +616,8 @@ def die(instant: int, packing: bool = True) -> None:
 CALLS = (
     laplace, classes, summary, settings, pack, unpack, vault_open, vault_append, vault_tick, vault_without,
     vault_destroy_due, vault_close, read, terminals_open, terminals_day, terminals_see, terminals_mark,
-    terminals_erase, terminals_close, ledger, spool, recorder_open, recorder, recorder_close, who_open,
-    who, who_flood, who_close, lan, within, devices, leases, leases_open, leases_refresh, die,
+    terminals_erase, terminals_close, ledger, spool, recorder_open, recorder, recorder_close, addresses_open,
+    addresses, addresses_flood, addresses_close, lan, within, devices, leases, leases_open, leases_refresh, die,
 )  # fmt: skip
 
 

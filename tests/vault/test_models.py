@@ -4,7 +4,7 @@
 Spin looks at every state, and the recorder goes the same ways.
 
 tests/models/segment.pml says what is checked. A model proves nothing about a program that does something else: so
-random walks of it are played to the real recorder, on both interpreters, which must say the same of trust and key after
+random walks of it are played to the real recorder, on both interpreters. It must say the same of trust and key after
 each event.
 """
 

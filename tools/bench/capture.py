@@ -3,12 +3,12 @@
 
 Three cases (tools.bench.gateway) for each peer (tools.bench.peers), interleaved: each round runs every peer once in
 every case, in another order, each time as a new process in its own namespace. Before the first round each is run once
-with few connections, and that isn't counted. Processor time is user and system time of the peer's process, all threads,
-from when it listens and rests until it has read everything and rests again; its start is left out, and so is what it
-does while a table for a flush is filled. Lost is what the table held and the peer doesn't know of in the end. Medians
-over the rounds, and the least and most.
+with few connections, and that isn't counted. Processor time is user and system time of the peer's process, all threads.
+It is counted from when it listens and rests until it has read everything and rests again; its start is left out, and so
+is what it does while a table for a flush is filled. Lost is what the table held and the peer doesn't know of in the
+end. Medians over the rounds, and the least and most.
 
-A recorder takes up its loss-free mode where less than 37.5 % of the kernel's table are used, and holds it up to 75 % as
+A recorder takes up its loss-free mode where less than 37.5 % of the kernel's table are used. It holds it up to 75 %, as
 long as 40 s of the last hour's peak rate are free. So a flush fills the table in two parts: `_FIRST` of it before
 anybody listens, the rest, for recorders, as fast as that rule allows (`_pace`). Other peers have no such rule, and are
 not kept waiting.

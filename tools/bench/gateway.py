@@ -2,7 +2,7 @@
 """A network namespace with connection tracking of its own, where one peer listens: a gateway without a network.
 
 Its interface `lan` has the terminals as neighbours. Frames come in by the other end of the link and are dropped once
-connection tracking has seen them, so that filling the table costs little. Ends of connections are made in three ways:
+connection tracking has seen them. So filling the table costs little. Ends of connections are made in three ways:
 
 flush    `conntrack -F`: the events carry the flusher's port id
 expiry   everything has timed out, and a reader of /proc/net/nf_conntrack makes the kernel evict it, in its own name

@@ -2,11 +2,11 @@
 """`oubli-bench memory`: what the recorder holds on MicroPython at 20,000 connections a minute of 1,024 terminals.
 
 It is the package's recorder, as a gateway runs it. A minute is a burst on the real kernel, harder than an even pace,
-and the recorder's clock is moved by a minute after each, so that dumps, windows and timers come as they would. A
-million connections within an hour are more than the ring may hold: the oldest segments make room, as they should, and
-that is no loss here. RSS at its highest (VmHWM), and RSS and PSS after each minute; flat means that RSS doesn't grow
-(PSS moves with other processes too). `heap` is what a connection takes of MicroPython's heap from the kernel's octets
-to the packed record, its collector off: nothing else grows it.
+and the recorder's clock is moved by a minute after each. So dumps, windows and timers come as they would. A million
+connections within an hour are more than the ring may hold: the oldest segments make room, as they should, and that is
+no loss here. RSS at its highest (VmHWM), and RSS and PSS after each minute; flat means that RSS doesn't grow (PSS moves
+with other processes too). `heap` is what a connection takes of MicroPython's heap from the kernel's octets to the
+packed record, its collector off: nothing else grows it.
 """
 
 import subprocess

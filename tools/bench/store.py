@@ -2,10 +2,10 @@
 """`oubli-bench store`: octets a connection, and CPU seconds, of each way to keep the same connections.
 
 Everything counts: framing, tags, headers, keys, indexes of file systems not. No row but ulogd's keeps a destination, so
-that fields are equal. Times are kept to 100 ms by oubli's security, to a second by oubli's attribution, to a
-millisecond by nfdump, and as the kernel gives them (ns) by the others. nfdump's CPU is that of writing its file again,
-without receiving. `port blocks` is what attribution keeps by default: a row when a terminal's block or IPv6 address
-begins to be used, and one when that is over.
+that fields are equal. Times are kept to 100 ms by oubli's security, to a second by its attribution, to a millisecond by
+nfdump. The others keep them as the kernel gives them (ns). nfdump's CPU is that of writing its file again, without
+receiving. `port blocks` is what attribution keeps by default: a row when a terminal's block or IPv6 address begins to
+be used, and one when that is over.
 
 `entropy` is no store: tools.bench.entropy, over the day. Rows are held against
 the one that takes fields as independent.

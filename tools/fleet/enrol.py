@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two small certificate authorities for operators who have none: one for broker and gateways, one for collectors.
 
-A gateway's certificate has its id as common name, by which the broker's access list goes, and again as its only other
-name, by which RabbitMQ tells its client id. The broker lets collectors in at a listener of their own, which knows their
-authority alone: a gateway's certificate is worth nothing there. Every key is made here, P-256, and written with mode
-0600 before its certificate; nothing that exists is overwritten. Whoever loses an authority's key, or wants a gateway
-out, makes another authority: what isn't enrolled there is then refused.
+A gateway's certificate has its id as common name, by which the broker's access list goes. It has it again as its only
+other name, by which RabbitMQ tells its client id. The broker lets collectors in at a listener of their own, which knows
+their authority alone: a gateway's certificate is worth nothing there. Every key is made here, P-256, and written with
+mode 0600 before its certificate; nothing that exists is overwritten. Whoever loses an authority's key, or wants a
+gateway out, makes another authority: what isn't enrolled there is then refused.
 
 Where the folder has the broker's certificate, each gateway also gets an archive, ID.join:
 all that `oubli join` needs there, as text.

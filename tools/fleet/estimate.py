@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sums and means of published values, with bands that hold with 95 %: over gateways, days, hours of the week.
 
-A published value is the truth plus discrete Laplace noise of a known scale, so the error of any weighted sum of values
+A published value is the truth plus discrete Laplace noise of a known scale. So the error of any weighted sum of values
 has a distribution that can be computed: its characteristic function is the product of its terms', turned back on a
 lattice that is fine enough for every weight. Where that lattice would be too large, the sum is blurred by a little
-normal noise first, and the band is wider by more than that. However many terms there are, nothing is taken for normal,
-and what is rounded is rounded up. Inputs are the unsuppressed integers of the messages (ANON-3).
+normal noise first. The band is wider by more than that. However many terms there are, nothing is taken for normal, and
+what is rounded is rounded up. Inputs are the unsuppressed integers of the messages (ANON-3).
 """
 
 import math

@@ -2,8 +2,8 @@
 """Wrong messages for the fleet's collector, made of right ones, and a run that stores right ones among them.
 
 `python -m tools.fleet.fuzz --db URL` plays 100,000 into an empty store. It ends with exit 1 if one stopped the
-collector, if a right one beside them is missing or there twice, or if the store refused what the schemas had let
-through.
+collector, or if a right one beside them is missing or there twice. So it does if the store refused what the schemas had
+let through.
 """
 
 import json

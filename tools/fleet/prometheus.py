@@ -5,7 +5,7 @@ Read from the store at each scrape, so that any number of processes agree.
 
 Behind a token for metrics, or HTTP basic authentication with a user of the page who has no second factor. A published
 figure is three samples, estimate, low and high: none stands without its band. Gateways are named where something is
-wrong with them, the NAMED worst findings, so that an answer stays below a megabyte however many gateways there are.
+wrong with them, the NAMED worst findings. So an answer stays below a megabyte however many gateways there are.
 """
 
 from collections.abc import Iterator

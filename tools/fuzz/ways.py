@@ -72,7 +72,7 @@ class Ways:
             yield "counters"
         if _read(one) != _read(other):
             yield "what was read"
-        if _open(one) != _open(other) or self._differ(one._ring._pages, other._ring._pages):
+        if _open(one) != _open(other) or self._differ(one._ring._pages._region, other._ring._pages._region):
             yield "records"
         if self._differ(one.terminals._region, other.terminals._region):
             yield "day's table"

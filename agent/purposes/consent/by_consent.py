@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is kept by consent, and by what: wires consents, their stores and the radios for the recorder (L34-V).
 
-A record of `services` or `location` is made only while its terminal's consent is active (L34-IV-1, L34-V-1), of what
-began after that was given or resumed: there is no back-fill. Where neither purpose is on, consents that are still
+A record of `services` or `location` is made only while its terminal's consent is active (L34-IV-1, L34-V-1). It is of
+what began after that was given or resumed: there is no back-fill. Where neither purpose is on, consents that are still
 remembered go on to their end and can be withdrawn. Where flash refuses them or their key, there are none until it
 doesn't, and `oubli status` says so loudly (L34-V-2). What may be asked and done is in agent.purposes.consent.consented.
 """

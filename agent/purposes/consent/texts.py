@@ -4,7 +4,7 @@
 A text is a file that only root writes, `consent-NUMBER.LANGUAGE.txt`; it is never changed, another wording is another
 file beside it. What stands above it follows from the consent itself and from the section `notice` of the configuration:
 venue, who answers for it, purposes with every field that is kept, what for, for how long, third parties. A consent is
-taken only with the SHA-256 of a document that this device makes for just that consent, so it is known for as long as
+taken only with the SHA-256 of a document that this device makes for just that consent. So it is known for as long as
 the consent what was shown.
 """
 

@@ -7,7 +7,7 @@ its IPv6 addresses, each written when it begins, at midnight and when it is over
 largest usual record: a portal user id of 16 letters, and the octet that says how long it is; of IPv6 where a connection
 may be either.
 
-A block of ports that was used rests for a day, so there are no more of them in a day than fit the ports that are dealt
+A block of ports that was used rests for a day. So in a day there are no more of them than fit the ports that are dealt
 out. The terminals beyond them are recorded connection by connection, and are most of the sum where `block_size` is too
 large for the venue.
 """

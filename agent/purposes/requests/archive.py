@@ -3,8 +3,8 @@
 
 The format is POSIX.1-2024, pax: ustar.
 
-Its last member, `gateway.sig`, is the gateway's Ed25519ph signature (RFC 8032) of every octet before that member, so
-that the custodian knows which gateway it comes from and that nothing was put in, left out or changed.
+Its last member, `gateway.sig`, is the gateway's Ed25519ph signature (RFC 8032) of every octet before that member. By it
+the custodian knows which gateway it comes from, and that nothing was put in, left out or changed.
 """
 
 import os
