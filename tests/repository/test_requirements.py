@@ -128,10 +128,10 @@ def test_documents_name_each_program_of_ours():
     assert all(re.search(rf"(?m)(^|`){program} [a-z]", text) for program in COMMANDS)
 
 
-def law_table() -> dict[str, list[str]]:
-    """Return the rows of LAW.md's table: paragraph, then what the software does, room, test, command."""
+def law_table(head: str = "paragraph") -> dict[str, list[str]]:
+    """Return the rows of one of LAW.md's tables: paragraph, then what the software does, module, test, command."""
     text = (PROJECT / "LAW.md").read_text()
-    rows = text[text.index("| paragraph |") :].split("\n\n")[0].splitlines()[2:]
+    rows = text[text.index(f"| {head} |") :].split("\n\n")[0].splitlines()[2:]
     return {cells[0]: cells[1:] for cells in ([cell.strip() for cell in row.strip("|").split("|")] for row in rows)}
 
 
@@ -162,11 +162,8 @@ def wrong_command(text: str) -> str:
     return ""
 
 
-def test_each_row_of_the_law_table_leads_to_a_room_a_test_and_a_command():
-    """Every paragraph of the article.
-
-    Rooms and tests that quote requirements, commands that their programs understand.
-    """
+def test_each_row_of_the_law_table_leads_to_a_module_a_test_and_a_command():
+    """Every paragraph of the article: modules and tests that quote requirements, commands that programs understand."""
     rows = law_table()
     for paragraph in ("II", "III", "NOTA", "IV", "V", "VI"):
         assert any(re.search(rf"\b{paragraph}\b", name) for name in rows), paragraph
@@ -182,6 +179,16 @@ def test_each_row_of_the_law_table_leads_to_a_room_a_test_and_a_command():
         assert tests, name
         assert commands, name
         assert [text for text in commands if wrong_command(text)] == [], name
+
+
+def test_the_law_tables_in_english_and_french_lead_to_the_same():
+    """Row by row: the same modules, tests and commands, and each row has words of its own."""
+    english, french = law_table(), law_table("paragraphe")
+    assert [[re.findall(r"`([^`]+)`", cell) for cell in row[1:]] for row in english.values()] == [
+        [re.findall(r"`([^`]+)`", cell) for cell in row[1:]] for row in french.values()
+    ]
+    assert not set(english) & set(french)
+    assert not {row[0] for row in english.values()} & {row[0] for row in french.values()}
 
 
 @pytest.mark.parametrize(
