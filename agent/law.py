@@ -6,6 +6,7 @@ Configuration is checked against it and never clamped. A new purpose is a row he
 branch elsewhere.
 """
 
+PACKAGE = "the package oubli-purposes"  # brings the modules of every purpose but `security`
 DAY = 86400
 LIFETIME_FLOOR = 600  # seconds: a buffer that forgets faster than the kernel reports would hold nothing
 

@@ -8,9 +8,9 @@ nothing else. An error is one line that says which word, what was wrong, what is
 import errno
 import sys
 
+from agent import law
 from agent.base import canonical
 from agent.cli.daemons import Start
-from agent.config.config import PACKAGE
 from agent.config.reader import ConfigError
 from agent.runtime.files import exists
 
@@ -100,7 +100,7 @@ class Line(Start):
         try:
             found = __import__("agent." + module, None, None, (function,))
         except ImportError:
-            raise UsageError(self.verb.name + ": " + PACKAGE + " isn't installed; accepted: once it is")
+            raise UsageError(self.verb.name + ": " + law.PACKAGE + " isn't installed; accepted: once it is")
         code: int = getattr(found, function)(self)
         return code
 

@@ -7,8 +7,9 @@ daemon would hold these as long as it lives.
 
 import sys
 
+from agent import law
 from agent.base.paths import Paths, make_folders
-from agent.config.config import PACKAGE, in_force, load
+from agent.config.config import in_force, load
 from agent.config.uci import agreeing_clock
 from agent.runtime import files, process
 from agent.runtime.clocks import DeviceTime
@@ -58,7 +59,7 @@ def recorder(start: "Start") -> int:
             "for the system shows another time or has none (EXP-5)"
         )
     if stores.homeless(settings, start.paths):
-        kept = f"oubli: attribution, billing, consents: what was kept of them goes on time with {PACKAGE} alone"
+        kept = f"oubli: attribution, billing, consents: what was kept of them goes on time with {law.PACKAGE} alone"
         sys.stderr.write(
             kept + "; accepted: install it, or oubli erase --all, and a reboot where there were port blocks (EXP-1)\n"
         )

@@ -12,7 +12,6 @@ from agent.config.reader import ConfigError, Reader
 from agent.runtime.sockets import packed
 from agent.summary.metrics import METRICS, PROFILES, scales
 
-PACKAGE = "the package oubli-purposes"  # brings the modules of every purpose but `security`
 _SHARED = 7  # thousandths at least for the metrics whose epsilon isn't given: then none has less than one
 
 
@@ -171,7 +170,7 @@ def _installed(reader: Reader, name: str, without: "list[str] | None") -> None:
         without.append(name)
     else:
         reader.line = reader.sections[name].line
-        reader.fail(name + ".enabled", PACKAGE + " isn't installed", "'0', or '1' once it is", required_by(name))
+        reader.fail(name + ".enabled", law.PACKAGE + " isn't installed", "'0', or '1' once it is", required_by(name))
 
 
 def _informed(reader: Reader, name: str, config: Config, without: "list[str] | None") -> None:

@@ -192,6 +192,7 @@ _LOOKUP: "dict[str, Check]" = {
 }
 _PORTAL = (ROOT, OPERATOR, PORTAL)
 
+
 CALLS = {
     "status": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.status()),
     "ntp": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.confirm_time()),
@@ -200,59 +201,71 @@ CALLS = {
     "access": Call(_PORTAL, _LOOK, lambda recorder, fields, roles: recorder.orders.access(fields, roles[0])),
     "lookup": Call(STAFF, _LOOKUP, lambda recorder, fields, roles: recorder.orders.lookup(fields, roles[0])),
     "consent grant": Call(
-        _PORTAL, _GRANT, lambda recorder, fields, roles: recorder.by_consent().grant(fields, roles[0])
+        _PORTAL, _GRANT, lambda recorder, fields, roles: recorder.groups.by_consent().grant(fields, roles[0])
     ),
-    "consent text": Call(_PORTAL, _TEXT, lambda recorder, fields, _roles: recorder.by_consent().document(fields)),
+    "consent text": Call(
+        _PORTAL, _TEXT, lambda recorder, fields, _roles: recorder.groups.by_consent().document(fields)
+    ),
     "consent withdraw": Call(
-        _PORTAL, _WITHDRAW, lambda recorder, fields, roles: recorder.by_consent().withdraw(fields, roles[0])
+        _PORTAL, _WITHDRAW, lambda recorder, fields, roles: recorder.groups.by_consent().withdraw(fields, roles[0])
     ),
     "consent suspend": Call(
-        _PORTAL + (ANYONE,), _WHOSE, lambda recorder, fields, roles: recorder.by_consent().suspend(fields, roles[0])
+        _PORTAL + (ANYONE,),
+        _WHOSE,
+        lambda recorder, fields, roles: recorder.groups.by_consent().suspend(fields, roles[0]),
     ),
     "consent resume": Call(
-        _PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().resume(fields, roles[0])
+        _PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.groups.by_consent().resume(fields, roles[0])
     ),
-    "consent own": Call(_PORTAL, _WHOSE, lambda recorder, fields, _roles: recorder.by_consent().own(fields)),
+    "consent own": Call(_PORTAL, _WHOSE, lambda recorder, fields, _roles: recorder.groups.by_consent().own(fields)),
     "consent list": Call(
-        STAFF, {"from?": number(0, 1023)}, lambda recorder, fields, _roles: recorder.by_consent().listed(fields["from"])
+        STAFF,
+        {"from?": number(0, 1023)},
+        lambda recorder, fields, _roles: recorder.groups.by_consent().listed(fields["from"]),
     ),
     "objection": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.orders.object(fields, roles[0])),
     "objection end": Call(
-        _PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.by_consent().accept(fields, roles[0])
+        _PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.groups.by_consent().accept(fields, roles[0])
     ),
     "emergency open": Call(
         STAFF,
         {"terminal?": terminal, "address?": address, "incident": _INCIDENT},
-        lambda recorder, fields, roles: recorder.by_consent().open_emergency(fields, roles[0]),
+        lambda recorder, fields, roles: recorder.groups.by_consent().open_emergency(fields, roles[0]),
     ),
     "emergency where": Call(
-        STAFF, {"again?": number(0, 1)}, lambda recorder, fields, _roles: recorder.by_consent().where(fields["again"])
+        STAFF,
+        {"again?": number(0, 1)},
+        lambda recorder, fields, _roles: recorder.groups.by_consent().where(fields["again"]),
     ),
     "emergency close": Call(
-        STAFF, {}, lambda recorder, _fields, roles: recorder.by_consent().close_emergency(roles[0])
+        STAFF, {}, lambda recorder, _fields, roles: recorder.groups.by_consent().close_emergency(roles[0])
     ),
     "erase": Call(
         STAFF, {"purpose": text(16)}, lambda recorder, fields, roles: recorder.orders.erase(fields["purpose"], roles[0])
     ),
-    "erase terminal": Call(_PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.erasure().begin(fields, roles[0])),
-    "erase state": Call(_PORTAL, _WHOSE, lambda recorder, fields, _roles: recorder.erasure().state(fields)),
+    "erase terminal": Call(
+        _PORTAL, _WHOSE, lambda recorder, fields, roles: recorder.groups.erasure().begin(fields, roles[0])
+    ),
+    "erase state": Call(_PORTAL, _WHOSE, lambda recorder, fields, _roles: recorder.groups.erasure().state(fields)),
     "session": Call(
         (ROOT, PORTAL),
         {"terminal": terminal, "user?": text(64)},
-        lambda recorder, fields, _roles: recorder.require_deferred().session(fields["terminal"], fields["user"]),
+        lambda recorder, fields, _roles: recorder.groups.require_deferred().session(fields["terminal"], fields["user"]),
     ),
     "request identity": Call(
-        STAFF, {}, lambda recorder, _fields, _roles: recorder.require_deferred().requests.identity()
+        STAFF, {}, lambda recorder, _fields, _roles: recorder.groups.require_deferred().requests.identity()
     ),
     "request state": Call(
         STAFF,
         {"number": hexadecimal(32)},
-        lambda recorder, fields, _roles: recorder.require_deferred().requests.handover(fields["number"]),
+        lambda recorder, fields, _roles: recorder.groups.require_deferred().requests.handover(fields["number"]),
     ),
     "request": Call(
         STAFF,
         {"document": document(3072)},
-        lambda recorder, fields, _roles: recorder.require_deferred().request(fields["document"], recorder.clock.floor),
+        lambda recorder, fields, _roles: recorder.groups.require_deferred().request(
+            fields["document"], recorder.clock.floor
+        ),
     ),
     "enrolled": Call(
         (ROOT,), {"digest": digest}, lambda recorder, fields, _roles: recorder.orders.enrolled(fields["digest"])

@@ -48,7 +48,7 @@ def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "
             for address, since in recorder.guests.holders.of(mac)
         ]
     }
-    deferred = recorder.deferred
+    deferred = recorder.groups.deferred
     if deferred is not None:
         user = deferred.sessions.user(mac).decode()
         if user:
@@ -77,10 +77,11 @@ def unsealed(
     recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]"
 ) -> "Generator[tuple[str, dict[str, Any]]]":
     """Yield what no store has yet: a purpose, and the row; with `going_on` what lasts, up to its newest sign."""
-    stay = recorder.consented.stations.stay(mac) if recorder.consented is not None else None
+    consented = recorder.groups.consented
+    stay = consented.stations.stay(mac) if consented is not None else None
     if stay is not None:
         yield "location", {"start": stay[0], "access_point": stay[1].decode(), "going_on": True}
-    deferred = recorder.deferred
+    deferred = recorder.groups.deferred
     if deferred is None:
         return
     session = deferred.billing.session(mac) if deferred.billing is not None else None

@@ -144,8 +144,8 @@ class Access:
             counts[name] = counts.get(name, 0) + 1
             yield {"purpose": name, "rows": [row]}
         own = {"consents": [], "objects": False, "unreadable": False}
-        if recorder.consented is not None:
-            own = recorder.consented.own({"terminal": mac, "address": None})
+        if recorder.groups.consented is not None:
+            own = recorder.groups.consented.own({"terminal": mac, "address": None})
         consents = None if own["unreadable"] else own["consents"]
         yield {"records": counts, "consents": consents, "objects": own["objects"]}
 

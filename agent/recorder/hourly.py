@@ -39,7 +39,7 @@ class Hourly:
             recorder.counters.add("messages dropped", count)
             recorder.counters.add("messages dropped: " + metric.name, count)
         recorder.spool.dropped = {}
-        for part in recorder.parts:
+        for part in recorder.groups.all:
             part.hour()
 
     def note_losses(self) -> None:

@@ -12,7 +12,11 @@ import time
 
 # First, for MicroPython's stack on MIPS holds few imports within imports: these have the longest chains below them.
 import agent.capture.connections  # pyright: ignore[reportUnusedImport]
-import agent.vault.ring  # noqa: F401  # pyright: ignore[reportUnusedImport]
+import agent.vault.ring  # pyright: ignore[reportUnusedImport]
+
+# isort: split
+import agent.capture.lan  # pyright: ignore[reportUnusedImport]
+import agent.recorder.fast_path  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from agent.base.paths import Paths, make_folders
 from agent.capture import neighbours
 from agent.capture.netlink import RECEIVE_BUFFER
@@ -62,7 +66,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
     server = Server(paths.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles), recorder.copies)
     heartbeat = process.Heartbeat(paths.heartbeat)
-    streams = _streams(recorder, routes, events, table, ruleset)
+    streams = _streams(recorder.streams, recorder.rules, routes, events, table, ruleset)
     datagram = memory.scratch(sockets.ROOM)
     inbox = sockets.Inbox(events, datagram.view)
     wait, behind = 0, False
@@ -93,11 +97,11 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
             recorder.tick()
         wait = 0 if not behind and recorder.work() else max(0, recorder.due - now) // 1000000
         _ask(
-            (routes, recorder.neighbour_request()),
-            (table, recorder.live_request()),
-            (ruleset, recorder.policy_request()),
+            (routes, recorder.streams.neighbour_request()),
+            (table, recorder.streams.live_request()),
+            (ruleset, recorder.streams.policy_request()),
         )
-        if deaf and recorder.introduced:
+        if deaf and recorder.streams.introduced:
             if recorder.refused():
                 server.close()
                 return 1
@@ -132,16 +136,18 @@ def _ask(*requests: "tuple[int, bytes | None]") -> None:
             sockets.request(descriptor, request)
 
 
-def _streams(recorder: Recorder, routes: int, events: int, table: int, ruleset: int) -> "Sequence[Stream]":
+def _streams(
+    heard: "Streams", rules: "Callable[[Any, int], None]", routes: int, events: int, table: int, ruleset: int
+) -> "Sequence[Stream]":
     """Return what is read, in order: neighbours (known before connections end), events, the two lists.
 
     Events wait until the LAN is listed, the dump for a turn that has left no event waiting.
     """
     return (
-        (routes, None, recorder.neighbour, recorder.neighbour_overrun, BATCH, lambda _behind: True),
-        (events, recorder.fast_path, recorder.event, recorder.overrun, BATCH, lambda _behind: recorder.introduced),
-        (table, None, recorder.live, recorder.live_overrun, DUMP_BATCH, lambda behind: not behind),
-        (ruleset, None, recorder.policy, recorder.policy_overrun, DUMP_BATCH, lambda behind: not behind),
+        (routes, None, heard.neighbour, heard.neighbour_overrun, BATCH, lambda _behind: True),
+        (events, heard.fast_path, heard.event, heard.overrun, BATCH, lambda _behind: heard.introduced),
+        (table, None, heard.live_table.datagram, heard.live_table.overrun, DUMP_BATCH, lambda behind: not behind),
+        (ruleset, None, rules, heard.timeouts.policies.overrun, DUMP_BATCH, lambda behind: not behind),
     )
 
 
@@ -194,6 +200,7 @@ if TYPE_CHECKING:
     from agent.purposes.location.bus import Bus
     from agent.purposes.location.stations import Stations
     from agent.recorder.fast_path import FastPath
+    from agent.recorder.streams import Streams
 
     # Descriptor; the fast path; what takes a datagram, what is told of ENOBUFS; datagrams
     # in one turn; whether it may be read now.

@@ -4,7 +4,7 @@
 Who may ask for what: agent.control.calls.
 """
 
-from agent.config.config import PACKAGE
+from agent import law
 from agent.control import calls
 
 
@@ -36,7 +36,7 @@ class Orders:
     def read_leases(self) -> "dict[str, Any]":
         """Read the DHCP leases now."""
         recorder = self._recorder
-        recorder.wall = recorder.pipeline.wall = recorder.clock.source.wall()
+        recorder.wall = recorder.streams.pipeline.wall = recorder.clock.source.wall()
         return {"read": recorder.guests.read_leases(recorder.wall)}
 
     def access(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
@@ -55,7 +55,7 @@ class Orders:
             from agent.purposes import lookup
             from agent.recorder.access import row_of
         except ImportError:
-            raise calls.Refused(PACKAGE + " isn't installed; accepted: on a gateway that has it")
+            raise calls.Refused(law.PACKAGE + " isn't installed; accepted: on a gateway that has it")
         return lookup.begin(
             recorder, recorder.guests.holders.holder, row_of, fields, by, second_nat=recorder.guests.lan.behind
         )
@@ -76,7 +76,7 @@ class Orders:
                 refused.append(name)
                 records += before - store.status(recorder.monotonic)["records"]
             try:
-                for part in recorder.parts:
+                for part in recorder.groups.all:
                     part.erase(name)
             except OSError:
                 refused.append(name)
@@ -94,7 +94,7 @@ class Orders:
     def object(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
         """Take a terminal's objection: its row of the day's table counts nothing any more, and it gets no other one."""
         recorder = self._recorder
-        mac, answer = recorder.by_consent().object(fields, by)
+        mac, answer = recorder.groups.by_consent().object(fields, by)
         recorder.terminals.forget(mac)
         return answer
 

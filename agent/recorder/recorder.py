@@ -13,19 +13,16 @@ from agent.audit.counters import Counters
 from agent.audit.log import Audit
 from agent.base.clock import Clock, newest
 from agent.base.paths import Paths, make_folders
-from agent.capture import connections, kernel_stats, lossfree, timeouts
-from agent.capture.live_table import LiveTable
-from agent.config.config import PACKAGE
-from agent.control import calls
+from agent.capture import kernel_stats, timeouts
 from agent.outbox.spool import Spool
 from agent.recorder import snapshot
-from agent.recorder.fast_path import FastPath
 from agent.recorder.guest_network import GuestNetwork
 from agent.recorder.health import Health
 from agent.recorder.hourly import Hourly
 from agent.recorder.kept import PurposeStores
 from agent.recorder.orders import Orders
-from agent.recorder.pipeline import Pipeline
+from agent.recorder.purpose_groups import PurposeGroups
+from agent.recorder.streams import Streams
 from agent.runtime import files
 from agent.runtime.sodium import Sodium
 from agent.summary.day import AgentDay
@@ -61,11 +58,6 @@ class Recorder:
     nat        the kernel's table of port blocks (None: there is no kernel)
     """
 
-    consented: "Consented | None" = None
-    deferred: "DeferredPurposes | None" = None
-    _erasure: "Erasure | None" = None
-    _dropped = 0  # events that the kernel dropped, counted before
-
     def __init__(
         self,
         config: "Config",
@@ -87,7 +79,6 @@ class Recorder:
         self.log = log
         make_folders(paths)
         self.network = network
-        self._bus = bus
         self.copies: "list[int]" = []  # of this process, that answer somebody who looks
         self._sodium = sodium = Sodium()
         self.counters = Counters(paths.counters)
@@ -103,43 +94,28 @@ class Recorder:
         self.wall, self.monotonic = source.wall(), source.monotonic()  # ns, when last looked at
         self.due = self.monotonic  # when `tick` wants to be called again, monotonic ns
         self.guests = GuestNetwork(config, paths, source, self.counters.values, self.monotonic)
-        self.parts: "list[Purposes]" = []  # the purposes beside `security`, by what they have in common
+        self.groups = PurposeGroups(self, sodium, self._second, bus)
         self.kept = PurposeStores(config, paths, sodium, source.boot, self.counters, self.audit.note)
         self._ring, self.stores = self.kept.ring, self.kept.by_name
         self.kept.open_sealed(lambda: self.ledger.age, lambda: self.clock.floor)
         if stores.by_consent(config) or files.exists(paths.consents):
-            self.by_consent()
+            self.groups.by_consent()
         self.kept.destroy_strays()
         self.orders = Orders(self)
         self.spool = Spool(paths.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
         self.published = Published(paths.published)
         sampler = sampler or Sampler(os.urandom)
         self._day = AgentDay(config, self.terminals, self.ledger, sampler, self.spool, self.published, random, log)
-        self._hear(sysctl, switch, drops)
+        security = "security" in config.purposes
+        taken = (self._day, self.terminals, self._ring, security, sysctl, switch, drops, self.monotonic)
+        self.streams = Streams(self.clock, self.counters.values, self.guests, *taken)
         self._ring.now(self.wall + _AHEAD, self.monotonic + _AHEAD)
         self.health = Health(self, sysctl, random, self.monotonic)
         self._note_gap()
-        self._defer(sodium, nat)
-        self._tell_parts()
+        self.groups.defer(nat)
+        self.groups.tell(self.streams.pipeline)
         self.guests.neighbours.restart()
         self._introduce(of_ledger)
-
-    def _hear(
-        self, sysctl: "Callable[[str], int | None]", switch: "Callable[[bool], None]", drops: "Callable[[], int]"
-    ) -> None:
-        """Make ready what the kernel's events and lists go through."""
-        values, guests, day, terminals = self.counters.values, self.guests, self._day, self.terminals
-        self._decoder, table = connections.Decoder(), connections.Decoder(connections.NEW)
-        self.timeouts = timeouts.Timeouts(sysctl)
-        self.loss_free = lossfree.LossFree(sysctl, switch, drops)
-        security = self._ring if "security" in self.config.purposes else None
-        self.pipeline = pipeline = Pipeline(
-            self.clock, values, guests, self.timeouts, (self._decoder, table), day, terminals, security
-        )
-        self._take = pipeline.connection  # bound once: MicroPython makes an object each time a method is named
-        self.live_table = LiveTable(table, pipeline.alive, self.monotonic)
-        through = (guests.holders, guests.lan, self.timeouts, day, terminals, self._ring)
-        self.fast_path = FastPath(self._decoder, through, values, pipeline.plain)
 
     def _note_gap(self) -> None:
         """Count the time since a former process of this boot: what ended in between can't be known.
@@ -163,56 +139,6 @@ class Recorder:
         if config.gateway.duty == "undeclared":
             log("gateway.duty is undeclared: say who answers authority requests (L34-II-3)")
 
-    def _defer(self, sodium: Sodium, nat: "Any") -> None:
-        """Make ready what the two purposes have beside their stores; nothing while both are off: modules cost heap."""
-        config = self.config
-        if "attribution" not in config.purposes and "billing" not in config.purposes:
-            return
-        from agent.purposes import deferred_purposes
-
-        table, count, note, guests = (
-            nat or deferred_purposes.NoKernel(),
-            self.counters.add,
-            self.audit.note,
-            self.guests,
-        )
-        self.deferred = deferred_purposes.DeferredPurposes(
-            config,
-            self.paths,
-            self.stores,
-            guests.lan,
-            guests.holders,
-            sodium,
-            table,
-            count,
-            note,
-            self.clock,
-            self.monotonic,
-        )
-        self.parts.append(self.deferred)
-
-    def by_consent(self) -> "Consented":
-        """Return what is done by consent or in an emergency; read only where needed, for its modules cost heap."""
-        if self.consented is None:
-            try:
-                from agent.purposes.consent.consented import Consented
-            except ImportError:
-                raise calls.Refused(PACKAGE + " isn't installed; accepted: on a gateway that has it")
-            kept, holders = self.kept, self.guests.holders
-            parts = (self.config, self.paths, kept.keys, self._sodium, holders, self.counters, kept.lose, self.log)
-            self.consented = made = Consented(*parts, self._second, self.audit.note, self._bus)
-            for name in made.stores:
-                self.stores[name] = made.stores[name]
-            self.parts.insert(0, made)
-            made.table, self.terminals.objects = self.terminals, made.objects
-        return self.consented
-
-    def _tell_parts(self) -> None:
-        """Tell of each connection whom that concerns."""
-        self.pipeline.by_consent = self.consented is not None and "services" in self.stores
-        told = [self.consented if self.pipeline.by_consent else None, self.deferred]
-        self.pipeline.purposes = [part for part in told if part is not None]
-
     def _second(self) -> "int | None":
         """Return the present second, None while the clock isn't trusted or shows a time that is over (EXP-5)."""
         second = self.clock.source.wall() // _SECOND
@@ -220,87 +146,33 @@ class Recorder:
 
     def ready(self, descriptor: int) -> bool:
         """Read from the radios where this descriptor is theirs."""
-        return self.consented is not None and self.consented.ready(descriptor, self.clock.source.wall())
+        consented = self.groups.consented
+        return consented is not None and consented.ready(descriptor, self.clock.source.wall())
 
-    def datagram(self, buffer: "bytearray | bytes", length: int) -> None:
-        """Handle one ctnetlink event: `length` octets at the start of `buffer`."""
-        if self.fast_path.one(buffer, length):
-            self.event(buffer, length)
-
-    def event(self, buffer: "bytearray | bytes", length: int) -> None:
-        """Handle a ctnetlink event that isn't for the fast path: through the modules, one after the other."""
-        self._decoder.feed(buffer, length, self._take)
-
-    def overrun(self) -> None:
-        """Note ENOBUFS: the kernel dropped messages, for good unless the mode is loss-free; `tick` learns how many."""
-        if not self.loss_free.on:
-            self.counters.add("overruns")
-            self.live_table.due(self.monotonic)
-
-    def neighbour(self, buffer: "bytearray | bytes", length: int) -> None:
-        """Handle one rtnetlink datagram."""
-        self.guests.neighbours.feed(buffer, length)
-
-    def neighbour_request(self) -> "bytes | None":
-        """Return what to ask rtnetlink next, None for nothing."""
-        return self.guests.neighbours.request()
-
-    def neighbour_overrun(self) -> None:
-        """Note that rtnetlink messages were dropped: everything is listed again."""
-        self.counters.add("neighbour overruns")
-        self.guests.neighbours.restart()
-
-    @property
-    def introduced(self) -> bool:
-        """Return True if the LAN's terminals have been listed, or are given up on."""
-        return self.guests.introduced(self.monotonic)
-
-    def live(self, buffer: "bytearray | bytes", length: int) -> None:
-        """Handle one datagram of a dump of the live table."""
-        self.live_table.datagram(buffer, length)
-
-    def live_request(self) -> "bytes | None":
-        """Return the request that lists the live table where that is due, None otherwise."""
-        return self.live_table.request(self.monotonic)
-
-    def live_overrun(self) -> None:
-        """Note that a part of a dump was dropped."""
-        self.live_table.overrun()
-
-    def policy(self, buffer: "bytearray | bytes", length: int) -> None:
-        """Handle one datagram of the list of the ruleset's objects."""
-        self.timeouts.policies.reader.read(buffer, length)
-        self.due = 0  # what the list says counts for the next event
-
-    def policy_request(self) -> "bytes | None":
-        """Return the request that lists the ruleset's objects where that is due, None otherwise."""
-        return self.timeouts.policies.request(self.monotonic)
-
-    def policy_overrun(self) -> None:
-        """Note that a part of that list was dropped."""
-        self.timeouts.policies.overrun()
+    def rules(self, buffer: "bytearray | bytes", length: int) -> None:
+        """Handle one datagram of the list of the ruleset's objects: what it says counts for the next event."""
+        self.streams.timeouts.policies.reader.read(buffer, length)
+        self.due = 0
 
     def tick(self) -> int:
         """Do what is due now; returns the ns until it wants to be called again."""
         source = self.clock.source
         self._watch_clock()
         self.wall, self.monotonic = wall, monotonic = source.wall(), source.monotonic()
-        self.pipeline.wall = wall
         trusted = self.clock.trusted
         self._ring.now(wall + _AHEAD, monotonic + _AHEAD)
         for store in self.stores.values():
             store.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
-        for part in self.parts:
-            part.tick(wall, monotonic, trusted=trusted)
+        for group in self.groups.all:
+            group.tick(wall, monotonic, trusted=trusted)
         self._day.tick(wall, monotonic, trusted=trusted)
         self.clock.floor = max(self.clock.floor, self.ledger["high_water"])
-        self.timeouts.tick(wall, monotonic)
+        self.streams.begin(wall, monotonic)
         self.guests.tick(wall, monotonic)
         while self.clock.hour():
             self.hourly.run()
         self.health.tick(monotonic)
-        self.loss_free.tick(monotonic, self._decoder.connections)
-        self._streams()
+        self._hear()
         self.counters.values["messages lost"] += self._day.lost
         self._day.lost = 0
         self.counters.save(monotonic)
@@ -309,24 +181,15 @@ class Recorder:
             self.due = min(self.due, monotonic + self._day.due - wall)
         return self.due - monotonic
 
-    def _streams(self) -> None:
+    def _hear(self) -> None:
         """Gather what the netlink streams said about themselves; sweep associations once a dump is over."""
-        values, events, guests = self.counters.values, self._decoder.reader, self.guests
-        dropped = self.loss_free.lost - self._dropped
-        if dropped or events.overruns:
-            self._dropped += dropped
-            values["lost: overrun"] += dropped
-            values["overruns"] += events.overruns
-            events.overruns = 0
-            self.live_table.due(self.monotonic)
-            for part in self.parts:
-                part.lost()
-        for reader in (events, self.live_table.decoder.reader, guests.neighbours.reader, self.timeouts.policies.reader):
-            values["malformed"] += reader.malformed
-            reader.malformed = 0
-        if self.live_table.finish(self.monotonic):
-            for part in self.parts:
-                part.list_ended(self.live_table.began)
+        guests, streams = self.guests, self.streams
+        if streams.lost():
+            for group in self.groups.all:
+                group.lost()
+        if streams.listed():
+            for group in self.groups.all:
+                group.list_ended(streams.live_table.began)
             if guests.neighbours.complete:
                 guests.holders.sweep()
         if guests.count():
@@ -337,7 +200,7 @@ class Recorder:
                 else "every interface of gateway.lan is there again"
             )
             self.health.write(self.health.capture(), self.monotonic)
-        self.health.hear(values["connections"], self.monotonic)
+        self.health.hear(self.counters.values["connections"], self.monotonic)
 
     def _watch_clock(self) -> None:
         """Follow a step of the wall clock: what was stamped before it is restated, and trust may go (EXP-5)."""
@@ -347,9 +210,9 @@ class Recorder:
             self.log("the wall clock was stepped by " + str(step // _SECOND) + " s")
             self.audit.note("clock", "forward" if step > 0 else "back", abs(step) // _SECOND)
             self.guests.holders.shift(step)
-            self.timeouts.shift(step)
-            for part in self.parts:
-                part.stepped(step, self.clock.source.wall())
+            self.streams.timeouts.shift(step)
+            for group in self.groups.all:
+                group.stepped(step, self.clock.source.wall())
             for store in self.stores.values():
                 store.stepped()
         if before and not self.clock.trusted:
@@ -375,22 +238,13 @@ class Recorder:
         self.tick()
         return {"clock": self.clock.state}
 
-    def erasure(self) -> "Erasure":
-        """Return what erases a terminal's records; read only where it is needed, and it isn't on every gateway."""
-        if self._erasure is None:
-            self.by_consent()  # of the same package
-            from agent.purposes.erasure.rounds import Erasure
-
-            self._erasure = Erasure(self, self._ring, self.guests.holders.holder)
-            self.parts.append(self._erasure)
-        return self._erasure
-
     def refused(self) -> bool:
         """Return True if this may not go on where it is: a second NAT that nobody has acknowledged (L34-II-4).
 
         It is closed then.
         """
-        wrong = self.deferred.refusal() if self.deferred is not None else ""
+        deferred = self.groups.deferred
+        wrong = deferred.refusal() if deferred is not None else ""
         if wrong:
             self.log(wrong)
             self.close()
@@ -401,13 +255,7 @@ class Recorder:
 
         True where there is more of it.
         """
-        return any(part.work(self.monotonic) for part in self.parts)
-
-    def require_deferred(self) -> "DeferredPurposes":
-        """Return what `attribution` and `billing` have beside their stores; Refused while both are off."""
-        if self.deferred is None:
-            raise calls.Refused("neither attribution nor billing is on; accepted: on a gateway that keeps one of them")
-        return self.deferred
+        return any(group.work(self.monotonic) for group in self.groups.all)
 
     def status(self) -> "dict[str, Any]":
         """Return what `oubli status` shows; for the person at the gateway, never for the wire."""
@@ -420,8 +268,8 @@ class Recorder:
         Health says that capture has stopped.
         """
         self.tick()
-        for part in self.parts:
-            part.close(self.wall)
+        for group in self.groups.all:
+            group.close(self.wall)
         self.hourly.note_losses()
         self.audit.note("stop")
         self.health.write("stopped", self.monotonic)
@@ -437,9 +285,5 @@ if TYPE_CHECKING:
 
     from agent.base.clock import TimeSource
     from agent.config.config import Config
-    from agent.purposes.consent.consented import Consented
-    from agent.purposes.deferred_purposes import DeferredPurposes
-    from agent.purposes.erasure.rounds import Erasure
     from agent.purposes.location.bus import Bus
     from agent.purposes.location.stations import Stations
-    from agent.purposes.purposes import Purposes

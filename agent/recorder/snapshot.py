@@ -16,11 +16,11 @@ FORWARDER_LIMIT = 1024
 
 def snapshot(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
     """Return what `oubli status` shows of a recorder whose clock says `monotonic` (ns)."""
-    purposes = {}
+    purposes, consented = {}, recorder.groups.consented
     for name in sorted(recorder.config.purposes):
         entry: "dict[str, Any]" = recorder.stores[name].status(monotonic)
         entry["paragraph"] = law.purpose(name).paragraph
-        for part in recorder.parts:
+        for part in recorder.groups.all:
             entry.update(part.shown(name))
         wording = law.other_wording(recorder.config.purposes[name].values.get("ground"))
         if wording:
@@ -35,10 +35,10 @@ def snapshot(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
         "deaf": recorder.health.deaf,
         "refused": recorder.config.refused,
         "refusing": recorder.refusing,
-        "table": {"fill": recorder.loss_free.fill, "loss_free": recorder.loss_free.on},
+        "table": {"fill": recorder.streams.loss_free.fill, "loss_free": recorder.streams.loss_free.on},
         "purposes": purposes,
-        "objections": recorder.consented.objections() if recorder.consented is not None else 0,
-        "consents": recorder.consented.counts() if recorder.consented is not None else None,
+        "objections": consented.objections() if consented is not None else 0,
+        "consents": consented.counts() if consented is not None else None,
         "counters": dict(recorder.counters.values),
         "network": recorder.network(),
         "summary": {

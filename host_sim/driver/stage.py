@@ -103,8 +103,8 @@ class Stage:
                 if operation == tape.NEIGHBOUR or socket.wait(self._held.count):
                     self._held.add(operation, self._view[:length])
             elif operation == tape.DATAGRAM:
-                if socket.offer(true, self.recorder.overrun):
-                    self.recorder.datagram(self._payload, length)
+                if socket.offer(true, self.recorder.streams.overrun):
+                    self.recorder.streams.datagram(self._payload, length)
                     self.datagrams += 1
             elif operation == tape.STOP:
                 if self.recorder is not None:
@@ -116,7 +116,7 @@ class Stage:
         return 1
 
     def _neighbour(self, _true: int, length: int) -> None:
-        self.recorder.neighbour(self._payload, length)
+        self.recorder.streams.neighbour(self._payload, length)
 
     def _set_clock(self, true: int, _length: int) -> None:
         self.time.set(true, *struct.unpack_from(tape.CLOCKS, self._payload, 0))
@@ -140,10 +140,10 @@ class Stage:
         if held is None:
             return
         if self.device.socket.dropped and not self.device.socket.loss_free:
-            self.recorder.overrun()
+            self.recorder.streams.overrun()
         for operation, length in held.taken(self._view):
             if operation == tape.DATAGRAM:
-                self.recorder.datagram(self._payload, length)
+                self.recorder.streams.datagram(self._payload, length)
                 self.datagrams += 1
             else:
                 self._neighbour(true, length)
@@ -151,10 +151,10 @@ class Stage:
 
     def _live(self, _true: int, length: int) -> None:
         """The kernel lists its table, where the recorder has asked for that."""
-        if self._listing or self.recorder.live_request() is not None:
+        if self._listing or self.recorder.streams.live_request() is not None:
             # NLMSG_DONE, in either byte order
             self._listing = self._payload[length - 16] != 3 and self._payload[length - 15] != 3
-            self.recorder.live(self._payload, length)
+            self.recorder.streams.live_table.datagram(self._payload, length)
 
     def _table(self, _true: int, _length: int) -> None:
         sysctl = self.device.sysctl
@@ -247,8 +247,8 @@ class Stage:
     def _listed(self, _true: int, _length: int) -> None:
         """The kernel ends each of the listings that the recorder has asked for."""
         done = struct.pack("IHHIIi", 20, 3, 2, 1, 0, 0)
-        while self.recorder.neighbour_request() is not None:
-            self.recorder.neighbour(done, 20)
+        while self.recorder.streams.neighbour_request() is not None:
+            self.recorder.streams.neighbour(done, 20)
 
     def _advance(self, true: int) -> None:
         """Let time pass, with the recorder's timers on the way, unless it stands still."""

@@ -103,7 +103,7 @@ class Span:
         made.spool.put = put_and_note  # type: ignore[method-assign]
         made.health.write = health_and_note  # type: ignore[method-assign]
         for message in (kernel.link("lan"), kernel.address(b"\x0a\x14\0\1", 16)):
-            made.neighbour(message, len(message))
+            made.streams.neighbour(message, len(message))
         made.confirm_time()
         clock.wait_until(0)
         made.confirm_time()
@@ -140,7 +140,7 @@ class Span:
         """Let connections end at these moments (ns, in order)."""
         clock, made, waiting = self.clock, self.recorder, ends[::-1]
         near, event, _ = Sign(1, 0).messages()
-        made.neighbour(near, len(near))
+        made.streams.neighbour(near, len(near))
         gather = int(loop.GATHER * SECOND)
         self._wakes, gathers, behind = clock.now(), 0, False
         naps = SimpleNamespace(sleep=lambda seconds: clock.wait_until(clock.now() + int(seconds * SECOND)))
@@ -160,7 +160,7 @@ class Span:
                     if not waiting or waiting[-1] > clock.now():
                         break
                     waiting.pop()
-                    made.datagram(event, len(event))
+                    made.streams.datagram(event, len(event))
                 behind = bool(waiting) and waiting[-1] <= clock.now()
                 if clock.monotonic() >= made.due:
                     made.tick()

@@ -70,7 +70,7 @@ class LivingDevice:
         day = self.recorder._day  # noqa: SLF001 (the auditor stands beside each draw)
         day._publish = self._beside(self, day)  # noqa: SLF001 (as above)
         message = kernel.link("lan")
-        self.recorder.neighbour(message, len(message))
+        self.recorder.streams.neighbour(message, len(message))
 
     def kill(self) -> None:
         """Unmap what the process mapped: it is gone, its files are as they are."""

@@ -241,7 +241,7 @@ class Device:
             kernel.address(b"\x0a\x14\0\1", 16),
             kernel.address(bytes.fromhex("20010db8ca4e0001") + bytes(7) + b"\1", 64),
         ):
-            self.recorder.neighbour(message, len(message))
+            self.recorder.streams.neighbour(message, len(message))
         self.recorder.confirm_time()
         self._trust = second + TRUSTED
         self._keyed = False
@@ -335,8 +335,8 @@ class Device:
                 (self.boot if kind else self.restart)(at)
                 continue
             near, event, method = sign.messages()
-            self.recorder.neighbour(near, len(near))
-            getattr(self.recorder, method)(event, len(event))
+            self.recorder.streams.neighbour(near, len(near))
+            getattr(self.recorder.streams, method)(event, len(event))
         self.pass_to(end + 1)
         self.recorder.close()
         while self.forwarder and self._due > self.time.second:

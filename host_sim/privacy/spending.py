@@ -117,10 +117,9 @@ class History:
             2, 17, source, there, 40000, 443, there, source, 443, 40000, kernel.SEEN_REPLY, max(now - MINUTE, 0),
             packets_up=1, packets_down=1, bytes_up=1, bytes_down=1, stop=max(now, 1),
         )  # fmt: skip
-        for take, message in (
-            (self.device.recorder.neighbour, kernel.neighbour(kernel.Neighbour(source, b"\2\0\0\0\0" + source[3:]))),
-            (self.device.recorder.datagram, kernel.conntrack("destroy", flow)),
-        ):
+        heard = self.device.recorder.streams
+        near = kernel.neighbour(kernel.Neighbour(source, b"\2\0\0\0\0" + source[3:]))
+        for take, message in ((heard.neighbour, near), (heard.datagram, kernel.conntrack("destroy", flow))):
             take(message, len(message))
 
     def wait(self) -> None:

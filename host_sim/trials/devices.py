@@ -63,7 +63,9 @@ class Here:
                 self.recorder.confirm_time()
             else:
                 data = bytes.fromhex(step[1])
-                (self.recorder.datagram if step[0] == "datagram" else self.recorder.neighbour)(data, len(data))
+                (self.recorder.streams.datagram if step[0] == "datagram" else self.recorder.streams.neighbour)(
+                    data, len(data)
+                )
         return dict(self.recorder.status())
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ source = Time()
 recorder = Recorder(config.load({config!r}), {root!r}, source, log=lambda text: None, sysctl=sysctl)
 for text in {neighbours!r}:
     data = bytes.fromhex(text)
-    recorder.neighbour(data, len(data))
+    recorder.streams.neighbour(data, len(data))
 source.now = {now}
 recorder.tick()
 data, number = bytearray(bytes.fromhex({datagram!r})), {first}
@@ -70,7 +70,7 @@ print('busy')
 while True:
     number += 1
     data[{at}:{at} + 8] = number.to_bytes(8, 'big')
-    recorder.datagram(data, len(data))
+    recorder.streams.datagram(data, len(data))
     if number % 64 == 0:
         recorder.tick()
     if recorder.counters.values['kept'] > kept:

@@ -80,7 +80,7 @@ MUTANTS = (
     Mutant("timeout-is-life", "the moment an entry timed out is taken for the end (EXP-1)", "noon", "records", False,
         Patch("capture/timeouts.py", "Timeouts._present", "seconds[state] = A", "seconds[state] = 0")),
     Mutant("dropped-uncounted", "what the kernel dropped is counted nowhere", "burst", "losses", True,
-        Patch("recorder/recorder.py", "Recorder._streams", 'values["lost: overrun"] += A', 'values["overruns"] += A')),
+        Patch("recorder/streams.py", "Streams.lost", 'values["lost: overrun"] += A', 'values["overruns"] += A')),
     Mutant("connection-uncounted", "one in fifty is kept and not counted", "noon", "counted", True,
         Patch("recorder/fast_path.py", "FastPath._run", 'self._values["connections"] += A',
             'self._values["connections"] += A and at % 50 > 0')),

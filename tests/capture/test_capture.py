@@ -829,7 +829,7 @@ while True:
     size, kind = head[0] | head[1] << 8, octets(1)
     data = octets(size)
     if kind == b"n":
-        recorder.neighbour(data, size)
+        recorder.streams.neighbour(data, size)
     else:
         known.append(bytearray(data))
 
@@ -850,10 +850,10 @@ def play(count):
     # As the daemon reads: a run of datagrams at a time.
     left = count * len(known)
     while left:
-        size = recorder.fast_path.run(tape, min(left, 64))
-        left -= min(left, 64) - recorder.fast_path.left
+        size = recorder.streams.fast_path.run(tape, min(left, 64))
+        left -= min(left, 64) - recorder.streams.fast_path.left
         if size > 0:
-            recorder.event(inbox.view, size)
+            recorder.streams.event(inbox.view, size)
 
 def heap(count):
     gc.collect()

@@ -164,7 +164,7 @@ table = {"events": 1, "acct": 1, "timestamp": 1, "count": 0, "max": 16384}
 drops, said, source = [0], [], Time()
 read = config.load(sys.argv[1] + "/config")
 recorder = Recorder(read, sys.argv[1], source, log=said.append, sysctl=table.get, drops=lambda: drops[0])
-while recorder.neighbour_request() is not None:
+while recorder.streams.neighbour_request() is not None:
     recorder.guests.neighbours.reader.done = True
 for step in json.loads(sys.stdin.readline()):
     word, value = step
@@ -173,13 +173,14 @@ for step in json.loads(sys.stdin.readline()):
         recorder.tick()
     elif word in ("live", "neighbour", "datagram"):
         data = unhexlify(value)
-        getattr(recorder, word)(data, len(data))
+        heard = recorder.streams
+        (heard.live_table.datagram if word == "live" else getattr(heard, word))(data, len(data))
     elif word == "drop":
         drops[0] += value
     elif word == "count":
         table["count"] = value
     elif word == "asked":
-        print(json.dumps(recorder.live_request() is not None))
+        print(json.dumps(recorder.streams.live_request() is not None))
     elif word == "held":
         print(recorder.guests.holders.held())
     elif word == "forget":
@@ -189,7 +190,11 @@ for step in json.loads(sys.stdin.readline()):
     elif word == "kill":
         break
     else:
-        getattr(recorder, word)()
+        {
+            "overrun": recorder.streams.overrun,
+            "live_overrun": recorder.streams.live_table.overrun,
+            "close": recorder.close,
+        }[word]()
 counters = {}
 for name, value in recorder.counters.values.items():
     if value:
@@ -371,12 +376,16 @@ class Counting:
 
     def neighbour(self, buffer, length): taken[0] += 1
     def event(self, buffer, length): taken[1] += 1
-    def live(self, buffer, length): taken[2] += 1
-    def policy(self, buffer, length): pass
+
+class Lists:
+    overrun = print
+    def datagram(self, buffer, length): taken[2] += 1
 
 counting = Counting()
-counting.overrun = counting.live_overrun = counting.neighbour_overrun = counting.policy_overrun = print
-streams = loop._streams(counting, *[end[0] for end in ends])
+counting.overrun = counting.neighbour_overrun = print
+counting.live_table = counting.policies = Lists()
+counting.timeouts = counting
+streams = loop._streams(counting, lambda buffer, length: None, *[end[0] for end in ends])
 for index in (1, 2):
     for _ in range((0, 2 * loop.BATCH + 1, 2 * loop.DUMP_BATCH + 1)[index]):
         LIBC.call("send", ends[index][1], b"x", 1, 0)

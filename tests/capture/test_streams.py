@@ -41,9 +41,10 @@ settings = {"count": 1, "max": FULL}
 read = config.load(root + "/etc/config/oubli")
 recorder = Recorder(read, root, time, log=said.append, sysctl=settings.get, network=dict)
 recorder.tick()
-while recorder.neighbour_request() or not recorder.introduced:
-    recorder.neighbour(unhexlify(DONE), 20)
-feeds = {"event": recorder.datagram, "live": recorder.live, "neighbour": recorder.neighbour}
+while recorder.streams.neighbour_request() or not recorder.streams.introduced:
+    recorder.streams.neighbour(unhexlify(DONE), 20)
+heard = recorder.streams
+feeds = {"event": heard.datagram, "live": heard.live_table.datagram, "neighbour": heard.neighbour}
 for row in sys.stdin:
     call, *words = json.loads(row)
     if call in feeds:
@@ -53,14 +54,14 @@ for row in sys.stdin:
         time.seconds += words[0]
         recorder.tick()
     elif call == "asks":
-        print(hexlify(recorder.live_request() or b"").decode())
+        print(hexlify(recorder.streams.live_request() or b"").decode())
     elif call == "counts":
         counts = sorted(recorder.counters.values.items())
         print(json.dumps([name + " " + str(count) for name, count in counts if count]))
     elif call == "held":
         print(recorder.guests.holders.held())
     else:
-        getattr(recorder, call)()
+        getattr(heard.live_table if call == "live_overrun" else heard, call.replace("live_", ""))()
         recorder.tick()
 print(json.dumps([line for line in said if "lost" in line]))
 """

@@ -107,12 +107,12 @@ class Forgetful(fast_path.FastPath):
         ("FastPath", Forgetful, "counters"),
     ],
 )
-def test_a_straight_way_that_leaves_something_else_behind_is_found(
+def test_a_fast_path_that_leaves_something_else_behind_is_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, wrong: object, differ: str
 ) -> None:
     """It alone takes something for another: packets of 14, the place of a class; or counts wrongly."""
     monkeypatch.setattr(
-        "agent.recorder.recorder.FastPath" if name == "FastPath" else f"agent.recorder.fast_path.{name}", wrong
+        "agent.recorder.streams.FastPath" if name == "FastPath" else f"agent.recorder.fast_path.{name}", wrong
     )
     assert re.match(f"the fast path leaves something else behind: .*{differ}", found(tmp_path))
 

@@ -156,7 +156,7 @@ def test_a_stay_over_a_step_keeps_its_length_and_none_is_kept_by_a_clock_that_is
     mac = bytes.fromhex(GUEST[2:])
     device.pass_to(4200)
     began = device.time.wall() // 10**9
-    consented = device.recorder.by_consent()
+    consented = device.recorder.groups.by_consent()
     room = consented._consents
     assert room is not None
     room.grant(mac, ["location"], ["access-point"], "none", began + 20 * DAY, bytes(32), began)
@@ -193,7 +193,7 @@ def test_services_keeps_nothing_that_began_before_the_consent_or_while_it_was_su
         memory / "began-before", None, options="config purpose 'services'\n option enabled '1'\n" + NOTICE
     )
     device.pass_to(3600)
-    room = device.recorder.by_consent()._consents
+    room = device.recorder.groups.by_consent()._consents
     assert room is not None
     mac, now = b"\x02\x11" + bytes(3) + b"\x07", device.time.wall() // 10**9
 
@@ -201,8 +201,8 @@ def test_services_keeps_nothing_that_began_before_the_consent_or_while_it_was_su
         device.pass_to(at)
         device.time.second = at
         neighbour, event, method = paired.Sign(at, 7, lasts).messages()
-        device.recorder.neighbour(neighbour, len(neighbour))
-        getattr(device.recorder, method)(event, len(event))
+        device.recorder.streams.neighbour(neighbour, len(neighbour))
+        getattr(device.recorder.streams, method)(event, len(event))
         return device.recorder.counters.values["services kept"]
 
     room.grant(mac, ["services"], ["connections"], "none", now + DAY, bytes(32), now)
@@ -248,7 +248,7 @@ def test_a_first_start_on_flash_that_refuses_follows_nobody_and_says_so(memory, 
         line.startswith("!! CONSENTS SUSPENDED: flash refuses them (read-only file system)")
         for line in status.lines(shown)
     )
-    room = device.recorder.by_consent()
+    room = device.recorder.groups.by_consent()
     assert not room.wanted()
     for act in (room.suspend, room.withdraw, room.resume):
         with pytest.raises(calls.Refused, match=r"\(read-only file system\): every consent is suspended"):
@@ -833,7 +833,7 @@ def test_a_consent_is_taken_with_the_document_for_just_that_consent(memory):
     (device.root / "usr/share").mkdir(parents=True)
     shutil.copytree(SHIPPED_TEXTS, device.root / "usr/share/oubli")
     device.pass_to(3600)
-    room = device.recorder.by_consent()
+    room = device.recorder.groups.by_consent()
     agreed = {"purposes": ["location"], "third_parties": "none", "days": 30}
     shown = room.document(agreed | {"name": "2.fr"})
     given = agreed | {"terminal": MAC, "address": None, "categories": ["access-point"], "text": shown["text"]}
@@ -853,7 +853,7 @@ def test_no_page_of_before_undoes_a_refusal(memory):
     """L34-V-4, L34-VI-5: each suspension and each objection has a token of its own by which it is undone."""
     device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n" + NOTICE)
     device.pass_to(3600)
-    room, mine = device.recorder.by_consent(), {"terminal": MAC, "address": None}
+    room, mine = device.recorder.groups.by_consent(), {"terminal": MAC, "address": None}
     now = device.time.wall() // 10**9
     room._open(make=True)
     room._consents_or_refuse().grant(MAC, ["location"], ["access-point"], "none", now + 86400, bytes(32), now)
@@ -1113,12 +1113,12 @@ def test_a_clock_that_is_set_back_makes_no_consent_active_that_had_ended(memory,
     device.pass_to(7200)
     began = device.time.wall() // 10**9
     recorder = device.recorder
-    assert recorder.by_consent()._now() == began
+    assert recorder.groups.by_consent()._now() == began
     recorder.clock.floor = began
     monkeypatch.setattr(device.time, "wall", lambda: (began - 1800) * 10**9)
     recorder.tick()
     assert recorder.clock.trusted
-    assert recorder.by_consent()._now() is None
+    assert recorder.groups.by_consent()._now() is None
     recorder.close()
 
 

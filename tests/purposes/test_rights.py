@@ -658,8 +658,8 @@ def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) 
     for sign in signs:
         device.pass_to(sign.at)
         near, event, _ = sign.messages()
-        device.recorder.neighbour(near, len(near))
-        device.recorder.datagram(event, len(event))
+        device.recorder.streams.neighbour(near, len(near))
+        device.recorder.streams.datagram(event, len(event))
     recorder, written = device.recorder, bytes.hex
     used = recorder.terminals.used()
     shown = present.of(recorder, paired.mac_of(1), written)
@@ -697,7 +697,7 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
     device.boot(0)
     device.pass_to(4000)
     recorder, mac, other = device.recorder, paired.mac_of(1), paired.mac_of(2)
-    room, deferred = recorder.by_consent(), recorder.deferred
+    room, deferred = recorder.groups.by_consent(), recorder.groups.deferred
     assert deferred is not None
     deferred.session(mac, "Zoé")
     began = device.time.wall() // 10**9
@@ -713,8 +713,8 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
     for sign in signs:
         device.pass_to(sign.at)
         near, event, _ = sign.messages()
-        recorder.neighbour(near, len(near))
-        recorder.datagram(event, len(event))
+        recorder.streams.neighbour(near, len(near))
+        recorder.streams.datagram(event, len(event))
 
     def seen(whose: bytes) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, int]]:
         lines = [*recorder.orders.access({"terminal": whose, "address": None, "agreed": 1}, "root")]
@@ -740,7 +740,7 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
     assert waits == {name: value for name, value in session.items() if name != "going_on"}
     over = session["start"] + session["seconds"]
     assert follows == {"start": over, "seconds": 0, "bytes_up": 0, "bytes_down": 0, "going_on": True}
-    recorder.erasure().begin({"terminal": mac, "address": None}, "root")
+    recorder.groups.erasure().begin({"terminal": mac, "address": None}, "root")
     assert [name for name, _ in seen(mac)[0] if name != "attribution"] == ["billing", "billing"]
     kept: dict[str, Any] = recorder.stores
     assert kept["billing"].seal()
@@ -765,11 +765,11 @@ def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path
     def told() -> list[list[str]]:
         look = recorder.orders.access(mac | {"agreed": 1}, "root")
         seen = [
-            [name for name, _ in recorder.by_consent().own(mac)["kept"]],
+            [name for name, _ in recorder.groups.by_consent().own(mac)["kept"]],
             [one["purpose"] for one in next(look)["sealed"]],
         ]
         look.close()
-        return [*seen, [name for name, _ in recorder.erasure().begin(mac, "root")["sealed"]]]
+        return [*seen, [name for name, _ in recorder.groups.erasure().begin(mac, "root")["sealed"]]]
 
     assert told() == [[], [], []]
     segment.parent.mkdir(parents=True)
@@ -780,7 +780,7 @@ def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path
     device.pass_to(1000)  # the clock is trusted, and the day is open
     held = {row[0] for row in article.memory(device.config) if row[1]}
     # What isn't there unless it is asked for
-    assert {*recorder.by_consent().own(mac)["beside"]} == held - {"objection", "emergency"}
+    assert {*recorder.groups.by_consent().own(mac)["beside"]} == held - {"objection", "emergency"}
     recorder.close()
 
 
@@ -832,7 +832,7 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     blocks = Blocks(str(tmp_path / "map"), str(tmp_path / "marks"), 512, NoKernel(), record, known.user, 100000)
     blocks.restate_public(bytes([203, 0, 113, 2]), 1800000000)
     leased = SimpleNamespace(blocks=blocks)
-    recorder.deferred = SimpleNamespace(sessions=known, attribution=leased)  # type: ignore[assignment]
+    recorder.groups.deferred = SimpleNamespace(sessions=known, attribution=leased)  # type: ignore[assignment]
     assert present.of(recorder, mine, bytes.hex) == {}
     assert known.begin(mine, "Zoé Lefèvre", 200000)
     holders = {bytes([10, 20, 0, 3]): mine, bytes([10, 20, 0, 4]): other, bytes([10, 20, 0, 5]): mine}
@@ -852,5 +852,5 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     # Whose the first was at the portal isn't known any more
     assert [*blocks.of(mine)] == [(*held[0][:3], b"", *held[0][4:]), held[1]]
     assert set(present.of(recorder, other, bytes.hex)) == {"ports"}
-    recorder.deferred = None
+    recorder.groups.deferred = None
     recorder.close()

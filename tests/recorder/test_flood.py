@@ -34,8 +34,8 @@ def test_100_000_macs_in_an_hour_fill_the_table_and_harm_nothing_else(memory):
 
     def come(terminal: int, port: int = 443) -> None:
         near, event, _ = Sign(device.time.second, terminal, port=port).messages()
-        recorder.neighbour(near, len(near))
-        recorder.datagram(event, len(event))
+        recorder.streams.neighbour(near, len(near))
+        recorder.streams.datagram(event, len(event))
 
     device.pass_to(TRUSTED + 60)
     for terminal in range(RESIDENTS):
@@ -60,7 +60,7 @@ def test_100_000_macs_in_an_hour_fill_the_table_and_harm_nothing_else(memory):
     # Others had their addresses meanwhile: the kernel asks again before what comes now begins
     for terminal in range(RESIDENTS):
         near, _, _ = Sign(device.time.second, terminal).messages()
-        recorder.neighbour(near, len(near))
+        recorder.streams.neighbour(near, len(near))
     device.pass_to(3 * HOUR)
     for terminal in range(RESIDENTS):
         come(terminal, 3478)

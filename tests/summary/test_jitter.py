@@ -99,7 +99,7 @@ def process(device: Device, time: Time, random: Callable[[int], bytes]) -> Recor
     words: dict = {"sampler": Silence(), "log": lambda _: None, "sysctl": ACCOUNTING.get}
     made = Recorder(device.config, str(device.root), time, random=random, **words)
     for message in (kernel.link("lan"), kernel.address(b"\x0a\x14\0\1", 16)):
-        made.neighbour(message, len(message))
+        made.streams.neighbour(message, len(message))
     return made
 
 
@@ -124,8 +124,8 @@ def spooled(folder: Path) -> list[str]:
 
 def see(made: Recorder, second: int, terminal: int) -> None:
     near, event, _ = Sign(second, terminal).messages()
-    made.neighbour(near, len(near))
-    made.datagram(event, len(event))
+    made.streams.neighbour(near, len(near))
+    made.streams.datagram(event, len(event))
 
 
 def test_a_slot_is_drawn_at_its_moment_and_counts_what_came_until_it_closed(device, tmp_path):

@@ -1333,8 +1333,8 @@ def test_what_ends_between_a_days_close_and_its_draw_counts_in_neither_day(memor
         device.time.second = second
         device.recorder.tick()
         before, (neighbour, event, method) = bytes(terminals._view), paired.Sign(second, terminal, 20).messages()
-        device.recorder.neighbour(neighbour, len(neighbour))
-        getattr(device.recorder, method)(event, len(event))
+        device.recorder.streams.neighbour(neighbour, len(neighbour))
+        getattr(device.recorder.streams, method)(event, len(event))
         return bytes(terminals._view) != before
 
     day = terminals.day

@@ -65,10 +65,10 @@ def main(path: str, folder: str, fast_path: bool) -> "dict[str, Any]":
     def play() -> int:
         count = 0
         while waiting:
-            size = recorder.fast_path.run(inbox, min(len(waiting), RUN)) if fast_path else inbox.more()
+            size = recorder.streams.fast_path.run(inbox, min(len(waiting), RUN)) if fast_path else inbox.more()
             if size:
                 count += 1
-                recorder.event(inbox.view, size)
+                recorder.streams.event(inbox.view, size)
         return count
 
     with open(path, "rb") as tape:
@@ -79,7 +79,7 @@ def main(path: str, folder: str, fast_path: bool) -> "dict[str, Any]":
                 continue
             plainly += play()
             if head[2:] == b"n":
-                recorder.neighbour(data, len(data))
+                recorder.streams.neighbour(data, len(data))
             elif head[2:] == b"s":
                 for name in ("tcp_timeout_time_wait", "udp_timeout", "udp_timeout_stream"):
                     settings[name] = data[0]
@@ -90,7 +90,7 @@ def main(path: str, folder: str, fast_path: bool) -> "dict[str, Any]":
     plainly += play()
     look()
     counters = dict(recorder.counters.values)
-    read, connections = recorder._decoder.reader.datagrams, recorder._decoder.connections
+    read, connections = recorder.streams._decoder.reader.datagrams, recorder.streams._decoder.connections
     recorder.close()
     return {"seen": seen, "counters": counters, "read": [read, connections], "fast": connections - plainly}
 

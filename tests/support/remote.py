@@ -415,13 +415,13 @@ def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
         elif step[0] == "call":
             calls.answer(agent, json.dumps({"v": 1, "call": step[1]}).encode(), (calls.ROOT,))
         elif step[0] == "listed":
-            while agent.neighbour_request():
-                agent.neighbour(struct.pack("IHHIIi", 20, 3, 2, 1, 0, 0), 20)
+            while agent.streams.neighbour_request():
+                agent.streams.neighbour(struct.pack("IHHIIi", 20, 3, 2, 1, 0, 0), 20)
         elif step[0] == "neighbour_overrun":
-            agent.neighbour_overrun()
+            agent.streams.neighbour_overrun()
         else:
             data = _octets(step[1])
-            getattr(agent, step[0])(data, len(data))
+            getattr(agent.streams, step[0])(data, len(data))
     return {"status": agent.status(), "log": _taken(said)}
 
 

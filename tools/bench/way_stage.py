@@ -109,7 +109,7 @@ def prepared(path: str, folder: str, more: bytes = b"") -> "tuple[Recorder, Time
     inbox = memory.scratch(4096)
     for data in told:
         inbox.view[: len(data)] = data
-        recorder.neighbour(inbox.view, len(data))
+        recorder.streams.neighbour(inbox.view, len(data))
     return recorder, time, inbox, frames(path)
 
 
@@ -131,9 +131,9 @@ def player(recorder: Recorder, inbox: memory.Region, ended: "list[Any]") -> "Cal
     def play() -> None:
         at[0] = 0
         while at[0] < len(ended):
-            size = recorder.fast_path.run(tape, min(len(ended) - at[0], BATCH))
+            size = recorder.streams.fast_path.run(tape, min(len(ended) - at[0], BATCH))
             if size:
-                recorder.event(inbox.view, size)
+                recorder.streams.event(inbox.view, size)
 
     return play
 

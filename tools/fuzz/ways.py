@@ -39,7 +39,7 @@ class Ways:
         memory.copy(other._key, one._key, _KEY)
         for data in way_stage.frames(self._recording):  # the first connection of a terminal goes the plain way anyway
             for recorder in self._pair:
-                recorder.event(bytearray(data), len(data))
+                recorder.streams.event(bytearray(data), len(data))
 
     def tell(self, buffer: "Any", length: int) -> str:
         """Give both the datagram at the start of a buffer; returns what they then differ in, or nothing.
@@ -56,14 +56,14 @@ class Ways:
         view[:length] = buffer[:length]
         if length >= 6 and struct.unpack_from("H", view, 4)[0] < _EVENTS:
             for recorder in self._pair:
-                recorder.neighbour(view, length)
+                recorder.streams.neighbour(view, length)
         else:
-            size = one.fast_path.one(view, length)
+            size = one.streams.fast_path.one(view, length)
             if size:
-                one.event(view, size)
+                one.streams.event(view, size)
             else:
                 self.fast_path += 1
-            other.event(view, length)
+            other.streams.event(view, length)
         return " ".join(self._differences())
 
     def _differences(self) -> "Iterator[str]":
@@ -87,8 +87,8 @@ class Ways:
 
 
 def _read(recorder: "Recorder") -> "list[int]":
-    reader = recorder._decoder.reader
-    return [reader.datagrams, reader.malformed, reader.overruns, reader.refused, recorder._decoder.connections]
+    reader = recorder.streams._decoder.reader
+    return [reader.datagrams, reader.malformed, reader.overruns, reader.refused, recorder.streams._decoder.connections]
 
 
 def _open(recorder: "Recorder") -> "list[list[int]]":

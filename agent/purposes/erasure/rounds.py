@@ -41,9 +41,9 @@ class Erasure(Purposes):
             raise calls.Refused("too many terminals wait for their erasure; accepted: again in a minute")
         self._waiting.add(mac)
         answer: "dict[str, Any]" = {"withdrawn": 0, "destroyed": 0, "durable": True}
-        if recorder.consented is not None:
+        if recorder.groups.consented is not None:
             try:
-                answer = recorder.consented.forget(mac, by)
+                answer = recorder.groups.consented.forget(mac, by)
             except calls.Refused:  # flash refuses the consents: what can be erased is, and the answer doesn't say "all"
                 answer["durable"] = False
         if new:

@@ -182,7 +182,7 @@ def test_suspending_tells_nobody_who_is_here_or_has_consented(tmp_path, monkeypa
     monkeypatch.setattr(files, "write_atomic", note)
     device = paired.Device(tmp_path, None, options="config purpose 'location'\n option enabled '1'\n" + NOTICE)
     device.pass_to(3600)
-    room, recorder = device.recorder.by_consent(), device.recorder
+    room, recorder = device.recorder.groups.by_consent(), device.recorder
     mac = bytes.fromhex("021122334455")
     recorder.guests.holders.learn(b"\xc0\xa8\1\x0a", mac, 0)
     given = {

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the recorder hears of the kernel: connections that ended, and the lists of neighbours, of what lasts, of rules.
+
+Each stream has a way in for a datagram, one for the word that some were dropped, and all but the events a request that
+lists it anew where that is due.
+"""
+
+from agent.capture import connections, lossfree, timeouts
+from agent.capture.live_table import LiveTable
+from agent.recorder.fast_path import FastPath
+from agent.recorder.pipeline import Pipeline
+
+
+class Streams:
+    """The netlink streams of one recorder.
+
+    `sysctl`, `switch` and `drops` are as in agent.recorder.recorder, `values` its counters. `day` and `terminals` take
+    what is counted, `ring` is the store of `security`, `kept` whether that is on. `monotonic`: ns since boot, now.
+    """
+
+    def __init__(
+        self,
+        clock: "Clock",
+        values: "dict[str, int]",
+        guests: "GuestNetwork",
+        day: "AgentDay",
+        terminals: "Terminals",
+        ring: "Ring",
+        kept: bool,
+        sysctl: "Callable[[str], int | None]",
+        switch: "Callable[[bool], None]",
+        drops: "Callable[[], int]",
+        monotonic: int,
+    ) -> None:
+        self._values, self._guests = values, guests
+        self._monotonic = monotonic  # ns since boot, at the last tick
+        self._dropped = 0  # events that the kernel dropped, counted before
+        self._decoder, table = connections.Decoder(), connections.Decoder(connections.NEW)
+        self.timeouts = timeouts.Timeouts(sysctl)
+        self.loss_free = lossfree.LossFree(sysctl, switch, drops)
+        self.pipeline = pipeline = Pipeline(
+            clock, values, guests, self.timeouts, (self._decoder, table), day, terminals, ring if kept else None
+        )
+        self._take = pipeline.connection  # bound once: MicroPython makes an object each time a method is named
+        self.live_table = LiveTable(table, pipeline.alive, monotonic)
+        through = (guests.holders, guests.lan, self.timeouts, day, terminals, ring)
+        self.fast_path = FastPath(self._decoder, through, values, pipeline.plain)
+
+    def datagram(self, buffer: "bytearray | bytes", length: int) -> None:
+        """Handle one ctnetlink event: `length` octets at the start of `buffer`."""
+        if self.fast_path.one(buffer, length):
+            self.event(buffer, length)
+
+    def event(self, buffer: "bytearray | bytes", length: int) -> None:
+        """Handle a ctnetlink event that isn't for the fast path: through the modules, one after the other."""
+        self._decoder.feed(buffer, length, self._take)
+
+    def overrun(self) -> None:
+        """Note ENOBUFS: messages were dropped, for good unless the mode is loss-free; `lost` learns how many."""
+        if not self.loss_free.on:
+            self._values["overruns"] += 1
+            self.live_table.due(self._monotonic)
+
+    def neighbour(self, buffer: "bytearray | bytes", length: int) -> None:
+        """Handle one rtnetlink datagram."""
+        self._guests.neighbours.feed(buffer, length)
+
+    def neighbour_request(self) -> "bytes | None":
+        """Return what to ask rtnetlink next, None for nothing."""
+        return self._guests.neighbours.request()
+
+    def neighbour_overrun(self) -> None:
+        """Note that rtnetlink messages were dropped: everything is listed again."""
+        self._values["neighbour overruns"] += 1
+        self._guests.neighbours.restart()
+
+    @property
+    def introduced(self) -> bool:
+        """Return True if the LAN's terminals have been listed, or are given up on."""
+        return self._guests.introduced(self._monotonic)
+
+    def live_request(self) -> "bytes | None":
+        """Return the request that lists the live table where that is due, None otherwise."""
+        return self.live_table.request(self._monotonic)
+
+    def policy_request(self) -> "bytes | None":
+        """Return the request that lists the ruleset's objects where that is due, None otherwise."""
+        return self.timeouts.policies.request(self._monotonic)
+
+    def begin(self, wall: int, monotonic: int) -> None:
+        """Take note of the present time, in ns."""
+        self._monotonic = monotonic
+        self.pipeline.wall = wall
+        self.timeouts.tick(wall, monotonic)
+
+    def lost(self) -> bool:
+        """Count what the events' stream has lost since it was last asked; True where that is something."""
+        values, events = self._values, self._decoder.reader
+        self.loss_free.tick(self._monotonic, self._decoder.connections)
+        dropped = self.loss_free.lost - self._dropped
+        if not dropped and not events.overruns:
+            return False
+        self._dropped += dropped
+        values["lost: overrun"] += dropped
+        values["overruns"] += events.overruns
+        events.overruns = 0
+        self.live_table.due(self._monotonic)
+        return True
+
+    def listed(self) -> bool:
+        """Count what no stream could read; True where a dump of the live table is over: its associations are swept."""
+        guests = self._guests
+        for reader in (
+            self._decoder.reader,
+            self.live_table.decoder.reader,
+            guests.neighbours.reader,
+            self.timeouts.policies.reader,
+        ):
+            self._values["malformed"] += reader.malformed
+            reader.malformed = 0
+        return self.live_table.finish(self._monotonic)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from agent.base.clock import Clock
+    from agent.recorder.guest_network import GuestNetwork
+    from agent.summary.day import AgentDay
+    from agent.summary.terminals import Terminals
+    from agent.vault.ring import Ring
