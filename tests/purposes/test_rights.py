@@ -787,7 +787,7 @@ def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path
 def test_a_count_is_told_of_only_while_a_day_is_open(tmp_path: Path) -> None:
     """L34-VI-4: before the time is trusted nobody is counted, and nothing says so; she may object all the same."""
     device = paired.Device(tmp_path / "device", None)
-    own, mine = device.recorder.by_consent().own, {"terminal": paired.mac_of(1), "address": None}
+    own, mine = device.recorder.groups.by_consent().own, {"terminal": paired.mac_of(1), "address": None}
     told = [(own(mine)["counted"], "counting" in own(mine)["beside"])]
     device.pass_to(1000)
     assert device.recorder.terminals.day
@@ -809,7 +809,7 @@ def test_consents_that_flash_refuses_are_no_empty_list(tmp_path: Path) -> None:
     found = []
     for install in (broken, lambda _root: None):
         device = paired.Device(tmp_path / "device", None, install=install)
-        own = device.recorder.by_consent().own(mine)
+        own = device.recorder.groups.by_consent().own(mine)
         end = [*device.recorder.orders.access(mine | {"agreed": 1}, "root")][-1]
         erased = device.recorder.erasure().begin(mine, "root")["durable"]
         assert device.recorder.erasure().state(mine) == {"erasing": True}
