@@ -42,6 +42,7 @@ _LATEST = 11 * MINUTE  # after its slot a message has been sent (agent.outbox.ji
 _ARRIVAL = 120  # real seconds that the last messages may take
 # Whereupon a recorder may draw what should have been sent long ago, and a forwarder sends such a message at once: until
 # the auditor has seen it, the forwarder stands still.
+_OF_THE_PACKAGE = "erase terminal"  # what a gateway without oubli-purposes refuses, and one with it has more heap for
 _OVERDUE = (tape.BOOT, tape.START, tape.CLOCK, tape.CONFIRM)
 _AHEAD = 1 << 20  # octets of tape by which the world may be ahead of the recorder
 
@@ -120,7 +121,8 @@ class Simulation:
         self.scenario, self.seed, self.interpreter = scenario, seed, interpreter
         self.violation: Violation | None = None
         purposes = scenario.purposes
-        self._words = command(interpreter, FLASH if purposes.custodian else HEAP if purposes == Purposes() else MORE)
+        package = purposes != Purposes() or any(event.what == _OF_THE_PACKAGE for event in scenario.events)
+        self._words = command(interpreter, FLASH if purposes.custodian else MORE if package else HEAP)
         self._progress = progress
         self._variant, self._agent, self._until, self._recording, self._stop = variant, agent, until, recording, stop
         self._looks: list[Vault] = []
