@@ -811,8 +811,8 @@ def test_consents_that_flash_refuses_are_no_empty_list(tmp_path: Path) -> None:
         device = paired.Device(tmp_path / "device", None, install=install)
         own = device.recorder.groups.by_consent().own(mine)
         end = [*device.recorder.orders.access(mine | {"agreed": 1}, "root")][-1]
-        erased = device.recorder.erasure().begin(mine, "root")["durable"]
-        assert device.recorder.erasure().state(mine) == {"erasing": True}
+        erased = device.recorder.groups.erasure().begin(mine, "root")["durable"]
+        assert device.recorder.groups.erasure().state(mine) == {"erasing": True}
         assert " erase terminal root" in (tmp_path / "device/srv/oubli/audit/00000001").read_text()
         found.append((own["unreadable"], own["counted"], end["consents"], erased))
         device.recorder.close()
