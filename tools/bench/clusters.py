@@ -53,6 +53,14 @@ def until(done: Callable[[], object], what: str) -> None:
         time.sleep(0.1)
 
 
+def _whole(stored: "_Stored", wanted: int) -> None:
+    """Wait until every message is stored; StuckError says how many are."""
+    try:
+        until(lambda: stored.look() >= wanted, "every message is stored")
+    except StuckError as failure:
+        raise StuckError(f"{failure}: {stored.look():,} of {wanted:,}") from None
+
+
 class Node:
     """One NATS server of the three."""
 
@@ -246,7 +254,7 @@ def outlive(folder: Path, url: str, forwarders: int, each: int, rate: float) -> 
             _pass(stored, AWAY)
             cluster.nodes[0].signal(signal.SIGCONT)
             until(lambda: (stored.look(), gateways.poll() is not None)[1], "every spool is empty")
-            until(lambda: stored.look() >= wanted, "every message is stored")
+            _whole(stored, wanted)
         finally:
             for one in (gateways, collector):
                 if one is not None:
