@@ -5,7 +5,7 @@
 class Purposes:
     """A group of purposes that are switched on together; each does of these what it needs. Times in ns.
 
-    A purpose is added by a subclass, and by the line of agent.recorder.recorder that makes it.
+    A purpose is added by a subclass, and by the lines of agent.recorder.purpose_groups that make it.
     """
 
     def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None", end: int) -> None:

@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections import Counter
 from fractions import Fraction
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.fleet import says
 from tests.fleet.says import DAY, NOW
 from tests.fleet.test_store import a_day
+from tests.support.consumers import consume_at_once
 from tools.fleet import daily, estimate, figures, inventory, retention, views
 from tools.fleet.intake import Intake
 from tools.fleet.models import Day, Gateway
@@ -94,25 +94,7 @@ def test_a_day_that_is_told_of_again_under_another_profile_loses_its_total(store
 def test_two_consumers_at_once_write_the_same_rows(store):
     """Each has every second message of a week of five gateways."""
     sent = [one for number in range(5) for day in range(DAY - 6, DAY + 1) for one in a_day(says.name(number), day)]
-    failures: list[BaseException] = []
-
-    def consume(seed: int) -> None:
-        mine = sent[seed::2]
-        random.Random(seed).shuffle(mine)
-        try:
-            for start in range(0, len(mine), 41):
-                Intake().take(mine[start : start + 41], NOW)
-        except BaseException as failure:  # noqa: BLE001 (handed to the test)
-            failures.append(failure)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=consume, args=(seed,)) for seed in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert failures == []
+    consume_at_once([(sent[::2], 41), (sent[1::2], 41)], NOW)
     assert agree() == 35
 
 

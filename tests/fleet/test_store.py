@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 from collections import Counter
 from dataclasses import replace
 from io import StringIO
@@ -16,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connection
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 
 from agent.outbox import topics
 from tests.fleet import says
 from tests.fleet.says import DAY, NOW
+from tests.support.consumers import consume_at_once
 from tools.fleet import retention, site
 from tools.fleet.intake import FullError, Intake
 from tools.fleet.judgement import standings
@@ -93,25 +93,8 @@ def test_each_message_is_kept_once_whatever_comes_twice_and_in_which_order(store
 def test_two_consumers_at_once_keep_each_message_once(store):
     """Both are given everything, in batches of different cuts and orders; nothing waits for good, totals agree."""
     sent = [one for number in range(12) for one in a_day(says.name(number))]
-    failures: list[BaseException] = []
-
-    def consume(seed: int) -> None:
-        mine = list(sent) + [says.health(says.name(number)) for number in range(12)]
-        random.Random(seed).shuffle(mine)
-        try:
-            for start in range(0, len(mine), 37 + seed):
-                Intake().take(mine[start : start + 37 + seed], NOW)
-        except BaseException as failure:  # noqa: BLE001 (handed to the test)
-            failures.append(failure)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=consume, args=(seed,)) for seed in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert failures == []
+    everything = [*sent, *(says.health(says.name(number)) for number in range(12))]
+    consume_at_once([(list(everything), 37), (list(everything), 38)], NOW)
     assert Message.objects.count() == len(sent)
     assert Gateway.objects.count() == 12
     assert totals_agree()
