@@ -100,7 +100,8 @@ def test_two_consumers_at_once_write_the_same_rows(store):
 
 def test_rows_go_with_their_gateway_and_their_age(store):
     old = NOW - (KEPT_DAYS - 2) * 86_400
-    Intake().take(a_day(ONE, old // 86_400 - 1), old)
+    Intake().take(a_day(ONE, old // 86_400 - 2), old)
+    assert Day.objects.filter(tenths__isnull=False).exists()
     Intake().take(a_day(ONE) + a_day(OTHER), NOW)
     retention.prune(NOW + 5 * 86_400)
     assert set(Day.objects.filter(tenths__isnull=False).values_list("day", flat=True)) == {DAY}
