@@ -155,8 +155,8 @@ class Lan(Listener):
 
     def lease(self, address: bytes, mac: bytes) -> None:
         """Tell the address table of a lease; one for an address outside the LAN is nobody's business."""
-        if any(_within(address, 0, len(address), prefix, bits) for prefix, bits in self.prefixes):
-            self._holders.lease(address, mac, self._wall())
+        inside = any(_within(address, 0, len(address), prefix, bits) for prefix, bits in self.prefixes)
+        if inside and self._holders.lease(address, mac, self._wall()):
             self.told(address)
 
     def side(self, source: bytes) -> str:

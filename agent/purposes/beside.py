@@ -17,7 +17,7 @@ MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
     (
         "ports",
         ("mac", "address", "public_address", "translated_port", "portal_user", "start", "last"),
-        "in memory, at most 24h after its last connection",
+        "in memory, at most 24h after its last connection or the end of its lease",
     ),
     (
         "objection",

@@ -57,8 +57,8 @@ KEPT = {
         "until the portal tells that the device has logged out, at most 24 hours after it last told of it",
     ),
     "ports": (
-        "au plus 24 heures après la dernière connexion de l'appareil",
-        "at most 24 hours after the device's last connection",
+        "au plus 24 heures après la dernière connexion de l'appareil ou la fin du bail de son adresse",
+        "at most 24 hours after the device's last connection or the end of its address's lease",
     ),
     "counting": (
         "un jour, jusqu'à 4 h (5 h en été), heure de Paris",

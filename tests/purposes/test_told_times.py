@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent.capture.address_table import LEASE, AddressTable
+from agent.capture.lan import Lan
 from agent.config import config
 from agent.purposes import words
 from agent.purposes.attribution.attribution import Attribution
@@ -147,6 +149,45 @@ def test_a_time_that_is_told_is_the_one_that_is_measured(tmp_path: Path, what: s
         for paper in papers:
             (told,) = re.findall(BEFORE[what][at] + r" (\d+) (\w+)", "\n".join(paper))
             assert int(told[0]) * UNITS[told[1]] == measured, (what, told)
+
+
+def test_who_has_left_gets_no_block_by_somebody_else_s_lease(tmp_path: Path) -> None:
+    """L34-II-1: the lease file is read anew whenever any lease changes; a lease of four days alone is no use.
+
+    What is in memory goes a day after the last sign, and no row is sealed of who isn't there.
+    """
+    rows: list[Any] = []
+
+    def keep(record: Any) -> bool:
+        rows.append(record)
+        return True
+
+    table, wall = AddressTable(64), [NOON]
+    lan, room = (
+        Lan(("lan",), table, lambda: wall[0] * 10**9),
+        Blocks(str(tmp_path / "map"), str(tmp_path / "marks"), 512, NoKernel(), keep, nobody, 0),
+    )
+    room.restate_public(bytes([203, 0, 113, 2]), NOON)
+    room.deal(NOON, 0, lambda _address: MAC)
+    lan.prefixes = [(ADDRESS[:3] + b"\0", 24)]
+
+    def told(address: bytes) -> None:
+        room.hold(address, table.user(address) or b"", wall[0], wall[0] - NOON)
+
+    lan.told = told
+    held = []
+    for minutes in range(0, 4 * 24 * 60, 5):
+        wall[0] = NOON + 60 * minutes
+        if minutes % 600 == 0:
+            table.doubt(LEASE)
+            lan.lease(ADDRESS, MAC)
+        room.tick(wall[0], wall[0] - NOON, lambda address: table.user(address) or b"")
+        table.sweep()
+        held += [minutes] if [*room.of(MAC)] else []
+    assert held[-1] < 24 * 60
+    assert [(row.start, row.end) for row in rows] == [(NOON, None), (NOON, NOON)]
+    lan.lease(ADDRESS, MAC[:5] + b"\3")  # another one's: an address that changes hands is told of
+    assert [*room.of(MAC[:5] + b"\3")]
 
 
 def test_nothing_is_told_of_blocks_where_each_connection_is_recorded_by_itself(tmp_path: Path) -> None:
