@@ -27,7 +27,7 @@ class Leases:
     """The leases in the files at `paths`; each is told to `lease(address, mac)`, after `begin()`."""
 
     def __init__(
-        self, paths: "Sequence[str]", begin: "Callable[[], None]", lease: "Callable[[bytes, bytes], None]"
+        self, paths: "Sequence[str]", begin: "Callable[[], None]", lease: "Callable[[bytes, bytes], object]"
     ) -> None:
         self.paths = paths
         self._begin = begin

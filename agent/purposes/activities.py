@@ -132,8 +132,14 @@ _SAFE = {
         "in memory, encrypted; a power cut erases it",
     ),
     law.CUSTODIAN: (
-        "scellé ; seul un tiers de confiance détient les clés, et les détruit à l'échéance",
-        "sealed; only a trusted third party has the keys, and destroys them when the time is over",
+        (
+            "en clair en mémoire vive, puis scellé ; seul un tiers de confiance détient les clés, et les détruit à "
+            "l'échéance"
+        ),
+        (
+            "in memory in clear, then sealed; only a trusted third party has the keys, and destroys them when the "
+            "time is over"
+        ),
     ),
     "consent": (
         "chiffré sous la clé de la borne ; un refus : une empreinte à clé et une date de fin, dans un nom de fichier",

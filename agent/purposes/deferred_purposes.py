@@ -106,6 +106,7 @@ class DeferredPurposes(Purposes):
         )
         self.requests = executor.RunningRequest(at, self._gateway, sodium, paths.device_key, note)
         self._clock = clock
+        self._ahead = clock.floor - self._now  # s by which the time is ahead of that since boot, at least
         self._time = BelievedTime(clock, self.attribution, self._seal)
 
     def _mark(self) -> None:
@@ -250,11 +251,12 @@ class DeferredPurposes(Purposes):
         if self.attribution is not None and self.attribution.blocks is not None:
             self.attribution.blocks.hour()
         self._mark()
-        if self._time.trusted:
-            try:
-                self.requests.executor.tidy(self._wall)
-            except OSError:
-                pass  # the next hour, or the next request, tries again
+        # What the time is at least: nobody may ever confirm it again, and a handover tells whom it is about
+        least = max(self._clock.floor, self._ahead + self._now, self._time.reached)
+        try:
+            self.requests.executor.tidy(self._wall if self._time.trusted else least)
+        except OSError:
+            pass  # the next hour, or the next request, tries again
 
     def stepped(self, step: int, wall: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""

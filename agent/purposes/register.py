@@ -13,7 +13,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "people": "personnes concernées : utilisateurs du réseau Wi-Fi",
         "askers": ", demandeurs, agents habilités",
         "data": "données : ",
+        "agents": ", nom et clé des agents habilités",
         "duration": "durée : ",
+        "enrolled": " (agents : tant qu'ils sont habilités)",
         "measures": "mesures : ",
     },
     "en": {
@@ -21,7 +23,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "people": "data subjects: users of the Wi-Fi network",
         "askers": ", who asks, qualified agents",
         "data": "data: ",
+        "agents": ", name and key of qualified agents",
         "duration": "duration: ",
+        "enrolled": " (agents: as long as they are qualified)",
         "measures": "measures: ",
     },
 }
@@ -36,17 +40,22 @@ def register(config: "Config", language: str, held: "Sequence[str]" = ()) -> "li
         section = config.sections.get(one.key)
         ground, reference = (section.values.get("ground"), section.values.get("reference")) if section else (None, None)
         basis = shared["basis"] + ", ".join([one.basis] + [word for word in (ground, reference) if word])
+        # Whoever signs is enrolled in a file of the gateway's, which has no end
+        askers, agents, enrolled = [
+            text[name] if one.key == "requests" else "" for name in ("askers", "agents", "enrolled")
+        ]
         parts = (
             [one.what]
             + one.aim
             + [
-                text["people"] + (text["askers"] if one.key == "requests" else ""),
-                text["data"] + one.data,
+                text["people"] + askers,
+                text["data"] + one.data + agents,
                 basis,
                 shared["recipients"] + one.recipients,
             ]
         )
-        out.append("- " + shared["then"].join(parts + [text["duration"] + one.kept, text["measures"] + one.safe]))
+        parts += [text["duration"] + one.kept + enrolled, text["measures"] + one.safe]
+        out.append("- " + shared["then"].join(parts))
     return [words.typeset(line, language) for line in out + [notice.transfers(found, language)]]
 
 

@@ -33,7 +33,15 @@ from agent.purposes.attribution import record as attribution
 from agent.purposes.attribution.blocks import Blocks
 from agent.purposes.billing import record as billing
 from agent.purposes.billing.billing import IDLE
-from agent.purposes.consent import consent_rows, guest_page, kept_consents, page_server, sealed_consents, texts
+from agent.purposes.consent import (
+    consent_rows,
+    guest_page,
+    kept_consents,
+    page_server,
+    page_words,
+    sealed_consents,
+    texts,
+)
 from agent.purposes.deferred_purposes import NoKernel
 from agent.purposes.erasure.rounds import Erasure
 from agent.purposes.location import record as location
@@ -59,6 +67,7 @@ if TYPE_CHECKING:
 # clock was confirmed, ranges of one port.
 SAME = {"first": "translated_port", "last": "translated_port"}
 OWN = {"confirmed"}
+BILL = "config purpose 'billing'\n option enabled '1'\n option lifetime '30d'\n option budget '90000000'\n"
 CONSENT = {  # of the file's fields in their order, by the law's names; its version says nothing of anybody
     "version": None, "state": "state", "purposes": "purposes", "categories": "categories", "given": "time",
     "since": "time", "end": "end", "owner": "mac_hash", "text": "text_hash", "length": "third_parties",
@@ -554,6 +563,56 @@ def test_a_handover_of_a_purpose_that_is_off_is_told_of_and_goes_at_the_start(tm
     assert not handovers.exists()
     assert beside.remembered(read, paths) == []
     device.recorder.close()
+
+
+def test_a_handover_goes_in_31_days_though_nobody_confirms_the_time(tmp_path: Path) -> None:
+    """L34-VI-4: it tells in clear whom it is about; the time is at least what was known at the start, and went by."""
+    device = paired.Device(tmp_path / "device", None, options=BILL)
+    deferred = device.recorder.groups.deferred
+    assert deferred is not None
+    (handovers := tmp_path / "device/srv/oubli/vault/billing/handovers").mkdir(parents=True)
+    one, room = handovers / ("00" * 16 + ".tar"), deferred.requests.executor
+    one.write_bytes(b"mac:02:00:00:00:00:01")
+    second = 10**9
+    wall, began = device.time.wall(), device.time.monotonic()
+    floor = device.recorder.clock.floor
+    room._remember([(bytes(16), floor + 31 * law.DAY)])
+    for seconds, there in ((31 * law.DAY - 1, True), (31 * law.DAY, False)):
+        deferred.tick(wall - 900 * law.DAY * second, began + seconds * second, trusted=False)
+        deferred.hour()
+        assert one.exists() == there
+    device.recorder.close()
+
+
+def test_an_erasure_that_a_restart_cuts_off_is_to_be_asked_for_again(tmp_path: Path) -> None:
+    """GDPR art. 17: whose it is lies in no file, so another recorder knows nothing of it; the page says so."""
+    device = paired.Device(tmp_path / "device", None)
+    whose = {"terminal": paired.mac_of(1), "address": None}
+    device.recorder.groups.erasure().begin(whose, "root")
+    assert device.recorder.groups.erasure().state(whose) == {"erasing": True}
+    device.recorder.close()
+    device.restart(1)
+    assert device.recorder.groups.erasure().state(whose) == {"erasing": False}
+    device.recorder.close()
+    french, english = page_words.WORDS["erasing"]
+    assert "Si la borne redémarre" in french
+    assert "If the gateway restarts" in english
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_cnil_reads_whose_names_stay_and_what_waits_in_clear(everything: config.Config, language: str) -> None:
+    """GDPR art. 30: agents are enrolled without an end; a record and an open session lie in memory before a seal."""
+    at = words.LANGUAGES.index(language)
+    told = {
+        one[2:].split(";")[0].strip("\u202f "): one for one in registered(everything, language) if one.startswith("- ")
+    }
+    requested = told[words.PURPOSES["requests"][at]]
+    for word in ("nom et clé des agents", "name and key of qualified")[at], ("tant qu'ils sont", "as long as they")[at]:
+        assert word in requested
+    for name in ("attribution", "billing"):
+        assert ("en clair en mémoire vive, puis scellé", "in memory in clear, then sealed")[at] in typeset(
+            told[words.PURPOSES[name][at]], language
+        )
 
 
 def test_a_refusal_that_is_all_that_is_left_is_told_of(tmp_path: Path) -> None:

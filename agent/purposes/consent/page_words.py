@@ -123,9 +123,12 @@ WORDS = {
     "erasing": (
         (
             "L'effacement est en cours ; il se termine en quelques minutes. « Voir ce qui est conservé » montre ce qui "
-            "reste."
+            "reste. Si la borne redémarre avant, redemandez-le."
         ),
-        'The erasure goes on; it ends in some minutes. "See what is kept" shows what is left.',
+        (
+            'The erasure goes on; it ends in some minutes. "See what is kept" shows what is left. '
+            "If the gateway restarts before that, ask for it again."
+        ),
     ),
     "unchanged": (
         "Rien n'a changé. Voici ce qui est en vigueur.",
