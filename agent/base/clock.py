@@ -65,7 +65,7 @@ class Clock:
     def __init__(self, source: "TimeSource", path: str, floor: int, *, hardware: bool = False) -> None:
         self.source = source
         self.floor = floor
-        self.trusted = False
+        self.trusted = self.once = False  # the latter: in this boot it was
         self.refused = False  # the last confirmation told of a time before the floor
         self._path = path
         self._first: "list[int] | None" = None  # wall, monotonic of a confirmation that waits for a second one
@@ -118,6 +118,7 @@ class Clock:
             ):
                 raise ValueError
             self.trusted, self._first = read["trusted"] is True, read["first"]
+            self.once = read.get("once") is True
             self.confirmed, self._hour, self._seen = numbers[:3]
             self._lines, self._forgotten = read["lines"], read["forgotten"] is not False
         # RuntimeError: nested deeper than the parser goes
@@ -127,11 +128,13 @@ class Clock:
         return True
 
     def _save(self) -> None:
+        self.once = self.once or self.trusted
         text = (
-            '{"boot":"%s","trusted":%s,"first":%s,"confirmed":%d,"hour":%d,"seen":%d,"forgotten":%s,"lines":%s}\n'
+            '{"boot":"%s","trusted":%s,"once":%s,"first":%s,"confirmed":%d,"hour":%d,"seen":%d,"forgotten":%s,"lines":%s}\n'
             % (
                 self.source.boot,
                 "true" if self.trusted else "false",
+                "true" if self.once else "false",
                 json.dumps(self._first),
                 self.confirmed,
                 self._hour,
@@ -190,7 +193,8 @@ class Clock:
         elif monotonic - self._first[1] >= APART:
             drift = (wall - self._first[0]) - (monotonic - self._first[1])
             self.trusted = -AGREE <= drift <= AGREE
-            self._first, self.confirmed = (None if self.trusted else [wall, monotonic]), wall - monotonic
+            believed = wall - monotonic if self.trusted or not self.once else self.confirmed
+            self._first, self.confirmed = (None if self.trusted else [wall, monotonic]), believed
         self._save()
         return self.trusted
 

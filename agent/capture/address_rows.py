@@ -32,11 +32,13 @@ class Terminal:
 
     key      number of the association: another terminal, or another address of it, has another one
     address  where its MAC's 6 octets stand in memory
+    newest   no other terminal has had the address since
     """
 
     def __init__(self, holders: "AddressRows") -> None:
         self._holders = holders
         self.row = self.key = self.address = 0
+        self.newest = True
 
     def mac(self) -> bytes:
         """Return the MAC."""

@@ -49,7 +49,7 @@ NEIGHBOUR, LEASE = 1, 2  # who says that it is current
 ADDRESSES = 32  # of one MAC: a phone keeps seven days' temporary ones at most, of each prefix (RFC 8981)
 UNUSED = 270  # dumps, each of 300 s: what no lease names and no dump needs for so long goes within a day
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
-_NOTICE = 1000000000  # ns in which a change is read after the kernel made it: the newcomer's first packets are its own
+_NOTICE = 1000000000  # ns in which a change is read after the kernel made it: whose a packet of then is can't be told
 
 
 class AddressTable(AddressRows):
@@ -70,22 +70,24 @@ class AddressTable(AddressRows):
         """Return who held a connection's source address when it started; None where nobody is known to have had it.
 
         Where the first holder known came later than that, it is the answer as long as no former
-        one was forgotten: nothing says otherwise.
+        one was forgotten: nothing says otherwise. Nor is it known of what began as an address changed hands.
         """
         if connection.start < self.begun:
             return None
-        row = self._newest_in_bucket(connection)
-        found, table = 0, self._words
+        row, start = self._newest_in_bucket(connection), connection.start
+        terminal, found, since, table = self._terminal, 0, start, self._words
         while row:
             at = row * ROW
             if table[at + 3] == connection.word3 and self._holds(at, connection):
-                found = row
-                if table[at + SINCE] << 32 | table[at + SINCE + 1] <= connection.start:
+                if found and since - _NOTICE <= start:
+                    return None
+                terminal.newest = not found
+                found, since = row, table[at + SINCE] << 32 | table[at + SINCE + 1]
+                if since <= start:
                     break
             row = table[at + NEXT]
         if not found or (not row and self._rows.view[found * ROW * 4 + MARKS] & PRECEDED):
             return None
-        terminal = self._terminal
         terminal.row = found
         terminal.key = table[found * ROW + NUMBER]
         terminal.address = self._rows.address + found * ROW * 4 + MAC
@@ -163,8 +165,7 @@ class AddressTable(AddressRows):
         marks = PRECEDED if number and self._words[former] != number else 0
         self._rows.view[octet : octet + 8] = mac + bytes((witness, marks))
         self._number += 1
-        since = max(0, now - _NOTICE)
-        table[at + SINCE], table[at + SINCE + 1] = since >> 32, since & 0xFFFFFFFF
+        table[at + SINCE], table[at + SINCE + 1] = now >> 32, now & 0xFFFFFFFF
         table[at + NUMBER], table[at + SEEN] = self._number, self.serial
         self._chain(row, four, mac)
 
@@ -226,14 +227,16 @@ class AddressTable(AddressRows):
     def sweep(self) -> None:
         """Forget what isn't current and was not needed by the last two dumps; call it after each dump.
 
-        So is forgotten what only a neighbour is current by, and UNUSED dumps didn't need.
+        So is forgotten what only a neighbour is current by, and UNUSED dumps didn't need. Not who came after one that
+        is kept: that one hasn't had the address since.
         """
         for row in range(1, self._used + 1):
             at = row * ROW
             if not self._words[at + NUMBER] or self._is_needed(row):
                 continue
             witness = self._rows.view[at * 4 + CURRENT]
-            if not witness or (witness == NEIGHBOUR and self._words[at + SEEN] + UNUSED <= self.serial):
+            unused = witness == NEIGHBOUR and self._words[at + SEEN] + UNUSED <= self.serial
+            if (not witness or unused) and not self._follows(at):
                 self._give_up(row)
         self.serial += 1
 

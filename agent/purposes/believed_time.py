@@ -50,7 +50,7 @@ class BelievedTime:
         clock, kept, first = self._clock, self._kept, not self.unbroken
         self.wall, self._now, offset = wall // _SECOND, monotonic // _SECOND, wall - monotonic
         # A former process of this boot has believed it, or the board's own clock is believed
-        if first and clock.trusted:
+        if first and clock.once:
             self._offset = clock.confirmed
             self.reached = (clock.confirmed + monotonic) // _SECOND
         trusted = trusted and abs(offset - clock.confirmed) <= AGREE
@@ -119,6 +119,7 @@ class BelievedTime:
         if 0 < self._again <= self.wall:
             # How long a row lasts is told by the marks around its begin
             kept.restate(self.wall, self._now, every=vouching)
+            kept.vouch(self.wall * vouching)  # a look may come late: nothing answers for what was before these rows
             self._again = 0
 
     def mend(self) -> None:

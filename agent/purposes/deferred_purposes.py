@@ -150,12 +150,14 @@ class DeferredPurposes(Purposes):
 
     def told(self, address: bytes) -> None:
         """Take note that the terminal which holds an address may be another one."""
-        if len(address) == 4 and self.attribution is not None and self.attribution.blocks is not None:
-            mac = self._holder(address)
-            if mac:
-                self.attribution.blocks.hold(address, mac, self._wall, self._now)
+        kept, mac = self.attribution, self._holder(address)
+        if mac and kept is not None and kept.blocks is not None:
+            if len(address) == 4:
+                kept.blocks.hold(address, mac, self._wall, self._now)
+            else:
+                kept.hold(address, mac)
 
-    def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None", end: int) -> None:
+    def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Terminal | None", end: int) -> None:
         """Keep a connection that has ended, for each of the two."""
         if not 0 <= end < LATEST:
             self.lost()
@@ -167,10 +169,11 @@ class DeferredPurposes(Purposes):
                 self._attribute(decoder, connection, terminal, end)
         if self.billing is not None and terminal is not None:
             start, last = connection.start // _SECOND, end // _SECOND
-            self.billing.connection(terminal.mac(), start, last, connection.bytes_up, connection.bytes_down)
+            up, down = connection.bytes_up, connection.bytes_down
+            self.billing.connection(terminal.mac(), start, last, up, down, self._wall)
             self._count("billed")
 
-    def _attribute(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None", end: int) -> None:
+    def _attribute(self, decoder: "Decoder", connection: "Connection", terminal: "Terminal | None", end: int) -> None:
         source, public = source_of(connection), decoder.public()
         if public == source and len(source) == 4 and is_private(source):
             self._count("no public address")  # to the gateway itself, such as its resolver: nobody can ask for it
@@ -186,20 +189,21 @@ class DeferredPurposes(Purposes):
         """Return True if a step of the clock leaves no doubt when the connection at hand began."""
         return not self._clock.stepped or self._clock.doubt < _SECOND
 
-    def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None") -> None:
+    def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Terminal | None", last: int) -> None:
         """Take note of a connection that lasts."""
-        mac = terminal.mac() if terminal is not None else UNKNOWN_MAC
+        mac, newest = (terminal.mac(), terminal.newest) if terminal is not None else (UNKNOWN_MAC, False)
         if self.attribution is not None and not self.suspended:
             start, port = connection.start // _SECOND, connection.translated_port
             source = source_of(connection)
             if not self.attribution.covers(
-                source, decoder.public(), port, mac, start, self._wall, self._now, exact=self._exact()
+                source, decoder.public(), port, mac, start, self._wall, self._now, exact=newest and self._exact()
             ):
                 self.told(source)
                 if decoder.public() != source or not is_private(source):
-                    self.attribution.last(connection, source, decoder.public(), mac, self._wall, exact=self._exact())
+                    packet, exact = -(-last // _SECOND), self._exact()
+                    self.attribution.last(connection, source, decoder.public(), mac, self._wall, packet, exact=exact)
         if self.billing is not None and terminal is not None:
-            self.billing.alive(mac, connection.start // _SECOND, self._wall)
+            self.billing.alive(mac, connection.start // _SECOND, last // _SECOND, self._wall)
 
     def list_ended(self, monotonic: int) -> None:
         """Take note that a whole list of what lasts has ended, which was begun then."""
@@ -365,9 +369,9 @@ if TYPE_CHECKING:
 
     from agent.base.clock import Clock
     from agent.base.paths import Paths
+    from agent.capture.address_rows import Terminal
     from agent.capture.address_table import AddressTable
     from agent.capture.connections import Connection, Decoder
     from agent.capture.lan import Lan
     from agent.config.config import Config
     from agent.runtime.sodium import Sodium
-    from agent.vault.record import Holder

@@ -8,11 +8,14 @@ class Purposes:
     A purpose is added by a subclass, and by the lines of agent.recorder.purpose_groups that make it.
     """
 
-    def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None", end: int) -> None:
+    def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Terminal | None", end: int) -> None:
         """Keep a connection that has ended."""
 
-    def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Holder | None") -> None:
-        """Take note of a connection that lasts; `terminal` None: whose it is isn't known."""
+    def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Terminal | None", last: int) -> None:
+        """Take note of a connection that lasts; `terminal` None: whose it is isn't known.
+
+        `last`: its last packet, as far as can be told.
+        """
 
     def list_ended(self, monotonic: int) -> None:
         """Take note that a whole list of what lasts has ended, which was begun at this time since boot."""
@@ -48,5 +51,5 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from agent.capture.address_rows import Terminal
     from agent.capture.connections import Connection, Decoder
-    from agent.vault.record import Holder

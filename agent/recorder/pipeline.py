@@ -112,14 +112,15 @@ class Pipeline:
         if terminal is not None:
             self._holders.needed(terminal.row)
             if not self._lan.stays(self._table):
-                self._see(connection, terminal, self._timeouts.last(connection, self.wall), 0)
-                self._lasts(connection, terminal)
+                last = self._timeouts.last(connection, self.wall)
+                self._see(connection, terminal, last, 0)
+                self._lasts(connection, terminal, last)
         elif not self._lan.side(connections.source_of(connection)):
-            self._lasts(connection, None)
+            self._lasts(connection, None, 0)
 
-    def _lasts(self, connection: "connections.Connection", terminal: "Terminal | None") -> None:
+    def _lasts(self, connection: "connections.Connection", terminal: "Terminal | None", last: int) -> None:
         for purpose in self.purposes:
-            purpose.alive(self._table, connection, terminal)
+            purpose.alive(self._table, connection, terminal, last)
 
 
 TYPE_CHECKING = False

@@ -69,12 +69,12 @@ def table(remotes: Callable[[str], Remote], interpreter: Interpreter) -> Iterato
 def test_connection_belongs_to_who_held_the_address_when_it_began(table: Callable[..., Table], address: str) -> None:
     """L34-I-2: whoever holds it when the end is told of.
 
-    The newcomer's first packets, read of a moment later, are its own.
+    Whose a packet is of the second in which the kernel's word may be on its way isn't known.
     """
     who = table()
     who.ask(("learn", address, A, 100), ("learn", address, B, 200), ("leave", address), ("learn", address, C, 300))
-    asked = [(address, start) for start in (150, 198.9, 199.1, 250, 298.9, 299.1, 400)]
-    assert who.find(*asked) == [A, A, B, B, B, C, C]
+    asked = [(address, start) for start in (150, 198.9, 199.1, 199.9, 200, 250, 298.9, 299.1, 300, 400)]
+    assert who.find(*asked) == [A, A, None, None, B, B, B, None, C, C]
     assert who.counts() == {"handed_over": 2, "given_up": 0, "conflicts": 0, "held": 3}
 
 
@@ -101,6 +101,15 @@ def test_former_holder_is_kept_as_long_as_a_dump_shows_its_connections(table: Ca
     who.ask(("sweep",), ("sweep",))
     assert who.find((X, 150), (X, 250)) == [None, B]
     assert who.counts()["held"] == 1
+
+
+def test_who_came_after_one_that_is_needed_is_kept_as_long_as_that_one(table: Callable[..., Table]) -> None:
+    """L34-II-4: else the former, whose connection lasts, would be the newest known holder once more."""
+    who = table()
+    who.ask(("learn", X, A, 100), ("learn", X, B, 200), ("leave", X), *[("needed", X, 150), ("sweep",)] * 6)
+    assert who.find((X, 150), (X, 250)) == [A, B]
+    who.ask(*[("sweep",)] * 4)
+    assert who.find((X, 150), (X, 250)) == [None, None]
 
 
 def test_address_that_nobody_holds_is_forgotten_and_one_that_is_held_is_not(table: Callable[..., Table]) -> None:

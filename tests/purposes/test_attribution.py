@@ -537,18 +537,38 @@ def test_address_that_another_terminal_takes_was_the_former_s_until_its_last_sig
 
 
 def test_what_began_no_later_than_the_row_of_another_is_recorded_by_itself(stage):
-    """L34-II-4: two rows of one address that begin in one second could not be told from each other."""
+    """L34-II-4: two rows of one address that begin in one second could not be told from each other.
+
+    Nor could it be told how long one lasts that begins before a former one ended.
+    """
     steps = [
         [SIX, SIX, MAC_A, NOON, NOON + 5],
         [SIX, SIX, MAC_B, NOON, NOON + 9],
         [SIX, SIX, MAC_B, NOON + 1, NOON + 9],
+        [SIX, SIX, MAC_B, NOON + 5, NOON + 9],
     ]
     answers = stage("own_addresses", steps)
-    assert answers[:3] == ["attribution: in a block", "kept", "attribution: in a block"]
-    assert [[row[1], row[6], row[8], row[9]] for row in answers[3:]] == [
-        [None, MAC_A, NOON, None], [6, MAC_B, NOON, NOON + 9],
-        [None, MAC_A, NOON, NOON + 5], [None, MAC_B, NOON + 1, None],
+    assert answers[:4] == ["attribution: in a block", "kept", "kept", "attribution: in a block"]
+    assert [[row[1], row[6], row[8], row[9]] for row in answers[4:]] == [
+        [None, MAC_A, NOON, None], [6, MAC_B, NOON, NOON + 9], [None, MAC_A, NOON, NOON + 5],
+        [6, MAC_B, NOON + 1, NOON + 9], [None, MAC_B, NOON + 5, None],
     ]  # fmt: skip
+
+
+def test_address_that_is_handed_on_is_the_former_s_no_longer(stage):
+    """L34-II-4: his row ends with his last sign, before the next one's connections are told of.
+
+    What he left open is recorded by itself: a row is of all ports. It is when he has the address again, too.
+    """
+    steps = [
+        [SIX, SIX, MAC_A, NOON, NOON + 5], [SIX, None, MAC_A, 0, 0], [SIX, None, MAC_B, 0, 0],
+        [SIX, SIX, MAC_A, NOON + 6, NOON + 60, False],
+    ]  # fmt: skip
+    first = [[None, MAC_A, NOON, None], [None, MAC_A, NOON, NOON + 5], [6, MAC_A, NOON + 6, NOON + 60]]
+    assert [[row[1], row[6], row[8], row[9]] for row in stage("own_addresses", steps)[2:]] == first
+    later = [[SIX, None, MAC_A, 0, 0], [SIX, SIX, MAC_A, NOON + 7, NOON + 90, False]]
+    rows = stage("own_addresses", steps + later)[3:]
+    assert [[row[1], row[6], row[8], row[9]] for row in rows] == [*first, [6, MAC_A, NOON + 7, NOON + 90]]
 
 
 def test_what_began_before_another_had_the_address_makes_no_row_of_all_its_ports(stage):
@@ -647,6 +667,24 @@ def test_a_session_doesnt_go_on_over_another_user_s(stage, memory):
     steps = [at(10), ROOM12, at(100), ["connection", FOUR, NOON + 20, NOON + 90], at(120), ROOM13, at(220), ROOM12]
     _, billed = logged_in(stage, memory, *steps, at(300), ["connection", FOUR, NOON + 230, NOON + 290])
     assert [[user, begun, end] for user, _, begun, end, _ in billed] == [["room12", 20, 90], ["room12", 230, 290]]
+
+
+def test_who_leaves_the_portal_s_list_is_logged_out(stage, tmp_path):
+    """L34-II-4, L34-IV-2: openNDS doesn't tell of a client who has logged out; nobody goes on as him for a day.
+
+    Nor where no list comes for two minutes.
+    """
+    path = tmp_path / "clients"
+    whole = clients(**{MAC_A: ("Authenticated", "room12")})
+    path.write_text(whole)
+    here, other = [MAC_A, "room12"], {MAC_B: ["room13", 0]}
+    assert stage("read_portal", str(path), 1, other)[0] == [[MAC_B, "room13"]]
+    assert stage("read_portal", str(path), 10, other)[0] == [here]
+    assert stage("read_portal", str(path), 10, {MAC_B: ["room13", 6]})[0] == [here, [MAC_B, "room13"]]
+    assert [stage("read_portal", str(path), turns)[0] for turns in (119, 130)] == [[here], []]
+    assert stage("read_portal", str(path), 130, {}, 60)[0] == [here]
+    path.write_text(whole[:-300])  # a portal that tells by itself
+    assert stage("read_portal", str(path), 130, other)[0] == [[MAC_B, "room13"]]
 
 
 # Billing
@@ -821,6 +859,31 @@ def test_no_time_is_billed_twice_and_no_session_is_longer_than_a_day(stage, memo
     again, told = ["connection", MAC_A, NOON - 3500, NOON - 3400, 1, 10], [day, NOON - 3500, NOON - 3400, 1, 10]
     assert times(session, ["finish", NOON - 3540], again, ["finish"]) == [before, told, 0]
     assert times(session, ["finish"], ["finish", NOON - 3540], again, ["finish"]) == [before, told, 0]
+
+
+def test_nobody_pays_for_the_hours_in_which_the_kernel_keeps_what_he_left_open(stage, memory):
+    """L34-IV-2: a connection's last packet is its last sign; the kernel tells of its end up to hours later."""
+
+    def billed(*steps: list) -> list:
+        folder = memory / secrets.token_hex(4)
+        folder.mkdir()
+        rows = stage("bill", str(folder), [["users", {MAC_A: ["room12", NOON - 60]}], *steps, ["finish"]])[:-1]
+        return [[bytes.fromhex(row[1]).decode(), *row[3:7]] for row in rows]
+
+    session = ["room12", NOON, NOON + 300, 0, 0]
+    lists = [["alive", MAC_A, NOON, NOON + 300, NOON + at] for at in range(300, 7500, 300)]
+    assert billed(*lists) == [session]
+    told = ["connection", MAC_A, NOON, NOON + 300, 5, 700, NOON + 7740]
+    rows = billed(*lists[:6], ["tick", NOON + 2100], *lists[6:], told)
+    assert rows == [session, ["room12", NOON + 300, NOON + 300, 5, 700]]
+    # Another user's meanwhile: neither his nor that one's
+    rows = billed(*lists[:6], ["users", {MAC_A: ["room13", NOON + 2000]}], ["tick", NOON + 2100], told)
+    assert rows == [session, ["", NOON + 300, NOON + 300, 5, 700]]
+    # What was idle before he logged in ends no session of his
+    idle = ["alive", MAC_A, NOON - 600, NOON - 100, NOON + 400]
+    assert billed(lists[0], idle, ["alive", MAC_A, NOON, NOON + 500, NOON + 600]) == [
+        ["room12", NOON, NOON + 500, 0, 0]
+    ]
 
 
 def test_a_session_that_is_written_is_soon_forgotten_and_makes_room_first(stage, memory):

@@ -297,7 +297,7 @@ def test_what_began_before_a_false_time_was_believed_names_nobody(ahead: int, be
     while not venue.made._time.trusted:
         venue.run(0.25)
     one: Any = SimpleNamespace(protocol=6, translated_port=2000, start=(begun + ahead) * SECOND)
-    terminal: Any = SimpleNamespace(mac=lambda: bytes([2, 0, 0, 0, 0, 9]))
+    terminal: Any = SimpleNamespace(mac=lambda: bytes([2, 0, 0, 0, 0, 9]), newest=True)
     end = venue.shown * SECOND
     assert venue.made.attribution.connection(one, bytes([192, 168, 1, 9]), PUBLIC, terminal, end, venue.true) == "kept"
     asked: Any = SimpleNamespace(
@@ -312,6 +312,34 @@ def test_what_began_before_a_false_time_was_believed_names_nobody(ahead: int, be
     venue.run(1)
     venue.ahead = 0
     venue.run(1)
+    assert not named()
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_reading_that_was_days_behind_is_denied_by_a_recorder_that_is_started_anew(again: bool, venue: Venue) -> None:
+    """L34-II-4: between the step, by which trust is lost, and the second confirmation of the true time."""
+    venue.floor, venue.ahead = 0, -30 * HOUR
+    venue.boot()
+    venue.run(3)
+    first, begin, _ = venue.truth[-1]
+    moment = begin - 30 * HOUR + 600
+    asked: Any = SimpleNamespace(
+        store="attribution", public=PUBLIC, port=first, protocol=6, start=moment, end=moment + 60
+    )
+
+    def named() -> bool:
+        days = range(moment // DAY - 1, moment // DAY + 2)
+        return bool(matching.rows(asked, [venue.kept[day] for day in days], venue.shown)[0])
+
+    assert named()
+    venue.ahead = 0
+    venue.look()
+    assert not venue.clock.trusted
+    if again:
+        venue.confirm()
+        venue.start()
+    venue.run(2)
+    assert venue.clock.trusted
     assert not named()
 
 

@@ -54,7 +54,7 @@ def purpose() -> tuple[Any, Records]:
     made: Any = object.__new__(DeferredPurposes)
     made.attribution, made.billing, made._section = Attribution(keep, lambda _mac, _start: b""), None, None
     made._clock = SimpleNamespace(
-        trusted=False, confirmed=NOON * SECOND, stepped=False, missed=0, refused=False, floor=0
+        trusted=False, once=False, confirmed=NOON * SECOND, stepped=False, missed=0, refused=False, floor=0
     )
     made._lan = SimpleNamespace(behind=False, public=(), outs=())
     made._table, made._portal = SimpleNamespace(devices=()), SimpleNamespace(tick=lambda _now: None)
@@ -77,6 +77,7 @@ def test_nobody_vouches_for_the_time_behind_a_second_nat() -> None:
     made._mark()
     made._lan.behind = False
     tick(made, 120)
+    tick(made, 121)
     tick(made, 180)
     made._mark()
     assert kept.marks() == [[NOON + 121, NOON + 180]]
@@ -113,6 +114,7 @@ def test_a_time_that_comes_twice_is_taken_back() -> None:
     """What was vouched for before the clock was set back may have happened under the other reading, or not at all."""
     made, kept = purpose()
     tick(made, 1)
+    tick(made, 2)
     tick(made, 600)
     made.stepped(-3600 * SECOND - 1, (NOON - 3000) * SECOND - 1)
     assert (kept.marks(), kept.marks(confirmed=False)) == ([[NOON + 2, NOON + 600]], [[NOON - 3001, NOON + 601]])
@@ -363,6 +365,58 @@ def test_a_row_that_begins_in_the_second_of_another_s_log_in_ends_in_the_next(tm
     assert rows[1][:2] == (b"room12", 60)
     assert rows[1][2] in {60, 61}
     assert rows[-1][0] == b"room13"
+
+
+def test_nobody_vouches_for_the_time_before_rows_begin_anew(tmp_path: Path) -> None:
+    """L34-II-4: a look that came late: a row began seconds after the mark that said that all was kept.
+
+    A connection of before that, which the block answers for, was `nothing held`.
+    """
+    made, kept, _ = with_blocks(tmp_path)
+    made.attribution.close()
+    made, kept, _ = with_blocks(tmp_path, trusted=False)  # the next process
+    for second in (4, 9, 60):
+        tick(made, second)
+    made._mark()
+    (begun,) = [one.start - NOON for one in kept if one.first and one.end is None and one.start > NOON + 3]
+    assert begun == 9
+    assert Records(kept).marks() == [[NOON + 9, NOON + 60]]
+    made.attribution.close()
+
+
+def test_a_block_that_was_taken_back_names_its_user_no_longer_than_he_is_logged_in(tmp_path: Path) -> None:
+    """L34-II-4: its last connections went on, and the row of his with them, until a quarter of an hour was over."""
+    made, kept, _ = with_blocks(tmp_path)
+    made.session(MAC, "room12")
+    for second in range(4, 60):
+        tick(made, second)
+    made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 50, NOON + 59, 59)
+    made.holder.clear()  # he has left his address
+    for second in range(60, 80):
+        tick(made, second)
+    assert [one.end for one in kept if one.portal_user] == [None]
+    made.session(MAC, "room13")
+    tick(made, 80)
+    assert [(one.portal_user, one.end) for one in kept if one.portal_user] == [
+        (b"room12", None), (b"room12", NOON + 59)
+    ]  # fmt: skip
+    assert matching.holdings([kept], NOON + 80, made._time.unbroken)[-1].until == NOON + 59
+    made.attribution.close()
+
+
+def test_who_takes_an_ipv6_address_ends_the_former_s_row(tmp_path: Path) -> None:
+    """L34-II-4: as soon as the kernel tells; a handover named the former until a connection of his did."""
+    made, kept, _ = with_blocks(tmp_path)
+    address, other = bytes([32, 1, 13, 184, *[0] * 11, 7]), bytes([2, 0, 0, 0, 0, 11])
+    made.holder[address] = MAC
+    made.told(address)
+    assert made.attribution.covers(address, address, 2000, MAC, NOON + 2, NOON + 3, 3)
+    made.told(address)
+    assert [one.end for one in kept if one.address == address] == [None]
+    made.holder[address] = other
+    made.told(address)
+    assert [one.end for one in kept if one.address == address] == [None, NOON + 3]
+    made.attribution.close()
 
 
 def test_holding_whose_begin_was_lost_covers_nothing_and_begins_anew(tmp_path: Path) -> None:

@@ -723,7 +723,7 @@ def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) 
     used = recorder.terminals.used()
     shown = present.of(recorder, paired.mac_of(1), written)
     assert shown == {
-        "addresses": [f"0a140003 ({moment(paired.OPENS + 4499)} UTC)"],
+        "addresses": [f"0a140003 ({moment(paired.OPENS + 4500)} UTC)"],
         "counting": {
             "arrival": moment(paired.OPENS + 4200)[:16] + " UTC",
             "quarter_hours": [4, 9],

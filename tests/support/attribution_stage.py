@@ -188,7 +188,7 @@ class _Clock:
     """One that nobody has stepped."""
 
     stepped = False
-    trusted = confirmed = missed = refused = floor = 0
+    trusted = once = confirmed = missed = refused = floor = 0
 
 
 class _Connection:
@@ -216,7 +216,7 @@ def blocks_heard(alive: bool, sweeps: int) -> "list[int]":
     terminal: "Any" = terminals.find(one)
     before = _held["blocks"].status()["held"]
     if alive:
-        made.alive(one, one, terminal)
+        made.alive(one, one, terminal, 0)
     else:
         made.connection(one, one, terminal, NOON * 1000000000)
     return [before, _held["blocks"].status()["held"]]
@@ -225,6 +225,7 @@ def blocks_heard(alive: bool, sweeps: int) -> "list[int]":
 def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
     """Hand connections of IPv6, (source, public, MAC, start, end in s), to a purpose in mode blocks.
 
+    No public one: the terminal holds the address from now on. A sixth word is False where another has had it since.
     Returns answers, then rows.
     """
     rows: "list[Any]" = []
@@ -236,11 +237,15 @@ def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
     room = attribution.Attribution(append, lambda _mac, _start: b"")
     room.blocks = _NoBlocks()  # type: ignore[assignment]
     answers = []
-    for source, public, mac, start, end in steps:
+    for source, public, mac, start, end, *newest in steps:
         if source is None:
             room.tick(start, start, lambda _address: b"")
             continue
+        if public is None:
+            room.hold(_octets(source), _octets(mac))
+            continue
         connection, holder = _Made(start * 1000000000), _Holder(_octets(mac))
+        holder.newest = newest != [False]
         here, there = _octets(source), _octets(public)
         answer = room.connection(connection, here, there, holder, end * 1000000000, end)  # type: ignore[arg-type]
         answers.append(answer)
@@ -281,7 +286,7 @@ def logged_in(folder: str, steps: "list[list[Any]]") -> "list[Any]":
             if name == "connection":
                 made.connection(one, one, holder, rest[2] * 1000000000)  # type: ignore[arg-type]
             else:
-                made.alive(one, one, holder)  # type: ignore[arg-type]
+                made.alive(one, one, holder, made._wall * 1000000000)  # type: ignore[arg-type]
     made.billing.finish()
     for one in (made.billing, made.sessions):
         one.close()
@@ -344,6 +349,7 @@ def believed(steps: "list[list[Any]]") -> "list[Any]":
         refuses[0] = step == "refuse"
         for name, value in changed.items():
             setattr(clock, name, value)
+        clock.once = clock.once or clock.trusted
         made.tick(wall * 1000000000, now * 1000000000, trusted=bool(clock.trusted), behind=False)
     return rows
 
@@ -363,7 +369,7 @@ class _NoBlocks:
 
 
 class _Holder:
-    key = 1
+    key, newest = 1, True
 
     def __init__(self, mac: bytes) -> None:
         self._mac = mac
@@ -410,7 +416,8 @@ def bill(folder: str, steps: "list[list[Any]]") -> "list[Any]":
         elif step[0] == "users":
             users = step[1]
         elif step[0] == "alive":
-            room.alive(_octets(step[1]), *step[2:])
+            start, last = step[2:4]
+            room.alive(_octets(step[1]), start, last, step[-1])
         else:
             getattr(room, step[0])(*step[1:])
     held = len(room)
@@ -445,8 +452,15 @@ def portal(steps: "list[list[Any]]") -> "list[Any]":
     return answers
 
 
-def read_portal(path: str, turns: int) -> "list[Any]":
-    """Read the list at a path, a turn a second.
+def read_portal(
+    path: str,
+    turns: int,
+    others: "dict[str, list[Any]]" = {},  # noqa: B006 (read)
+    again: int = 0,
+) -> "list[Any]":
+    """Read the list at a path, a turn a second; `others`: who is logged in besides, and when the portal said so.
+
+    `again`: the turn at which the same list comes once more.
 
     Returns MAC and user of each session, failures, the slowest turn in ns.
     """
@@ -454,8 +468,14 @@ def read_portal(path: str, turns: int) -> "list[Any]":
     reader = opennds.OpenNds(known, path)
     time, slowest = DeviceTime(), 0
     for turn in range(turns):
+        for mac, (name, told) in others.items():
+            if told == turn:
+                known.begin(_octets(mac), name, turn)
         begun = time.monotonic()
+        if again and turn == again:
+            reader._seen = None
         reader.tick(turn * 1000000000)
+        known.tick(turn)
         slowest = max(slowest, time.monotonic() - begun)
     reader.close()
     told = [[_hex(mac), known.user(mac).decode()] for mac in known.macs()]

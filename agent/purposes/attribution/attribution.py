@@ -41,6 +41,9 @@ class Attribution:
         self._append = append
         self._user = user
         self._own = ShardedDict()  # address -> _Own
+        self._ended = (
+            0  # when the newest of those rows that are over ended: none begins before that (s since the epoch)
+        )
         self.since = 0  # s since the epoch: since then all was heard and kept, up to the last mark; 0: it isn't known
         self._whole = True  # nothing was lost since then
         self.torn = False  # a holding's row was not kept
@@ -104,14 +107,26 @@ class Attribution:
         return begin
 
     def last(
-        self, connection: "Connection", source: bytes, public: bytes, mac: bytes, wall: int, *, exact: bool = True
+        self,
+        connection: "Connection",
+        source: bytes,
+        public: bytes,
+        mac: bytes,
+        wall: int,
+        packet: int = 0,
+        *,
+        exact: bool = True,
     ) -> None:
-        """Record a connection that lasts, and that no holding covers, up to the last midnight, daily (L34-III-2)."""
+        """Record a connection that lasts, and that no holding covers, up to the last midnight, daily (L34-III-2).
+
+        `packet`: its last one, s since the epoch, 0 where that isn't known. The kernel keeps it for hours after that.
+        """
         self._counted += 1
         midnight = wall - wall % _DAY
-        start = connection.start // _SECOND
-        if start < midnight and self._split != wall // _DAY:
-            self._part(connection, source, public, mac, max(start, midnight - _DAY), midnight, exact=exact)
+        start, over = connection.start // _SECOND, min(midnight, packet or midnight)
+        begin = max(start, midnight - _DAY)
+        if start < midnight and begin <= over and self._split != wall // _DAY:
+            self._part(connection, source, public, mac, begin, over, exact=exact)
 
     def split(self, began: int) -> None:
         """Take note that a list of all that lasts, which was begun at `began` (s since the epoch), has ended."""
@@ -142,7 +157,7 @@ class Attribution:
         connection: "Connection",
         source: bytes,
         public: bytes,
-        terminal: "Holder | None",
+        terminal: "Terminal | None",
         end: int,
         now: int,
         *,
@@ -153,10 +168,10 @@ class Attribution:
         `end` in ns of the wall clock, `now` in s since boot; `exact`: the clock leaves no doubt when it began. Returns
         what the store says, or COVERED where a holding answers for it.
         """
-        mac = terminal.mac() if terminal is not None else UNKNOWN_MAC
+        mac, newest = (terminal.mac(), terminal.newest) if terminal is not None else (UNKNOWN_MAC, False)
         start = connection.start // _SECOND
         end = -(-end // _SECOND)
-        if self.covers(source, public, connection.translated_port, mac, start, end, now, exact=exact):
+        if self.covers(source, public, connection.translated_port, mac, start, end, now, exact=exact and newest):
             self.covered += 1
             return COVERED
         midnight = end - end % _DAY
@@ -169,7 +184,11 @@ class Attribution:
     def covers(
         self, source: bytes, public: bytes, port: int, mac: bytes, start: int, end: int, now: int, *, exact: bool = True
     ) -> bool:
-        """Return True if a holding answers for a connection, which may last; it isn't idle then. Times in s."""
+        """Return True if a holding answers for a connection, which may last; it isn't idle then. Times in s.
+
+        `exact`: it is sure when it began, and that its terminal has had the address since. A row of an IPv6 address is
+        of all ports, all the time.
+        """
         if self.blocks is None:
             return False
         if len(source) == 4:
@@ -183,11 +202,10 @@ class Attribution:
             if start <= known.part:
                 # Rows of one terminal that begin at once are read as one; later connections begin another's
                 return False
-            self._end(address, known, known.last)
-            self._own.pop(address, None)
+            self._over(address, known)
             known = None
         if known is None:
-            if len(self._own) >= ADDRESSES:
+            if len(self._own) >= ADDRESSES or start < self._ended:
                 return False
             known = _Own(mac, user, start)
             if not self._begin(address, known):
@@ -197,6 +215,17 @@ class Attribution:
             return False
         known.last = max(known.last, end)
         return self._days(address, known)
+
+    def hold(self, address: bytes, mac: bytes) -> None:
+        """Take note that a terminal holds an IPv6 address: the row of another ends with its newest sign."""
+        known = self._own.get(address, None)
+        if known is not None and known.mac != mac:
+            self._over(address, known)
+
+    def _over(self, address: bytes, known: _Own) -> None:
+        self._own.pop(address, None)
+        self._end(address, known, known.last)
+        self._ended = max(self._ended, known.last)
 
     def _days(self, address: bytes, known: _Own) -> bool:
         while known.part // _DAY < known.last // _DAY:
@@ -242,8 +271,7 @@ class Attribution:
         for address in self._own.known():
             known = self._own[address]
             if wall - known.last >= IDLE or (known.user and self._user(known.mac, wall) != known.user):
-                self._own.pop(address, None)
-                self._end(address, known, known.last)
+                self._over(address, known)
         return again
 
     def resume(self, wall: int, now: int, *, confirmed: bool) -> None:
@@ -258,7 +286,9 @@ class Attribution:
         if self.blocks is not None:
             self.blocks.confirmed = self.confirmed
             self.blocks.restate(wall, now, step, ended=ended, every=every)
-        self._own = ShardedDict()
+        for address in self._own.known() if ended else ():
+            self._over(address, self._own[address])
+        self._own, self._ended = ShardedDict(), wall
 
     def public(self, address: bytes, wall: int) -> None:
         """Take note of the public IPv4 address, bytes(4) for none."""
@@ -275,6 +305,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
+    from agent.capture.address_rows import Terminal
     from agent.capture.connections import Connection
     from agent.purposes.attribution.blocks import Blocks
-    from agent.vault.record import Holder

@@ -316,13 +316,16 @@ class Blocks:
                 state = RESTING
             if state == FREE:
                 continue
+            another = self._user(mac, wall) != self._users.get(block, b"")
             if state == RESTING:
+                if part and another:
+                    self._over(block, wall, now)
                 self._rest(block, wall, now)
             elif not part:
                 continue  # there is no public address
             elif part // _DAY != wall // _DAY:
                 self._midnight(block, wall)
-            elif self._user(mac, wall) != self._users.get(block, b""):
+            elif another:
                 if part == wall:
                     again = True  # rows that begin at once are read as one
                 else:

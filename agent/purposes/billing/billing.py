@@ -2,8 +2,9 @@
 """The purpose `billing`: one record a terminal's session, with time and volume, for a bill (L34-1 IV, 1st par.).
 
 A session is a portal user's, or a terminal's where no portal names one. It begins with the first connection, goes on
-with each that lasts, and is written when half an hour has brought no sign of one, when another user's begins, and at
-the first sign of the next day (UTC), up to its midnight: no record is longer than a day. A connection that began
+with each that lasts, up to its last packet, and is written when half an hour has brought no sign of one, when another
+user's begins, and at the first sign of the next day (UTC), up to its midnight: no record is longer than a day. What the
+kernel tells half an hour late was in its lists: its octets count, its time has been counted. A connection that began
 earlier counts from the former session's end on: no time is billed twice. Of one that began before its terminal's user
 had logged in he gets no octets: they are the terminal's, in a record without a duration.
 
@@ -67,21 +68,27 @@ class Billing:
         """Return how many sessions are open."""
         return sum(self._row(self._places[mac])[2] > 0 for mac in self._places.known())
 
-    def connection(self, mac: bytes, start: int, end: int, up: int, down: int) -> str:
-        """Add a terminal's connection to its session; times in s since the epoch.
+    def connection(self, mac: bytes, start: int, end: int, up: int, down: int, wall: int = 0) -> str:
+        """Add a terminal's connection to its session, told at `wall`; times in s since the epoch.
 
         Returns "kept" or what the store said in its way.
         """
-        user = self._user(mac, end)
-        if self._user(mac, start) == user:
+        user, late = self._user(mac, end), wall - end >= IDLE
+        own = self._user(mac, start) == user
+        if own and not late:
             return self._add(mac, user, start, end, up, down)
-        return self._append(end, pack(Record(b"", mac, end, end, up, down, confirmed=self.confirmed)))
+        return self._append(end, pack(Record(user if own else b"", mac, end, end, up, down, confirmed=self.confirmed)))
 
-    def alive(self, mac: bytes, start: int, wall: int) -> None:
-        """Take note of a connection that lasts, where its terminal has a row or one is left."""
-        if mac in self._places or len(self._places) < LIMIT:
-            user = self._user(mac, wall)
-            self._add(mac, user, start if self._user(mac, start) == user else wall, wall, 0, 0)
+    def alive(self, mac: bytes, start: int, last: int, wall: int) -> None:
+        """Take note of a connection that lasts, where its terminal has a row or one is left.
+
+        `last`: its last packet. The kernel keeps one for hours that nobody uses any more.
+        """
+        place = self._places.get(mac, -1)
+        news = last > self._row(place)[3] if place >= 0 else len(self._places) < LIMIT
+        if news and wall - last < IDLE:
+            user = self._user(mac, last)
+            self._add(mac, user, start if self._user(mac, start) == user else last, last, 0, 0)
 
     def _add(self, mac: bytes, user: bytes, start: int, end: int, up: int, down: int) -> str:
         midnight = end - end % _DAY

@@ -43,7 +43,7 @@ class OpenNds:
         self._left = 0  # octets of it that may still be read
         self._seen: "tuple[int, int, float] | None" = None  # which one was read last
         self._late = 0  # when that it didn't come is a failure, monotonic ns
-        self._now = 0
+        self._now = self._began = 0  # the time, and when the list was begun to be taken over, monotonic s
         self.failures = 0
         self.begin(taking=False)
 
@@ -110,7 +110,11 @@ class OpenNds:
         self.begin(taking=whole and not taken)
         if not whole:
             self.failures += 1
-        elif not taken:
+        elif taken:  # who has logged out isn't in it, and nobody is told of when no list comes
+            self._who.expiry = LATE // 1000000000
+            self._who.tick(self._now, self._now - self._began + 1)
+        else:
+            self._began = self._now
             try:
                 self._list = files.open_reading(self._path)
                 self._left = OUTPUT

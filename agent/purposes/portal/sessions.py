@@ -13,7 +13,7 @@ from agent.purposes.sharded_dict import ShardedDict
 from agent.runtime import memory
 
 LIMIT = 512  # sessions; the one that was confirmed longest ago gives way
-EXPIRY = 86400  # seconds without a word of the portal
+EXPIRY = 86400  # seconds without a word of a portal that tells by itself
 USER_LIMIT = 64  # octets
 _ROW = 76
 _LENGTH, _ID = 8, 9  # octets of a row
@@ -31,6 +31,7 @@ class Sessions:
         self._places = ShardedDict()  # MAC -> where its row is
         self._region = memory.scratch(LIMIT * _ROW)
         self.given_up = 0
+        self.expiry = EXPIRY
         self.changed = False  # since somebody looked
 
     def _seen(self, mac: bytes) -> int:
@@ -75,9 +76,9 @@ class Sessions:
         last, since = struct.unpack_from("<II", self._region.view, self._places[mac])
         return since, last
 
-    def tick(self, now: int) -> None:
-        """Forget sessions that nobody has confirmed for a day."""
-        for mac in [mac for mac in self._places.known() if now - self._seen(mac) >= EXPIRY]:
+    def tick(self, now: int, expiry: int = 0) -> None:
+        """Forget sessions that nobody has confirmed for so many s, for a day where the portal isn't asked."""
+        for mac in [mac for mac in self._places.known() if now - self._seen(mac) >= (expiry or self.expiry)]:
             self.end(mac)
 
     def macs(self) -> "list[bytes]":
