@@ -49,7 +49,7 @@ ROWS = {
     ),
     "notice": (
         NOTE,
-        "guests must be told who answers for the processing, and how he is reached (GDPR 13.1 a, L34-VI-4)",
+        "guests must be told who answers for the processing, and how he is reached, by GDPR 13.1 a (L34-VI-4)",
         "set notice.controller and notice.contact; oubli law --notice fr shows what guests read",
     ),
     "wording": (

@@ -111,9 +111,9 @@ def test_a_peer_that_is_not_here_is_named_and_the_rest_is_measured(monkeypatch):
 DEAF = """
 import sys
 from agent import __main__
-from agent.recorder import loop, recorder
+from agent.recorder import loop, streams
 loop.RECEIVE_BUFFER = 4096
-recorder.lossfree.LossFree.tick = lambda *_: None
+streams.lossfree.LossFree.tick = lambda *_: None
 sys.exit(__main__.main(sys.argv[1:]))
 """
 
