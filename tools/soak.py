@@ -19,7 +19,7 @@ from host_sim.driver.interpreters import NAMES, ROOT, NoInterpreterError
 from host_sim.lab.network import LabError
 from host_sim.privacy import attack, bands, instants, spending
 from host_sim.trials import consent_histories, histories, kills, rounds, search
-from tests.openwrt import malta, power
+from tests.openwrt import malta, power, stories
 from tools.bench import machine
 from tools.commands import Program, output
 from tools.fuzz import capture
@@ -72,9 +72,10 @@ ROOMS = {
     "search": search.soak,
     "consents": consent_histories.soak,
     "openwrt": power.soak,
+    "gateway": stories.soak,
     "firmware": malta.soak,
 }
-ASKED_FOR = {"openwrt", "firmware"}  # these build a system first, and take as long as they take
+ASKED_FOR = {"openwrt", "gateway", "firmware"}  # these build a system first, and take as long as they take
 
 
 def _commit() -> str:
@@ -86,7 +87,7 @@ def _commit() -> str:
 @app.command(cls=_program.command)
 def main(
     room: Annotated[
-        list[str] | None, typer.Option(help=f"Only this room, or several: {', '.join(ROOMS)}; the last two only so.")
+        list[str] | None, typer.Option(help=f"Only this room, or several: {', '.join(ROOMS)}; the last three only so.")
     ] = None,
     hours: Annotated[float, typer.Option(min=0, help="How long, for all rooms together.")] = 1,
     seed: Annotated[

@@ -196,27 +196,13 @@ class Trial:
         old = [record for record in records(self.machine) if record.start / 10 < self.now.timestamp() - 60]
         if old:
             yield f"{len(old)} records are of before this boot"
-        self._keeps()
+        keep(self.world)
         counters = self.world.status()["counters"]
         fates = sum(counters[name] for name in ("kept", "no purpose"))
         fates += sum(count for name, count in counters.items() if name.startswith("excluded: "))
         lost = {name: count for name, count in counters.items() if name.startswith("lost") and count}
         if lost or counters["connections"] != fates:
             yield f"of {counters['connections']} connections {fates} have a fate, lost: {lost}"
-
-    def _keeps(self) -> None:
-        """What terminals do is kept."""
-        for chance in (2, 1, 0):
-            try:
-                self.world.recorded(CONNECTIONS)
-                break
-            except LabError:
-                if not chance:
-                    raise
-                # Its provider says only now and then that it is a router, and odhcpd only says it where one does
-                self.machine.run("ifup wan6")
-                self.machine.wait_for_wan()
-                self.world.lan.rejoin(WAIT)
 
     def figures(self) -> dict[str, Any]:
         """Return what was done."""
@@ -226,6 +212,21 @@ class Trial:
             "acknowledged": dict(self.told),
             "sealed_records_read": self.sealed,
         }
+
+
+def keep(world: World) -> None:
+    """After a boot: what terminals do is kept."""
+    for chance in (2, 1, 0):
+        try:
+            world.recorded(CONNECTIONS)
+            break
+        except LabError:
+            if not chance:
+                raise
+            # Its provider says only now and then that it is a router, and odhcpd only says it where one does
+            world.machine.run("ifup wan6")
+            world.machine.wait_for_wan()
+            world.lan.rejoin(WAIT)
 
 
 def soak(seed: int, seconds: float) -> dict[str, Any]:

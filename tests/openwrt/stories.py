@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `tools/soak --room gateway` runs on a real OpenWrt: lying batteries, a factory reset, a crowd.
+
+The clock of the battery says 1970, 2020 and 2040 at power-up, and NTP puts it right (EXP-5). A gateway is set back to
+how it left the factory, and installed anew (ANON-5). 250 terminals hold 20,000 conversations in ten minutes (L34-I-2).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from host_sim.lab.network import LabError
+from tests.openwrt.conftest import WAIT, World
+from tests.openwrt.power import keep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BATTERIES = ("1970-01-02T00:00:00", "2020-01-01T00:00:00", "2040-06-01T00:00:00")
+TERMINALS, CONVERSATIONS, ROUNDS = 250, 20_000, 10
+MINUTES = 10
+AT_ONCE = 8  # terminals that ask for a lease
+GROWTH = 1.5  # times the memory of oubli's processes before the crowd came
+# The recorder as it is, but that two confirmations of the time may come one after the other.
+SOON = """import sys
+from agent.base import clock
+clock.APART = 1
+from agent.__main__ import main
+sys.exit(main(["recorder"]))
+"""
+AS_SOON = """started='$([ "$1" = recorder ] \\&\\& echo /etc/oubli/soon.py \\|\\| echo -m agent "$1")'
+sed -i 's|-m agent "$1"$|'"$started"'|' /etc/init.d/oubli
+uci set oubli.gateway.hardware_clock=1; uci commit oubli
+uci set system.ntp.enabled=0; uci commit system; /etc/init.d/sysntpd stop; sync"""
+NTP = "/etc/init.d/sysntpd enable; uci set system.ntp.enabled=1; /etc/init.d/sysntpd restart"
+MEMORY = """for p in /proc/[0-9]*; do
+    awk -v n="$(tr '\\0' ' ' <$p/cmdline)" '/^Pss:/ {print $2, n}' $p/smaps_rollup 2>/dev/null
+done; true"""
+LARGE = """uci -q delete network.lan.ipaddr; uci set network.lan.ipaddr=192.168.1.1
+uci set network.lan.netmask=255.255.252.0; uci commit network
+uci set dhcp.lan.start=512; uci set dhcp.lan.limit=400; uci commit dhcp
+(sleep 1; /etc/init.d/network restart; /etc/init.d/dnsmasq restart) >/dev/null 2>&1 </dev/null &"""
+
+
+def batteries(world: World) -> Iterator[str]:
+    """Boot with each battery's time; nothing is believed before NTP, and everything goes on after it."""
+    machine = world.machine
+    machine.put("/etc/oubli/soon.py", SOON.encode())
+    machine.run(AS_SOON)
+    ledger = json.loads(machine.run("cat /srv/oubli/ledger"))
+    for battery in BATTERIES:
+        machine.kill()
+        machine.boot(battery)
+        world.until(lambda: world.status().get("capture") == "ok")
+        world.hurry()
+        year = machine.run("date +%Y").strip()
+        if (state := world.status()["clock"]) == "trusted":
+            yield f"{battery}: the clock shows {year}, and is {state}"
+        if (now := json.loads(machine.run("cat /srv/oubli/ledger")))["high_water"] > time.time() + 86400:
+            yield f"{battery}: the ledger reaches to {now['high_water']}"
+        machine.run(NTP)
+        world.until(lambda: abs(int(machine.run("date +%s")) - time.time()) < 60)
+        for _ in range(2):
+            machine.run("sleep 2; oubli ntp")
+        if (state := world.status()["clock"]) != "trusted":
+            yield f"{battery}: NTP has put the clock right, and it is {state}; found: {world.found()}"
+        world.lan.rejoin(WAIT)
+        keep(world)
+        now = json.loads(machine.run("cat /srv/oubli/ledger"))
+        if now["day"] < ledger["day"] or now["hours"] < ledger["hours"] or now["life"] != ledger["life"]:
+            yield f"{battery}: the ledger was {ledger} and is {now}"
+        if "holds together" not in (said := machine.run("oubli log --verify")):
+            yield f"{battery}: {said}"
+        machine.run("sync")
+
+
+def factory(world: World) -> Iterator[str]:
+    """Set it back to how it left the factory, and install anew: nothing is left, and no token is given for it."""
+    machine = world.machine
+    ident = machine.run("uci get oubli.gateway.id")
+    machine.run("firstboot -y >/dev/null; sync")
+    machine.kill()
+    machine.boot()
+    left = machine.run("ls -d /srv/oubli /etc/config/oubli /usr/bin/oubli /etc/oubli 2>/dev/null; true").split()
+    if left:
+        yield f"a factory reset leaves {' '.join(left)}"
+        return
+    world.add_packages()
+    world.configure()
+    machine.run("/etc/init.d/oubli restart")
+    world.until(lambda: world.status().get("capture") == "ok")
+    world.hurry()
+    world.lan.rejoin(WAIT)
+    keep(world)
+    if machine.run("uci get oubli.gateway.id") == ident:
+        yield "the gateway's id outlived a factory reset"
+    if (tokens := json.loads(machine.run("cat /srv/oubli/ledger"))["tokens"]) > 0:
+        yield f"a factory reset gives {tokens} tokens"
+
+
+def crowd(world: World) -> Iterator[str]:
+    """Let 250 terminals hold 20,000 conversations: each has a fate, and memory stays what it was."""
+    machine, lan = world.machine, world.lan
+    machine.run(LARGE)
+    time.sleep(5)
+    machine.wait_for_wan()
+    world.until(lambda: world.status().get("capture") == "ok")
+    before = oubli_memory(world)
+    lan.rejoin(WAIT)
+    while len(lan.terminals) < TERMINALS:
+        lan.join(AT_ONCE, WAIT)
+    counted = world.status()["counters"]
+    began = time.monotonic()
+    for number in range(ROUNDS):
+        lan.generate(CONVERSATIONS // ROUNDS)
+        time.sleep(max(0.0, began + (number + 1) * MINUTES * 60 / ROUNDS - time.monotonic()))
+    took = time.monotonic() - began
+    lan.ended(machine, WAIT)
+    time.sleep(30)
+    status, after = world.status(), oubli_memory(world)
+    grew = {name: status["counters"][name] - counted.get(name, 0) for name in status["counters"]}
+    fates = grew["kept"] + grew["no purpose"] + sum(grew[name] for name in grew if name.startswith("excluded: "))
+    lost = {name: count for name, count in grew.items() if name.startswith("lost") and count}
+    world.said["crowd"] = (
+        f"{len(lan.terminals)} terminals, {grew['connections']} connections, {grew['kept']} kept, in {took:.0f} s"
+    )
+    world.said["memory"] = f"kB before {before}, after {after}"
+    if grew["connections"] < CONVERSATIONS or lost or fates != grew["connections"]:
+        yield f"of {grew['connections']} connections {fates} have a fate, lost: {lost}"
+    if sum(after.values()) > GROWTH * sum(before.values()):
+        yield f"memory grew from {before} to {after} kB"
+
+
+def oubli_memory(world: World) -> dict[str, int]:
+    """Return the proportional set size of each of oubli's processes in kB."""
+    rows = [line.split(maxsplit=1) for line in world.machine.run("sh", MEMORY.encode()).splitlines()]
+    return {words.split("-m agent ")[1].strip(): int(size) for size, words in rows if "-m agent " in words}
+
+
+STORIES: tuple[Callable[[World], Iterator[str]], ...] = (batteries, factory, crowd)
+
+
+def soak(_seed: int, _seconds: float) -> dict[str, Any]:
+    """Tell each story on a machine of its own."""
+    figures: dict[str, Any] = {}
+    findings: list[str] = []
+    for story in STORIES:
+        began = time.monotonic()
+        with World() as world:
+            try:
+                prepare(world)
+                findings += [f"{story.__name__}: {wrong}" for wrong in story(world)]
+            except (AssertionError, LabError) as failure:
+                findings.append(f"{story.__name__}: {failure}")
+            figures[story.__name__] = {"seconds": round(time.monotonic() - began), "figures": world.said}
+    return {**figures, "findings": findings}
+
+
+def prepare(world: World) -> None:
+    """Boot, install everything, let two terminals in."""
+    world.machine.boot()
+    world.add_packages()
+    world.configure()
+    world.machine.run("/etc/init.d/oubli restart; until oubli status >/dev/null; do sleep 1; done; oubli new-device")
+    world.until(lambda: world.status().get("capture") == "ok")
+    world.hurry()
+    world.lan.join(2, WAIT)
+    keep(world)
+    world.machine.run("sync")
