@@ -61,8 +61,8 @@ class Sign:
     lives: bool = False
     six: bool = False  # by its second address
 
-    def messages(self) -> tuple[bytes, bytes, str]:
-        """Return the neighbour's message, the connection's, and the recorder's method for it."""
+    def messages(self) -> tuple[bytes, bytes, bool]:
+        """Return the neighbour's message, the connection's, and True if that is from the list of what lasts."""
         mac = mac_of(self.terminal)
         low = (self.terminal % 65_000 + 2).to_bytes(2, "big")  # the same address may be another MAC's next
         source = bytes.fromhex("20010db8ca4e0001") + bytes(6) + low if self.six else b"\x0a\x14" + low
@@ -76,7 +76,7 @@ class Sign:
         if self.lives:
             flow.timeout = 30
         event = kernel.conntrack("entry" if self.lives else "destroy", flow)
-        return kernel.neighbour(kernel.Neighbour(source, mac)), event, "live" if self.lives else "datagram"
+        return kernel.neighbour(kernel.Neighbour(source, mac)), event, self.lives
 
 
 def mac_of(terminal: int) -> bytes:
@@ -87,7 +87,7 @@ def mac_of(terminal: int) -> bytes:
 class Address(Sign):
     """A guest takes one more IPv6 address, and a connection ends by it; `octets` numbers it."""
 
-    def messages(self) -> tuple[bytes, bytes, str]:
+    def messages(self) -> tuple[bytes, bytes, bool]:
         """Return the neighbour's message and the connection's."""
         source, there = bytes.fromhex("20010db8ca4e0001") + self.octets.to_bytes(8, "big"), bytes(15) + b"\x01"
         now = (OPENS + self.at) * SECOND
@@ -98,7 +98,7 @@ class Address(Sign):
         return (
             kernel.neighbour(kernel.Neighbour(source, mac_of(self.terminal))),
             kernel.conntrack("destroy", flow),
-            "datagram",
+            False,
         )
 
 
@@ -108,12 +108,12 @@ class Claim(Sign):
     `octets` numbers it.
     """
 
-    def messages(self) -> tuple[bytes, bytes, str]:
+    def messages(self) -> tuple[bytes, bytes, bool]:
         """Return the neighbour's message and the connection's."""
         number = 40_000 + self.octets
         source = b"\x0a\x14" + number.to_bytes(2, "big")
-        _, event, method = Sign(self.at, number - 2, 1, 100).messages()
-        return kernel.neighbour(kernel.Neighbour(source, mac_of(self.terminal))), event, method
+        _, event, lives = Sign(self.at, number - 2, 1, 100).messages()
+        return kernel.neighbour(kernel.Neighbour(source, mac_of(self.terminal))), event, lives
 
 
 class Time:
@@ -334,9 +334,10 @@ class Device:
                     self.configure(f" option profile '{sign}'\n")
                 (self.boot if kind else self.restart)(at)
                 continue
-            near, event, method = sign.messages()
-            self.recorder.streams.neighbour(near, len(near))
-            getattr(self.recorder.streams, method)(event, len(event))
+            near, event, lives = sign.messages()
+            streams = self.recorder.streams
+            streams.neighbour(near, len(near))
+            (streams.live_table if lives else streams).datagram(event, len(event))
         self.pass_to(end + 1)
         self.recorder.close()
         while self.forwarder and self._due > self.time.second:

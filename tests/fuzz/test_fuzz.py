@@ -269,7 +269,7 @@ def test_the_long_command_says_what_it_did() -> None:
             ("--room", "attic"),
             (
                 "tools/soak: --room: 'attic' isn't known; accepted: capture, vault, summary, sim, search, "
-                "consents, openwrt, firmware\n"
+                "consents, openwrt, gateway, firmware\n"
             ),
         ),
         (("--attic",), "tools/soak: No such option: --attic; accepted: what tools/soak --help says\n"),

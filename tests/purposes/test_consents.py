@@ -200,9 +200,9 @@ def test_services_keeps_nothing_that_began_before_the_consent_or_while_it_was_su
     def ends(at: int, lasts: int) -> int:
         device.pass_to(at)
         device.time.second = at
-        neighbour, event, method = paired.Sign(at, 7, lasts).messages()
+        neighbour, event, _ = paired.Sign(at, 7, lasts).messages()
         device.recorder.streams.neighbour(neighbour, len(neighbour))
-        getattr(device.recorder.streams, method)(event, len(event))
+        device.recorder.streams.datagram(event, len(event))
         return device.recorder.counters.values["services kept"]
 
     room.grant(mac, ["services"], ["connections"], "none", now + DAY, bytes(32), now)

@@ -149,10 +149,10 @@ def test_every_cell_of_a_profile_holds_what_it_is_defined_to_count(memory, profi
 class Quiet(Sign):
     """A sign of a terminal whose address the kernel has told of before."""
 
-    def messages(self) -> tuple[bytes, bytes, str]:
+    def messages(self) -> tuple[bytes, bytes, bool]:
         """Return the link's message instead of the neighbour's."""
-        _, event, method = super().messages()
-        return kernel.link("lan"), event, method
+        _, event, lives = super().messages()
+        return kernel.link("lan"), event, lives
 
 
 @pytest.mark.long

@@ -1332,9 +1332,9 @@ def test_what_ends_between_a_days_close_and_its_draw_counts_in_neither_day(memor
         """Whether the table has changed by a connection that ended half a minute ago."""
         device.time.second = second
         device.recorder.tick()
-        before, (neighbour, event, method) = bytes(terminals._view), paired.Sign(second, terminal, 20).messages()
+        before, (neighbour, event, _) = bytes(terminals._view), paired.Sign(second, terminal, 20).messages()
         device.recorder.streams.neighbour(neighbour, len(neighbour))
-        getattr(device.recorder.streams, method)(event, len(event))
+        device.recorder.streams.datagram(event, len(event))
         return bytes(terminals._view) != before
 
     day = terminals.day

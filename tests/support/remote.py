@@ -421,7 +421,8 @@ def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
             agent.streams.neighbour_overrun()
         else:
             data = _octets(step[1])
-            getattr(agent.streams, step[0])(data, len(data))
+            take = agent.streams.live_table.datagram if step[0] == "live" else getattr(agent.streams, step[0])
+            take(data, len(data))
     return {"status": agent.status(), "log": _taken(said)}
 
 
