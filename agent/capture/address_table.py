@@ -165,7 +165,8 @@ class AddressTable(AddressRows):
         marks = PRECEDED if number and self._words[former] != number else 0
         self._rows.view[octet : octet + 8] = mac + bytes((witness, marks))
         self._number += 1
-        table[at + SINCE], table[at + SINCE + 1] = now >> 32, now & 0xFFFFFFFF
+        since = max(now, 0)
+        table[at + SINCE], table[at + SINCE + 1] = since >> 32, since & 0xFFFFFFFF
         table[at + NUMBER], table[at + SEEN] = self._number, self.serial
         self._chain(row, four, mac)
 

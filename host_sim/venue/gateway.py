@@ -20,8 +20,7 @@ BOOTED = 41 * SECOND  # time since boot when the recorder starts: what a router 
 STEP = 15 * MINUTE  # between two looks of the auditor
 SECOND_CONFIRMATION = 11 * MINUTE  # after the first one: two that agree, at least ten minutes apart (EXP-5)
 ADDRESSES, HOLDERS = 32, 8  # of one MAC, and of one address: more need not be remembered (agent.capture.address_table)
-# Before an address changes hands: what begins then counts for the newcomer, whose
-# first packets may come before the word
+# Before an address changes hands: what begins then may be the newcomer's, whose first packets may come before the word
 _NOTICE = SECOND
 _RETRY = 5 * MINUTE  # of the time service, without an uplink
 _LISTED = 301 * SECOND  # between two listings of the connection table: the recorder asks every 300 s by its own clock
@@ -276,9 +275,11 @@ class Gateway:
         return entry.holder
 
     def known(self, entry: "Entry", mac: bytes) -> tuple[bool, bool]:
-        """Return whether the recorder may know whose a connection is, and whether it has room for that at worst."""
-        few = (
-            len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES
-            and len(self.handed.get(entry.source, ())) <= HOLDERS
-        )
-        return entry.first >= self.listens_since, few and self._associations <= 4 * self._scenario.rows
+        """Return whether the recorder may know whose a connection is, and whether it must.
+
+        It has room for that at worst, and the address didn't change hands just then.
+        """
+        handed = self.handed.get(entry.source, ())
+        few = len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES and len(handed) <= HOLDERS
+        clear = not any(since - _NOTICE <= entry.first < since for since, _ in handed[1:])
+        return entry.first >= self.listens_since, few and clear and self._associations <= 4 * self._scenario.rows

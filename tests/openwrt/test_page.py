@@ -174,7 +174,7 @@ def test_a_guest_does_on_the_page_what_the_law_gives_him(guests: Guests) -> None
     assert headers["Content-Disposition"] == 'attachment; filename="oubli.json"'
     kept = {name: sum(row["purpose"] == name for row in saved["records"]) for name in before["records"]}
     assert (kept, saved["complete"], saved["consents"]) == (before["records"], True, before["consents"])
-    assert f"security of the network: {kept['security']} record" in seen
+    assert f"security of the network: {kept['security']}\u00a0record" in seen
     assert "is counted no more" in guests.act(guest, "object")
     assert guests.world.status()["objections"] == 1
     assert "is taken back" in guests.act(guest, "accept")

@@ -86,7 +86,7 @@ def block(folder: Path) -> int:
     room, own = mapped(folder), Attribution(lambda *_words, **_more: "kept", nobody)
     own.blocks = room
     started = SimpleNamespace(start=NOON * 10**9, translated_port=5, protocol=6)
-    terminal: Any = SimpleNamespace(mac=lambda: MAC)
+    terminal: Any = SimpleNamespace(mac=lambda: MAC, newest=True)
     assert own.connection(started, OWN, OWN, terminal, NOON * 10**9, 1000) == "attribution: in a block"
 
     def over(seconds: int) -> bool:
