@@ -61,11 +61,8 @@ def batteries(world: World) -> Iterator[str]:
         if (now := json.loads(machine.run("cat /srv/oubli/ledger")))["high_water"] > time.time() + 86400:
             yield f"{battery}: the ledger reaches to {now['high_water']}"
         machine.run(NTP)
-        world.until(lambda: abs(int(machine.run("date +%s")) - time.time()) < 60)
-        for _ in range(2):
-            machine.run("sleep 2; oubli ntp")
-        if (state := world.status()["clock"]) != "trusted":
-            yield f"{battery}: NTP has put the clock right, and it is {state}; found: {world.found()}"
+        world.until(lambda: abs(int(machine.run("date +%s")) - time.time()) < 3)
+        world.until(lambda: "clock trusted" in machine.run("sleep 2; oubli ntp; oubli status"))
         world.lan.rejoin(WAIT)
         keep(world)
         now = json.loads(machine.run("cat /srv/oubli/ledger"))
