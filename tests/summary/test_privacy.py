@@ -398,8 +398,8 @@ def drawn(seed: str) -> dict[str, Callable[[int], bytes]]:
         ("a day", 300),
         ("a day with a boot", 300),
         ("a day of a guest who floods", 60),
-        ("a day of a small venue", 40),
-        ("a day of a large venue", 40),
+        ("a day of a small venue", 200),
+        ("a day of a large venue", 200),
     ],
 )
 @pytest.mark.long
