@@ -597,10 +597,35 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
     add(gateway, built, "oubli-purposes", "luci-app-oubli")
     plugin = "/usr/libexec/rpcd/oubli"
     methods = json.loads(gateway.run(plugin, "list").stdout)
-    allowed = json.loads((gateway.path / "usr/share/rpcd/acl.d/oubli.json").read_text())["luci-app-oubli"]["read"][
-        "ubus"
-    ]["oubli"]
-    assert set(allowed) | {"consent", "lookup"} == set(methods)
+    groups = json.loads((gateway.path / "usr/share/rpcd/acl.d/oubli.json").read_text())
+    allowed = {
+        (group, kind): set(parts[kind]["ubus"].get("oubli", ()))
+        for group, parts in groups.items()
+        for kind in ("read", "write")
+    }
+    assert allowed == {
+        ("luci-app-oubli", "read"): {"status", "doctor", "law", "summary", "notice"},
+        ("luci-app-oubli", "write"): {"consent", "lookup", "fix", "log"},
+        ("luci-app-oubli-settings", "read"): set(),
+        ("luci-app-oubli-settings", "write"): {"check"},
+    }
+    assert set.union(*allowed.values()) == set(methods)
+
+    def call(method: str, **fields: str) -> dict:
+        return json.loads(gateway.run(plugin, "call", method, stdin=json.dumps(fields, ensure_ascii=False)).stdout)
+
+    # What LuCI's form would save is read by the agent before it is; nothing of it is left behind
+    text = "config gateway 'gateway'\n\toption id 'abcdefgh23456777'\n\noption duty 'portal'\n"
+    text += "config notice 'notice'\n\toption venue 'L'\\''Étoile $(reboot)'\n"
+    assert "error" not in call("check", text=text)
+    said = call("check", text=text + "config purpose 'security'\n\toption lifetime '91d'\n")["error"]
+    assert re.fullmatch(r"\S+:8: security\.lifetime: '91d' is above the ceiling of 90d \(.*\); accepted: .*", said)
+    assert ":1: line: not UCI" in call("check", text="option")["error"]
+    assert not list((gateway.path / "tmp").glob("tmp.*"))
+    assert call("summary") == call("summary", day="2026-11-25") == {"figures": []}
+    assert call("summary", day="$(reboot)")["error"].startswith("--day: not understood")
+    assert call("log")["text"].startswith("oubli: no audit log at ")
+    assert call("notice", language="fr; reboot")["text"].startswith("oubli: --notice: ")
     silent = {"error": "no answer at /var/run/oubli/control/socket: the recorder isn't running"}
     assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout) == silent
     for method in ("law", "doctor"):  # a configuration that is refused is told, and is no clean bill of health

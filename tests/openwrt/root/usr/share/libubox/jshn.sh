@@ -4,7 +4,8 @@
 json_load() { _json=$1; }
 json_get_vars() {
 	for _name; do
-		eval "$_name=\$(printf '%s' \"\$_json\" | sed -n 's/.*\"$_name\" *: *\"\([^\"]*\)\".*/\1/p')"
+		_text=$(printf '%s' "$_json" | sed -n 's/.*"'"$_name"'" *: *"\(\([^"\\]\|\\.\)*\)".*/\1/p' | sed 's/\\"/"/g')
+		eval "$_name=\$(printf '%b' \"\$_text\")"
 	done
 }
 json_init() { _json=''; }
