@@ -153,7 +153,7 @@ class Call:
         self,
         roles: "tuple[str, ...]",
         fields: "dict[str, Check]",
-        run: "Callable[[Any, dict[str, Any], Roles], Answer]",
+        run: "Callable[[Answering, dict[str, Any], Roles], Answer]",
     ) -> None:
         self.roles = roles
         self.fields = fields
@@ -316,7 +316,7 @@ def named(fields: "dict[str, Any]", holder: "Callable[[bytes], bytes | None]") -
     return mac
 
 
-def answer(recorder: "Any", line: bytes, roles: "Roles", table: "dict[str, Call]" = CALLS) -> "Answer":
+def answer(recorder: "Answering", line: bytes, roles: "Roles", table: "dict[str, Call]" = CALLS) -> "Answer":
     """Answer one line of a caller with these roles."""
     try:
         return _answer(recorder, line, roles, table)
@@ -324,7 +324,7 @@ def answer(recorder: "Any", line: bytes, roles: "Roles", table: "dict[str, Call]
         return {"error": failure.args[0]}
 
 
-def _answer(recorder: "Any", line: bytes, roles: "Roles", table: "dict[str, Call]") -> "Answer":
+def _answer(recorder: "Answering", line: bytes, roles: "Roles", table: "dict[str, Call]") -> "Answer":
     try:
         request = json.loads(line)
         name, version = request.pop("call"), request.pop("v")
@@ -356,8 +356,27 @@ def _answer(recorder: "Any", line: bytes, roles: "Roles", table: "dict[str, Call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Generator, Sequence
+    from typing import Any, Callable, Generator, Protocol, Sequence
+
+    from agent.base.clock import Clock
+    from agent.recorder.orders import Orders
+    from agent.recorder.purpose_groups import PurposeGroups
 
     Roles = tuple[str, ...]
     Answer = dict[str, Any] | Generator[dict[str, Any]]
     Check = Callable[[object], object]
+
+    class Answering(Protocol):
+        """What of a recorder the calls need."""
+
+        clock: Clock
+        groups: PurposeGroups
+        orders: Orders
+
+        def status(self) -> dict[str, Any]:
+            """Return what `oubli status` shows."""
+            raise NotImplementedError
+
+        def confirm_time(self) -> dict[str, Any]:
+            """Take the time service's word that the clock is right."""
+            raise NotImplementedError

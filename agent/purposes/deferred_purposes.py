@@ -104,7 +104,8 @@ class DeferredPurposes(Purposes):
         at = executor.RequestExecutor(
             paths.agents, paths.flash + "/requests", places, self._gateway, grounds, sodium.signed
         )
-        self.requests = executor.RunningRequest(at, self._gateway, sodium, paths.device_key, note)
+        running = executor.RunningRequest(at, self._gateway, sodium, paths.device_key, note)
+        self.requests: "executor.RunningRequest" = running  # said for agent.control.calls, which this file imports
         self._clock = clock
         self._ahead = clock.floor - self._now  # s by which the time is ahead of that since boot, at least
         self._time = BelievedTime(clock, self.attribution, self._seal)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The order in which a store's segments are due, so that forgetting costs what is due and not what is held (EXP-4).
 
-Each segment has two deadlines, by the wall clock and by time since boot; agent.vault.keys computes them. Windows follow one another, and so do both; a
-step of the wall clock is what puts them at odds. Segments stand here by the second. Where a new one's neighbours say
-otherwise by the first, all are looked at whenever the soonest deadline of either kind comes. That goes on until the
-last of those that were there is gone.
+Each segment has two deadlines, by the wall clock and by time since boot; agent.vault.keys computes them. Windows follow
+one another, and so do both; a step of the wall clock is what puts them at odds. Segments stand here by the second.
+Where a new one's neighbours say otherwise by the first, all are looked at whenever the soonest deadline of either kind
+comes. That goes on until the last of those that were there is gone.
 """
 
 from array import array
