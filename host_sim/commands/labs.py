@@ -77,9 +77,9 @@ def lab(
         from host_sim.lab.blocks import command  # noqa: PLC0415
 
         raise typer.Exit(command(PROGRAM, interpreter, connections, terminals or 300, json_file))
-    from host_sim.lab import lab as laboratory  # noqa: PLC0415
+    from host_sim.lab import story  # noqa: PLC0415
 
-    status, result = laboratory.lab(interpreter, connections, record)
+    status, result = story.run(interpreter, connections, record)
     if json_file and result:
         PROGRAM.write(json.dumps(result, indent=1) + "\n", json_file)
     raise typer.Exit(status)

@@ -26,8 +26,9 @@ from host_sim.lab import loop
 from host_sim.lab.asking import ask, behind
 from host_sim.lab.custodian import ATTRIBUTION, BILLING, Custodian
 from host_sim.lab.device import usable
-from host_sim.lab.lab import Lab, take_signals
+from host_sim.lab.lab import Lab
 from host_sim.lab.network import INTERNET_4, WAN_4, LabError
+from host_sim.lab.signals import take_signals
 from host_sim.lab.witness import Seen
 from tools.commands import Program
 from tools.custodian import matching

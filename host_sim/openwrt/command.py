@@ -20,8 +20,8 @@ from pathlib import Path
 from rich.console import Console
 
 from host_sim.driver.interpreters import WITH_US
-from host_sim.lab.lab import ignore_signals, take_signals
 from host_sim.lab.network import LabError
+from host_sim.lab.signals import ignore_signals, take_signals
 from host_sim.openwrt.doorway import Doorway
 from host_sim.openwrt.internet import COLLECTORS, FEEDS
 from host_sim.openwrt.lab import GatewayLab

@@ -74,32 +74,16 @@ class ConnectionTable:
         if len(self.live) >= self._scenario.table:
             self.refused += 1
             return
-        draw = device.random
-        # A few places have most of the visits, so that NAT must change some ports
-        place = min(int(draw.paretovariate(0.5)), 254)
-        six = bool(device.temporary) and not talk.local and draw.random() < self._scenario.dual_stack
-        if six:
-            family, source = INET6, device.temporary[-1]
-            destination = _OUTSIDE6 + bytes((place,))
-        else:
-            family, source = INET, device.address
-            destination = LAN if talk.local else _OUTSIDE + bytes((place,))
-        self._world.truth.places.add(destination)
-        protocol = ICMPV6 if six and talk.protocol == ICMP else talk.protocol
+        source, destination = self._route(device, talk)
+        family = INET if len(source) == 4 else INET6
+        protocol = ICMPV6 if family == INET6 and talk.protocol == ICMP else talk.protocol
         translated = family == INET and not talk.local
         outside = WAN if translated else source
-        port = device.next_port()
-        while (outside, protocol, destination, talk.port, port) in self.live and not translated:
-            port = device.next_port()
-        seen_port = port
-        if translated and self._scenario.purposes.attribution:
-            seen_port = self._port_in_block(source, port, draw, (outside, protocol, destination, talk.port))
-            if not seen_port:
-                self.refused += 1
-                return
-        while (outside, protocol, destination, talk.port, seen_port) in self.live:
-            seen_port = draw.randint(1024, 65535)  # masquerade keeps the port unless another connection has that tuple
-        key = (outside, protocol, destination, talk.port, seen_port)
+        rest = outside, protocol, destination, talk.port
+        port, seen_port = self._ports(device, source, rest, translated=translated)
+        if not seen_port:
+            self.refused += 1
+            return
         self._id += 1
         status = kernel.CONFIRMED | kernel.DYING | (_NAT_STATUS if translated else _ROUTED_STATUS)
         if talk.packets_down:
@@ -117,18 +101,46 @@ class ConnectionTable:
             flow.icmp_type, flow.reply_icmp_type = 128, 129
         yield from self._ask(now, source, device.mac)
         # whom the kernel has as its neighbour is whose it is: a forger's, where there is one
-        entry = Entry(
-            flow, key, self._gateway.holders.get(source, device.mac), (talk.at, talk.at + talk.lasts), timeout * SECOND
-        )
-        self.live[key] = entry
+        holder = self._gateway.holders.get(source, device.mac)
+        packets = talk.at, talk.at + talk.lasts
+        self._enter(Entry(flow, (*rest, seen_port), holder, packets, timeout * SECOND), device.random, assured=assured)
+        if abs(len(self.live) - self._said) * _TABLE_EVERY > self._scenario.table:
+            yield self._fill(now)
+
+    def _route(self, device: Device, talk: Talk) -> tuple[bytes, bytes]:
+        """Return from which of a device's addresses a connection goes where."""
+        # A few places have most of the visits, so that NAT must change some ports
+        place = min(int(device.random.paretovariate(0.5)), 254)
+        if device.temporary and not talk.local and device.random.random() < self._scenario.dual_stack:
+            source, destination = device.temporary[-1], _OUTSIDE6 + bytes((place,))
+        else:
+            source, destination = device.address, LAN if talk.local else _OUTSIDE + bytes((place,))
+        self._world.truth.places.add(destination)
+        return source, destination
+
+    def _ports(
+        self, device: Device, source: bytes, rest: tuple[bytes, int, bytes, int], *, translated: bool
+    ) -> tuple[int, int]:
+        """Return a connection's source port, and the one that others see of it: 0 where its block is full."""
+        port = device.next_port()
+        while (*rest, port) in self.live and not translated:
+            port = device.next_port()
+        seen_port = port
+        if translated and self._scenario.purposes.attribution:
+            seen_port = self._port_in_block(source, port, device.random, rest)
+        while (*rest, seen_port) in self.live:
+            seen_port = device.random.randint(1024, 65535)  # masquerade keeps the port unless that tuple is taken
+        return port, seen_port
+
+    def _enter(self, entry: Entry, draw: Random, *, assured: bool) -> None:
+        """Put an entry into the table, until its time is over."""
+        self.live[entry.key] = entry
         if not assured:
             self.loose.append(entry)
             if len(self.loose) > 2 * len(self.live) + 1000:
                 self.loose = deque(one for one in self.loose if self.live.get(one.key) is one)
         stop = entry.last + entry.timeout
         self._world.at(stop + int(draw.random() * LAZINESS), lambda now: self._collect(now, entry, stop))
-        if abs(len(self.live) - self._said) * _TABLE_EVERY > self._scenario.table:
-            yield self._fill(now)
 
     def _ask(self, now: int, address: bytes, mac: bytes) -> Iterator[Step]:
         """The kernel asks who has an address that it has no neighbour for, such as one of before a boot."""

@@ -37,7 +37,7 @@ from agent.vault.stores import parse_name
 from tests.purposes.test_requests import AGENTS, COMMON, GATEWAY, SCOPE, document, freeze
 from tests.purposes.test_requests import billing as billing_document
 from tools import clock
-from tools.custodian import agents, answers, bundles, freezes, handovers, matching, register
+from tools.custodian import agents, answers, bundles, destruction, freezes, handovers, matching, register
 from tools.custodian import times as written_times
 from tools.custodian.__main__ import app as custodian_app
 from tools.custodian.handovers import HandoverError
@@ -694,7 +694,7 @@ def test_order_to_preserve_keeps_what_is_held_and_nothing_more(gateway, tmp_path
     for day, gone in ((later, []), (keep_until, [("freeze", keep_until)])):
         then = datetime.combine(day, time(12), UTC)
         Store.confirm(tmp_path / "keys", day, then)
-        assert Store(tmp_path / "keys", None, then).destroy_due().keys == gone
+        assert destruction.destroy_due(Store(tmp_path / "keys", None, then)).keys == gone
     assert store.key("freeze", keep_until) is None
     # Another request, later: what the order has kept is answered from, once, and only in its scope.
     for number, found in ((20012, 2), (20013, 1), (30000, 0)):

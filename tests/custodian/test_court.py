@@ -25,7 +25,7 @@ from agent.purposes.requests.requests import Request
 from agent.vault.stores import parse_name
 from tests.custodian.test_answers import DAY, EPOCH, MIDNIGHT, PUBLIC, Gateway
 from tests.purposes.test_requests import AGENTS, COMMON, REFUSED, SCOPE, document
-from tools.custodian import answers, coverage, handovers, matching, store
+from tools.custodian import answers, coverage, destruction, handovers, matching, store
 from tools.custodian.handovers import Handover, HandoverError
 
 if TYPE_CHECKING:
@@ -620,7 +620,7 @@ def judge_keys(room: Any, folder: Path) -> str:
         except room.StoreError:
             continue
         return "a key that is lost"
-    later.destroy_due()
+    destruction.destroy_due(later)
     try:
         later.key("attribution", date(2027, 1, 16), date(2027, 1, 30))
     except room.StoreError:

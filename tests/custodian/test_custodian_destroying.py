@@ -24,7 +24,7 @@ from tests.purposes.test_requests import AGENTS
 from tests.support.interpreters import PROJECT
 from tests.support.keyholder import TODAY, at
 from tools import clock
-from tools.custodian import disk, register
+from tools.custodian import destruction, disk, register
 from tools.custodian.__main__ import app
 from tools.custodian.handovers import HandoverError
 from tools.custodian.log import Log
@@ -139,7 +139,7 @@ def _part(verb: str, folder: Path) -> int:
         Log(folder / "log").append(noon(TODAY), "fill", with_="x" * room)
         Log(folder / "log").append(noon(TODAY), "edge", with_="x" * (-((folder / "log").stat().st_size + 146) % 4096))
     elif verb == "due":
-        done = Store(folder, None, noon(TODAY + 4)).destroy_due()
+        done = destruction.destroy_due(Store(folder, None, noon(TODAY + 4)))
         there = (
             {path.stem for path in (folder / "keys/billing").iterdir() if path.read_bytes().strip(b"\0")}
             if not done.wrong
@@ -228,8 +228,8 @@ def test_eight_at_once_leave_one_chain(folder):
     opened(folder).bundle(at(TODAY), 30, BILLING)
     line = [sys.executable, "-c", (
         "from pathlib import Path; from tests.custodian.test_custodian_tool import noon, TODAY; from "
-        f"tools.custodian.store import Store; print(len(Store(Path({str(folder)!r}), None, "
-        "noon(TODAY + 7)).destroy_due().keys))"
+        "tools.custodian.destruction import destroy_due; from tools.custodian.store import Store; "
+        f"print(len(destroy_due(Store(Path({str(folder)!r}), None, noon(TODAY + 7))).keys))"
     )]  # fmt: skip
     running = [subprocess.Popen(line, cwd=PROJECT, stdout=subprocess.PIPE, text=True) for _ in range(8)]
     assert sum(int(one.communicate()[0]) for one in running) == 6
@@ -332,7 +332,7 @@ def test_a_file_that_can_not_be_overwritten_is_cut_to_nothing(folder, monkeypatc
         whole(descriptor, data)
 
     monkeypatch.setattr(disk, "write", full)
-    done = opened(folder, TODAY + 2, None).destroy_due()
+    done = destruction.destroy_due(opened(folder, TODAY + 2, None))
     assert done.keys == [("billing", at(TODAY))]
     assert done.wrong == [f"{key_path(folder, TODAY)}: No space left on device; accepted: a file that can be used"]
     assert not key_path(folder, TODAY).exists()

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from tests.support.interpreters import PROJECT
 from tests.support.keyholder import LIFETIME, TODAY, at
 from tools import clock
-from tools.custodian import bundles, segments
+from tools.custodian import bundles, destruction, segments
 from tools.custodian.__main__ import app
 from tools.custodian.log import Log
 from tools.custodian.store import STEP, Store, StoreError
@@ -54,7 +54,7 @@ def opened(folder: Path, day: int = TODAY, passphrase: bytes | None = PASSPHRASE
 
 def destroyed(folder: Path, day: int) -> list[tuple[str, date]]:
     """Run destroy-due at noon of a day, as cron does: without the passphrase."""
-    done = opened(folder, day, None).destroy_due()
+    done = destruction.destroy_due(opened(folder, day, None))
     assert done.wrong == []
     return done.keys
 
@@ -124,7 +124,9 @@ def test_a_destruction_that_was_cut_off_is_finished_and_damage_keeps_no_other_ke
     assert (code, out, said.count("\n")) == (2, f"billing {at(TODAY)}\n1 keys destroyed\n", 1)
     assert f"{paths[1]}: damaged, when it is due isn't known, {at(TODAY + 1 + 365)} at the latest" in said
     assert [path.exists() for path in paths] == [False, True, True, True]
-    assert opened(folder, TODAY + 6, None).destroy_due().keys == [("billing", at(TODAY + day)) for day in (2, 3)]
+    assert destruction.destroy_due(opened(folder, TODAY + 6, None)).keys == [
+        ("billing", at(TODAY + day)) for day in (2, 3)
+    ]
     assert destroyed(folder, TODAY + 1 + 365) == [("billing", at(TODAY + 1))]  # a ceiling bounds what no date says
     assert opened(folder, TODAY + 1 + 365).verify() == []
 

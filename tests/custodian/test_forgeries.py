@@ -29,7 +29,7 @@ from tests.custodian.test_answers import (
 )
 from tests.purposes.test_requests import AGENTS, COMMON, GATEWAY, document, freeze
 from tools import clock
-from tools.custodian import freezes, register, segments
+from tools.custodian import destruction, freezes, register, segments
 from tools.custodian.__main__ import app
 from tools.custodian.store import Store
 
@@ -148,7 +148,7 @@ def test_a_store_whose_own_key_is_destroyed_says_nothing_of_another_s(office, mo
     handover = office.gateway.hand_over(SIGNED)
     later = datetime.fromtimestamp(MIDNIGHT + DAY + 7200, UTC)
     if gone:
-        Store(wrong, None, later).destroy_due()
+        destruction.destroy_due(Store(wrong, None, later))
     monkeypatch.setattr(clock, "now", lambda: later)
     alive = segments.read(next(iter(office.gateway.read(handover).segments.values()))).destroy
     assert alive > later.date()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from host_sim.lab import lab
+from host_sim.lab import story
 from tests.lab.conftest import MARK, leftovers
 from tests.support.interpreters import PROJECT
 
@@ -93,7 +93,7 @@ def test_lab_without_root_says_so_in_one_line() -> None:
             ("--interpreter", "no-such-python"),
             "--interpreter: 'no-such-python' isn't on this machine; accepted: cpython, micropython",
         ),
-        (("--connections", str(lab.MOST + 1)), f"--connections: {lab.MOST + 1}; accepted: 1 to {lab.MOST}"),
+        (("--connections", str(story.MOST + 1)), f"--connections: {story.MOST + 1}; accepted: 1 to {story.MOST}"),
     ],
 )
 def test_bad_use_is_exit_2_and_one_line(words: tuple[str, ...], line: str) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import json
 import os
 import re
@@ -274,27 +275,52 @@ LATER = {
 }
 
 
+def imports(tree: ast.AST, at_once: bool = True) -> Iterator[tuple[str, bool]]:
+    """Yield each module that a file takes something from, and whether at once; what only type checkers read isn't."""
+    for inner in ast.iter_child_nodes(tree):
+        if isinstance(inner, ast.If) and last_name(inner.test) == "type_checking":
+            continue
+        if isinstance(inner, ast.ImportFrom):
+            yield from ((f"{inner.module}.{name.name}", at_once) for name in inner.names)
+        if isinstance(inner, ast.Import):
+            yield from ((f"{name.name}.", at_once) for name in inner.names)
+        yield from imports(inner, at_once and not isinstance(inner, ast.FunctionDef))
+
+
 def folders_imported(top: str) -> Iterator[tuple[str, str, bool]]:
-    """Yield which folder of a package imports which other one, and whether at once.
-
-    Types that only checkers read don't count.
-    """
-
-    def within(node: ast.AST, at_once: bool) -> Iterator[tuple[str, bool]]:
-        for inner in ast.iter_child_nodes(node):
-            if isinstance(inner, ast.If) and last_name(inner.test) == "type_checking":
-                continue
-            if isinstance(inner, ast.ImportFrom) and (inner.module or "").split(".")[0] == top:
-                rest = (inner.module or "").split(".")[1:]
-                yield from [(rest[0], at_once)] if rest else [(name.name, at_once) for name in inner.names]
-            yield from within(inner, at_once and not isinstance(inner, ast.FunctionDef))
-
+    """Yield which folder of a package imports which other one, and whether at once."""
     folders = LAYERS[top].split()
     for path in sorted((PROJECT / top).rglob("*.py")):
         folder = path.relative_to(PROJECT / top).with_suffix("").parts[0]
-        for other, at_once in within(ast.parse(path.read_text()), True):
-            if other != folder and other in folders:
+        for module, at_once in imports(ast.parse(path.read_text())):
+            package, other = module.split(".")[:2]
+            if package == top and other != folder and other in folders:
                 yield folder, other, at_once
+
+
+def host_folders() -> dict[str, set[str]]:
+    """Return what each folder of host_sim and tools, or file beside them, imports of the others, now or later."""
+    found: dict[str, set[str]] = {}
+    for top in ("host_sim", "tools"):
+        for path in sorted((PROJECT / top).rglob("*.py")):
+            folder = ".".join(path.relative_to(PROJECT).with_suffix("").parts[:2])
+            for module, _ in imports(ast.parse(path.read_text())):
+                other = ".".join(module.split(".")[:2])
+                if other.startswith(("host_sim.", "tools.")) and other != folder:
+                    found.setdefault(folder, set()).add(other)
+    return found
+
+
+def test_folders_of_the_hosts_programs_import_one_another_without_a_cycle():
+    assert list(graphlib.TopologicalSorter(host_folders()).static_order())
+
+
+def test_a_cycle_of_folders_is_found():
+    """The test above proves something: whatever lies above custodian comes back to it."""
+    found = host_folders()
+    found["tools.custodian"].add("host_sim.lab")
+    with pytest.raises(graphlib.CycleError, match="cycle"):
+        graphlib.TopologicalSorter(found).prepare()
 
 
 @pytest.mark.parametrize("top", LAYERS)

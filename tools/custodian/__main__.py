@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.commands import Program, bounded, output
-from tools.custodian import bundles, invoice_commands, register, request_commands, segments, signed_folder
+from tools.custodian import bundles, destruction, invoice_commands, register, request_commands, segments, signed_folder
 from tools.custodian.handovers import HandoverError
 from tools.custodian.keyfiles import PURPOSES
 from tools.custodian.request_commands import Secret
@@ -133,7 +133,7 @@ def destroy_due(store: Folder, json_file: Json = None) -> None:
     """
     with _one_line():
         custodian = Store(store, None)
-        done = custodian.destroy_due()
+        done = destruction.destroy_due(custodian)
     said = [f"{purpose} {day}" for purpose, day in done.keys]
     if json_file:
         _program.write(json.dumps({"destroyed": said}) + "\n", json_file)

@@ -55,7 +55,13 @@ Ask = Callable[..., bytes]  # gives the passphrase: from a file, else asked for;
 def request_app(program: Program, passphrase: Ask) -> typer.Typer:
     """Return the agents' commands."""
     app = typer.Typer(cls=program.group, help="A request of an authority: written, and signed by two qualified agents.")
+    _add_key(app, program, passphrase)
+    _add_new(app, program)
+    _add_sign(app, program, passphrase)
+    return app
 
+
+def _add_key(app: typer.Typer, program: Program, passphrase: Ask) -> None:
     @app.command("key")
     def key(name: str, out: Out, passphrase_file: Own = None) -> None:
         """Make an agent's key: OUT behind a passphrase, OUT.pub to enrol at the gateway and the custodian."""
@@ -67,6 +73,8 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
             f"{public}: enrol it on each gateway (oubli request enrol {public.name}) and give it to the custodian"
         )
 
+
+def _add_new(app: typer.Typer, program: Program) -> None:
     @app.command("new")
     def new(
         out: Out,
@@ -114,6 +122,8 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
             program.refuse(str(failure))
         typer.echo(f"{out}: {agents.summary(made)}; to be signed by two agents")
 
+
+def _add_sign(app: typer.Typer, program: Program, passphrase: Ask) -> None:
     @app.command("sign")
     def sign(
         request: Path, key: Annotated[Path, typer.Option(help="The agent's key.")], passphrase_file: Own = None
@@ -128,14 +138,16 @@ def request_app(program: Program, passphrase: Ask) -> typer.Typer:
         state = "two, ready for oubli request run" if count == 2 else "one; another agent signs next"
         typer.echo(f"{request}: signed by {state}")
 
-    return app
-
 
 def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
     """Add the commands to the custodian's program."""
     app.add_typer(request_app(program, passphrase), name="request")
+    _add_answer(app, program, passphrase)
+    _add_freeze(app, program, passphrase)
     add_register(app, program)
 
+
+def _add_answer(app: typer.Typer, program: Program, passphrase: Ask) -> None:
     @app.command("answer")
     def answer(
         handover: Path, store: Folder, agents_file: Agents, gateways_file: Gateways, out: Out,
@@ -175,6 +187,8 @@ def add(app: typer.Typer, program: Program, passphrase: Ask) -> None:
             enter(custodian, line, staged, answered=made.answered, manifest=manifest)
             _tell(program, made, staged.place, json_file)
 
+
+def _add_freeze(app: typer.Typer, program: Program, passphrase: Ask) -> None:
     @app.command("freeze")
     def freeze(
         handover: Path, store: Folder, agents_file: Agents, gateways_file: Gateways, out: Out,

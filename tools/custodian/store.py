@@ -21,7 +21,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,19 +41,11 @@ from tools.custodian.log import LONGEST, BusyError, Log
 AHEAD = 35  # days that a bundle reaches
 STEP = timedelta(days=7)  # a larger step forward of the clock is confirmed by the custodian
 BEHIND = timedelta(hours=1)  # a clock that is further behind the log is wrong
-_ACCEPTED = "accepted: what oubli-custodian bundle wrote"
+ACCEPTED = "accepted: what oubli-custodian bundle wrote"
 
 
 class StoreError(Exception):
     """A key store that can't be used; the text is the one line to show."""
-
-
-@dataclass
-class Destroyed:
-    """What a run destroyed, and a line for each thing that was in its way."""
-
-    keys: list[tuple[str, date]]
-    wrong: list[str]
 
 
 class Store:
@@ -147,11 +138,12 @@ class Store:
 
     def note(self, act: str, **facts: Any) -> None:  # noqa: ANN401 (what JSON holds)
         """Append an act to the log; StoreError where another command keeps it."""
-        with self._alone():
+        with self.alone():
             self.log.append(self.now, act, **facts)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
+        """Hold the store for one command; StoreError where another one keeps it for long."""
         try:
             with self.log.alone():
                 yield
@@ -184,7 +176,7 @@ class Store:
                     f"{purpose}: {lifetime} days; accepted: 1 to {ceiling} ({law.purpose(purpose).paragraph})"
                 )
         reached = [first + timedelta(days=number) for number in range(days)]
-        with self._alone():
+        with self.alone():
             rows = [
                 self._row(purpose, day, day + timedelta(days=lifetimes[purpose]))
                 for purpose in sorted(lifetimes)
@@ -206,7 +198,7 @@ class Store:
         if path.exists():
             said = KeyFile(path, purpose, day).read()
             if said is None:
-                raise StoreError(f"{path}: damaged; {_ACCEPTED}")
+                raise StoreError(f"{path}: damaged; {ACCEPTED}")
             if said.destroy > destroy:
                 raise StoreError(
                     f"{path}: this key is destroyed on {said.destroy}, later than {destroy}; accepted: "
@@ -225,7 +217,7 @@ class Store:
 
     def order(self, last: date) -> bytes:
         """Return the public key for orders that end on a day; its private half is destroyed on that day (L34-III-4)."""
-        with self._alone():
+        with self.alone():
             return self._row("freeze", last, last).public
 
     def key(self, purpose: str, day: date, destroy: date = date.min) -> PrivateKey | None:
@@ -268,107 +260,12 @@ class Store:
                 return PrivateKey(self._box.decrypt(said.sealed))
             except (CryptoError, ValueError):
                 pass
-        raise StoreError(f"{path}: damaged; {_ACCEPTED}")
+        raise StoreError(f"{path}: damaged; {ACCEPTED}")
 
     def held(self) -> list[tuple[str, date, date]]:
         """Return purpose, day and destroy date of each key that exists, by purpose and day, and nothing else."""
         found = ((one, one.read()) for one in keyfiles.listed(self.folder / "keys")[0])
         return sorted((one.purpose, one.day, said.destroy) for one, said in found if one.day and said)
-
-    def destroy_due(self) -> Destroyed:
-        """Destroy every private key whose date has come, oldest date first.
-
-        A destruction that was cut off is finished. What can't be read, written, or isn't a key keeps no other key from
-        being destroyed, and neither does a log that can't be written: `wrong` tells of it. A copy under another name
-        goes on its date, too.
-        """
-        with self._alone():
-            done = Destroyed([], [])
-            files, done.wrong = keyfiles.listed(self.folder / "keys")
-            begun = self._begun(done.wrong)
-            due = []
-            for one in files:
-                try:
-                    date_ = self._due(one, begun)
-                except (OSError, StoreError) as failure:
-                    done.wrong.append(keyfiles.line(one.path, failure))
-                else:
-                    if date_ is not None:
-                        due.append((date_, one))
-            for date_, one in sorted(due):
-                self._destroy(one, date_, done)
-            self._enter(done, "destroy-due", destroyed=len(done.keys))
-        return done
-
-    def _begun(self, wrong: list[str]) -> set[tuple[str, str]]:
-        """Return the keys whose destruction the log has begun and not ended."""
-        begun: set[tuple[str, str]] = set()
-        try:
-            entries = self.log.entries()
-        except OSError as failure:
-            wrong.append(keyfiles.line(self.log.path, failure))
-            return set()
-        for said in entries:
-            if said["act"] in ("destroy", "destroyed"):
-                key = (str(said.get("purpose")), str(said.get("day")))
-                (begun.add if said["act"] == "destroy" else begun.discard)(key)
-        return begun
-
-    def _due(self, one: KeyFile, begun: set[tuple[str, str]]) -> date | None:
-        """Return since when a file is due, None where it isn't; StoreError where it isn't a key and nobody can tell."""
-        if one.unfinished:
-            return self.today
-        data = one.octets()
-        said = None if data is None else keyfiles.parse(data)
-        if one.day is None:
-            if said is None:
-                raise StoreError("not of a key store, may be a copy of a key; accepted: PURPOSE/DAY.json")
-            if said.destroy > self.today:
-                raise StoreError(
-                    f"a copy of a key under another name, is destroyed on {said.destroy}; accepted: PURPOSE/DAY.json"
-                )
-            return said.destroy
-        if data is None:
-            raise StoreError(f"not a file; {_ACCEPTED}")
-        latest = one.day + timedelta(days=0 if one.purpose == "freeze" else law.purpose(one.purpose).ceiling // law.DAY)
-        if said is not None:
-            return said.destroy if said.destroy <= self.today else None
-        if (one.purpose, str(one.day)) in begun or not data.strip(b"\0\xff") or latest <= self.today:
-            return min(latest, self.today)
-        raise StoreError(f"damaged, when it is due isn't known, {latest} at the latest; {_ACCEPTED}")
-
-    def _destroy(self, one: KeyFile, due: date, done: Destroyed) -> None:
-        facts = (
-            {"purpose": one.purpose, "day": str(one.day)}
-            if one.day
-            else {"purpose": one.purpose, "copy": one.path.name}
-        )
-        self._enter(done, "destroy", **facts, due=str(due))
-        try:
-            disk.overwrite(one.path)
-        except OSError as failure:
-            done.wrong.append(keyfiles.line(one.path, failure))
-            if one.path.stat().st_size:
-                return
-        if not self._enter(done, "destroyed", **facts):
-            if one.day:
-                done.keys.append((one.purpose, one.day))
-            return  # what was overwritten stays as the mark
-        one.path.unlink()
-        disk.sync_folder(one.path.parent)
-        if one.day:
-            done.keys.append((one.purpose, one.day))
-
-    def _enter(self, done: Destroyed, act: str, **facts: Any) -> bool:  # noqa: ANN401 (what JSON holds)
-        """Append an act, or say that the log couldn't be written: destroying goes on."""
-        try:
-            self.note(act, **facts)
-        except OSError as failure:
-            line = keyfiles.line(self.log.path, failure)
-            if line not in done.wrong:
-                done.wrong.append(line)
-            return False
-        return True
 
     def verify(self) -> list[str]:
         """Return what is wrong: files that aren't keys, keys that don't fit or are overdue, a log cut or changed."""
@@ -380,7 +277,7 @@ class Store:
                 said = one.read()
                 if one.day is None or said is None:
                     again = ", or destroy-due where it was overwritten" * (one.day is not None)
-                    raise StoreError(f"not a key; {_ACCEPTED}{again}")
+                    raise StoreError(f"not a key; {ACCEPTED}{again}")
                 if bytes(self._private(one.path, said).public_key) != said.public:
                     wrong.append(f"{one.purpose} {one.day}: the public key isn't the private one's")
                 if said.destroy <= self.today:
