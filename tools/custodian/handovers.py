@@ -24,7 +24,6 @@ from tools.custodian import tars
 LARGEST = 4 << 30  # octets of a handover
 GRACE = 31 * 86400  # seconds after its end in which a request that was run in time may still be answered
 SMALL = 65536  # octets of what isn't a segment
-_STATED = {"gateway": str, "made": int, "second_nat": bool, "unbroken": int}  # what the gateway's word must hold
 
 
 class HandoverError(Exception):
@@ -68,12 +67,49 @@ def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str])
 
     A list is public key -> name, or gateway.id.
     """
-    members, size = _members(path)
-    signature, text, statement = _parts(path, members)
+    try:
+        if path.stat().st_size > LARGEST:
+            raise HandoverError("malformed", f"{path}: too large; accepted: at most {LARGEST} octets")
+        with tarfile.open(path, "r:") as tar:
+            headers = tars.members(tar)
+            if (
+                any(member.issparse() for member in headers)
+                or sum(member.size for member in headers) > path.stat().st_size
+            ):
+                raise HandoverError(
+                    "malformed",
+                    f"{path}: members that are larger than the file; accepted: what oubli request run wrote",
+                )
+            if not headers or headers[-1].name != archive.SIGNATURE:
+                raise HandoverError(
+                    "unsigned", f"{path}: the gateway hasn't signed it; accepted: what oubli request run wrote"
+                )
+            members = {member.name: _content(path, tar, member) for member in headers}
+    except OSError as failure:
+        raise HandoverError(
+            "malformed", f"{path}: can't be read ({failure.strerror}); accepted: a handover (.tar)"
+        ) from None
+    except tars.BROKEN:
+        raise HandoverError("malformed", f"{path}: not a tar file; accepted: what oubli request run wrote") from None
+    try:
+        signature = members.pop(archive.SIGNATURE)
+        text, statement = members.pop("request.toml").decode(), json.loads(members.pop("gateway.json"))
+        said = (statement["gateway"], statement["made"], statement["second_nat"], statement["unbroken"])
+    except (KeyError, ValueError, TypeError, RecursionError):
+        raise HandoverError(
+            "malformed", f"{path}: no request or no word of the gateway in it; accepted: what oubli request run wrote"
+        ) from None
     request, names = verified(text, agents)
-    if statement["gateway"] != request.gateway or not _typed(statement):
+    if (
+        said[0] != request.gateway
+        or not isinstance(said[1], int)
+        or not isinstance(said[2], bool)
+        or not isinstance(said[3], int)
+    ):
         raise HandoverError("another gateway", f"{path}: another gateway's; accepted: one of {request.gateway}")
-    if not _by_gateway(path, size, signature, [key for key, name in gateways.items() if name == request.gateway]):
+    if not _by_gateway(
+        path, headers[-1].offset, signature, [key for key, name in gateways.items() if name == request.gateway]
+    ):
         raise HandoverError(
             "unsigned",
             f"{path}: not signed by {request.gateway}, or changed since; accepted: the file as it was written, "
@@ -89,51 +125,6 @@ def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str])
             "malformed", f"{path}: a member that doesn't belong there; accepted: segments of {request.store}"
         )
     return Handover(request, names, statement, segments)
-
-
-def _members(path: Path) -> tuple[dict[str, bytes], int]:
-    """Return a tar file's members by name, and how many octets of the file the signature at its end covers."""
-    try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise HandoverError("malformed", f"{path}: too large; accepted: at most {LARGEST} octets")
-        with tarfile.open(path, "r:") as tar:
-            headers = tars.members(tar)
-            if any(member.issparse() for member in headers) or sum(member.size for member in headers) > size:
-                raise HandoverError(
-                    "malformed",
-                    f"{path}: members that are larger than the file; accepted: what oubli request run wrote",
-                )
-            if not headers or headers[-1].name != archive.SIGNATURE:
-                raise HandoverError(
-                    "unsigned", f"{path}: the gateway hasn't signed it; accepted: what oubli request run wrote"
-                )
-            return {member.name: _content(path, tar, member) for member in headers}, headers[-1].offset
-    except OSError as failure:
-        raise HandoverError(
-            "malformed", f"{path}: can't be read ({failure.strerror}); accepted: a handover (.tar)"
-        ) from None
-    except tars.BROKEN:
-        raise HandoverError("malformed", f"{path}: not a tar file; accepted: what oubli request run wrote") from None
-
-
-def _parts(path: Path, members: dict[str, bytes]) -> tuple[bytes, str, dict[str, Any]]:
-    """Take signature, request and the gateway's word out of the members; HandoverError where one is missing."""
-    try:
-        signature = members.pop(archive.SIGNATURE)
-        text, statement = members.pop("request.toml").decode(), json.loads(members.pop("gateway.json"))
-        for name in _STATED:
-            statement[name]
-    except (KeyError, ValueError, TypeError, RecursionError):
-        raise HandoverError(
-            "malformed", f"{path}: no request or no word of the gateway in it; accepted: what oubli request run wrote"
-        ) from None
-    return signature, text, statement
-
-
-def _typed(statement: dict[str, Any]) -> bool:
-    """Return True if what a gateway says has the kinds that it must have."""
-    return all(isinstance(statement[name], kind) for name, kind in _STATED.items())
 
 
 def _by_gateway(path: Path, size: int, signature: bytes, keys: list[bytes]) -> bool:
