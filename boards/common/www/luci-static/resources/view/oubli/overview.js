@@ -27,7 +27,9 @@ var purposeNames = {
 	attribution: 'attribution',
 	billing: say('billing', 'facturation'),
 	services: say('services', 'services'),
-	location: say('location', 'localisation')
+	location: say('location', 'localisation'),
+	consent: say('consent', 'accord'),
+	freeze: say('freeze', 'gel')
 };
 var metricNames = {
 	arrivals: say('Arrivals by hour', 'Arrivées par heure'),
@@ -41,7 +43,8 @@ var metricNames = {
 	classes: say('Terminals by service class', 'Terminaux par type de service')
 };
 var severities = { error: say('error', 'erreur'), warning: say('warning', 'avertissement'), note: say('note', 'remarque') };
-var states = { on: say('on', 'activée'), off: say('off', 'désactivée') };
+var states = { on: say('on', 'activée'), off: say('off', 'désactivée'), 'off, still kept': say('off, still kept', 'désactivée, encore conservée'),
+	'by order': say('by order', 'sur injonction') };
 
 // A call that fails, or is answered with something else, is a line of its own part: the rest of the page stays.
 function asked(call) {

@@ -3,6 +3,7 @@
 'require view';
 'require form';
 'require rpc';
+'require ui';
 'require uci';
 
 // Duty, networks, broker, purposes and notice. Before anything is saved, the agent itself reads the whole file as it would be,
@@ -110,8 +111,10 @@ function check() {
 		if (field) {
 			field.append(E('div', { 'class': 'alert-message warning oubli-refused', 'role': 'alert' }, [ found[3] ]));
 			field.scrollIntoView();
+		} else {
+			ui.addNotification(null, E('p', {}, [ refused ]), 'danger');
 		}
-		throw new Error(found ? found[1] + '.' + found[2] + ': ' + found[3] : refused);
+		throw new Error(refused);
 	});
 }
 
@@ -148,7 +151,7 @@ return view.extend({
 				}
 			});
 		});
-		map.save = (told, silent) => form.Map.prototype.save.call(map, () => check().then(told), silent);
+		map.save = told => form.Map.prototype.save.call(map, () => check().then(told), true);
 		return map.render();
 	}
 });
