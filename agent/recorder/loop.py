@@ -36,10 +36,6 @@ GROUP_DESTROY = 4
 def run(config: "Config", root: str, source: "TimeSource") -> int:
     """Run the daemon until SIGTERM; returns the exit code."""
     process.harden()
-
-    def log(text: str) -> None:
-        process.log("oubli recorder: " + text)
-
     paths = Paths(root)
     make_folders(paths)
     if not files.hold_folder(paths.run):
@@ -48,19 +44,11 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         return 1
     process.end_at_alarm()
     stop = process.stop_descriptor()
-    events = sockets.netlink(sockets.NETLINK_NETFILTER, GROUP_DESTROY, RECEIVE_BUFFER)
-    table = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
-    ruleset = sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4)
-    routes = sockets.netlink(sockets.NETLINK_ROUTE, neighbours.GROUPS, RECEIVE_BUFFER >> 2)
+    events, table, ruleset, routes = _sockets()
     poll = sockets.Poll()
-
-    def bus(stations: "Stations", wanted: "Callable[[], bool]") -> "Bus":
-        from agent.purposes.location.bus import Bus
-
-        return Bus(paths.ubus, poll, stations, wanted)
-
+    bus, nat = _bus(paths.ubus, poll), _nat(config, paths)
     switch, drops = lambda on: sockets.loss_free(events, on), lambda: sockets.drops(events)
-    recorder = Recorder(config, root, source, log=log, switch=switch, drops=drops, bus=bus, nat=_nat(config, paths))
+    recorder = Recorder(config, root, source, log=_log, switch=switch, drops=drops, bus=bus, nat=nat)
     for descriptor in (stop, routes, table, ruleset):
         poll.add(descriptor)
     peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
@@ -84,11 +72,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         now = source.monotonic()
         for descriptor in ready:
             if descriptor == stop:
-                recorder.close()
-                server.close()
-                files.remove(paths.socket)
-                files.remove(paths.heartbeat)
-                log("stopped")
+                _end(recorder, server, paths)
                 return 0
             if not server.ready(descriptor, now):
                 recorder.ready(descriptor)
@@ -108,6 +92,39 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
             poll.add(events)
             deaf = False
         heartbeat.beat(now)
+
+
+def _log(text: str) -> None:
+    process.log("oubli recorder: " + text)
+
+
+def _end(recorder: Recorder, server: Server, paths: Paths) -> None:
+    recorder.close()
+    server.close()
+    files.remove(paths.socket)
+    files.remove(paths.heartbeat)
+    _log("stopped")
+
+
+def _sockets() -> "tuple[int, int, int, int]":
+    """Return the netlink sockets: ends of connections, the live table, the ruleset, addresses and neighbours."""
+    return (
+        sockets.netlink(sockets.NETLINK_NETFILTER, GROUP_DESTROY, RECEIVE_BUFFER),
+        sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4),
+        sockets.netlink(sockets.NETLINK_NETFILTER, 0, RECEIVE_BUFFER >> 4),
+        sockets.netlink(sockets.NETLINK_ROUTE, neighbours.GROUPS, RECEIVE_BUFFER >> 2),
+    )
+
+
+def _bus(path: str, poll: "sockets.Poll") -> "Callable[[Stations, Callable[[], bool]], Bus]":
+    """Return what makes the connection to ubus, for who follows stations."""
+
+    def bus(stations: "Stations", wanted: "Callable[[], bool]") -> "Bus":
+        from agent.purposes.location.bus import Bus
+
+        return Bus(path, poll, stations, wanted)
+
+    return bus
 
 
 def _nat(config: "Config", paths: Paths) -> "Any":
