@@ -26,7 +26,9 @@ class Lan(Listener):
         self.names = names
         self._ways_out = ways_out
         self._outs: "dict[int, str]" = {}
-        self.told: "Callable[[bytes], None]" = _nobody  # is told of each address that may have another holder now
+        self.holder_changed: "Callable[[bytes], None]" = (
+            _nobody  # is told of each address that may have another holder now
+        )
         self._holders = holders
         self._wall = wall
         self._links: "dict[int, str]" = {}  # of the LAN, and their names
@@ -146,7 +148,7 @@ class Lan(Listener):
         """Tell the address table of a terminal; a neighbour on another side is nobody's business."""
         if index in self._links:
             self._holders.learn(address, mac, self._wall())
-            self.told(address)
+            self.holder_changed(address)
 
     def no_neighbour(self, index: int, address: bytes) -> None:
         """Tell `who` that a terminal left its address."""
@@ -157,7 +159,7 @@ class Lan(Listener):
         """Tell the address table of a lease; one for an address outside the LAN is nobody's business."""
         inside = any(_within(address, 0, len(address), prefix, bits) for prefix, bits in self.prefixes)
         if inside and self._holders.lease(address, mac, self._wall()):
-            self.told(address)
+            self.holder_changed(address)
 
     def side(self, source: bytes) -> str:
         """Say where an address lies that no terminal is known to hold: TERMINAL (inside the LAN), OWN or OUTSIDE."""

@@ -95,7 +95,7 @@ class DeferredPurposes(Purposes):
                 path, flash = paths.run + "/blocks", paths.flash + "/ports"
                 keep = self._row_kept
                 self.attribution.blocks = Blocks(path, flash, section.block_size, table, keep, self._user, self._now)
-                lan.told = self.told
+                lan.holder_changed = self.holder_changed
         if "billing" in config.purposes:
             grounds["billing"] = None
             self.billing = billing.Billing(paths.run + "/billing", stores["billing"].append, self._user)
@@ -149,7 +149,7 @@ class DeferredPurposes(Purposes):
     def _holder(self, address: bytes) -> bytes:
         return self._holders.user(address) or b""
 
-    def told(self, address: bytes) -> None:
+    def holder_changed(self, address: bytes) -> None:
         """Take note that the terminal which holds an address may be another one."""
         kept, mac = self.attribution, self._holder(address)
         if mac and kept is not None and kept.blocks is not None:
@@ -182,7 +182,9 @@ class DeferredPurposes(Purposes):
         assert self.attribution is not None
         result = self.attribution.connection(connection, source, public, terminal, end, self._now, exact=self._exact())
         if result != attribution.COVERED:
-            self.told(source)  # a terminal may have become active again that no lease and no neighbour tells of anew
+            self.holder_changed(
+                source
+            )  # a terminal may have become active again that no lease and no neighbour tells of anew
         if result != "lost":
             self._count(COUNTED.get(result, result))
 
@@ -199,7 +201,7 @@ class DeferredPurposes(Purposes):
             if not self.attribution.covers(
                 source, decoder.public(), port, mac, start, self._wall, self._now, exact=newest and self._exact()
             ):
-                self.told(source)
+                self.holder_changed(source)
                 if decoder.public() != source or not is_private(source):
                     packet, exact = -(-last // _SECOND), self._exact()
                     self.attribution.last(connection, source, decoder.public(), mac, self._wall, packet, exact=exact)
@@ -320,14 +322,14 @@ class DeferredPurposes(Purposes):
 
     def shown(self, name: str) -> "dict[str, Any]":
         """Return what `oubli status` shows of a purpose beside its store."""
-        entry = self._standing(name)
+        entry = self._state(name)
         if self._portal.failures and entry:
             entry["portal_failures"] = self._portal.failures
             text = "openNDS's list failed or didn't come %d times: sessions may lack their user"
             entry["notes"].append(text % self._portal.failures)
         return entry
 
-    def _standing(self, name: str) -> "dict[str, Any]":
+    def _state(self, name: str) -> "dict[str, Any]":
         if name == "attribution" and self._section is not None:
             section = self._section
             notes: "list[str]" = []

@@ -64,7 +64,7 @@ _TICK = UNIT >> 8
 _TICKS, _OVER = divmod(1 << 24, _TICK)
 TWO = (1 << 14) - 1  # what a varint of two octets holds
 # Bits of a form: what has two octets; without the octets up and down.
-_LASTED, _APART, _UP, _DOWN, _LONG = 1, 2, 4, 8, 16
+_LONG_DURATION, _LONG_DELTA, _UP, _DOWN, _LONG = 1, 2, 4, 8, 16
 
 
 class FastPath:
@@ -109,7 +109,7 @@ class FastPath:
         Its fields: duration, end, lower octet of the port, octets up and down, each but the port's of one or two
         octets.
         """
-        numbers = ["H" if form & bit else "B" for bit in (_LASTED, _APART, 0, _UP, _DOWN)]
+        numbers = ["H" if form & bit else "B" for bit in (_LONG_DURATION, _LONG_DELTA, 0, _UP, _DOWN)]
         self._forms[form] = ">" + "".join(numbers[:3] if form & _LONG else numbers)
         self._sizes[form] = calcsize(self._forms[form])
 
@@ -179,7 +179,7 @@ class FastPath:
 
     def _run(self, inbox: "Inbox") -> int:  # noqa: C901, PLR0912, PLR0915 (one function is the point)
         # What a connection has. MicroPython is quicker at the first sixteen names of a function.
-        row = link = tick = begun = lasted = apart = at = nth = up = down = form = seen = half = place = 0
+        row = link = tick = begun = duration = delta = at = nth = up = down = form = seen = half = place = 0
         page: "Any" = None
         # What holds for the whole run, by names of this function: they cost the least.
         find = self._decoder.layouts.get
@@ -205,7 +205,7 @@ class FastPath:
             CACHED - 1,
         )
         which, terminals, room, octets_at, kib_at, full, assured = _PLACES, TERMINALS, _ROOM, OCTETS, KIB, MOST, ASSURED
-        f_lasted, f_apart, f_up, f_down, f_long, final = _LASTED, _APART, _UP, _DOWN, _LONG, _LAST
+        f_duration, f_delta, f_up, f_down, f_long, final = _LONG_DURATION, _LONG_DELTA, _UP, _DOWN, _LONG, _LAST
         column_2, column_3, column_4 = COLUMN, 2 * COLUMN, 3 * COLUMN
         rest_of_high, ticks_of_high, tick_of_low, units, pack = _OVER, _TICKS, _TICK, UNITS, pack_into
         left, handled = self.left, 0
@@ -285,6 +285,7 @@ class FastPath:
                 service = service_of(destination_port, service)
 
                 # When it ended.
+                # `duration` is here for how many seconds before that nothing had come, behind it how long it lasted.
                 # So far the upper halves of two times, which nearly always tell.
                 if begun <= changed_high and message.start <= changed:
                     return size
@@ -297,27 +298,27 @@ class FastPath:
                     state = buffer[state]
                     if state >= len(seconds):
                         return size
-                    lasted = seconds[state]
+                    duration = seconds[state]
                 else:
-                    lasted = seconds[1 if buffer[status] & assured else 0]
+                    duration = seconds[1 if buffer[status] & assured else 0]
                 if timed:
-                    lasted -= message.remaining
+                    duration -= message.remaining
                 begun -= high
                 begun = begun * ticks_of_high + (begun * rest_of_high + message.start_low - low) // tick_of_low
                 tick -= high
                 tick = tick * ticks_of_high + (tick * rest_of_high + message.stop_low - low) // tick_of_low
-                if lasted > 0:
-                    tick -= lasted * units
+                if duration > 0:
+                    tick -= duration * units
                 if tick < begun:  # noqa: PLR1730 (a call costs more)
                     tick = begun
 
                 # Where it is kept.
                 if not 0 <= tick < ticks:
                     start, stop = message.start, message.stop
-                    end = max(stop - max(lasted, 0) * second, start)
+                    end = max(stop - max(duration, 0) * second, start)
                     if entry is not None:
-                        entry.go_on(at - _REST_AT, before, handled - packed)
-                    entry, packed = self._ring.taking(end), handled
+                        entry.resume(at - _REST_AT, before, handled - packed)
+                    entry, packed = self._ring.segment_for(end), handled
                     ticks = quarter_end = 0
                     if entry is None:
                         return size
@@ -326,15 +327,15 @@ class FastPath:
                     before, origin = entry.packer.end, entry.packer.origin
                     tick, begun, ticks = end // unit - origin, start // unit - origin, self._ring.width * units
                     day, high, low = opened // unit - origin, origin * unit >> 32, origin * unit >> 8 & 0xFFFFFF
-                lasted = tick - begun
+                duration = tick - begun
                 key = table[row + number_at]
                 place = key & which
-                told = places[place] == key
-                apart = tick - (places[place + terminals] if told else before) << 1
-                if apart < 0:
-                    apart = -apart - 1
+                known = places[place] == key
+                delta = tick - (places[place + terminals] if known else before) << 1
+                if delta < 0:
+                    delta = -delta - 1
                 up, down = bytes_up - packets_up * least, bytes_down - packets_down * least
-                if at > room or nth > final or lasted | apart > two or up < 0 or down < 0:
+                if at > room or nth > final or duration | delta > two or up < 0 or down < 0:
                     return size
                 if counts and link < 8:
                     link = self._entered(row, begun + origin, tick + origin)
@@ -371,12 +372,12 @@ class FastPath:
                 # The record. Of a varint of two octets the first one stands in the upper half.
                 head = service * 5 + code << 2
                 form = rest = 0
-                if lasted > 127:
-                    lasted = (lasted & 127 | 128) << 8 | lasted >> 7
-                    form = f_lasted
-                if apart > 127:
-                    apart = (apart & 127 | 128) << 8 | apart >> 7
-                    form |= f_apart
+                if duration > 127:
+                    duration = (duration & 127 | 128) << 8 | duration >> 7
+                    form = f_duration
+                if delta > 127:
+                    delta = (delta & 127 | 128) << 8 | delta >> 7
+                    form |= f_delta
                 if up > two:
                     form |= f_long
                 else:
@@ -389,11 +390,11 @@ class FastPath:
                         form |= f_down
                 page[nth] = place
                 page[nth + column_4] = source_port >> 8
-                if told and packets_up < few and packets_down < few and translated_port == source_port:
+                if known and packets_up < few and packets_down < few and translated_port == source_port:
                     page[nth + column_2] = head
                     page[nth + column_3] = packets_up << 4 | packets_down
                 else:
-                    if not told:
+                    if not known:
                         head |= 1
                         places[place] = key
                         pack_into(
@@ -435,10 +436,10 @@ class FastPath:
                 if not sizes[form]:
                     self._form(form)
                 if form < f_long:
-                    pack(forms[form], page, at, lasted, apart, source_port & 255, up, down)
+                    pack(forms[form], page, at, duration, delta, source_port & 255, up, down)
                     at += sizes[form]
                 else:
-                    pack(forms[form], page, at, lasted, apart, source_port & 255)
+                    pack(forms[form], page, at, duration, delta, source_port & 255)
                     at = put(page, put(page, at + sizes[form], up), down)
                 if rest:
                     if rest < 128:
@@ -451,7 +452,7 @@ class FastPath:
                 handled += 1
         finally:
             if entry is not None:
-                entry.go_on(at - _REST_AT, before, handled - packed)
+                entry.resume(at - _REST_AT, before, handled - packed)
             self._values["connections"] += handled
             self._values["kept"] += handled
             self._decoder.connections += handled

@@ -68,7 +68,7 @@ class Health:
         """Return True if no connection has ended for a day although the kernel has some (told at the gateway alone)."""
         return self._recorder.monotonic - self._heard_at >= law.DAY * _SECOND and self.tracked() > 0
 
-    def troubles(self) -> "list[str]":
+    def findings(self) -> "list[str]":
         """Return doctor's names of what is wrong with the gateway itself and known at once: a closed list."""
         recorder = self._recorder
         found = ["configuration"] if recorder.config.refused else []
@@ -97,7 +97,7 @@ class Health:
             "duty": config.gateway.duty,
             "audit": recorder.audit.newest,
             "tls": not config.exposed,
-            "doctor": verdict.with_own(verdict.newest(recorder.paths.verdict), self.troubles()),
+            "doctor": verdict.with_own(verdict.newest(recorder.paths.verdict), self.findings()),
         }
         second = (recorder.wall - monotonic + due) // _SECOND
         text = messages.health(config.gateway.id, second, facts)

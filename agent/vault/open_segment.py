@@ -33,7 +33,7 @@ class OpenSegment:
         self.used = self.packer.pack(REST + self.used, self.held, connection, terminal, end) - REST
         self._count(1)
 
-    def go_on(self, used: int, end: int, records: int) -> None:
+    def resume(self, used: int, end: int, records: int) -> None:
         """Go on behind `records` that somebody else has packed: octets used, the last one's end in units."""
         self.used, self.packer.end = used, end
         self._count(records)

@@ -184,12 +184,12 @@ def volumes(view: "bytearray | memoryview", at: int, connection: "Connection") -
     return put(view, at, down if down >= 0 else down & MASK)
 
 
-def begin(view: "bytearray | memoryview", head: int, at: int, connection: "Connection", told: int) -> int:
-    """Write the octet at `head`, where `told` says whether a terminal is told of, and another protocol's number."""
+def begin(view: "bytearray | memoryview", head: int, at: int, connection: "Connection", named: int) -> int:
+    """Write the octet at `head`, where `named` says whether a terminal is told of, and another protocol's number."""
     protocol = connection.protocol
     code = CODES.get(protocol, OTHER)
-    told |= service_of(protocol, connection.destination_port) * 5 + code << 2
-    view[head] = told if connection.translated_port == connection.source_port else told | 2
+    named |= service_of(protocol, connection.destination_port) * 5 + code << 2
+    view[head] = named if connection.translated_port == connection.source_port else named | 2
     if code != OTHER:
         return at
     view[at] = protocol

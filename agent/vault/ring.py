@@ -125,13 +125,13 @@ class Ring:
 
     def append(self, connection: "Connection", terminal: "Holder | None", end: int) -> str:
         """Keep one record; `end` is when it ended, in ns. Returns "kept", "due on arrival" or "lost"."""
-        entry = self.taking(end)
+        entry = self.segment_for(end)
         if entry is None or not entry.room():
             return self._append(connection, terminal, end)
         entry.append(connection, terminal, end)
         return "kept"
 
-    def taking(self, end: int) -> "OpenSegment | None":
+    def segment_for(self, end: int) -> "OpenSegment | None":
         """Return the open segment that takes a record of a window that isn't late; None where it is to be opened."""
         window = end // SECOND
         window -= window % self.width

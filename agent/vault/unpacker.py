@@ -40,7 +40,7 @@ class Reader:
         self._at += count
         return bytes(self._view[self._at - count : self._at])
 
-    def told(self) -> "tuple[bytes, bytes]":
+    def identity(self) -> "tuple[bytes, bytes]":
         """Return who has a place from now on: MAC and address."""
         octets = self.octet()
         mac = self.octets(MAC)
@@ -84,7 +84,7 @@ class Unpacker(Reader):
     def holder(self, record: Record, place: int, first: int) -> None:
         """Read whose it is: of who has a place, where `first` doesn't say that somebody is told of."""
         if first & 1:
-            self._terminals[place] = self.told()
+            self._terminals[place] = self.identity()
             self._before = self._end & ENDS
         else:
             self._before = self._ends[place]

@@ -311,5 +311,5 @@ class Auditor:
         return [
             self.records, self.expired, self.counted, self.losses, self.ledger, published.cells,
             published.delivered, published.shape, published.sums, published.spread, self.people.private,
-            processes.apart, processes.forgotten, processes.bounded, self.refused, self.acts, *self.more.values(),
+            processes.separation, processes.forgotten, processes.bounded, self.refused, self.acts, *self.more.values(),
         ]  # fmt: skip

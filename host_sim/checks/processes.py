@@ -32,8 +32,9 @@ class Processes:
 
     def __init__(self, root: Path, tmpfs: str, spool: Path, world: World) -> None:
         self.root, self.tmpfs, self.spool, self.world, self.truth = root, tmpfs, spool, world, world.truth
-        self.apart = Finding(
-            "apart", "the forwarder holds nothing of the vault and no netlink socket, the recorder no network socket"
+        self.separation = Finding(
+            "separation",
+            "the forwarder holds nothing of the vault and no netlink socket, the recorder no network socket",
         )
         self.forgotten = Finding(
             "forgotten", "nothing of what was looked at, erased or has expired stays in the recorder's memory"
@@ -54,14 +55,14 @@ class Processes:
         """Who holds what: the forwarder nothing of the recorder's, neither what isn't its own (L34-VI-2)."""
         for name, pid in daemons.items():
             held = _held(pid)
-            self.apart.seen += len(held)
+            self.separation.seen += len(held)
             if name == "forwarder" and any(f"{self.tmpfs}/{part}" in one for one in held for part in _RECORDERS):
-                self.apart.wrong.append("the forwarder has a file of the recorder open")
+                self.separation.wrong.append("the forwarder has a file of the recorder open")
             families = _families(held)
             if name == "forwarder" and "netlink" in families:
-                self.apart.wrong.append("the forwarder has a netlink socket")
+                self.separation.wrong.append("the forwarder has a netlink socket")
             if name == "recorder" and families - {"netlink", "unix"}:
-                self.apart.wrong.append("the recorder has a network socket")
+                self.separation.wrong.append("the recorder has a network socket")
 
     def look_into_forwarder(self, pid: int) -> None:
         """The forwarder's memory has nothing of a terminal (L34-VI-2): of the last, MAC raw and as text, IPv6 raw."""
@@ -70,9 +71,9 @@ class Processes:
             # Four octets may be there by chance
             addresses = [address for address in self.truth.terminals[mac] if len(address) == 16]
             needles += [mac, mac.hex(":").encode(), *addresses[:_CAME]]
-        self.apart.seen += len(needles)
+        self.separation.seen += len(needles)
         if needles and process_memory.holds(pid, needles):
-            self.apart.wrong.append("the forwarder's memory has a terminal's address")
+            self.separation.wrong.append("the forwarder's memory has a terminal's address")
 
     def tell(self, records: list[Kept]) -> None:
         """The recorder was told of these."""

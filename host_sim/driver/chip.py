@@ -15,7 +15,7 @@ CAPACITY = 64 << 20  # octets
 _WITHIN = 12  # operations within which a cut comes
 
 
-class Medium(flash.Flash):
+class PlainFlash(flash.Flash):
     """One that forgets what it was programmed with."""
 
     def _program(self, octets: bytes) -> None:
@@ -30,7 +30,7 @@ class Chip:
         self._shown: "dict[str, bytes]" = {}
         self._dice = flash.Dice(seed)
         _make(path)
-        self._now: flash.Flash = Medium(self._dice, CAPACITY, path)
+        self._now: flash.Flash = PlainFlash(self._dice, CAPACITY, path)
         flash.mount(self._now)
 
     def cut(self, write: "Callable[[], object]") -> None:
@@ -40,14 +40,14 @@ class Chip:
             write()
         except flash.PowerCut:
             pass
-        left, self._now = self._now.after_cut(), Medium(self._dice, CAPACITY, self._path)
+        left, self._now = self._now.after_cut(), PlainFlash(self._dice, CAPACITY, self._path)
         for name in ("folders", "names", "safe", "programmed", "syncs"):
             setattr(self._now, name, getattr(left, name))
         flash.mount(self._now)
 
     def empty(self) -> None:
         """Let nothing be left on it, as a factory reset does."""
-        self._now = Medium(self._dice, CAPACITY, self._path)
+        self._now = PlainFlash(self._dice, CAPACITY, self._path)
         flash.mount(self._now)
 
     def show(self) -> None:

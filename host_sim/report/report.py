@@ -125,7 +125,7 @@ HOLDS = {
     "private": (
         "aucune adresse d'une personne, ni d'où elle est allée, dans la file, les messages, les noms ou les journaux"
     ),
-    "apart": "l'émetteur ne tient rien du coffre ni de netlink, l'enregistreur aucune prise réseau",
+    "separation": "l'émetteur ne tient rien du coffre ni de netlink, l'enregistreur aucune prise réseau",
     "forgotten": "rien de ce qui a été consulté, effacé ou a expiré ne reste dans la mémoire de l'enregistreur",
     "bounded": "fichiers et mémoire restent dans leurs bornes",
     "refused": "ce que la loi ne permet pas, la configuration le refuse",

@@ -117,7 +117,7 @@ MUTANTS = (
         True,
         Patch("forwarder/forwarder.py", "Forwarder._publish", "client.publish(A, text)",
             "[client.publish(A, text), self._source.monotonic() - monotonic > 500000000 and client.publish(A, text)]")),
-    Mutant("network-socket", "the recorder holds a network socket (L34-VI-2)", "noon", "apart", True,
+    Mutant("network-socket", "the recorder holds a network socket (L34-VI-2)", "noon", "separation", True,
         Patch("recorder/recorder.py", "Recorder.__init__", "self.log = log",
             "import socket\nself.log, self.held = log, socket.socket(socket.AF_INET, socket.SOCK_STREAM)")),
     Mutant("line-without-its-former", "a line of the audit log doesn't cover the one before (L34-VI-3)", "noon", "acts",

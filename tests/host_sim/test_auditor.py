@@ -364,5 +364,5 @@ def test_a_terminal_in_the_forwarders_memory_is_found(form: str, auditor: Audito
         assert process.stdout.readline() == b"%d\n" % len(held)
         auditor.processes.look_into_forwarder(process.pid)
         process.stdin.close()
-    assert auditor.processes.apart.seen > 0
-    assert bool(auditor.processes.apart.wrong) is (form != "none")
+    assert auditor.processes.separation.seen > 0
+    assert bool(auditor.processes.separation.wrong) is (form != "none")

@@ -409,12 +409,12 @@ def test_who_takes_an_ipv6_address_ends_the_former_s_row(tmp_path: Path) -> None
     made, kept, _ = with_blocks(tmp_path)
     address, other = bytes([32, 1, 13, 184, *[0] * 11, 7]), bytes([2, 0, 0, 0, 0, 11])
     made.holder[address] = MAC
-    made.told(address)
+    made.holder_changed(address)
     assert made.attribution.covers(address, address, 2000, MAC, NOON + 2, NOON + 3, 3)
-    made.told(address)
+    made.holder_changed(address)
     assert [one.end for one in kept if one.address == address] == [None]
     made.holder[address] = other
-    made.told(address)
+    made.holder_changed(address)
     assert [one.end for one in kept if one.address == address] == [None, NOON + 3]
     made.attribution.close()
 

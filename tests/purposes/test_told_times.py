@@ -174,7 +174,7 @@ def test_who_has_left_gets_no_block_by_somebody_else_s_lease(tmp_path: Path) -> 
     def told(address: bytes) -> None:
         room.hold(address, table.user(address) or b"", wall[0], wall[0] - NOON)
 
-    lan.told = told
+    lan.holder_changed = told
     held = []
     for minutes in range(0, 4 * 24 * 60, 5):
         wall[0] = NOON + 60 * minutes

@@ -180,7 +180,7 @@ BROKEN = (
     _fast_path("what stays in the venue", "(near_4[A] or near_4[B]) and inside(buffer, layout)", "False"),
     _fast_path("whose address it was when it began", "message.start < A", "False"),
     _fast_path("time-outs that were changed since", "begun <= changed_high and A", "False"),
-    _fast_path("the rest of the time-out", "lasted -= message.remaining", "pass"),
+    _fast_path("the rest of the time-out", "duration -= message.remaining", "pass"),
     _plain(
         "the rest of the time-out", "capture/timeouts.py", "Timeouts.last", "seconds -= connection.remaining", "pass"
     ),
@@ -210,7 +210,7 @@ BROKEN = (
     _plain("packets in an octet", "vault/record.py", "packets", "A << 4 | B", "B << 4 | A"),
     _fast_path("octets without headers", "bytes_up - packets_up * least", "bytes_up"),
     _plain("octets without headers", "vault/record.py", "volumes", "connection.bytes_up - A", "connection.bytes_up"),
-    _fast_path("what an end counts from", "places[place + terminals] if told else before", "before"),
+    _fast_path("what an end counts from", "places[place + terminals] if known else before", "before"),
     _plain(
         "what an end counts from",
         "vault/record.py",
@@ -221,8 +221,8 @@ BROKEN = (
     _fast_path("a place of the dictionary", "places[place] = key", "pass"),
     _plain("a place of the dictionary", "vault/record.py", "Packer.pack", "places[place] = key", "pass"),
     _fast_path("a translated port", "head |= 2", "pass"),
-    _plain("a translated port", "vault/record.py", "begin", "told if A else B", "told"),
-    _fast_path("a number of two octets", "lasted & 127 | 128", "lasted & 127"),
+    _plain("a translated port", "vault/record.py", "begin", "named if A else B", "named"),
+    _fast_path("a number of two octets", "duration & 127 | 128", "duration & 127"),
     _plain("a number of two octets", "vault/record.py", "put", "value & 127 | 128", "value & 127"),
     _fast_path("what is kept", 'self._values["kept"] += handled', "pass"),
     _plain("what is kept", "recorder/pipeline.py", "Pipeline._keep", "self._values[result] += 1", "pass"),

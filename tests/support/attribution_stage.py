@@ -432,9 +432,9 @@ def portal(steps: "list[list[Any]]") -> "list[Any]":
     answers: "list[Any]" = []
     for step in steps:
         if step[0] == "read":
-            for taking in (False, True):
-                if not taking or reader.whole():
-                    reader.begin(taking=taking)
+            for applying in (False, True):
+                if not applying or reader.whole():
+                    reader.begin(applying=applying)
                     for at in range(0, len(step[1]), step[2]):
                         reader.take(step[1][at : at + step[2]].encode())
             answers.append(reader.whole())

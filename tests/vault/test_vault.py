@@ -1267,7 +1267,7 @@ def test_a_page_never_says_fewer_records_than_it_holds():
     entry = open_segment.OpenSegment(slot, page, 0, b"", remote.places())
     held = 0
     for records in (1, 1, 253, 1, 1, 62):
-        entry.go_on(held * 7, 0, records)
+        entry.resume(held * 7, 0, records)
         assert page.seen
         said = [int.from_bytes(octets[4:6], "big") for octets in page.seen]
         assert min(said) >= held

@@ -256,14 +256,14 @@ class Page:
             counts = answer.get("records", counts)
             for row in answer.get("rows", ()):
                 seen += 1
-                newest.append((row["start"], seen, self.told(answer["purpose"], self.record(row))))
+                newest.append((row["start"], seen, self.line(answer["purpose"], self.record(row))))
             newest = sorted(newest)[-SHOWN:]
         if counts is None:  # it ended before its end
             yield self.failed("somebody")
             return
         waits = [store["purpose"] for store in sealed]
         lines = [
-            self.told(name, self.counted(counts[name], "record"), self.say("unsealed") if name in waits else "")
+            self.line(name, self.counted(counts[name], "record"), self.say("unsealed") if name in waits else "")
             for name in sorted(counts)
         ]
         lines += [self.sealed(store["purpose"], store["lifetime_seconds"]) for store in sealed]
@@ -279,21 +279,21 @@ class Page:
         """Return lines on what is held beside the stores (agent.purposes.present)."""
         names = [name for name in ("addresses", "portal", "ports") if name in held]
         lines = [
-            self.told(name, self.dated(held[name] if name == "portal" else ", ".join(held[name]))) for name in names
+            self.line(name, self.dated(held[name] if name == "portal" else ", ".join(held[name]))) for name in names
         ]
         if "counting" in held:
             row = held["counting"]
             quarters = self.counted(len(row["quarter_hours"]), "quarter")
             kinds = ", ".join([self.service(name) for name in row["services"]])
             text = f"{self.dated(row['arrival'])}, {quarters}, {row['kib']} {self.say('kib')}"
-            lines.append(self.told("counting", f"{text}, {kinds}" if kinds else text))
-        return lines + [self.told("page", self.counted(self._had, "request"))]
+            lines.append(self.line("counting", f"{text}, {kinds}" if kinds else text))
+        return lines + [self.line("page", self.counted(self._had, "request"))]
 
     def dated(self, text: str) -> str:
         """Return a text with its days as they are written in the page's language."""
         return " ".join([words.written(word, self.language) for word in text.split(" ")])
 
-    def told(self, name: str, text: str, more: str = "") -> str:
+    def line(self, name: str, text: str, more: str = "") -> str:
         """Return a line: a purpose, and what is said of it."""
         return self.purpose(name) + more + self.colon() + text
 
@@ -303,7 +303,7 @@ class Page:
 
     def sealed(self, name: str, seconds: int) -> str:
         """Return what is said of a purpose of which all is sealed: when each record of it goes."""
-        return self.told(name, f"{self.say('sealed')} {words.span(seconds, self.language)}{self.say('preserved')}")
+        return self.line(name, f"{self.say('sealed')} {words.span(seconds, self.language)}{self.say('preserved')}")
 
     def service(self, name: str) -> str:
         """Return a service class in words."""

@@ -45,11 +45,11 @@ class OpenNds:
         self._late = 0  # when that it didn't come is a failure, monotonic ns
         self._now = self._began = 0  # the time, and when the list was begun to be taken over, monotonic s
         self.failures = 0
-        self.begin(taking=False)
+        self.begin(applying=False)
 
-    def begin(self, *, taking: bool) -> None:
+    def begin(self, *, applying: bool) -> None:
         """Begin to read a list: to see whether it is one, then once more to take its clients over."""
-        self._taking = taking
+        self._applying = applying
         self._rest = b""
         self._announced, self._clients = -1, 0
         self._inside = self._closed = self._broken = False  # of the object of clients
@@ -79,7 +79,7 @@ class OpenNds:
             if found != self._seen:
                 self._list = files.open_reading(self._path)
                 self._seen, self._late, self._left = found, now + LATE, OUTPUT
-                self.begin(taking=False)
+                self.begin(applying=False)
         except OSError:
             pass  # there is no portal, or it is late
         if self._seen is not None and now >= self._late:
@@ -105,9 +105,9 @@ class OpenNds:
 
     def _over(self) -> None:
         """Count a list that is none; read one that is once more, to take it over."""
-        whole, taken = self.whole(), self._taking
+        whole, taken = self.whole(), self._applying
         self.close()
-        self.begin(taking=whole and not taken)
+        self.begin(applying=whole and not taken)
         if not whole:
             self.failures += 1
         elif taken:  # who has logged out isn't in it, and nobody is told of when no list comes
@@ -170,7 +170,7 @@ class OpenNds:
         fields, name = self._fields, self._name
         self._clients += 1
         self._name, self._fields = b"", {}
-        if not self._taking:
+        if not self._applying:
             return
         try:
             mac, user = sessions.mac_of(name.decode()), fields.get(b"custom", b"").decode()

@@ -44,7 +44,7 @@ def unpack(view: "bytes | bytearray | memoryview") -> Record:
     first = reader.octet()
     reader.protocol(record, first)
     reader.octet()
-    record.mac, record.address = reader.told()
+    record.mac, record.address = reader.identity()
     end = reader.signed()
     record.duration = reader.number()
     record.start = end - record.duration
