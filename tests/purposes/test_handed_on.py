@@ -64,7 +64,7 @@ class Venue:
         more = {"start": start, "stop": over, "over": over, "protocol": 6, "translated_port": 2000, "family": 10}
         return SimpleNamespace(destination_port=443, **words, **octets, **more)
 
-    def renew(self, second: int) -> None:
+    def go_on(self, second: int) -> None:
         """Let it be a second."""
         tick(self.made, second)
         self.pipeline.wall = (NOON + second) * SECOND
@@ -97,14 +97,14 @@ def test_what_the_former_left_open_makes_no_row_of_all_ports(venue: Venue) -> No
     """Neither when it is listed, nor when he has the address again, nor when it ends."""
     venue.take(A, 10)
     old = venue.connection(12, 20)
-    venue.renew(15)
+    venue.go_on(15)
     venue.take(B, 30)
     for second in (40, 340):
-        venue.renew(second)
+        venue.go_on(second)
         venue.pipeline.alive(old)
     assert venue.rows() == []
     venue.take(A, 350)
-    venue.renew(360)
+    venue.go_on(360)
     venue.pipeline.alive(old)
     venue.pipeline.connection(old)
     assert venue.rows() == [(6, A, 12, 20)]
@@ -116,7 +116,7 @@ def test_whose_a_connection_is_that_began_as_the_address_was_handed_on_is_not_kn
     """The newcomer had it on his name, and on his bill."""
     venue.take(A, 10)
     venue.take(B, 30.2)
-    venue.renew(40)
+    venue.go_on(40)
     for start, mac in ((29, A), (29.5, UNKNOWN_MAC), (30.3, B)):
         venue.pipeline.connection(venue.connection(start, 35))
         assert [one[1] for one in venue.rows() if one[0] is not None or one[3] is None][-1] == mac
@@ -128,10 +128,10 @@ def test_rows_that_begin_anew_begin_with_what_begins_then(venue: Venue) -> None:
     """Else one that began before another's would be said to end with it, and `nothing held` of what it answers for."""
     venue.take(A, 10)
     old = venue.connection(12, 50)
-    venue.renew(20)
+    venue.go_on(20)
     venue.pipeline.alive(venue.connection(14, 20))
     venue.made.attribution.restate(NOON + 30, 30)
-    venue.renew(40)
+    venue.go_on(40)
     venue.pipeline.alive(old)
     assert venue.rows() == [(None, A, 14, None), (None, A, 14, 20)]
     venue.pipeline.connection(old)
@@ -143,10 +143,10 @@ def test_a_row_that_begins_before_all_begin_anew_has_an_end(venue: Venue) -> Non
     venue.take(A, 10)
     venue.made.attribution.torn = True
     for second in (20, 25):
-        venue.renew(second)
+        venue.go_on(second)
     venue.pipeline.alive(venue.connection(22, 25))
     for second in range(30, 90, 10):
-        venue.renew(second)
+        venue.go_on(second)
     venue.take(B, 90)
     (found,) = [
         one
@@ -161,7 +161,7 @@ def test_a_bill_has_the_time_up_to_the_last_packet(venue: Venue) -> None:
     venue.take(A, 10)
     left = venue.connection(12, 200)
     for second in range(300, 7600, 300):
-        venue.renew(second)
+        venue.go_on(second)
         venue.pipeline.alive(left)
     venue.pipeline.connection(left)
     venue.made.billing.finish(NOON + 7600)
@@ -173,14 +173,14 @@ def test_what_lasts_over_midnight_is_the_former_s_up_to_its_last_packet(venue: V
     """The kernel keeps it for hours; he was said to have its port until midnight, when he had no address any more."""
     venue.take(A, 10)
     left, brief, later = venue.connection(12, 200), venue.connection(14, 14), venue.connection(16, DAY // 2 + 20)
-    venue.renew(300)
+    venue.go_on(300)
     venue.take(B, 300)
-    venue.renew(DAY // 2 + 60)
+    venue.go_on(DAY // 2 + 60)
     for one in (left, brief, later):
         venue.pipeline.alive(one)
     assert venue.rows() == [(6, A, 12, 200), (6, A, 14, 14), (6, A, 16, DAY // 2)]
     venue.made.list_ended((DAY // 2 + 50) * SECOND)
-    venue.renew(DAY // 2 * 3 + 60)
+    venue.go_on(DAY // 2 * 3 + 60)
     for one in (left, brief):
         venue.pipeline.alive(one)
     assert len(venue.rows()) == 3
