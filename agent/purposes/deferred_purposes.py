@@ -34,21 +34,11 @@ class NoKernel:
 
     devices: "Sequence[str]" = ()
 
-    def load(self, _rest: "tuple[int, int]") -> None:
-        """Take note of nothing."""
-
-    def stands(self) -> bool:
-        """Say that nothing was taken away."""
+    def stands(self, *_: "object") -> bool:
+        """Take note of nothing, and say that nothing was taken away."""
         return True
 
-    def remove(self) -> None:
-        """Take note of nothing."""
-
-    def give(self, _address: bytes, _block: int, _first: int, _last: int) -> None:
-        """Take note of nothing."""
-
-    def take(self, _address: bytes, _block: int) -> None:
-        """Take note of nothing."""
+    load = remove = give = take = stands
 
 
 class DeferredPurposes(Purposes):
