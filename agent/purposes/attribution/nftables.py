@@ -84,6 +84,15 @@ def _leaves_by(device: str) -> bytes:
     return load + _expression(b"cmp", _word(1, _REGISTER), _word(2, 0), _nested(3, _attribute(1, wanted)))
 
 
+def _body(*attributes: bytes) -> bytes:
+    """Return what follows a message's header: the family, the table's name, the attributes."""
+    return struct.pack(">BBH", _INET, 0, 0) + _text(1, TABLE) + b"".join(attributes)
+
+
+def _message(number: int, kind: int, flags: int, body: bytes) -> bytes:
+    return struct.pack("IHHII", HEADER + len(body), kind, flags, number, 0) + body
+
+
 class Refused(Exception):
     """The kernel refused a transaction; `number` is its errno."""
 
@@ -93,24 +102,21 @@ class Refused(Exception):
 
 
 class Batch:
-    """One transaction."""
+    """One transaction, about the table."""
 
     def __init__(self) -> None:
         self._messages: "list[tuple[int, int, bytes]]" = []
 
     def add(self, kind: int, flags: int, *attributes: bytes) -> None:
         """Add one message."""
-        body = struct.pack(">BBH", _INET, 0, 0) + b"".join(attributes)
+        body = _body(*attributes)
         self._messages.append((_SUBSYSTEM << 8 | kind, flags | _REQUEST | _ACKNOWLEDGE, body))
 
     def data(self) -> bytes:
         """Return the whole as it is sent."""
         mark = struct.pack(">BBH", 0, 0, _SUBSYSTEM)
         rows = [(_BEGIN, _REQUEST, mark)] + self._messages + [(_END, _REQUEST, mark)]
-        return b"".join(
-            struct.pack("IHHII", HEADER + len(body), kind, flags, number, 0) + body
-            for number, (kind, flags, body) in enumerate(rows)
-        )
+        return b"".join(_message(number, *row) for number, row in enumerate(rows))
 
     def answers(self) -> int:
         """Return how many answers a transaction that holds has."""
@@ -133,14 +139,14 @@ class Table:
         """
         self.remove()
         batch = Batch()
-        batch.add(_NEW_TABLE, _CREATE, _text(1, TABLE))
+        batch.add(_NEW_TABLE, _CREATE)
         # Set 1 of this table: key ipv4_addr, data a verdict.
         what = _word(4, _IPV4_TYPE) + _word(5, 4) + _word(6, _TYPE_VERDICT) + _word(7, 0)
-        batch.add(_NEW_SET, _CREATE, _text(1, TABLE), _text(2, b"blocks"), _word(3, _MAP), what, _word(10, 1))
-        batch.add(_NEW_CHAIN, _CREATE, _text(1, TABLE), _text(3, b"rest"))
-        batch.add(_NEW_RULE, _CREATE | _APPEND, _text(1, TABLE), _text(2, b"rest"), _nested(4, _masquerade(*rest)))
+        batch.add(_NEW_SET, _CREATE, _text(2, b"blocks"), _word(3, _MAP), what, _word(10, 1))
+        batch.add(_NEW_CHAIN, _CREATE, _text(3, b"rest"))
+        batch.add(_NEW_RULE, _CREATE | _APPEND, _text(2, b"rest"), _nested(4, _masquerade(*rest)))
         hook = _nested(4, _word(1, _POSTROUTING), _word(2, _PRIORITY))
-        batch.add(_NEW_CHAIN, _CREATE, _text(1, TABLE), _text(3, b"post"), hook, _text(7, b"nat"))
+        batch.add(_NEW_CHAIN, _CREATE, _text(3, b"post"), hook, _text(7, b"nat"))
         source = _expression(b"payload", _word(1, _REGISTER), _word(2, 1), _word(3, 12), _word(4, 4))
         find = source + _expression(b"lookup", _text(1, b"blocks"), _word(2, _REGISTER), _word(3, _VERDICT))
         to_rest = _expression(b"immediate", _word(1, _VERDICT), _jump(b"rest"))
@@ -149,7 +155,6 @@ class Table:
                 batch.add(
                     _NEW_RULE,
                     _CREATE | _APPEND,
-                    _text(1, TABLE),
                     _text(2, b"post"),
                     _nested(4, _leaves_by(device), then),
                 )
@@ -157,11 +162,7 @@ class Table:
 
     def stands(self) -> bool:
         """Return True if the kernel still has the table: a flushed ruleset takes it away, and nobody is told."""
-        body = struct.pack(">BBH", _INET, 0, 0) + _text(1, TABLE)
-        sockets.request(
-            self._descriptor,
-            struct.pack("IHHII", HEADER + len(body), _SUBSYSTEM << 8 | _GET_TABLE, _REQUEST, 0, 0) + body,
-        )
+        sockets.request(self._descriptor, _message(0, _SUBSYSTEM << 8 | _GET_TABLE, _REQUEST, _body()))
         size = self._inbox.more()
         if size < HEADER + 4:
             return True
@@ -172,7 +173,7 @@ class Table:
     def remove(self) -> None:
         """Take the table away where there is one."""
         batch = Batch()
-        batch.add(_DELETE_TABLE, 0, _text(1, TABLE))
+        batch.add(_DELETE_TABLE, 0)
         try:
             self._send(batch)
         except Refused as refusal:
@@ -183,8 +184,8 @@ class Table:
         """Let an IPv4 address of 4 octets leave by the ports of a block from now on. Raises Refused."""
         chain = b"b%d" % block
         batch = Batch()
-        batch.add(_NEW_CHAIN, _CREATE, _text(1, TABLE), _text(3, chain))
-        batch.add(_NEW_RULE, _CREATE | _APPEND, _text(1, TABLE), _text(2, chain), _nested(4, _masquerade(first, last)))
+        batch.add(_NEW_CHAIN, _CREATE, _text(3, chain))
+        batch.add(_NEW_RULE, _CREATE | _APPEND, _text(2, chain), _nested(4, _masquerade(first, last)))
         batch.add(_NEW_ELEMENT, _CREATE, *self._element(address, chain))
         self._send(batch)
 
@@ -193,13 +194,13 @@ class Table:
         chain = b"b%d" % block
         batch = Batch()
         batch.add(_DELETE_ELEMENT, 0, *self._element(address, chain))
-        batch.add(_DELETE_RULE, 0, _text(1, TABLE), _text(2, chain))
-        batch.add(_DELETE_CHAIN, 0, _text(1, TABLE), _text(3, chain))
+        batch.add(_DELETE_RULE, 0, _text(2, chain))
+        batch.add(_DELETE_CHAIN, 0, _text(3, chain))
         self._send(batch)
 
     def _element(self, address: bytes, chain: bytes) -> "tuple[bytes, ...]":
         element = _nested(1, _nested(1, _attribute(1, address)), _jump(chain))
-        return _text(1, TABLE), _text(2, b"blocks"), _nested(3, element)
+        return _text(2, b"blocks"), _nested(3, element)
 
     def _send(self, batch: Batch) -> None:
         data = batch.data()
