@@ -85,9 +85,9 @@ class Custodian:
         self._prepare()
 
     @property
-    def trouble(self) -> str:
+    def refusal(self) -> str:
         """Return why flash refused the last time, "" where it didn't."""
-        return self._flash.trouble
+        return self._flash.refusal
 
     def _prepare(self) -> None:
         """Put in order what lies on flash; again later where flash refuses."""
@@ -98,7 +98,7 @@ class Custodian:
             flash.refused(failure, self._monotonic)
             flash.clear()
             return
-        flash.ready, flash.trouble = True, ""
+        flash.ready, flash.refusal = True, ""
 
     def _key(self, day: int) -> "tuple[bytes, int] | None":
         """Return the custodian's (public key, destroy day) of a day."""
@@ -121,7 +121,7 @@ class Custodian:
         self._writer.now(wall, monotonic, trusted=trusted)
         flash = self._flash
         flash.turn(monotonic)
-        if flash.trouble and not flash.ready and flash.rested(monotonic):
+        if flash.refusal and not flash.ready and flash.rested(monotonic):
             self._prepare()
         if monotonic >= self._look:
             self._look = monotonic + LOOK
@@ -224,7 +224,7 @@ class Custodian:
         full = page.used + 1 + len(record) > ROOM
         if full and not (self._willing() and self._write_older(day) and self._writer.write(page, crypto.REKEY)):
             if not owed:
-                self._lose(self.trouble, 1)
+                self._lose(self.refusal, 1)
             return "lost"
         anchor = self._monotonic - (now - day * DAY) * _SECOND
         if anchor < page.slot.anchor - WRONG:
@@ -249,7 +249,7 @@ class Custodian:
             self._writer.close(self._writer.pages[min(self._writer.pages)])
         page = self._writer.begin(day, now, found)
         if page is None and not owed:
-            self._lose(self.trouble or "store", 1)
+            self._lose(self.refusal or "store", 1)
         return page
 
     # For the person at the gateway
@@ -307,7 +307,7 @@ class Custodian:
             "lifetime_seconds": self.lifetime,
             "syncs_a_day": self._flash.syncs_a_day(monotonic),
             "key_days": self.key_days(),
-            "trouble": self.trouble,
+            "trouble": self.refusal,
         }
 
     def pages(self) -> "list[Page]":

@@ -30,7 +30,7 @@ class FlashFolder:
 
     def __init__(self, folder: str, mount: str) -> None:
         self.segments = SegmentIndex(folder)
-        self.trouble = ""  # why it refused the last time, "" where it didn't
+        self.refusal = ""  # why it refused the last time, "" where it didn't
         self.ready = False  # its index has been looked through
         self._mount = mount
         self._again = 0
@@ -58,7 +58,7 @@ class FlashFolder:
     def refused(self, failure: Exception, monotonic: int) -> None:
         """Take note that it refused."""
         number = failure.errno if isinstance(failure, OSError) else None
-        self.trouble = _CAUSES.get(number or 0, "store")
+        self.refusal = _CAUSES.get(number or 0, "store")
         self._again = monotonic + RETRY
 
     def willing(self, monotonic: int) -> bool:
@@ -67,7 +67,7 @@ class FlashFolder:
 
     def rested(self, monotonic: int) -> bool:
         """Return True if it hasn't refused within the last minute."""
-        return not self.trouble or monotonic >= self._again
+        return not self.refusal or monotonic >= self._again
 
     def sync(self, descriptor: int) -> None:
         """Sync a file."""

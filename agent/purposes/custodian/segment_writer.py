@@ -157,7 +157,7 @@ class SegmentWriter:
             flash.refused(failure, self._monotonic)
             self._abandon(page, former)
             return False
-        flash.trouble = ""
+        flash.refusal = ""
         if new:
             flash.segments.add(sealed.unpack(page.header)[0], self._boot, sealed.HEADER, 0)
         flash.segments.grow(flash.segments.find(page.day, slot.number), total, page.records)
