@@ -3,7 +3,11 @@
 
 Source: linux/if_link.h (ifinfomsg: 16 octets, family u8, index i32 at 4; IFLA_IFNAME 3), linux/if_addr.h (ifaddrmsg:
 family u8, prefix u8, 2 more, index u32; IFA_ADDRESS 1, IFA_LOCAL 2), linux/neighbour.h (ndmsg: family u8, 3 pad, index
-i32, state u16, flags u8, type u8; NDA_DST 1, NDA_LLADDR 2).
+i32, state u16, flags u8, type u8; NDA_DST 1, NDA_LLADDR 2, NDA_CACHEINFO 3: ticks since confirmed, used and updated,
+u32; NUD_STALE 4).
+
+A kernel with few neighbours never forgets one. Of a stale one that gave no sign for LONG nothing is told: a list that
+is read anew would else make somebody present who left days ago. Whoever comes back is told of by the kernel.
 """
 
 from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_request, unpack_from
@@ -11,6 +15,8 @@ from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_re
 GROUPS = 0x1 | 0x4 | 0x10 | 0x100  # RTMGRP_LINK, _NEIGH, _IPV4_IFADDR, _IPV6_IFADDR
 _NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _DELETE_ADDRESS, _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR = 16, 17, 20, 21, 28, 29
 _OCTETS = {2: 4, 10: 16}
+_STALE = 4
+LONG = 360000  # ticks of 10 ms: an hour
 
 
 class Listener:
@@ -130,16 +136,19 @@ class Neighbours:
         if end - at < 12:
             raise Malformed
         octets = _OCTETS.get(buffer[at], 0)
-        (index,) = unpack_from("i", buffer, at + 4)
+        index, state = unpack_from("iH", buffer, at + 4)
         address = mac = b""
+        quiet = 0
         for number, value, stop in attributes(buffer, at + 12, end):
             if number == 1 and stop - value == octets:
                 address = bytes(buffer[value:stop])
             elif number == 2 and stop - value == 6:
                 mac = bytes(buffer[value:stop])
+            elif number == 3 and stop - value >= 12 and state == _STALE:
+                quiet = min(unpack_from("III", buffer, value))
         if not address:
             return
         if kind == _DELETE_NEIGHBOUR:
             self._listener.no_neighbour(index, address)
-        elif mac and mac != b"\0\0\0\0\0\0" and not mac[0] & 1:
+        elif quiet < LONG and mac and mac != b"\0\0\0\0\0\0" and not mac[0] & 1:
             self._listener.neighbour(index, address, mac)

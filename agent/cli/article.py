@@ -85,7 +85,7 @@ def memory(config: "Config", held: "Sequence[str]" = ()) -> "list[tuple[str, boo
             "counting",
             bool(config.metrics),
             ("mac_hash", "arrival", "presence", "volume", "service"),
-            "in memory, at most 24h, until 03:00 UTC",
+            "in memory, a day, until about 03:00 UTC",
         ),
     ]
     try:

@@ -85,7 +85,9 @@ class Server:
         return True
 
     def tick(self, now: int) -> None:
-        """Close clients that took too long, and let go of copies that have ended."""
+        """Close clients that took too long, let go of copies that have ended, and forget who has asked."""
+        if self._calls and now - self._second >= _SECOND:
+            self._calls = {}
         for copy in list(self._copies):
             if process.ended(copy):
                 self._copies.remove(copy)

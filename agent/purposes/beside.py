@@ -4,6 +4,7 @@
 import sys
 
 from agent import law
+from agent.purposes.consent.refusals import Refusals
 from agent.runtime import files
 from agent.vault import stores
 
@@ -17,7 +18,7 @@ MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
     (
         "ports",
         ("mac", "address", "public_address", "translated_port", "portal_user", "start", "last"),
-        "in memory, at most 24h after its last connection or the end of its lease",
+        "in memory, at most 3h after its last sign or the end of its lease",
     ),
     (
         "objection",
@@ -27,7 +28,7 @@ MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
     (
         "requests",
         ("mac", "portal_user", "public_address", "translated_port", "protocol", "start", "end", "asker"),
-        "on flash, not encrypted, until the request expires, at most 31d",
+        "on flash, not encrypted, until an hour after the request expires (31d at most)",
     ),
     ("emergency", ("mac", "access_point"), "in memory, until it is closed, at most 4h"),
     ("page", ("mac", "mac_hash", "address", "requests"), "in memory, at most a day after the last request"),
@@ -40,9 +41,9 @@ def memory(config: "Config", held: "Sequence[str]") -> "list[tuple[str, bool, tu
     here = {
         "portal": section is not None or "billing" in config.purposes,
         "ports": section is not None and section.mode == "blocks",
-        "requests": any(law.purpose(name).custody == law.CUSTODIAN for name in list(config.purposes) + list(held)),
+        "requests": any(name in config.purposes or name in held for name in ("attribution", "billing")),
     }
-    here["objection"] = bool(config.metrics) or "consent" in held or bool(stores.by_consent(config))
+    here["objection"] = bool(config.metrics) or "objection" in held or bool(stores.by_consent(config))
     return [(name, here.get(name, True), fields, kept) for name, fields, kept in MEMORY]
 
 
@@ -58,12 +59,19 @@ def told(config: "Config", paths: "Paths") -> "list[str]":
 
 
 def remembered(config: "Config", paths: "Paths") -> "list[str]":
-    """Return the purposes that are off and of which flash still has something: a custodian's, "consent".
+    """Return the purposes that are off and of which flash still has something: a custodian's, "consent", "objection".
 
     OSError: not for this user.
     """
-    kept = not stores.by_consent(config) and (_any(paths.consents) or _any(paths.sealed + "/consent"))
-    return _off(config, paths) + (["consent"] if kept else [])
+    found = _off(config, paths)
+    if not stores.by_consent(config):
+        refused = Refusals(paths.sealed + "/consent")
+        objections = len(list(refused.of("o")))
+        if _any(paths.consents) or refused.count > objections:
+            found.append("consent")
+        if objections:
+            found.append("objection")
+    return found
 
 
 def _off(config: "Config", paths: "Paths") -> "list[str]":

@@ -17,7 +17,7 @@ MET, WITH, OTHER, NEVER, NOBODY, ON, OFF = "met", "with", "other", "never", "nob
 STATES = {
     MET: ("tenu ici : ", "met here: "),
     WITH: ("à la charge de l'exploitant, avec : ", "the operator's, with: "),
-    OTHER: ("à la charge d'un autre : ", "somebody else's: "),
+    OTHER: ("à la charge de l'exploitant, ailleurs : ", "the operator's, elsewhere: "),
     NEVER: ("jamais par oubli, par conception : ", "never by oubli, by design: "),
     NOBODY: ("PERSONNE : ", "NOBODY: "),
     ON: ("permis, en service : ", "allowed, on: "),

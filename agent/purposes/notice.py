@@ -25,7 +25,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "Cette notice porte sur ce qu'il note",
         "declared": " ; pour les demandes des autorités, le responsable a un autre traitement, sur lequel il vous "
         "renseigne : ",
-        "kept": "Ce qui est conservé, puis effacé automatiquement et pour toujours :",
+        "kept": "Ce qui est conservé, puis effacé automatiquement :",
         "none": "oubli ne conserve rien d'autre des connexions. Où aucun destinataire n'est nommé, il n'y en a pas.",
         "basis": "base : ",
         "recipients": "destinataires : ",
@@ -41,30 +41,31 @@ TEXTS: "dict[str, dict[str, str]]" = {
         ),
         "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé se "
         "demande au responsable ; l'effacement ne vaut pas pour une obligation légale, une facture ou une preuve (17.3 "
-        "b et e), la portabilité sans accord ni contrat (20), l'opposition sans intérêt légitime (21). Disparaît sans "
-        "qu'on le demande, au plus tard 24 heures après votre dernier signe ou la fin du bail de votre adresse : {}.",
+        "b et e), la portabilité sans accord ni contrat (20), l'opposition sans intérêt légitime (21). Effacé sans que "
+        "vous le demandiez, au terme indiqué : {}.",
         "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre "
-        "ce que la borne peut lire à son sujet, l'enregistre dans un fichier, et efface ce qui peut l'être ;",
+        "ce dont l'accès est un droit « page », l'enregistre dans un fichier, et efface ce qui peut l'être ;",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ;",
         "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable{} ; il cesse aussitôt "
         "pour votre appareil{} (article 21).",
         "suspends": ", et votre accord est suspendu",
         "by page": " ou sur la page",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
-        "à votre situation ; il efface ce qui est conservé (vos connexions suivantes sont de nouveau enregistrées), ou "
-        "vous donne le motif légitime et impérieux qui l'emporte (article 21.1).",
+        "à votre situation ; il efface ce qui est conservé (vos connexions qui finissent ensuite sont enregistrées), "
+        "ou vous donne le motif légitime et impérieux qui l'emporte (article 21.1).",
         "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
         "est conservé de votre appareil ; rien n'est gardé au-delà de son terme ;",
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir de qui sont les connexions "
-        "et répondre sur la page des visiteurs ; quittez le réseau, et cela cesse au plus tard 24 heures après la fin "
-        "du bail de votre adresse et de vos connexions ;",
+        "et répondre sur la page des visiteurs ; quittez le réseau, et cela cesse au terme "
+        "indiqué ;",
         "consent": "- accord : vous êtes libre de le donner ; vous pouvez le suspendre ou le retirer à tout moment, "
         "gratuitement ; le retrait rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; "
         "dites-le au responsable, pour qu'il en avertisse les tiers nommés (article 19) ;",
-        "duty": "- scellement ({}) : ce qui est conservé est scellé au plus tard {} après que la borne a appris la fin "
-        "de {}{} ; dès lors{}, ni la borne ni l'exploitant ne peuvent le lire, ni en effacer la part d'un seul "
-        "appareil ; pour y accéder, deux agents du responsable signent votre demande, pour un jour à la fois, et le "
-        "tiers de confiance y répond ; une injonction peut le faire préserver jusqu'à un an de plus (L34-1 III bis) ;",
+        "duty": "- scellement ({}) : ce qui est conservé est scellé, sauf panne, au plus tard {} après que la "
+        "borne a appris la fin de {}{} ; dès lors{}, ni la borne ni l'exploitant ne peuvent le lire, ni en effacer "
+        "la part d'un seul appareil ; pour y accéder, deux agents du responsable signent votre demande, pour un jour à "
+        "la fois, et le tiers de confiance y répond ; une injonction peut le faire préserver jusqu'à un an de plus "
+        "(L34-1 III bis) ;",
         "attribution": "autorités",
         "billing": "facturation",
         "a connection": "la connexion",
@@ -75,8 +76,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "but ports": ", hors ce qui est dit sous « ports publics attribués »",
         "session": " ; une session finit après {} sans connexion, quand un autre utilisateur s'identifie, ou au "
         "premier signe après 1 h (2 h en été), heure de Paris",
-        "rectification": "- rectification (article 16) : ce qui est conservé est mesuré, non déclaré ; ce qui est "
-        "faux est effacé, si la borne peut le lire",
+        "rectification": "- rectification (article 16) : ce qui est faux est effacé, si la borne peut le lire",
         "statement": ", et votre déclaration jointe à ce qui est scellé",
         "bill": ", une facture corrigée",
         "death": "- après votre mort : selon vos directives sur ces données, remises au responsable et révocables à "
@@ -95,7 +95,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "name of what you look at (article L34-1, VI, of the French code of posts and electronic communications, "
         "CPCE). This notice is about what it notes",
         "declared": "; for authorities' requests the controller has another processing, of which he tells you: ",
-        "kept": "What is kept, and then erased automatically and for good:",
+        "kept": "What is kept, and then erased automatically:",
         "none": "oubli keeps nothing else of connections. Where no recipient is named, there is none.",
         "basis": "basis: ",
         "recipients": "recipients: ",
@@ -111,32 +111,31 @@ TEXTS: "dict[str, dict[str, str]]" = {
         ),
         "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). Ask the controller for a right "
         "that isn't named; there is no erasure of what a legal duty, a bill or a proof needs (17.3 b and e), no "
-        "portability without consent or contract (20), no objection without a legitimate interest (21). Goes without "
-        "being asked for, at the latest 24 hours after your last sign or the end of your address's lease: {}.",
+        "portability without consent or contract (20), no objection without a legitimate interest (21). Erased "
+        "without your asking, at the end that is named: {}.",
         "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows "
-        "what the gateway can read about your device, saves that in a file, and erases what can be erased;",
+        'what has access as a right "page", saves that in a file, and erases what can be erased;',
         "ask": "- from the controller: write to the contact above; an answer takes a month at most;",
         "counting": "Objection to being counted: at any time, without a reason, to the controller{}; your device is "
         "counted no more from then on{} (article 21).",
         "suspends": ", and your consent is suspended",
         "by page": " or on the page",
         "objection": "Objection to the network's security: at any time, tell the controller what is particular to "
-        "your situation; he erases what is kept (your later connections are recorded again), or "
+        "your situation; he erases what is kept (your connections that end later are recorded), or "
         "tells you the compelling legitimate ground that overrides it (article 21.1).",
         "restriction": "- restriction (article 18): but for an authority's request, the controller no longer uses "
         "what is kept of your device; nothing is kept beyond its time;",
         "leave": (
             "- which device has which address: oubli notes it to tell whose a connection is, and to answer on the "
-            "guests' page; leave the network, and that ends at the latest 24 hours after your address's lease and your "
-            "connections;"
+            "guests' page; leave the network, and that ends as told above;"
         ),
         "consent": "- consent: you are free to give it; you can suspend or withdraw it at any time, free of charge; a "
         "withdrawal makes what was kept by that consent unreadable here, and nothing else; tell the controller, so "
         "that he tells the third parties named (article 19);",
-        "duty": "- sealing ({}): what is kept is sealed at the latest {} after the gateway has learned of the end of "
-        "{}{}; from then on{} neither the gateway nor the operator can read it, or erase one device's part of it; for "
-        "access, two agents of the controller sign your request, for a day at a time, and the trusted third party "
-        "answers it; an injunction may have it preserved for up to a year more (L34-1 III bis);",
+        "duty": "- sealing ({}): what is kept is sealed, but for a fault, at the latest {} after the gateway has "
+        "learned of the end of {}{}; from then on{} neither the gateway nor the operator can read it, or erase one "
+        "device's part of it; for access, two agents of the controller sign your request, for a day at a time, and the "
+        "trusted third party answers it; an injunction may have it preserved for up to a year more (L34-1 III bis);",
         "attribution": "authorities",
         "billing": "billing",
         "a connection": "the connection",
@@ -147,8 +146,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "but ports": ', but for what stands under "public ports given",',
         "session": "; a session ends after {} without a connection, when another user logs in, or at the first sign "
         "after 01:00 (02:00 in summer), Paris time",
-        "rectification": "- rectification (article 16): what is kept is measured, not declared; what is wrong, if the "
-        "gateway can read it, is erased",
+        "rectification": "- rectification (article 16): what is wrong, if the gateway can read it, is erased",
         "statement": ", and your statement put beside what is sealed",
         "bill": ", a bill corrected",
         "death": "- after your death: by your directives on these data, given to the controller and revocable at any "

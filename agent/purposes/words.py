@@ -57,17 +57,17 @@ KEPT = {
         "until the portal tells that the device has logged out, at most 24 hours after it last told of it",
     ),
     "ports": (
-        "au plus 24 heures après la dernière connexion de l'appareil ou la fin du bail de son adresse",
-        "at most 24 hours after the device's last connection or the end of its address's lease",
+        "au plus 3 heures après le dernier signe de l'appareil ou la fin du bail de son adresse",
+        "at most 3 hours after the device's last sign or the end of its address's lease",
     ),
     "counting": (
-        "un jour, jusqu'à 4 h (5 h en été), heure de Paris",
-        "a day, until 04:00 (05:00 in summer), Paris time",
+        "un jour, jusque vers 4 h (5 h en été), heure de Paris",
+        "a day, until about 04:00 (05:00 in summer), Paris time",
     ),
     "objection": ("13 mois, ou jusqu'à ce que la personne y renonce", "13 months, or until the person takes it back"),
     "requests": (
-        "jusqu'à l'échéance de la demande, au plus 31 jours",
-        "until the request expires, at most 31 days",
+        "jusqu'à une heure après l'échéance de la demande (31 jours au plus)",
+        "until an hour after the request expires (31 days at most)",
     ),
     "emergency": ("au plus 4 heures", "at most 4 hours"),
     "page": ("au plus un jour après la dernière demande", "at most a day after the last request"),

@@ -236,6 +236,7 @@ def key_a_day_longer() -> None:
 
     def late(self: SegmentIndex, header: sealed.Sealed, boot: str, octets: int, records: int) -> None:
         header.destroy += 1
+        self.most = header.destroy - header.day
         add(self, header, boot, octets, records)
 
     SegmentIndex.add = late  # type: ignore[method-assign]

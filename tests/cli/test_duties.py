@@ -77,6 +77,19 @@ def test_each_statement_has_its_source_in_both_languages(tmp_path: Path) -> None
     assert "engineering, not legal advice" in (PROJECT / "README.md").read_text()
 
 
+def test_a_duty_is_the_operator_s_whoever_serves_it(tmp_path: Path) -> None:
+    """L34-1 II, II bis: a portal, a log of addresses, a custodian serve it; who must is the operator."""
+    for duty in duties.DECLARED:
+        french, english = (duties.lines(read(tmp_path, GATEWAY.format(duty)), one) for one in ("fr", "en"))
+        for lines, of, whose in (
+            (french, 0, "  à la charge de l'exploitant"),
+            (english, 1, "  the operator's, elsewhere"),
+        ):
+            served = [line for line in lines if line.endswith(duties.DECLARED[duty][of])]
+            assert served
+            assert all(line.startswith(whose) for line in served)
+
+
 def test_what_oubli_cannot_do_by_design_is_said_whatever_is_configured(tmp_path: Path) -> None:
     """III's injunction has recipients among its categories, II bis 1° and 2° identity and account.
 

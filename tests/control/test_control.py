@@ -472,6 +472,24 @@ def test_a_user_has_two_places_and_twenty_calls_a_second_and_root_always_finds_o
         assert json.loads(told) == {"error": "too many calls; accepted: 20 a second", "v": 1}
 
 
+FORGETS = """
+import sys
+from agent.control.server import Server
+from agent.runtime import sockets
+server = Server(sys.argv[-1], sockets.Poll(), None, None, [])
+server._second, server._calls = 5000000000, {(4242, b"192.168.7.21"): 3}
+for now in (5999999999, 6000000000):
+    server.tick(now)
+    print(len(server._calls))
+server.close()
+"""
+
+
+def test_who_has_asked_is_forgotten_though_nobody_asks_any_more(any_interpreter: Interpreter, folder: Path) -> None:
+    """L34-VI-4: the address of the page's last guest stays for a second, and not until there is another one."""
+    assert any_interpreter.run("-c", FORGETS, folder / "socket").stdout == b"1\n0\n"
+
+
 @pytest.mark.needs("root", "setpriv", "perl")
 def test_no_guest_uses_up_what_the_portal_may_ask_for_the_others(any_interpreter: Interpreter, folder: Path) -> None:
     """L34-V-4: the portal's user has twice the places; one address has six calls a second, and another one its own."""

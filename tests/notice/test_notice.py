@@ -123,7 +123,7 @@ def test_what_a_venue_calls_itself_is_only_text(tmp_path: Path) -> None:
         (("oubli", "out", "--language", "de"), "oubli-notice: --language: 'de' unknown; accepted: fr, en\n"),
         (
             ("oubli", "out", "--held", "security"),
-            "oubli-notice: --held: 'security' unknown; accepted: attribution, billing, consent\n",
+            "oubli-notice: --held: 'security' unknown; accepted: attribution, billing, consent, objection\n",
         ),
         (("oubli", "no/out"), "oubli-notice: PAGE: no/out: can't be written "),
         (("oubli",), "oubli-notice: Missing argument 'page'; accepted: what oubli-notice --help says\n"),

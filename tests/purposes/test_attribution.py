@@ -209,6 +209,34 @@ def test_block_is_given_again_only_24_hours_after_its_last_connection_ended(map_
     assert map_.ask("status")["free"] == 95
 
 
+def test_whose_a_block_was_goes_with_its_row_and_the_block_rests_on(map_):
+    """L34-II-1: 15 minutes after its last sign.
+
+    What left by it before a restart isn't known: it rests from there on.
+    """
+    map_.hold(TEN, MAC_A)
+    map_.hold(ELEVEN, MAC_B)
+    assert map_.covers(TEN, 16400)
+    map_.holders = {}
+    map_.tick(890)
+    octets = bytes.fromhex(TEN + MAC_A), bytes.fromhex(ELEVEN + MAC_B)
+    assert all(octet in (map_.folder / "map").read_bytes() for octet in octets)
+    assert map_.covers(ELEVEN, 16900, NOON)  # one that goes on
+    map_.tick(10)
+    assert [octet in (map_.folder / "map").read_bytes() for octet in octets] == [False, True]
+    for restarted in (NOON + 1000, NOON + 3 * 3600):
+        map_.tick(restarted - map_.wall)
+        map_.stage("blocks_open", str(map_.folder), map_.size, map_.now, {})
+        map_.do(["resume", map_.wall, map_.now])
+        assert not any(octet in (map_.folder / "map").read_bytes() for octet in octets)
+    map_.tick(NOON + DAY - map_.wall)  # the first was used last at noon, and gone before either restart
+    assert map_.ask("status")["resting"] == 1
+    map_.tick(999)
+    assert map_.ask("status")["resting"] == 1
+    map_.tick(1)
+    assert map_.ask("status")["resting"] == 0
+
+
 def test_row_ends_when_no_connection_is_left_in_the_block(map_):
     """The end that is written is the newest sign of a connection, from a dump of the live table or from ends."""
     map_.hold(TEN, MAC_A)

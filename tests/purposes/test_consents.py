@@ -11,6 +11,7 @@ import shutil
 import stat
 import struct
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -768,10 +769,12 @@ def test_the_texts_that_ship_inform_of_what_the_law_names():
         "2.fr": (
             "services", "localisation", "365 jours", "30 jours", "tiers", "suspendre", "retirer", "refuser",
             "illisible tout ce que la borne a conservé", "qu'il en avertisse les tiers nommés",
+            "le rétablir, au plus cinq fois par jour",
         ),
         "2.en": (
             "services", "location", "365 days", "30 days", "third parties", "suspend", "withdraw", "refuse",
             "makes what the gateway kept by this consent", "he tells the third parties named",
+            "resume it, at most five times a day",
         ),
     }.items():  # fmt: skip
         text = (folder / f"consent-{name}.txt").read_text()
@@ -780,8 +783,8 @@ def test_the_texts_that_ship_inform_of_what_the_law_names():
 
 
 SHIPPED = {
-    "2.en": "d9d5dc443dffeee878c78b1787ea7a4c3ff77286f107899d05a0c76a82aa3186",
-    "2.fr": "a387f9d9b6143c416cd382faf1d83ce8d473e830a6d664e6cf3b7bdf7371d239",
+    "2.en": "bbb38f783f9f8ea1853921629d6c2ba103f1ca530bdf4cba69f5b5a25580294d",
+    "2.fr": "5be74fe7a19eebd64d81dee85fbb19a46255583e9aeafcc1b9f8b3d81e69f8b6",
 }
 
 
@@ -907,7 +910,7 @@ def test_a_consent_is_resumed_a_few_times_a_day_and_suspended_always(here, tmp_p
     here("consents_open", str(tmp_path))
     grant(here)
     grant(here, OTHER)
-    for turn in range(5):
+    for turn in range(5):  # as the texts that ship say
         here("consents", "suspend", GUEST, NOW + turn)
         assert here("consents", "resume", GUEST, NOW + turn) == [0]
     assert here("consents", "suspend", GUEST, NOW + 9) == [0]
@@ -917,6 +920,44 @@ def test_a_consent_is_resumed_a_few_times_a_day_and_suspended_always(here, tmp_p
     assert here("consents", "resume", OTHER, NOW + 9) == [1]
     assert here("consents", "resume", GUEST, NOW + DAY) == [0]
     assert here("consents", "withdraw", GUEST, NOW + DAY) == [0]
+
+
+def test_who_changed_nothing_is_not_told_that_he_did(stage, memory):
+    """L34-VI-4: where too many others have, there is no room; whoever is among them has his five."""
+    stage("consents_open", tempfile.mkdtemp(dir=memory))
+    for number in range(1024):
+        mac = f"0x02000000{number:04x}"
+        stage("consents", "object", mac, NOW)
+        assert stage("consents", "accept", mac, NOW) is True
+    stage("consents", "object", GUEST, NOW)
+    assert stage("consents", "accept", GUEST, NOW).startswith("refused: no room")
+    for turn in range(5):
+        stage("consents", "object", mac, NOW)
+        said = stage("consents", "accept", mac, NOW)
+        assert said is True if turn < 4 else said.startswith("refused: changed 5 times today")
+
+
+def test_who_has_changed_anything_is_forgotten_within_a_day_though_nobody_confirms_the_time(stage, tmp_path):
+    """L34-VI-4: the notice says so of what the page keeps of a terminal."""
+    stage("consents_open", str(tmp_path))
+    for turn in range(2):
+        stage("consents", "object", GUEST, None)
+        assert stage("consents", "accept", GUEST, None) is True
+        stage("consents", "tick", None, 5 * DAY + turn)
+        assert stage("consents", "changes", GUEST) == turn
+    stage("consents", "tick", None, 6 * DAY)
+    assert stage("consents", "changes", GUEST) == 0
+    device = paired.Device(tmp_path / "device", None)
+    room, mac = device.recorder.groups.by_consent(), paired.mac_of(1)
+    wall, booted, left = device.time.wall(), device.time.monotonic(), []
+    for seconds in (0, 60, 120, DAY + 180):
+        room.object({"terminal": mac, "address": None}, "root")
+        if seconds == 60:
+            room.accept({"terminal": mac, "address": None}, "root")
+        room.tick(wall + seconds * 10**9, booted + seconds * 10**9, trusted=False)
+        left.append(room._consents_or_refuse().changes(mac))
+    assert left == [0, 1, 1, 0]
+    device.recorder.close()
 
 
 # Objections
@@ -1096,6 +1137,20 @@ def test_what_is_refused_is_forgotten_once_no_older_copy_could_count(here, tmp_p
     for day, left in ((59, 2), (60, 1), (394, 1), (395, 0)):
         here("consents", "tick", NOW + day * DAY)
         assert len([*place.iterdir()]) == left, day
+
+
+def test_a_refusal_goes_when_its_time_is_over_and_not_the_day_after(stage, tmp_path):
+    """L34-VI-4: the notice says until when, and 395 days at most; the day's first look was before that."""
+    stage("consents_open", str(tmp_path))
+    grant(stage, purpose="services", days=365)
+    grant(stage, OTHER, days=1)
+    for who in (GUEST, OTHER):
+        stage("consents", "suspend", who, NOW)
+    stage("consents", "flush")
+    place = tmp_path / "vault/consent"
+    for seconds, left in ((31 * DAY - 1, 3), (31 * DAY, 1), (395 * DAY - 1, 2), (395 * DAY, 0)):
+        stage("consents", "tick", NOW + seconds)
+        assert len([*place.iterdir()]) == left, seconds
 
 
 def test_refusals_are_bounded_by_consents_that_are_not_taken(here, tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from nacl import _sodium, bindings
 from nacl.public import PrivateKey
 
+from agent.purposes import notice
 from tests.support.interpreters import PROJECT
 from tests.support.keyholder import LIFETIME, TODAY, Custodian
 from tools.custodian import segments
@@ -106,6 +107,39 @@ def test_what_is_kept_only_the_custodian_reads(store):
     assert list(store.files()) == ["2026-11-23-0001"]
     assert store.read() == RECORDS
     assert store.tick()["status"]["records"] == 120
+    store.ask("close")
+
+
+def test_what_flash_refuses_is_sealed_later_and_the_notice_excepts_that(store):
+    """L34-VI-4: "but for a fault, at the latest 15 minutes after": in memory in clear until then."""
+    (store.root / "flash").mkdir()
+    (blocked := store.root / "flash/attribution").write_text("no folder")
+    store.open()
+    assert store.append(*RECORDS[:3]) == ["kept"] * 3
+    said = store.tick(4 * SYNC)["status"]
+    assert (said["records"], said["bytes"], said["trouble"] != "") == (3, 0, True)
+    blocked.unlink()
+    assert store.tick(60)["status"]["bytes"] > 0
+    assert store.ask("seal")
+    assert store.read() == RECORDS[:3]
+    assert ["sauf panne" in notice.TEXTS["fr"]["duty"], "but for a fault" in notice.TEXTS["en"]["duty"]] == [True, True]
+    store.ask("close")
+
+
+def test_a_lifetime_that_was_shortened_holds_for_what_there_is(store):
+    """L34-VI-4: notice and page tell the one that is configured; a longer one keeps nothing for longer."""
+    store.open()
+    store.append(*RECORDS[:3])
+    store.ask("close")
+    (name,) = store.files()
+    for boot, days, there in ((BOOT, LIFETIME, True), (BOOT, 7, True), (LATER_BOOT, 7, True), (BOOT, 400, True)):
+        store.open(boot, lifetime=days * DAY)
+        store.ask("close")
+        assert (name in store.files()) == there
+    store.open(LATER_BOOT, lifetime=7 * DAY)
+    assert store.tick(7 * DAY - 43200 - 1)["gone"] == 0
+    assert store.tick(1)["gone"] == 1
+    assert store.files() == {}
     store.ask("close")
 
 

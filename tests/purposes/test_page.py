@@ -290,6 +290,11 @@ def test_consents_that_can_not_be_read_are_told_of(guest, recorder):
     assert "object" not in page.acts()
     recorder.answers["access"] = [{"sealed": []}, {"records": {}, "consents": None, "objects": []}]
     assert json.loads(guest.saved(SENT + "act=export", **SAME)[2])["consents"] is None
+    recorder.answers["erase terminal"] = {"withdrawn": 0, "destroyed": 0, "durable": False, "sealed": []}
+    text = guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
+    assert "what is kept by them can't be erased" in text
+    assert "ce qui est conservé avec eux ne peut pas être effacé" in guest.ask()[2].text
+    assert "permanent memory" not in text  # nothing of it waits to be written
 
 
 def test_what_else_a_button_does_stands_on_it(guest, recorder):
@@ -365,13 +370,13 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
         for left in (
             "sécurité du réseau, au plus 24 heures\n",
             "demandes des autorités, au plus 365 jours, sauf injonction de conservation (un an supplémentaire",
-            "comptage des visiteurs, un jour, jusqu'à 4 h (5 h en été), heure de Paris",
+            "comptage des visiteurs, un jour, jusque vers 4 h (5 h en été), heure de Paris",
             (
                 "connexion au portail, jusqu'à ce que le portail signale la déconnexion de l'appareil, "
                 "au plus 24 heures après son dernier signal\n"
             ),
-            "ports publics attribués, au plus 24 heures",
-            "demandes sur des données scellées, jusqu'à l'échéance de la demande, au plus 31 jours\n",
+            "ports publics attribués, au plus 3 heures",
+            "demandes sur des données scellées, jusqu'à une heure après l'échéance de la demande (31 jours au plus)\n",
             "page des visiteurs, au plus un jour",
             "La preuve",
         ):
@@ -426,6 +431,11 @@ def test_one_click_does_it(act, call, word, said, guest, recorder):
             "no room: 512 objections are remembered; accepted: the operator's word with you",
             "503 Service Unavailable",
             "turn to the operator",
+        ),
+        (
+            "no room for a change today; accepted: tomorrow; suspending and withdrawing always",
+            "503 Service Unavailable",
+            "no place left here",
         ),
         ("flash refuses: it stays suspended", "503 Service Unavailable", "could not be done"),
         (
@@ -935,7 +945,7 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
         assert status == "200 OK"
         assert "billing: sealed, the gateway can't read it" in page.text
         assert "at the latest after 30 days" in page.text
-        assert ("The erasure goes on" in page.text) == on
+        assert ("The erasure takes some minutes" in page.text) == on
         assert ("If the gateway restarts before that, ask for it again." in page.text) == on
     assert {"v": 1, "call": "erase terminal", "address": "127.0.7.1"} in recorder.asked
     recorder.answers["erase terminal"] = erased | {"sealed": []}
@@ -944,7 +954,7 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
         text = guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
         assert "This can't be erased" not in text
         assert (
-            "row in the count of visitors stays until 04:00 (05:00 in summer), Paris time; "
+            "row in the count of visitors stays until about 04:00 (05:00 in summer), Paris time; "
             '"Stop counting your device" erases it' in text
         ) == (day and not objects)
 

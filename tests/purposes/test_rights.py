@@ -203,7 +203,8 @@ def check_memory(everything: config.Config, language: str) -> None:
             (line,) = [one for one in paper if one.startswith(f"- {words.PURPOSES[name][at]}")]
             assert all(typeset(words.FIELDS[field][at], language) in line for field in fields), line
         assert all((row[0], row[1])[at] in "\n".join(paper) for row in ROW.values())
-    assert any(line.startswith("counting: on; in memory, at most 24h") for line in article.lines(everything))
+    counting = "counting: on; in memory, a day, until about 03:00 UTC"
+    assert any(line.startswith(counting) for line in article.lines(everything))
 
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
@@ -599,6 +600,73 @@ def test_an_erasure_that_a_restart_cuts_off_is_to_be_asked_for_again(tmp_path: P
     assert "If the gateway restarts" in english
 
 
+def test_what_ends_after_an_erasure_is_kept_and_that_is_said(tmp_path: Path) -> None:
+    """L34-VI-4: of a connection that began before, too."""
+    device = paired.Device(tmp_path / "device", None, security="option enabled '1'")
+    near, _, _ = paired.Sign(1100, 1, lives=True).messages()
+    device.recorder.streams.neighbour(near, len(near))
+    whose = {"terminal": paired.mac_of(1), "address": None}
+    device.pass_to(1200)
+    erasure = device.recorder.groups.erasure()
+    erasure.begin(whose, "root")
+    while erasure.state(whose)["erasing"]:
+        device.recorder.work()
+    device.pass_to(1300)
+    _, event, _ = paired.Sign(1300, 1, lasts=600).messages()
+    device.recorder.streams.datagram(event, len(event))
+    lines = [*device.recorder.orders.access(whose | {"agreed": 1}, "root")]
+    (row,) = [row for line in lines for row in line.get("rows", ())]
+    assert row["start"] < paired.OPENS + 1200
+    device.recorder.close()
+    for text, said in (
+        (page_words.WORDS["done erase"], ("connexions qui finissent ensuite", "connections that end later")),
+        ([notice.TEXTS[language]["objection"] for language in words.LANGUAGES], (
+            "connexions qui finissent ensuite", "connections that end later",
+        )),
+    ):  # fmt: skip
+        assert [one in told for one, told in zip(said, text, strict=True)] == [True, True]
+
+
+def test_the_end_of_what_goes_by_itself_is_the_one_that_stands_with_it(everything: config.Config) -> None:
+    """L34-VI-4: the portal may confirm a user for days after his device's last sign, and the kernel a connection."""
+    known = Sessions()
+    for hour in range(72):
+        known.begin(bytes(6), "Zoé", 1000 + 3600 * hour)
+        known.tick(1000 + 3600 * hour)
+    assert known.user(bytes(6)) == "Zoé".encode()
+    for language in words.LANGUAGES:
+        for name in ("rights", "leave"):
+            assert re.findall(r"\d+ (?:heures?|hours?|jours?|days?)", notice.TEXTS[language][name]) == []
+        text = "\n".join(noticed(everything, language))
+        assert all(typeset(words.KEPT[name][words.LANGUAGES.index(language)], language) in text for name in PASSING)
+        # What the portal tells is as its user has declared it
+        assert not re.search("mesuré|measured", notice.TEXTS[language]["rectification"])
+
+
+def test_a_day_s_count_lasts_until_the_draw_and_nothing_says_that_it_is_shorter(tmp_path: Path) -> None:
+    """ANON-4: the last figures are drawn at a random moment within two minutes of the day's end."""
+    device = paired.Device(tmp_path / "device", None)
+    device.recorder._day._random = lambda count: b"\xff" * count
+    device.pass_to(paired.DAY + 60)
+    today = device.recorder.terminals.day
+    device.pass_to(paired.DAY + 121)
+    assert today == paired.TODAY < device.recorder.terminals.day
+    device.recorder.close()
+    for text in (words.KEPT["counting"], page_words.WORDS["counting stays"]):
+        assert ["jusque vers 4 h" in text[0], "until about 04:00" in text[1]] == [True, True]
+
+
+def test_the_page_tells_no_more_than_it_shows(everything: config.Config) -> None:
+    """L34-VI-4: whom a request, or a rescue, is about isn't shown there: whoever asks may be the one who is sought."""
+    for language in words.LANGUAGES:
+        text = notice.TEXTS[language]
+        assert ("« page »", '"page"')[language == "en"] in text["page"]
+        assert not re.search("peut lire|can read", text["page"])
+    for one in activities.activities(everything, "fr"):
+        shown = one.key in ("security", *BY_CONSENT, "consent", "objection") or one.key in {*PASSING, "counting"}
+        assert ("access" in one.on_page) == shown
+
+
 @pytest.mark.parametrize("language", words.LANGUAGES)
 def test_cnil_reads_whose_names_stay_and_what_waits_in_clear(everything: config.Config, language: str) -> None:
     """GDPR art. 30: agents are enrolled without an end; a record and an open session lie in memory before a seal."""
@@ -623,10 +691,35 @@ def test_a_refusal_that_is_all_that_is_left_is_told_of(tmp_path: Path) -> None:
     Path(paths.sealed, "consent").mkdir(parents=True)
     assert beside.remembered(read, paths) == []
     Path(paths.sealed, "consent", "00" * 16 + "o6d2b05e4").touch()
-    assert beside.remembered(read, paths) == ["consent"]
-    text = "\n".join(noticed(read, "en", ["consent"]))
+    assert beside.remembered(read, paths) == ["objection"]
+    text = "\n".join(noticed(read, "en", ["objection"]))
+    assert "- objection to being counted:" in text
+    assert "consent" not in text.replace("without consent or contract", "")  # there never was one
+    Path(paths.sealed, "consent", "00" * 8 + "s6d2b05e4").touch()
+    assert beside.remembered(read, paths) == ["consent", "objection"]
+    text = "\n".join(noticed(read, "en", ["consent", "objection"]))
     assert "- proof of the consent:" in text
     assert "- objection to being counted:" in text
+
+
+def test_an_objection_makes_no_paper_tell_of_consents(any_interpreter: Interpreter, tmp_path: Path) -> None:
+    """L34-VI-4: where nobody was ever asked for one; a guest who objects changes nothing of what the others read."""
+    device = paired.Device(tmp_path / "device", None)
+    path = tmp_path / "oubli"
+    path.write_text(GATEWAY)
+
+    def shown() -> list[bytes]:
+        words = [("--notice", "fr"), ("--register", "en"), ("--dpia", "fr"), ("--duties", "en"), ()]
+        return [
+            any_interpreter.run("-m", "agent", "law", "--config", path, "--root", device.root, *one).stdout
+            for one in words
+        ]
+
+    before = shown()
+    device.recorder.orders.object({"terminal": paired.mac_of(1), "address": None}, "root")
+    assert shown() == before
+    assert any((device.root / "srv/oubli/vault/consent").iterdir())
+    device.recorder.close()
 
 
 def test_an_objection_is_told_of_wherever_one_may_be_kept(tmp_path: Path) -> None:
@@ -788,6 +881,8 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
     duties = [row for name, row in rows if name == "attribution"]
     assert duties
     assert all({"start", "address", "public_address", "translated_port"} <= set(row) for row in duties)
+    (own,) = [row for row in duties if "going_on" in row]  # of her own address: with its last sign
+    assert paired.OPENS + 4080 < own["start"] < own["start"] + own["seconds"] <= paired.OPENS + 4115
     assert counts == {"location": 1, "billing": 1, "attribution": len(duties)}
     theirs = seen(other)[0]
     assert [row["bytes_up"] for name, row in theirs if name == "billing"] == [signs[1].octets]
@@ -881,7 +976,7 @@ def test_consents_that_flash_refuses_are_no_empty_list(tmp_path: Path) -> None:
 def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> None:
     """GDPR art. 15: what serves the sealed stores and is in memory in clear.
 
-    A block that is taken back is hers for a day.
+    A block that is taken back, and of which no row goes on, is nobody's.
     """
     device = paired.Device(tmp_path / "device", None)
     recorder, mine, other = device.recorder, paired.mac_of(1), paired.mac_of(2)
@@ -908,8 +1003,7 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
         ],
     }
     blocks.hold(bytes([10, 20, 0, 3]), other, 1800000100, 200100)
-    # Whose the first was at the portal isn't known any more
-    assert [*blocks.of(mine)] == [(*held[0][:3], b"", *held[0][4:]), held[1]]
+    assert [*blocks.of(mine)] == held[1:]
     assert set(present.of(recorder, other, bytes.hex)) == {"ports"}
     recorder.groups.deferred = None
     recorder.close()

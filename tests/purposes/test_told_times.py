@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent.capture import neighbours
 from agent.capture.address_table import LEASE, AddressTable
 from agent.capture.lan import Lan
 from agent.config import config
@@ -19,6 +21,7 @@ from agent.purposes.billing.billing import Billing
 from agent.purposes.deferred_purposes import NoKernel
 from agent.purposes.location.emergency import Emergency
 from agent.purposes.portal.sessions import Sessions
+from host_sim.venue import kernel
 from tests.cli.test_law import EVERYTHING, GATEWAY, VENUE, noticed, registered
 
 if TYPE_CHECKING:
@@ -99,14 +102,42 @@ def block(folder: Path) -> int:
 
 
 def ports(folder: Path) -> int:
-    """Measure how long it is in memory whose a block was, from its last connection on."""
+    """Measure how long it is in memory whose a block was, from the last sign of its terminal on.
+
+    It may be given by a list of neighbours, an hour after that sign. A restart amid it makes it no longer.
+    """
     room = mapped(folder)
 
     def over(seconds: int) -> bool:
         room.tick(NOON + seconds, 1000 + seconds, lambda _address: MAC)
         return not [*room.of(MAC)]
 
-    return until(over)
+    for seconds in range(0, 7190, STEP):
+        assert not over(seconds)
+    room.close()
+    room = Blocks(str(folder / "map"), str(folder / "marks"), 512, NoKernel(), lambda _record: True, nobody, 8190)
+    room.resume(NOON + 7190, 8190)
+    room.deal(NOON + 7190, 8190, lambda _address: MAC)
+    room.restate(NOON + 7190, 8190, every=False)
+    assert [*room.of(MAC)]
+    return neighbours.LONG // 100 + until(lambda seconds: over(7190 + seconds)) + 7190
+
+
+class Gateway:
+    """Who is on the LAN, by what the kernel tells; `wall` is the present second."""
+
+    def __init__(self) -> None:
+        self.wall, self.table = NOON, AddressTable(64)
+        self.lan = Lan(("lan",), self.table, lambda: self.wall * 10**9)
+        self.heard = neighbours.Neighbours(self.lan)
+        for message in (kernel.link("lan", sys.byteorder), kernel.address(ADDRESS[:3] + b"\1", 24, sys.byteorder)):
+            self.heard.feed(message, len(message))
+
+    def lists(self, quiet: int) -> None:
+        """List a stale neighbour that gave no sign for so many seconds, anew."""
+        entry = kernel.Neighbour(ADDRESS, MAC, cache=(quiet * 100 + 500, quiet * 100, quiet * 100 + 7, 0))
+        self.heard.restart()
+        self.heard.feed(message := kernel.neighbour(entry, sys.byteorder, state=4), len(message))
 
 
 def portal(_folder: Path) -> int:
@@ -137,6 +168,35 @@ def emergency(_folder: Path) -> int:
 MEASURED: dict[str, Callable[[Path], int]] = {
     "session": session, "block": block, "ports": ports, "portal": portal, "emergency": emergency,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_who_has_left_is_known_for_a_day_whatever_the_kernel_lists(restarts: bool) -> None:
+    """L34-II-1: a kernel with few neighbours never forgets one; a list that is read anew makes nobody present."""
+    gateway, known = Gateway(), []
+    gateway.lists(0)
+    for seconds in range(0, 9 * 86400, 300):
+        gateway.wall = NOON + seconds
+        if restarts and seconds % 3000 == 0:
+            gateway.table = AddressTable(64)
+            gateway.lan._holders = gateway.table
+            gateway.lists(seconds)
+        gateway.table.sweep()
+        known += [seconds] if [*gateway.table.of(MAC)] else []
+    assert 3000 - 300 <= known[-1] < 86400
+    assert "et au plus 24 heures après" in words.KEPT["addresses"][0]
+
+
+def test_a_neighbour_that_is_quiet_and_not_stale_is_told_of() -> None:
+    """What an operator has fixed by hand, or what answers, is no matter of the time since its last sign."""
+    for state, there in ((0x80, True), (0x02, True), (0x04, False)):
+        gateway = Gateway()
+        entry = kernel.Neighbour(ADDRESS, MAC, cache=(neighbours.LONG,) * 3 + (0,))
+        gateway.heard.feed(message := kernel.neighbour(entry, sys.byteorder, state=state), len(message))
+        assert ([*gateway.table.of(MAC)] != []) == there
+        entry = kernel.Neighbour(ADDRESS, MAC, cache=(10**9, neighbours.LONG - 1, 10**9, 0))
+        gateway.heard.feed(message := kernel.neighbour(entry, sys.byteorder, state=state), len(message))
+        assert [*gateway.table.of(MAC)]
 
 
 @pytest.mark.parametrize("what", MEASURED)

@@ -16,7 +16,7 @@ from agent.purposes.words import LANGUAGES
 from tools.commands import Program
 from tools.notice.page import html
 
-STILL = (*(name for name in law.CONFIGURABLE if law.purpose(name).custody == law.CUSTODIAN), "consent")
+STILL = (*(name for name in law.CONFIGURABLE if law.purpose(name).custody == law.CUSTODIAN), "consent", "objection")
 _program = Program("oubli-notice")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -19,7 +19,7 @@ LARGEST, SMALLEST = 11.0, 8.0  # points; below 8 no French credit contract may b
 CAPTION = {"fr": "Votre page", "en": "Your page"}
 _ABOUT = 60  # letters
 _ACROSS = 550  # points of a line of 194 mm
-_AREA = 470_000  # square points of text that a page holds at most, as Chromium measures with a wide font (tests/notice)
+_AREA = 460_000  # square points of text that a page holds at most, as Chromium measures with a wide font (tests/notice)
 _PAGE = """<!DOCTYPE html>
 <html lang="{language}">
 <head>

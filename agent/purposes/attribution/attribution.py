@@ -243,9 +243,9 @@ class Attribution:
         )
 
     def leaving(self, mac: bytes) -> "list[Record]":
-        """Return the rows of the IPv6 addresses that a terminal leaves by, which go on."""
+        """Return the rows of the IPv6 addresses that a terminal leaves by, which go on, up to its newest sign."""
         return [
-            self._row(address, self._own[address], None)
+            self._row(address, self._own[address], self._own[address].last)
             for address in self._own.known()
             if self._own[address].mac == mac
         ]

@@ -70,6 +70,7 @@ class Blocks:
         self._table = table
         self._keep = keep
         self._user = user
+        self._begun = now  # what left by a block just before isn't known: one of then rests from here on
         self._flash = flash
         self._hand = 0
         self._loaded = False
@@ -103,6 +104,8 @@ class Blocks:
         return struct.unpack_from(_FIELDS, self._region.view, _HEADER + block * _ROW)
 
     def _put(self, block: int, state: int, address: bytes, mac: bytes, since: int, part: int, last: int) -> None:
+        if state == RESTING and not part:  # nothing is recorded by it any more: nobody needs to know whose it was
+            address, mac, since, last = bytes(4), UNKNOWN_MAC, 0, max(last, self._begun)
         memory.store(_FIELDS, self._region.view, _HEADER + block * _ROW, state, address, mac, since, part, last)
 
     def _rest_again(self, now: int) -> None:
@@ -150,7 +153,7 @@ class Blocks:
         return first, first + self.size - 1
 
     def of(self, mac: bytes) -> "Iterator[tuple[str, bytes, bytes, bytes, int, int]]":
-        """Yield the blocks that a terminal has, or had within a day.
+        """Yield the blocks that a terminal has, or whose row goes on.
 
         Ports, its address, the public one, whose they are at the portal, since when (s since the epoch), its last
         connection (s since boot).
@@ -177,11 +180,11 @@ class Blocks:
         when the kernel has listed its neighbours.
         """
         for block in range(self.count):
-            state, address, mac, _, part, _ = self._row(block)
+            state, address, mac, _, part, last = self._row(block)
             if part:
                 self._over(block, wall, now)
                 if state == HELD:
-                    self._put(block, state, address, mac, wall, 0, now)
+                    self._put(block, state, address, mac, wall, 0, last)
 
     def reload(self) -> None:
         """Make the table anew at the next tick: packets leave by other interfaces."""

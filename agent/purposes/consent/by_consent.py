@@ -183,7 +183,7 @@ class ByConsent(Purposes):
         self._open()
         if self._consents is not None:
             try:
-                self._consents.tick(self._now())
+                self._consents.tick(self._now(), monotonic // SECOND)
             except OSError as failure:
                 self._log("flash refused a change of consents" + reason(failure.errno))
             self._prune(self._now())

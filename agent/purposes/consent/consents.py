@@ -206,10 +206,9 @@ class Consents(KeptConsents):
         """
         self._turn(now)
         count = self._changes.get(owner, 0)
-        if count >= CHANGES or len(self._changes) >= LIMIT:
-            raise Refused(
-                "changed " + str(CHANGES) + " times today; accepted: tomorrow; suspending and withdrawing always"
-            )
+        if count >= CHANGES or (not count and len(self._changes) >= LIMIT):
+            what = "changed " + str(CHANGES) + " times" if count else "no room for a change"
+            raise Refused(what + " today; accepted: tomorrow; suspending and withdrawing always")
         self._changes[owner] = count + 1
 
     def changes(self, mac: bytes) -> int:

@@ -130,7 +130,7 @@ class Page:
             said += self.erased(done, address)
         if done.get("withdrawn") and any(one["third_parties"] not in ("", "none") for one in own.get("consents", ())):
             said += self.paragraph("tell")
-        said += "" if done.get("durable", True) else self.paragraph("not durable")
+        said += "" if done.get("durable", True) or own.get("unreadable") else self.paragraph("not durable")
         return self.page("200 OK", said + self.back()) if "error" in own else self.overview(own, said)
 
     def erased(self, done: "dict[str, Any]", address: str) -> str:

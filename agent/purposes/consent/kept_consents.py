@@ -53,7 +53,7 @@ class KeptConsents:
         present = list(files.names(folder))
         self._folder = folder
         self._refusals = Refusals(folder.rsplit("/", 1)[0] + "/vault/consent")
-        self._swept, self._first_end = 0, _NEVER
+        self._first_end = _NEVER
         self._key = key
         self._sodium = sodium
         self._files = SealedConsents(folder, key, sodium)
@@ -233,15 +233,15 @@ class KeptConsents:
         if now is not None and now // law.DAY != self._day:
             self._day, self._changes = now // law.DAY, {}
 
-    def tick(self, now: "int | None") -> None:
+    def tick(self, now: "int | None", booted: int = 0) -> None:
         """End what is over, remove it after 30 days; fix since when, for what was stopped while the time wasn't known.
 
-        OSError: not now.
+        `booted`: s since boot, by which days go on while nobody confirms the time. OSError: not now.
         """
+        self._turn(booted if now is None else now)
         if now is None:
             self.flush()
             return
-        self._turn(now)
         over = []
         for place in self._rows.used():
             state, purposes, categories, _, since, end, given, owner, gone = self._rows.get(place)
@@ -263,8 +263,7 @@ class KeptConsents:
         if over:
             self._files.sync()
             self._rebuild(now)
-        if kept and now // law.DAY != self._swept:
-            self._swept = now // law.DAY
+        if kept:
             self._refusals.sweep(now)
 
     def close(self) -> None:

@@ -15,8 +15,8 @@ WORDS = {
     "record": ("enregistrement", "record"),
     "records": ("enregistrements", "records"),
     "newest": (
-        "Les plus récents d'abord ; tous sont dans le fichier que vous pouvez enregistrer.",
-        "The newest first; all of them are in the file that you can save.",
+        "Les plus récents d'abord ; tous sont dans le fichier.",
+        "The newest first; all of them are in the file.",
     ),
     "sealed": (
         "scellé, la borne ne peut pas le lire ; un tiers en répond, et chaque donnée disparaît au plus tard après",
@@ -113,20 +113,20 @@ WORDS = {
     "done erase": (
         (
             "Votre demande d'effacement a été prise en compte. Ce qui reste conservé, et ce qui le sera de vos "
-            "connexions suivantes, est indiqué plus bas."
+            "connexions qui finissent ensuite, est indiqué plus bas."
         ),
         (
-            "Your request for erasure has been received. What stays, and what will be kept of your later connections, "
-            "stands below."
+            "Your request for erasure has been received. What stays, and what will be kept of your connections that "
+            "end later, stands below."
         ),
     ),
     "erasing": (
         (
-            "L'effacement est en cours ; il se termine en quelques minutes. « Voir ce qui est conservé » montre ce qui "
+            "L'effacement prend quelques minutes. « Voir ce qui est conservé » montre ce qui "
             "reste. Si la borne redémarre avant, redemandez-le."
         ),
         (
-            'The erasure goes on; it ends in some minutes. "See what is kept" shows what is left. '
+            'The erasure takes some minutes. "See what is kept" shows what is left. '
             "If the gateway restarts before that, ask for it again."
         ),
     ),
@@ -135,20 +135,17 @@ WORDS = {
         "Nothing has changed. This is what is in force.",
     ),
     "not erased": (
-        (
-            "Ceci ne peut pas être effacé avant son terme ; une fois scellé, "
-            "ni la borne ni l'exploitant ne peuvent le lire :"
-        ),
-        "This can't be erased before its end; once it is sealed, neither the gateway nor the operator can read it:",
+        ("Ceci ne peut pas être effacé avant son terme, ni, une fois scellé, lu par la borne ou l'exploitant :"),
+        "This can't be erased before its end, nor, once sealed, read by the gateway or the operator:",
     ),
     "counting stays": (
         (
-            "S'il y en a une, la ligne de votre appareil dans le comptage des visiteurs reste jusqu'à 4 h (5 h en "
+            "S'il y en a une, la ligne de votre appareil dans le comptage des visiteurs reste jusque vers 4 h (5 h en "
             "été), heure de Paris ; « Ne plus compter votre appareil » l'efface aussitôt."
         ),
         (
-            "If there is one, your device's row in the count of visitors stays until 04:00 (05:00 in summer), Paris "
-            'time; "Stop counting your device" erases it at once.'
+            "If there is one, your device's row in the count of visitors stays until about 04:00 (05:00 in summer), "
+            'Paris time; "Stop counting your device" erases it at once.'
         ),
     ),
     "not durable": (
@@ -169,10 +166,7 @@ WORDS = {
         "There are too many requests at present. Try again in a minute.",
     ),
     "closed": (
-        (
-            "La borne ne répond pas en ce moment. Ouvrez cette page de nouveau dans un moment : "
-            "elle montre ce qui est en vigueur."
-        ),
+        ("La borne ne répond pas en ce moment. Rouvrez cette page bientôt : elle montre ce qui est en vigueur."),
         "The gateway doesn't answer at present. Open this page again in a moment: it shows what is in force.",
     ),
     "unknown": (
@@ -186,11 +180,11 @@ WORDS = {
     "unreadable": (
         (
             "La borne ne peut pas lire les accords ni les oppositions en ce moment : tous les accords sont suspendus, "
-            "et aucun nouvel appareil n'est compté."
+            "ce qui est conservé avec eux ne peut pas être effacé, et aucun nouvel appareil n'est compté."
         ),
         (
-            "The gateway can't read consents and objections at present: every consent is suspended, and no further "
-            "device is counted."
+            "The gateway can't read consents and objections at present: every consent is suspended, what is kept by "
+            "them can't be erased, and no further device is counted."
         ),
     ),
     "bad": ("La demande n'a pas été comprise.", "The request isn't understood."),

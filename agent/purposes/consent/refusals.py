@@ -20,6 +20,7 @@ class Refusals:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        self._due = 0  # when the next name goes, s since the epoch
         self.count = sum([1 for _ in self._names()])
 
     def _names(self) -> "Iterator[str]":
@@ -48,8 +49,11 @@ class Refusals:
         self._remove([name for name in self._names() if name.startswith(digits + sign)])
 
     def sweep(self, now: int) -> None:
-        """Remove what no older copy could count against any more, and what is no refusal. OSError: not now."""
-        self._remove([name for name in self._names() if now >= _end(name) + AFTER])
+        """Remove what no older copy could count against any more, and what is no refusal. OSError: in an hour."""
+        if now >= self._due:
+            self._due = now + 3600
+            self._remove([name for name in self._names() if now >= _end(name) + AFTER])
+            self._due = min([now + law.DAY] + [_end(name) + AFTER for name in self._names()])
 
     def _remove(self, names: "list[str]") -> None:
         for name in names:

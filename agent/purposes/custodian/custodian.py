@@ -75,7 +75,7 @@ class Custodian:
         self._trusted = False
         self._wall = self._monotonic = self._look = 0
         files.make_folder(pages, 0o700)
-        self._flash = FlashFolder(folder, mount)
+        self._flash = FlashFolder(folder, mount, lifetime // DAY)
         self._writer = SegmentWriter(
             self._number, pages + "/chunks", self._flash, ring, sodium, budget, boot, hours, floor, lose
         )

@@ -25,11 +25,11 @@ _CAUSES = {
 class FlashFolder:
     """The folder of one store; `mount`: what must be mounted there before anything is written, "" for nothing.
 
-    Times since boot, ns.
+    `most`: days for which it keeps anything. Times since boot, ns.
     """
 
-    def __init__(self, folder: str, mount: str) -> None:
-        self.segments = SegmentIndex(folder)
+    def __init__(self, folder: str, mount: str, most: int) -> None:
+        self.segments = SegmentIndex(folder, most)
         self.refusal = ""  # why it refused the last time, "" where it didn't
         self.ready = False  # its index has been looked through
         self._mount = mount
@@ -46,7 +46,7 @@ class FlashFolder:
     def clear(self) -> None:
         """Forget what lies here until it is looked through again."""
         self.ready = False
-        self.segments = SegmentIndex(self.segments.folder)
+        self.segments = SegmentIndex(self.segments.folder, self.segments.most)
 
     def make(self) -> None:
         """Make the folder where it isn't there."""

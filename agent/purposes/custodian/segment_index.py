@@ -22,11 +22,13 @@ PPM = 100  # how wrong a quartz may be
 class SegmentIndex:
     """The segments below `folder`, in no order; `octets` and `records` over all of them.
 
-    A segment is known by its index until one goes.
+    A segment is known by its index until one goes. None is kept for more than `most` days: a lifetime that was
+    shortened holds for what there is, too.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, most: int) -> None:
         self.folder = folder
+        self.most = most
         self.octets = self.records = 0
         self.days: "list[int]" = []
         self.numbers: "list[int]" = []
@@ -54,11 +56,11 @@ class SegmentIndex:
 
     def add(self, header: sealed.Sealed, boot: str, octets: int, records: int) -> None:
         """Take a segment in; `boot` is the present one."""
-        days = header.destroy - header.day
+        days = min(header.destroy - header.day, self.most)
         same = header.boot == boot
         self.days.append(header.day)
         self.numbers.append(header.number)
-        self.until.append(header.destroy)
+        self.until.append(header.day + days)
         self._seconds.append(min(header.anchor // 1000000000 + days * DAY, NEVER) if same else NEVER)
         self._hours.append(NEVER if same else min(header.hours + days * 24, NEVER))
         self._octets.append(0)
