@@ -8,7 +8,7 @@ trusted   two confirmations at least ten minutes apart agreed with the device's 
           running, or the board declares a hardware clock, which shows a time soon after the floor
 
 The wall clock is held against the time since boot at each tick. A difference from the last confirmed time of more than
-a day, forward or back, takes the trust away until two confirmations agree anew: so a step of that size expires nothing
+a day, forward or back, takes the trust away until two confirmations agree anew. So a step of that size expires nothing
 by itself. A confirmation below the floor is refused: that time is over. What is known holds for the boot, in a file on
 tmpfs, so that a restart of the process keeps it.
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which terminal held an address, and when: in memory only, bounded, forgotten when nobody needs it (L34-II-1).
 
-An association is (address, MAC, since when). A new holder of an address doesn't erase the former one: a connection
+An association is (address, MAC, since when). A new holder of an address doesn't erase the former one. A connection
 belongs to the terminal that held the address when the connection *started*, and the kernel reports its end up to
 minutes later. A former association is needed as long as the live table shows connections from its address: `sweep`,
 after each dump, forgets those that no longer are. So it does with one that the neighbour table alone names and that no
-dump has needed for a day: a kernel with few neighbours forgets none, and tells again of one that comes back. Nothing is
+dump has needed for a day. A kernel with few neighbours forgets none, and tells again of one that comes back. Nothing is
 written anywhere but inside a record under its purpose.
 
 Two witnesses: the kernel's neighbour table, which is what it sends answers to, and the DHCP server's leases. The

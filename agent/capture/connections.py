@@ -2,12 +2,12 @@
 """Connections, read off the kernel's ctnetlink messages: DESTROY events and entries of a dump (L34-I-2, L34-VI-1).
 
 A DESTROY carries the whole connection: both tuples, counters, times, the state it died in. The kernel writes the same
-few layouts over and over, so a message is walked, with every length checked, only when its layout is new; what the walk
-learned (which octets are headers, where the values stand) is kept as a `Pattern`. The next message of that size is the
-same layout if all its headers are the same octets. The destination address stays in the kernel's buffer: the decoder
-knows where it stands, so that it can be compared in place, and copies nothing of it. A malformed message is counted and
-skipped; nothing raises past this module. Source: linux/netfilter/nfnetlink_conntrack.h (attribute numbers), checked
-against recorded datagrams.
+few layouts over and over, so a message is walked, with every length checked, only when its layout is new. What the walk
+learned is kept as a `Pattern`: which octets are headers, and where the values stand. The next message of that size is
+the same layout if all its headers are the same octets. The destination address stays in the kernel's buffer. The
+decoder knows where it stands, so that it can be compared in place, and copies nothing of it. A malformed message is
+counted and skipped; nothing raises past this module. Source: linux/netfilter/nfnetlink_conntrack.h (attribute numbers),
+checked against recorded datagrams.
 """
 
 from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_request, exactly

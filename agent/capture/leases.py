@@ -2,7 +2,7 @@
 """DHCP leases: a second word on who holds an address, for terminals that the neighbour table doesn't have (L34-I-2).
 
 The files of dnsmasq and odhcpd, told apart line by line. They are read when they have changed and when their first
-lease runs out; a call of the control socket (`oubli leases`, from hotplug) reads them at once, and no address travels
+lease runs out. A call of the control socket (`oubli leases`, from hotplug) reads them at once, and no address travels
 with it. What a guest writes into them, names and identifiers, is neither kept nor logged. A line that says nothing
 clear is passed over. Formats:
 

@@ -3,8 +3,8 @@
 
 With NETLINK_BROADCAST_ERROR the kernel keeps a DESTROY that couldn't be delivered and tries again: nothing is lost,
 ENOBUFS means nothing. The price: what is undelivered stays in the connection table. So the mode is held on two
-conditions: the table is less than three quarters full, and its free entries exceed 40 s of the last hour's peak rate of
-new connections; it is taken up again at half that fill with twice that reserve. A recorder that hangs can't leave the
+conditions. The table is less than three quarters full, and its free entries exceed 40 s of the last hour's peak rate of
+new connections. It is taken up again at half that fill with twice that reserve. A recorder that hangs can't leave the
 mode itself: `alarm` ends it (main loop), `oubli-watch` does where it is stopped, and the kernel lets go.
 
 Outside the mode each message that the kernel drops is a connection lost, and the socket's drop counter says how many.

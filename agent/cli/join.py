@@ -10,7 +10,7 @@ three PEM blocks in this order, nothing else.
     port 8883
     certificate of this gateway, its private key (PKCS #8), certificate of the broker's authority
 
-The new configuration is checked by the rules of every start before it takes the old one's place, and goes there last: a
+The new configuration is checked by the rules of every start before it takes the old one's place, and goes there last. A
 power cut before that leaves a gateway that sends as it did, or not yet. Then the archive is removed, for it holds the
 key.
 """

@@ -78,8 +78,8 @@ def _on_this_machine(host: str) -> bool:
 def load(path: str, without: "list[str] | None" = None) -> Config:
     """Read and check a configuration file; ConfigError with the one line to show.
 
-    `without` is told the purposes that can't be here, for want of their package or of what a consent must
-    say; without such a list that is refused.
+    `without` gets the purposes that can't be here, for want of their package or of what a consent must say. Without
+    such a list that is refused.
     """
     reader = Reader(path)
     sections = reader.read()

@@ -9,7 +9,7 @@ operator   members of the group `oubli-op`
 portal     the user `oubli-portal`
 anyone     every process on this gateway
 
-A request is `{"v":1,"call":NAME,...}` with the fields of the call's row and no other; each is held against its kind and
+A request is `{"v":1,"call":NAME,...}` with the fields of the call's row and no other. Each is held against its kind and
 bound before a handler sees it. An answer carries `"v":1`, and `"error"` where it is a refusal: what was wrong and what
 is accepted, never a value.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent itself on this gateway: whether it runs, sees guests, may write, and has the operator's configuration.
 
-What a recorder knows is asked of it over the control socket; whether one runs at all is
-read off the hold that it has on its folder.
+What a recorder knows is asked of it over the control socket. Whether one runs at all is read off the hold that it has
+on its folder.
 """
 
 import os

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the newest examination found, in a small file from the doctor (root) to the recorder's health (ANON-4).
 
-Names of the catalogue, a line each, and only those that the operator can set right by a setting, a file or a package:
-what depends on what terminals do (`HERE`) stays on the gateway. What the recorder knows at once (`OWN`) it adds itself.
+Names of the catalogue, a line each, and only those that the operator can set right by a setting, a file or a package.
+What depends on what terminals do (`HERE`) stays on the gateway. What the recorder knows at once (`OWN`) it adds itself.
 It lies on tmpfs, so a boot begins without a verdict.
 """
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The forwarder: holds the MQTT connection and sees nothing but the spool's finished messages (L34-VI-2).
 
-It never parses or edits a message, and sends at moments drawn at random (`jitter`). One is in flight at a time; its
+It never parses or edits a message, and sends at moments drawn at random (`jitter`). One is in flight at a time. Its
 file goes only after the broker's PUBACK, so what was cut off is sent again octet for octet. Reconnects back off with
 full jitter. It subscribes to nothing.
 """

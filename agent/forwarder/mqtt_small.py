@@ -5,7 +5,7 @@ The agent subscribes to nothing, so a broker has three things to say: CONNACK, P
 most four bytes; anything else ends the connection before it is read. That is the whole receive buffer. A connection
 that failed in any way is dropped without DISCONNECT, so that the broker publishes the last will.
 
-MicroPython's TLS knows no time-outs, so the socket never blocks: an operation is tried first and waited for only when
+MicroPython's TLS knows no time-outs, so the socket never blocks. An operation is tried first and waited for only when
 it has nothing to do, because TLS may hold bytes that poll can't see. Nothing of ours leaves before the TLS handshake is
 over. By then the server's certificate and its dates are verified, and it is known to vouch for the host. TLS needs
 MicroPython's `tls` module; all else runs on CPython too. Names such as MQTT-2.3.1-1 are the conformance statements of

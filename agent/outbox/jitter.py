@@ -23,8 +23,8 @@ d is what a busy terminal adds to a loop's lateness. For the 0.1 to 0.3 ms that 
 and attacks, that is 0.31 % in all (PINGREQ: `host_sim/privacy/pings.py`); for a loop that is 10 ms late at every moment
 it is 10 %.
 
-Where the broker was away, what waited goes when a connection stands: after a random wait too, within `mqtt.spread` of
-when it was lost (a second where the broker is on the gateway itself).
+Where the broker was away, what waited goes when a connection stands, after a random wait too. That wait ends within
+`mqtt.spread` of when it was lost (a second where the broker is on the gateway itself).
 """
 
 _SECOND = 1000000000

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recorder's process: its sockets, its turns and its end, around the `Recorder` of agent.recorder.recorder.
 
-Netlink and unix sockets only (L34-VI-2). A turn reads what is ready, bounded for each stream, lets the recorder do what
-is due, and asks the kernel for what the recorder wants listed; a turn that doesn't end is ended by `alarm`.
+Netlink and unix sockets only (L34-VI-2). A turn reads what is ready, bounded for each stream, and lets the recorder do
+what is due. Then it asks the kernel for what the recorder wants listed. A turn that doesn't end is ended by `alarm`.
 """
 
 import errno

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recorder: sees terminals and holds no network socket, AF_NETLINK and AF_UNIX only (L34-VI-2).
 
-`Recorder` does no I/O of its own beyond its files: datagrams, time and randomness are handed in, so that the simulator
+`Recorder` does no I/O of its own beyond its files. Datagrams, time and randomness are handed in, so that the simulator
 tests the code that is flashed. `run` supplies the real ones. A connection is handled once, in one order (terminal,
 purposes, summary), and then forgotten by everything but the vault and the day's table.
 """

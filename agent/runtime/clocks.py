@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device's clocks: wall time, time since boot, boot id, all in nanoseconds.
 
-Time since boot is CLOCK_BOOTTIME, which goes on while the device is suspended: a buffer must not outlive its deadline
+Time since boot is CLOCK_BOOTTIME, which goes on while the device is suspended. A buffer must not outlive its deadline
 because the lid was closed (EXP-4).
 """
 

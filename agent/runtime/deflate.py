@@ -2,10 +2,9 @@
 """Raw deflate (RFC 1951) by the system's libz: a chunk of packed records takes a fifth less, for a few calls of C.
 
 libz works in memory of ours alone. It begins once; what that leaves there is kept. After each call all of that memory
-is overwritten, for what libz has seen is personal data (EXP-2), and what is kept is put back: so the next call has
-nothing to allocate and to begin. Where there is no libz a chunk is one stored block, five octets longer, which every
-inflater reads as well.
-Source: zlib.h of zlib 1.2 and 1.3, `z_stream` and `deflateInit2`.
+is overwritten, for what libz has seen is personal data (EXP-2). What is kept is put back, so the next call has nothing
+to allocate and to begin. Where there is no libz a chunk is one stored block, five octets longer, which every inflater
+reads as well. Source: zlib.h of zlib 1.2 and 1.3, `z_stream` and `deflateInit2`.
 """
 
 import struct

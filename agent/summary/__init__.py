@@ -22,20 +22,20 @@ connection can exceed it.
 **Noise.** Each cell gets discrete Laplace noise of scale b = L1 / epsilon of its metric: P(x) falls by e^(-1/b) a step.
 A terminal moves a metric's cells by L1 steps in all, so the odds of its messages change by at most e^(L1/b) =
 e^epsilon. `noise` samples that distribution exactly, in integers, from the system's random octets: there is no rounding
-to see through, no seed to guess. A draw is never repeated: a cell is marked before it, the ledger has its slot's end on
-flash before it (no boot and no clock that is set back comes there again), and a message is kept and sent again octet
-for octet.
+to see through, no seed to guess. A draw is never repeated: a cell is marked before it, and a message is kept and sent
+again octet for octet. The ledger has its slot's end on flash before the draw, so no boot and no clock that is set back
+comes there again.
 
 **Composition.** Epsilons add up over the metrics of the profile that are on, to `summary.epsilon`. By default that is
 0.25 + 0.20 + 0.20 + 0.15 + 0.20 = 1.00. Shares are exact fractions; what is on is configuration, and follows no
-terminal. A boot forgets the table and starts the day anew, which spends epsilon once more: the `ledger` has that on
+terminal. A boot forgets the table and starts the day anew, which spends epsilon once more. The `ledger` has that on
 flash before anything is counted, up to `epsilon_ceiling` (2.0); then the day is silent. Restarts of the process go on
 with the table and cost nothing; a profile or an epsilon that changes within a day is a start of its own. The guarantee
 for an agent-day is the ceiling; a day without a boot costs epsilon. An agent-day opens at most once, so a forged or
 repaired clock buys no second one.
 
 **Nothing else follows terminals.** Messages have one shape, one length and a fixed window of time, and are sent whether
-or not anybody came; what is learned after a slot or a day has closed counts nowhere. A loop that terminals keep busy is
+or not anybody came. What is learned after a slot or a day has closed counts nowhere. A loop that terminals keep busy is
 late: so files of the spool are made, and messages sent, at moments drawn at random, the second ones without regard to
 the first; `agent.outbox.jitter` says what is left of it. Health says only what is true of the device (the audit log's
 hash covers random octets beside what guests can cause); the log has no line that guests can cause. What a person reads

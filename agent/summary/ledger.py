@@ -3,7 +3,7 @@
 
 An agent-day opens at most once, later than every day before it, for a token; a token comes with every six powered-on
 hours, and at most two are held. A further start on the same day (a boot) spends epsilon again up to the ceiling, then
-the day is silent. The file is JSON, replaced atomically: at most one power cut away from the truth, and then on the
+the day is silent. The file is JSON, replaced atomically: at most one power cut away from the truth. It is then on the
 side of silence, because the spending is on flash before the first terminal is counted.
 
 A ledger that isn't there, can't be read, or is an old one that was put back says nothing of what was spent. The device
@@ -12,7 +12,7 @@ ledger that it is new (`begin`): then it has a token at once.
 
 Each writing has a number, and each ledger that begins anew a *life* drawn at random. Both stand in the name of an empty
 file beside it, with the time that had been reached: the *mark*. No backup has it (lib/upgrade/keep.d leaves it out). So
-a ledger of a lower number than the mark, of another life, or without a mark, was put back: from a backup, or by a
+a ledger of a lower number than the mark, of another life, or without a mark, was put back. A backup does that, or a
 sysupgrade. What the mark says of time still holds: no slot is drawn again. A number is never below the hours that
 expiry counts, so of these none is lost (EXP-4).
 """

@@ -2,7 +2,7 @@
 """The published metrics as data (ANON-2): what one terminal may add in an agent-day bounds the noise.
 
 b = L1 / epsilon, kept as an exact fraction. Every metric is read off the terminal rows, one row a terminal, and a row
-adds to at most L1 cells whatever stands in it: so the bound holds by construction, before anything is counted.
+adds to at most L1 cells whatever stands in it. So the bound holds by construction, before anything is counted.
 """
 
 from agent.summary.services import CLASSES, DNS, WEB

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The day's terminal table: one row a terminal, in one mapped 0600 tmpfs file (ANON-2, ANON-5, ANON-7, ANON-8).
 
-A terminal is told apart by a keyed hash of its MAC; the key lives in this file for one agent-day and is overwritten at
-its end. The marks of the cells already drawn stand beside, so that a restart of the process goes on with the same day
-at no cost. The table is personal data until the day ends (L34-II-1).
+A terminal is known by a keyed hash of its MAC. The key lives in this file for one agent-day and is overwritten at its
+end. The marks of the cells already drawn stand beside, so that a restart of the process goes on with the same day at no
+cost. The table is personal data until the day ends (L34-II-1).
 
 Who objects to being counted has no row (L34-VI-5). A row that is there when it objects counts nothing from then on: it
 is marked, its hash is replaced by a random one and the rest is overwritten. It stays taken until the day's end, so that
 no other terminal's row moves and none is counted twice. What such a terminal adds to any message is still within the
-bound of ANON-2: 1 at most to the arrivals of the hour in which it was first seen, where that was drawn before it
-objected, and nothing to what is drawn later.
+bound of ANON-2. It is 1 at most to the arrivals of the hour in which it was first seen, where that was drawn before it
+objected. To what is drawn later it adds nothing.
 
 File, little-endian: a header of 128 octets, then rows of 32.
 

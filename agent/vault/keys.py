@@ -12,7 +12,7 @@ u32, boot id 32 ASCII), then slots of 192:
     24 anchor i64 (ns since boot)
     32 key 32   64 bank 0: octets written u32, pad, state 52   128 bank 1: the same
 
-The bank in force is generation & 1: a chunk's new state and length are put into the other bank, and one octet makes
+The bank in force is generation & 1. A chunk's new state and length are put into the other bank, and one octet makes
 both valid at once. So a process killed at any instant leaves a segment that the next one can go on with.
 """
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The purpose `billing`: one record a terminal's session, with time and volume, for a bill (L34-1 IV, 1st par.).
 
-A session is a portal user's, or a terminal's where no portal names one. It begins with the first connection, goes on
-with each that lasts, up to its last packet, and is written when half an hour has brought no sign of one, when another
-user's begins, and at the first sign of the next day (UTC), up to its midnight: no record is longer than a day. What the
-kernel tells half an hour late was in its lists: its octets count, its time has been counted. A connection that began
-earlier counts from the former session's end on: no time is billed twice. Of one that began before its terminal's user
-had logged in he gets no octets: they are the terminal's, in a record without a duration.
+A session is a portal user's, or a terminal's where no portal names one. It begins with the first connection, and goes
+on with each that lasts, up to its last packet. It is written when half an hour has brought no sign of one, and when
+another user's begins. It is also written at the first sign of the next day (UTC), up to its midnight: no record is
+longer than a day. What the kernel tells half an hour late was in its lists: its octets count, its time has been
+counted. A connection that began earlier counts from the former session's end on: no time is billed twice. Of one that
+began before its terminal's user had logged in he gets no octets: they are the terminal's, in a record without a
+duration.
 
 What is open lies in a tmpfs file, so that a restart of the process loses none: rows of 104 octets, little-endian: MAC
 6, octets of the user id u8, spare, start u32 (0: nothing has come yet since the former session's end), newest sign u32

@@ -4,11 +4,11 @@
 It is one ring, in which each record is sealed under its consent's own key (L34-V-3).
 
 A consent's key for a purpose is a slot of the key ring (agent.vault.keys), so whatever destroys keys there destroys it
-too: its end by trusted wall clock or by time since boot, an order, another boot, a start that is refused (EXP-1,
-EXP-4). A withdrawal overwrites it at once, and what lies in the ring under it is noise from then on; the others'
-records aren't touched. The ring itself needs no windows and no expiry. The place of the consent stands in the slot as
-`page`. `records` is the number of records sealed so far: it is the nonce, taken before it is used. The first bank's
-length is how many are still in the ring.
+too. That is its end, by trusted wall clock or by time since boot, an order, another boot, or a start that is refused
+(EXP-1, EXP-4). A withdrawal overwrites it at once, and what lies in the ring under it is noise from then on; the
+others' records aren't touched. The ring itself needs no windows and no expiry. The place of the consent stands in the
+slot as `page`. `records` is the number of records sealed so far: it is the nonce, taken before it is used. The first
+bank's length is how many are still in the ring.
 
 File, little-endian, mapped: words size, head, tail, version (head to tail is what is held), then entries from octet 16:
 sealed length u16, number of the key u32, nonce u32, sealed record. A length of 0, or no room for one, sends the reader

@@ -2,7 +2,7 @@
 """At which access point of this gateway a consenting terminal is, from hostapd's own words on ubus (L34-V-1).
 
 Each radio is an object `hostapd.INTERFACE`. It is subscribed to only while somebody's consent to `location` is active,
-or an emergency is open. Of what it then says about anybody, the address alone is looked at, in place; a terminal whose
+or an emergency is open. Of what it then says about anybody, the address alone is looked at, in place. A terminal whose
 consent isn't active is dropped there and then. Signal strength, channel and capabilities stand in the same message and
 are never read. `get_clients` is asked when a radio is subscribed to, so that who is there already is there from then
 on, never from before.

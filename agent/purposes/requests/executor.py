@@ -4,10 +4,11 @@
 The answer is sealed segments that the gateway can't read.
 
 Who may sign stands in a file that only root can write. What is handed over is one tar file: the request itself, what
-the gateway says about it (`gateway.json`: second NAT, what isn't written yet), the custodian's segments of the days
-that the window touches, of the day before (a connection stands under the day it began) and of the day after (whose
-marks tell whether the recorder ran on), and the gateway's signature of it all. A number runs once, over restarts and
-boots; it is remembered until the request itself has expired, and so long its handover stays.
+the gateway says about it, sealed segments, and the gateway's signature of it all. `gateway.json` tells of a second NAT
+and of what isn't written yet. The segments are the custodian's, of the days that the window touches, of the day before
+and of the day after. A connection stands under the day it began; the marks of the day after tell whether the recorder
+ran on. A number runs once, over restarts and boots; it is remembered until the request itself has expired, and so long
+its handover stays.
 """
 
 import os
