@@ -21,6 +21,9 @@ MPY_CROSS = ("-O2", "-msmall-int-bits=31")
 # What only type checkers read, at the end of a module.
 TYPES = re.compile(r"(?m)^TYPE_CHECKING = False\nif TYPE_CHECKING:\n(?:(?: .*)?\n)*")
 
+# A number of a module's own, by a name of its own.
+NUMBER = re.compile(r"(?m)^(_[A-Z0-9_]+) = (-?(?:0x[0-9A-F]+|[0-9]+))(?=$|  #)")
+
 
 class CompileError(Exception):
     """What mpy-cross refused; its text says which module, and why."""
@@ -35,9 +38,14 @@ def sources(built: int) -> "dict[str, str]":
     for path in sorted(AGENT.rglob("*.py")):
         name = path.relative_to(AGENT).as_posix()
         if name not in LEFT_OUT:
-            found["agent/" + name] = TYPES.sub("", path.read_text(encoding="utf-8"))
+            found["agent/" + name] = numbers_in_place(TYPES.sub("", path.read_text(encoding="utf-8")))
     found["agent/__init__.py"] = re.sub(r"(?m)^BUILT = 0 .*$", f"BUILT = {built}", found["agent/__init__.py"])
     return found
+
+
+def numbers_in_place(text: str) -> str:
+    """Return a module's text, of whose own numbers the compiler puts each where it is used: no name of them is left."""
+    return NUMBER.sub(r"\1 = const(\2)", text)
 
 
 def compiled(mpy_cross: str, name: str, text: str) -> bytes:
