@@ -6,33 +6,51 @@ Certificates, permissions by topic, and a node that dies.
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.forwarder.errors import MqttError
+from agent.forwarder.mqtt_paho import Client
 from agent.outbox import topics
 from tests.fleet import says
 from tests.fleet.test_collector import collector, until
 from tests.fleet.test_queues import publish
-from tools.bench.clusters import nodes
-from tools.fleet.delivery import Arrival
+from tools.bench.nats_nodes import nodes
+from tools.fleet.delivery import FIGURES, Arrival
+from tools.fleet.jetstream import STREAMS
 from tools.fleet.models import Gateway, Message, Tally
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ONE, OTHER = says.name(1), says.name(2)
+CROWD = [says.name(number) for number in range(3, 9)]
 
 
-def taken(folder: Path, port: int, arrivals: list[Arrival]) -> bool:
-    """Publish as OTHER; return False where the connection ends, as a forwarder's may while a node dies.
+def client(folder: Path, port: int, who: str) -> Client:
+    """Return a gateway's connection."""
+    names = {"ca": "ca.pem", "certificate": f"{who}.pem", "key": f"{who}.key"}
+    tls = {name: str(folder / "ca" / file) for name, file in names.items()}
+    one = Client("localhost", port, who, topics.state(who), b'{"state":"lost"}', tls=tls)
+    one.connect()
+    return one
+
+
+def taken(folder: Path, port: int, arrivals: list[Arrival], who: str = OTHER) -> bool:
+    """Publish as a gateway; return False where the connection ends, as a forwarder's may while a node dies.
 
     It sends all of it again.
     """
     try:
-        publish(folder, port, OTHER, *arrivals)
-    except OSError:
+        one = client(folder, port, who)
+        for each in arrivals:
+            one.publish(each.topic, each.payload)
+        one.close()
+    except MqttError:
         return False
     return True
 
@@ -62,3 +80,54 @@ def test_three_nodes_take_from_a_gateway_what_is_its_own_and_outlive_one_of_them
             until(lambda: Message.objects.count() == 48, "by the two that are left")
         assert sum(Tally.objects.filter(fate="kept").values_list("count", flat=True)) == 48
         assert not Tally.objects.filter(fate__in=["topic", "gateway", "conflict"]).exists()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # paho's, where a handshake is cut
+@pytest.mark.needs("nats-server", "haproxy")
+def test_what_is_acknowledged_while_nodes_die_waits_for_a_collector(sqlite: str, tmp_path: Path) -> None:
+    """Of the stream that is read the leader is killed, three times, and then all nodes at once; nobody reads.
+
+    Another node has the connection, and acknowledges meanwhile what it can. A node that hangs still accepts
+    connections: the proxy ends those on it and sends it nobody.
+    """
+    day = int(time.time()) // 86_400 - 2
+    sent = [[says.summary(ONE, day=day - back, slot=slot) for slot in range(24)] for back in range(4)]
+    with nodes(tmp_path, [ONE, *CROWD]) as cluster:
+
+        def through(*arrivals: Arrival) -> None:
+            for each in arrivals:
+                until(lambda each=each: taken(tmp_path, cluster.gateways, [each], ONE), "a node takes it")  # type: ignore[misc]
+
+        through(sent[0][0])
+        for arrivals in sent[1:]:
+            leader = cluster.leader(STREAMS[FIGURES])
+            other = next(node for node in cluster.nodes if node is not leader)
+            one, left = client(tmp_path, other.gateways, ONE), list(arrivals)
+            leader.kill()
+            with contextlib.suppress(MqttError):
+                while left:
+                    one.publish(left[0].topic, left[0].payload)
+                    left.pop(0)
+                    time.sleep(0.1)
+            one.close()
+            through(*left)
+            leader.start()
+            until(lambda: all(node.ready() for node in cluster.nodes), "it is back")
+        for node in cluster.nodes:
+            node.kill()
+        for node in cluster.nodes:
+            node.start()
+        through(sent[0][1])
+        others = [client(tmp_path, cluster.gateways, who) for who in CROWD]  # the proxy spreads them
+        cluster.nodes[0].signal(signal.SIGSTOP)
+        through(*sent[0][2:])
+        time.sleep(10)
+        begun = time.monotonic()
+        for one, who in zip(others, CROWD, strict=True):
+            with contextlib.suppress(MqttError):
+                one.publish(topics.state(who), b'{"state":"stopped"}')
+            one.close()
+        assert time.monotonic() - begun < 15  # an acknowledgement is waited for 20 s
+        cluster.nodes[0].signal(signal.SIGCONT)
+        with collector(sqlite, 0, tmp_path / "collector", *cluster.words()):
+            until(lambda: Message.objects.count() == 96, "all that was acknowledged")

@@ -45,11 +45,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def nats(folder: Path, own: int = 0) -> Iterator[int]:
-    """Give the MQTT port of a NATS server; its MQTT needs JetStream. `own` is its clients' port."""
+def nats(folder: Path, own: int = 0, room: str = "") -> Iterator[int]:
+    """Give the MQTT port of a NATS server; its MQTT needs JetStream. `own` is its clients' port, `room` a line."""
     port, own = free_port(), own or free_port()
     configuration = folder / "nats.conf"
-    store = f'jetstream {{ store_dir: "{folder}/store" }}'
+    store = f'jetstream {{ store_dir: "{folder}/store"\n{room} }}'
     # By default what a killed client had waits for 30 s
     mqtt = f'mqtt {{ host: 127.0.0.1, port: {port}, ack_wait: "1s" }}'
     configuration.write_text(f"server_name: oubli\nhost: 127.0.0.1\nport: {own}\n{store}\n{mqtt}\n")

@@ -260,7 +260,7 @@ def deliver(
     cluster: Annotated[
         str | None,
         typer.Option(
-            help="nats: instead, three nodes behind HAProxy while they are killed; 300 forwarders, 40 messages each."
+            help="nats, rabbitmq: instead, three nodes behind HAProxy, killed in turn; 300 forwarders, 40 messages."
         ),
     ] = None,
     pages: Annotated[
@@ -274,7 +274,11 @@ def deliver(
     if cluster is not None:
         _known(("--cluster", [cluster], clusters.KINDS))
         many = forwarders or clusters.FORWARDERS, each or clusters.EACH
-        _run("deliver", Output(json_file, page), _repeated(rounds, lambda _, tell: clusters.measure(*many, tell)))
+        _run(
+            "deliver",
+            Output(json_file, page),
+            _repeated(rounds, lambda _, tell: clusters.measure(cluster, *many, tell)),
+        )
         return
     if pages:
         year = gateways or 5000, days or 365, told or days or 365

@@ -1,56 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Three NATS nodes behind a HAProxy, by the files that are shipped for them, on loopback.
+"""What nodes of a cluster that die do to forwarders' messages.
 
-What nodes that die do to forwarders' messages.
-
-`nodes` gives the cluster; `outlive` lets real forwarders publish through it over TLS while one node after the other is
-killed and one is stopped for a while, as one is that is cut off: its peers hear nothing of it and nothing ends its
-connections.
+`outlive` lets real forwarders publish through it over TLS while one node after the other is killed and one is stopped
+for a while, as one is that is cut off: its peers hear nothing of it and nothing ends its connections.
 """
 
-import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
-from host_sim.driver.ports import free_port
 from tools import clock
 from tools.bench import machine
+from tools.bench.nats_nodes import Nats
+from tools.bench.nodes import ROOT, Cluster, StuckError, running, until
+from tools.bench.rabbits import Rabbit
 from tools.bench.rounds import Tell
 from tools.bench.sheets import Sheet
-from tools.fleet import enrol, load, site
+from tools.fleet import load, site
 from tools.fleet.postgres import Postgres
 
-ROOT = Path(__file__).parents[2]
-FLEET = ROOT / "tools/fleet"
-NAMES = ("a", "b", "c")
-KINDS = ("nats",)
-NEEDS = ("nats-server", "haproxy", "postgresql")
-FORWARDERS, EACH, RATE = 300, 40, 120  # messages of each; messages a second, of all
+KINDS: dict[str, type[Cluster]] = {"nats": Nats, "rabbitmq": Rabbit}
+NEEDS = ("haproxy", "postgresql")
+SERVERS = {"nats": "nats-server", "rabbitmq": "rabbitmq-server"}
+FORWARDERS, EACH = 300, 40  # messages of each
+LASTS = 100.0  # seconds for which they publish: 120 messages a second of 300
 AWAY = 15.0  # seconds for which one is stopped
 GAP = 10.0  # seconds that may go without a message stored
-_PATIENCE = 240
-
-
-class StuckError(RuntimeError):
-    """What should have come to an end didn't."""
-
-
-def until(done: Callable[[], object], what: str) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + _PATIENCE
-    while not done():
-        if time.monotonic() > end:
-            raise StuckError(what)
-        time.sleep(0.1)
 
 
 def _whole(stored: "_Stored", wanted: int) -> None:
@@ -61,168 +42,16 @@ def _whole(stored: "_Stored", wanted: int) -> None:
         raise StuckError(f"{failure}: {stored.look():,} of {wanted:,}") from None
 
 
-class Node:
-    """One NATS server of the three."""
-
-    def __init__(self, folder: Path, configuration: Path, monitor: int) -> None:
-        self._folder, self._configuration, self._monitor = folder, configuration, monitor
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it; `ready` says when it takes part again."""
-        with (self._folder / f"{self._configuration.stem}.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                ["nats-server", "-c", self._configuration, "-m", str(self._monitor), "-a", "127.0.0.1"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    def ready(self) -> bool:
-        """Return True if it has all that its peers have."""
-        try:
-            with urlopen(f"http://127.0.0.1:{self._monitor}/healthz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    def signal(self, number: int) -> None:
-        """Send it a signal."""
-        if self.process is not None:
-            self.process.send_signal(number)
-
-    def kill(self) -> None:
-        """End it at once."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-
-class Cluster:
-    """Three nodes and a proxy; `gateways` and `collectors` are the proxy's ports."""
-
-    def __init__(self, folder: Path, idents: Sequence[str]) -> None:
-        self.folder, self.ca = folder, folder / "ca"
-        authority = enrol.Authority(self.ca, clock.now())
-        authority.broker("localhost")
-        authority.collector()
-        for ident in idents:
-            authority.gateway(ident)
-        head, row, tail = _rows((FLEET / "nats/users.conf").read_text())
-        (folder / "users.conf").write_text(head + "".join(row.replace("GATEWAY", ident) for ident in idents) + tail)
-        self._ports = {
-            name: {part: free_port() for part in ("gateways", "collectors", "peers", "monitor")} for name in NAMES
-        }
-        self.nodes = [self._node(name) for name in NAMES]
-        self.gateways, self.collectors = free_port(), free_port()
-        self._proxy: subprocess.Popen[bytes] | None = None
-
-    def _node(self, name: str) -> Node:
-        ports, folder = self._ports[name], self.folder
-        routes = ", ".join(f'"nats-route://127.0.0.1:{self._ports[one]["peers"]}"' for one in NAMES)
-        text = (FLEET / "nats/nats.conf").read_text()
-        for shipped, ours in (
-            ("server_name: a\n", f"server_name: {name}\n"),
-            ('listen: "0.0.0.0:4222"', f'listen: "127.0.0.1:{ports["collectors"]}"'),
-            ('listen: "0.0.0.0:8883"', f'listen: "127.0.0.1:{ports["gateways"]}"'),
-            ('listen: "10.0.0.1:6222"', f'listen: "127.0.0.1:{ports["peers"]}"'),
-            (
-                '["nats-route://10.0.0.1:6222", "nats-route://10.0.0.2:6222", "nats-route://10.0.0.3:6222"]',
-                f"[{routes}]",
-            ),
-            ('"/var/lib/nats"', f'"{folder}/{name}"'),
-            ("/etc/nats/oubli/", f"{self.ca}/"),
-        ):
-            if shipped not in text:
-                raise StuckError(f"nats.conf has no {shipped}")
-            text = text.replace(shipped, ours)
-        (folder / f"{name}.conf").write_text(text)
-        return Node(folder, folder / f"{name}.conf", ports["monitor"])
-
-    def start(self) -> None:
-        """Start all of it, and make the streams."""
-        for node in self.nodes:
-            node.start()
-        text = (FLEET / "haproxy/haproxy.cfg").read_text()
-        text = text.replace("bind :8883", f"bind 127.0.0.1:{self.gateways}").replace(
-            "bind :5671", f"bind 127.0.0.1:{self.collectors}"
-        )
-        for number, name in enumerate(NAMES, 1):
-            text = text.replace(f"10.0.0.{number}:8883", f"127.0.0.1:{self._ports[name]['gateways']}")
-            text = text.replace(f"10.0.0.{number}:5671", f"127.0.0.1:{self._ports[name]['collectors']}")
-        (self.folder / "haproxy.cfg").write_text(text.replace("maxconn 200000", "maxconn 2000"))
-        self._proxy = subprocess.Popen(
-            ["haproxy", "-db", "-f", self.folder / "haproxy.cfg"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        until(lambda: all(node.ready() for node in self.nodes), "the nodes have found each other")
-        until(lambda: _listens(self.collectors), "the proxy")
-        until(self._streams, "the streams")
-
-    def words(self) -> list[str]:
-        """Return the options by which a collector connects."""
-        names = {"--ca": "ca.pem", "--certificate": "oubli-fleet.pem", "--key": "oubli-fleet.key"}
-        return [
-            f"--broker=nats+tls://localhost:{self.collectors}",
-            *(f"{option}={self.ca / name}" for option, name in names.items()),
-        ]
-
-    def _streams(self) -> bool:
-        command = [sys.executable, "-m", "tools.fleet", "streams", "--replicas=3", *self.words()]
-        return (
-            subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
-            == 0
-        )
-
-    def options(self, ident: str) -> str:
-        """Return the lines of a gateway's configuration by which it connects."""
-        lines = {"host": "localhost", "port": self.gateways, "ca": self.ca / "ca.pem", "spread": 1}
-        lines |= {"certificate": self.ca / f"{ident}.pem", "key": self.ca / f"{ident}.key"}
-        return "".join(f" option {name} '{value}'\n" for name, value in lines.items())
-
-    def close(self) -> None:
-        """End all of it."""
-        for node in self.nodes:
-            node.signal(signal.SIGCONT)
-            node.kill()
-        if self._proxy is not None:
-            self._proxy.kill()
-            self._proxy.wait()
-
-
-def _rows(text: str) -> tuple[str, str, str]:
-    """Return what stands before a gateway's row, the row, and what stands behind it."""
-    place = text.index('user: "GATEWAY"')
-    begin = text.rindex("  {\n", 0, place)
-    end = text.rindex("]")
-    return text[:begin], text[begin:end], text[end:]
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
-
-
-@contextlib.contextmanager
-def nodes(folder: Path, idents: Sequence[str]) -> Iterator[Cluster]:
-    """Give a running cluster for these gateways."""
-    cluster = Cluster(folder, idents)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.close()
-
-
-def outlive(folder: Path, url: str, forwarders: int, each: int, rate: float) -> dict[str, Any]:
-    """Let forwarders publish at `rate` a second while nodes die; return what came of it. The store at `url` is open."""
+def outlive(kind: str, folder: Path, url: str, forwarders: int, each: int) -> dict[str, Any]:
+    """Let forwarders publish while nodes die; return what came of it. The store at `url` is open."""
     from tools.fleet.models import Message, Tally
 
-    wanted, idents = forwarders * each, [load.name(number) for number in range(forwarders)]
-    with nodes(folder, idents) as cluster, (folder / "log").open("wb") as log:
+    wanted, rate, idents = (
+        forwarders * each,
+        forwarders * each / LASTS,
+        [load.name(number) for number in range(forwarders)],
+    )
+    with running(KINDS[kind](folder, idents)) as cluster, (folder / "log").open("wb") as log:
         load.prepare(folder / "gateways", range(forwarders), each, int(clock.seconds()), cluster.options)
         serve = [
             sys.executable,
@@ -250,6 +79,7 @@ def outlive(folder: Path, url: str, forwarders: int, each: int, rate: float) -> 
                 _pass(stored, 5)
                 node.start()
                 until(lambda node=node: (stored.look(), node.ready())[1], "it is back")  # type: ignore[misc]
+                until(partial(stored.more, stored.look()), "storing goes on")
             cluster.nodes[0].signal(signal.SIGSTOP)
             _pass(stored, AWAY)
             cluster.nodes[0].signal(signal.SIGCONT)
@@ -263,6 +93,7 @@ def outlive(folder: Path, url: str, forwarders: int, each: int, rate: float) -> 
     expected = sum((number + place) % 90 - 5 for number in range(forwarders) for place in range(each))
     kept = sum(Tally.objects.filter(fate="kept").values_list("count", flat=True))
     return {
+        "kind": kind,
         "forwarders": forwarders,
         "messages": wanted,
         "stored": Message.objects.count(),
@@ -272,9 +103,9 @@ def outlive(folder: Path, url: str, forwarders: int, each: int, rate: float) -> 
     }
 
 
-def measure(forwarders: int, each: int, tell: Tell) -> dict[str, Any]:
+def measure(kind: str, forwarders: int, each: int, tell: Tell) -> dict[str, Any]:
     """Kill nodes under forwarders, with PostgreSQL; `findings` are what must not be."""
-    machine.need(NEEDS, root=False)
+    machine.need((*NEEDS, SERVERS[kind]), root=False)
     with tempfile.TemporaryDirectory(prefix="oubli-cluster-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL runs as another user
@@ -286,7 +117,7 @@ def measure(forwarders: int, each: int, tell: Tell) -> dict[str, Any]:
             from django.db import connections
 
             tell(f"{forwarders} forwarders, three nodes")
-            found = outlive(folder, url, forwarders, each, RATE)
+            found = outlive(kind, folder, url, forwarders, each)
             connections.close_all()
     findings = (
         [] if found["right"] and found["stored"] == found["messages"] else ["a message was lost, doubled or changed"]
@@ -306,7 +137,7 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
         ),
         ("", f"longest time without one stored: {one['gap_seconds']} s"),
     ]
-    return [Sheet("Three NATS nodes behind HAProxy: each killed, one stopped for a while", ("", ""), rows, (0, 1))]
+    return [Sheet(f"Three nodes ({one['kind']}) behind HAProxy: each killed, one stopped", ("", ""), rows, (0, 1))]
 
 
 class _Stored:
@@ -320,6 +151,9 @@ class _Stored:
     @property
     def seconds(self) -> float:
         return self._since - self._begun
+
+    def more(self, than: int) -> bool:
+        return self.look() > than or self._count == self._wanted
 
     def look(self) -> int:
         from tools.fleet.models import Message

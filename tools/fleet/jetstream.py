@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages from NATS's JetStream: any number of consumers share a stream, and it outlives the loss of a node.
 
-A NATS server publishes what gateways send over MQTT as subjects too, with dots for slashes. `oubli-fleet streams` makes
-two streams of them before any collector exists, so that what is published then waits. State is in the stream of the
-figures: each must arrive. Of health, what is older than ten minutes goes: the next one says better.
+A NATS server acknowledges over MQTT what its own stream `$MQTT_msgs` has taken, and keeps there what a consumer waits
+for. Figures and state, each of which must arrive, are read from there: `oubli-fleet streams` makes it as the server
+would, and the consumer, before any gateway speaks. A stream of our own would only overhear what is published: what came
+while it had no leader was acknowledged and gone. For health that is enough: the next one says better, and what is older
+than ten minutes goes.
 
 The client's library is asynchronous; its loop runs inside the calls, so nothing is acknowledged but by `acknowledge`.
 """
@@ -16,23 +18,34 @@ from typing import Any, TypeVar
 import nats
 from nats.aio.client import Client
 from nats.errors import AuthorizationError, Error
-from nats.errors import TimeoutError as NothingCame
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
 from nats.js.client import JetStreamContext
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError, ServiceUnavailableError
 
 from tools.fleet.broker import Address, BrokerError
 from tools.fleet.delivery import FIGURES, HEALTHS, STATES, STATUS, SUMMARIES, Arrival, Delivery, Lost
 from tools.fleet.reading import LARGEST
 
-STREAMS = {FIGURES: "OUBLI-FIGURES", STATUS: "OUBLI-HEALTH"}
+STREAMS = {FIGURES: "$MQTT_msgs", STATUS: "OUBLI-HEALTH"}
 DURABLE = "oubli-fleet"
 WINDOW = 512  # messages that are handed over at once
 ANSWER = 20  # seconds in which the server answers
-AGAIN = 30  # seconds after which what a killed consumer had is handed to another
-_SUBJECTS = {FIGURES: (SUMMARIES, STATES), STATUS: (HEALTHS,)}
-_AGES = {FIGURES: 0, STATUS: 600}  # seconds, 0: without end
+AGAIN = 8  # seconds after which what a killed consumer had is handed to another
+_MQTT = "$MQTT.msgs."  # before the subjects of the server's own stream
 T = TypeVar("T")
+
+
+def _subject(topic: str) -> str:
+    return topic.replace("/", ".").replace("+", "*")
+
+
+_MADE = {
+    FIGURES: StreamConfig(name=STREAMS[FIGURES], subjects=[_MQTT + ">"], retention=RetentionPolicy.INTEREST),
+    STATUS: StreamConfig(
+        name=STREAMS[STATUS], subjects=[_subject(HEALTHS)], retention=RetentionPolicy.WORK_QUEUE, max_age=600
+    ),
+}
+_FILTERS = {FIGURES: [_MQTT + _subject(topic) for topic in (SUMMARIES, STATES)], STATUS: None}
 
 
 class JetStream:
@@ -40,30 +53,30 @@ class JetStream:
 
     def __init__(self, address: Address, kind: str, log: Callable[[str], None]) -> None:
         self._address, self._stream, self._log = address, STREAMS[kind], log
-        self._loop: asyncio.AbstractEventLoop | None = None  # of a connection
+        self._runner: asyncio.Runner | None = None  # of a connection
         self._client: Client | None = None
         self._subscription: JetStreamContext.PullSubscription | None = None
 
     def _run(self, step: Coroutine[Any, Any, T]) -> T:
-        if self._loop is None:
+        if self._runner is None:
             step.close()
             raise Lost("not connected")
         try:
-            return self._loop.run_until_complete(asyncio.wait_for(step, ANSWER))
+            return self._runner.run(asyncio.wait_for(step, ANSWER))
         except AuthorizationError:
             raise Lost(
                 "the broker doesn't let this user in: see --broker USER@, --password-file, --certificate"
             ) from None
         except NotFoundError:
             raise BrokerError(
-                f"--broker: it has no stream {self._stream}; accepted: one on which `oubli-fleet streams` made it"
+                f"--broker: it has no {self._stream} with a consumer; accepted: where `oubli-fleet streams` made them"
             ) from None
         except (Error, OSError, TimeoutError) as failure:
             raise Lost(f"the connection was cut ({type(failure).__name__})") from None
 
     def connect(self) -> None:
         """Connect, and see that the stream and its consumer are there."""
-        self._loop = asyncio.new_event_loop()
+        self._runner = asyncio.Runner()
         self._run(self._connect())
         self._log("connected" + ("" if self._address.tls else " without TLS"))
 
@@ -82,11 +95,18 @@ class JetStream:
             raise Lost("the connection was cut")
         try:
             found = await self._subscription.fetch(WINDOW, timeout=max(seconds, 0.05))
-        except NothingCame:
+        except TimeoutError:  # nothing came: the library's own, or asyncio's
+            return []
+        except ServiceUnavailableError:  # a node died, and the others choose who hands out
+            await asyncio.sleep(seconds)
             return []
         return [
             Delivery(
-                Arrival(one.subject.replace(".", "/"), one.data[: LARGEST + 1], again=one.metadata.num_delivered > 1),
+                Arrival(
+                    one.subject.removeprefix(_MQTT).replace(".", "/"),
+                    one.data[: LARGEST + 1],
+                    again=one.metadata.num_delivered > 1,
+                ),
                 one,
             )
             for one in found
@@ -109,9 +129,9 @@ class JetStream:
         if client is not None:
             with contextlib.suppress(Lost):
                 self._run(client.close())
-        if self._loop is not None:
-            self._loop.close()
-            self._loop = None
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
 
     def close(self) -> None:
         """Say goodbye."""
@@ -150,8 +170,8 @@ def make(address: Address, replicas: int) -> list[str]:
     async def made() -> list[str]:
         client = await connected(address, max_reconnect_attempts=1, reconnect_time_wait=0.1)
         try:
-            for kind, name in STREAMS.items():
-                await _make(client.jetstream(), kind, name, replicas)
+            for kind in STREAMS:
+                await _make(client.jetstream(), kind, replicas)
         finally:
             await client.close()
         return list(STREAMS.values())
@@ -168,20 +188,15 @@ def make(address: Address, replicas: int) -> list[str]:
         ) from None
 
 
-async def _make(context: JetStreamContext, kind: str, name: str, replicas: int) -> None:
-    subjects = [topic.replace("/", ".").replace("+", "*") for topic in _SUBJECTS[kind]]
-    await context.add_stream(
-        StreamConfig(
-            name=name,
-            subjects=subjects,
-            retention=RetentionPolicy.WORK_QUEUE,
-            max_age=_AGES[kind],
-            num_replicas=replicas,
-        )
-    )
+async def _make(context: JetStreamContext, kind: str, replicas: int) -> None:
+    await context.add_stream(_MADE[kind].evolve(num_replicas=replicas))
     await context.add_consumer(
-        name,
+        STREAMS[kind],
         ConsumerConfig(
-            durable_name=DURABLE, ack_policy=AckPolicy.EXPLICIT, ack_wait=AGAIN, max_ack_pending=16 * WINDOW
+            durable_name=DURABLE,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=AGAIN,
+            max_ack_pending=16 * WINDOW,
+            filter_subjects=_FILTERS[kind],
         ),
     )

@@ -8,10 +8,12 @@ answer for. What was sent when is kept beside (`sent`), to be held against the s
 
 import json
 import os
+import random
 import signal
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from agent.config import config
@@ -75,7 +77,10 @@ def message(number: int, place: int, now: int) -> tuple[int, str, bytes]:
 
 
 def run(folder: Path, numbers: range, rate: float) -> None:
-    """Let them publish until every spool is empty, or SIGTERM; `rate` in messages a second in all, 0: full speed."""
+    """Let them publish until every spool is empty, or SIGTERM; `rate` in messages a second in all, 0: full speed.
+
+    At a rate each has a thread: one that waits for a broker that is stuck holds up no other.
+    """
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
     source = DeviceTime()
@@ -87,17 +92,27 @@ def run(folder: Path, numbers: range, rate: float) -> None:
         )
     if rate:
         forwarder.PACE = 1
-    sent, begun, waiting = {}, time.monotonic(), set(fleet)
-    while waiting and not stop:
-        for one in sorted(waiting):
-            before, at = fleet[one].published, clock.seconds()
-            fleet[one].turn(0)
-            for place in range(before, fleet[one].published):
-                sent[f"{one}/{place}"] = at
-            if not any(os.scandir(spool_of(folder / one))):
-                waiting.discard(one)
-            ahead = len(sent) / rate - (time.monotonic() - begun) if rate else 0
-            time.sleep(max(ahead, 0))
+    sent: dict[str, float] = {}
+
+    def speak(those: list[str]) -> None:
+        """Give these turns, one after the other."""
+        mine, waiting = rate * len(those) / len(fleet), set(those)
+        begun, count = time.monotonic() + (random.uniform(0, 1 / mine) if mine else 0), 0
+        while waiting and not stop:
+            for one in sorted(waiting):
+                ahead = count / mine - (time.monotonic() - begun) if mine else 0
+                time.sleep(max(ahead, 0))
+                before, at = fleet[one].published, clock.seconds()
+                fleet[one].turn(0)
+                count += fleet[one].published - before
+                for place in range(before, fleet[one].published):
+                    sent[f"{one}/{place}"] = at
+                if not any(os.scandir(spool_of(folder / one))):
+                    waiting.discard(one)
+
+    groups = [[one] for one in fleet] if rate else [list(fleet)]
+    with ThreadPoolExecutor(len(groups)) as pool:
+        list(pool.map(speak, groups))
     (folder / f"sent-{numbers.start}.json").write_text(json.dumps(sent))
     for each in fleet.values():
         each.close()

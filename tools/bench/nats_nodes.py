@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Three NATS servers."""
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+from urllib.request import urlopen
+
+from tools.bench.nodes import FLEET, NAMES, ROOT, Cluster, replaced, running, until
+
+
+class Server:
+    """One NATS server of the three."""
+
+    def __init__(self, folder: Path, configuration: Path, ports: dict[str, int]) -> None:
+        self._folder, self._configuration, self._monitor = folder, configuration, ports["monitor"]
+        self.gateways = ports["gateways"]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; `ready` says when it takes part again."""
+        with (self._folder / f"{self._configuration.stem}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                ["nats-server", "-c", self._configuration],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def ready(self) -> bool:
+        """Return True if it has all that its peers have."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self._monitor}/healthz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def leaders(self, stream: str) -> list[str]:
+        """Return the name of the node that leads a stream, by this one's word; none where it knows of none."""
+        with (
+            contextlib.suppress(OSError),
+            urlopen(f"http://127.0.0.1:{self._monitor}/jsz?streams=true", timeout=2) as one,
+        ):
+            streams = [each for account in json.load(one)["account_details"] for each in account["stream_detail"]]
+            return [
+                each["cluster"]["leader"] for each in streams if each["name"] == stream and "leader" in each["cluster"]
+            ]
+        return []
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+
+
+class Nats(Cluster):
+    """Three of them, with their streams."""
+
+    way = "nats+tls"
+
+    def _enrolled(self, idents: Sequence[str]) -> None:
+        head, row, tail = _rows((FLEET / "nats/users.conf").read_text())
+        rows = "".join(row.replace("GATEWAY", ident) for ident in idents)
+        (self.folder / "users.conf").write_text(head + rows + tail)
+
+    def _node(self, name: str) -> Server:
+        ports, folder = self._ports[name], self.folder
+        routes = ", ".join(f'"nats-route://127.0.0.1:{self._ports[one]["peers"]}"' for one in NAMES)
+        text = replaced(
+            (FLEET / "nats/nats.conf").read_text(),
+            ("server_name: a\n", f"server_name: {name}\n"),
+            ('listen: "0.0.0.0:4222"', f'listen: "127.0.0.1:{ports["collectors"]}"'),
+            ('listen: "0.0.0.0:8883"', f'listen: "127.0.0.1:{ports["gateways"]}"'),
+            ('listen: "10.0.0.1:6222"', f'listen: "127.0.0.1:{ports["peers"]}"'),
+            (
+                '["nats-route://10.0.0.1:6222", "nats-route://10.0.0.2:6222", "nats-route://10.0.0.3:6222"]',
+                f"[{routes}]",
+            ),
+            ('"/var/lib/nats"', f'"{folder}/{name}"'),
+            ('http: "10.0.0.1:8222"', f'http: "127.0.0.1:{ports["monitor"]}"'),
+            ("/etc/nats/oubli/", f"{self.ca}/"),
+        )
+        (folder / f"{name}.conf").write_text(text)
+        return Server(folder, folder / f"{name}.conf", ports)
+
+    def _checked(self, text: str) -> str:
+        usual, _, asked = text.partition("    # NATS: ")
+        usual, asked = usual.rpartition("    default-server ")[0], asked.partition("\n")[2].replace("    #", "    ", 2)
+        text = usual + asked
+        for name in NAMES:
+            for part in ("gateways", "collectors"):
+                address = f"127.0.0.1:{self._ports[name][part]}"
+                text = text.replace(address, f"{address} port {self._ports[name]['monitor']}")
+        return text
+
+    def _open(self) -> None:
+        command = [sys.executable, "-m", "tools.fleet", "streams", "--replicas=3", *self.words()]
+
+        def made() -> bool:
+            done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+            return done.returncode == 0
+
+        until(made, "the streams")
+
+    def leader(self, stream: str) -> Server:
+        """Return the node that takes what comes into a stream, once there is one."""
+        found: list[str] = []
+
+        def known() -> bool:
+            for node in self.nodes:
+                found.extend(cast("Server", node).leaders(stream))
+            return bool(found)
+
+        until(known, f"{stream} has a leader")
+        return cast("Server", self.nodes[NAMES.index(found[0])])
+
+
+def _rows(text: str) -> tuple[str, str, str]:
+    """Return what stands before a gateway's row, the row, and what stands behind it."""
+    place = text.index('user: "GATEWAY"')
+    begin = text.rindex("  {\n", 0, place)
+    end = text.rindex("]")
+    return text[:begin], text[begin:end], text[end:]
+
+
+@contextlib.contextmanager
+def nodes(folder: Path, idents: Sequence[str]) -> Iterator[Nats]:
+    """Give a running cluster for these gateways."""
+    cluster = Nats(folder, idents)
+    with running(cluster):
+        yield cluster
