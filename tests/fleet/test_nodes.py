@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NATS on three nodes behind HAProxy, by the shipped files.
+"""NATS, and RabbitMQ, on three nodes behind HAProxy, by the shipped files.
 
 Certificates, permissions by topic, and a node that dies.
 """
@@ -20,6 +20,8 @@ from tests.fleet import says
 from tests.fleet.test_collector import collector, until
 from tests.fleet.test_queues import publish
 from tools.bench.nats_nodes import nodes
+from tools.bench.nodes import running
+from tools.bench.rabbits import Rabbit
 from tools.fleet.delivery import FIGURES, Arrival
 from tools.fleet.jetstream import STREAMS
 from tools.fleet.models import Gateway, Message, Tally
@@ -27,6 +29,7 @@ from tools.fleet.models import Gateway, Message, Tally
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # paho's, where a handshake is cut
 ONE, OTHER = says.name(1), says.name(2)
 CROWD = [says.name(number) for number in range(3, 9)]
 
@@ -82,7 +85,6 @@ def test_three_nodes_take_from_a_gateway_what_is_its_own_and_outlive_one_of_them
         assert not Tally.objects.filter(fate__in=["topic", "gateway", "conflict"]).exists()
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # paho's, where a handshake is cut
 @pytest.mark.needs("nats-server", "haproxy")
 def test_what_is_acknowledged_while_nodes_die_waits_for_a_collector(sqlite: str, tmp_path: Path) -> None:
     """Of the stream that is read the leader is killed, three times, and then all nodes at once; nobody reads.
@@ -131,3 +133,16 @@ def test_what_is_acknowledged_while_nodes_die_waits_for_a_collector(sqlite: str,
         cluster.nodes[0].signal(signal.SIGCONT)
         with collector(sqlite, 0, tmp_path / "collector", *cluster.words()):
             until(lambda: Message.objects.count() == 96, "all that was acknowledged")
+
+
+@pytest.mark.needs("rabbitmq-server", "haproxy")
+def test_each_queue_is_on_three_nodes_and_outlives_one_of_them(sqlite: str, tmp_path: Path) -> None:
+    """RabbitMQ by the shipped files: the first node makes the queues alone, and a queue of one node dies with it."""
+    day = int(time.time()) // 86_400 - 2
+    sent = [says.summary(OTHER, day=day, slot=slot) for slot in range(24)]
+    with running(Rabbit(tmp_path, [OTHER])) as cluster:  # waits for three of each queue
+        until(lambda: taken(tmp_path, cluster.gateways, sent[:12]), "they take it")
+        cluster.nodes[1].kill()
+        until(lambda: taken(tmp_path, cluster.gateways, sent[12:]), "a node that is left takes it")
+        with collector(sqlite, 0, tmp_path / "collector", *cluster.words()):
+            until(lambda: Message.objects.count() == 24, "by the two that are left")

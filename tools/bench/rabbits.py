@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from host_sim.driver.ports import free_port
-from tools.bench.nodes import FLEET, NAMES, Cluster, listens, replaced
+from tools.bench.nodes import FLEET, NAMES, Cluster, listens, replaced, until
 
-SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+SERVER, CONTROL = "/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/lib/rabbitmq/bin/rabbitmqctl"
 
 
 class Server:
@@ -86,10 +86,7 @@ class Rabbit(Cluster):
             *((f"rabbit@{one}", f"{one}@localhost") for one in NAMES),
         )
         (folder / "rabbitmq.conf").write_text(text + "log.file = false\nlog.console = true\n")
-        environment = {
-            "ERL_EPMD_PORT": str(self._names),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "HOME": str(self.folder),
+        environment = self._names_there() | {
             "RABBITMQ_NODENAME": f"{name}@localhost",
             "RABBITMQ_MNESIA_BASE": str(folder / "db"),
             "RABBITMQ_LOG_BASE": str(folder / "logs"),
@@ -100,12 +97,29 @@ class Rabbit(Cluster):
         }
         return Server(self.folder, name, ports, environment)
 
+    def _open(self) -> None:
+        until(lambda: self.members() == {"oubli-figures": 3, "oubli-health": 3}, "each queue is on three nodes")
+
+    def members(self) -> dict[str, int]:
+        """Return on how many nodes each queue is, and can hand out from there."""
+        done = subprocess.run(
+            [CONTROL, "-q", "-n", "a@localhost", "list_queues", "name", "online", "--formatter", "json"],
+            env=os.environ | self._names_there(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        return {one["name"]: len(one["online"]) for one in json.loads(done.stdout)} if done.returncode == 0 else {}
+
+    def _names_there(self) -> dict[str, str]:
+        return {"ERL_EPMD_PORT": str(self._names), "ERL_EPMD_ADDRESS": "127.0.0.1", "HOME": str(self.folder)}
+
     def close(self) -> None:
         """End all of it."""
         super().close()
         subprocess.run(
             [shutil.which("epmd") or "epmd", "-kill"],
-            env=os.environ | {"ERL_EPMD_PORT": str(self._names)},
+            env=os.environ | self._names_there(),
             check=False,
             capture_output=True,
         )
