@@ -6,6 +6,7 @@ Records, port blocks, sessions, the portal (L34-III, L34-IV).
 
 from __future__ import annotations
 
+import base64
 import json
 import pwd
 import re
@@ -983,6 +984,20 @@ def test_portal_list_tells_who_is_logged_in(stage):
         ["user", MAC_A],
     ]
     assert stage("portal", steps) == [True, "room12", "", "", True, ""]
+
+
+def test_portal_that_names_nobody_and_the_pages_of_opennds_itself(stage):
+    """L34-II-1: openNDS 10 writes "bmE=" for a client of whom nothing was said: no user has that name.
+
+    What its own pages say comes in base64, and is what they said; a text that only looks like it is left alone.
+    """
+    page = base64.b64encode(b"username=anna emailaddress=anna@example.org").decode()
+    texts = {"bmE=": "", "none": "", page: "username=anna emailaddress=anna@example.org"}
+    texts |= {"room12==": "room12==", "cm9vbTEy": "cm9vbTEy", page[:-1]: page[:-1], "anna": "anna", "=": "="}
+    texts |= {base64.b64encode(b"username=" + b"a" * 56).decode(): "", base64.b64encode(b"a=\xff").decode(): ""}
+    told = clients(**{f"0200000001{number:02}": ("Authenticated", text) for number, text in enumerate(texts)})
+    steps = [["read", told, 100]] + [["user", f"0200000001{number:02}"] for number in range(len(texts))]
+    assert stage("portal", steps) == [True, *texts.values()]
 
 
 @pytest.mark.parametrize("part", [1, 7, 4096])

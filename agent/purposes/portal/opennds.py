@@ -6,8 +6,9 @@
 openNDS talks to root alone, and the recorder starts no program: the list comes as a file that only the recorder may
 read, in a folder that only root may change. Of a client `mac`, `state` ("Authenticated") and `custom`, the portal's own
 text for a session, are looked at and nothing else. Source: openNDS's documentation of ndsctl, of BinAuth and of the
-"custom" string of FAS and ThemeSpec; where a portal has no user id there, `custom` is "none" or empty, and the session
-has none here either.
+"custom" string of FAS and ThemeSpec, and openNDS 10.2 on an OpenWrt. Where a portal has no user id there, `custom` is
+"none", empty, or "na" in base64, and the session has none here either. openNDS's own pages hand their NAME=VALUE over
+in base64: here it is what they say.
 
 The list is almost JSON: openNDS prints a field a line, and the text of `custom` as it is, quotes and line ends
 included, which a guest may have had a word in. So it is read line by line, not by a JSON parser, and twice: nothing is
@@ -17,6 +18,7 @@ up a field leaves its own client without a user. A small heap holds a line at a 
 """
 
 import os
+from binascii import a2b_base64, b2a_base64
 
 from agent.purposes.portal import sessions
 from agent.runtime import files
@@ -173,13 +175,11 @@ class OpenNds:
         if not self._applying:
             return
         try:
-            mac, user = sessions.mac_of(name.decode()), fields.get(b"custom", b"").decode()
+            mac, user = sessions.mac_of(name.decode()), _user(fields.get(b"custom", b"")).decode()
         except ValueError:
             mac, user = sessions.mac_of("".join([chr(octet) for octet in name])), ""
-        sure = (
-            not self._odd and fields.get(b"mac") == name and fields.get(b"state") == b"Authenticated" and user != "none"
-        )
-        if mac and not (sure and self._who.begin(mac, user, self._now)):
+        sure = fields.get(b"mac") == name and fields.get(b"state") == b"Authenticated" and user not in ("none", "bmE=")
+        if mac and not (sure and not self._odd and self._who.begin(mac, user, self._now)):
             self._who.end(mac)
 
     def close(self) -> None:
@@ -187,6 +187,17 @@ class OpenNds:
         if self._list >= 0:
             files.close(self._list)
             self._list = -1
+
+
+def _user(custom: bytes) -> bytes:
+    """Return whom a portal's text names."""
+    try:
+        plain = a2b_base64(custom)
+        if b"=" in plain and b2a_base64(plain) == custom + b"\n":
+            return plain
+    except ValueError:
+        pass  # a portal of one's own says it as it is
+    return custom
 
 
 TYPE_CHECKING = False
