@@ -16,7 +16,8 @@ import tarfile
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, cast
+from types import SimpleNamespace
+from typing import IO, Any, cast
 
 from agent.vault import reading
 from agent.vault.record import Record
@@ -25,7 +26,7 @@ from host_sim.lab.network import LabError, Terminal
 from host_sim.lab.plan import FIRST_PORT, Canary, plan, ports_used
 from host_sim.lab.witness import _ECHO, Seen, parse
 from host_sim.openwrt.machine import BUILT, Machine
-from host_sim.openwrt.network import Wires
+from host_sim.openwrt.network import CARD, GATEWAY, LINK_LOCAL, Wires
 
 BEGUN_BY = re.compile(r"^.*? src=(\S+)", re.MULTILINE)  # a line's first source; the second one is of the answer
 WITNESS = "/var/run/witness"  # on the gateway, in memory
@@ -65,20 +66,34 @@ class Lan:
                 self._wires.batch(terminal.namespace, f"link set eth0 {state}")
         self.terminals = self._leased(self.terminals, seconds)
 
+    def know_router(self) -> None:
+        """Let no terminal ask which card the gateway has: it answers late while hundreds begin to talk at once."""
+        for terminal in self.terminals:
+            known = (f"neigh replace {router} lladdr {CARD} nud permanent dev eth0" for router in (GATEWAY, LINK_LOCAL))
+            self._wires.batch(terminal.namespace, *known)
+
     def _leased(self, terminals: list[Terminal], seconds: float) -> list[Terminal]:
-        """Let terminals ask for leases, all at once, and return them with their addresses."""
+        """Let terminals ask for leases, all at once, and return them with their addresses.
+
+        Whoever is given up on asks again, as a phone does: a server that was started anew forgot its offer.
+        """
         tries = ["-n", "-q", "-t", str(int(seconds / 3)), "-T", "3"]
         words = [str(BUILT / "host/busybox"), "udhcpc", "-i", "eth0", "-s", str(self._script), *tries]
-        asking = [
-            subprocess.Popen(
-                self._wires.inside(one.namespace, *words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-            )
-            for one in terminals
-        ]
-        said = [one.communicate()[1] for one in asking]
-        for one, text in zip(asking, said, strict=True):
-            if one.returncode != 0:
-                raise LabError(f"no lease: {text.strip()[-300:]}")
+        waiting, deadline = terminals, time.monotonic() + seconds
+        while waiting:
+            asking = [
+                subprocess.Popen(
+                    self._wires.inside(one.namespace, *words),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+                for one in waiting
+            ]
+            said = [one.communicate()[1] for one in asking]
+            waiting = [one for one, asked in zip(waiting, asking, strict=True) if asked.returncode != 0]
+            if waiting and time.monotonic() > deadline:
+                raise LabError(f"{len(waiting)} terminals get no lease: {said[-1].strip()[-300:]}")
         return [
             Terminal(
                 one.namespace, one.mac, *(self._address(one.namespace, family, seconds) for family in ("inet", "inet6"))
@@ -104,13 +119,16 @@ class Lan:
         command = self._wires.inside(terminal.namespace, *words)
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
 
-    def generate(self, connections: int) -> int:
-        """Hold so many conversations, dealt out among the terminals, and return when all are through."""
-        # It asks for terminals and canaries alone
-        parts = plan(self, connections, self._first_port)  # type: ignore[arg-type]
-        self._first_port += ports_used(self, connections)  # type: ignore[arg-type]
+    def generate(self, connections: int, among: list[Terminal] | None = None) -> int:
+        """Hold so many conversations, dealt out among the terminals or some of them; returns when all are through."""
+        # They ask for terminals and canaries alone
+        here: Any = SimpleNamespace(
+            terminals=self.terminals if among is None else among, canary4=self.canary4, canary6=self.canary6
+        )
+        parts = plan(here, connections, self._first_port)
+        self._first_port += ports_used(here, connections)
         running = []
-        for terminal in self.terminals:
+        for terminal in here.terminals:
             words = self._wires.inside(terminal.namespace, sys.executable, traffic.__file__, "terminal")
             process = subprocess.Popen(
                 words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True

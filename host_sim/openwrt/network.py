@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GATEWAY = "192.168.1.1"  # OpenWrt's own choice
+CARD, LINK_LOCAL = "52:54:00:00:00:01", "fe80::5054:ff:fe00:1"  # of the gateway's LAN
 ADMINISTRATOR = "192.168.1.10"
 # Named servers have addresses that dnsmasq doesn't take for private ones: it would refuse them as a rebind attack.
 SERVER = "198.18.0.10"

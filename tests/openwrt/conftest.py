@@ -49,9 +49,11 @@ END_FORWARDER = """pids=$(pgrep -f '[m]icropython.* agent forwarder')
 ubus call service signal '{"name":"oubli","instance":"forwarder","signal":15}'
 for pid in $pids; do while [ -d /proc/$pid ]; do sleep 1; done; done
 """
-PEOPLE = f"""uci add rpcd login; uci set rpcd.@login[-1].username=reader
-uci add_list rpcd.@login[-1].read=luci-app-oubli
-uci set rpcd.@login[-1].password="$(uhttpd -m '{PASSWORD}')"; uci commit rpcd
+PEOPLE = f"""for user in reader:luci-app-oubli 'watcher:*'; do
+    uci add rpcd login; uci set rpcd.@login[-1].username="${{user%%:*}}"
+    uci add_list rpcd.@login[-1].read="${{user#*:}}"
+    uci set rpcd.@login[-1].password="$(uhttpd -m '{PASSWORD}')"
+done; uci commit rpcd
 printf '{PASSWORD}\\n{PASSWORD}\\n' | passwd root
 /etc/init.d/rpcd restart; uci set uhttpd.main.script_timeout=600; uci commit uhttpd; /etc/init.d/uhttpd restart
 """
@@ -159,6 +161,10 @@ class World(GatewayLab):
         while not condition():
             assert time.monotonic() < deadline, self.machine.run("logread -e oubli | tail -n 20")
             time.sleep(1)
+
+    def loaded(self) -> int:
+        """Return how often the firewall was loaded anew because the WAN came up: the last that follows from it."""
+        return int(self.machine.ask("logread | grep -c 'Reloading firewall due to ifup of wan '").stdout)
 
     def status(self) -> dict[str, Any]:
         """Return what `oubli status --json` says, {} where no recorder answers for a while.

@@ -16,7 +16,6 @@ from tests.openwrt.trial import build_next, next_version
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from host_sim.openwrt.machine import Machine
     from tests.openwrt.conftest import World
 
 # What is done, and whether netifd takes the WAN down and up for it: what is under way then ends.
@@ -45,11 +44,6 @@ done
 true"""
 
 
-def _loaded(machine: Machine) -> int:
-    """Return how often the firewall was loaded anew because the WAN came up."""
-    return int(machine.ask("logread | grep -c 'Reloading firewall due to ifup of wan '").stdout)
-
-
 @pytest.fixture
 def moving(installed: World) -> Iterator[World]:
     """Give the gateway, and at the end terminals that are where the saved states have them.
@@ -69,10 +63,10 @@ def test_recorder_goes_on_when_the_network_changes(moving, change):
     """
     lines, wan_restarts = CHANGES[change]
     machine = moving.machine
-    before = _loaded(machine)
+    before = moving.loaded()
     machine.run(lines)
     if wan_restarts:
-        moving.until(lambda: _loaded(machine) > before)
+        moving.until(lambda: moving.loaded() > before)
     machine.wait_for_wan()
     # odhcpd has told terminals meanwhile that it is no router any more, and tells them no sooner
     moving.lan.rejoin(WAIT)
