@@ -312,6 +312,13 @@ MUTANTS = (
         f"{_LOCAL}::test_an_archive_that_somebody_else_made_room_for_gives_no_key",
     ),
     Mutant(
+        "G16",
+        "boards/common/usr/libexec/rpcd/oubli",
+        "! busy || set -- call busy",
+        ":",
+        "tests/boards/test_gateway.py::test_rpcd_plugin_answers_four_calls_at_a_time",
+    ),
+    Mutant(
         "G7",
         "agent/control/server.py",
         " and (root or _held(others, user) < each)\n"

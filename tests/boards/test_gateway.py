@@ -708,6 +708,19 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
         service.stop()
 
 
+@NETWORK
+def test_rpcd_plugin_answers_four_calls_at_a_time(device, built):
+    """Whoever may only read asks as often as he likes: each call is a process, whether he waits for it or not."""
+    gateway, scripts = device
+    add(gateway, built, "oubli-purposes", "luci-app-oubli")
+    installed(gateway, scripts, "post-install")
+    asks = "/usr/libexec/rpcd/oubli call law </dev/null"
+    taken = "for n in 1 2 3 4; do flock /var/run/oubli-root/call.$n sleep 5 & done; sleep 2"
+    refused, answered = gateway.run("/bin/sh", "-c", f"{taken}; {asks}; wait; {asks}").stdout.splitlines()
+    assert json.loads(refused) == {"error": "too many at once; accepted: 4"}
+    assert "error" not in json.loads(answered)
+
+
 # The fake peer itself
 
 

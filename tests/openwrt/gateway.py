@@ -77,7 +77,12 @@ def make(path: Path, processor: str = "host") -> None:
         libraries |= {library: Path("lib") / library.name for library in theirs}
     else:
         lists, busybox, interpreter = [], Path(shutil.which("busybox") or ""), Path(shutil.which("micropython") or "")
-        theirs = [*loaded_by(interpreter), *(next(Path("/usr/lib").glob(f"*/{name}")) for name in OURS)]
+        shutil.copy(flock := Path(shutil.which("flock") or ""), path / "usr/bin/flock")  # Debian's busybox has none
+        theirs = [
+            *loaded_by(flock),
+            *loaded_by(interpreter),
+            *(next(Path("/usr/lib").glob(f"*/{name}")) for name in OURS),
+        ]
         libraries |= {library: library.relative_to("/") for library in theirs}
     shutil.copy(interpreter, path / "usr/bin/micropython")
     for library, place in libraries.items():

@@ -5,9 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
+import socket
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import TimeoutError, sync_playwright  # noqa: A004 (that of a browser)
@@ -16,10 +21,18 @@ from host_sim.openwrt.doorway import Doorway
 from host_sim.openwrt.network import GATEWAY
 from tests.openwrt.conftest import PASSWORD
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Page
+
+    from tests.openwrt.conftest import World
+
 pytestmark = pytest.mark.needs("chromium")
 
 NOBODY = "0" * 32  # rpcd's session for whoever isn't logged in
 PATIENCE = 180_000  # ms that LuCI may take, on a machine that does much else
+PLACES = 4  # calls that oubli answers at a time
 DENIED = {6, -32002}  # ubus: permission denied; uhttpd's word for it
 # LuCI gives up after 20 seconds, for which an emulated processor on a busy machine may stand still.
 PATIENT = (
@@ -53,20 +66,28 @@ def log_in(address: str, user: str) -> str:
     return str(answer["ubus_rpc_session"])
 
 
-def test_page_in_luci_shows_how_oubli_is_and_answers_a_question(luci, equipped):
-    machine = equipped.machine
-    ident = machine.run("uci get oubli.gateway.id").strip()
+@contextlib.contextmanager
+def opened(luci: str, place: str, heading: str) -> Iterator[Page]:
+    """Sign root in to LuCI in Chromium and give one of oubli's pages, once its heading is there."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page()
         page.add_init_script(PATIENT)
-        page.goto(f"{luci}/cgi-bin/luci/admin/services/oubli", timeout=PATIENCE)
+        page.goto(f"{luci}/cgi-bin/luci/admin/services/oubli{place}", timeout=PATIENCE)
         page.fill("#luci_username", "root", timeout=PATIENCE)
         page.fill("#luci_password", PASSWORD)
         page.keyboard.press("Enter")
-        page.wait_for_selector("h2:has-text('oubli')", timeout=PATIENCE)
+        page.wait_for_selector(f"h2:has-text('{heading}')", timeout=PATIENCE)
+        yield page
+        browser.close()
+
+
+def test_page_in_luci_shows_how_oubli_is_and_answers_a_question(luci, equipped):
+    machine = equipped.machine
+    ident = machine.run("uci get oubli.gateway.id").strip()
+    with opened(luci, "", "oubli") as page:
         wrong: list[str] = []  # from here on: LuCI's own question for a password makes calls that are denied
         page.on("pageerror", lambda failure: wrong.append(str(failure)))
         page.wait_for_selector("p:has-text('Nothing was found.')", timeout=PATIENCE)
@@ -91,7 +112,6 @@ def test_page_in_luci_shows_how_oubli_is_and_answers_a_question(luci, equipped):
             page.click("button:has-text('Look up')")
             with contextlib.suppress(TimeoutError):
                 row.wait_for(timeout=PATIENCE / 6)
-        browser.close()
     assert ident in shown
     assert "security" in shown
     assert wrong == []
@@ -105,33 +125,114 @@ def test_profile_of_figures_is_chosen_in_luci_and_taken_by_the_recorder(luci, eq
         return equipped.status().get("summary", {}).get("metrics", [])
 
     assert len(published()) == 5
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = browser.new_page()
-        page.add_init_script(PATIENT)
-        page.goto(f"{luci}/cgi-bin/luci/admin/services/oubli/figures", timeout=PATIENCE)
-        page.fill("#luci_username", "root", timeout=PATIENCE)
-        page.fill("#luci_password", PASSWORD)
-        page.keyboard.press("Enter")
-        page.wait_for_selector("h2:has-text('Published figures')", timeout=PATIENCE)
+    with opened(luci, "/figures", "Published figures") as page:
         page.fill("label:has-text('Terminals on a mean day') input", "30")
         page.wait_for_selector("td:has-text('tiny *')", timeout=PATIENCE)
         page.select_option("select", "tiny")
         page.click("button:has-text('Save & Apply'), .cbi-button-apply:has-text('Save & Apply')")
         equipped.until(lambda: published() == ["dayparts", "presence"])
-        browser.close()
 
 
-def test_who_may_only_read_reads_and_changes_nothing(luci):
-    session = log_in(luci, "reader")
-    status, answer = call(luci, session, "oubli", "status", {})
-    assert (status, answer["capture"]) == (0, "ok")
-    assert call(luci, session, "oubli", "consent", {"verb": "list"})[0] in DENIED
-    assert call(luci, session, "oubli", "lookup", {})[0] in DENIED
-    assert (
-        call(luci, session, "uci", "set", {"config": "oubli", "section": "gateway", "values": {"duty": "none"}})[0]
-        in DENIED
-    )
+# What somebody who may only read tries, on oubli's objects and around them; TERMINAL is one that is known.
+TRIES: tuple[tuple[str, str, dict[str, object]], ...] = (
+    ("oubli", "consent", {"act": "list"}),
+    ("oubli", "consent", {"act": "withdraw", "terminal": "TERMINAL"}),
+    ("oubli", "fix", {}),
+    ("oubli", "log", {}),
+    ("oubli", "check", {"text": "config gateway"}),
+    ("oubli", "lookup", {"terminal": "TERMINAL", "at": "2026-11-25T10:00:00Z", "reason": "abuse"}),
+    ("uci", "set", {"config": "oubli", "section": "gateway", "values": {"duty": "none"}}),
+    ("uci", "set", {"config": "oubli", "section": "summary", "values": {"profile": "large"}}),
+    ("uci", "add", {"config": "oubli", "type": "purpose", "name": "other", "values": {"enabled": "1"}}),
+    ("uci", "delete", {"config": "oubli", "section": "security"}),
+    ("uci", "rename", {"config": "oubli", "section": "security", "name": "other"}),
+    ("uci", "order", {"config": "oubli", "sections": ["mqtt", "gateway"]}),
+    ("uci", "revert", {"config": "oubli"}),
+    ("uci", "commit", {"config": "oubli"}),
+    ("uci", "apply", {"rollback": False}),
+    ("file", "write", {"path": "/etc/config/oubli", "data": "config gateway"}),
+    ("file", "read", {"path": "/etc/oubli/gateway.key"}),
+    ("file", "read", {"path": "/srv/oubli/device.key"}),
+    ("file", "remove", {"path": "/srv/oubli/ledger"}),
+    ("file", "exec", {"command": "/usr/bin/oubli", "params": ["erase", "--all"]}),
+    ("file", "exec", {"command": "/usr/bin/oubli", "params": ["doctor", "--fix"]}),
+    ("file", "exec", {"command": "/usr/bin/oubli", "params": ["join", "/tmp/other.join"]}),
+    ("file", "exec", {"command": "/usr/libexec/rpcd/oubli", "params": ["call", "lookup"]}),
+    ("rc", "init", {"name": "oubli", "action": "stop"}),
+    ("luci", "setInitAction", {"name": "oubli", "action": "stop"}),
+    ("service", "delete", {"name": "oubli"}),
+    ("service", "signal", {"name": "oubli", "signal": 9}),
+    ("service", "event", {"type": "config.change", "data": {"package": "oubli"}}),
+    ("session", "grant", {"scope": "ubus", "objects": [["oubli", "*"]]}),
+    ("session", "create", {"timeout": 9000}),
+)
+# What he gives where a day or a language is asked for.
+ODD = (
+    "--config",
+    "-",
+    "",
+    "$(touch /tmp/odd)",
+    "`touch /tmp/odd`",
+    "'; touch /tmp/odd; '",
+    '"; touch /tmp/odd; "',
+    "fr\n--agreed",
+)
+CALLS = 40  # that he makes at once, and doesn't wait for
+STATE = """md5sum /etc/config/oubli; uci changes; ls /etc/oubli; ls -l /srv/oubli
+ubus call service list '{"name":"oubli"}'"""
+
+
+def state(world: World) -> str:
+    """Return what nobody without the right may change: configuration, stores on flash, processes."""
+    said = world.machine.run(STATE)
+    return re.sub(r"(?m)^.* (ledger|log.*|published.*|figures.*)$\n", "", said)  # what time changes
+
+
+@pytest.mark.parametrize("user", ["reader", "watcher"])
+def test_who_may_only_read_reads_and_changes_nothing(luci, equipped, user):
+    """`reader` has oubli's page alone, `watcher` whatever may be read: each call answers, or isn't his."""
+    session, terminal = log_in(luci, user), equipped.lan.terminals[0].mac.hex(":")
+    for method in ("status", "doctor", "law"):
+        status, answer = call(luci, session, "oubli", method, {"act": "withdraw", "terminal": terminal})
+        assert (status, "error" in answer) == (0, False), (method, answer)
+    before = state(equipped)
+    for odd in ODD:
+        for method, what in (("summary", "day"), ("notice", "language")):
+            assert call(luci, session, "oubli", method, {what: odd})[0] == 0, (method, odd)
+    assert "odd" not in equipped.machine.run("ls /tmp")
+    for thing, method, fields in TRIES:
+        given = {key: terminal if value == "TERMINAL" else value for key, value in fields.items()}
+        assert call(luci, session, thing, method, given)[0] in DENIED, (thing, method, given)
+    # Who may read everything may take LuCI's backup, in which nothing of /srv is (test_power)
+    for place, form in (
+        ("cgi-exec", {"command": "/usr/bin/oubli erase --all"}),
+        ("cgi-download", {"path": "/srv/oubli/device.key"}),
+        *([("cgi-backup", {})] if user == "reader" else []),
+    ):
+        sent = urllib.parse.urlencode({"sessionid": session, **form}).encode()
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{luci}/cgi-bin/{place}", sent, PATIENCE / 1000)  # noqa: S310
+        assert refused.value.code == 403, place
+    assert state(equipped) == before
     assert call(luci, NOBODY, "oubli", "status", {})[0] in DENIED
+
+
+def test_who_asks_again_and_again_takes_no_memory_from_the_recorder(luci, equipped):
+    """He may read, asks forty times and goes away: rpcd has them answered all the same, each by a process."""
+    machine, session = equipped.machine, log_in(luci, "reader")
+    body = json.dumps(
+        {"jsonrpc": "2.0", "id": 1, "method": "call", "params": [session, "oubli", "doctor", {}]}
+    ).encode()
+    head = f"POST /ubus HTTP/1.1\r\nHost: {GATEWAY}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    where = urllib.parse.urlsplit(luci)
+    asking = []
+    for _ in range(CALLS):
+        asking.append(socket.create_connection((where.hostname, where.port)))
+        asking[-1].sendall(head + body)
+    running = [machine.run("pgrep -f '[m]icropython.* agent doctor' | wc -l; sleep 1") for _ in range(10)]
+    for one in asking:
+        one.close()
+    assert 0 < max(int(count) for count in running) <= PLACES
+    equipped.until(lambda: not int(machine.run("pgrep -f '[m]icropython.* agent doctor' | wc -l")))
+    assert call(luci, session, "oubli", "status", {})[1]["capture"] == "ok"
+    assert "Out of memory" not in machine.run("dmesg")
