@@ -224,7 +224,7 @@ class DeferredPurposes(Purposes):
         self._portal.tick(monotonic)
         if self.attribution is not None:
             self._devices()
-            self.attribution.public(self._lan.public, self._wall)
+            self.attribution.public(self._lan.public, self._wall, self._now)
             if not self.suspended:
                 self.attribution.deal(self._wall, self._now, self._holder)
         if self._now < self._next and not self.sessions.changed:
@@ -289,6 +289,8 @@ class DeferredPurposes(Purposes):
         store, kept = self._stores[request.store], self.attribution
         if self.billing is not None and request.store == "billing":
             self.billing.finish(self._wall)
+        if kept is not None and not self.suspended:
+            self.sessions.changed |= kept.tick(self._wall, self._now, self._holder, 0)
         if not store.seal() or self._time.owed:
             raise requests.Refused(
                 "flash", "flash refuses: what is kept can't be closed now; accepted: once more when it is writable"

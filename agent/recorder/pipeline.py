@@ -116,7 +116,7 @@ class Pipeline:
                 self._see(connection, terminal, last, 0)
                 self._lasts(connection, terminal, last)
         elif not self._lan.side(connections.source_of(connection)):
-            self._lasts(connection, None, 0)
+            self._lasts(connection, None, self._timeouts.last(connection, self.wall))
 
     def _lasts(self, connection: "connections.Connection", terminal: "Terminal | None", last: int) -> None:
         for purpose in self.purposes:

@@ -117,7 +117,7 @@ class Map:
 
     def open(self) -> None:
         self.stage("blocks_open", str(self.folder), self.size, self.now, {})
-        self.do(["public", PUBLIC, self.wall])
+        self.do(["public", PUBLIC, self.wall, self.now])
         self.tick()
 
     def do(self, *steps: list) -> list:
@@ -360,7 +360,7 @@ def test_portal_user_and_public_address_begin_a_new_row(map_):
     map_.hold(TEN, MAC_A)
     map_.do(["users", {MAC_A: "room12"}])
     map_.tick(60)
-    map_.do(["public", OTHER_PUBLIC, map_.wall + 5])
+    map_.do(["public", OTHER_PUBLIC, map_.wall + 5, map_.now + 5])
     map_.do(["users", {}])
     map_.tick(60)
     user = b"room12".hex()
@@ -386,14 +386,14 @@ def test_user_who_logs_in_in_a_row_s_first_second_begins_a_row_in_the_next(map_)
 
 def test_without_a_public_address_no_block_is_dealt_and_no_row_is_open(map_):
     """A gateway whose WAN isn't up, goes down and comes back: no row names an address that it hasn't got (L34-II-4)."""
-    map_.do(["public", NO_PUBLIC, map_.wall])
+    map_.do(["public", NO_PUBLIC, map_.wall, map_.now])
     map_.hold(TEN, MAC_A)
     assert map_.ask("rows") == []
     assert map_.ask("status")["without"] == 1
-    map_.do(["public", PUBLIC, map_.wall + 30])
+    map_.do(["public", PUBLIC, map_.wall + 30, map_.now + 30])
     map_.tick(60)
     assert map_.covers(TEN, 16384)
-    map_.do(["public", NO_PUBLIC, map_.wall + 10])
+    map_.do(["public", NO_PUBLIC, map_.wall + 10, map_.now + 10])
     map_.tick(DAY)  # over midnight, and long enough for a row to be recorded again
     assert not map_.covers(TEN, 16384)
     map_.hold(TEN, MAC_A)
@@ -405,7 +405,7 @@ def test_without_a_public_address_no_block_is_dealt_and_no_row_is_open(map_):
 
 def test_an_address_that_waits_for_a_block_is_forgotten_with_its_terminal(map_):
     """L34-VI-4: without a public address nothing is dealt for as long as that lasts; who has left isn't remembered."""
-    map_.do(["public", NO_PUBLIC, map_.wall])
+    map_.do(["public", NO_PUBLIC, map_.wall, map_.now])
     map_.hold(TEN, MAC_A)
     map_.hold(ELEVEN, MAC_B)
     map_.tick(60)
@@ -422,9 +422,9 @@ def test_wan_that_is_away_for_a_moment_ends_rows_and_begins_them(map_):
     """Whoever had the address in between isn't taken for the terminal (L34-II-4)."""
     map_.hold(TEN, MAC_A)
     map_.tick(60)
-    map_.do(["public", NO_PUBLIC, map_.wall])
+    map_.do(["public", NO_PUBLIC, map_.wall, map_.now])
     map_.tick(60)
-    map_.do(["public", OTHER_PUBLIC, map_.wall])
+    map_.do(["public", OTHER_PUBLIC, map_.wall, map_.now])
     assert map_.covers(TEN, 16384)
     rows = [[row[1], row[7] - NOON, row[8] and row[8] - NOON] for row in map_.ask("rows")]
     assert rows == [[PUBLIC, 0, None], [PUBLIC, 0, 60], [OTHER_PUBLIC, 120, None]]
@@ -771,7 +771,7 @@ def test_connection_that_lasts_stands_under_each_day_and_no_mark_comes_before(st
         "vouched",
         [*steps, *night, ["last", start, next_ + 320], ["mark", next_ + 400], ["connection", start, next_ + 500]],
     )
-    assert marks(rows) == [[NOON, NOON + 600], [NOON + 600, next_ + 400]]
+    assert marks(rows) == [[NOON, NOON + 600], [NOON + 600, next_], [next_, next_ + 400]]
     assert [[row[0], *row[8:10]] for row in rows if row[1] == 6] == [
         [day - 1, start, MIDNIGHT], [day, MIDNIGHT, next_], [day + 1, next_, next_ + 500]
     ]  # fmt: skip

@@ -184,3 +184,11 @@ def test_what_lasts_over_midnight_is_the_former_s_up_to_its_last_packet(venue: V
     for one in (left, brief):
         venue.pipeline.alive(one)
     assert len(venue.rows()) == 3
+
+
+def test_what_lasts_of_nobody_who_is_known_is_told_of_up_to_its_last_packet(venue: Venue) -> None:
+    """It began before this process listened; its address was said to have the port until midnight."""
+    left = venue.connection(-20, 200)
+    venue.go_on(DAY // 2 + 60)
+    venue.pipeline.alive(left)
+    assert venue.rows() == [(6, UNKNOWN_MAC, -20, 200)]

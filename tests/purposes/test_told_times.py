@@ -15,7 +15,7 @@ from agent.capture.address_table import LEASE, AddressTable
 from agent.capture.lan import Lan
 from agent.config import config
 from agent.purposes import words
-from agent.purposes.attribution.attribution import Attribution
+from agent.purposes.attribution.attribution import OVER, Attribution
 from agent.purposes.attribution.blocks import Blocks
 from agent.purposes.billing.billing import Billing
 from agent.purposes.deferred_purposes import NoKernel
@@ -78,7 +78,7 @@ def session(folder: Path) -> int:
 
 def mapped(folder: Path) -> Blocks:
     room = Blocks(str(folder / "map"), str(folder / "marks"), 512, NoKernel(), lambda _record: True, nobody, 1000)
-    room.restate_public(bytes([203, 0, 113, 2]), NOON)
+    room.restate_public(bytes([203, 0, 113, 2]), NOON, 0)
     room.hold(ADDRESS, MAC, NOON, 1000)
     room.deal(NOON, 1000, lambda _address: MAC)
     return room
@@ -109,7 +109,7 @@ def ports(folder: Path) -> int:
     room = mapped(folder)
 
     def over(seconds: int) -> bool:
-        room.tick(NOON + seconds, 1000 + seconds, lambda _address: MAC)
+        room.tick(NOON + seconds, 1000 + seconds, lambda _address: MAC, OVER)
         return not [*room.of(MAC)]
 
     for seconds in range(0, 7190, STEP):
@@ -227,7 +227,7 @@ def test_who_has_left_gets_no_block_by_somebody_else_s_lease(tmp_path: Path) -> 
         Lan(("lan",), table, lambda: wall[0] * 10**9),
         Blocks(str(tmp_path / "map"), str(tmp_path / "marks"), 512, NoKernel(), keep, nobody, 0),
     )
-    room.restate_public(bytes([203, 0, 113, 2]), NOON)
+    room.restate_public(bytes([203, 0, 113, 2]), NOON, 0)
     room.deal(NOON, 0, lambda _address: MAC)
     lan.prefixes = [(ADDRESS[:3] + b"\0", 24)]
 
@@ -241,7 +241,7 @@ def test_who_has_left_gets_no_block_by_somebody_else_s_lease(tmp_path: Path) -> 
         if minutes % 600 == 0:
             table.doubt(LEASE)
             lan.lease(ADDRESS, MAC)
-        room.tick(wall[0], wall[0] - NOON, lambda address: table.user(address) or b"")
+        room.tick(wall[0], wall[0] - NOON, lambda address: table.user(address) or b"", OVER)
         table.sweep()
         held += [minutes] if [*room.of(MAC)] else []
     assert held[-1] < 24 * 60

@@ -146,10 +146,10 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
             answers.append(room.covers(_octets(rest[0]), rest[1], _octets(rest[2]), rest[3], rest[4]))
         elif name == "tick":
             _held["holders"] = rest[2]
-            for turn in (room.deal, room.tick, room.deal):
-                turn(rest[0], rest[1], lambda address: _octets(_held["holders"].get(_hex(address), "")))
+            for turn, over in ((room.deal, ()), (room.tick, (attribution.OVER,)), (room.deal, ())):
+                turn(rest[0], rest[1], lambda address: _octets(_held["holders"].get(_hex(address), "")), *over)
         elif name == "public":
-            room.restate_public(_octets(rest[0]), rest[1])
+            room.restate_public(_octets(rest[0]), *rest[1:])
         elif name == "restate":
             room.restate(rest[0], rest[1], rest[2], ended=rest[3])
         elif name in ("users", "full"):

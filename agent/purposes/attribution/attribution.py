@@ -13,6 +13,7 @@ _SECOND = 1000000000
 _DAY = 86400
 ADDRESSES = 2048  # of IPv6 that are followed at a time; what is beyond is recorded connection by connection
 IDLE = 7200  # seconds without a connection after which an address's row ends
+OVER = 900  # where its terminal has gone; a dump of the live table, each 300 s, would have shown one
 COVERED = "attribution: in a block"
 
 
@@ -83,8 +84,12 @@ class Attribution:
             return
         if not self._whole or wall // _DAY - self.since // _DAY > 1:  # nobody was awake at a midnight between
             self.vouch(wall)
-        elif self._put_mark(self.since, wall, wall, confirmed=True) == "kept":
-            self.since = wall
+            return
+        for end in wall - wall % _DAY, wall:  # where a day's last segment is missing, nobody vouches for its end
+            if self.since < end:
+                if self._put_mark(self.since, end, self.since, confirmed=True) == "lost":
+                    break
+                self.since = end
 
     def _put_mark(self, begin: int, end: int, day: int, first: int = 0, *, confirmed: bool = False) -> str:
         record = Record(None, bytes(4), first, first, bytes(4), UNKNOWN_MAC, begin, end, confirmed=confirmed)
@@ -259,18 +264,20 @@ class Attribution:
     def deal(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
         """Give who has none a block; call it every second."""
         if self.blocks is not None:
-            self.blocks.confirmed = self.confirmed
             self.blocks.deal(wall, now, holder)
 
-    def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> bool:
-        """Do what is due; `wall` in s since the epoch, `now` in s since boot. True: it is to be called in a second."""
+    def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]", over: int = OVER) -> bool:
+        """Do what is due; `wall` in s since the epoch, `now` in s since boot. True: it is to be called in a second.
+
+        `over`: s without a sign of a connection after which the row of who has gone ends, with the last one.
+        """
         again = False
         if self.blocks is not None:
-            self.blocks.confirmed = self.confirmed
-            again = self.blocks.tick(wall, now, holder)
+            again = self.blocks.tick(wall, now, holder, over)
         for address in self._own.known():
             known = self._own[address]
-            if wall - known.last >= IDLE or (known.user and self._user(known.mac, wall) != known.user):
+            idle = IDLE if holder(address) == known.mac else over
+            if wall - known.last >= idle or (known.user and self._user(known.mac, wall) != known.user):
                 self._over(address, known)
         return again
 
@@ -290,10 +297,11 @@ class Attribution:
             self._over(address, self._own[address])
         self._own, self._ended = ShardedDict(), wall
 
-    def public(self, address: bytes, wall: int) -> None:
+    def public(self, address: bytes, wall: int, now: int) -> None:
         """Take note of the public IPv4 address, bytes(4) for none."""
         if self.blocks is not None:
-            self.blocks.restate_public(address, wall)
+            self.blocks.confirmed = self.confirmed
+            self.blocks.restate_public(address, wall, now)
 
     def close(self) -> None:
         """Let go; the blocks stay as they are for the next process."""

@@ -39,7 +39,6 @@ _FIELDS = "<Bxxx4s6sxxIIIxxxx"
 _DAY = 86400
 AGAIN = 86400  # seconds after its last connection ended in which a block isn't given again
 IDLE = 7200  # seconds without a connection after which a terminal's block is taken back
-OVER = 900  # seconds without a sign of a connection: a dump of the live table, each 300 s, would have shown one
 SLACK = 2  # seconds: a block's first connections may have begun as it was given
 RETRY = 60  # seconds after flash, store or kernel has refused a block
 WAITING = 1024  # addresses that are remembered to have got none
@@ -293,17 +292,16 @@ class Blocks:
         if state == FREE or address != source or known != mac or start + SLACK < since:
             self.conflicts += state == HELD and address != source
             return False
-        if not part:
-            return False  # its row has ended
         self._put(block, state, address, mac, since, part, now)
-        return True
+        return part > 0  # else its row has ended, and it rests on
 
     # Time.
 
-    def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> bool:
+    def tick(self, wall: int, now: int, holder: "Callable[[bytes], bytes]", over: int) -> bool:
         """Do what is due; call it every few seconds, and in a second where it returns True.
 
         `holder(address)` answers the MAC that holds an address now, b"" for none.
+        `over`: s without a sign of a connection after which the row of a block that rests ends.
         """
         again = False
         for waiting in self._without.known():
@@ -321,9 +319,7 @@ class Blocks:
                 continue
             another = self._user(mac, wall) != self._users.get(block, b"")
             if state == RESTING:
-                if part and another:
-                    self._over(block, wall, now)
-                self._rest(block, wall, now)
+                self._rest(block, wall, now, 0 if another else over)
             elif not part:
                 continue  # there is no public address
             elif part // _DAY != wall // _DAY:
@@ -356,13 +352,11 @@ class Blocks:
         self._put(block, state, address, mac, since, begin if part <= wall else wall, last)
         self._begin(block)
 
-    def _rest(self, block: int, wall: int, now: int) -> None:
+    def _rest(self, block: int, wall: int, now: int, over: int) -> None:
         _, _, _, _, part, last = self._row(block)
         quiet = now - last
-        if part and quiet >= OVER:
+        if part and (quiet >= over or part // _DAY != wall // _DAY):
             self._over(block, wall, now)
-        elif part and part // _DAY != wall // _DAY:
-            self._midnight(block, wall)
         elif not part and quiet >= AGAIN:
             self._put(block, FREE, bytes(4), UNKNOWN_MAC, 0, 0, 0)
             self._short = False
@@ -370,7 +364,12 @@ class Blocks:
     def _over(self, block: int, wall: int, now: int) -> None:
         """End a block's row with the last sign of its terminal."""
         _, _, _, _, part, last = self._row(block)
-        self._record(block, max(part, wall - (now - last)))
+        sign = wall - (now - last)
+        if part // _DAY < sign // _DAY:
+            self._midnight(block, sign)
+            part = self._row(block)[4]
+        if part:
+            self._record(block, max(part, sign))
         self._users.pop(block, b"")
         self._shut(block)
 
@@ -399,23 +398,30 @@ class Blocks:
                     self._over(block, wall, now)
                 self._shut(block)
 
-    def restate_public(self, address: bytes, wall: int) -> None:
+    def restate_public(self, address: bytes, wall: int, now: int) -> None:
         """Take note of the public address: where it is another one, rows of the former end and those of this one begin.
 
-        While there is none, no row is open: nobody can be asked for by an address that the gateway hasn't got.
+        While there is none, no row is open: nobody can be asked for by an address that the gateway hasn't got. The row
+        of a block that rests ends with its last sign: what is left in it is recorded one by one.
         """
         if address == self.public:
             return
-        live = [block for block in range(self.count) if self._row(block)[0] == HELD or self._row(block)[4]]
-        for block in live:
-            if self._row(block)[4]:
-                self._record(block, max(self._row(block)[4], wall))
+        held = []
+        for block in range(self.count):
+            state, _, _, _, part, _ = self._row(block)
+            if state == HELD:
+                held.append(block)
+                if part:
+                    self._record(block, max(part, wall))
+            elif part:
+                self._over(block, wall, now)
         self._region.view[_HEADER - 4 : _HEADER] = address
-        for block in live:
+        for block in held:
+            _, known, mac, _, _, last = self._row(block)
+            # What began before is recorded by itself: the former address may come back while it lasts
+            self._put(block, HELD, known, mac, wall, wall * any(address), last)
             if any(address):
-                self._again(block, wall, ended=False)
-            else:
-                self._shut(block)
+                self._begin(block)
 
     def status(self) -> "dict[str, int]":
         """Return how many blocks there are, in use and free, and how many terminals have none (local use only)."""
