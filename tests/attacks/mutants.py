@@ -391,6 +391,13 @@ MUTANTS = (
         "if member.size == 0.5:",
         "tests/attacks/custodian/test_tars.py",
     ),
+    Mutant(
+        "K2",
+        "tools/custodian/tars.py",
+        "if name in found or len(found) == MOST:",
+        "if name in found:",
+        "tests/attacks/custodian/test_tars.py",
+    ),
     Mutant("W1", _GUEST_PAGE, "if not self._here():", "if not address:", _FOREIGN),
     Mutant(
         "W2",

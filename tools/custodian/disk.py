@@ -33,8 +33,10 @@ def write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
         write(descriptor, data)
-    except BaseException:
+    except BaseException as failure:
         path.unlink()
+        if isinstance(failure, OSError):
+            failure.filename = str(path)  # a write's own failure names no file
         raise
     finally:
         os.close(descriptor)

@@ -7,11 +7,11 @@ them.
 """
 
 import json
-import tarfile
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from nacl import bindings
 from nacl.exceptions import BadSignatureError
@@ -24,6 +24,7 @@ from tools.custodian import tars
 LARGEST = 4 << 30  # octets of a handover
 GRACE = 31 * 86400  # seconds after its end in which a request that was run in time may still be answered
 SMALL = 65536  # octets of what isn't a segment
+WORD = ("request.toml", "gateway.json", archive.SIGNATURE)
 
 
 class HandoverError(Exception):
@@ -65,36 +66,33 @@ def verified(text: str, agents: Mapping[bytes, str]) -> tuple[Request, list[str]
 def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str]) -> Handover:
     """Return a handover, verified against the custodian's lists of agents and gateways.
 
-    A list is public key -> name, or gateway.id.
+    A list is public key -> name, or gateway.id. No segment is read before all signatures fit.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise HandoverError("malformed", f"{path}: too large; accepted: at most {LARGEST} octets")
-        with tarfile.open(path, "r:") as tar:
-            headers = tars.members(tar)
-            if (
-                any(member.issparse() for member in headers)
-                or sum(member.size for member in headers) > path.stat().st_size
-            ):
-                raise HandoverError(
-                    "malformed",
-                    f"{path}: members that are larger than the file; accepted: what oubli request run wrote",
-                )
-            if not headers or headers[-1].name != archive.SIGNATURE:
-                raise HandoverError(
-                    "unsigned", f"{path}: the gateway hasn't signed it; accepted: what oubli request run wrote"
-                )
-            members = {member.name: _content(path, tar, member) for member in headers}
+        with path.open("rb") as file:
+            return _read(path, file, agents, gateways)
     except OSError as failure:
         raise HandoverError(
             "malformed", f"{path}: can't be read ({failure.strerror}); accepted: a handover (.tar)"
         ) from None
     except tars.BROKEN:
-        raise HandoverError("malformed", f"{path}: not a tar file; accepted: what oubli request run wrote") from None
+        raise HandoverError(
+            "malformed", f"{path}: not a tar file of plain members; accepted: what oubli request run wrote"
+        ) from None
+
+
+def _read(path: Path, file: BinaryIO, agents: Mapping[bytes, str], gateways: Mapping[bytes, str]) -> Handover:
+    octets = os.fstat(file.fileno()).st_size
+    if octets > LARGEST:
+        raise HandoverError("malformed", f"{path}: too large; accepted: at most {LARGEST} octets")
+    members = tars.plain(file, octets)
+    if not members or members[-1][0] != archive.SIGNATURE:
+        raise HandoverError("unsigned", f"{path}: the gateway hasn't signed it; accepted: what oubli request run wrote")
+    small = {name: _content(file, begin, size) for name, begin, size in members if name in WORD and size <= SMALL}
     try:
-        signature = members.pop(archive.SIGNATURE)
-        text, statement = members.pop("request.toml").decode(), json.loads(members.pop("gateway.json"))
+        text, statement = small["request.toml"].decode(), json.loads(small["gateway.json"])
         said = (statement["gateway"], statement["made"], statement["second_nat"], statement["unbroken"])
+        signature = small[archive.SIGNATURE]
     except (KeyError, ValueError, TypeError, RecursionError):
         raise HandoverError(
             "malformed", f"{path}: no request or no word of the gateway in it; accepted: what oubli request run wrote"
@@ -107,40 +105,36 @@ def read(path: Path, agents: Mapping[bytes, str], gateways: Mapping[bytes, str])
         or not isinstance(said[3], int)
     ):
         raise HandoverError("another gateway", f"{path}: another gateway's; accepted: one of {request.gateway}")
-    if not _by_gateway(
-        path, headers[-1].offset, signature, [key for key, name in gateways.items() if name == request.gateway]
-    ):
+    keys = [key for key, name in gateways.items() if name == request.gateway]
+    if not _by_gateway(file, members[-1][1] - tars.BLOCK, signature, keys):
         raise HandoverError(
             "unsigned",
             f"{path}: not signed by {request.gateway}, or changed since; accepted: the file as it was written, "
             "and that gateway's line of `oubli request identity` in --gateways",
         )
-    segments = {
-        name.removeprefix(f"{request.store}/"): data
-        for name, data in members.items()
-        if name.startswith(f"{request.store}/")
-    }
-    if len(segments) != len(members):
+    others = [one for one in members if one[0] not in WORD]
+    if not all(name.startswith(f"{request.store}/") for name, _, _ in others):
         raise HandoverError(
             "malformed", f"{path}: a member that doesn't belong there; accepted: segments of {request.store}"
         )
+    segments = {name.removeprefix(f"{request.store}/"): _content(file, begin, size) for name, begin, size in others}
     return Handover(request, names, statement, segments)
 
 
-def _by_gateway(path: Path, size: int, signature: bytes, keys: list[bytes]) -> bool:
+def _by_gateway(file: BinaryIO, size: int, signature: bytes, keys: list[bytes]) -> bool:
     """Return True if the first `size` octets of a file carry a gateway's Ed25519ph signature."""
     if len(signature) != bindings.crypto_sign_BYTES:
         return False
     for key in keys:
         state = bindings.crypto_sign_ed25519ph_state()
-        with path.open("rb") as file:
-            left = size
-            while left:
-                part = file.read(min(left, 1 << 20))
-                if not part:
-                    return False
-                bindings.crypto_sign_ed25519ph_update(state, part)
-                left -= len(part)
+        file.seek(0)
+        left = size
+        while left:
+            part = file.read(min(left, 1 << 20))
+            if not part:
+                return False
+            bindings.crypto_sign_ed25519ph_update(state, part)
+            left -= len(part)
         try:
             if bindings.crypto_sign_ed25519ph_final_verify(state, signature, key):
                 return True
@@ -149,10 +143,6 @@ def _by_gateway(path: Path, size: int, signature: bytes, keys: list[bytes]) -> b
     return False
 
 
-def _content(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member) if member.isreg() else None
-    if file is None or (member.size > SMALL and "/" not in member.name):
-        raise HandoverError(
-            "malformed", f"{path}: a member that isn't a plain file of its size; accepted: what oubli request run wrote"
-        )
-    return file.read()
+def _content(file: BinaryIO, begin: int, size: int) -> bytes:
+    file.seek(begin)
+    return file.read(size)

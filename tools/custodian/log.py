@@ -65,14 +65,18 @@ class Log:
 
     def append(self, now: datetime, act: str, **facts: Any) -> None:  # noqa: ANN401 (what JSON holds)
         """Append an entry, synced."""
-        with self.alone() as descriptor:
-            data = self.path.read_bytes()
-            if data and not data.endswith(b"\n"):
-                disk.append(descriptor, b"\n")
-            lines = data.splitlines()
-            if lines and _entry(lines[-1]) is None:
-                lines.append(self._put(descriptor, now, lines[-1], "mended"))
-            self._put(descriptor, now, lines[-1] if lines else None, act, **facts)
+        try:
+            with self.alone() as descriptor:
+                data = self.path.read_bytes()
+                if data and not data.endswith(b"\n"):
+                    disk.append(descriptor, b"\n")
+                lines = data.splitlines()
+                if lines and _entry(lines[-1]) is None:
+                    lines.append(self._put(descriptor, now, lines[-1], "mended"))
+                self._put(descriptor, now, lines[-1] if lines else None, act, **facts)
+        except OSError as failure:
+            failure.filename = str(self.path)  # a write's own failure names no file
+            raise
 
     def _put(self, file: int, now: datetime, before: bytes | None, act: str, **facts: Any) -> bytes:  # noqa: ANN401
         previous = "" if before is None else hashlib.sha256(before).hexdigest()

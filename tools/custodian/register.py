@@ -178,14 +178,12 @@ def once(store: Store, request: Entered, waiting: Path | None = None, *, again: 
         done, about = _logged(store)
         for digest in last & about - done:
             store.note("entered", entry=digest)  # power was lost between the two
-        entered = request.fields["number"] in [
-            entry["number"] for entry in entries(store) if entry["result"] != REFUSED
-        ]
-        if entered and not again and not (waiting and waiting.exists()):
+        there = request.fields["number"] in [entry["number"] for entry in entries(store) if entry["result"] != REFUSED]
+        if there and not again and not (waiting and waiting.exists()):
             raise HandoverError(
                 "already run", "request.number: it was answered before (L34-II-4); accepted: a new request"
             )
-        yield entered
+        yield there
 
 
 def said(store: Store, number: str) -> dict[str, Any]:
@@ -218,6 +216,12 @@ def head(line: str) -> str:
 
 def enter(store: Store, line: str, **facts: str) -> None:
     """Append an entry, and note in the store's log that it is there. `facts` are the log's."""
+    append(store, line, **facts)
+    entered(store, line)
+
+
+def append(store: Store, line: str, **facts: str) -> None:
+    """Append an entry, which the store's log names before, and next by `entered`."""
     path = store.folder / NAME
     told = json.loads(line)
     store.note(told["kind"], number=told["number"], result=told["result"], register=head(line), **facts)
@@ -232,6 +236,10 @@ def enter(store: Store, line: str, **facts: str) -> None:
         ) from None
     finally:
         os.close(descriptor)
+
+
+def entered(store: Store, line: str) -> None:
+    """Note in the store's log that an entry is there; where that fails, the next command does it (`once`)."""
     store.note("entered", entry=head(line))
 
 

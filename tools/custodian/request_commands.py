@@ -285,10 +285,11 @@ def _again(
 def enter(custodian: Store, line: str, staged: Staged, **facts: str) -> None:
     """Enter what is made in log and register, then give it its name."""
     try:
-        register.enter(custodian, line, made=staged.digest(), **facts)
+        register.append(custodian, line, made=staged.digest(), **facts)
     except BaseException:
         staged.clear()
         raise
+    register.entered(custodian, line)  # from here on it stays, and gets its name by the same command again
     staged.publish()
 
 

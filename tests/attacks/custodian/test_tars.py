@@ -71,3 +71,45 @@ def test_a_tar_file_that_leads_back_is_refused_at_once(kind: str, memory: Path) 
         [sys.executable, "-c", READS, path], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=240
     )
     assert (done.stdout, done.returncode) == ("HandoverError\nFolderError\n", 0), done.stderr[-400:]
+
+
+PLAIN = """
+import resource, sys
+from pathlib import Path
+from tools.custodian import handovers
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+try:
+    handovers.read(Path(sys.argv[1]), {}, {})
+except handovers.HandoverError as failure:
+    print(str(failure).removeprefix(sys.argv[1]))
+"""
+LARGE = b"%011o\0" % (3 << 29)
+NO_TAR = ": not a tar file of plain members; accepted: what oubli request run wrote\n"
+NO_WORD = ": no request or no word of the gateway in it; accepted: what oubli request run wrote\n"
+HOLE = 3 << 29
+HANDOVERS: dict[str, tuple[Callable[[], bytes], int, str]] = {
+    "a large segment": (lambda: header("attribution/x", LARGE), HOLE, NO_WORD),
+    "a large request": (lambda: header("request.toml", LARGE), HOLE, NO_WORD),
+    "a large extended header": (lambda: header("x", LARGE, tarfile.XHDTYPE), HOLE, NO_TAR),
+    "a large name": (lambda: header("x", LARGE, tarfile.GNUTYPE_LONGNAME), HOLE, NO_TAR),
+    "a member behind the end": (lambda: header("request.toml", LARGE), 0, NO_TAR),
+    "two of a name": (lambda: header("request.toml", EMPTY) * 2, 0, NO_TAR),
+    "many members": (lambda: b"".join(header(f"attribution/{at}", EMPTY) for at in range(10001)), 0, NO_TAR),
+    "a negative size": (lambda: header("request.toml", b"-0000000010\0"), 0, NO_TAR),
+    "a link": (lambda: header("request.toml", EMPTY, tarfile.SYMTYPE), 0, NO_TAR),
+}
+
+
+@pytest.mark.parametrize("kind", HANDOVERS)
+def test_a_handover_that_nobody_signed_costs_no_memory(kind: str, memory: Path) -> None:
+    """Gibibytes of it were read, for minutes, before a signature was looked at."""
+    begins, hole, said = HANDOVERS[kind]
+    path = memory / "file.tar"
+    with path.open("wb") as file:
+        file.write(begins())
+        file.seek(hole, 1)
+        file.write(header("gateway.sig", EMPTY) + bytes(1024))
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN, path], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.returncode) == (said, 0), done.stderr[-400:]
