@@ -224,7 +224,7 @@ class DeferredPurposes(Purposes):
         self._portal.tick(monotonic)
         if self.attribution is not None:
             self._devices()
-            self.attribution.public(self._lan.public, self._wall, self._now)
+            self.attribution.public(self._lan.public, self._wall, self._now, self._holder)
             if not self.suspended:
                 self.attribution.deal(self._wall, self._now, self._holder)
         if self._now < self._next and not self.sessions.changed:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.purposes.attribution.attribution import Attribution
+from agent.purposes.attribution.blocks import Blocks
 from agent.purposes.attribution.record import Record, unpack
 from agent.purposes.believed_time import BelievedTime
 from tests.purposes.test_marks import DAY, MAC, NOON, PUBLIC, SECOND, A, purpose, tick, with_blocks
@@ -157,4 +158,27 @@ def test_who_was_there_after_midnight_has_a_row_of_that_day(tmp_path: Path) -> N
     made.attribution.blocks.hold(A, OTHER_MAC, MIDNIGHT + 4, DAY // 2 + 4)
     rows = [(one.start - NOON, one.end and one.end - NOON) for one in kept if one.first and one.mac == MAC]
     assert rows == [(3, None), (3, DAY // 2), (DAY // 2, None), (DAY // 2, DAY // 2 + 3)]
+    made.attribution.close()
+
+
+@pytest.mark.parametrize("former", [PUBLIC, bytes(4)])
+def test_a_restart_by_another_address_names_nobody_before_it_is_known_who_is_there(
+    former: bytes, tmp_path: Path
+) -> None:
+    """The former process' map has a holder; another had the address by now, and he was named for a second."""
+    made, _, _ = with_blocks(tmp_path)
+    made._lan.public = former
+    tick(made, 4)
+    made.attribution.close()
+    made, kept, _ = with_blocks(tmp_path, trusted=False)
+    kept.clear()
+    made.attribution.close()
+    made.attribution.blocks = Blocks(
+        str(tmp_path / "blocks"), str(tmp_path / "ports"), 512, made._table, made._row_kept, made._user, 0
+    )
+    made.holder, made._lan.public, made._next = {A: OTHER_MAC}, OTHER, 0
+    made._time = BelievedTime(made._clock, made.attribution, made._seal)
+    for second in (10, 11, 12):
+        tick(made, second)
+    assert [one.mac for one in kept if one.public_address == OTHER and one.first] == []
     made.attribution.close()

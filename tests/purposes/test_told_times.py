@@ -78,7 +78,7 @@ def session(folder: Path) -> int:
 
 def mapped(folder: Path) -> Blocks:
     room = Blocks(str(folder / "map"), str(folder / "marks"), 512, NoKernel(), lambda _record: True, nobody, 1000)
-    room.restate_public(bytes([203, 0, 113, 2]), NOON, 0)
+    room.restate_public(bytes([203, 0, 113, 2]), NOON, 0, lambda _: b"")
     room.hold(ADDRESS, MAC, NOON, 1000)
     room.deal(NOON, 1000, lambda _address: MAC)
     return room
@@ -227,7 +227,7 @@ def test_who_has_left_gets_no_block_by_somebody_else_s_lease(tmp_path: Path) -> 
         Lan(("lan",), table, lambda: wall[0] * 10**9),
         Blocks(str(tmp_path / "map"), str(tmp_path / "marks"), 512, NoKernel(), keep, nobody, 0),
     )
-    room.restate_public(bytes([203, 0, 113, 2]), NOON, 0)
+    room.restate_public(bytes([203, 0, 113, 2]), NOON, 0, lambda _: b"")
     room.deal(NOON, 0, lambda _address: MAC)
     lan.prefixes = [(ADDRESS[:3] + b"\0", 24)]
 

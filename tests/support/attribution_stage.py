@@ -133,6 +133,10 @@ def blocks_open(folder: str, size: int, now: int, user_of: "dict[str, str]") -> 
     _held["blocks"] = blocks.Blocks(folder + "/map", folder + "/marks", size, _held["kernel"], write, user, now)
 
 
+def _holder(address: bytes) -> bytes:
+    return _octets(_held.get("holders", {}).get(_hex(address), ""))
+
+
 def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
     """Do steps in order; returns what those answer that have an answer."""
     room, answers = _held["blocks"], []
@@ -147,9 +151,9 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
         elif name == "tick":
             _held["holders"] = rest[2]
             for turn, over in ((room.deal, ()), (room.tick, (attribution.OVER,)), (room.deal, ())):
-                turn(rest[0], rest[1], lambda address: _octets(_held["holders"].get(_hex(address), "")), *over)
+                turn(rest[0], rest[1], _holder, *over)
         elif name == "public":
-            room.restate_public(_octets(rest[0]), *rest[1:])
+            room.restate_public(_octets(rest[0]), rest[1], rest[2], _holder)
         elif name == "restate":
             room.restate(rest[0], rest[1], rest[2], ended=rest[3])
         elif name in ("users", "full"):

@@ -198,8 +198,7 @@ class Blocks:
             if self._row(block)[2] == mac:
                 return
             self._take_back(block)
-            if self._row(block)[4]:  # its row in the store ends now; later ends are recorded one by one
-                self._over(block, wall, now)
+            self._over(block, wall, now)  # its row in the store ends now; later ends are recorded one by one
         block = -1 if self._short or now < self._retry or not any(self.public) else self._find()
         if self._loaded and block >= 0 and self._give(block, address, mac, wall, now):
             return
@@ -365,7 +364,7 @@ class Blocks:
         """End a block's row with the last sign of its terminal."""
         _, _, _, _, part, last = self._row(block)
         sign = wall - (now - last)
-        if part // _DAY < sign // _DAY:
+        if part and part // _DAY < sign // _DAY:
             self._midnight(block, sign)
             part = self._row(block)[4]
         if part:
@@ -398,7 +397,7 @@ class Blocks:
                     self._over(block, wall, now)
                 self._shut(block)
 
-    def restate_public(self, address: bytes, wall: int, now: int) -> None:
+    def restate_public(self, address: bytes, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
         """Take note of the public address: where it is another one, rows of the former end and those of this one begin.
 
         While there is none, no row is open: nobody can be asked for by an address that the gateway hasn't got. The row
@@ -409,18 +408,19 @@ class Blocks:
         held = []
         for block in range(self.count):
             state, _, _, _, part, _ = self._row(block)
-            if state == HELD:
-                held.append(block)
-                if part:
-                    self._record(block, max(part, wall))
-            elif part:
+            if state != HELD:
                 self._over(block, wall, now)
+                continue
+            held.append(block)
+            if part:
+                self._record(block, max(part, wall))
         self._region.view[_HEADER - 4 : _HEADER] = address
         for block in held:
             _, known, mac, _, _, last = self._row(block)
+            begins = any(address) and holder(known) == mac  # after a restart it may be another's by now
             # What began before is recorded by itself: the former address may come back while it lasts
-            self._put(block, HELD, known, mac, wall, wall * any(address), last)
-            if any(address):
+            self._put(block, HELD, known, mac, wall, wall * begins, last)
+            if begins:
                 self._begin(block)
 
     def status(self) -> "dict[str, int]":
