@@ -3,8 +3,9 @@
 
 A terminal gets a block when its address is learned, and keeps it as long as it holds that address and uses it. Its row
 in the store is written when the block is given, again at the beginning of each UTC day, when its portal user or the
-public address changes, and once more, with its end, when no connection is left in it. A block is given again only 24 h
-after its last connection ended. Terminals without a block leave by the ports of `rest`, where each connection is
+public address changes, and once more, with its end, when no connection is left in it. Where the terminal has gone, a
+midnight, another public address and a handover end it as well. A block is given again only 24 h after its last
+connection ended. Terminals without a block leave by the ports of `rest`, where each connection is
 recorded by itself; so is every connection whose port isn't in its own terminal's block, whatever the reason.
 
 The map lies in a tmpfs file, so that a restart of the process goes on with it. Over a boot only *which ports may have
