@@ -91,6 +91,7 @@ class SealedAuditor:
         # be lost. And somebody stepped the clock.
         self.disturbed = self.stepped = self._inexact = False
         self._erased = 0  # the second in which everything was
+        self._today = 0  # by the gateway's clock, since the epoch
 
     def tell(self, records: list[Kept], *, trusted: bool) -> None:
         """The recorder was told of these; while it has no key for the day, nobody is to be asked for them."""
@@ -135,7 +136,7 @@ class SealedAuditor:
 
     def look(self, now: int, wall: int, *, trusted: bool, ended: bool) -> None:
         """Open what is new and compare at a true time; `wall` is the gateway's clock, `ended`: all is written."""
-        self.wrong = []
+        self.wrong, self._today = [], wall // DAY
         for sealed in self._stores.values():
             self._read(sealed, wall, trusted=trusted)
         self._custody()
@@ -222,8 +223,8 @@ class SealedAuditor:
         if record.protocol is None or self._inexact:
             # A holding may name a terminal that hasn't ended a connection yet: whether it is right shows when it does
             return
-        if record.start % 86400 == 0 or (record.end or 0) % 86400 == 0:
-            return  # a day's part of a connection that lasts: an examiner judges whom it names
+        if record.start % 86400 == 0 or (record.end or 0) % 86400 == 0 or (record.end or 0) // 86400 < self._today:
+            return  # a day's part of a connection that lasts, or lasted idle: an examiner judges whom it names
         key = (record.protocol, record.public_address, record.first, record.address, record.mac, user, record.start)
         if self._made[key] <= 0:
             self.wrong.append(("attribution", "a record of a connection that nobody made"))
