@@ -223,8 +223,7 @@ class DeferredPurposes(Purposes):
                 purpose.confirmed = self._time.trusted
         self._portal.tick(monotonic)
         if self.attribution is not None:
-            self._devices()
-            self.attribution.public(self._lan.public, self._wall, self._now, self._holder)
+            self._addresses(self.attribution)
             if not self.suspended:
                 self.attribution.deal(self._wall, self._now, self._holder)
         if self._now < self._next and not self.sessions.changed:
@@ -236,12 +235,15 @@ class DeferredPurposes(Purposes):
         if self.attribution is not None:
             self.sessions.changed |= self.attribution.tick(self._wall, self._now, self._holder)
 
-    def _devices(self) -> None:
-        """Let the kernel's table know by which interfaces packets leave."""
-        blocks = self.attribution.blocks if self.attribution is not None else None
-        if blocks is not None and self._lan.outs != self._table.devices:
-            self._table.devices = self._lan.outs
-            blocks.reload()
+    def _addresses(self, kept: "attribution.Attribution") -> None:
+        """Let the kernel's table know by which interfaces packets leave, and the blocks by which public address."""
+        blocks = kept.blocks
+        if blocks is not None:
+            if self._lan.outs != self._table.devices:
+                self._table.devices = self._lan.outs
+                blocks.reload()
+            blocks.confirmed = kept.confirmed
+            blocks.restate_public(self._lan.public, self._wall, self._now, self._holder)
 
     def hour(self) -> None:
         """Do what is done each powered-on hour."""
@@ -290,7 +292,7 @@ class DeferredPurposes(Purposes):
         if self.billing is not None and request.store == "billing":
             self.billing.finish(self._wall)
         if kept is not None and not self.suspended:
-            self.sessions.changed |= kept.tick(self._wall, self._now, self._holder, 0)
+            kept.tick(self._wall, self._now, self._holder, 0)
         if not store.seal() or self._time.owed:
             raise requests.Refused(
                 "flash", "flash refuses: what is kept can't be closed now; accepted: once more when it is writable"

@@ -297,12 +297,6 @@ class Attribution:
             self._over(address, self._own[address])
         self._own, self._ended = ShardedDict(), wall
 
-    def public(self, address: bytes, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
-        """Take note of the public IPv4 address, bytes(4) for none."""
-        if self.blocks is not None:
-            self.blocks.confirmed = self.confirmed
-            self.blocks.restate_public(address, wall, now, holder)
-
     def close(self) -> None:
         """Let go; the blocks stay as they are for the next process."""
         if self.blocks is not None:

@@ -365,7 +365,7 @@ class Blocks:
         """End a block's row with the last sign of its terminal."""
         _, _, _, _, part, last = self._row(block)
         sign = wall - (now - last)
-        if part and part // _DAY < sign // _DAY:
+        if 0 < part < sign - sign % _DAY:
             self._midnight(block, sign)
             part = self._row(block)[4]
         if part:
