@@ -292,8 +292,10 @@ class Blocks:
         if state == FREE or address != source or known != mac or start + SLACK < since:
             self.conflicts += state == HELD and address != source
             return False
+        if not part:
+            return False  # its row has ended
         self._put(block, state, address, mac, since, part, now)
-        return part > 0  # else its row has ended, and it rests on
+        return True
 
     # Time.
 
