@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MIDNIGHT = NOON + DAY // 2
 SIX = bytes([32, 1, 13, 184, *[0] * 11, 7])
 OTHER = bytes([198, 51, 100, 7])
-OTHER_MAC = bytes([2, 0, 0, 0, 0, 11])
+B, OTHER_MAC = bytes([192, 168, 1, 11]), bytes([2, 0, 0, 0, 0, 11])
 
 
 def over_midnight(say: list[str]) -> dict[int, list[Record]]:
@@ -129,6 +129,21 @@ def test_who_has_gone_has_no_row_of_a_new_day_or_address(what: str, tmp_path: Pa
     tick(made, last + 310)
     rows = {(one.public_address, one.start - NOON, one.end and one.end - NOON) for one in kept if one.first}
     assert rows == {(PUBLIC, 3, None), (PUBLIC, 3, last)}
+    made.attribution.close()
+
+
+def test_a_block_rests_for_a_day_after_its_last_connection_whose_row_a_handover_has_ended(tmp_path: Path) -> None:
+    """It was given again while a connection that had outlived the handover by a day went on."""
+    made, kept, _ = with_blocks(tmp_path)
+    made.holder.clear()
+    handed_over(made, 600)
+    for second in range(900, 30 * 3600, 300):
+        assert not made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 3, NOON + second, second)
+        tick(made, second)
+    made.attribution.blocks._hand = 0
+    made.holder[B] = OTHER_MAC
+    made.attribution.blocks.hold(B, OTHER_MAC, made._wall, made._now)
+    assert {one.first for one in kept if one.mac == OTHER_MAC} == {16896}
     made.attribution.close()
 
 

@@ -289,13 +289,14 @@ class Blocks:
         if not 0 <= block < self.count:
             return False
         state, address, known, since, part, _ = self._row(block)
+        if state == RESTING and not part:  # whose it was is forgotten; who leaves by it has had it since
+            self._put(block, state, address, known, since, part, now)
+            return False
         if state == FREE or address != source or known != mac or start + SLACK < since:
             self.conflicts += state == HELD and address != source
             return False
-        if not part:
-            return False  # its row has ended
         self._put(block, state, address, mac, since, part, now)
-        return True
+        return part > 0  # else there is no public address
 
     # Time.
 
