@@ -50,18 +50,19 @@ def show(line: "Line") -> int:
                 "held": held,
                 "objects": answer["objects"],
             }
-            return line.show(told, _summary(counts, sealed, held) + _agreed(consents))
+            return line.show(told, _summary(counts, sealed, held) + _agreed(consents, answer["objects"]))
     return 1
 
 
-def _agreed(consents: "list[dict[str, Any]] | None") -> "list[str]":
-    """Return lines on the consents of this terminal that are remembered (L34-V-2); None: flash refuses them."""
+def _agreed(consents: "list[dict[str, Any]] | None", objects: "Sequence[int]") -> "list[str]":
+    """Return lines on this terminal's consents (L34-V-2) and its objection; None: flash refuses them."""
     if consents is None:
         return ["consents can't be read now: all are suspended"]
-    out = []
+    out = ["objects to being counted since " + dates.moment(objects[0])] if objects else []
     for one in consents:
         since, end = dates.moment(one["since"]), dates.moment(one["end"])
         what = f"{', '.join(one['purposes'])}: {one['state']} since {since}, ends {end}"
+        what += "; withdrawn: " + ", ".join(one["withdrawn"]) if one["withdrawn"] else ""
         out.append("consent to " + what + "; third parties: " + one["third_parties"] + "; text " + one["text"])
     return out
 
@@ -74,12 +75,12 @@ def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]", held: "di
     for store in sealed:
         name, ends = store["purpose"], law.duration(store["lifetime_seconds"])
         out.append(f"{name} ({law.purpose(name).paragraph}): sealed, this device can't read it; each record")
-        out.append(f"  goes {ends} after it began at the latest; the custodian answers for it")
+        out.append(f"  goes {ends} after it ended at the latest; the custodian answers for it")
     return out + [name + ": " + canonical.dumps(held[name]) for name in sorted(held)]
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Sequence
 
     from agent.cli.command import Line

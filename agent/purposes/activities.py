@@ -58,7 +58,6 @@ _REPEALED = (
 _PLACES = {"emergency": "L34-1 V, ", "counting": "L34-1 II, "}  # of the article, for what is held beside the stores
 NOBODY = ("aucun", "none")
 _FOR = {
-    "nobody": NOBODY,
     "security": ("l'exploitant du réseau", "the network's operator"),
     "attribution": (
         "{}, tiers de confiance qui détient les clés ; {}, sur demande signée par deux agents",
@@ -67,11 +66,11 @@ _FOR = {
     "billing": (
         (
             "{}, tiers de confiance qui détient les clés ; {}, qui établit les factures ; en cas de litige ou "
-            "d'injonction, les autorités que la loi habilite"
+            "d'injonction, {}"
         ),
         (
             "{}, the trusted third party who has the keys; {}, who makes out the bills; in a dispute, or by an "
-            "injunction, the authorities that the law entitles"
+            "injunction, {}"
         ),
     ),
     "services": (
@@ -83,25 +82,13 @@ _FOR = {
     "requests": ("le tiers de confiance", "the trusted third party"),
     "emergency": ("les services de secours, par l'exploitant", "the rescue services, by the operator"),
 }  # fmt: skip
-_TO = {
-    "security": "security",
-    "attribution": "attribution",
-    "billing": "billing",
-    "services": "services",
-    "location": "services",
-}
-_TO.update({name: name for name in ("counting", "emergency", "requests")})
+_FOR["location"] = _FOR["services"]
 _AUTHORITIES = {
-    "L336-3": (
-        "l'Arcom, et en cas d'injonction les autorités que la loi habilite",
-        "Arcom, and by an injunction the authorities that the law entitles",
-    ),
-    "STAD": (
-        "l'ANSSI, et en cas d'injonction les autorités que la loi habilite",
-        "ANSSI, and by an injunction the authorities that the law entitles",
-    ),
-    law.IN_FORCE: ("les autorités que la loi habilite", "the authorities that the law entitles"),
+    "L336-3": ("l'Arcom, et en cas d'injonction ", "Arcom, and by an injunction "),
+    "STAD": ("l'ANSSI, et en cas d'injonction ", "ANSSI, and by an injunction "),
+    law.IN_FORCE: ("", ""),
 }
+_ENTITLED = ("les autorités que la loi habilite", "the authorities that the law entitles")
 _AIM = ("pour ", "for ")
 # Who gets personal data beside the operator, and may pass them on further than the gateway knows.
 _OTHERS = {
@@ -124,12 +111,16 @@ _KEPT = {
         ),
     ),
     "over": (" ; arrêté, plus rien ne s'y ajoute", "; stopped, nothing is added any more"),
+    "again": (
+        " ; remis en service pour répondre à une demande",
+        "; turned on again to answer a request",
+    ),
 }
 # How each is kept from others.
 _SAFE = {
     law.VOLATILE: (
-        "en mémoire vive, chiffré ; une coupure de courant l'efface",
-        "in memory, encrypted; a power cut erases it",
+        "en clair en mémoire vive, puis chiffré ; une coupure de courant l'efface",
+        "in memory in clear, then encrypted; a power cut erases it",
     ),
     law.CUSTODIAN: (
         (
@@ -186,6 +177,8 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
     found = []
     for row in rows(config, held):
         kept = _long(row, config, language) + (_KEPT["over"][at] if row.name in held else "")
+        if row.name in held and row.custody == law.CUSTODIAN:
+            kept += _KEPT["again"][at]
         former = row.grounds and config.sections[row.name].ground in law.FORMER_GROUNDS
         basis = row.paragraph + _REPEALED[at] if former else f"{row.in_force}, {_letter(row.name, config, at)}"
         if former:
@@ -199,9 +192,7 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
             if repealed and (name == "ports" or (name == "portal" and "billing" not in config.purposes)):
                 basis = repealed  # it serves that alone
             custody = law.DEVICE if name == "objection" else ""
-            found.append(
-                Activity(name, fields, words.KEPT[name][at], basis, _FOR[_TO.get(name, "nobody")][at], custody, at)
-            )
+            found.append(Activity(name, fields, words.KEPT[name][at], basis, _FOR.get(name, NOBODY)[at], custody, at))
     return found
 
 
@@ -218,8 +209,9 @@ def others(found: "Sequence[Activity]", at: int) -> str:
 
 
 def _letter(key: str, config: "Config", at: int) -> str:
-    letter = LAWFUL.get(key) or LAWFUL["attribution" if "attribution" in config.purposes else "billing"]
-    return ("RGPD 6.1 ", "GDPR 6.1 ")[at] + letter
+    serves = [name for name in ("billing", "attribution") if name in config.purposes]  # the portal
+    lawful = [LAWFUL[name] for name in serves if config.purposes[name].values.get("ground") not in law.FORMER_GROUNDS]
+    return ("RGPD 6.1 ", "GDPR 6.1 ")[at] + (LAWFUL.get(key) or ", ".join(lawful))
 
 
 def _long(row: "law.Purpose", config: "Config", language: str) -> str:
@@ -234,15 +226,15 @@ def _long(row: "law.Purpose", config: "Config", language: str) -> str:
 def _recipients(row: "law.Purpose", config: "Config", at: int) -> str:
     """Return who may get what a purpose keeps, by name; a custodian whom the configuration doesn't name is a blank."""
     text, custodian, section = (
-        _FOR[_TO.get(row.name, "nobody")][at],
+        _FOR.get(row.name, NOBODY)[at],
         config.notice.custodian or words.BLANK[at],
         config.sections.get(row.name),
     )
     if section is None:
         return text
     if row.grounds:
-        return text.format(custodian, _AUTHORITIES[section.ground or law.IN_FORCE][at])
-    return text.format(custodian, section.biller or _OPERATOR[at]) if row.name == "billing" else text
+        return text.format(custodian, _AUTHORITIES[section.ground or law.IN_FORCE][at] + _ENTITLED[at])
+    return text.format(custodian, section.values.get("biller") or _OPERATOR[at], _ENTITLED[at])
 
 
 TYPE_CHECKING = False

@@ -172,6 +172,10 @@ _WHY = {
     ),
     "empty": ("rien n'est conservé des connexions", "nothing is kept of connections"),
     "freeze": ("le tiers de confiance (oubli-custodian freeze)", "the custodian (oubli-custodian freeze)"),
+    "stopped": (
+        "oubli-custodian freeze, la finalité remise en service",
+        "oubli-custodian freeze, with the purpose on again",
+    ),
     "forgotten": (
         "ce que la borne détient pour {} n'est pas préservé : il s'efface à son terme",
         "what the gateway holds for {} isn't preserved: it goes when its time is over",
@@ -199,12 +203,9 @@ def _source(config: "Config") -> "tuple[str, tuple[str, str]]":
         return _answering(config)
     if section.ground != law.IN_FORCE:
         return NOBODY, _WHY["former"]
-    at = range(len(words.LANGUAGES))
     if section.lifetime < law.purpose("attribution").ceiling:
-        return NOBODY, _both(lambda one: _WHY["short"][one] + words.span(section.lifetime, words.LANGUAGES[one]), at)
-    return MET, _both(
-        lambda one: _WHY["custodian"][one] + (_WHY["second-nat"][one] if section.upstream_nat else ""), at
-    )
+        return NOBODY, _both(lambda one: _WHY["short"][one] + words.span(section.lifetime, words.LANGUAGES[one]))
+    return MET, _both(lambda one: _WHY["custodian"][one] + (_WHY["second-nat"][one] if section.upstream_nat else ""))
 
 
 def _freeze(config: "Config", still: "Sequence[str]") -> "tuple[str, tuple[str, str]]":
@@ -213,18 +214,17 @@ def _freeze(config: "Config", still: "Sequence[str]") -> "tuple[str, tuple[str, 
     readable = [name for name in held if law.purpose(name).custody != law.CUSTODIAN]
     if not held:
         return MET, _WHY["empty"]
-    at = range(len(words.LANGUAGES))
-    lost = _both(
-        lambda one: _WHY["forgotten"][one].format(", ".join([words.PURPOSES[name][one] for name in readable])), at
-    )
+    lost = _both(lambda one: _WHY["forgotten"][one].format(", ".join([words.PURPOSES[name][one] for name in readable])))
     if len(readable) == len(held):
         return NEVER, lost
-    return MET, _both(lambda one: _WHY["freeze"][one] + ((" ; ", "; ")[one] + lost[one] if readable else ""), at)
+    # The gateway takes no request for what is off
+    off = any(name not in config.purposes and name not in readable for name in held)
+    why = _WHY["stopped" if off else "freeze"]
+    return WITH if off else MET, _both(lambda one: why[one] + ((" ; ", "; ")[one] + lost[one] if readable else ""))
 
 
-def _both(text: "Callable[[int], str]", at: "range") -> "tuple[str, str]":
-    french, english = [text(one) for one in at]
-    return french, english
+def _both(text: "Callable[[int], str]") -> "tuple[str, str]":
+    return text(0), text(1)
 
 
 def who(name: str, config: "Config", held: "Sequence[str]" = ()) -> "tuple[str, tuple[str, str]]":
@@ -247,7 +247,6 @@ def who(name: str, config: "Config", held: "Sequence[str]" = ()) -> "tuple[str, 
         seconds = article.lifetime(row, config) or row.ceiling
         limit = _both(
             lambda one: ("au plus ", "at most ")[one] + words.span(seconds, words.LANGUAGES[one]),
-            range(len(words.LANGUAGES)),
         )
         return (ON, limit) if name in config.purposes else (OFF, ("-", "-"))
     plain = {"erase": (MET, "kept"), "content": (MET, "allow-list"), "injunction": (NEVER, "line")}

@@ -46,8 +46,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre "
         "ce dont l'accès est un droit « page », l'enregistre dans un fichier, et efface ce qui peut l'être ;",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ;",
-        "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable{} ; il cesse aussitôt "
-        "pour votre appareil{} (article 21).",
+        "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable{} ; votre appareil "
+        "cesse aussitôt d'être compté{} (article 21).",
         "suspends": ", et votre accord est suspendu",
         "by page": " ou sur la page",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
@@ -101,7 +101,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "recipients": "recipients: ",
         "on page": "rights (page): ",
         "asked": "rights (controller): ",
-        "law": "L34-1 and R10-14 (at most 3 months for security, 1 year for billing) are articles of the CPCE, the "
+        "law": "L34-1 and R10-14 (at most 3 months for security, 1 year for billing) are articles of the CPCE; the "
         "GDPR is regulation (EU) 2016/679. Where the basis is article 6.1 f, the legitimate interest is the purpose "
         "named. No automated decision is taken. You are free to use this network or not; whoever uses it provides "
         "these data by connecting (GDPR, article 13.2 e).",

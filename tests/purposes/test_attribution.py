@@ -418,6 +418,22 @@ def test_an_address_that_waits_for_a_block_is_forgotten_with_its_terminal(map_):
     assert map_.ask("status")["without"] == 0
 
 
+def test_whose_a_block_was_at_the_portal_goes_with_its_row_though_there_is_no_public_address(map_):
+    """L34-VI-4: guests are told of three hours; nor does a block that the kernel refuses leave a name behind."""
+    map_.do(["users", {MAC_A: "room12", MAC_B: "room14"}])
+    map_.hold(TEN, MAC_A)
+    map_.do(["public", NO_PUBLIC, map_.wall])
+    assert map_.ask("remembered") == ["room12"]
+    map_.holders = {}
+    map_.do(["users", {MAC_B: "room14"}])
+    map_.tick(10)
+    assert map_.ask("remembered") == []
+    map_.do(["public", PUBLIC, map_.wall], ["refuses", True])
+    map_.hold(ELEVEN, MAC_B)
+    assert [row[6] for row in map_.ask("rows")][-2:] == [b"room14".hex()] * 2  # begun and ended
+    assert map_.ask("remembered") == []
+
+
 def test_wan_that_is_away_for_a_moment_ends_rows_and_begins_them(map_):
     """Whoever had the address in between isn't taken for the terminal (L34-II-4)."""
     map_.hold(TEN, MAC_A)

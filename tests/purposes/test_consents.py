@@ -905,6 +905,22 @@ def test_one_purpose_is_withdrawn_by_itself(stage, tmp_path):
     assert (shown["withdrawn"], shown["withdrawn_since"]) == (["services"], NOW + 10)
 
 
+def test_no_new_consent_is_taken_for_30_days_after_one_purpose_was_withdrawn_either(stage, tmp_path):
+    """L34-V-3, L34-V-2: as the text says that she was shown, though the rest of her consent ends the next day."""
+    stage("consents_open", str(tmp_path))
+    assert stage("consents", "grant", GUEST, *BOTH, NOW + 30 * DAY, TEXT, NOW) == 0
+    withdrawn = NOW + 29 * DAY
+    assert stage("consents", "withdraw", GUEST, withdrawn, "services") == [0]
+    stage("consents", "tick", NOW + 30 * DAY)
+    for _ in range(2):
+        for now in (NOW + 30 * DAY + 1, withdrawn + 30 * DAY - 1):
+            assert "withdrawn less than 30 days ago" in grant(stage, now=now)
+        assert stage("consents", "flush") is True
+        stage("consents_open", str(tmp_path))
+    assert grant(stage, now=withdrawn + 30 * DAY) == 1
+    assert "withdrawn before" in grant(stage, purpose="services", days=1, now=withdrawn + 30 * DAY)
+
+
 def test_a_consent_is_resumed_a_few_times_a_day_and_suspended_always(here, tmp_path):
     """Each costs writes of flash; another terminal, and another day, have their own."""
     here("consents_open", str(tmp_path))

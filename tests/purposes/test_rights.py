@@ -23,16 +23,17 @@ from agent import law
 from agent.base.dates import moment
 from agent.base.paths import Paths
 from agent.capture import address_rows
-from agent.cli import article
+from agent.cli import access_verbs, article
 from agent.cli.table import TABLE
 from agent.config import config
+from agent.control import calls
 from agent.purposes import activities, beside, notice, present, words
 from agent.purposes.attribution import attribution as attribution_purpose
 from agent.purposes.attribution import blocks
 from agent.purposes.attribution import record as attribution
 from agent.purposes.attribution.blocks import Blocks
 from agent.purposes.billing import record as billing
-from agent.purposes.billing.billing import IDLE
+from agent.purposes.billing.billing import IDLE, Billing
 from agent.purposes.consent import (
     consent_rows,
     guest_page,
@@ -681,6 +682,97 @@ def test_cnil_reads_whose_names_stay_and_what_waits_in_clear(everything: config.
         assert ("en clair en mémoire vive, puis scellé", "in memory in clear, then sealed")[at] in typeset(
             told[words.PURPOSES[name][at]], language
         )
+
+
+def test_cnil_reads_that_what_is_encrypted_in_memory_lies_there_in_clear_before(tmp_path: Path) -> None:
+    """GDPR art. 30.1 g: a record until its page is sealed, a stay until it ends."""
+    options = "config purpose 'location'\n option enabled '1'\n" + VENUE
+    device = paired.Device(tmp_path / "device", None, security="option enabled '1'", options=options)
+    recorder, mac, chunks = (
+        device.recorder,
+        paired.mac_of(1),
+        Path(Paths(str(tmp_path / "device")).vault, "security/chunks"),
+    )
+    for sign in (paired.Sign(1100, 1, lives=True), paired.Sign(1190, 1)):
+        device.pass_to(sign.at + 1)
+        near, event, _ = sign.messages()
+        recorder.streams.neighbour(near, len(near))
+        recorder.streams.datagram(event, len(event))
+    room, now = recorder.groups.by_consent(), device.time.wall() // 10**9
+    room._consents_or_refuse().grant(mac, ["location"], ["access-point"], "none", now + law.DAY, bytes(32), now)
+    room.stations._mac[:] = mac
+    room.stations._moved(b"wlan0", True, now)
+    clear = []
+    for at in (1200, 3000, 4300):
+        device.pass_to(at)
+        clear.append((mac in chunks.read_bytes(), mac in bytes(room.stations._stays.view)))
+    assert clear == [(True, True), (True, True), (False, True)]
+    for language, said in zip(
+        words.LANGUAGES, ("en clair en mémoire vive, puis", "in memory in clear, then"), strict=True
+    ):
+        told = {one.key: one.safe for one in activities.activities(recorder.config, language)}
+        assert [said in told[name] for name in ("security", "location")] == [True, True]
+    recorder.close()
+
+
+def test_the_portal_s_word_rests_on_what_it_is_needed_for(tmp_path: Path) -> None:
+    """GDPR 13.1 c: on a bill's contract, on a duty; not on a duty whose ground is repealed."""
+    duty = "config purpose 'attribution'\n option enabled '1'\n option reference 'x'\n option budget '90000000'\n"
+    former = duty + " option ground 'L336-3'\n option wording 'repealed'\n"
+    duty += " option ground 'IIbis-3'\n"
+    for more, basis in (
+        (BILL, "GDPR 6.1 b"), (duty, "GDPR 6.1 c"), (BILL + duty, "GDPR 6.1 b, c"), (BILL + former, "GDPR 6.1 b"),
+    ):  # fmt: skip
+        (tmp_path / "oubli").write_text(f"{GATEWAY}{more}config summary\n option rows '256'\n")
+        read = config.load(str(tmp_path / "oubli"))
+        assert {one.basis for one in activities.activities(read, "en") if one.key == "portal"} == {basis}
+
+
+def test_what_is_off_and_sealed_answers_nobody_and_that_is_said(tmp_path: Path) -> None:
+    """L34-VI-4, GDPR art. 15: the gateway hands over nothing of it until the purpose is on again."""
+    device = paired.Device(tmp_path / "device", None)
+    answer = calls.answer(device.recorder, b'{"v":1,"call":"request","document":"x"}', (calls.ROOT,))
+    assert "neither attribution nor billing is on" in answer["error"]  # type: ignore[index]
+    for language, said in zip(words.LANGUAGES, ("remis en service pour répondre", "turned on again to"), strict=True):
+        told = {one.key: one.kept for one in activities.activities(device.config, language, ["billing", "consent"])}
+        assert [said in told[name] for name in ("billing", "consent")] == [True, False]
+    device.recorder.close()
+
+
+def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """GDPR art. 15, by `oubli who`: her objection, what she withdrew; a session's time runs from its end (EXP-1)."""
+    options = "".join(f"config purpose '{name}'\n option enabled '1'\n" for name in BY_CONSENT) + VENUE + BILL
+    device = paired.Device(tmp_path / "device", None, options=options)
+    device.pass_to(1300)
+    room, mac, now = device.recorder.groups.by_consent(), paired.mac_of(1), device.time.wall() // 10**9
+    register = room._consents_or_refuse()
+    register.grant(mac, [*BY_CONSENT], ["connections", "access-point"], "none", now + law.DAY, bytes(32), now)
+    register.withdraw(mac, now, "services")
+    register.object(mac, now)
+    asked = {"terminal": mac, "address": None, "agreed": 1}
+    line: Any = {"--mac": "", "--agreed": ""}
+    line = type("Line", (dict,), {})(line)
+    line.ask_for = lambda *_, **__: device.recorder.orders.access(asked, "root")
+    line.show = lambda _, told: print("\n".join(told)) or 0
+    assert access_verbs.show(line) == 0
+    said = capsys.readouterr().out
+    assert f"objects to being counted since {moment(now)}\n" in said
+    assert re.search("consent to location: .*; withdrawn: services;", said)
+    assert "goes 30d after it ended at the latest" in said
+    kept: list[tuple[int, int]] = []  # from when its deadline runs, and when it began
+
+    def keep(begins: int, octets: bytes) -> str:
+        kept.append((begins, billing.unpack(octets).start))
+        return "kept"
+
+    bill = Billing(str(tmp_path / "sessions"), keep, lambda *_: b"")
+    noon = paired.TODAY * law.DAY + law.DAY // 2
+    bill.connection(mac, noon, noon + law.DAY, 1, 1)
+    bill.finish()
+    assert kept[0] == (noon + law.DAY // 2, noon)
+    device.recorder.close()
 
 
 def test_a_refusal_that_is_all_that_is_left_is_told_of(tmp_path: Path) -> None:

@@ -160,8 +160,9 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
             _held[name] = rest[0]
         elif name == "refuses":
             _held["kernel"].refuses = rest[0]
-        elif name == "status":
-            answers.append(room.status())
+        elif name in ("status", "remembered"):
+            whose = [room._users.get(block, b"").decode() for block in room._users.known()]
+            answers.append(room.status() if name == "status" else whose)
         elif name == "kernel":
             answers.append(_held["kernel"].calls[:])
             del _held["kernel"].calls[:]

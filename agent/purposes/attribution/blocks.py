@@ -104,8 +104,9 @@ class Blocks:
         return struct.unpack_from(_FIELDS, self._region.view, _HEADER + block * _ROW)
 
     def _put(self, block: int, state: int, address: bytes, mac: bytes, since: int, part: int, last: int) -> None:
-        if state == RESTING and not part:  # nothing is recorded by it any more: nobody needs to know whose it was
+        if state != HELD and not part:  # nothing is recorded by it any more: nobody needs to know whose it was
             address, mac, since, last = bytes(4), UNKNOWN_MAC, 0, max(last, self._begun)
+            self._users.pop(block, b"")
         memory.store(_FIELDS, self._region.view, _HEADER + block * _ROW, state, address, mac, since, part, last)
 
     def _rest_again(self, now: int) -> None:

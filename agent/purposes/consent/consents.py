@@ -169,12 +169,14 @@ class Consents(KeptConsents):
         if not canonical.showable(third_parties, THIRD_PARTIES) or _blank(third_parties[0] + third_parties[-1]):
             raise Refused("third_parties: not understood (L34-V-2); accepted: none, or names of at most 63 octets")
         for place in self._of(mac):
-            state, held, _, _, since, former, _, _, _ = self._rows.get(place)
+            state, held, _, _, since, former, _, _, gone = self._rows.get(place)
             if state == OBJECTED:
                 raise Refused("this terminal objects to being counted (L34-VI-5); accepted: once that is taken back")
             if held >> GONE & bits:
                 raise Refused("withdrawn before: not to be asked again as long as that is remembered (L34-V-3)")
-            if state == WITHDRAWN and (not since or now < since + AFTER):
+            if state != WITHDRAWN:
+                since = gone  # of one of its purposes
+            if (state == WITHDRAWN or held >> GONE) and (not since or now < since + AFTER):
                 raise Refused("withdrawn less than 30 days ago: not to be asked again before (L34-V-3)")
             if state in (ACTIVE, SUSPENDED) and held & bits and now < former:
                 raise Refused(

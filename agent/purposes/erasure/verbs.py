@@ -33,7 +33,7 @@ def run(line: "Line") -> int:
         lines.append(
             name + ": sealed, not to be erased here; each record goes after " + law.duration(seconds) + " at the latest"
         )
-    lines.append("its row of the count of visitors goes about 03:00 UTC, or at once by: oubli objection --terminal MAC")
+    lines.append("any row in the count of visitors goes about 03:00 UTC, or at once by: oubli objection --terminal MAC")
     line.show(answer, lines)
     if not answer["durable"]:
         sys.stderr.write(
