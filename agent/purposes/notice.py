@@ -55,8 +55,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "ou vous donne le motif légitime et impérieux qui l'emporte (article 21.1).",
         "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
         "est conservé de votre appareil ; rien n'est gardé au-delà de son terme ;",
-        "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir de qui sont les connexions "
-        "et répondre sur la page des visiteurs ; quittez le réseau, et cela cesse au terme "
+        "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir à qui sont les connexions "
+        "et répondre sur la page ; quittez le réseau, et cela cesse au terme "
         "indiqué ;",
         "consent": "- accord : vous êtes libre de le donner ; vous pouvez le suspendre ou le retirer à tout moment, "
         "gratuitement ; le retrait rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; "

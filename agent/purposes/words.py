@@ -90,7 +90,10 @@ FIELDS = {
     "bytes_down": ("octets reçus", "bytes received"),
     "packets_up": ("paquets envoyés", "packets sent"),
     "packets_down": ("paquets reçus", "packets received"),
-    "portal_user": ("identifiant au portail", "identifier at the portal"),
+    "portal_user": (
+        "identifiant (nom, courriel) au portail",
+        "identifier (name, e-mail) at the portal",
+    ),
     "access_point": ("point d'accès Wi-Fi utilisé", "Wi-Fi access point used"),
     "mac_hash": ("empreinte à clé de l'adresse MAC", "keyed hash of the MAC address"),
     "categories": ("catégories de données", "categories of data"),

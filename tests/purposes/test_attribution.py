@@ -422,13 +422,13 @@ def test_whose_a_block_was_at_the_portal_goes_with_its_row_though_there_is_no_pu
     """L34-VI-4: guests are told of three hours; nor does a block that the kernel refuses leave a name behind."""
     map_.do(["users", {MAC_A: "room12", MAC_B: "room14"}])
     map_.hold(TEN, MAC_A)
-    map_.do(["public", NO_PUBLIC, map_.wall])
+    map_.do(["public", NO_PUBLIC, map_.wall, map_.now])
     assert map_.ask("remembered") == ["room12"]
     map_.holders = {}
     map_.do(["users", {MAC_B: "room14"}])
     map_.tick(10)
     assert map_.ask("remembered") == []
-    map_.do(["public", PUBLIC, map_.wall], ["refuses", True])
+    map_.do(["public", PUBLIC, map_.wall, map_.now], ["refuses", True])
     map_.hold(ELEVEN, MAC_B)
     assert [row[6] for row in map_.ask("rows")][-2:] == [b"room14".hex()] * 2  # begun and ended
     assert map_.ask("remembered") == []

@@ -12,6 +12,7 @@ import inspect
 import itertools
 import re
 import struct
+from base64 import b64encode
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ from agent.purposes.deferred_purposes import NoKernel
 from agent.purposes.erasure.rounds import Erasure
 from agent.purposes.location import record as location
 from agent.purposes.location.emergency import Emergency
+from agent.purposes.portal.opennds import OpenNds
 from agent.purposes.portal.sessions import Sessions
 from agent.purposes.requests import requests
 from agent.purposes.services import record as services
@@ -713,6 +715,21 @@ def test_cnil_reads_that_what_is_encrypted_in_memory_lies_there_in_clear_before(
         told = {one.key: one.safe for one in activities.activities(recorder.config, language)}
         assert [said in told[name] for name in ("security", "location")] == [True, True]
     recorder.close()
+
+
+def test_a_guest_reads_that_her_identifier_may_be_her_name_or_her_address(everything: config.Config) -> None:
+    """GDPR 13, 30.1 c: openNDS's own pages hand over what she fills in there, and that is kept as it is."""
+    known, told = OpenNds(Sessions(), ""), "username=anna emailaddress=anna@example.org"
+    fields = {"mac": "02:00:00:00:00:01", "state": "Authenticated", "custom": b64encode(told.encode()).decode()}
+    rows = [f'"{name}":"{value}",' for name, value in fields.items()]
+    known.begin(applying=True)
+    lines = ['"client_list_length":"1",', '"clients":{', '"02:00:00:00:00:01":{', *rows, "}", "}"]
+    known.take("\n".join([*lines, ""]).encode())
+    assert known.whole()
+    assert known._who.user(bytes.fromhex("020000000001")).decode() == told
+    for language, said in zip(words.LANGUAGES, ("(nom, courriel)", "(name, e-mail)"), strict=True):
+        with_user = [one.key for one in activities.activities(everything, language) if said in one.data]
+        assert with_user == ["attribution", "billing", "portal", "ports", "requests"]
 
 
 def test_the_portal_s_word_rests_on_what_it_is_needed_for(tmp_path: Path) -> None:
