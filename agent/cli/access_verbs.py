@@ -58,13 +58,18 @@ def _agreed(consents: "list[dict[str, Any]] | None", objects: "Sequence[int]") -
     """Return lines on this terminal's consents (L34-V-2) and its objection; None: flash refuses them."""
     if consents is None:
         return ["consents can't be read now: all are suspended"]
-    out = ["objects to being counted since " + dates.moment(objects[0])] if objects else []
+    out = ["objects to being counted since " + _when(objects[0])] if objects else []
     for one in consents:
-        since, end = dates.moment(one["since"]), dates.moment(one["end"])
+        since, end = _when(one["since"]), dates.moment(one["end"])
         what = f"{', '.join(one['purposes'])}: {one['state']} since {since}, ends {end}"
         what += "; withdrawn: " + ", ".join(one["withdrawn"]) if one["withdrawn"] else ""
         out.append("consent to " + what + "; third parties: " + one["third_parties"] + "; text " + one["text"])
     return out
+
+
+def _when(second: int) -> str:
+    """Return a time of a choice; one that was made while nobody confirmed the time has none."""
+    return dates.moment(second) if second else "a time that nobody confirmed"
 
 
 def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]", held: "dict[str, Any]") -> "list[str]":

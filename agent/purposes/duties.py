@@ -161,8 +161,8 @@ _WHY = {
         "gateway.duty names oubli, and attribution is off",
     ),
     "account": (
-        "oubli ne recueille ni identité, ni compte, ni paiement ; gateway.duty ne nomme aucun portail",
-        "oubli collects no identity, account or payment; gateway.duty names no portal",
+        "oubli ne demande ni identité, ni compte, ni paiement ; gateway.duty ne nomme aucun portail",
+        "oubli asks for no identity, account or payment; gateway.duty names no portal",
     ),
     "short": ("attribution les efface avant un an : ", "attribution erases them before the year is over: "),
     "former": ("le fondement d'attribution est abrogé", "attribution's ground is repealed"),

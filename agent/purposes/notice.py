@@ -58,7 +58,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir à qui sont les connexions "
         "et répondre sur la page ; quittez le réseau, et cela cesse au terme "
         "indiqué ;",
-        "consent": "- accord : vous êtes libre de le donner ; vous pouvez le suspendre ou le retirer à tout moment, "
+        "consent": "- accord : libre ; une fois donné, vous pouvez le suspendre ou le retirer à tout moment, "
         "gratuitement ; le retrait rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; "
         "dites-le au responsable, pour qu'il en avertisse les tiers nommés (article 19) ;",
         "duty": "- scellement ({}) : ce qui est conservé est scellé, sauf panne, au plus tard {} après que la "
@@ -129,7 +129,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
             "- which device has which address: oubli notes it to tell whose a connection is, and to answer on the "
             "guests' page; leave the network, and that ends as told above;"
         ),
-        "consent": "- consent: you are free to give it; you can suspend or withdraw it at any time, free of charge; a "
+        "consent": "- consent: free; once it is given you can suspend or withdraw it at any time, free of charge; a "
         "withdrawal makes what was kept by that consent unreadable here, and nothing else; tell the controller, so "
         "that he tells the third parties named (article 19);",
         "duty": "- sealing ({}): what is kept is sealed, but for a fault, at the latest {} after the gateway has "

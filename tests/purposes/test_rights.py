@@ -778,6 +778,10 @@ def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early
     assert f"objects to being counted since {moment(now)}\n" in said
     assert re.search("consent to location: .*; withdrawn: services;", said)
     assert "goes 30d after it ended at the latest" in said
+    untimed = [
+        {"state": "withdrawn", "since": 0, "end": now, "purposes": [], "withdrawn": [], "third_parties": "", "text": ""}
+    ]
+    assert "".join(access_verbs._agreed(untimed, [0])).count("since a time that nobody confirmed") == 2
     kept: list[tuple[int, int]] = []  # from when its deadline runs, and when it began
 
     def keep(begins: int, octets: bytes) -> str:

@@ -158,8 +158,8 @@ WORDS = {
         "You changed your mind several times today: come back tomorrow. Suspending and withdrawing are still possible.",
     ),
     "full": (
-        "Il n'y a plus de place ici : adressez-vous à l'exploitant.",
-        "There is no place left here: turn to the operator.",
+        "Il n'y a plus de place ici : réessayez demain, ou adressez-vous à l'exploitant.",
+        "There is no place left here: try again tomorrow, or turn to the operator.",
     ),
     "busy": (
         "Il y a trop de demandes en ce moment. Réessayez dans une minute.",
