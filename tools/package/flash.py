@@ -44,8 +44,17 @@ def sources(built: int) -> "dict[str, str]":
 
 
 def numbers_in_place(text: str) -> str:
-    """Return a module's text, of whose own numbers the compiler puts each where it is used: no name of them is left."""
-    return NUMBER.sub(r"\1 = const(\2)", text)
+    """Return a module's text, of whose own numbers the compiler puts each where it is used: no name of them is left.
+
+    But for one that is used above the line that gives it: the compiler reads once, and would look for its name.
+    """
+
+    def put(found: "re.Match[str]") -> str:
+        name, number = found.groups()
+        used = re.search(rf"\b{name}\b", text[: found.start()])
+        return found[0] if used else f"{name} = const({number})"
+
+    return NUMBER.sub(put, text)
 
 
 def compiled(mpy_cross: str, name: str, text: str) -> bytes:
