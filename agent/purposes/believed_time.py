@@ -60,7 +60,8 @@ class BelievedTime:
             if first:
                 if clock.missed < 0:
                     self._set_back(kept, self.wall - clock.missed // _SECOND)
-                kept.resume(self.wall, self._now, confirmed=trusted)
+                kept.confirmed = trusted
+                kept.holdings.resume(self.wall, self._now)
                 self._again = self.wall + 1
             self._compare(kept, offset, monotonic, trusted=trusted)
             self._go_on(kept, vouching=trusted and not behind)
@@ -118,7 +119,7 @@ class BelievedTime:
             kept.vouch(self._again)
         if 0 < self._again <= self.wall:
             # How long a row lasts is told by the marks around its begin
-            kept.restate(self.wall, self._now, every=vouching)
+            kept.holdings.restate(self.wall, self._now, every=vouching)
             kept.vouch(self.wall * vouching)  # a look may come late: nothing answers for what was before these rows
             self._again = 0
 
@@ -153,7 +154,7 @@ class BelievedTime:
         The next look vouches again, where the clock is trusted.
         """
         if self._kept is not None:
-            self._kept.restate(self.wall, self._now, step, ended=False)
+            self._kept.holdings.restate(self.wall, self._now, step, ended=False)
             self._kept.vouch(0)
             self.unbroken = self.wall
 

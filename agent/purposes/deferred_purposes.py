@@ -13,6 +13,7 @@ from agent.capture.lan import is_private
 from agent.control import calls
 from agent.purposes.attribution import attribution, nftables
 from agent.purposes.attribution.blocks import Blocks
+from agent.purposes.attribution.holdings import Holdings
 from agent.purposes.attribution.record import UNKNOWN_MAC
 from agent.purposes.believed_time import BelievedTime
 from agent.purposes.billing import billing
@@ -67,7 +68,6 @@ class DeferredPurposes(Purposes):
         self._stores = stores
         self._lan = lan
         self._holders = holders
-        self._table = table
         self._count = count
         self._wall = 0
         self._now = monotonic // _SECOND
@@ -84,7 +84,8 @@ class DeferredPurposes(Purposes):
             if section.mode == "blocks":
                 path, flash = paths.run + "/blocks", paths.flash + "/ports"
                 keep = self._row_kept
-                self.attribution.blocks = Blocks(path, flash, section.block_size, table, keep, self._user, self._now)
+                made = Blocks(path, flash, section.block_size, table, keep, self._user, self._now)
+                self.attribution.holdings = Holdings(made, self.attribution.keep_row, self._user)
                 lan.holder_changed = self.holder_changed
         if "billing" in config.purposes:
             grounds["billing"] = None
@@ -109,7 +110,7 @@ class DeferredPurposes(Purposes):
 
     def _row_kept(self, record: "Any") -> bool:
         assert self.attribution is not None
-        return self.suspended or self.attribution.keep(record) == "kept"
+        return self.suspended or self.attribution.keep_row(record)
 
     # A second NAT
 
@@ -141,12 +142,9 @@ class DeferredPurposes(Purposes):
 
     def holder_changed(self, address: bytes) -> None:
         """Take note that the terminal which holds an address may be another one."""
-        kept, mac = self.attribution, self._holder(address)
-        if mac and kept is not None and kept.blocks is not None:
-            if len(address) == 4:
-                kept.blocks.hold(address, mac, self._wall, self._now)
-            else:
-                kept.hold(address, mac)
+        mac = self._holder(address)
+        if mac and self.attribution is not None:
+            self.attribution.holdings.hold(address, mac, self._wall, self._now)
 
     def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Terminal | None", end: int) -> None:
         """Keep a connection that has ended, for each of the two."""
@@ -188,7 +186,7 @@ class DeferredPurposes(Purposes):
         if self.attribution is not None and not self.suspended:
             start, port = connection.start // _SECOND, connection.translated_port
             source = source_of(connection)
-            if not self.attribution.covers(
+            if not self.attribution.holdings.covers(
                 source, decoder.public(), port, mac, start, self._wall, self._now, exact=newest and self._exact()
             ):
                 self.holder_changed(source)
@@ -223,9 +221,10 @@ class DeferredPurposes(Purposes):
                 purpose.confirmed = self._time.trusted
         self._portal.tick(monotonic)
         if self.attribution is not None:
-            self._addresses(self.attribution)
+            holdings = self.attribution.holdings
+            holdings.leave_by(self._lan.outs, self._lan.public, self._wall, self._now, self._holder)
             if not self.suspended:
-                self.attribution.deal(self._wall, self._now, self._holder)
+                holdings.deal(self._wall, self._now, self._holder)
         if self._now < self._next and not self.sessions.changed:
             return
         self._next, self.sessions.changed = self._now + PERIOD, False
@@ -233,22 +232,12 @@ class DeferredPurposes(Purposes):
         if self.billing is not None:
             self.billing.tick(self._wall)
         if self.attribution is not None:
-            self.sessions.changed |= self.attribution.tick(self._wall, self._now, self._holder)
-
-    def _addresses(self, kept: "attribution.Attribution") -> None:
-        """Let the kernel's table know by which interfaces packets leave, and the blocks by which public address."""
-        blocks = kept.blocks
-        if blocks is not None:
-            if self._lan.outs != self._table.devices:
-                self._table.devices = self._lan.outs
-                blocks.reload()
-            blocks.confirmed = kept.confirmed
-            blocks.restate_public(self._lan.public, self._wall, self._now, self._holder)
+            self.sessions.changed |= self.attribution.holdings.tick(self._wall, self._now, self._holder)
 
     def hour(self) -> None:
         """Do what is done each powered-on hour."""
-        if self.attribution is not None and self.attribution.blocks is not None:
-            self.attribution.blocks.hour()
+        if self.attribution is not None:
+            self.attribution.holdings.hour()
         self._mark()
         # What the time is at least: nobody may ever confirm it again, and a handover tells whom it is about
         least = max(self._clock.floor, self._ahead + self._now, self._time.reached)
@@ -292,7 +281,7 @@ class DeferredPurposes(Purposes):
         if self.billing is not None and request.store == "billing":
             self.billing.finish(self._wall)
         if kept is not None and not self.suspended:
-            kept.tick(self._wall, self._now, self._holder, 0)
+            kept.holdings.tick(self._wall, self._now, self._holder, 0)
         if not store.seal() or self._time.owed:
             raise requests.Refused(
                 "flash", "flash refuses: what is kept can't be closed now; accepted: once more when it is writable"
@@ -329,10 +318,10 @@ class DeferredPurposes(Purposes):
             notes: "list[str]" = []
             if self.second_nat:
                 notes.append(SECOND_NAT + (": nothing is kept" if self.suspended else ""))
-            blocks = self.attribution.blocks if self.attribution is not None else None
             entry: "dict[str, Any]" = {"mode": section.mode, "notes": notes}
-            if blocks is not None:
-                entry["blocks"] = held = blocks.status()
+            held = self.attribution.holdings.status() if self.attribution is not None else ()
+            if held:
+                entry["blocks"] = held
                 notes.append("port blocks: %(held)d held, %(resting)d resting, %(free)d free" % held)
                 if held["without"]:
                     text = "%(without)d terminals have none: their connections are kept one by one; lower block_size"
@@ -355,9 +344,10 @@ class DeferredPurposes(Purposes):
         self.requests.close()
         self._portal.close()
         self.sessions.close()
-        for purpose in (self.attribution, self.billing):
-            if purpose is not None:
-                purpose.close()
+        if self.attribution is not None:
+            self.attribution.holdings.close()
+        if self.billing is not None:
+            self.billing.close()
 
 
 TYPE_CHECKING = False

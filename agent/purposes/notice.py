@@ -10,7 +10,7 @@ filled in. `oubli-notice` makes a page to be hung up of it, on a host. Not legal
 from agent import law
 from agent.config.config import load
 from agent.purposes import activities, beside, duties, words
-from agent.purposes.attribution import attribution
+from agent.purposes.attribution import own_addresses
 from agent.purposes.billing import billing
 
 TEXTS: "dict[str, dict[str, str]]" = {
@@ -211,7 +211,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     if sealed:
         ends = text["session"].format(words.span(billing.IDLE, language)) if "billing" in keys else ""
         if "ports" in keys:  # a row answers for all connections of a block, or of an address
-            ends += text["idle"].format(words.span(attribution.IDLE, language))
+            ends += text["idle"].format(words.span(own_addresses.IDLE, language))
         ports = text["but ports"] if "ports" in keys else ""
         late = words.span(config.vault.sync_minutes * 60, language)
         of = [what for key, what in (("attribution", "a connection"), ("billing", "a session")) if key in keys]

@@ -15,6 +15,7 @@ import pytest
 from agent.base.clock import Clock
 from agent.purposes.attribution.attribution import Attribution
 from agent.purposes.attribution.blocks import Blocks
+from agent.purposes.attribution.holdings import Holdings
 from agent.purposes.attribution.record import Record, unpack
 from agent.purposes.believed_time import BelievedTime
 from agent.purposes.deferred_purposes import DeferredPurposes
@@ -76,7 +77,9 @@ class Venue:
         made._next = 0
         made.attribution = Attribution(self.append, lambda _mac, _start: b"")
         path, flash = str(self.folder / f"blocks{self.boots}"), str(self.folder / f"ports{self.boots}")
-        made.attribution.blocks = Blocks(path, flash, 512, made._table, made._row_kept, lambda _mac, _start: b"", 0)
+        nobody = lambda _mac, _start: b""  # noqa: E731 (a word)
+        blocks = Blocks(path, flash, 512, made._table, made._row_kept, nobody, 0)
+        made.attribution.holdings = Holdings(blocks, made.attribution.keep_row, nobody)
         made._time = BelievedTime(self.clock, made.attribution, made._seal)
 
     @property
@@ -124,17 +127,19 @@ class Venue:
         if self.true % HOUR == 60:
             number = self.true // HOUR % 200
             self.guest = bytes([192, 168, 1, number])
-            self.made.attribution.blocks.hold(
+            self.made.attribution.holdings.hold(
                 self.guest, self.made._holder(self.guest), self.made._wall, self.made._now
             )
-            block = self.made.attribution.blocks._given.get(self.guest, -1)
+            block = self.made.attribution.holdings.blocks._given.get(self.guest, -1)
             if block >= 0:
-                self.truth.append((self.made.attribution.blocks.ports(block)[0], self.true, self.true + HOUR - 60))
+                self.truth.append(
+                    (self.made.attribution.holdings.blocks.map.ports(block)[0], self.true, self.true + HOUR - 60)
+                )
         if self.guest is not None:
-            block = self.made.attribution.blocks._given.get(self.guest, -1)
+            block = self.made.attribution.holdings.blocks._given.get(self.guest, -1)
             if block >= 0:
-                port = self.made.attribution.blocks.ports(block)[0]
-                self.made.attribution.covers(
+                port = self.made.attribution.holdings.blocks.map.ports(block)[0]
+                self.made.attribution.holdings.covers(
                     self.guest, PUBLIC, port, self.made._holder(self.guest), self.shown, self.shown, now
                 )
 
@@ -178,7 +183,7 @@ def venue(tmp_path: Path) -> Iterator[Venue]:
     made = Venue(tmp_path)
     made.run(1)
     yield made
-    made.made.attribution.close()
+    made.made.attribution.holdings.close()
 
 
 def ahead_for_longer_than_it_is_wrong(venue: Venue) -> None:

@@ -13,7 +13,7 @@ import pytest
 from agent import law
 from agent.config import config
 from agent.config.reader import ConfigError
-from agent.purposes.attribution import blocks
+from agent.purposes.attribution import block_map
 from agent.purposes.attribution import record as attribution
 from agent.purposes.billing import record as billing
 from agent.purposes.custodian import budget
@@ -127,7 +127,7 @@ def test_blocks_that_are_too_few_for_the_venue_are_in_the_sum_and_refused_with_w
             return str(refused).split("attribution.budget: ")[1]
         return ""
 
-    assert blocks.LAST + 1 - blocks.FIRST == budget.PORTS
+    assert block_map.LAST + 1 - block_map.FIRST == budget.PORTS
     refused = said(800, 512, 40_000_000)
     assert (
         "200 terminals (summary.rows / 4) x (3 x 44 + 5 x 52) bytes + 104 of them without one of the 96 blocks of "

@@ -13,6 +13,7 @@ import pytest
 
 from agent.purposes.attribution.attribution import Attribution
 from agent.purposes.attribution.blocks import Blocks
+from agent.purposes.attribution.holdings import Holdings
 from agent.purposes.attribution.record import Record, unpack
 from agent.purposes.believed_time import BelievedTime
 from tests.purposes.test_marks import DAY, MAC, NOON, PUBLIC, SECOND, A, purpose, tick, with_blocks
@@ -77,14 +78,14 @@ def test_a_day_s_end_that_is_not_kept_stands_in_no_other_day(said: str) -> None:
 def test_what_lasts_while_the_public_address_changes_and_comes_back_is_recorded(tmp_path: Path) -> None:
     """The row of its block ends with the address: between the two, `nothing held` was said of its port."""
     made, _, _ = with_blocks(tmp_path)
-    assert made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 5, NOON + 10, 10)
+    assert made.attribution.holdings.covers(A, PUBLIC, 16387, MAC, NOON + 5, NOON + 10, 10)
     for second, public in ((100, OTHER), (900, PUBLIC), (910, PUBLIC)):
         made._lan.public = public
         tick(made, second)
         for start in (5, 99, 150):
-            assert not made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + start, NOON + second, second)
-    assert made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 905, NOON + 910, 910)
-    made.attribution.close()
+            assert not made.attribution.holdings.covers(A, PUBLIC, 16387, MAC, NOON + start, NOON + second, second)
+    assert made.attribution.holdings.covers(A, PUBLIC, 16387, MAC, NOON + 905, NOON + 910, 910)
+    made.attribution.holdings.close()
 
 
 def handed_over(made: Any, second: int) -> None:
@@ -101,7 +102,7 @@ def test_a_handover_names_who_has_gone_up_to_his_last_connection(gone: bool, tmp
     made, kept, _ = with_blocks(tmp_path)
     made.holder[SIX] = MAC
     for source, public, port in ((A, PUBLIC, 16387), (SIX, SIX, 2000)):
-        assert made.attribution.covers(source, public, port, MAC, NOON + 3, NOON + 40, 40)
+        assert made.attribution.holdings.covers(source, public, port, MAC, NOON + 3, NOON + 40, 40)
     tick(made, 50)
     if gone:
         made.holder.clear()
@@ -109,8 +110,8 @@ def test_a_handover_names_who_has_gone_up_to_his_last_connection(gone: bool, tmp
     rows = matching.holdings([kept], NOON + 600, made._time.unbroken)
     assert [one.until - NOON for one in rows] == [40 if gone else 600] * 2
     for source, public, port in ((A, PUBLIC, 16387), (SIX, SIX, 2000)):  # what lasts after that is recorded by itself
-        assert made.attribution.covers(source, public, port, MAC, NOON + 30, NOON + 601, 601) != gone
-    made.attribution.close()
+        assert made.attribution.holdings.covers(source, public, port, MAC, NOON + 30, NOON + 601, 601) != gone
+    made.attribution.holdings.close()
 
 
 @pytest.mark.parametrize("what", ["midnight", "another address"])
@@ -120,16 +121,16 @@ def test_who_has_gone_has_no_row_of_a_new_day_or_address(what: str, tmp_path: Pa
     last = DAY // 2 - 300 if what == "midnight" else 40
     made.holder[A] = MAC
     for second in range(50, last, 3600):
-        assert made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 3, NOON + second, second)
+        assert made.attribution.holdings.covers(A, PUBLIC, 16387, MAC, NOON + 3, NOON + second, second)
         tick(made, second)
-    assert made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 3, NOON + last, last)
+    assert made.attribution.holdings.covers(A, PUBLIC, 16387, MAC, NOON + 3, NOON + last, last)
     made.holder.clear()
     tick(made, last + 60)
     made._lan.public = PUBLIC if what == "midnight" else OTHER
     tick(made, last + 310)
     rows = {(one.public_address, one.start - NOON, one.end and one.end - NOON) for one in kept if one.first}
     assert rows == {(PUBLIC, 3, None), (PUBLIC, 3, last)}
-    made.attribution.close()
+    made.attribution.holdings.close()
 
 
 def test_a_block_rests_for_a_day_after_its_last_connection_whose_row_a_handover_has_ended(tmp_path: Path) -> None:
@@ -138,27 +139,27 @@ def test_a_block_rests_for_a_day_after_its_last_connection_whose_row_a_handover_
     made.holder.clear()
     handed_over(made, 600)
     for second in range(900, 30 * 3600, 300):
-        assert not made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 3, NOON + second, second)
+        assert not made.attribution.holdings.covers(A, PUBLIC, 16387, MAC, NOON + 3, NOON + second, second)
         tick(made, second)
-    made.attribution.blocks._hand = 0
+    made.attribution.holdings.blocks._hand = 0
     made.holder[B] = OTHER_MAC
-    made.attribution.blocks.hold(B, OTHER_MAC, made._wall, made._now)
+    made.attribution.holdings.hold(B, OTHER_MAC, made._wall, made._now)
     assert {one.first for one in kept if one.mac == OTHER_MAC} == {16896}
-    made.attribution.close()
+    made.attribution.holdings.close()
 
 
 def test_who_was_there_after_midnight_has_a_row_of_that_day(tmp_path: Path) -> None:
     """A day's segment is destroyed before the next one's: seconds that stood in it alone were `nothing held` then."""
     made, kept, _ = with_blocks(tmp_path)
     for second in range(50, DAY // 2, 3600):
-        assert made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 3, NOON + second, second)
+        assert made.attribution.holdings.covers(A, PUBLIC, 16387, MAC, NOON + 3, NOON + second, second)
         tick(made, second)
     tick(made, DAY // 2 - 4)
-    assert made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 3, MIDNIGHT + 3, DAY // 2 + 3)
-    made.attribution.blocks.hold(A, OTHER_MAC, MIDNIGHT + 4, DAY // 2 + 4)
+    assert made.attribution.holdings.covers(A, PUBLIC, 16387, MAC, NOON + 3, MIDNIGHT + 3, DAY // 2 + 3)
+    made.attribution.holdings.hold(A, OTHER_MAC, MIDNIGHT + 4, DAY // 2 + 4)
     rows = [(one.start - NOON, one.end and one.end - NOON) for one in kept if one.first and one.mac == MAC]
     assert rows == [(3, None), (3, DAY // 2), (DAY // 2, None), (DAY // 2, DAY // 2 + 3)]
-    made.attribution.close()
+    made.attribution.holdings.close()
 
 
 @pytest.mark.parametrize("former", [PUBLIC, bytes(4)])
@@ -169,16 +170,15 @@ def test_a_restart_by_another_address_names_nobody_before_it_is_known_who_is_the
     made, _, _ = with_blocks(tmp_path)
     made._lan.public = former
     tick(made, 4)
-    made.attribution.close()
+    made.attribution.holdings.close()
     made, kept, _ = with_blocks(tmp_path, trusted=False)
     kept.clear()
-    made.attribution.close()
-    made.attribution.blocks = Blocks(
-        str(tmp_path / "blocks"), str(tmp_path / "ports"), 512, made._table, made._row_kept, made._user, 0
-    )
+    made.attribution.holdings.close()
+    blocks = Blocks(str(tmp_path / "blocks"), str(tmp_path / "ports"), 512, made._table, made._row_kept, made._user, 0)
+    made.attribution.holdings = Holdings(blocks, made.attribution.keep_row, made._user)
     made.holder, made._lan.public, made._next = {A: OTHER_MAC}, OTHER, 0
     made._time = BelievedTime(made._clock, made.attribution, made._seal)
     for second in (10, 11, 12):
         tick(made, second)
     assert [one.mac for one in kept if one.public_address == OTHER and one.first] == []
-    made.attribution.close()
+    made.attribution.holdings.close()

@@ -81,7 +81,7 @@ class Venue:
 
     def close(self) -> None:
         """Let go."""
-        for part in (self.made.attribution, self.made.billing, self.holders):
+        for part in (self.made.attribution.holdings, self.made.billing, self.holders):
             part.close()
 
 
@@ -130,7 +130,7 @@ def test_rows_that_begin_anew_begin_with_what_begins_then(venue: Venue) -> None:
     old = venue.connection(12, 50)
     venue.go_on(20)
     venue.pipeline.alive(venue.connection(14, 20))
-    venue.made.attribution.restate(NOON + 30, 30)
+    venue.made.attribution.holdings.restate(NOON + 30, 30)
     venue.go_on(40)
     venue.pipeline.alive(old)
     assert venue.rows() == [(None, A, 14, None), (None, A, 14, 20)]

@@ -14,6 +14,7 @@ import pytest
 from agent.control import calls
 from agent.purposes.attribution.attribution import Attribution
 from agent.purposes.attribution.blocks import Blocks
+from agent.purposes.attribution.holdings import Holdings
 from agent.purposes.attribution.record import Record, unpack
 from agent.purposes.believed_time import BelievedTime
 from agent.purposes.custodian import custodian
@@ -142,14 +143,15 @@ def test_a_restart_ends_a_former_process_s_rows_as_sure_as_its_clock_is(trusted:
     """
 
     def keep(record: Record) -> bool:
+        record.confirmed = made.attribution.confirmed
         kept.append(record)
         return True
 
     for process in (1, 2):
         made, kept = purpose()
-        made.attribution.blocks = blocks = Blocks(
-            str(tmp_path / "blocks"), str(tmp_path / "ports"), 512, made._table, keep, lambda _mac, _start: b"", 0
-        )
+        nobody = lambda _mac, _start: b""  # noqa: E731 (a word)
+        blocks = Blocks(str(tmp_path / "blocks"), str(tmp_path / "ports"), 512, made._table, keep, nobody, 0)
+        made.attribution.holdings = Holdings(blocks, keep, nobody)
         made._table.give = made._table.load = lambda *_words: None
         made._table.stands = lambda: True
         made._section = SimpleNamespace(upstream_nat="")
@@ -208,7 +210,7 @@ def test_rows_begin_anew_and_confirmed_once_a_clock_that_was_set_is_believed_aga
     """
     made, _ = purpose()
     told: list[tuple[int, bool]] = []
-    made.attribution.restate = lambda wall, _now, _step=0, *, ended=True, every=True: told.append(
+    made.attribution.holdings.restate = lambda wall, _now, _step=0, *, ended=True, every=True: told.append(
         (wall - NOON, ended and every and made.attribution.confirmed)
     )
     tick(made, 1)
@@ -271,13 +273,12 @@ def with_blocks(folder: Path, *, trusted: bool = True) -> tuple[Any, list[Record
     made._table.stands = lambda: True
     made.holder = {A: MAC}
     made._holder = lambda address: made.holder.get(address, b"")
-    made.attribution.blocks = Blocks(
-        str(folder / "blocks"), str(folder / "ports"), 512, made._table, made._row_kept, made._user, 0
-    )
+    blocks = Blocks(str(folder / "blocks"), str(folder / "ports"), 512, made._table, made._row_kept, made._user, 0)
+    made.attribution.holdings = Holdings(blocks, made.attribution.keep_row, made._user)
     made._next = 0
     for second in (1, 2, 3) if trusted else (1,):
         made.tick((NOON + second) * SECOND, second * SECOND, trusted=trusted)
-    made.attribution.blocks.hold(A, MAC, made._wall, made._now)
+    made.attribution.holdings.hold(A, MAC, made._wall, made._now)
     return made, kept, refusing
 
 
@@ -292,7 +293,7 @@ def test_a_lease_has_three_rows_at_a_start_begun_and_ended_and_begun_once_the_ti
         tick(made, second)
     rows = [(one.start - NOON, one.end and one.end - NOON, one.confirmed) for one in kept if not is_mark(one)]
     assert rows == [(1, None, False), (1, 701, True), (701, None, True)]
-    made.attribution.close()
+    made.attribution.holdings.close()
 
 
 def test_block_answers_for_no_connection_that_left_by_another_public_address(tmp_path: Path) -> None:
@@ -302,8 +303,8 @@ def test_block_answers_for_no_connection_that_left_by_another_public_address(tmp
     """
     made, _, _ = with_blocks(tmp_path)
     for public in (PUBLIC, bytes([198, 51, 100, 7])):
-        assert made.attribution.covers(A, public, 16387, MAC, NOON + 5, NOON + 6, 6) == (public == PUBLIC)
-    made.attribution.close()
+        assert made.attribution.holdings.covers(A, public, 16387, MAC, NOON + 5, NOON + 6, 6) == (public == PUBLIC)
+    made.attribution.holdings.close()
 
 
 def test_holding_whose_end_was_lost_is_not_said_to_go_on(tmp_path: Path) -> None:
@@ -326,7 +327,7 @@ def test_holding_whose_end_was_lost_is_not_said_to_go_on(tmp_path: Path) -> None
         one.until - NOON for one in matching.holdings([kept], made._wall, made._time.unbroken) if one.record.confirmed
     ]
     assert found == [600]
-    made.attribution.close()
+    made.attribution.holdings.close()
 
 
 def test_a_block_s_row_names_its_user_until_the_second_of_another_s_log_in(tmp_path: Path) -> None:
@@ -355,7 +356,7 @@ def test_a_row_that_begins_in_the_second_of_another_s_log_in_ends_in_the_next(tm
     made.session(other, "room12")
     for second in range(4, 61):
         made.tick((NOON + second) * SECOND, second * SECOND, trusted=True)
-    made.attribution.blocks.hold(there, other, NOON + 60, 60)
+    made.attribution.holdings.hold(there, other, NOON + 60, 60)
     made.session(other, "room13")
     made.tick((NOON + 60) * SECOND, 60 * SECOND + 1, trusted=True)
     for second in range(61, 75):
@@ -373,7 +374,7 @@ def test_nobody_vouches_for_the_time_before_rows_begin_anew(tmp_path: Path) -> N
     A connection of before that, which the block answers for, was `nothing held`.
     """
     made, kept, _ = with_blocks(tmp_path)
-    made.attribution.close()
+    made.attribution.holdings.close()
     made, kept, _ = with_blocks(tmp_path, trusted=False)  # the next process
     for second in (4, 9, 60):
         tick(made, second)
@@ -381,7 +382,7 @@ def test_nobody_vouches_for_the_time_before_rows_begin_anew(tmp_path: Path) -> N
     (begun,) = [one.start - NOON for one in kept if one.first and one.end is None and one.start > NOON + 3]
     assert begun == 9
     assert Records(kept).marks() == [[NOON + 9, NOON + 60]]
-    made.attribution.close()
+    made.attribution.holdings.close()
 
 
 def test_a_block_that_was_taken_back_names_its_user_no_longer_than_he_is_logged_in(tmp_path: Path) -> None:
@@ -390,7 +391,7 @@ def test_a_block_that_was_taken_back_names_its_user_no_longer_than_he_is_logged_
     made.session(MAC, "room12")
     for second in range(4, 60):
         tick(made, second)
-    made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 50, NOON + 59, 59)
+    made.attribution.holdings.covers(A, PUBLIC, 16387, MAC, NOON + 50, NOON + 59, 59)
     made.holder.clear()  # he has left his address
     for second in range(60, 80):
         tick(made, second)
@@ -401,7 +402,7 @@ def test_a_block_that_was_taken_back_names_its_user_no_longer_than_he_is_logged_
         (b"room12", None), (b"room12", NOON + 59)
     ]  # fmt: skip
     assert matching.holdings([kept], NOON + 80, made._time.unbroken)[-1].until == NOON + 59
-    made.attribution.close()
+    made.attribution.holdings.close()
 
 
 def test_who_takes_an_ipv6_address_ends_the_former_s_row(tmp_path: Path) -> None:
@@ -410,28 +411,28 @@ def test_who_takes_an_ipv6_address_ends_the_former_s_row(tmp_path: Path) -> None
     address, other = bytes([32, 1, 13, 184, *[0] * 11, 7]), bytes([2, 0, 0, 0, 0, 11])
     made.holder[address] = MAC
     made.holder_changed(address)
-    assert made.attribution.covers(address, address, 2000, MAC, NOON + 2, NOON + 3, 3)
+    assert made.attribution.holdings.covers(address, address, 2000, MAC, NOON + 2, NOON + 3, 3)
     made.holder_changed(address)
     assert [one.end for one in kept if one.address == address] == [None]
     made.holder[address] = other
     made.holder_changed(address)
     assert [one.end for one in kept if one.address == address] == [None, NOON + 3]
-    made.attribution.close()
+    made.attribution.holdings.close()
 
 
 def test_holding_whose_begin_was_lost_covers_nothing_and_begins_anew(tmp_path: Path) -> None:
     """At midnight, when flash refuses: until the next one its connections had no row of any kind."""
     made, kept, refusing = with_blocks(tmp_path)
     refusing[0] = True
-    made.attribution.restate(NOON + 20, 20)
-    assert not made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 21, NOON + 22, 22)
+    made.attribution.holdings.restate(NOON + 20, 20)
+    assert not made.attribution.holdings.covers(A, PUBLIC, 16387, MAC, NOON + 21, NOON + 22, 22)
     refusing[0] = False
     for second in (30, 89, 90):
         tick(made, second)
     assert [one.start - NOON for one in kept if not is_mark(one)] == [3, 90]
-    assert made.attribution.covers(A, PUBLIC, 16387, MAC, NOON + 91, NOON + 92, 92)
+    assert made.attribution.holdings.covers(A, PUBLIC, 16387, MAC, NOON + 91, NOON + 92, 92)
     assert matching.holdings([kept], NOON + 200, made._time.unbroken)[-1].until == NOON + 200
-    made.attribution.close()
+    made.attribution.holdings.close()
 
 
 def test_rows_of_two_users_that_begin_in_one_second_name_the_later_one() -> None:

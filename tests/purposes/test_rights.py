@@ -29,10 +29,10 @@ from agent.cli.table import TABLE
 from agent.config import config
 from agent.control import calls
 from agent.purposes import activities, beside, notice, present, words
-from agent.purposes.attribution import attribution as attribution_purpose
-from agent.purposes.attribution import blocks
+from agent.purposes.attribution import block_map, own_addresses
 from agent.purposes.attribution import record as attribution
 from agent.purposes.attribution.blocks import Blocks
+from agent.purposes.attribution.holdings import Holdings
 from agent.purposes.billing import record as billing
 from agent.purposes.billing.billing import IDLE, Billing
 from agent.purposes.consent import (
@@ -154,11 +154,11 @@ def held_beside() -> dict[str, set[str]]:
     words_of = [*sorted([0, *begins.values()]), address_rows.ROW]
     # Nothing stands between
     assert [after - at for at, after in itertools.pairwise(words_of)] == [4, 2, 1, 2, 1, 1, 1, 1]
-    put = [*inspect.signature(blocks.Blocks._put).parameters][2:]
-    assert struct.calcsize(blocks._FIELDS) == blocks._ROW
-    assert len(struct.unpack(blocks._FIELDS, bytes(blocks._ROW))) == len(put)
+    put = [*inspect.signature(block_map.BlockMap.put).parameters][2:]
+    assert struct.calcsize(block_map._FIELDS) == block_map._ROW
+    assert len(struct.unpack(block_map._FIELDS, bytes(block_map._ROW))) == len(put)
     assert len(struct.unpack(consent_rows._ROW, bytes(consent_rows._OCTETS))) == len(PARTS["objection"])
-    holding = vars(attribution_purpose._Own(bytes(6), b"", 1))
+    holding = vars(own_addresses._Own(bytes(6), b"", 1))
     open_one = Emergency(SimpleNamespace())  # type: ignore[arg-type]
     page = {
         "_answered": page_server.Server, "_waiting": Erasure,
@@ -458,9 +458,9 @@ BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
         check_rights,
     ),
     "a row of addresses has one word more": (address_rows, "ROW", address_rows.ROW + 1, check_memory),
-    "a block's row has one part more": (blocks, "_FIELDS", "<Bxxx4s6sxxIIIHxx", check_memory),
+    "a block's row has one part more": (block_map, "_FIELDS", "<Bxxx4s6sxxIIIHxx", check_memory),
     "an address that somebody leaves by has one part more": (
-        attribution_purpose,
+        own_addresses,
         "_Own",
         lambda *_words: SimpleNamespace(mac=0, user=0, part=0, since=0, last=0, place=0),
         check_memory,
@@ -1097,8 +1097,8 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     source = recorder.clock.source
     booted = lambda seconds: moment((source.wall() - source.monotonic()) // 10**9 + seconds)  # noqa: E731 (a word)
     blocks = Blocks(str(tmp_path / "map"), str(tmp_path / "marks"), 512, NoKernel(), record, known.user, 100000)
-    blocks.restate_public(bytes([203, 0, 113, 2]), 1800000000, 100000, lambda _: b"")
-    leased = SimpleNamespace(blocks=blocks)
+    blocks.rows.restate_public(bytes([203, 0, 113, 2]), 1800000000, 100000, lambda _: b"")
+    leased = SimpleNamespace(holdings=Holdings(blocks, record, known.user))
     recorder.groups.deferred = SimpleNamespace(sessions=known, attribution=leased)  # type: ignore[assignment]
     assert present.of(recorder, mine, bytes.hex) == {}
     assert known.begin(mine, "Zoé Lefèvre", 200000)
@@ -1106,8 +1106,8 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     for address, mac in holders.items():
         blocks.hold(address, mac, 1800000000, 200000)
     blocks.deal(1800000000, 200000, lambda address: holders[address])
-    held = [*blocks.of(mine)]
-    assert len(held) == len({*held, *blocks.of(other)}) - 1 == 2
+    held = [*blocks.map.of(mine)]
+    assert len(held) == len({*held, *blocks.map.of(other)}) - 1 == 2
     assert present.of(recorder, mine, bytes.hex) == {
         "portal": f"Zoé Lefèvre ({booted(200000)} - {booted(200000)} UTC)",
         "ports": [
@@ -1116,7 +1116,7 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
         ],
     }
     blocks.hold(bytes([10, 20, 0, 3]), other, 1800000100, 200100)
-    assert [*blocks.of(mine)] == held[1:]
+    assert [*blocks.map.of(mine)] == held[1:]
     assert set(present.of(recorder, other, bytes.hex)) == {"ports"}
     recorder.groups.deferred = None
     recorder.close()

@@ -15,8 +15,9 @@ from agent.capture.address_table import LEASE, AddressTable
 from agent.capture.lan import Lan
 from agent.config import config
 from agent.purposes import words
-from agent.purposes.attribution.attribution import OVER, Attribution
+from agent.purposes.attribution.attribution import Attribution
 from agent.purposes.attribution.blocks import Blocks
+from agent.purposes.attribution.holdings import OVER, Holdings
 from agent.purposes.billing.billing import Billing
 from agent.purposes.deferred_purposes import NoKernel
 from agent.purposes.location.emergency import Emergency
@@ -78,7 +79,7 @@ def session(folder: Path) -> int:
 
 def mapped(folder: Path) -> Blocks:
     room = Blocks(str(folder / "map"), str(folder / "marks"), 512, NoKernel(), lambda _record: True, nobody, 1000)
-    room.restate_public(bytes([203, 0, 113, 2]), NOON, 0, lambda _: b"")
+    room.rows.restate_public(bytes([203, 0, 113, 2]), NOON, 0, lambda _: b"")
     room.hold(ADDRESS, MAC, NOON, 1000)
     room.deal(NOON, 1000, lambda _address: MAC)
     return room
@@ -87,17 +88,17 @@ def mapped(folder: Path) -> Blocks:
 def block(folder: Path) -> int:
     """Measure how long a block, and an IPv6 address's row, stand without a connection."""
     room, own = mapped(folder), Attribution(lambda *_words, **_more: "kept", nobody)
-    own.blocks = room
+    own.holdings = Holdings(room, own.keep_row, nobody)
     started = SimpleNamespace(start=NOON * 10**9, translated_port=5, protocol=6)
     terminal: Any = SimpleNamespace(mac=lambda: MAC, newest=True)
     assert own.connection(started, OWN, OWN, terminal, NOON * 10**9, 1000) == "attribution: in a block"
 
     def over(seconds: int) -> bool:
-        own.tick(NOON + seconds, 1000 + seconds, lambda _address: MAC)
+        own.holdings.tick(NOON + seconds, 1000 + seconds, lambda _address: MAC)
         return not room.status()["held"]
 
     found = until(over)
-    assert own.leaving(MAC) == []
+    assert own.holdings.rows_of(MAC) == []
     return found
 
 
@@ -110,16 +111,16 @@ def ports(folder: Path) -> int:
 
     def over(seconds: int) -> bool:
         room.tick(NOON + seconds, 1000 + seconds, lambda _address: MAC, OVER)
-        return not [*room.of(MAC)]
+        return not [*room.map.of(MAC)]
 
     for seconds in range(0, 7190, STEP):
         assert not over(seconds)
     room.close()
     room = Blocks(str(folder / "map"), str(folder / "marks"), 512, NoKernel(), lambda _record: True, nobody, 8190)
-    room.resume(NOON + 7190, 8190)
+    room.rows.resume(NOON + 7190, 8190)
     room.deal(NOON + 7190, 8190, lambda _address: MAC)
-    room.restate(NOON + 7190, 8190, every=False)
-    assert [*room.of(MAC)]
+    room.rows.restate(NOON + 7190, 8190, every=False)
+    assert [*room.map.of(MAC)]
     return neighbours.LONG // 100 + until(lambda seconds: over(7190 + seconds)) + 7190
 
 
@@ -227,7 +228,7 @@ def test_who_has_left_gets_no_block_by_somebody_else_s_lease(tmp_path: Path) -> 
         Lan(("lan",), table, lambda: wall[0] * 10**9),
         Blocks(str(tmp_path / "map"), str(tmp_path / "marks"), 512, NoKernel(), keep, nobody, 0),
     )
-    room.restate_public(bytes([203, 0, 113, 2]), NOON, 0, lambda _: b"")
+    room.rows.restate_public(bytes([203, 0, 113, 2]), NOON, 0, lambda _: b"")
     room.deal(NOON, 0, lambda _address: MAC)
     lan.prefixes = [(ADDRESS[:3] + b"\0", 24)]
 
@@ -243,11 +244,11 @@ def test_who_has_left_gets_no_block_by_somebody_else_s_lease(tmp_path: Path) -> 
             lan.lease(ADDRESS, MAC)
         room.tick(wall[0], wall[0] - NOON, lambda address: table.user(address) or b"", OVER)
         table.sweep()
-        held += [minutes] if [*room.of(MAC)] else []
+        held += [minutes] if [*room.map.of(MAC)] else []
     assert held[-1] < 24 * 60
     assert [(row.start, row.end) for row in rows] == [(NOON, None), (NOON, NOON)]
     lan.lease(ADDRESS, MAC[:5] + b"\3")  # another one's: an address that changes hands is told of
-    assert [*room.of(MAC[:5] + b"\3")]
+    assert [*room.map.of(MAC[:5] + b"\3")]
 
 
 def test_nothing_is_told_of_blocks_where_each_connection_is_recorded_by_itself(tmp_path: Path) -> None:

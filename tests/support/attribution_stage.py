@@ -6,7 +6,7 @@ import binascii
 from agent.capture import address_table
 from agent.capture.connections import source_of
 from agent.purposes import believed_time, deferred_purposes
-from agent.purposes.attribution import attribution, blocks
+from agent.purposes.attribution import attribution, blocks, holdings
 from agent.purposes.attribution import record as attribution_records
 from agent.purposes.attribution.nftables import Refused, Table
 from agent.purposes.billing import billing
@@ -145,23 +145,23 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
         if name == "hold":
             room.hold(_octets(rest[0]), _octets(rest[1]), rest[2], rest[3])
         elif name == "resume":
-            room.resume(rest[0], rest[1])
+            room.rows.resume(rest[0], rest[1])
         elif name == "covers":
             answers.append(room.covers(_octets(rest[0]), rest[1], _octets(rest[2]), rest[3], rest[4]))
         elif name == "tick":
             _held["holders"] = rest[2]
-            for turn, over in ((room.deal, ()), (room.tick, (attribution.OVER,)), (room.deal, ())):
+            for turn, over in ((room.deal, ()), (room.tick, (holdings.OVER,)), (room.deal, ())):
                 turn(rest[0], rest[1], _holder, *over)
         elif name == "public":
-            room.restate_public(_octets(rest[0]), rest[1], rest[2], _holder)
+            room.rows.restate_public(_octets(rest[0]), rest[1], rest[2], _holder)
         elif name == "restate":
-            room.restate(rest[0], rest[1], rest[2], ended=rest[3])
+            room.rows.restate(rest[0], rest[1], rest[2], ended=rest[3])
         elif name in ("users", "full"):
             _held[name] = rest[0]
         elif name == "refuses":
             _held["kernel"].refuses = rest[0]
         elif name in ("status", "remembered"):
-            whose = [room._users.get(block, b"").decode() for block in room._users.known()]
+            whose = [room.map.users.get(block, b"").decode() for block in room.map.users.known()]
             answers.append(room.status() if name == "status" else whose)
         elif name == "kernel":
             answers.append(_held["kernel"].calls[:])
@@ -181,7 +181,8 @@ class _DeferredPurposes(deferred_purposes.DeferredPurposes):
 
     def __init__(self, room: "Any", terminals: "Any") -> None:
         self.attribution = attribution.Attribution(lambda _start, _octets: "kept", lambda _mac, _start: b"")
-        self.attribution.blocks = room
+        kept = self.attribution
+        kept.holdings = holdings.Holdings(room, kept.keep_row, lambda _mac, _start: b"")
         self.billing = None
         self._clock: "Any" = _Clock()
         self._holders = terminals
@@ -240,14 +241,14 @@ def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
         return "kept"
 
     room = attribution.Attribution(append, lambda _mac, _start: b"")
-    room.blocks = _NoBlocks()  # type: ignore[assignment]
+    room.holdings = holdings.Holdings(_NoBlocks(), room.keep_row, lambda _mac, _start: b"")  # type: ignore[arg-type]
     answers = []
     for source, public, mac, start, end, *newest in steps:
         if source is None:
-            room.tick(start, start, lambda _address: b"")
+            room.holdings.tick(start, start, lambda _address: b"")
             continue
         if public is None:
-            room.hold(_octets(source), _octets(mac))
+            room.holdings.hold(_octets(source), _octets(mac), start or 0, start or 0)
             continue
         connection, holder = _Made(start * 1000000000), _Holder(_octets(mac))
         holder.newest = newest != [False]
@@ -274,18 +275,19 @@ def logged_in(folder: str, steps: "list[list[Any]]") -> "list[Any]":
         billed.append(unpack_billing(_hex(data)))
         return "kept"
 
-    made, holder = _DeferredPurposes(None, address_table.AddressTable(64)), _Holder(bytes((2, 0, 0, 0, 0, 1)))
+    made, holder = _DeferredPurposes(_NoBlocks(), address_table.AddressTable(64)), _Holder(bytes((2, 0, 0, 0, 0, 1)))
     made.sessions = sessions.Sessions()
     room = made.attribution = attribution.Attribution(append, made._user)
     made.billing = billing.Billing(folder + "/billing", bill, made._user)
-    room.blocks, room.confirmed, made.billing.confirmed = _NoBlocks(), True, True  # type: ignore[assignment]
+    room.holdings = holdings.Holdings(_NoBlocks(), room.keep_row, made._user)  # type: ignore[arg-type]
+    room.confirmed = made.billing.confirmed = True
     for name, *rest in steps:
         if name == "at":
             made._wall, made._now = rest
         elif name == "session":
             made.session(holder.mac(), rest[0])
         elif name == "tick":
-            room.tick(made._wall, made._now, lambda _address: b"")
+            room.holdings.tick(made._wall, made._now, lambda _address: b"")
         else:
             one: "Any" = _Made(rest[1] * 1000000000, rest[0])
             if name == "connection":
@@ -360,8 +362,10 @@ def believed(steps: "list[list[Any]]") -> "list[Any]":
 
 
 class _NoBlocks:
-    confirmed = True
     public = bytes((203, 0, 113, 2))
+
+    def __init__(self) -> None:
+        self.map = self
 
     def covers(self, *_: "Any") -> bool:
         """Say that no block has the port."""
@@ -370,7 +374,7 @@ class _NoBlocks:
     def tick(self, *_: "Any") -> None:
         """Do nothing: only IPv6 is looked at."""
 
-    deal = tick
+    deal = leave_by = hour = status = of = close = tick
 
 
 class _Holder:

@@ -19,7 +19,7 @@ from agent.vault import segment
 
 # purpose or mode -> (records of a terminal a day, octets of one) of each kind
 RECORDS = {"blocks": ((3, 44), (5, 52)), "connections": ((501, 50),), "billing": ((2, 33),)}
-PORTS = 49152  # that are dealt out in blocks: agent.purposes.attribution.blocks
+PORTS = 49152  # that are dealt out in blocks: agent.purposes.attribution.block_map
 _CHUNK = sealed.FRAME + 17
 _SEGMENT = sealed.HEADER + sealed.TRAILER
 
