@@ -26,7 +26,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
-from agent.purposes.consent import guest_page
+from agent.purposes.consent import page_html
 from host_sim.driver.interpreters import environment
 from host_sim.venue.portal import NOTICE
 from tests.control.test_control import ACCOUNTS, NAMESPACE, Device
@@ -100,7 +100,7 @@ class Venue:
         """Open the page and press a button of it."""
         limit = time.monotonic() + 90
         # Six calls a second are a terminal's
-        button = act if act in guest_page.UNDO else "see"  # all others' token is the same
+        button = act if act in page_html.UNDO else "see"  # all others' token is the same
         form = rf'name="token" value="(\w+)">(?:<input[^>]*>)*<button name="act" value="{button}"'
         while (token := re.search(form, self.ask(host)[1])) is None:
             assert time.monotonic() < limit, "the page doesn't come"

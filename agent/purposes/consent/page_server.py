@@ -21,6 +21,7 @@ from agent.config.reader import ConfigError
 from agent.control import client as recorder
 from agent.purposes.consent.guest_page import Page
 from agent.purposes.consent.page_connection import Connection, Request, listen
+from agent.purposes.consent.page_html import Html
 from agent.runtime import process, sockets
 from agent.runtime.clocks import BOOTTIME
 from agent.runtime.libc import native
@@ -238,7 +239,7 @@ class Server:
         language = client.request.language if client.request is not None else "fr"
         made = self._short.get((status, language))
         if made is None:
-            page = Page(Request("", b"", False, "lang=" + language, {}), self._ask(0), self._look, None)
+            page = Html(Request("", b"", False, "lang=" + language, {}), None)
             made = self._short[status, language] = page.page(status, page.paragraph(word) + page.back()).encode()
         self._count(client.address)
         self._begin(client, made, now)
