@@ -177,6 +177,34 @@ def test_lease_gets_a_block_of_its_own_and_one_row(map_):
     assert map_.ask("status")["conflicts"] == 1
 
 
+def test_hundreds_of_blocks_are_given_and_told_to_the_kernel_32_in_a_turn(map_):
+    """Hundreds of terminals at one start: a turn that gave each its block would hold a slow processor up.
+
+    The table of a former process is made anew likewise, from its beginning where a ruleset is flushed meanwhile; who
+    isn't in it yet leaves by the ports of nobody.
+    """
+
+    def turn() -> list[str]:
+        map_.do(["deal", map_.wall, map_.now, map_.holders])
+        return [call[1] for call in map_.ask("kernel") if call[0] == "give"]
+
+    map_.do(["public", NO_PUBLIC, map_.wall, map_.now])
+    for number in range(90):
+        map_.hold(f"c0a802{number:02x}", f"0200000002{number:02x}")
+    map_.do(["public", PUBLIC, map_.wall, map_.now])
+    dealt = [turn() for _ in range(4)]
+    assert [len(given) for given in dealt] == [32, 32, 26, 0]
+    assert {address for given in dealt for address in given} == {*map_.holders}
+    map_.stage("blocks_open", str(map_.folder), map_.size, map_.now, {})
+    assert len(turn()) == 32
+    map_.do(["refuses", True])
+    assert turn() == []
+    map_.do(["refuses", False])
+    loaded = [turn() for _ in range(4)]
+    assert [len(given) for given in loaded] == [32, 32, 26, 0]
+    assert {address for given in loaded for address in given} == {*map_.holders}
+
+
 def test_block_is_given_again_only_24_hours_after_its_last_connection_ended(map_):
     """L34-II-4: the terminal has gone, a connection lasts on for an hour.
 

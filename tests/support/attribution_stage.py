@@ -148,9 +148,10 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
             room.rows.resume(rest[0], rest[1])
         elif name == "covers":
             answers.append(room.covers(_octets(rest[0]), rest[1], _octets(rest[2]), rest[3], rest[4]))
-        elif name == "tick":
+        elif name in ("tick", "deal"):
             _held["holders"] = rest[2]
-            for turn, over in ((room.deal, ()), (room.tick, (holdings.OVER,)), (room.deal, ())):
+            turns = ((room.deal, ()), (room.tick, (holdings.OVER,)), (room.deal, ()))
+            for turn, over in turns if name == "tick" else turns[:1]:
                 turn(rest[0], rest[1], _holder, *over)
         elif name == "public":
             room.rows.restate_public(_octets(rest[0]), rest[1], rest[2], _holder)

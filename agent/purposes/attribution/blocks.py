@@ -19,6 +19,7 @@ IDLE = 7200  # seconds without a connection after which a terminal's block is ta
 SLACK = 2  # seconds: a block's first connections may have begun as it was given
 RETRY = 60  # seconds after flash, store or kernel has refused a block
 WAITING = 1024  # addresses that are remembered to have got none
+AT_ONCE = 32  # blocks that the kernel is told of in one turn: hundreds at a start would hold a slow processor up
 
 
 class Blocks:
@@ -45,6 +46,7 @@ class Blocks:
         self._table = table
         self._hand = 0
         self._loaded = False
+        self._loading: "list[bytes] | None" = None  # addresses that the table is still to be told of
         self._given = ShardedDict()  # address -> block
         self._without = ShardedDict()  # address -> MAC
         self._short = False  # no block is free
@@ -57,12 +59,20 @@ class Blocks:
     # What the kernel is told.
 
     def load(self) -> None:
-        """Make the table in the kernel anew, with every block that is held. Raises Refused."""
-        self._loaded = False
-        self._table.load(REST)
-        for address in self._given.known():
-            self._table.give(address, self._given[address], *self.map.ports(self._given[address]))
-        self._loaded = True
+        """Make the table in the kernel anew, with every block that is held, some of them at each call. Raises Refused.
+
+        Until then a terminal leaves by the ports of `rest`, where each connection is recorded by itself.
+        """
+        loading, self._loading = self._loading, None
+        if loading is None:
+            self._table.load(REST)
+            loading = list(self._given.known())
+        for address in loading[:AT_ONCE]:
+            block = self._given.get(address, -1)
+            if block >= 0:
+                self._table.give(address, block, *self.map.ports(block))
+        self._loading = loading[AT_ONCE:] or None
+        self._loaded = self._loading is None
 
     def leave_by(
         self, devices: "Sequence[str]", public: bytes, wall: int, now: int, holder: "Callable[[bytes], bytes]"
@@ -70,7 +80,7 @@ class Blocks:
         """Take note by which interfaces and which public address packets leave; the table is made anew at `deal`."""
         if devices != self._table.devices:
             self._table.devices = devices
-            self._loaded = False
+            self._loaded, self._loading = False, None
         self.rows.restate_public(public, wall, now, holder)
 
     # Leases.
@@ -186,13 +196,20 @@ class Blocks:
         return again
 
     def deal(self, wall: int, now: int, holder: "Callable[[bytes], bytes]") -> None:
-        """Load the table where it is due, give who has none a block where one is free; call it every second."""
+        """Load the table where it is due, give who has none a block where one is free; call it every second.
+
+        It goes on at the next call where there are more than AT_ONCE.
+        """
         if not self._loaded:
             try:
                 self.load()
             except Refused:
                 return
+        left = AT_ONCE if self._loaded else 0
         for address in [] if self._short or now < self._retry or not any(self.map.public) else self._without.known():
+            if not left:
+                break
+            left -= 1
             mac = self._without.pop(address, b"")
             if holder(address) == mac:
                 self.hold(address, mac, wall, now)
