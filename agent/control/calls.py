@@ -250,7 +250,9 @@ CALLS = {
     "session": Call(
         (ROOT, PORTAL),
         {"terminal": terminal, "user?": text(64)},
-        lambda recorder, fields, _roles: recorder.groups.require_deferred().session(fields["terminal"], fields["user"]),
+        lambda recorder, fields, _roles: recorder.groups.require_deferred(on=True).session(
+            fields["terminal"], fields["user"]
+        ),
     ),
     "request identity": Call(
         STAFF, {}, lambda recorder, _fields, _roles: recorder.groups.require_deferred().requests.identity()

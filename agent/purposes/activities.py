@@ -111,10 +111,6 @@ _KEPT = {
         ),
     ),
     "over": (" ; arrêté, plus rien ne s'y ajoute", "; stopped, nothing is added any more"),
-    "again": (
-        " ; remis en service pour répondre à une demande",
-        "; turned on again to answer a request",
-    ),
 }
 # How each is kept from others.
 _SAFE = {
@@ -177,8 +173,6 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
     found = []
     for row in rows(config, held):
         kept = _long(row, config, language) + (_KEPT["over"][at] if row.name in held else "")
-        if row.name in held and row.custody == law.CUSTODIAN:
-            kept += _KEPT["again"][at]
         former = row.grounds and config.sections[row.name].ground in law.FORMER_GROUNDS
         basis = row.paragraph + _REPEALED[at] if former else f"{row.in_force}, {_letter(row.name, config, at)}"
         if former:

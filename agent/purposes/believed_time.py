@@ -21,7 +21,7 @@ _DRIFT = 10000  # a quartz strays by less than the part that this says
 class BelievedTime:
     """The clock as one recorder believes it.
 
-    `kept` is its attribution, None where that is off, `seal()` writes what its store holds.
+    `kept` is its attribution, which vouches for nothing while that is off; `seal()` writes what its store holds.
 
     wall      s since the epoch; `trusted`: it is believed now
     reached   the newest time that was believed, s since the epoch
@@ -30,7 +30,7 @@ class BelievedTime:
     owed      begin and end of a time that is still to be denied, for the store couldn't take it, s since the epoch
     """
 
-    def __init__(self, clock: "Clock", kept: "Attribution | None", seal: "Callable[[], None]") -> None:
+    def __init__(self, clock: "Clock", kept: "Attribution", seal: "Callable[[], None]") -> None:
         self.trusted = False
         self.wall = self.reached = self.steady = self.unbroken = self._now = 0
         self.owed: "tuple[int, ...]" = ()
@@ -54,17 +54,16 @@ class BelievedTime:
             self._offset = clock.confirmed
             self.reached = (clock.confirmed + monotonic) // _SECOND
         trusted = trusted and abs(offset - clock.confirmed) <= AGREE
-        if kept is not None:
-            if self.owed:
-                self._deny(kept, *self.owed)
-            if first:
-                if clock.missed < 0:
-                    self._set_back(kept, self.wall - clock.missed // _SECOND)
-                kept.confirmed = trusted
-                kept.holdings.resume(self.wall, self._now)
-                self._again = self.wall + 1
-            self._compare(kept, offset, monotonic, trusted=trusted)
-            self._go_on(kept, vouching=trusted and not behind)
+        if self.owed:
+            self._deny(*self.owed)
+        if first:
+            if clock.missed < 0:
+                self._set_back(self.wall - clock.missed // _SECOND)
+            kept.confirmed = trusted
+            kept.holdings.resume(self.wall, self._now)
+            self._again = self.wall + 1
+        self._compare(offset, monotonic, trusted=trusted)
+        self._go_on(vouching=trusted and not behind)
         if trusted and not self.trusted:
             self.unbroken, self.steady = self.wall, monotonic
         self.unbroken, self.trusted = self.unbroken or self.wall, trusted
@@ -72,7 +71,7 @@ class BelievedTime:
             self.reached = self.wall
         self.mend()
 
-    def _compare(self, kept: "Attribution", offset: int, monotonic: int, *, trusted: bool) -> None:
+    def _compare(self, offset: int, monotonic: int, *, trusted: bool) -> None:
         """Hold what the time service tells against what it had confirmed before; times in ns."""
         clock, late = self._clock, self._late
         refused, self._refused = clock.refused and not self._refused, clock.refused
@@ -87,7 +86,7 @@ class BelievedTime:
             if far <= AGREE + (monotonic - self._said) // _DRIFT:
                 begin = (self._offset + self._said) // _SECOND
         if strayed:
-            self._deny(kept, begin, end)
+            self._deny(begin, end)
         self._late = strayed and not trusted
         if trusted:
             if strayed or late:
@@ -96,22 +95,23 @@ class BelievedTime:
             if clock.confirmed != self._confirmed:
                 self._confirmed, self._said = clock.confirmed, monotonic
 
-    def _deny(self, kept: "Attribution", begin: int, end: int) -> None:
+    def _deny(self, begin: int, end: int) -> None:
         """Deny a time, and what is owed; what the store can't take is tried again at each look."""
         if self.owed:
             begin, end = min(begin, self.owed[0]), max(end, self.owed[1])
-        begin = kept.deny(max(begin, end - DENIED), end)
+        begin = self._kept.deny(max(begin, end - DENIED), end)
         self.owed = (begin, end) if begin < end else ()
         if not self.owed:
             self._seal()
 
-    def _set_back(self, kept: "Attribution", end: int) -> None:
+    def _set_back(self, end: int) -> None:
         """Take back what is vouched for from now to `end`, which comes once more; deny it where that can't be kept."""
-        if not kept.set_back(self.wall, end):
-            self._deny(kept, self.wall, end)
+        if not self._kept.set_back(self.wall, end):
+            self._deny(self.wall, end)
 
-    def _go_on(self, kept: "Attribution", *, vouching: bool) -> None:
+    def _go_on(self, *, vouching: bool) -> None:
         """Begin rows and marks again where the clock is believed again."""
+        kept = self._kept
         if not vouching:
             kept.vouch(0)
         elif not kept.since:
@@ -129,7 +129,7 @@ class BelievedTime:
         Those that are begin anew in a minute.
         """
         kept = self._kept
-        if kept is not None and kept.torn:
+        if kept.torn:
             kept.torn = False
             self.unbroken = self.wall + 1
             self._again = self.wall + RETRY
@@ -142,25 +142,23 @@ class BelievedTime:
         As long as the next look doesn't say so, no row of now is confirmed.
         """
         self.wall, self.trusted = wall, False
-        if self._kept is not None:
-            if wall <= self.reached:
-                self._set_back(self._kept, self.reached + 1)
-            self._kept.confirmed = False
-            self.begin_anew(step)
+        if wall <= self.reached:
+            self._set_back(self.reached + 1)
+        self._kept.confirmed = False
+        self.begin_anew(step)
 
     def begin_anew(self, step: int = 0) -> None:
         """Begin every row again, of which none is told to have ended.
 
         The next look vouches again, where the clock is trusted.
         """
-        if self._kept is not None:
-            self._kept.holdings.restate(self.wall, self._now, step, ended=False)
-            self._kept.vouch(0)
-            self.unbroken = self.wall
+        self._kept.holdings.restate(self.wall, self._now, step, ended=False)
+        self._kept.vouch(0)
+        self.unbroken = self.wall
 
     def mark(self) -> None:
         """Vouch for the time up to now."""
-        if self._kept is not None and 0 < self._kept.since < self.wall and self.trusted:
+        if 0 < self._kept.since < self.wall and self.trusted:
             self._kept.mark(self.wall)
 
 

@@ -4,10 +4,12 @@
 The two stores that only a custodian reads (L34-1 III; IV, 1st par.).
 
 It holds what the two need besides their stores: the portal's sessions, the port blocks and the kernel's table of them,
-the executor where requests are run. Nothing of it exists while both are off. The two never meet: each has its own store
-under its own keys (L34-III-3).
+the executor where requests are run. Nothing of it exists without a store of theirs. The two never meet: each has its
+own store under its own keys (L34-III-3). One that is off answers requests until all in it is over; no terminal's record
+comes to it.
 """
 
+from agent import law
 from agent.capture.connections import source_of
 from agent.capture.lan import is_private
 from agent.control import calls
@@ -74,12 +76,14 @@ class DeferredPurposes(Purposes):
         self._next = 0
         self.sessions = Sessions()
         self._portal = OpenNds(self.sessions, paths.portal)
-        self.attribution: "attribution.Attribution | None" = None
         self.billing: "billing.Billing | None" = None
-        grounds = {}
+        grounds: "dict[str, str | None]" = {}
+        append = _nowhere
+        if "attribution" in stores:
+            grounds["attribution"] = config.sections["attribution"].ground or law.IN_FORCE
+            append = stores["attribution"].amend if section is None else stores["attribution"].append
+        self.attribution = attribution.Attribution(append, self._user)
         if section is not None:
-            grounds["attribution"] = section.ground
-            self.attribution = attribution.Attribution(stores["attribution"].append, self._user)
             stores["attribution"].mark = self._mark
             if section.mode == "blocks":
                 path, flash = paths.run + "/blocks", paths.flash + "/ports"
@@ -87,8 +91,9 @@ class DeferredPurposes(Purposes):
                 made = Blocks(path, flash, section.block_size, table, keep, self._user, self._now)
                 self.attribution.holdings = Holdings(made, self.attribution.keep_row, self._user)
                 lan.holder_changed = self.holder_changed
-        if "billing" in config.purposes:
+        if "billing" in stores:
             grounds["billing"] = None
+        if "billing" in config.purposes:
             self.billing = billing.Billing(paths.run + "/billing", stores["billing"].append, self._user)
         self._gateway = config.gateway.id
         places = {name: place(name, config, paths)[0] + "/handovers" for name in grounds}
@@ -102,15 +107,20 @@ class DeferredPurposes(Purposes):
         self._time = BelievedTime(clock, self.attribution, self._seal)
 
     def _mark(self) -> None:
-        if not self.suspended and self.attribution is not None and self._stores["attribution"].key_days():
+        if not self.suspended and self._stores["attribution"].key_days():
             self._time.mark()
 
     def _seal(self) -> None:
-        self._stores["attribution"].stepped()
+        if "attribution" in self._stores:
+            self._stores["attribution"].stepped()
 
     def _row_kept(self, record: "Any") -> bool:
-        assert self.attribution is not None
         return self.suspended or self.attribution.keep_row(record)
+
+    @property
+    def on(self) -> bool:
+        """Return True if one of the two is on; else they answer requests about what is left, and that is all."""
+        return self._section is not None or self.billing is not None
 
     # A second NAT
 
@@ -121,12 +131,12 @@ class DeferredPurposes(Purposes):
 
     @property
     def suspended(self) -> bool:
-        """Return True if `attribution` keeps nothing, for a second NAT lies between and nobody has acknowledged it."""
-        return self._section is not None and self.second_nat and not self._section.upstream_nat
+        """Return True if `attribution` keeps nothing: it is off, or below a second NAT that nobody has acknowledged."""
+        return self._section is None or (self.second_nat and not self._section.upstream_nat)
 
     def refusal(self) -> str:
         """Return why the recorder may not start with this, "" where it may."""
-        if not self.suspended:
+        if self._section is None or not self.suspended:
             return ""
         return "attribution: " + SECOND_NAT + " (L34-II-4); accepted: upstream_nat 'acknowledged', or enabled '0'"
 
@@ -143,7 +153,7 @@ class DeferredPurposes(Purposes):
     def holder_changed(self, address: bytes) -> None:
         """Take note that the terminal which holds an address may be another one."""
         mac = self._holder(address)
-        if mac and self.attribution is not None:
+        if mac:
             self.attribution.holdings.hold(address, mac, self._wall, self._now)
 
     def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Terminal | None", end: int) -> None:
@@ -151,11 +161,10 @@ class DeferredPurposes(Purposes):
         if not 0 <= end < LATEST:
             self.lost()
             return
-        if self.attribution is not None:
-            if self.suspended:
-                self._count("second NAT")
-            else:
-                self._attribute(decoder, connection, terminal, end)
+        if not self.suspended:
+            self._attribute(decoder, connection, terminal, end)
+        elif self._section is not None:
+            self._count("second NAT")
         if self.billing is not None and terminal is not None:
             start, last = connection.start // _SECOND, end // _SECOND
             up, down = connection.bytes_up, connection.bytes_down
@@ -167,7 +176,6 @@ class DeferredPurposes(Purposes):
         if public == source and len(source) == 4 and is_private(source):
             self._count("no public address")  # to the gateway itself, such as its resolver: nobody can ask for it
             return
-        assert self.attribution is not None
         result = self.attribution.connection(connection, source, public, terminal, end, self._now, exact=self._exact())
         if result != attribution.COVERED:
             self.holder_changed(
@@ -183,7 +191,7 @@ class DeferredPurposes(Purposes):
     def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Terminal | None", last: int) -> None:
         """Take note of a connection that lasts."""
         mac, newest = (terminal.mac(), terminal.newest) if terminal is not None else (UNKNOWN_MAC, False)
-        if self.attribution is not None and not self.suspended:
+        if not self.suspended:
             start, port = connection.start // _SECOND, connection.translated_port
             source = source_of(connection)
             if not self.attribution.holdings.covers(
@@ -198,14 +206,13 @@ class DeferredPurposes(Purposes):
 
     def list_ended(self, monotonic: int) -> None:
         """Take note that a whole list of what lasts has ended, which was begun then."""
-        if self.attribution is not None and self._time.trusted and monotonic >= self._time.steady:
+        if self._time.trusted and monotonic >= self._time.steady:
             # Never later than it was: three roundings
             self.attribution.split(self._wall - (self._now - monotonic // _SECOND) - 1)
 
     def lost(self) -> None:
         """Take note that connections were lost."""
-        if self.attribution is not None:
-            self.attribution.lost()
+        self.attribution.lost()
 
     # Time
 
@@ -219,25 +226,23 @@ class DeferredPurposes(Purposes):
         for purpose in (self.attribution, self.billing):
             if purpose is not None:
                 purpose.confirmed = self._time.trusted
-        self._portal.tick(monotonic)
-        if self.attribution is not None:
-            holdings = self.attribution.holdings
-            holdings.leave_by(self._lan.outs, self._lan.public, self._wall, self._now, self._holder)
-            if not self.suspended:
-                holdings.deal(self._wall, self._now, self._holder)
+        if self.on:
+            self._portal.tick(monotonic)
+        holdings = self.attribution.holdings
+        holdings.leave_by(self._lan.outs, self._lan.public, self._wall, self._now, self._holder)
+        if not self.suspended:
+            holdings.deal(self._wall, self._now, self._holder)
         if self._now < self._next and not self.sessions.changed:
             return
         self._next, self.sessions.changed = self._now + PERIOD, False
         self.sessions.tick(self._now)
         if self.billing is not None:
             self.billing.tick(self._wall)
-        if self.attribution is not None:
-            self.sessions.changed |= self.attribution.holdings.tick(self._wall, self._now, self._holder)
+        self.sessions.changed |= holdings.tick(self._wall, self._now, self._holder)
 
     def hour(self) -> None:
         """Do what is done each powered-on hour."""
-        if self.attribution is not None:
-            self.attribution.holdings.hour()
+        self.attribution.holdings.hour()
         self._mark()
         # What the time is at least: nobody may ever confirm it again, and a handover tells whom it is about
         least = max(self._clock.floor, self._ahead + self._now, self._time.reached)
@@ -280,7 +285,7 @@ class DeferredPurposes(Purposes):
         store, kept = self._stores[request.store], self.attribution
         if self.billing is not None and request.store == "billing":
             self.billing.finish(self._wall)
-        if kept is not None and not self.suspended:
+        if not self.suspended:
             kept.holdings.tick(self._wall, self._now, self._holder, 0)
         if not store.seal() or self._time.owed:
             raise requests.Refused(
@@ -291,8 +296,8 @@ class DeferredPurposes(Purposes):
             "gateway": self._gateway,
             "made": self._wall,
             "second_nat": self.second_nat,
-            "alive": kept.lasting if kept is not None else 0,
-            "listed": kept.listed if kept is not None else 0,
+            "alive": kept.lasting,
+            "listed": kept.listed,
             "unbroken": self._time.unbroken,
         }
         return store.held(*executor.days(request)), statement
@@ -319,7 +324,7 @@ class DeferredPurposes(Purposes):
             if self.second_nat:
                 notes.append(SECOND_NAT + (": nothing is kept" if self.suspended else ""))
             entry: "dict[str, Any]" = {"mode": section.mode, "notes": notes}
-            held = self.attribution.holdings.status() if self.attribution is not None else ()
+            held = self.attribution.holdings.status()
             if held:
                 entry["blocks"] = held
                 notes.append("port blocks: %(held)d held, %(resting)d resting, %(free)d free" % held)
@@ -336,7 +341,7 @@ class DeferredPurposes(Purposes):
         self.requests.erase(name)
         if name == "billing" and self.billing is not None:
             self.billing.erase()
-        elif name == "attribution" and self.attribution is not None:
+        elif name == "attribution":
             self._time.begin_anew()
 
     def close(self, wall: int) -> None:  # noqa: ARG002
@@ -344,10 +349,14 @@ class DeferredPurposes(Purposes):
         self.requests.close()
         self._portal.close()
         self.sessions.close()
-        if self.attribution is not None:
-            self.attribution.holdings.close()
+        self.attribution.holdings.close()
         if self.billing is not None:
             self.billing.close()
+
+
+def _nowhere(_begins: int, _record: bytes, **_owed: bool) -> str:
+    """Keep nothing: there is no store."""
+    return "due on arrival"
 
 
 TYPE_CHECKING = False

@@ -172,10 +172,6 @@ _WHY = {
     ),
     "empty": ("rien n'est conservé des connexions", "nothing is kept of connections"),
     "freeze": ("le tiers de confiance (oubli-custodian freeze)", "the custodian (oubli-custodian freeze)"),
-    "stopped": (
-        "oubli-custodian freeze, la finalité remise en service",
-        "oubli-custodian freeze, with the purpose on again",
-    ),
     "forgotten": (
         "ce que la borne détient pour {} n'est pas préservé : il s'efface à son terme",
         "what the gateway holds for {} isn't preserved: it goes when its time is over",
@@ -217,10 +213,7 @@ def _freeze(config: "Config", still: "Sequence[str]") -> "tuple[str, tuple[str, 
     lost = _both(lambda one: _WHY["forgotten"][one].format(", ".join([words.PURPOSES[name][one] for name in readable])))
     if len(readable) == len(held):
         return NEVER, lost
-    # The gateway takes no request for what is off
-    off = any(name not in config.purposes and name not in readable for name in held)
-    why = _WHY["stopped" if off else "freeze"]
-    return WITH if off else MET, _both(lambda one: why[one] + ((" ; ", "; ")[one] + lost[one] if readable else ""))
+    return MET, _both(lambda one: _WHY["freeze"][one] + ((" ; ", "; ")[one] + lost[one] if readable else ""))
 
 
 def _both(text: "Callable[[int], str]") -> "tuple[str, str]":

@@ -54,10 +54,9 @@ def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "
         if user:
             since, last = deferred.sessions.times(mac)
             found["portal"] = f"{user} ({at_boot(since)} - {at_boot(last)} UTC)"
-        kept = deferred.attribution
         found["ports"] = [
             f"{ports} ({written(address)} > {written(public)}, {one(whose)}{dates.moment(since)} - {at_boot(last)} UTC)"
-            for ports, address, public, whose, since, last in (kept.holdings.ports_of(mac) if kept is not None else ())
+            for ports, address, public, whose, since, last in deferred.attribution.holdings.ports_of(mac)
         ]
     terminals = recorder.terminals
     terminals.objects = lambda _mac: True  # a look makes no row
@@ -87,7 +86,7 @@ def unsealed(
     session = deferred.billing.session(mac) if deferred.billing is not None else None
     if session is not None:
         yield "billing", _row("billing", session, written, {"going_on": True})
-    for holding in deferred.attribution.holdings.rows_of(mac) if deferred.attribution is not None else ():
+    for holding in deferred.attribution.holdings.rows_of(mac):
         yield "attribution", _row("attribution", holding, written, {"going_on": True})
     user = deferred.sessions.user(mac)
     kept: "dict[str, Any]" = recorder.stores

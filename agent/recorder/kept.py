@@ -2,7 +2,6 @@
 """What each purpose keeps, in a store of its own (L34-III-3), and the key ring that all of them share."""
 
 from agent import law
-from agent.runtime import files
 from agent.runtime.sodium import Sodium
 from agent.vault import stores
 from agent.vault.keys import KeyRing
@@ -16,7 +15,8 @@ _COUNTED = {"unlink": "lost: store", "hours": "due by powered-on hours"}
 class PurposeStores:
     """The stores by purpose.
 
-    Where one is off, what it kept goes at once, or in time where it is sealed. `note` writes the audit log.
+    Where one is off, what it kept goes at once. Where it is sealed it goes in time, and answers requests until then
+    (L34-II-4). `note` writes the audit log.
     """
 
     def __init__(
@@ -39,12 +39,6 @@ class PurposeStores:
         self.ring = Ring(paths.vault + "/security", self.keys, sodium, number, lifetime, budget, boot, self.lose)
         if security is None:  # nothing says any more that it is kept (L34-II-1)
             counters.add("erased", self.ring.erase())
-        for name in stores.needed(config, paths):
-            if name not in config.purposes:  # nobody may ask for it any more
-                try:
-                    files.clear(stores.place(name, config, paths)[0] + "/handovers")
-                except OSError:
-                    pass  # it is told of as long as it is there, and tried again at each start
         if "billing" not in config.purposes:
             from agent.vault import expiry  # here, for MicroPython's stack on MIPS holds few imports within imports
 

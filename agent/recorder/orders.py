@@ -63,8 +63,8 @@ class Orders:
     def erase(self, purpose: str, by: str) -> "dict[str, Any]":
         """Destroy what a purpose keeps, or "all" of them; `by` is the caller's role."""
         recorder = self._recorder
-        if purpose != "all" and purpose not in recorder.config.purposes:
-            raise calls.Refused("purpose isn't on; accepted: " + ", ".join(["all"] + sorted(recorder.config.purposes)))
+        if purpose != "all" and purpose not in recorder.stores:
+            raise calls.Refused("purpose isn't kept; accepted: " + ", ".join(["all"] + sorted(recorder.stores)))
         records = 0
         refused = []  # one store's flash keeps no other store from being erased
         for name in recorder.stores if purpose == "all" else (purpose,):

@@ -46,9 +46,9 @@ class PurposeGroups:
         return self.consented
 
     def defer(self, nat: "Any") -> None:
-        """Make ready what `attribution` and `billing` have beside their stores; nothing while both are off."""
+        """Make ready what `attribution` and `billing` have beside their stores; nothing without one."""
         one = self._recorder
-        if "attribution" not in one.config.purposes and "billing" not in one.config.purposes:
+        if "attribution" not in one.stores and "billing" not in one.stores:
             return
         from agent.purposes import deferred_purposes
 
@@ -67,16 +67,19 @@ class PurposeGroups:
         )
         self.all.append(self.deferred)
 
-    def require_deferred(self) -> "DeferredPurposes":
-        """Return what `attribution` and `billing` have beside their stores; Refused while both are off."""
-        if self.deferred is None:
+    def require_deferred(self, *, on: bool = False) -> "DeferredPurposes":
+        """Return what `attribution` and `billing` have beside their stores; Refused without one (`on`: that is on)."""
+        if self.deferred is None or (on and not self.deferred.on):
             raise calls.Refused("neither attribution nor billing is on; accepted: on a gateway that keeps one of them")
         return self.deferred
 
     def tell(self, pipeline: "Pipeline") -> None:
         """Let those be told of each connection whom that concerns."""
         pipeline.by_consent = self.consented is not None and "services" in self._recorder.stores
-        told = [self.consented if pipeline.by_consent else None, self.deferred]
+        told = [
+            self.consented if pipeline.by_consent else None,
+            self.deferred if self.deferred and self.deferred.on else None,
+        ]
         pipeline.purposes = [group for group in told if group is not None]
 
     def erasure(self) -> "Erasure":

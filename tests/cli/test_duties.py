@@ -152,10 +152,8 @@ def test_who_preserves_what_is_held_follows_from_what_runs(
     assert ("oubli-custodian freeze" in freeze["by"]) == (more in (YEAR, BILLING + NOTHING))
 
 
-def test_what_was_turned_off_and_is_still_sealed_is_preserved_once_it_is_on_again(
-    any_interpreter: Interpreter, tmp_path: Path
-) -> None:
-    """III bis: the custodian has its keys, but the gateway hands nothing over; the command looks at flash."""
+def test_what_was_turned_off_and_is_still_sealed_is_preserved(any_interpreter: Interpreter, tmp_path: Path) -> None:
+    """III bis: the custodian has its keys, and the gateway hands it over; the command looks at flash."""
     path, store = tmp_path / "oubli", tmp_path / "srv/oubli/vault/billing"
     path.write_text(GATEWAY.format("oubli") + NOTHING)
 
@@ -168,7 +166,7 @@ def test_what_was_turned_off_and_is_still_sealed_is_preserved_once_it_is_on_agai
     assert freeze() == ("met", "rien n'est conservé des connexions")
     store.mkdir(parents=True)
     (store / "2026-10-01-0001").touch()
-    assert freeze() == ("with", "oubli-custodian freeze, la finalité remise en service")
+    assert freeze() == ("met", "le tiers de confiance (oubli-custodian freeze)")
 
 
 def test_permissions_are_on_or_off_with_their_time(tmp_path: Path) -> None:

@@ -126,6 +126,26 @@ def test_what_flash_refuses_is_sealed_later_and_the_notice_excepts_that(store):
     store.ask("close")
 
 
+def test_what_speaks_of_a_time_stands_beside_what_is_there_of_it_and_begins_no_day(store):
+    """L34-II-4: of a purpose that is off; with what still waits, in its day or the one before, once flash can tell."""
+    (store.root / "flash").mkdir()
+    (blocked := store.root / "flash/attribution").write_text("no folder")
+    store.open()
+    assert store.ask("amend", store.now, "aa") == "lost"
+    blocked.unlink()
+    store.tick(60)
+    assert store.ask("amend", store.now, "aa") == "due on arrival"
+    assert store.append(b"x") == ["kept"]
+    begins = [store.now - DAY, store.now, store.now + DAY, store.now + 2 * DAY]
+    assert [store.ask("amend", one, f"{place:02x}") for place, one in enumerate(begins)] == [
+        "due on arrival", "kept", "kept", "due on arrival",
+    ]  # fmt: skip
+    assert store.ask("seal")
+    assert {name[:10] for name in store.files()} == {"2026-11-23"}
+    assert store.read() == [b"x", b"\1", b"\2"]
+    store.ask("close")
+
+
 def test_a_lifetime_that_was_shortened_holds_for_what_there_is(store):
     """L34-VI-4: notice and page tell the one that is configured; a longer one keeps nothing for longer."""
     store.open()

@@ -53,7 +53,8 @@ def purpose() -> tuple[Any, Records]:
         return "kept"
 
     made: Any = object.__new__(DeferredPurposes)
-    made.attribution, made.billing, made._section = Attribution(keep, lambda _mac, _start: b""), None, None
+    made.attribution, made.billing = Attribution(keep, lambda _mac, _start: b""), None
+    made._section = SimpleNamespace(upstream_nat="acknowledged")
     made._clock = SimpleNamespace(
         trusted=False, once=False, confirmed=NOON * SECOND, stepped=False, missed=0, refused=False, floor=0
     )

@@ -27,7 +27,6 @@ from agent.capture import address_rows
 from agent.cli import access_verbs, article
 from agent.cli.table import TABLE
 from agent.config import config
-from agent.control import calls
 from agent.purposes import activities, beside, notice, present, words
 from agent.purposes.attribution import block_map, own_addresses
 from agent.purposes.attribution import record as attribution
@@ -554,17 +553,19 @@ def test_a_guest_is_told_of_what_only_the_controller_knows(tmp_path: Path, langu
         assert free in "\n".join(papers[0])
 
 
-def test_a_handover_of_a_purpose_that_is_off_is_told_of_and_goes_at_the_start(tmp_path: Path) -> None:
-    """L34-VI-4: what it was asked with is in it, in clear; nobody may ask for it any more."""
-    handovers = tmp_path / "device/srv/oubli/vault/attribution/handovers"
-    handovers.mkdir(parents=True)
-    (handovers / "0123.tar").write_bytes(b"mac:02:00:00:00:00:01")
+def test_a_handover_of_a_purpose_that_is_off_is_told_of_and_goes_with_its_request(tmp_path: Path) -> None:
+    """L34-VI-4: what it was asked with is in it, in clear."""
+
+    def install(root: Path) -> None:
+        (handovers := root / "srv/oubli/vault/attribution/handovers").mkdir(parents=True)
+        (handovers / "0123.tar").write_bytes(b"mac:02:00:00:00:00:01")
+
+    device = paired.Device(tmp_path / "device", None, install=install)
     (tmp_path / "oubli").write_text(GATEWAY)
     read, paths = config.load(str(tmp_path / "oubli")), Paths(str(tmp_path / "device"))
     assert beside.remembered(read, paths) == ["attribution"]
     assert "- requests for sealed data:" in "\n".join(noticed(read, "en", ["attribution"]))
-    device = paired.Device(tmp_path / "device", None)
-    assert not handovers.exists()
+    device.pass_to(3600)
     assert beside.remembered(read, paths) == []
     device.recorder.close()
 
@@ -743,17 +744,6 @@ def test_the_portal_s_word_rests_on_what_it_is_needed_for(tmp_path: Path) -> Non
         (tmp_path / "oubli").write_text(f"{GATEWAY}{more}config summary\n option rows '256'\n")
         read = config.load(str(tmp_path / "oubli"))
         assert {one.basis for one in activities.activities(read, "en") if one.key == "portal"} == {basis}
-
-
-def test_what_is_off_and_sealed_answers_nobody_and_that_is_said(tmp_path: Path) -> None:
-    """L34-VI-4, GDPR art. 15: the gateway hands over nothing of it until the purpose is on again."""
-    device = paired.Device(tmp_path / "device", None)
-    answer = calls.answer(device.recorder, b'{"v":1,"call":"request","document":"x"}', (calls.ROOT,))
-    assert "neither attribution nor billing is on" in answer["error"]  # type: ignore[index]
-    for language, said in zip(words.LANGUAGES, ("remis en service pour répondre", "turned on again to"), strict=True):
-        told = {one.key: one.kept for one in activities.activities(device.config, language, ["billing", "consent"])}
-        assert [said in told[name] for name in ("billing", "consent")] == [True, False]
-    device.recorder.close()
 
 
 def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early(

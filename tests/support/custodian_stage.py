@@ -56,6 +56,11 @@ def append(records: "list[list[Any]]") -> "dict[str, Any]":
     }
 
 
+def amend(begins: int, text: str) -> str:
+    """Keep what speaks of a time, where nothing else is kept any more."""
+    return _held["store"][0].amend(begins, remote._octets(text), owed=True)
+
+
 def tick(wall: int, monotonic: int, trusted: bool) -> "dict[str, Any]":
     """Let the timer run."""
     store, _, lost = _held["store"]
@@ -102,7 +107,7 @@ def found(root: str, purpose: str, days: "list[int]", lifetime: int) -> "dict[st
     return {"keys": rows, "left": bundle.days_left(purpose, days[0], lifetime), "refused": bundle.refused}
 
 
-CALLS = opened, facts, append, tick, seal, held, erase, close, installed, found, remote.die
+CALLS = opened, facts, append, amend, tick, seal, held, erase, close, installed, found, remote.die
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -266,7 +266,7 @@ def test_erase_destroys_at_once_what_is_kept(what, interpreter):
         secrets = secrets_of(made)
         assert made.find(secrets) != set()
         refused = oubli(interpreter, "erase", "--purpose", "billing", "--root", str(made.root))
-        assert refused == (1, "", "oubli: purpose isn't on; accepted: all, security\n")
+        assert refused == (1, "", "oubli: purpose isn't kept; accepted: all, security\n")
         assert made.find(secrets) != set()
         assert oubli(interpreter, "erase", *what, "--root", str(made.root)) == (0, f"erased {made.kept} records\n", "")
         assert made.find(secrets) == set()

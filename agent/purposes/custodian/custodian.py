@@ -235,6 +235,18 @@ class Custodian:
         page.put(record)
         return "kept"
 
+    def amend(self, begins: int, record: bytes, *, owed: bool = False) -> str:
+        """Do as `append` where nothing is kept any more but what denies a time of what is here.
+
+        It stands in its day or the one before, where there is something; it begins none. "lost": again later.
+        """
+        if not self._flash.ready or not self.seal():
+            return "lost"
+        for day in (begins // DAY, begins // DAY - 1):
+            if day in self._flash.segments.days:
+                return self.append(day * DAY, record, owed=owed)
+        return "due on arrival"
+
     def _valid_key(self, day: int, now: int) -> "tuple[bytes, int] | None":
         found = self._key(day)
         return None if found is None or found[1] * DAY <= now else found
