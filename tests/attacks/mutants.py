@@ -50,6 +50,7 @@ _FOREIGN, _PORTAL = (
     f"{_WEB}::test_another_sites_page_or_a_strange_request_changes_nothing",
     "agent/purposes/portal/opennds.py",
 )
+_CLIENT_LIST = "agent/purposes/portal/client_list.py"
 _PORTALS_TEXT = "tests/attacks/gateway/test_guest.py::test_a_text_of_the_portal_makes_nobody_else_of_a_guest"
 MUTANTS = (
     Mutant(
@@ -450,8 +451,8 @@ MUTANTS = (
         'return _number(words[0]), _checked(_octets(words[-1], b":")[-6:]), [words[2]]',
         "tests/attacks/gateway/test_guest.py::test_a_duid_names_nobody",
     ),
-    Mutant("U2", _PORTAL, "and self._clients == self._announced", "", _PORTALS_TEXT),
-    Mutant("U2", _PORTAL, "not self._odd", "True", _PORTALS_TEXT),
+    Mutant("U2", _CLIENT_LIST, "and self._clients == self._announced", "", _PORTALS_TEXT),
+    Mutant("U2", _PORTAL, "not odd", "True", _PORTALS_TEXT),
 )
 
 

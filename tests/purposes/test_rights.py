@@ -725,8 +725,8 @@ def test_a_guest_reads_that_her_identifier_may_be_her_name_or_her_address(everyt
     rows = [f'"{name}":"{value}",' for name, value in fields.items()]
     known.begin(applying=True)
     lines = ['"client_list_length":"1",', '"clients":{', '"02:00:00:00:00:01":{', *rows, "}", "}"]
-    known.take("\n".join([*lines, ""]).encode())
-    assert known.whole()
+    known.text.take("\n".join([*lines, ""]).encode())
+    assert known.text.whole()
     assert known._who.user(bytes.fromhex("020000000001")).decode() == told
     for language, said in zip(words.LANGUAGES, ("(nom, courriel)", "(name, e-mail)"), strict=True):
         with_user = [one.key for one in activities.activities(everything, language) if said in one.data]

@@ -443,11 +443,11 @@ def portal(steps: "list[list[Any]]") -> "list[Any]":
     for step in steps:
         if step[0] == "read":
             for applying in (False, True):
-                if not applying or reader.whole():
+                if not applying or reader.text.whole():
                     reader.begin(applying=applying)
                     for at in range(0, len(step[1]), step[2]):
-                        reader.take(step[1][at : at + step[2]].encode())
-            answers.append(reader.whole())
+                        reader.text.take(step[1][at : at + step[2]].encode())
+            answers.append(reader.text.whole())
         elif step[0] == "begin":
             answers.append(known.begin(_octets(step[1]), step[2], step[3]))
         elif step[0] == "flood":
