@@ -168,7 +168,7 @@ def _draw_again(_root: str) -> None:
 
 def _edit_messages(_root: str) -> None:
     """Let the forwarder shorten what it sends (ANON-4)."""
-    from agent.forwarder import forwarder
+    from agent.forwarder import broker_connection
 
     def make(publish: "Any") -> "Any":
         def shorten(self: "Any", topic: str, payload: bytes, retain: bool = False) -> None:
@@ -176,7 +176,7 @@ def _edit_messages(_root: str) -> None:
 
         return shorten
 
-    _swap(forwarder.Client, "publish", make)  # type: ignore[attr-defined]
+    _swap(broker_connection.Client, "publish", make)  # type: ignore[attr-defined]
 
 
 def _slow(_root: str) -> None:

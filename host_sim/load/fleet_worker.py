@@ -86,8 +86,11 @@ def main(given: dict) -> None:
                 one.turn(0)
         if began - told >= _TELL:
             told = began
-            connected = sum(one._client is not None for one in forwarders)  # noqa: SLF001 (only it knows)
-            published, failures = sum(one.published for one in forwarders), sum(one.failures for one in forwarders)
+            connected = sum(one.broker.stands for one in forwarders)
+            published, failures = (
+                sum(one.published for one in forwarders),
+                sum(one.broker.failures for one in forwarders),
+            )
             said = {
                 "connected": connected,
                 "published": published,

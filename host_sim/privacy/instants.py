@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 
-from agent.forwarder import forwarder
+from agent.forwarder import broker_connection, forwarder
 from agent.outbox import jitter
 from agent.recorder import loop, recorder
 from agent.summary.metrics import MESSAGES
@@ -144,7 +144,7 @@ class Span:
         gather = int(loop.GATHER * SECOND)
         self._wakes, gathers, behind = clock.now(), 0, False
         naps = SimpleNamespace(sleep=lambda seconds: clock.wait_until(clock.now() + int(seconds * SECOND)))
-        client = mock.patch.object(forwarder, "Client", return_value=self)
+        client = mock.patch.object(broker_connection, "Client", return_value=self)
         with client, mock.patch.object(forwarder, "time", naps):
             while clock.now() < LASTS:
                 wakes = gathers or min(made.due - SINCE, *waiting[-1:], LASTS)

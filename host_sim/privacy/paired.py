@@ -16,7 +16,7 @@ from random import Random
 from unittest import mock
 
 from agent.config import config
-from agent.forwarder import forwarder
+from agent.forwarder import broker_connection, forwarder
 from agent.outbox.spool import due
 from agent.recorder.recorder import Recorder
 from agent.summary.day import day_of
@@ -354,7 +354,7 @@ def turn(one: forwarder.Forwarder, time: Time, wire: list[tuple[int, str, bytes,
     def client(_host: str, _port: int, _name: str, topic: str, will: bytes, **_: object) -> Witness:
         return Witness(wire, time, (topic, will))
 
-    with mock.patch.object(forwarder, "Client", client):
+    with mock.patch.object(broker_connection, "Client", client):
         one.turn(0)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from agent import law
-from agent.forwarder.forwarder import LOST, STOPPED
+from agent.forwarder.broker_connection import LOST, STOPPED
 from agent.summary import messages, metrics
 from agent.summary.noise import Sampler
 from host_sim.privacy.paired import Device, crowd

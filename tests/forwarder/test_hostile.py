@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.forwarder.forwarder import BACKOFF_FIRST, BACKOFF_LAST
+from agent.forwarder.broker_connection import BACKOFF_FIRST, BACKOFF_LAST
 from host_sim.driver import live_files
 from tests.forwarder.test_delivery import delivery, once_each
 from tests.forwarder.test_forwarder import GATEWAY, until
@@ -105,7 +105,7 @@ def test_whatever_a_broker_sends_nothing_changes_on_the_device(interpreter: Inte
 
 
 STAGED = (
-    "import json\nfrom agent.config.config import load\nfrom agent.forwarder import forwarder\n"
+    "import json\nfrom agent.config.config import load\nfrom agent.forwarder import broker_connection, forwarder\n"
     "from agent.forwarder.errors import MqttError\nfrom agent.runtime.clocks import DeviceTime\n"
     "hosts = []\n"
     "class Client:\n"
@@ -113,7 +113,7 @@ STAGED = (
     "    def connect(self):\n"
     "        if hosts[-1] == 'dead': raise MqttError('dead')\n"
     "    def publish(self, topic, payload, retain=False): pass\n"
-    "forwarder.Client = Client\n"
+    "broker_connection.Client = Client\n"
     "said = []\n"
     "one = forwarder.Forwarder(load({path!r}), {root!r}, DeviceTime(), said.append, lambda count: "
     "bytes([{first}]) * count)\n"
@@ -141,7 +141,8 @@ def test_the_nodes_of_a_cluster_are_tried_in_turn(interpreter: Interpreter, tmp_
     One that answers is kept.
     """
     script = (
-        "for _ in range(3):\n    try:\n        one._connect()\n    except MqttError:\n        one._fail('x')\n"
+        "for _ in range(3):\n    try:\n        one.broker._connect()\n"
+        "    except MqttError:\n        one.broker.failed('x')\n"
         "print(json.dumps(hosts))\n"
     )
     assert staged(interpreter, tmp_path, "dead alive dead", first, script) == tried
@@ -153,7 +154,7 @@ def test_a_fleet_whose_broker_went_comes_back_within_a_window(interpreter: Inter
 
     To this machine at once.
     """
-    script = "for _ in range(300):\n    one._connect()\n    one._fail('x')\n"
+    script = "for _ in range(300):\n    one.broker._connect()\n    one.broker.failed('x')\n"
     script += "print(json.dumps([int(text.split()[-2]) for text in said if 'next' in text]))\n"
     waits = staged(interpreter, tmp_path, host, 0, script)
     assert len(waits) == 300
@@ -173,8 +174,8 @@ def test_waits_between_two_tries_are_random_up_to_a_ceiling_that_doubles(interpr
         f"open({str(tmp_path / 'c')!r}, 'w').write(\"config gateway\\n option id '{GATEWAY}'\\nconfig mqtt\\n option "
         'host localhost\\n")\n'
         f"said = []\none = Forwarder(load({str(tmp_path / 'c')!r}), {str(tmp_path)!r}, DeviceTime(), said.append)\n"
-        "for _ in range(600): one._fail('x')\n"
-        "print(' '.join([text.split()[-2] for text in said]), one._backoff)\n"
+        "for _ in range(600): one.broker.failed('x')\n"
+        "print(' '.join([text.split()[-2] for text in said]), one.broker._backoff)\n"
     )
     *waits, last = map(int, interpreter.run("-c", script).stdout.split())
     ceilings = [min(BACKOFF_FIRST * 2**tried, BACKOFF_LAST) * 1000 for tried in range(len(waits))]

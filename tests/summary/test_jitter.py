@@ -270,7 +270,7 @@ def test_health_is_sent_at_once_on_a_new_connection_and_then_at_moments_only(dev
 SLEPT = """
 import os, sys, time
 from agent.config import config
-from agent.forwarder import forwarder
+from agent.forwarder import broker_connection, forwarder
 from agent.outbox.spool import due
 from agent.runtime.clocks import DeviceTime
 root, path = sys.argv[1:]
@@ -280,7 +280,7 @@ class Client:
     def publish(self, topic, payload, retain=False):
         if "/summary/" in topic: print(source.wall() - moment)
     def idle(self, milliseconds): time.sleep(milliseconds / 1000)
-forwarder.Client = Client
+broker_connection.Client = Client
 source = DeviceTime()
 moment = (source.wall() // 1000000000 + 2) * 1000000000
 with open(root + "/srv/oubli-spool/%012d-arrivals-00" % (moment // 1000000000), "w") as file:

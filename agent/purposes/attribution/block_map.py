@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where it is kept which terminal has which block: a row a block in memory, and marks without a terminal on flash.
+"""Where it is kept which terminal has which block: a row a block in memory.
 
-The map lies in a tmpfs file, so that a restart of the process goes on with it. Over a boot only *which ports may have
-been given* is remembered, on flash, as bits without a terminal: those rest for 24 h.
+The map lies in a tmpfs file, so that a restart of the process goes on with it. Over a boot `block_marks` tells only
+which blocks may have been given: those rest for 24 h.
 
 File, little-endian: a header, then a row of 32 octets a block.
 
@@ -20,10 +20,6 @@ from agent.runtime import files, memory
 
 # Ports that are dealt out; the kernel's own default range for a router's connections lies within
 FIRST, LAST = 16384, 65535
-_GRANULE = 64  # ports a bit on flash stands for: the smallest block
-_BITS = (LAST + 1 - FIRST) // _GRANULE
-# The part of all blocks that is marked on flash at a time: fewer syncs; so many more rest after a boot than had to
-_AHEAD = 12
 FREE, HELD, RESTING = 0, 1, 2
 _MAGIC = b"OUBLIBK1"
 _HEADER, _ROW = 16, 32
@@ -31,27 +27,24 @@ _FIELDS = "<Bxxx4s6sxxIIIxxxx"
 
 
 class BlockMap:
-    """The map at `path`, made anew where its blocks are of another size; marks at `flash`; `now` in s since boot.
+    """The map at `path`, made anew where its blocks are of another size: those that may have been `given` rest then.
 
-    `marked`: blocks of which flash says that they may have been given. `users`: what the open row of a block says of a
-    portal user; the process alone knows it.
+    `users`: what the open row of a block says of a portal user; the process alone knows it. `now` in s since boot.
     """
 
-    def __init__(self, path: str, flash: str, size: int, now: int) -> None:
+    def __init__(self, path: str, size: int, given: "set[int]", now: int) -> None:
         self.count = (LAST + 1 - FIRST) // size
         self.size = size
         self.users = ShardedDict()
-        self._flash = flash
         self._begun = now  # what left by a block just before isn't known: one of then rests from here on
         header = _MAGIC + struct.pack("<I", size)
         octets = _HEADER + _ROW * self.count
         fresh = not files.exists(path) or files.size_of(path) != octets
         self._region = memory.map_file(path, octets)
-        self.marked = self._bits(self._read_marks())
         if fresh or bytes(self._region.view[: len(header)]) != header:
             self._region.wipe()
             self._region.view[: len(header)] = header
-            for block in self.marked:  # what may have been given in a former boot, or in blocks of another size
+            for block in given:  # what may have been given in a former boot, or in blocks of another size
                 self.put(block, RESTING, bytes(4), UNKNOWN_MAC, 0, 0, now)
 
     @property
@@ -93,42 +86,6 @@ class BlockMap:
             state, address, owner, since, _, last = self.row(block)
             if state != FREE and owner == mac:
                 yield "%d-%d" % self.ports(block), address, self.public, self.users.get(block, b""), since, last
-
-    # Marks
-
-    def _read_marks(self) -> bytes:
-        try:
-            marks = files.read_bounded(self._flash, _BITS // 8)
-        except OSError:
-            return bytes(_BITS // 8)
-        return marks if len(marks) == _BITS // 8 else b"\xff" * (_BITS // 8)
-
-    def _bits(self, marks: bytes) -> "set[int]":
-        """Return the blocks of which a mark is set."""
-        found: "set[int]" = set()
-        for bit in range(_BITS):
-            if marks[bit >> 3] & 1 << (bit & 7):
-                found.update(
-                    range(bit * _GRANULE // self.size, min(self.count, ((bit + 1) * _GRANULE - 1) // self.size + 1))
-                )
-        return found
-
-    def ahead(self, block: int) -> "set[int]":
-        """Return the blocks that are dealt out next, from one on, as many as are marked at a time."""
-        return {(block + step) % self.count for step in range(-(-self.count // _AHEAD))}
-
-    def mark(self, blocks: "set[int]") -> bool:
-        """Write on flash which blocks may have been given; False where it can't be."""
-        marks = bytearray(_BITS // 8)
-        for block in blocks:
-            for bit in range(block * self.size // _GRANULE, ((block + 1) * self.size - 1) // _GRANULE + 1):
-                marks[bit >> 3] |= 1 << (bit & 7)
-        try:
-            files.write_atomic(self._flash, bytes(marks))
-        except OSError:
-            return False
-        self.marked = blocks
-        return True
 
     def close(self) -> None:
         """Unmap; the map stays for the next process."""

@@ -4,10 +4,12 @@
 A terminal gets a block when its address is learned, and keeps it as long as it holds that address and uses it. A block
 is given again only 24 h after its last connection ended. Terminals without a block leave by the ports of `rest`, where
 each connection is recorded by itself; so is every connection whose port isn't in its own terminal's block, whatever the
-reason. `block_map` is where this is kept, `block_rows` when it is written in the store.
+reason. `block_map` is where this is kept, `block_marks` what of it over a boot. `block_rows` is when it is written in
+the store.
 """
 
 from agent.purposes.attribution.block_map import FIRST, FREE, HELD, RESTING, BlockMap
+from agent.purposes.attribution.block_marks import BlockMarks
 from agent.purposes.attribution.block_rows import BlockRows
 from agent.purposes.attribution.nftables import Refused
 from agent.purposes.sharded_dict import ShardedDict
@@ -40,7 +42,8 @@ class Blocks:
         user: "Callable[[bytes, int], bytes]",
         now: int,
     ) -> None:
-        self.map = BlockMap(path, flash, size, now)
+        self._marks = BlockMarks(flash, size)
+        self.map = BlockMap(path, size, self._marks.marked, now)
         self.rows = BlockRows(self.map, keep, user)
         self.conflicts = 0
         self._table = table
@@ -110,7 +113,7 @@ class Blocks:
 
     def _give(self, block: int, address: bytes, mac: bytes, wall: int, now: int) -> bool:
         self._retry = now + RETRY  # unless all goes well: whatever refuses isn't asked for each terminal, each second
-        if block not in self.map.marked and not self.map.mark(self.map.marked | self.map.ahead(block)):
+        if block not in self._marks.marked and not self._marks.put(self._marks.marked | self._marks.ahead(block)):
             return False
         # The store first: a block that nobody will find in it is worse than none. Not held
         # yet, for a process may end at any instant.
@@ -226,9 +229,9 @@ class Blocks:
     def hour(self) -> None:
         """Take back the marks of blocks that are free again."""
         used = {block for block in range(self.map.count) if self.map.row(block)[0] != FREE}
-        ahead = self.map.ahead(self._hand)
-        if self.map.marked - used - ahead:
-            self.map.mark(used | ahead)
+        ahead = self._marks.ahead(self._hand)
+        if self._marks.marked - used - ahead:
+            self._marks.put(used | ahead)
 
     def status(self) -> "dict[str, int]":
         """Return how many blocks there are, in use and free, and how many terminals have none (local use only)."""

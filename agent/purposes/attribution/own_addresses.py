@@ -46,7 +46,7 @@ class OwnAddresses:
             if len(self._own) >= ADDRESSES or start < self._ended:
                 return False
             known = _Own(mac, user, start)
-            if not self._begin(address, known):
+            if not self._keep(self._row(address, known, None)):
                 return False
             self._own[address] = known
         elif start < known.since:  # it began before what the row says: another may have had the address between
@@ -70,7 +70,7 @@ class OwnAddresses:
             midnight = known.part - known.part % _DAY + _DAY
             self._end(address, known, midnight)
             known.part = midnight
-            if not self._begin(address, known):
+            if not self._keep(self._row(address, known, None)):
                 self._own.pop(address, None)
                 return False
         return True
@@ -85,9 +85,6 @@ class OwnAddresses:
             for address in self._own.known()
             if self._own[address].mac == mac
         ]
-
-    def _begin(self, address: bytes, known: _Own) -> bool:
-        return self._keep(self._row(address, known, None))
 
     def _end(self, address: bytes, known: _Own, end: int) -> None:
         self._keep(self._row(address, known, max(known.part, end)))
