@@ -218,12 +218,18 @@ class Audit:
             return False
         line, head = self._line(text)
         try:
-            descriptor = files.open_file(self._path(self._file), ("O_APPEND",))
+            path = self._path(self._file)
+            size = files.size_of(path)
+            descriptor = files.open_file(path, ("O_APPEND",))
             try:
-                self.torn = True  # until it is there, whole
+                self.torn = True  # until it is there, whole, or nothing of it is
                 files.write_all(descriptor, line, len(line))
-                files.LIBC.call("fsync", descriptor)
+                files.sync(descriptor)
                 self.torn = False
+            except OSError:
+                files.truncate(descriptor, size)
+                self.torn = False
+                raise
             finally:
                 files.LIBC.call("close", descriptor)
         except OSError as failure:

@@ -10,6 +10,7 @@ here.
 """
 
 import json
+import struct
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,8 +24,9 @@ from host_sim.checks.processes import Processes
 from host_sim.checks.published import Published
 from host_sim.checks.sealed_auditor import SealedAuditor
 from host_sim.checks.vault_auditor import Vault, keys_left
-from host_sim.venue import portal
+from host_sim.venue import portal, tape
 from host_sim.venue.happenings import clock_text
+from host_sim.venue.step import Step
 from host_sim.venue.truth import AGENT_DAY_STARTS, DAY
 from host_sim.venue.world import World
 
@@ -38,7 +40,8 @@ class Auditor:
 
     def __init__(self, root: Path, world: World) -> None:
         self.root, self.world, self.truth = root, world, world.truth
-        erases = any(event.what == "erase terminal" for event in world.scenario.events)
+        happens = {event.what for event in world.scenario.events}
+        erases = "erase terminal" in happens
         self.vault = Vault(root, world.scenario.lifetime, world.scenario.drift, erases=erases)
         self._erased = 0  # records that went by an order, of this boot
         self.spool = root / SPOOL
@@ -71,13 +74,22 @@ class Auditor:
             "consents": Finding(
                 "consents", "what is kept by consent is what was consented to, and nothing of who has withdrawn"
             ),
+            "keys": Finding("keys", "the custodian's keys go on their date, and none before, whatever his clock says"),
+            "first boot": Finding(
+                "first boot", "whenever power goes in the first boot, a whole configuration with one id comes of it"
+            ),
             "stays": Finding("stays", "each stay at an access point is one that its terminal made under a consent"),
         }
         purposes, kinds = world.scenario.purposes, []
-        self.sealed = SealedAuditor(root, purposes, world.start, world.end) if purposes.custodian else None
+        visited = "custodian clock" in happens
+        self.sealed = (
+            SealedAuditor(root, purposes, world.start, world.end, visited=visited) if purposes.custodian else None
+        )
         self.consented = ConsentAuditor(root, world.portal) if purposes.consent and world.portal else None
         kinds += [*purposes.custodian, "custody"] if self.sealed else []
         kinds += ["answers"] if purposes.attribution else []
+        kinds += ["keys"] if self.sealed and visited else []
+        kinds += ["first boot"] if "first boot cut" in happens else []
         kinds += ["consents", "stays"] if self.consented else []
         self.more = {name: self.more[name] for name in kinds}
         self.answers: Counter[str] = Counter()  # of the questions that were asked at the end, what came of them
@@ -130,17 +142,21 @@ class Auditor:
         if self.consented:
             self.consented.forget()
 
-    def restored(self) -> None:
-        """Somebody has put an old ledger back: it says nothing of what was spent."""
-        self._spent = 0, 0
+    def happened(self, step: Step) -> None:
+        """Take note of what happened to what is looked at.
 
-    def reset(self, now: int) -> None:
-        """A factory reset: flash is emptied."""
-        self.restored()
-        if self.sealed:
-            self.sealed.erase(self.world.gateway.clock.wall(now))
+        A factory reset empties flash; an old ledger that is put back says nothing of what was spent either.
+        """
+        if step.operation in (tape.RESTORE, tape.UNINSTALL, tape.RESET):
+            self._spent = 0, 0
+        if step.operation in (tape.UNINSTALL, tape.RESET) and self.sealed:
+            self.sealed.erase(self.world.gateway.clock.wall(step.wall))
+        if step.operation == tape.ORDER:
+            self._ordered(step.wall, json.loads(step.payload))
+        if step.operation == tape.CUSTODIAN:
+            self._custodian_comes(step.wall, *struct.unpack("<d", step.payload))
 
-    def ordered(self, now: int, order: dict[str, str]) -> None:
+    def _ordered(self, now: int, order: dict[str, str]) -> None:
         """Root has ordered something at a true time, of which nothing has been looked at yet."""
         if order["call"] == "erase":
             self._erased += self.vault.erase()
@@ -152,8 +168,20 @@ class Auditor:
         elif order["call"] == "erase terminal":
             self._erased += self.vault.erase(bytes.fromhex(order["terminal"].replace(":", "")))
 
+    def installed(self, wrong: str) -> None:
+        """A first boot is over, with what is wrong about it, or ""."""
+        self.more["first boot"].seen += 1
+        self.more["first boot"].wrong += [wrong] if wrong else []
+
+    def _custodian_comes(self, now: int, wrong: float = 0) -> None:
+        """The custodian destroys what is due at a true time, by a clock that is wrong by so many seconds."""
+        if self.sealed and self.sealed.custodian.holder:
+            self.more["keys"].seen += 1
+            self.more["keys"].wrong += self.sealed.custodian.holder.visit(now, wrong)
+
     def look_at_purposes(self, now: int, *, ended: bool = False) -> None:
         """Look into the stores of the purposes that are off by default; `ended`: the recorder has closed them."""
+        self._custodian_comes(now)
         if self.sealed:
             self.sealed.disturbed = self.sealed.disturbed or self.world.gateway.disturbed
             # A row ends where the clock is set back: nobody is named for times
@@ -176,7 +204,7 @@ class Auditor:
             return
         kept = self.world.scenario.purposes.sealed
         examiner = Examiner(
-            self.world, self.root / FLASH / "vault/attribution", lambda *key: sealed.custodian.keys.get(key[:2]), kept
+            self.world, self.root / FLASH / "vault/attribution", lambda *key: sealed.custodian.key(*key[:2]), kept
         )
         examiner.ask(max(LEAST, min(MOST, int(EACH_DAY * self.world.length))))
         self.more["answers"].seen += examiner.seen.total()
@@ -199,6 +227,9 @@ class Auditor:
         self.vault.tell(self.truth.kept)
         self.processes.tell(self.truth.kept)
         if self.sealed:
+            self.sealed.waits = now <= self.world.gateway.unwritten
+            if counters["lost: no room"] + counters["lost: store"]:
+                self.sealed.forget(now)
             self.sealed.tell(self.truth.kept, trusted=self._trusted)
         if self.consented:
             self.consented.tell(self.truth.kept)
@@ -241,7 +272,12 @@ class Auditor:
             self._no_key = counters["lost: no key"]
         self._trusted = self.world.days.trusted
         allowed |= {"lost: no key"} if counters["lost: no key"] == self._no_key else set()
-        others = ("malformed", "neighbour overruns", "messages lost")
+        allowed |= {"lost: no room", "lost: store"} if "stores" in self.world.gateway.was_full else set()
+        if counters["messages lost"] != self.world.days.lost:
+            self.losses.wrong.append(
+                f"flash had no room for {self.world.days.lost} messages, the agent counts {counters['messages lost']}"
+            )
+        others = ("malformed", "neighbour overruns")
         self.losses.wrong += [f"{name}: {count}" for name, count in lost.items() if name not in allowed]
         self.losses.wrong += [f"{name}: {counters[name]}" for name in others if counters[name]]
         if counters["gaps"] != self.world.gateway.crashes:
@@ -253,8 +289,11 @@ class Auditor:
 
     def look_at_ledger(self) -> None:
         """What the ledger says is what the agent-days that were opened cost."""
-        days, values = self.world.days, json.loads((self.root / FLASH / "ledger").read_text())
+        days, path = self.world.days, self.root / FLASH / "ledger"
         self.ledger.seen += 1
+        if days.stale and not path.exists():
+            return
+        values = json.loads(path.read_text())
         said = (values["day"], values["spent"], values["tokens"], values["hours"])
         due = (
             (days.ledger_day - AGENT_DAY_STARTS) // DAY if days.ledger_day else 0,
@@ -262,7 +301,7 @@ class Auditor:
             days.tokens,
             days.hours,
         )
-        if said != due:
+        if said != due and not days.stale:
             self.ledger.wrong.append(
                 f"the ledger says (day, spent, tokens, hours) {said}, by ANON-5 and ANON-6 it is {due}"
             )

@@ -12,18 +12,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from nacl.public import PrivateKey
-from nacl.signing import SigningKey
-
 from agent import law
 from agent.purposes.attribution import record as attribution
 from agent.purposes.billing import record as billing
 from agent.purposes.custodian.varint import Cut
 from agent.vault import keys
+from host_sim.checks.key_holder import Custodian, KeyHolder
 from host_sim.venue.device_clock import SECOND
 from host_sim.venue.scenario import Purposes
 from host_sim.venue.truth import DAY, HOUR, Kept
-from tools.custodian import bundles, matching, segments
+from tools.custodian import matching, segments
 
 FLASH, TMPFS = "srv/oubli", "var/run/oubli"
 SYNC = 16 * 60 * SECOND  # after which whatever was told lies on flash: the recorder's sync interval, and a turn
@@ -31,33 +29,6 @@ EARLY = 3 * HOUR  # by which powered-on hours, rounded up, may destroy a segment
 SLACK = 2  # seconds by which the start of a holding may be later than that of the first connection in it
 _STRANGER = "a session of nobody who was there, or one that says both user and MAC"
 _KEY = slice(32, 64)  # of a slot of the key ring
-
-
-class Custodian:
-    """The key holder of one gateway: a key a store and day.
-
-    Keys begin a day before the run, and go `lifetime` days after their day.
-    """
-
-    def __init__(self, stores: tuple[str, ...], first: date, days: int, lifetime: int) -> None:
-        self._signing = SigningKey.generate()
-        self._first = first
-        every = [(store, first + timedelta(days=number)) for store in stores for number in range(days)]
-        self.keys = {one: PrivateKey.generate() for one in every}
-        self._rows = [
-            bundles.Row(store, day, bytes(key.public_key), day + timedelta(days=lifetime))
-            for (store, day), key in self.keys.items()
-        ]
-
-    def install(self, root: Path) -> None:
-        """Put bundle and anchor where the gateway looks for them."""
-        bundle = bundles.write(self._first, self._rows, self._signing)
-        for path, data in (
-            (root / FLASH / "bundles/0", bundle),
-            (root / "etc/oubli/custodian.pub", bytes(self._signing.verify_key).hex().encode() + b"\n"),
-        ):
-            path.parent.mkdir(parents=True)
-            path.write_bytes(data)
 
 
 @dataclass
@@ -73,10 +44,12 @@ class Sealed:
 class SealedAuditor:
     """The custodian's stores below `root`; each look fills `wrong`: attribution, billing, custody, expired."""
 
-    def __init__(self, root: Path, purposes: Purposes, start: int, end: int) -> None:
+    def __init__(self, root: Path, purposes: Purposes, start: int, end: int, *, visited: bool = False) -> None:
         first = datetime.fromtimestamp(start // SECOND, UTC).date() - timedelta(days=1)
         self._root, self._purposes = root, purposes
-        self.custodian = Custodian(purposes.custodian, first, (end - start) // DAY + 4, purposes.sealed)
+        facts = purposes.custodian, first, (end - start) // DAY + 4, purposes.sealed
+        holder = KeyHolder(root.parent / "custodian", *facts) if visited else None
+        self.custodian = Custodian(*facts, holder)
         self._stores = {store: Sealed(store) for store in purposes.custodian}
         self._waiting: list[Kept] = []  # told of, and not asked for yet
         self._made: Counter[tuple[object, ...]] = Counter()  # what records of single connections may say
@@ -90,6 +63,7 @@ class SealedAuditor:
         # Power was cut, the process killed, or the day or a terminal wasn't known: something may
         # be lost. And somebody stepped the clock.
         self.disturbed = self.stepped = self._inexact = False
+        self.waits = False  # for room on flash
         self._erased = 0  # the second in which everything was
         self._today = 0  # by the gateway's clock, since the epoch
 
@@ -119,7 +93,7 @@ class SealedAuditor:
 
     def forget(self, now: int) -> None:
         """A cut of power: what wasn't on flash yet is gone, and so are the sessions that were open."""
-        self._waiting = [one for one in self._waiting if one.arrived < now - SYNC]
+        self._waiting = [one for one in self._waiting if one.arrived < now - SYNC and not self.waits]
         self.disturbed = True
 
     def erase(self, wall: int) -> None:
@@ -140,7 +114,7 @@ class SealedAuditor:
         for sealed in self._stores.values():
             self._read(sealed, wall, trusted=trusted)
         self._custody()
-        if self._purposes.attribution:
+        if self._purposes.attribution and not self.waits:
             self._ask(now, ended=ended)
         if self._purposes.billing and ended:
             self._settle()
@@ -264,7 +238,7 @@ class SealedAuditor:
 
     def _index(self, sealed: Sealed) -> tuple[Counter[tuple[object, ...]], dict[bytes, list[attribution.Record]]]:
         """Return the single connections by what they say, and the holdings by public address."""
-        every = [attribution.unpack(octets) for found in sealed.records.values() for octets in found]
+        every = [attribution.unpack(octets) for _, found in sorted(sealed.records.items()) for octets in found]
         single: Counter[tuple[object, ...]] = Counter(
             (one.protocol, one.public_address, one.first, one.address, one.mac, one.portal_user.decode(), one.start)
             for one in every

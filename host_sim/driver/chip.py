@@ -28,7 +28,7 @@ class Chip:
     def __init__(self, path: str, seed: int) -> None:
         self._path = path
         self._shown: "dict[str, bytes]" = {}
-        self._dice = flash.Dice(seed)
+        self._dice, self._capacity = flash.Dice(seed), CAPACITY
         _make(path)
         self._now: flash.Flash = PlainFlash(self._dice, CAPACITY, path)
         flash.mount(self._now)
@@ -40,15 +40,19 @@ class Chip:
             write()
         except flash.PowerCut:
             pass
-        left, self._now = self._now.after_cut(), PlainFlash(self._dice, CAPACITY, self._path)
+        left, self._now = self._now.after_cut(), PlainFlash(self._dice, self._capacity, self._path)
         for name in ("folders", "names", "safe", "programmed", "syncs"):
             setattr(self._now, name, getattr(left, name))
         flash.mount(self._now)
 
     def empty(self) -> None:
         """Let nothing be left on it, as a factory reset does."""
-        self._now = PlainFlash(self._dice, CAPACITY, self._path)
+        self._now = PlainFlash(self._dice, self._capacity, self._path)
         flash.mount(self._now)
+
+    def fill(self, *, full: bool) -> None:
+        """Let it have no free page, or room again."""
+        self._capacity = self._now.capacity = 0 if full else CAPACITY
 
     def show(self) -> None:
         """Copy what the chip holds to where its path is on this machine."""

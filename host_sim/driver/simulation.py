@@ -29,6 +29,7 @@ from host_sim.driver.interpreters import FLASH, HEAP, MORE, ROOT, WITH_US, byteo
 from host_sim.driver.link import Link
 from host_sim.driver.outcome import Outcome, Vault, Violation
 from host_sim.driver.scratch import scratch
+from host_sim.faults import first_boots
 from host_sim.faults.variants import VARIANTS
 from host_sim.venue import kernel, tape
 from host_sim.venue.people import HOUR, MINUTE
@@ -235,7 +236,8 @@ class Simulation:
             for step in self.world.steps():
                 if step.operation in _OVERDUE:
                     scene.forwarder.send_signal(signal.SIGSTOP)
-                sink.write(step.encoded())
+                if step.operation < tape.FIRST_BOOT:
+                    sink.write(step.encoded())
                 if step.operation == tape.REPORT:
                     sink.flush()
                     line = source.readline()
@@ -244,30 +246,25 @@ class Simulation:
                     self._step(step.wall, json.loads(line), scene)
                     if (self.violation and self._stop) or self._steps == self._until:
                         return False
-                elif step.operation == tape.KILL:
-                    self._killed(step, scene)
-                elif step.operation == tape.RESTORE:
-                    scene.auditor.restored()
-                elif step.operation == tape.UNINSTALL:
-                    self._emptied(step, scene)
-                    scene.auditor.reset(step.wall)
-                elif step.operation == tape.RESET:
-                    scene.auditor.reset(step.wall)
-                elif step.operation == tape.ORDER:
-                    scene.auditor.ordered(step.wall, json.loads(step.payload))
-                elif step.operation == tape.DATAGRAM and self._recording:
-                    try:
-                        self._recording.write(kernel.recording([step.payload]))
-                    except OSError as failure:
-                        raise SimulationError(
-                            f"--record: can't be written ({failure.strerror}); accepted: where there is room"
-                        ) from None
+                elif step.operation == tape.DATAGRAM:
+                    self._record(step)
+                else:
+                    self._happened(step, scene)
             sink.flush()
         if scene.recorder.wait(240) != 0:
             raise SimulationError(
                 f"the recorder ended with status {scene.recorder.returncode}: {_last_line(scene.logs[0])}"
             )
         return True
+
+    def _record(self, step: Step) -> None:
+        if self._recording:
+            try:
+                self._recording.write(kernel.recording([step.payload]))
+            except OSError as failure:
+                raise SimulationError(
+                    f"--record: can't be written ({failure.strerror}); accepted: where there is room"
+                ) from None
 
     def _refusals(self, path: Path) -> dict[str, str]:
         """Ask the agent's configuration for each thing that the law forbids; returns what it said."""
@@ -280,16 +277,20 @@ class Simulation:
             )
         return json.loads(done.stdout)
 
-    def _killed(self, step: Step, scene: _Scene) -> None:
+    def _happened(self, step: Step, scene: _Scene) -> None:
         """With the power tmpfs goes too; a recorder that is only killed finds its files again."""
-        if not self.world.gateway.on:
-            self._emptied(step, scene)
-
-    def _emptied(self, step: Step, scene: _Scene) -> None:
-        """Nothing is left on tmpfs."""
-        scene.auditor.forget(step.wall)
-        scene.auditor.published.dropped += self._losses.get("messages dropped", 0)
-        self._losses = {}
+        if step.operation == tape.UNINSTALL or (step.operation == tape.KILL and not self.world.gateway.on):
+            scene.auditor.forget(step.wall)
+            scene.auditor.published.dropped += self._losses.get("messages dropped", 0)
+            self._losses = {}
+        if step.operation == tape.FIRST_BOOT:
+            scripts = [folder / first_boots.SCRIPT for folder in (self._agent or ROOT, ROOT)]
+            script = next(one for one in scripts if one.exists())
+            config = scene.auditor.root.parent / "oubli.config"
+            with scratch("oubli-boots-") as folder:
+                scene.auditor.installed(first_boots.boots(script, config, Path(folder), step.payload))
+        else:
+            scene.auditor.happened(step)
 
     def _step(self, now: int, report: dict, scene: _Scene) -> None:
         """One step of the world is over: settle the truth, look at everything."""

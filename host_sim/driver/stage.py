@@ -91,6 +91,7 @@ class Stage:
             tape.COPY: self._copy,
             tape.RESTORE: self._restore,
             tape.UNINSTALL: self._uninstall,
+            tape.FULL: self._full,
         }
         socket, head = self.device.socket, memoryview(bytearray(tape.HEADER_SIZE))
         while self._fill(head):
@@ -219,6 +220,9 @@ class Stage:
 
     def _copy(self, _true: int, length: int) -> None:
         self.device.copy(self._number(), bytes(self._payload[2:length]).decode().split())
+
+    def _full(self, _true: int, length: int) -> None:
+        self.device.fill(self._said(length).decode().split())
 
     def _restore(self, _true: int, _length: int) -> None:
         self.device.restore(self._number())

@@ -10,6 +10,8 @@ from agent.summary.noise import Sampler
 from host_sim.driver import first_boot
 from host_sim.driver.stage_parts import SeededSodium, Socket, Table, VirtualTime
 from host_sim.driver.trees import copy, empty
+from host_sim.faults import full
+from host_sim.venue import tape
 
 
 class Device:
@@ -40,6 +42,7 @@ class Device:
         self.nat: "Any" = None  # the kernel's table of port blocks, where there is one
         self.radios: "Any" = None
         self._installed = False
+        self._full = full.Full(root)
 
     def boot(self, boot: str, true: int, clocks: "tuple[int, int, int]") -> None:
         """Power: tmpfs is empty, the clocks show what they can."""
@@ -113,6 +116,12 @@ class Device:
         path = self.root + "." + str(number)
         files.make_folder(path, 0o700)
         return path
+
+    def fill(self, names: "list[str]") -> None:
+        """Let there be no room for these, and for nothing else."""
+        self._full.fill(names)
+        if self.chip is not None:
+            self.chip.fill(full=tape.STORES in names)
 
     def reset(self) -> None:
         """Flash is emptied, and nobody says that the device is new; messages that wait go on waiting."""

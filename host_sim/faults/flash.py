@@ -23,7 +23,7 @@ from agent.runtime.libc import LIBC
 PREFIX = "/flash"
 PAGE = 512  # octets that are programmed at once: a quarter of a NAND page
 PAGES = (256, 512, 2048)  # SPI NOR, part of a NAND page, NAND
-_NOTDIR, _ROFS, _NOTEMPTY = 20, 30, 39
+_NOTDIR, _NOSPC, _ROFS, _NOTEMPTY = 20, 28, 30, 39  # MicroPython's errno lacks these
 _DIRECTORY, _FILE = 0o040000, 0o100000
 _READ_AT = files.read_at
 
@@ -219,7 +219,7 @@ class Flash:
 
     def _room(self, octets: int) -> None:
         if sum(max(len(node.seen), self.page) for node in self.names.values()) + octets > self.capacity:
-            raise OSError(errno.ENOSPC, "")
+            raise OSError(_NOSPC, "")
 
     def _sync(self, target: "str | _Node") -> None:
         self._step()

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from agent.runtime.sodium import Sodium
 from agent.summary.noise import Sampler
-from host_sim.checks.sealed_auditor import Custodian
+from host_sim.checks.key_holder import Custodian
 from host_sim.driver.scratch import scratch
 from host_sim.privacy.paired import DAY, HOUR, OPENS, PORTS, TRUSTED, Address, Claim, Device, Seen, Sign, Silence, crowd
 

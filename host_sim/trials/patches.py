@@ -107,10 +107,15 @@ def _listed(made: ast.AST | list[ast.stmt]) -> list[ast.stmt]:
     return made if isinstance(made, list) else [made]  # type: ignore[list-item]
 
 
-def patched(patch: Patch, folder: Path) -> Path:
-    """Make a copy of the agent and its stage below `folder`, with the patch in it; returns the folder."""
+def copied(folder: Path) -> None:
+    """Make a copy of the agent and its stage below `folder`."""
     for package in ("agent", "host_sim"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.toml"))
+
+
+def patched(patch: Patch, folder: Path) -> Path:
+    """Make a copy of the agent and its stage below `folder`, with the patch in it; returns the folder."""
+    copied(folder)
     path = folder / "agent" / patch.file
     with _PARSING:
         path.write_text(apply(patch, path.read_text()))

@@ -40,6 +40,7 @@ _CHANCE = 0.4  # that a kind of event, or a setting, is in a run
 # What `minutes`, `amount` and `seconds` of an event are drawn from, evenly by their logarithm.
 _MINUTES, _AMOUNT, _SECONDS = (0.05, 100.0), (20.0, 2000.0), (1.0, 300_000.0)
 _SOON = {"crash": 0.04, "standstill": 0.2}  # of these, so much of `_MINUTES`: procd starts what has ended again
+_WIDE = {"custodian clock": 300}  # of `_SECONDS`, so many times as much: nobody confirms his time
 # Of these, as many of `_AMOUNT`: each takes a place in several tables
 _BRIEF = {"mac flood": 0.1, "address flood": 0.1}
 
@@ -47,6 +48,8 @@ _BRIEF = {"mac flood": 0.1, "address flood": 0.1}
 _LATER = (
     "look", "forged lease", "operator look", "erase", "erase terminal", "standstill", "factory reset",
     "restored ledger", "restored log", "restored consents", "restored backup", "reinstallation",
+    "full ledger", "full log", "full consents", "full spool", "full stores", "full flash",
+    "first boot cut", "custodian clock",
 )  # fmt: skip
 
 Data = dict[str, Any]
@@ -202,7 +205,7 @@ def _events(main: Random, number: int, hours: float, begins: float, lifetime: fl
             if "amount" in event:
                 event["amount"] = max(int(event["amount"] * _BRIEF.get(what, 1)), 1)
             if "seconds" in event:
-                event["seconds"] *= dice.choice((-1, 1))
+                event["seconds"] *= dice.choice((-1, 1)) * _WIDE.get(what, 1)
             if dice.random() < 0.2:
                 event["every"] = round(event.get("minutes", 0) / 60 + _log(dice, 0.2, 4), 3)
             out.append(event)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from host_sim.venue import tape
 from host_sim.venue.device_clock import SECOND
+from host_sim.venue.fullness import Fullness
 from host_sim.venue.gateway import LAN, LAN6
 from host_sim.venue.interventions import Interventions
 from host_sim.venue.kernel import TCP, UDP
@@ -29,6 +30,7 @@ class Events:
         self._world, self._scenario = world, world.scenario
         self._gateway, self._table, self._visits = world.gateway, world.table, world.visits
         self._interventions, self._resets = Interventions(world), Resets(world, self._power_cut)
+        self._fullness = Fullness(world)
         self.looks = 0  # at what is held on a terminal; erasures too, which read what they keep
         self.outages: list[tuple[int, int]] = []  # of the way to the broker, true ns
         self.forged: dict[bytes, bytes] = {}  # address -> MAC that a lease is made out to, which a guest has made up
@@ -52,6 +54,7 @@ class Events:
             "forged lease": self._forge_lease,
             **self._interventions.makers(),
             **self._resets.makers(),
+            **self._fullness.makers(),
         }
 
         def happen(now: int) -> Iterator[Step]:

@@ -44,6 +44,9 @@ class Gateway:
         # Of the recorder, of which the audit log says nothing: before a factory reset, or since a copy of it
         self.starts_before = 0
         self.emptied = 0  # how often flash was
+        self.full: set[str] = set()  # what of flash has no room now (host_sim.venue.tape.PLACES), and what ever hadn't
+        self.was_full: set[str] = set()
+        self.unwritten = 0  # until when what is told to a custodian's store may wait for room, true ns
         self.told_since_boot = self.dropped_since_boot = 0
         self.listens_since = self._reached = 0
         self.disturbed = False  # the recorder was killed, or slept
@@ -76,6 +79,7 @@ class Gateway:
         shown = now if self._scenario.shows is None else self._scenario.shows
         self.clock = DeviceClock(now, BOOTED, self._scenario.drift, shown)
         self.boots += 1
+        self.starts_before += "log" in self.full
         self.on = self.listening = True
         self.listens_since, self._associations = now, 0
         self.told_since_boot = self.dropped_since_boot = self.crashes = 0
@@ -97,6 +101,8 @@ class Gateway:
             self.listening, self.listens_since = True, now
             self.crashes += 1
             self.restarts += 1
+            self.starts_before += "log" in self.full
+            self._world.days.restart()
             self._world.tell(now, "restart")
             yield Step(now, tape.START)
             yield from self.list(now)
@@ -108,6 +114,7 @@ class Gateway:
             self.listening, self.listens_since, self._associations = True, now, 0
             self.told_since_boot = self.dropped_since_boot = self.crashes = 0
             self.restarts += 1
+            self.starts_before += "log" in self.full
             self._world.days.boot(self.clock, self.clock.monotonic(now))
             yield Step(now, tape.START)
             yield from self.list(now)

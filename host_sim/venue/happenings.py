@@ -95,6 +95,38 @@ SENTENCES = {
         "oubli is removed, and installed anew {minutes:g} minutes later",
         "oubli est désinstallé, puis réinstallé {minutes:g} minutes plus tard",
     ),
+    "full ledger": (
+        "flash has no room for the ledger, for {minutes:g} minutes",
+        "la mémoire flash est pleine pour le registre de budget, pendant {minutes:g} minutes",
+    ),
+    "full log": (
+        "flash has no room for the audit log, for {minutes:g} minutes",
+        "la mémoire flash est pleine pour le journal d'audit, pendant {minutes:g} minutes",
+    ),
+    "full consents": (
+        "flash has no room for consents, for {minutes:g} minutes",
+        "la mémoire flash est pleine pour les consentements, pendant {minutes:g} minutes",
+    ),
+    "full spool": (
+        "flash has no room for messages that wait, for {minutes:g} minutes",
+        "la mémoire flash est pleine pour les messages en attente, pendant {minutes:g} minutes",
+    ),
+    "full stores": (
+        "flash has no room for what only a custodian may open, for {minutes:g} minutes",
+        "la mémoire flash est pleine pour ce que seul un tiers de confiance peut ouvrir, pendant {minutes:g} minutes",
+    ),
+    "full flash": (
+        "flash is full, for {minutes:g} minutes",
+        "la mémoire flash est pleine, pendant {minutes:g} minutes",
+    ),
+    "first boot cut": (
+        "a factory reset: {minutes:g} minutes without power, then the first boot is cut off",
+        "retour aux réglages d'usine : {minutes:g} minutes sans courant, puis le premier démarrage est interrompu",
+    ),
+    "custodian clock": (
+        "the custodian destroys what is due, by a clock that is wrong by {seconds:+,.0f} s",
+        "le tiers de confiance détruit ce qui est dû, avec une horloge fausse de {seconds:+,.0f} s",
+    ),
     "no address": (
         "the DHCP pool is exhausted: a newcomer gets no address",
         "la réserve DHCP est épuisée : un arrivant reste sans adresse",

@@ -2,6 +2,7 @@
 """What whoever runs a gateway does to it in a scenario: looks at records, erases, stops the recorder."""
 
 import json
+import struct
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ class Interventions:
             "erase": self._erase,
             "erase terminal": self._erase_terminal,
             "standstill": self._stand_still,
+            "custodian clock": self._custodian,
         }
 
     def _order(self, now: int, call: str, **fields: object) -> Step:
@@ -51,6 +53,11 @@ class Interventions:
             self._world.events.looks += 1
             yield self._order(now, "access", agreed=1, terminal=self._somebody())
             yield from self._gateway.look(now)
+
+    def _custodian(self, now: int, event: Event) -> Iterator[Step]:
+        """The custodian destroys keys that are due, by a clock that is wrong."""
+        self._world.tell(now, "custodian clock", seconds=event.seconds)
+        yield Step(now, tape.CUSTODIAN, struct.pack("<d", event.seconds))
 
     def _erase(self, now: int, _event: Event) -> Iterator[Step]:
         """`oubli erase --all`: nothing of before can be read any more."""

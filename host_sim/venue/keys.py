@@ -44,6 +44,14 @@ EVENTS = {
     "restored consents": ("minutes",),
     "restored backup": ("minutes",),
     "reinstallation": ("minutes",),
+    "full ledger": ("minutes",),
+    "full log": ("minutes",),
+    "full consents": ("minutes",),
+    "full spool": ("minutes",),
+    "full stores": ("minutes",),
+    "full flash": ("minutes",),
+    "first boot cut": ("minutes",),
+    "custodian clock": ("seconds",),
 }
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 CAFE = (0, 0, 0, 0, 0, 0, 0, 6, 12, 11, 9, 10, 18, 17, 13, 12, 13, 14, 15, 12, 9, 6, 0, 0)

@@ -76,6 +76,7 @@ class Guest:
     there: int | None = None  # since when its stay at the access point is followed, None while it isn't
     left: int = 0  # when it went, true ns
     logged_in: int | None = None
+    unwritten: bool = False  # that it is suspended or withdrawn waits for room on flash
 
 
 @dataclass
@@ -95,12 +96,17 @@ class Portal:
     hears: Callable[[], bool]
     trusted: Callable[[int], bool]
     lingers: int  # ns: how long connections of those who have left may still end
+    keeps: Callable[[], bool] = lambda: True  # whether flash has room for a consent, and for its suspension
+    suspends: Callable[[], bool] = lambda: True
     guests: dict[bytes, Guest] = field(default_factory=dict)
     alive: set[int] = field(default_factory=set)
     stays: list[Stay] = field(default_factory=list)
     acts: Counter[str] = field(default_factory=Counter)  # consents that were granted, withdrawn, suspended, resumed
     refused: Counter[str] = field(default_factory=Counter)
     _number: int = 0
+    _unrefused: set[int] = field(
+        default_factory=set
+    )  # consents that ended while flash was full, and of which it has nothing
     _users: int = 0
 
     # Who is there
@@ -156,9 +162,18 @@ class Portal:
             self._begin(now, guest)
 
     def lost(self) -> None:
-        """The recorder was killed, or nobody trusts the clock any more: stays that are under way are told by nobody."""
+        """The recorder was killed: nobody tells of stays that are under way, and what waited for room is no consent."""
         for guest in self.guests.values():
             guest.there = None
+            if guest.unwritten:
+                guest.state, guest.unwritten = WITHDRAWN, False
+                self._unrefused.add(guest.consent)
+                self.alive.discard(guest.consent)
+
+    def written(self) -> None:
+        """Flash has room again."""
+        for guest in self.guests.values():
+            guest.unwritten = False
 
     def stepped(self, step: int) -> None:
         """The clock was stepped by so many ns: a stay that is under way keeps its length."""
@@ -186,7 +201,7 @@ class Portal:
         self.alive.clear()
         self.acts.clear()
         for guest in self.guests.values():
-            guest.state = WITHDRAWN if guest.state else ""
+            guest.state, guest.unwritten = WITHDRAWN if guest.state else "", False
 
     def copy(self) -> dict[bytes, tuple[int, str]]:
         """Return each guest's consent and its state, as a backup has them."""
@@ -195,7 +210,11 @@ class Portal:
     def restored(self, former: dict[bytes, tuple[int, str]]) -> None:
         """Consents lie there as in a copy: what was resumed since is suspended, a withdrawal stands (L34-VI-5)."""
         for mac, guest in self.guests.items():
-            if guest.state == ACTIVE and former.get(mac) == (guest.consent, SUSPENDED):
+            consent, state = former.get(mac, (0, ""))
+            if consent in self._unrefused and state != WITHDRAWN:  # flash had no room for what stands against that
+                guest.state = state
+                self.alive.add(consent)
+            elif guest.state == ACTIVE and (consent, state) == (guest.consent, SUSPENDED):
                 guest.state = SUSPENDED
 
     def _station(self, guest: Guest, former: int, access_point: int) -> Iterator["Told"]:
@@ -224,32 +243,37 @@ class Portal:
         self.at(when, do)
 
     def grant(self, now: int, guest: Guest) -> Iterator["Told"]:
-        """Consent to `services` and `location`."""
-        self._number += 1
-        guest.consent, guest.state, guest.since = self._number, ACTIVE, self._second(now)
-        self.alive.add(guest.consent)
+        """Consent to `services` and `location`; where flash has no room for it there is no consent (L34-V-4)."""
         words = {"purposes": PURPOSES, "categories": ["connections", "access-point"]}
-        yield self._act("grant", guest, **words, third_parties="none", days=DAYS, text=SHOWN)
+        asked = _call("consent grant", guest, **words, third_parties="none", days=DAYS, text=SHOWN)
+        if self.keeps():
+            self._number += 1
+            guest.consent, guest.state, guest.since = self._number, ACTIVE, self._second(now)
+            self.alive.add(guest.consent)
+            self.acts["grant"] += 1
+        yield Told(tape.CALL, asked)
         self._begin(now, guest)
 
     def suspend(self, now: int, guest: Guest) -> Iterator["Told"]:
         """Suspend it; what was kept stays readable, nothing is added."""
         if guest.state == ACTIVE:
             self._over(now, guest)
-            guest.state = SUSPENDED
+            guest.state, guest.unwritten = SUSPENDED, not self.suspends()
             yield self._act("suspend", guest)
 
     def resume(self, now: int, guest: Guest) -> Iterator["Told"]:
         """Resume it: what happened meanwhile isn't made up for."""
-        if guest.state == SUSPENDED:
-            guest.state, guest.since = ACTIVE, self._second(now)
+        if guest.state == SUSPENDED and not self.keeps():
+            yield Told(tape.CALL, _call("consent resume", guest))
+        elif guest.state == SUSPENDED:
+            guest.state, guest.since, guest.unwritten = ACTIVE, self._second(now), False
             yield self._act("resume", guest)
             self._begin(now, guest)
 
     def withdraw(self, _now: int, guest: Guest) -> Iterator["Told"]:
         """Withdraw it: nothing that was kept under it may be read from now on."""
         if guest.state in (ACTIVE, SUSPENDED):
-            guest.state, guest.there = WITHDRAWN, None
+            guest.state, guest.there, guest.unwritten = WITHDRAWN, None, not self.suspends()
             self.alive.discard(guest.consent)
             self.stays = [stay for stay in self.stays if stay.consent != guest.consent]
             yield self._act("withdraw", guest)

@@ -43,6 +43,7 @@ class Resets:
         """Return what each kind of event does."""
         return {
             "factory reset": self._factory_reset,
+            "first boot cut": self._first_boot,
             "reinstallation": self._reinstall,
             **dict.fromkeys(BACKUPS, self._copy),
         }
@@ -54,6 +55,11 @@ class Resets:
         if self._world.portal:
             self._world.portal.reset()
         yield Step(now, tape.RESET)
+
+    def _first_boot(self, now: int, event: Event) -> Iterator[Step]:
+        """A factory reset, after which the power goes again while the first boot's script runs."""
+        yield from self._factory_reset(now, event)
+        yield Step(now, tape.FIRST_BOOT, struct.pack("<I", self._world.random.getrandbits(32)))
 
     def _reinstall(self, now: int, event: Event) -> Iterator[Step]:
         """The package is removed, which destroys all that is kept, and installed anew.
@@ -84,7 +90,7 @@ class Resets:
         self._copies += 1
         yield Step(now, tape.COPY, struct.pack("<H", number) + " ".join(names).encode())
         days, portal, log = self._world.days, self._world.portal, self._gateway.log()
-        hours, ledger, emptied = days.hours, self._ledger(), self._gateway.emptied
+        hours, ledger, emptied = days.hours, days.writes, self._gateway.emptied
         states, acts = (portal.copy(), portal.acts.copy()) if portal else ({}, None)
 
         def restore(later: int) -> Iterator[Step]:
@@ -92,7 +98,7 @@ class Resets:
                 self._world.at(self._gateway.still + SECOND, restore)
             elif self._gateway.on and not self._gateway.suspended and later < self._world.people_end:
                 yield from self._gateway.look(later)
-                if emptied == self._gateway.emptied and (LEDGER not in names or self._ledger() != ledger):
+                if emptied == self._gateway.emptied and (LEDGER not in names or days.writes != ledger):
                     yield from self._put_back(later, event, number)
                     if LEDGER in names:
                         days.restored(hours)
@@ -104,11 +110,6 @@ class Resets:
                         portal.acts = acts.copy()
 
         self._world.at(now + int(event.minutes * MINUTE), restore)
-
-    def _ledger(self) -> tuple[int, ...]:
-        """Return what changes with each writing of the ledger: one that is put back as it is wasn't put back."""
-        days = self._world.days
-        return days.hours, days.ledger_day, days.spent, self._gateway.boots
 
     def _put_back(self, now: int, event: Event, number: int) -> Iterator[Step]:
         yield from self._power_cut(now, event._replace(what="power cut", minutes=1))

@@ -37,8 +37,24 @@ GO_ON = 20
 COPY, RESTORE = 22, 23
 # The recorder ends in order, all that is kept is destroyed and its files are removed, as by the package's removal
 UNINSTALL = 24
+# Payload: names of what has no room on flash from now on (PLACES), separated by spaces
+FULL = 25
+STORES = "stores"  # those of a custodian, which lie on a chip of their own (host_sim.driver.chip)
+# What may be full, and where it lies below a device's root
+PLACES = {
+    "ledger": ("/srv/oubli/ledger",),
+    "log": ("/srv/oubli/audit/",),
+    "consents": ("/srv/oubli/consents/", "/srv/oubli/vault/consent/"),
+    "spool": ("/srv/oubli-spool/",),
+    "key": ("/srv/oubli/device.key",),
+    STORES: (),
+}
 # Without power: flash has nothing any more but the custodian's bundle, which whoever installs the device puts there
 RESET = 21
+
+# What isn't the recorder's to see: the first boot's script is cut, payload: a number u32; the custodian comes to his
+# keys, payload: the seconds by which his clock is wrong f64
+FIRST_BOOT, CUSTODIAN = 64, 65
 
 CLOCKS = "<qQi"  # wall clock ns since the epoch, time since boot ns, drift in parts in a million
 

@@ -64,8 +64,23 @@ class World:
         def wall(now: int) -> int:
             return self.gateway.clock.wall(now)  # another clock after each boot
 
+        def keeps() -> bool:
+            return "consents" not in self.gateway.full
+
+        def suspends() -> bool:
+            return keeps() and not (self.scenario.purposes.custodian and "stores" in self.gateway.full)
+
         lingers = max(self.scenario.timeouts.values()) * SECOND + 2 * LAZINESS
-        return Portal(self.scenario.purposes, wall, at, lambda: self.gateway.listening, self.days.current, lingers)
+        return Portal(
+            self.scenario.purposes,
+            wall,
+            at,
+            lambda: self.gateway.listening,
+            self.days.current,
+            lingers,
+            keeps,
+            suspends,
+        )
 
     def at(self, time: int, event: Callable[[int], Iterator[Step]]) -> None:
         """Let an event happen at a true time, in ns; of two at one time the one that was asked for first."""

@@ -14,10 +14,14 @@ from random import Random
 import pytest
 
 from agent.audit.counters import NAMES
+from agent.purposes.attribution import record as attribution
 from host_sim.checks.auditor import Auditor
 from host_sim.checks.noise_bounds import noise_bound, spread_chance
+from host_sim.checks.sealed_auditor import Sealed, SealedAuditor
 from host_sim.venue import scenario as scenarios
+from host_sim.venue.gateway import WAN
 from host_sim.venue.people import HOUR, SECOND
+from host_sim.venue.scenario import Purposes
 from host_sim.venue.truth import Truth
 from host_sim.venue.world import World
 
@@ -366,3 +370,13 @@ def test_a_terminal_in_the_forwarders_memory_is_found(form: str, auditor: Audito
         process.stdin.close()
     assert auditor.processes.separation.seen > 0
     assert bool(auditor.processes.separation.wrong) is (form != "none")
+
+
+def test_what_ends_a_holding_is_read_after_what_began_it(tmp_path: Path) -> None:
+    """Segments are put together in their order, in whatever order they were found: else a holding went on for a day."""
+    auditor = SealedAuditor(tmp_path, Purposes(attribution=True), 0, 3600 * SECOND)
+    words = None, WAN, 1024, 1535, bytes((10, 20, 1, 0)), bytes(6), 100
+    sealed = Sealed("attribution", {"1970-01-01-0002": [attribution.pack(attribution.Record(*words, 160))]})
+    sealed.records["1970-01-01-0001"] = [attribution.pack(attribution.Record(*words, None))]
+    _, holdings = auditor._index(sealed)
+    assert [one.end for one in holdings[WAN]] == [160]

@@ -5,10 +5,12 @@ Fresh seeds for hours are tools/soak's.
 """
 
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from host_sim.faults import first_boots
 from host_sim.trials import mutants, patches, search
 from host_sim.trials.patches import Patch
 from host_sim.trials.search import Case, Found
@@ -23,7 +25,7 @@ DRAWN = (201, 206, 208, 210, 215, 218, 225, 409, 1002, 1007, 1021, 7000, 7001, 7
 SCENARIOS = sorted((PROJECT / "tests/scenarios").glob("*.toml"))
 LONGEST = {"wrong-while-nobody-listens": (1,), "wrong-after-a-crash": (2,)}  # which take as long as all others
 SEEDED = [(path, seed) for path in SCENARIOS for seed in LONGEST.get(path.stem, (1, 2))]
-ON_BOTH = ("orders",)  # whose second seed is the other interpreter's
+ON_BOTH = ("orders", "full-consents", "full-flash")  # whose second seed is the other interpreter's
 BROKEN = {one.name: one.patch for one in mutants.MUTANTS}
 BROKEN |= {
     "erases-nothing": Patch("vault/ring.py", "Ring.erase", "self._forget(A)", "None"),
@@ -32,6 +34,19 @@ BROKEN |= {
         "purposes/consent/kept_consents.py", "KeptConsents._take", "refused & purposes", "False"
     ),
     "one-key-a-turn": Patch("vault/ring.py", "Ring.tick", "gone += 1", "return gone + 1"),
+    "spent-without-a-ledger": Patch("summary/ledger.py", "Ledger.start", "self.values = former", "return True"),
+    "torn-line-gone-on-with": Patch("audit/log.py", "Audit._append", "files.truncate(A, B)", "None"),
+    "message-lost-silently": Patch("summary/day.py", "AgentDay._publish", "self.lost += 1", "self.lost += 0"),
+    "rows-lost-silently": Patch(
+        "purposes/custodian/segment_writer.py",
+        "SegmentWriter.write",
+        "self._abandon(page, former)",
+        "self._empty(page)",
+    ),
+    "refused-and-active": Patch("purposes/consent/consents.py", "Consents.grant", "raise", "pass"),
+    "withdrawal-waits-for-room": Patch(
+        "purposes/consent/kept_consents.py", "KeptConsents._flush", "self._unfile(place, row)", "None"
+    ),
 }
 
 
@@ -114,6 +129,12 @@ def test_scenario_that_once_found_something_finds_nothing(path: Path, seed: int)
         ("backups", "old-ledger-believed", "it is (0, 0, -3, 0)"),
         ("backups", "withdrawal-undone", "were given and not withdrawn"),
         ("reinstallation", "free-token", "it is (0, 0, -3, 0)"),
+        ("full-flash", "spent-without-a-ledger", "it is (20782, 1000, 0, 0)"),
+        ("full-flash", "torn-line-gone-on-with", "octets that don't hold"),
+        ("full-flash", "message-lost-silently", "1 messages, the agent counts 0"),
+        ("full-flash", "rows-lost-silently", "nobody is named for a connection"),
+        ("full-flash", "refused-and-active", "were given and not withdrawn"),
+        ("full-consents", "withdrawal-waits-for-room", "were given and not withdrawn"),
     ],
 )
 def test_scenario_finds_the_fault_that_it_is_kept_for(path: str, mutant: str, wrong: str, tmp_path: Path) -> None:
@@ -123,6 +144,32 @@ def test_scenario_finds_the_fault_that_it_is_kept_for(path: str, mutant: str, wr
     found, _ = search.attempt(Case(data, 2, "cpython"), tmp_path)
     assert found is not None
     assert found.wrong.endswith(wrong)
+
+
+@pytest.mark.needs("mosquitto")
+@pytest.mark.parametrize("left_out", [" && sync && mv", " && sync\n"], ids=["file", "name"])
+def test_a_first_boot_that_does_not_sync_is_found(left_out: str, tmp_path: Path) -> None:
+    """The new file before it takes the name, and the name before the script ends (EXP-6)."""
+    patches.copied(tmp_path)
+    script = tmp_path / first_boots.SCRIPT
+    script.parent.mkdir(parents=True)
+    text = (PROJECT / first_boots.SCRIPT).read_text()
+    assert text.count(left_out) == 1
+    script.write_text(text.replace(left_out, left_out.replace(" && sync", "")))
+    data = tomllib.loads((PROJECT / "tests/scenarios/first-boot-cut.toml").read_text())
+    found, _ = search.attempt(Case(data, 2, "cpython"), tmp_path)
+    assert found is not None
+    assert "a configuration of" in found.wrong
+
+
+@pytest.mark.needs("mosquitto")
+def test_a_custodian_who_believes_any_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Years ahead, it would destroy what nobody could bring back (EXP-3)."""
+    monkeypatch.setattr("tools.custodian.store.STEP", timedelta(days=10_000))
+    data = tomllib.loads((PROJECT / "tests/scenarios/custodians-clock.toml").read_text())
+    found, _ = search.attempt(Case(data, 2, "cpython"))
+    assert found is not None
+    assert found.wrong == "a clock that shows 2028-11-24 23:00 is believed"
 
 
 @pytest.mark.needs("mosquitto")

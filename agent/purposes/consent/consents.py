@@ -183,6 +183,7 @@ class Consents(KeptConsents):
                     "a consent to this is in force until its end (L34-V-2); accepted: withdraw, or again after its end"
                 )
         place = self._free()
+        self._unfiled.pop(place, None)
         if self._refusals.count >= REFUSALS:
             count = self._refusals.count
             raise Refused(f"no room: {count} refusals are remembered; accepted: once older ones are forgotten")
@@ -312,6 +313,7 @@ class Consents(KeptConsents):
             fields[1], fields[5] = ACTIVE, now
             try:
                 self._files.write(place, fields)
+                self._unfiled.pop(place, None)
                 self._refusals.take_back(self._digits(self._rows.get(place)), PAUSED)
             except OSError:
                 # Flash may have it all the same: it is written anew as what it is, suspended.

@@ -3,7 +3,8 @@
 
 They outlive starts, ends and flash that refuses.
 
-What can't be written counts at once all the same, and is tried again; what is withdrawn, suspended or over stands among
+What can't be written counts at once all the same, and is tried again. The file of what is suspended or withdrawn goes
+meanwhile, which takes no room: a start before then finds no consent. What is withdrawn, suspended or over stands among
 the refusals (agent.purposes.consent.refusals) before its file is changed. What may be done to a consent is in
 agent.purposes.consent.consents.
 """
@@ -37,6 +38,7 @@ MAC = 6  # octets
 PAUSED, OVER, COUNTED = "s", "e", "o"
 _TOO_LARGE = 27  # EFBIG
 _NEVER = 1 << 32  # seconds
+FIELDS = 32  # files whose fields wait in memory for room on flash
 
 
 class Refused(Exception):
@@ -68,6 +70,7 @@ class KeptConsents:
         # Places whose file can't be read now, or is a refused consent's that couldn't be removed
         self._blocked: "list[int]" = []
         self._refused: "list[int]" = []  # the latter
+        self._unfiled: "dict[int, list[Any]]" = {}  # fields of files that went until there is room, by place
         for name in present:
             self._load(name)
         for digits, end in self._refusals.of(COUNTED):
@@ -103,7 +106,7 @@ class KeptConsents:
 
     def _read_own(self, place: int) -> "list[Any]":
         """Return the fields of the file of the consent known at a place; SealError where it is another one's."""
-        fields, row = self._files.read(place), self._rows.get(place)
+        fields, row = self._unfiled.get(place) or self._files.read(place), self._rows.get(place)
         if fields[4] != row[6] or fields[7] != row[7]:
             raise SealError
         return fields
@@ -202,18 +205,32 @@ class KeptConsents:
     def _flush(self, place: int, row: "list[Any]") -> bool:
         try:
             self._refuse(row)
-            if row[0] != OBJECTED and self._files.there(place):
+            if row[0] != OBJECTED and (place in self._unfiled or self._files.there(place)):
                 fields = self._read_own(place)
                 fields[1:7] = row[:3] + [fields[4], row[4], row[5]]
                 fields[11] = row[8]
                 self._files.write(place, fields)
+                self._unfiled.pop(place, None)
         except (SealError, ValueError):
             pass  # unreadable on flash: no from the next start on, as it is now
         except OSError:
+            self._unfile(place, row)
             return False
         row[3] = 0
         self._rows.set(place, *row)
         return True
+
+    def _unfile(self, place: int, row: "list[Any]") -> None:
+        """Remove a file that allows more than its row, as flash takes no other; up to FIELDS of them are made again."""
+        try:
+            if self._files.there(place) and (row[0] in (SUSPENDED, WITHDRAWN) or row[1] >> GONE):
+                fields = self._read_own(place)
+                self._files.remove(place)
+                self._files.sync()
+                if len(self._unfiled) < FIELDS:
+                    self._unfiled[place] = fields
+        except (OSError, SealError, ValueError):
+            pass  # it is gone, or stays as it was
 
     def _refuse(self, row: "list[Any]") -> None:
         """Put what a row refuses among the refusals, durably."""
