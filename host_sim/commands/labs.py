@@ -19,28 +19,68 @@ def add(app: typer.Typer) -> None:
     app.command()(gateway)
 
 
+_LIGHT, _REAL = {"speed", "hour", "cut", "spread"}, {"gateways", "messages", "outage"}  # what only one kind has
+
+
 def fleet(
+    ctx: typer.Context,
     gateways: Annotated[int, typer.Option(min=1, max=20_000, help="How many.")] = 1000,
     broker: Annotated[
-        str | None, typer.Option(metavar="URL", help="mqtt://host:port or mqtts://host:port; one of its own without.")
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="mqtt://host:port or mqtts://host:port; one of its own without. With --light: also several.",
+        ),
     ] = None,
     ca: Annotated[str | None, typer.Option(metavar="FILE", help="Who vouches for an mqtts broker, PEM.")] = None,
     seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Over which their messages come due.")] = 60,
     messages: Annotated[int, typer.Option(min=1, max=200, help="Of each gateway; 28 are an agent-day's.")] = 28,
     ramp: Annotated[float, typer.Option(min=0, max=86_400, help="Seconds over which they connect.")] = 10,
     outage: Annotated[float, typer.Option(min=0, max=3600, help="Seconds without the broker, in the middle.")] = 0,
+    light: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            metavar="N",
+            help="Instead, so many light gateways: a connection each, no spool. They live --seconds of a day.",
+        ),
+    ] = None,
+    speed: Annotated[float, typer.Option(min=1, max=86_400, help="With --light: how fast their day passes.")] = 1,
+    hour: Annotated[int, typer.Option(min=0, max=23, help="With --light: of that day (UTC), the first.")] = 12,
+    cut: Annotated[
+        float, typer.Option(min=0, max=1, help="With --light: share that is cut off at once, at the end.")
+    ] = 0,
+    spread: Annotated[
+        float, typer.Option(min=0, max=3600, help="With --light: seconds within which they come back.")
+    ] = 60,
     json_file: Json = None,
 ) -> None:
-    """Very many gateways: real forwarders, generated spools, MQTT connections for real; how long messages take."""
+    """Very many gateways: real forwarders, generated spools, MQTT connections for real; how long messages take.
+
+    With --light as many as the machine holds connections: true topics, messages, wills and moments, which a collector
+    stores.
+    """
     from host_sim.load import fleet as gateways_of  # noqa: PLC0415
     from host_sim.report.show import fleet_table  # noqa: PLC0415
 
     if ca and not broker:
         PROGRAM.refuse("--ca: there is no --broker that it vouches for; accepted: with --broker mqtts://host:port")
+    given = {name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+    for name in sorted(given & (_LIGHT if light is None else _REAL)):
+        kinds = ("real forwarders", "without --light") if light else ("light gateways", "with --light N")
+        PROGRAM.refuse(f"--{name}: only of {kinds[0]}; accepted: {kinds[1]}")
+    if light is not None:
+        _light(light, broker or [], ca, (seconds, speed, hour, ramp, cut, spread), json_file)
+        return
+    if broker and len(broker) > 1:
+        PROGRAM.refuse("--broker: several; accepted: one, or --light")
     console = options.console(json_file)
     try:
         with console.status("starting") as status:
-            figures = gateways_of.run(gateways, broker, ca, seconds, messages, ramp, outage, status.update)
+            figures = gateways_of.run(
+                gateways, broker[0] if broker else None, ca, seconds, messages, ramp, outage, status.update
+            )
     except (gateways_of.FleetError, gateways_of.BrokerError) as failure:
         PROGRAM.refuse(str(failure))
     except KeyboardInterrupt:
@@ -51,6 +91,36 @@ def fleet(
         PROGRAM.write(json.dumps(data, indent=1) + "\n", json_file)
     if not data["whole"]:
         PROGRAM.refuse(f"{data['arrived']} of {data['messages']} messages arrived", 1)
+
+
+def _light(
+    count: int,
+    brokers: list[str],
+    ca: str | None,
+    pace: tuple[float, float, int, float, float, float],
+    json_file: str | None,
+) -> None:
+    from host_sim.load import light  # noqa: PLC0415
+    from host_sim.report.show import light_table  # noqa: PLC0415
+
+    console = options.console(json_file)
+    try:
+        with console.status("starting") as status:
+            lived = light.run(count, brokers, ca, light.Pace(*pace), status.update)
+    except (light.FleetError, light.BrokerError) as failure:
+        PROGRAM.refuse(str(failure))
+    except KeyboardInterrupt:
+        PROGRAM.refuse("interrupted; everything it made is removed", 130)
+    data = lived.data()
+    console.print(light_table(data))
+    if json_file:
+        PROGRAM.write(json.dumps(data, indent=1) + "\n", json_file)
+    if not lived.whole:
+        PROGRAM.refuse(
+            f"{data['connected']} of {count} connected at the end, {data['figures']} of {data['figures_due']} figures "
+            "acknowledged",
+            1,
+        )
 
 
 def lab(

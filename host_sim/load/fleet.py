@@ -167,13 +167,15 @@ class _Subscriber:
 
 
 @contextmanager
-def _worker(given: dict) -> Iterator[subprocess.Popen[bytes]]:
-    words = [sys.executable, "-m", "host_sim.load.fleet_worker", json.dumps(given)]
+def worker(module: str, given: dict) -> Iterator["Worker"]:
+    """Start a process of gateways; it ends with its standard input."""
+    words = [sys.executable, "-m", module, json.dumps(given)]
     started = subprocess.Popen(
         words, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
+    process = Worker(started)
     try:
-        yield started
+        yield process
     finally:
         with contextlib.suppress(BrokenPipeError):
             cast("IO[bytes]", started.stdin).close()
@@ -182,13 +184,15 @@ def _worker(given: dict) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()
+        process.last()
+        cast("IO[bytes]", started.stdout).close()
 
 
-class _Share:
-    """One worker's last word."""
+class Worker:
+    """One of them, and its last word."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.said: dict[str, float] = {}
+        self.said: dict[str, Any] = {}
         self.process = process
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -197,8 +201,13 @@ class _Share:
         for line in cast("IO[bytes]", self.process.stdout):
             self.said = self.said | json.loads(line)
 
+    def last(self) -> dict[str, Any]:
+        """Return its last word, once it has ended."""
+        self._thread.join(60)
+        return self.said
 
-def _memory(pid: int) -> int:
+
+def memory(pid: int) -> int:
     """Return a process's share of memory, pages that it shares counted by their share, in octets."""
     try:
         rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
@@ -238,11 +247,11 @@ def run(
         tell("filling spools")
         shares, first = [], 0
         start = int(time.time() + _SETTLE + gateways * messages / 3000 / workers) + 1
-        for worker in range(workers):
-            count = (gateways - first) // (workers - worker)
+        for number in range(workers):
+            count = (gateways - first) // (workers - number)
             given = {"folder": str(folder), "first": first, "count": count, "host": host, "port": port, "ramp": ramp,
                      "start": start, "seconds": seconds, "messages": messages, "tls": at.options(folder)}  # fmt: skip
-            shares.append(_Share(stack.enter_context(_worker(given))))
+            shares.append(stack.enter_context(worker("host_sim.load.fleet_worker", given)))
             first += count
         figures = Figures(gateways, gateways * messages, outage=outage)
         _watch(figures, shares, subscriber, link, start, seconds, tell)
@@ -252,7 +261,7 @@ def run(
             sum(share.said["cpu"] for share in shares),
             int(sum(share.said["failures"] for share in shares)),
         )
-        figures.memory = sum(_memory(share.process.pid) for share in shares)
+        figures.memory = sum(memory(share.process.pid) for share in shares)
         figures.seconds = time.time() - start
     return figures
 
@@ -266,7 +275,7 @@ def _own(stack: ExitStack, folder: Path) -> Address:
 
 def _watch(
     figures: Figures,
-    shares: list[_Share],
+    shares: list[Worker],
     subscriber: _Subscriber,
     link: Link | None,
     start: int,

@@ -179,6 +179,43 @@ def fleet_table(data: dict) -> Table:
     return table
 
 
+def light_table(data: dict) -> Table:
+    """Return a light fleet's figures as a table."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+
+    def waits(kind: str) -> str:
+        return ", ".join(f"{name} {wait:.3g} s" for name, wait in data[f"{kind}_s"].items()) or "none"
+
+    back = f"all back after {data['all_back_after_s']} s" if data["all_back_after_s"] else "not all came back"
+    rows = (
+        (
+            "gateways",
+            f"{data['gateways']:,} at {data['brokers']} broker{'s' * (data['brokers'] > 1)}, "
+            + (
+                f"all connected after {data['all_connected_after_s']} s"
+                if data["all_connected_after_s"]
+                else "not all connected"
+            ),
+        ),
+        (
+            "figures",
+            f"{data['figures']:,} of {data['figures_due']:,} acknowledged; after they were due: {waits('figures')}",
+        ),
+        ("healths", f"{data['healths']:,}; {waits('healths')}"),
+        ("cut off", f"{data['cut']:,}, {back}" if data["cut"] else "none"),
+        (
+            "processes",
+            (
+                f"{data['processes']}: {data['cpu_s']} s of CPU, {data['memory_mib']} MiB, "
+                f"{data['failed_connections']} failed tries, {data['given_up']} messages given up"
+            ),
+        ),
+    )
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
 def _happened(outcome: Outcome, console: Console) -> None:
     """What happened to the gateway, where that was more than a boot and a confirmed clock."""
     if len(outcome.events) > 2:

@@ -18,6 +18,7 @@ from tools.bench import deliver as deliveries
 from tools.bench import dump as dumps
 from tools.bench import error as errors
 from tools.bench import instructions as instruction_counts
+from tools.bench import light as lights
 from tools.bench import memory as memories
 from tools.bench import scale as scales
 from tools.bench import sim as simulations
@@ -260,7 +261,8 @@ def deliver(
     cluster: Annotated[
         str | None,
         typer.Option(
-            help="nats, rabbitmq: instead, three nodes behind HAProxy, killed in turn; 300 forwarders, 40 messages."
+            help="nats, rabbitmq: instead, three nodes behind HAProxy, killed in turn; 300 forwarders, 40 messages. "
+            "mosquitto: light gateways (--gateways, 100,000) at several."
         ),
     ] = None,
     pages: Annotated[
@@ -272,7 +274,11 @@ def deliver(
     Then its pages over a year.
     """
     if cluster is not None:
-        _known(("--cluster", [cluster], clusters.KINDS))
+        _known(("--cluster", [cluster], (*clusters.KINDS, "mosquitto")))
+        if cluster == "mosquitto":
+            crowd = gateways or lights.GATEWAYS
+            _run("deliver", Output(json_file, page), _repeated(rounds, lambda _, tell: lights.measure(crowd, tell)))
+            return
         many = forwarders or clusters.FORWARDERS, each or clusters.EACH
         _run(
             "deliver",

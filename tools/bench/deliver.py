@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tools import clock
-from tools.bench import clusters, intake, machine, pages
+from tools.bench import clusters, intake, light, machine, pages
 from tools.bench.rounds import Tell
 from tools.bench.sheets import Sheet
 from tools.fleet import load, site
@@ -244,6 +244,8 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
     """Return the figures for a person."""
     if "pages" in result:
         return pages.sheets(result)
+    if "light" in result:
+        return light.sheets(result)
     if "cluster" in result:
         return clusters.sheets(result)
     one, asked = result["deliver"], result["year"]
