@@ -315,6 +315,11 @@ class DeferredPurposes(Purposes):
             entry["portal_failures"] = self._portal.failures
             text = "openNDS's list failed or didn't come %d times: sessions may lack their user"
             entry["notes"].append(text % self._portal.failures)
+        if entry:
+            try:
+                entry["requests"] = self.requests.executor.open(name, self._wall)
+            except OSError:
+                entry["notes"].append("flash refuses the list of requests")
         return entry
 
     def _state(self, name: str) -> "dict[str, Any]":

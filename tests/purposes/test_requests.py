@@ -361,6 +361,29 @@ def test_request_hands_over_sealed_segments_once(gateway):
 
 
 @pytest.mark.needs("root")
+def test_open_requests_are_told_by_number_and_end_alone(gateway):
+    """While one is being written, once it is there, and no more once it has expired or its file was taken away."""
+    _, first = gateway.run(AGENTS.sign(document(), 0, 1))
+    number, until = COMMON["number"], 1800403200
+    path = Path(first["export"])
+    assert first["begun"] == [{"number": number, "until": until, "written": 0, "octets": first["octets"]}]
+    handed_over = {"number": number, "until": until, "since": int(path.stat().st_mtime)}
+    assert first["open"] == [handed_over]
+    folder = gateway.folder
+    room = executor.RequestExecutor(
+        "", f"{folder}/requests", {"attribution": f"{folder}/handovers"}, GATEWAY, {}, lambda *_: False
+    )
+    assert (room.open("attribution", until - 1), room.open("attribution", until)) == ([handed_over], [])
+    _, second = gateway.run(AGENTS.sign(document(number="f" * 32), 0, 1))
+    assert [one["number"] for one in second["open"]] == [number, "f" * 32]
+    path.unlink()
+    late = AGENTS.sign(document(number="e" * 32, expires="2027-02-01T00:00:00Z"), 0, 1)
+    assert [one["number"] for one in gateway.run(late, until - 1)[1]["open"]] == ["f" * 32, "e" * 32]
+    late = AGENTS.sign(document(number="d" * 32, expires="2027-02-01T00:00:00Z"), 0, 1)
+    assert [one["number"] for one in gateway.run(late, until)[1]["open"]] == ["e" * 32, "d" * 32]
+
+
+@pytest.mark.needs("root")
 def test_erasing_a_store_takes_its_handovers(stages, tmp_path):
     """L34-II: a copy of sealed segments is what is kept, too; by the recorder, and where none runs."""
     gateway = Gateway(stages("cpython"), tmp_path)

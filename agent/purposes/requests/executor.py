@@ -184,6 +184,24 @@ class RequestExecutor:
                 if name not in kept:
                     files.remove(folder + "/" + name)
 
+    def open(self, store: str, now: int) -> "list[dict[str, Any]]":
+        """Return the requests for a store that haven't expired at `now`: number, `until`, and how far each is.
+
+        `since` is when it was handed over; `written` of `octets` stand instead while it is being written. Nothing of
+        whom it is about.
+        """
+        rows: "list[dict[str, Any]]" = []
+        for number, expires in self._ran():
+            name = hexlify(number).decode()
+            path = self._places[store] + "/" + name + ".tar"
+            if expires > now and files.exists(path):
+                rows.append({"number": name, "since": int(os.stat(path)[8]), "until": expires})
+        busy = self.busy
+        if busy is not None and busy.request.store == store:
+            row = {"number": busy.request.fields["number"], "until": busy.request.expires}
+            rows.append(dict(row, written=busy.archive.octets, octets=busy.octets))
+        return rows
+
     def erase(self, store: str) -> None:
         """Remove every handover of a store, one that is being written too."""
         if self.busy is not None and self.busy.request.store == store:

@@ -4,11 +4,8 @@
 'require rpc';
 'require poll';
 
-// Status, published figures, doctor's findings, a look-up, the purposes, the notice and the audit log, through ubus. Every text
-// goes in as text.
-
-var french = document.documentElement.lang === 'fr';
-var say = (english, translated) => french ? translated : _(english);
+// Status, requests, published figures, doctor's findings, a look-up, the purposes, the notice and the audit log, through ubus.
+// Every text goes in as text.
 
 var callStatus = rpc.declare({ object: 'oubli', method: 'status' });
 var callSummary = rpc.declare({ object: 'oubli', method: 'summary', params: [ 'day' ] });
@@ -18,93 +15,118 @@ var callFix = rpc.declare({ object: 'oubli', method: 'fix', nobatch: true });
 var callLaw = rpc.declare({ object: 'oubli', method: 'law' });
 var callNotice = rpc.declare({ object: 'oubli', method: 'notice', params: [ 'language' ] });
 var callLog = rpc.declare({ object: 'oubli', method: 'log' });
-var lookupFields = [ 'terminal', 'port', 'public_address', 'protocol', 'at', 'until', 'reason', 'report' ];
-var callLookup = rpc.declare({ object: 'oubli', method: 'lookup', params: lookupFields });
+var callLookup = rpc.declare({ object: 'oubli', method: 'lookup', params: [
+	'terminal', 'port', 'public_address', 'protocol', 'at', 'until', 'reason', 'report' ] });
 
-var none = say('no answer', 'pas de réponse');
+var none = _('no answer');
 var purposeNames = {
-	security: say('security of the network', 'sécurité du réseau'),
+	security: _('security of the network'),
 	attribution: 'attribution',
-	billing: say('billing', 'facturation'),
-	services: say('services', 'services'),
-	location: say('location', 'localisation'),
-	consent: say('consent', 'accord'),
-	freeze: say('freeze', 'gel')
+	billing: _('billing'),
+	services: _('services'),
+	location: _('location'),
+	consent: _('consent'),
+	freeze: _('freeze')
 };
 var metricNames = {
-	arrivals: say('Arrivals by hour', 'Arrivées par heure'),
-	dayparts: say('Arrivals by four hours', 'Arrivées par quatre heures'),
-	tenminutes: say('Arrivals by ten minutes', 'Arrivées par dix minutes'),
-	presence: say('Terminals by quarter-hours with traffic', 'Terminaux par quarts d\'heure avec du trafic'),
-	stays: say('Terminals by quarter-hours with traffic', 'Terminaux par quarts d\'heure avec du trafic'),
-	volume: say('Terminals by MiB up and down', 'Terminaux par Mio montants et descendants'),
-	traffic: say('Terminals by MiB up and down', 'Terminaux par Mio montants et descendants'),
-	active: say('Terminals by hours (UTC)', 'Terminaux par tranches d\'heures (UTC)'),
-	classes: say('Terminals by service class', 'Terminaux par type de service')
+	arrivals: _('Arrivals by hour'),
+	dayparts: _('Arrivals by four hours'),
+	tenminutes: _('Arrivals by ten minutes'),
+	presence: _('Terminals by quarter-hours with traffic'),
+	stays: _('Terminals by quarter-hours with traffic'),
+	volume: _('Terminals by MiB up and down'),
+	traffic: _('Terminals by MiB up and down'),
+	active: _('Terminals by hours (UTC)'),
+	classes: _('Terminals by service class')
 };
-var severities = { error: say('error', 'erreur'), warning: say('warning', 'avertissement'), note: say('note', 'remarque') };
-var states = { on: say('on', 'activée'), off: say('off', 'désactivée'), 'off, still kept': say('off, still kept', 'désactivée, encore conservée'),
-	'by order': say('by order', 'sur injonction') };
+var severities = { error: _('error'), warning: _('warning'), note: _('note') };
+var states = { on: _('active'), off: _('inactive'), 'off, still kept': _('inactive, still kept'), 'by order': _('by order') };
+// What the recorder says of its clock, of capture, and of who answers; the last ones are the settings' own words.
+var words = {
+	trusted: _('trusted'), floor: _('not confirmed since the last start'), unknown: _('not known'),
+	ok: _('fine'), misconfigured: _('the kernel tells too little of connections'), 'no-lan': _('an interface of the LAN is missing'),
+	undeclared: _('not said yet'), portal: _('the portal'), radius: _('the RADIUS server'), 'nat-log': _('whoever logs the NAT'),
+	oubli: _('oubli'), none: _('nobody owes anything here')
+};
 
 // A call that fails, or is answered with something else, is a line of its own part: the rest of the page stays.
 function asked(call) {
-	return call().then(answer => answer && typeof answer === 'object' ? answer : { error: none },
-		failure => ({ error: String(failure && failure.message || failure) }));
+	return call().then(answer => answer && typeof answer === 'object' ? answer :
+		{ error: typeof answer === 'number' ? rpc.getStatusText(answer) : none },
+	failure => ({ error: String(failure && failure.message || failure).split('\n')[0] }));
+}
+
+// The same for an answer that isn't as it should be.
+function drawn(draw, answer) {
+	try {
+		return answer.error ? E('p', {}, [ String(answer.error) ]) : draw(answer);
+	} catch (failure) {
+		return E('p', {}, [ none ]);
+	}
 }
 
 function time(second) {
-	return new Date(second * 1000).toISOString();
+	return new Date(second * 1000).toISOString().slice(0, 19) + 'Z';
 }
 
 function local(second) {
-	return new Date(second * 1000).toLocaleString(french ? 'fr' : 'en', { weekday: 'short', hour: '2-digit', minute: '2-digit' });
+	var soon = second * 1000 - Date.now() < 6 * 86400000, how = soon ? { weekday: 'short' } : { year: 'numeric', month: 'short', day: 'numeric' };
+	return new Date(second * 1000).toLocaleString(document.documentElement.lang || 'en', Object.assign({ hour: '2-digit', minute: '2-digit' }, how));
 }
 
 function length(seconds) {
-	return seconds % 86400 || seconds < 172800 ? Math.round(seconds / 3600) + ' h' : seconds / 86400 + say(' days', ' jours');
+	return seconds % 86400 || seconds < 172800 ? Math.round(seconds / 3600) + ' h' : N_(seconds / 86400, '%d day', '%d days').format(seconds / 86400);
 }
 
-function row(cells) {
-	return E('tr', { 'class': 'tr' }, cells.map(cell => E('td', { 'class': 'td left' }, [ cell && cell.nodeType ? cell : String(cell) ])));
-}
-
+// On a phone LuCI's theme shows each cell's title beside it.
 function table(titles, rows) {
 	return E('table', { 'class': 'table' }, [
 		E('tr', { 'class': 'tr table-titles' }, titles.map(title => E('th', { 'class': 'th' }, [ title ])))
-	].concat(rows.map(row)));
+	].concat(rows.map(cells => E('tr', { 'class': 'tr' }, cells.map((cell, place) => E('td', {
+		'class': 'td left', 'data-title': titles[place], 'style': 'overflow-wrap:anywhere'
+	}, [ cell && cell.nodeType ? cell : String(cell == null ? '-' : cell) ]))))));
 }
 
 function statusTable(status) {
-	var rows = status.error ? [ [ say('Recorder', 'Enregistreur'), status.error ] ] : [
-		[ say('Gateway', 'Borne'), status.gateway ],
-		[ say('Clock', 'Horloge'), status.clock ],
-		[ say('Capture', 'Capture'), status.capture ],
-		[ say('Who answers requests', 'Qui répond aux demandes'), status.duty ]
+	var rows = [
+		[ _('This gateway'), status.gateway ],
+		[ _('Clock'), words[status.clock] || status.clock ],
+		[ _('Capture'), words[status.capture] || status.capture ],
+		[ _('Who answers requests'), words[status.duty] || status.duty ]
 	];
 	if (status.refused)
-		rows.push([ say('Configuration refused, the last accepted one goes on', 'Configuration refusée, la dernière acceptée continue'), status.refused ]);
+		rows.push([ _('Configuration refused, the last accepted one goes on'), status.refused ]);
 	if ((status.missing || []).length)
-		rows.push([ say('No such interface of the LAN', 'Aucune interface de ce nom'), status.missing.join(', ') ]);
+		rows.push([ _('No such interface of the LAN'), status.missing.join(', ') ]);
 	if (status.deaf)
-		rows.push([ say('No connection has ended for a day', 'Aucune connexion n\'a fini depuis un jour'), say('although the kernel has some', 'alors que le noyau en a') ]);
+		rows.push([ _('No connection has ended for a day'), _('although the kernel has some') ]);
 	if (status.refusing)
-		rows.push([ say('Flash refuses', 'La mémoire flash refuse'), say('ledger and messages', 'registre et messages') ]);
+		rows.push([ _('Flash refuses'), _('ledger and messages') ]);
 	Object.keys(status.purposes || {}).sort().forEach(function(name) {
-		var held = status.purposes[name], kept = held.records + ' ' + say('records', 'enregistrements') + ', ' + held.bytes + ' ' + say('bytes', 'octets') +
-			'; ' + say('kept', 'conservés') + ' ' + length(held.lifetime_seconds);
+		var held = status.purposes[name], kept = N_(held.records, '%d record', '%d records').format(held.records) + ', ' +
+			N_(held.bytes, '%d byte', '%d bytes').format(held.bytes) + _('; kept %s').format(length(held.lifetime_seconds));
 		// What is held is of windows: when in the oldest its first record began isn't known
 		if (held.records)
-			kept += '; ' + say('the oldest goes by', 'le plus ancien disparaît d\'ici') + ' ' +
-				local(Date.now() / 1000 + held.lifetime_seconds - Math.max(held.oldest_seconds - (held.window_seconds || 0), 0));
+			kept += _('; the oldest goes by %s').format(
+				local(Date.now() / 1000 + held.lifetime_seconds - Math.max(held.oldest_seconds - (held.window_seconds || 0), 0)));
 		rows.push([ purposeNames[name] || name, kept ]);
 		if (held.trouble)
-			rows.push([ say('Flash refuses', 'La mémoire flash refuse'), name + ': ' + held.trouble ]);
+			rows.push([ _('Flash refuses'), (purposeNames[name] || name) + ': ' + held.trouble ]);
 	});
 	Object.keys(status.counters || {}).sort().forEach(function(name) {
 		if (name.indexOf('lost') === 0 && status.counters[name])
-			rows.push([ name, status.counters[name] ]);
+			rows.push([ _(name), status.counters[name] ]);
 	});
-	return table([ say('What', 'Quoi'), say('Value', 'Valeur') ], rows);
+	return table([ _('What'), _('Value') ], rows);
+}
+
+// What authorities have asked for by signed requests that haven't expired: of whom isn't known here.
+function requests(status) {
+	var rows = Object.keys(status.purposes || {}).sort().flatMap(name => (status.purposes[name].requests || []).map(one => [
+		one.number, purposeNames[name] || name, one.since ? time(one.since) : null, time(one.until),
+		one.since ? _('handed over: for the custodian') : _('being written, %d %%').format(Math.floor(100 * one.written / one.octets))
+	]));
+	return rows.length ? table([ _('Number'), _('Purpose'), _('Since'), _('Until'), _('State') ], rows) : E('p', {}, [ _('None is open.') ]);
 }
 
 // A figure with its ± (95 %), and a bar of both; what noise alone may give has no bar.
@@ -115,20 +137,20 @@ function bar(value, figure, most) {
 		E('div', { 'style': 'position:absolute;height:100%;background:currentColor;opacity:.3;left:' + part(low) + ';width:' + part(value + figure.half_width - low) })
 	] : [];
 	return E('div', {}, [
-		told ? value + ' ± ' + figure.half_width : '< ' + figure.below + ' (' + say('too small to say', 'trop petit pour être dit') + ')',
+		told ? value + ' ± ' + figure.half_width : _('< %d (too small to say)').format(figure.below),
 		E('div', { 'aria-hidden': 'true', 'style': 'position:relative;height:.5em;overflow:hidden' }, marks)
 	]);
 }
 
 function day(answer) {
-	if (!Array.isArray(answer.figures) || !answer.figures.length)
-		return E('p', {}, [ answer.error || say('Nothing was published yet.', 'Rien n\'a encore été publié.') ]);
+	if (!answer.figures.length)
+		return E('p', {}, [ _('Nothing was published yet.') ]);
 	var most = {};
 	answer.figures.forEach(figure => figure.values.forEach(value =>
 		most[figure.metric] = Math.max(most[figure.metric] || 1, value + figure.half_width)));
 	return E('div', {}, Object.keys(most).map(name => E('details', { 'open': '' }, [
 		E('summary', {}, [ metricNames[name] || name ]),
-		table([ say('Which', 'Lesquels'), say('Terminals', 'Terminaux') ], answer.figures.filter(figure => figure.metric === name).flatMap(figure =>
+		table([ _('Which'), _('Terminals') ], answer.figures.filter(figure => figure.metric === name).flatMap(figure =>
 			figure.values.map((value, cell) => [ (figure.end - figure.start < 86400 ? local(figure.start) + ' ' : '') +
 				(figure.values.length > 1 ? figure.cells[cell] : ''), bar(value, figure, most[name]) ])))
 	])));
@@ -139,61 +161,72 @@ function published() {
 	return asked(callSummary).then(function(newest) {
 		var date = newest.figures && newest.figures.length ? newest.figures[0].day : null;
 		if (!date)
-			return [ day(newest) ];
+			return [ drawn(day, newest) ];
 		var before = new Date(Date.parse(date) - 86400000).toISOString().slice(0, 10);
 		return asked(() => callSummary(before)).then(former => [
-			E('h4', {}, [ date ]), day(newest), E('h4', {}, [ before ]), day(former)
+			E('h4', {}, [ date ]), drawn(day, newest), E('h4', {}, [ before ]), drawn(day, former)
 		]);
-	});
+	}).catch(() => [ E('p', {}, [ none ]) ]);
 }
 
 function findings(told) {
-	var rows = (told.findings || [ { what: told.error || none } ])
-		.map(finding => [ severities[finding.severity] || finding.severity || '', finding.what, finding.why || '', finding.fix || '' ]);
+	var rows = told.findings.map(finding => [ severities[finding.severity] || finding.severity, finding.what, _(finding.why), _(finding.fix) ]);
 	var repairs = (told.repairs || []).map(repair => E('p', {}, [ repair.what ]));
-	return E('div', {}, repairs.concat([ rows.length ? table([ say('Severity', 'Gravité'), say('What', 'Quoi'), say('Why it matters', 'Pourquoi'),
-		say('How to fix it', 'Que faire') ], rows) : E('p', {}, [ say('Nothing was found.', 'Rien n\'a été trouvé.') ]) ]));
+	return E('div', {}, repairs.concat([ rows.length ? table([ _('Severity'), _('What'), _('Why it matters'),
+		_('How to fix it') ], rows) : E('p', {}, [ _('Nothing was found.') ]) ]));
 }
 
 // A port and its protocol, or a terminal; a time as 2026-11-25T10:00:00Z; a reason, which the audit log gets.
+var lookupFields = {
+	terminal: [ _('Terminal'), 'aa:bb:cc:dd:ee:ff' ],
+	port: [ _('Port'), '40000' ],
+	public_address: [ _('Public address'), '203.0.113.7' ],
+	protocol: [ _('Protocol'), 'tcp, udp, icmp, icmp6' ],
+	at: [ _('At'), '2026-11-25T10:00:00Z' ],
+	until: [ _('Until'), '2026-11-25T10:05:00Z' ],
+	reason: [ _('Reason'), 'abuse, attack, malware, fault' ],
+	report: [ _('Report'), '17' ]
+};
+
+function rows(said) {
+	return E('div', {}, [
+		E('p', {}, [
+			said.second_nat ? _("A second NAT lies between: public ports can't be matched here.") : '', ' ',
+			said.clock === 'trusted' ? '' : _('Nobody is named for sure. Clock: %s').format(words[said.clock] || said.clock), ' ',
+			said.public_address ? _('No record has the public IPv4 address.') : '', ' ',
+			said.unknown_before ? _('Nothing is known of before %s.').format(time(said.unknown_before)) : ''
+		]),
+		table([ _('Start'), _('Duration'), _('Terminal'), _('Address'), _('Protocol'), _('Port'), _('Public port'), _('Service') ],
+			said.rows.map(one => [ time(one.start), one.seconds + ' s', one.terminal, one.address, one.protocol,
+				one.source_port, one.translated_port, one.service ]))
+	]);
+}
+
 function lookup() {
-	var fields = {}, found = E('div');
-	var cells = lookupFields.map(function(name) {
-		fields[name] = E('input', { 'type': 'text', 'class': 'cbi-input-text', 'maxlength': 40 });
-		return E('label', {}, [ name + ' ', fields[name], ' ' ]);
-	});
-	var button = E('button', { 'class': 'cbi-button', 'click': function() {
-		return asked(() => callLookup(...lookupFields.map(name => fields[name].value.trim()))).then(function(said) {
-			if (said.error || !Array.isArray(said.rows))
-				return found.replaceChildren(E('p', {}, [ said.error || none ]));
-			var rows = said.rows.map(one => [ time(one.start), one.seconds + ' s', one.terminal, one.address, one.protocol,
-				one.source_port, one.translated_port, one.service ]);
-			found.replaceChildren(
-				E('p', {}, [
-					said.second_nat ? say('A second NAT lies between: public ports can\'t be matched here.', 'Un second NAT se trouve entre : les ports publics ne prouvent rien ici.') : '', ' ',
-					said.clock === 'trusted' ? '' : say('Nobody is named for sure. Clock:', 'Personne n\'est désigné avec certitude. Horloge :') + ' ' + said.clock, ' ',
-					said.public_address ? say('No record has the public IPv4 address.', 'Aucun enregistrement n\'a l\'adresse IPv4 publique.') : '', ' ',
-					said.unknown_before ? say('Nothing is known of before', 'On ne sait rien d\'avant le') + ' ' + time(said.unknown_before) + '.' : ''
-				]),
-				table([ say('Start', 'Début'), say('Duration', 'Durée'), say('Terminal', 'Appareil'), say('Address', 'Adresse'), say('Protocol', 'Protocole'),
-					'Port', say('Public port', 'Port public'), 'Service' ], rows)
-			);
-		});
-	} }, [ say('Look up', 'Chercher') ]);
-	return E('div', {}, cells.concat([ button, found ]));
+	var fields = {}, found = E('div', { 'aria-live': 'polite' });
+	return E('form', { 'submit': function(pressed) {
+		pressed.preventDefault();
+		return asked(() => callLookup(...Object.keys(fields).map(name => fields[name].value.trim())))
+			.then(said => found.replaceChildren(drawn(rows, said)));
+	} }, Object.keys(lookupFields).map(function(name) {
+		fields[name] = E('input', { 'type': 'text', 'class': 'cbi-input-text', 'maxlength': 40, 'placeholder': lookupFields[name][1] });
+		return E('label', { 'style': 'display:inline-block;margin-right:1em' }, [ lookupFields[name][0] + ' ', fields[name] ]);
+	}).concat([ E('button', { 'class': 'cbi-button', 'type': 'submit' }, [ _('Look up') ]), found ]));
 }
 
 // A text that is fetched once it is wanted; what it was can be printed.
 function paper(title, call) {
 	var text = E('pre', { 'style': 'white-space:pre-wrap' }), box = E('details', { 'toggle': function() {
 		if (box.open)
-			asked(call).then(answer => text.replaceChildren(answer.text || answer.error || none));
+			asked(call).then(answer => text.replaceChildren(String(answer.text || answer.error || none)));
 	} }, [ E('summary', {}, [ title ]), E('button', { 'class': 'cbi-button', 'click': function() {
 		var sheet = window.open('', '_blank');
+		if (!sheet) // the browser allows none
+			return window.print();
 		sheet.document.body.style.whiteSpace = 'pre-wrap';
 		sheet.document.body.textContent = text.textContent;
 		sheet.print();
-	} }, [ say('Print', 'Imprimer') ]), text ]);
+	} }, [ _('Print') ]), text ]);
 	return box;
 }
 
@@ -203,33 +236,38 @@ return view.extend({
 	},
 
 	render: function(data) {
-		var status = E('div', {}, [ statusTable(data[0]) ]);
-		var waiting = () => E('em', {}, [ say('Looking …', 'Un instant …') ]);
-		var doctor = E('div', {}, [ waiting() ]), figures = E('div', {}, [ waiting() ]);
-		var purposes = (data[1].purposes || [])
-			.map(held => [ purposeNames[held.purpose] || held.purpose, held.paragraph, states[held.state] || held.state, length(held.ceiling_seconds) ]);
-		var examine = call => asked(call).then(told => doctor.replaceChildren(findings(told)));
+		var now = answer => [ E('h3', {}, [ _('Status') ]), drawn(statusTable, answer) ].concat(answer.error ? [] :
+			[ E('h3', {}, [ _('Requests of authorities') ]), drawn(requests, answer) ]);
+		var status = E('div', {}, now(data[0]));
+		var waiting = () => E('em', {}, [ _('Looking …') ]);
+		var doctor = E('div', { 'aria-live': 'polite' }, [ waiting() ]), figures = E('div', {}, [ waiting() ]);
+		var examine = call => asked(call).then(told => doctor.replaceChildren(drawn(findings, told)));
 
 		examine(callDoctor);
 		published().then(parts => figures.replaceChildren(...parts));
-		poll.add(() => asked(callStatus).then(fresh => status.replaceChildren(statusTable(fresh))));
+		poll.add(() => asked(callStatus).then(function(answer) {
+			var fresh = E('div', {}, now(answer));
+			if (!fresh.isEqualNode(status)) // what is selected stays selected
+				status.replaceChildren(...fresh.childNodes);
+		}));
 
 		return E('div', { 'class': 'cbi-map' }, [
 			E('h2', {}, [ 'oubli' ]),
-			E('h3', {}, [ say('Status', 'État') ]), status,
-			E('h3', {}, [ say('Published figures', 'Chiffres publiés') ]), figures,
-			E('h3', {}, [ say('Doctor', 'Diagnostic') ]), doctor,
+			status,
+			E('h3', {}, [ _('Published figures') ]), figures,
+			E('h3', {}, [ _('Doctor') ]), doctor,
 			E('button', { 'class': 'cbi-button', 'click': function() {
 				doctor.replaceChildren(waiting());
 				return examine(callFix);
-			} }, [ say('Set right what can do no harm', 'Corriger ce qui est sans risque') ]),
-			E('h3', {}, [ say('Look up for the security of the network', 'Rechercher pour la sécurité du réseau') ]), lookup(),
-			E('h3', {}, [ say('Purposes of article L34-1', 'Finalités de l\'article L34-1') ]),
-			data[1].error ? E('p', {}, [ data[1].error ]) : table([ say('Purpose', 'Finalité'), say('Paragraph', 'Alinéa'), say('State', 'État'), say('At most', 'Au plus') ], purposes),
-			E('h3', {}, [ say('Papers', 'Documents') ]),
-			paper(say('Notice for the guests, French', 'Notice pour les visiteurs, en français'), () => callNotice('fr')),
-			paper(say('Notice for the guests, English', 'Notice pour les visiteurs, en anglais'), () => callNotice('en')),
-			paper(say('Audit log, with authorities\' requests', 'Journal d\'audit, avec les demandes des autorités'), callLog)
+			} }, [ _('Set right what can do no harm') ]),
+			E('h3', {}, [ _('Look up for the security of the network') ]), lookup(),
+			E('h3', {}, [ _('Purposes of article L34-1') ]),
+			drawn(answer => table([ _('Purpose'), _('Paragraph'), _('State'), _('At most') ], answer.purposes.map(held =>
+				[ purposeNames[held.purpose] || held.purpose, held.paragraph, states[held.state] || held.state, length(held.ceiling_seconds) ])), data[1]),
+			E('h3', {}, [ _('Papers') ]),
+			paper(_('Notice for the guests, French'), () => callNotice('fr')),
+			paper(_('Notice for the guests, English'), () => callNotice('en')),
+			paper(_('Audit log, with authorities\' requests'), callLog)
 		]);
 	},
 
