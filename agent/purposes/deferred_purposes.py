@@ -315,12 +315,11 @@ class DeferredPurposes(Purposes):
             entry["portal_failures"] = self._portal.failures
             text = "openNDS's list failed or didn't come %d times: sessions may lack their user"
             entry["notes"].append(text % self._portal.failures)
-        if entry:
-            try:
-                entry["requests"] = self.requests.executor.open(name, self._wall)
-            except OSError:
-                entry["notes"].append("flash refuses the list of requests")
         return entry
+
+    def open_requests(self) -> "list[dict[str, Any]] | None":
+        """Return what `oubli status` shows of requests that haven't expired; None where flash refuses."""
+        return self.requests.executor.open(self._wall)
 
     def _state(self, name: str) -> "dict[str, Any]":
         if name == "attribution" and self._section is not None:

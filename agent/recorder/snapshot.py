@@ -16,7 +16,7 @@ FORWARDER_LIMIT = 1024
 
 def snapshot(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
     """Return what `oubli status` shows of a recorder whose clock says `monotonic` (ns)."""
-    purposes, consented = {}, recorder.groups.consented
+    purposes, consented, deferred = {}, recorder.groups.consented, recorder.groups.deferred
     for name in sorted(recorder.config.purposes):
         entry: "dict[str, Any]" = recorder.stores[name].status(monotonic)
         entry["paragraph"] = law.purpose(name).paragraph
@@ -39,6 +39,7 @@ def snapshot(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
         "purposes": purposes,
         "objections": consented.objections() if consented is not None else 0,
         "consents": consented.counts() if consented is not None else None,
+        "requests": deferred.open_requests() if deferred is not None else [],
         "counters": dict(recorder.counters.values),
         "network": recorder.network(),
         "summary": {

@@ -79,7 +79,7 @@ STATUS = {
     "purposes": {"security": {
         "records": 7, "bytes": 63, "lifetime_seconds": 86400, "oldest_seconds": 4500, "window_seconds": 900,
     }},
-    "counters": {"lost: overrun": 3, "kept": 9},
+    "counters": {"lost: overrun": 3, "kept": 9}, "requests": [],
 }  # fmt: skip
 FIGURE = {
     "metric": "presence", "day": "2026-11-25", "slot": 0, "start": 1795575600, "end": 1795662000, "below": 8,

@@ -28,10 +28,9 @@ pytestmark = pytest.mark.needs("chromium", *NEEDS)
 LUCIS = {"label", "select-name", "landmark-one-main", "page-has-heading-one", "region"}
 BAD = '<img src="x" onerror="window.ours = false"><script>window.ours = false</script>'
 REQUESTS: list[dict[str, Any]] = [
-    {"number": "00112233445566778899aabbccddeeff", "since": 1795600801, "until": 1795700801},
-    {"number": "f" * 32, "until": 1795700802, "written": 16384, "octets": 50000},
+    {"number": "00112233445566778899aabbccddeeff", "since": 1795600801, "until": 1795700801, "purpose": "attribution"},
+    {"number": "f" * 32, "until": 1795700802, "written": 16384, "octets": 50000, "purpose": "attribution"},
 ]
-ATTRIBUTION = {"records": 1, "bytes": 1, "lifetime_seconds": 86400, "oldest_seconds": 4500, "requests": REQUESTS}
 FOUND = {"start": 1795600801, "seconds": 3, "terminal": "02:00:00:00:00:01", "service": "web"}
 LOOKUP = {"rows": [FOUND], "clock": "trusted", "second_nat": False, "public_address": "", "unknown_before": 0}
 FILE = {
@@ -57,7 +56,7 @@ def refused(given: dict[str, Any]) -> dict[str, str]:
 def whole() -> dict[str, Any]:
     """Return answers of a gateway that is well."""
     made: dict[str, Any] = {f"oubli {name}": copy.deepcopy(answer) for name, answer in WHOLE.items()}
-    made["oubli status"]["purposes"]["attribution"] = ATTRIBUTION
+    made["oubli status"]["requests"] = copy.deepcopy(REQUESTS)
     made["oubli lookup"], made["oubli check"] = LOOKUP, refused
     made["network.interface dump"] = {"interface": [{"interface": "lan"}, {"interface": "loopback"}]}
     made["uci get"] = {"values": copy.deepcopy(FILE)}
@@ -134,8 +133,10 @@ def test_open_requests_are_shown_by_number_and_end(page, luci):
         "attribution 2026-11-25T10:00:01Z 2026-11-26T13:46:41Z handed over: for the custodian",
         "attribution - 2026-11-26T13:46:42Z being written, 32 %",
     ]
-    luci.answers["oubli status"]["purposes"]["attribution"]["requests"] = []
+    luci.answers["oubli status"]["requests"] = []
     page.get_by_text("None is open.").wait_for()  # the page asks again
+    luci.answers["oubli status"]["requests"] = None
+    page.get_by_text("Flash refuses").wait_for()
 
 
 # What comes instead of an answer, made of the right one.

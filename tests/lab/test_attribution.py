@@ -199,9 +199,10 @@ def test_port_at_a_time_is_answered_with_exactly_one_terminal(name: str) -> None
             for text in texts:
                 assert why in place.refused(text)
         assert place.exports() == 4
-        told = place.status("attribution")["requests"]
-        assert len(told) == 4
-        assert [set(row) for row in told] == [{"number", "since", "until"}] * 4
+        told = place.lab.device.call({"call": "status"})["requests"]
+        assert [(set(row), row["purpose"]) for row in told] == [
+            ({"number", "purpose", "since", "until"}, "attribution")
+        ] * 4
         assert len(place.log()) == before + sum(map(len, says.values()))
 
         made = place.answer(place.custodian.request("billing", moment - 600, moment + 1, subject="user:room 12"))

@@ -363,24 +363,32 @@ def test_request_hands_over_sealed_segments_once(gateway):
 @pytest.mark.needs("root")
 def test_open_requests_are_told_by_number_and_end_alone(gateway):
     """While one is being written, once it is there, and no more once it has expired or its file was taken away."""
-    _, first = gateway.run(AGENTS.sign(document(), 0, 1))
+    here = {"attribution": "IIbis-3"}
+    _, first = gateway.run(AGENTS.sign(document(), 0, 1), grounds=here)
     number, until = COMMON["number"], 1800403200
     path = Path(first["export"])
-    assert first["begun"] == [{"number": number, "until": until, "written": 0, "octets": first["octets"]}]
-    handed_over = {"number": number, "until": until, "since": int(path.stat().st_mtime)}
+    assert first["begun"] == [
+        {"number": number, "purpose": "attribution", "until": until, "written": 0, "octets": first["octets"]}
+    ]
+    handed_over = {"number": number, "purpose": "attribution", "until": until, "since": int(path.stat().st_mtime)}
     assert first["open"] == [handed_over]
     folder = gateway.folder
     room = executor.RequestExecutor(
         "", f"{folder}/requests", {"attribution": f"{folder}/handovers"}, GATEWAY, {}, lambda *_: False
     )
-    assert (room.open("attribution", until - 1), room.open("attribution", until)) == ([handed_over], [])
-    _, second = gateway.run(AGENTS.sign(document(number="f" * 32), 0, 1))
+    assert (room.open(until - 1), room.open(until)) == ([handed_over], [])
+    (folder / "requests/ran").rename(folder / "ran")
+    (folder / "requests/ran").mkdir()
+    assert room.open(until - 1) is None
+    (folder / "requests/ran").rmdir()
+    (folder / "ran").rename(folder / "requests/ran")
+    _, second = gateway.run(AGENTS.sign(document(number="f" * 32), 0, 1), grounds=here)
     assert [one["number"] for one in second["open"]] == [number, "f" * 32]
     path.unlink()
     late = AGENTS.sign(document(number="e" * 32, expires="2027-02-01T00:00:00Z"), 0, 1)
-    assert [one["number"] for one in gateway.run(late, until - 1)[1]["open"]] == ["f" * 32, "e" * 32]
+    assert [one["number"] for one in gateway.run(late, until - 1, grounds=here)[1]["open"]] == ["f" * 32, "e" * 32]
     late = AGENTS.sign(document(number="d" * 32, expires="2027-02-01T00:00:00Z"), 0, 1)
-    assert [one["number"] for one in gateway.run(late, until)[1]["open"]] == ["e" * 32, "d" * 32]
+    assert [one["number"] for one in gateway.run(late, until, grounds=here)[1]["open"]] == ["e" * 32, "d" * 32]
 
 
 @pytest.mark.needs("root")

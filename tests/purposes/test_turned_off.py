@@ -172,6 +172,9 @@ def test_a_request_reaches_what_was_kept_before_it_was_turned_off(gateway: Gatew
     assert gateway.answer(start).rows == made.rows
     dispute = {"purpose": "billing", "subject": "user:Zoé", **DISPUTE}
     assert "export" in gateway.ask(start, **dispute)
+    shown = gateway.do()["requests"]  # the operator sees by number what was handed over, of what is off, too
+    assert {row["purpose"] for row in shown} == {"attribution", "billing"}
+    assert {*shown[0]} == {"number", "purpose", "since", "until"}
     gateway.stage("recorder_close")
 
 

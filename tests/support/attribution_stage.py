@@ -550,11 +550,11 @@ def desk_run(
         )
         handover, parts = room.busy, 1
         assert handover is not None
-        begun = room.open(request.store, now)
+        begun = room.open(now)
         while not room.work(now, lambda: permit):
             parts += 1
         answer = {"export": handover.path, "segments": handover.segments, "octets": handover.octets, "parts": parts}
-        answer["begun"], answer["open"] = begun, room.open(request.store, now)
+        answer["begun"], answer["open"] = begun, room.open(now)
         answer["key"] = "".join(["%02x" % octet for octet in signer.public])
         signer.close()
         return ["ok", answer]

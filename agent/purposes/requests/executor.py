@@ -184,22 +184,26 @@ class RequestExecutor:
                 if name not in kept:
                     files.remove(folder + "/" + name)
 
-    def open(self, store: str, now: int) -> "list[dict[str, Any]]":
-        """Return the requests for a store that haven't expired at `now`: number, `until`, and how far each is.
+    def open(self, now: int) -> "list[dict[str, Any]] | None":
+        """Return the requests that haven't expired at `now`: number, purpose, `until`, and how far each is.
 
         `since` is when it was handed over; `written` of `octets` stand instead while it is being written. Nothing of
-        whom it is about.
+        whom it is about. None where flash refuses.
         """
         rows: "list[dict[str, Any]]" = []
-        for number, expires in self._ran():
-            name = hexlify(number).decode()
-            path = self._places[store] + "/" + name + ".tar"
-            if expires > now and files.exists(path):
-                rows.append({"number": name, "since": int(os.stat(path)[8]), "until": expires})
+        try:
+            for number, expires in self._ran():
+                for store in self._places:
+                    path = self._places[store] + "/" + hexlify(number).decode() + ".tar"
+                    if expires > now and files.exists(path):
+                        rows.append({"purpose": store, "since": int(os.stat(path)[8]), "until": expires})
+                        rows[-1]["number"] = hexlify(number).decode()
+        except OSError:
+            return None
         busy = self.busy
-        if busy is not None and busy.request.store == store:
-            row = {"number": busy.request.fields["number"], "until": busy.request.expires}
-            rows.append(dict(row, written=busy.archive.octets, octets=busy.octets))
+        if busy is not None:
+            row = {"number": busy.request.fields["number"], "purpose": busy.request.store}
+            rows.append(dict(row, until=busy.request.expires, written=busy.archive.octets, octets=busy.octets))
         return rows
 
     def erase(self, store: str) -> None:

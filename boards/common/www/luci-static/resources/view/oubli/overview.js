@@ -122,10 +122,12 @@ function statusTable(status) {
 
 // What authorities have asked for by signed requests that haven't expired: of whom isn't known here.
 function requests(status) {
-	var rows = Object.keys(status.purposes || {}).sort().flatMap(name => (status.purposes[name].requests || []).map(one => [
-		one.number, purposeNames[name] || name, one.since ? time(one.since) : null, time(one.until),
+	if (!status.requests)
+		return E('p', {}, [ _('Flash refuses') ]);
+	var rows = status.requests.map(one => [
+		one.number, purposeNames[one.purpose] || one.purpose, one.since ? time(one.since) : null, time(one.until),
 		one.since ? _('handed over: for the custodian') : _('being written, %d %%').format(Math.floor(100 * one.written / one.octets))
-	]));
+	]);
 	return rows.length ? table([ _('Number'), _('Purpose'), _('Since'), _('Until'), _('State') ], rows) : E('p', {}, [ _('None is open.') ]);
 }
 
