@@ -567,6 +567,31 @@ def test_flash_that_refuses_stops_nobody_from_suspending(way, monkeypatch):
     assert again.counts(NOW) == {"active": 0, "suspended": 2, "withdrawn": 0, "ended": 0}
 
 
+def test_a_refusal_that_a_full_flash_has_no_room_for_outlives_the_process(monkeypatch):
+    """L34-V-4: a start that comes before there is room finds no consent; once there is, all is as it was said."""
+    for name in ("LIBC", "os", "names"):
+        monkeypatch.setattr(files, name, getattr(files, name))
+    made, sodium = cutter.fresh(flash.Dice(3), story.FOLDER), Sodium()
+    flash.mount(made)
+
+    def start() -> Consents:
+        return Consents(story.FOLDER, DeviceKey(story.KEY, sodium), sodium)
+
+    room = start()
+    for guest in story.GUESTS[:3]:
+        room.grant(guest, ["location"], ["access-point"], "none", story.END, bytes(32), NOW)
+    Full.full(made)
+    room.suspend(story.GUESTS[0], NOW)
+    room.withdraw(story.GUESTS[1], NOW)
+    assert not room.flush()
+    assert start().counts(NOW) == {"active": 1, "suspended": 0, "withdrawn": 0, "ended": 0}
+    Full.right(made)
+    assert room.flush()
+    assert start().counts(NOW) == {"active": 1, "suspended": 1, "withdrawn": 1, "ended": 0}
+    assert room.resume(story.GUESTS[0], NOW + 1) == [0]
+    assert start().counts(NOW) == {"active": 2, "suspended": 0, "withdrawn": 1, "ended": 0}
+
+
 # Stores
 
 
