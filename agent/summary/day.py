@@ -112,7 +112,7 @@ class AgentDay:
             summary = self._config.summary
             if self._ledger.start(today, summary.epsilon, summary.epsilon_ceiling):
                 terminals.open_day(today, self.sixth // 6, monotonic + (DAY - passed) * _SECOND, self._terms)
-            elif today == self._ledger["day"]:
+            elif today == self._ledger["day"] and self._ledger["spent"] + summary.epsilon > summary.epsilon_ceiling:
                 self._refused = today
                 self._log("summary: silent until the next agent-day, its epsilon is spent (ANON-5)")
 
