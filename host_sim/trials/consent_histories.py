@@ -24,8 +24,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from agent.control.calls import Refused
 from agent.purposes.consent.consents import Consents
-from agent.purposes.consent.kept_consents import OBJECTION, Refused
+from agent.purposes.consent.kept_consents import OBJECTION
 from agent.purposes.device_key import DeviceKey
 from agent.runtime import files
 from agent.runtime.sodium import Sodium

@@ -13,7 +13,7 @@ import struct
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,8 +23,10 @@ from agent.config.reader import Section
 from agent.control import calls
 from agent.purposes import words
 from agent.purposes.consent import consent_ring, kept_consents, refusals, texts
+from agent.purposes.consent import consents as consents_module
 from agent.purposes.consent.consents import Consents
 from agent.purposes.device_key import DeviceKey
+from agent.purposes.erasure import rounds
 from agent.purposes.location import record as location
 from agent.runtime import files
 from agent.runtime.sodium import Sodium
@@ -35,6 +37,9 @@ from host_sim.trials import consent_histories
 from host_sim.venue.portal import NOTICE
 from tests.host_sim.test_flash import Full
 from tests.support.interpreters import INTERPRETERS, PROJECT, Remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOW = 1800000000
 DAY = 86400
@@ -66,6 +71,7 @@ def grant(
     purpose: str = "location",
     days: float = 30,
     now: int | None = NOW,
+    by: str = "portal",
     **other: object,
 ) -> Any:
     given = {
@@ -73,7 +79,8 @@ def grant(
         "third": "none",
     } | other
     end = (now or NOW) + int(days * DAY)
-    return stage("consents", "grant", mac, [purpose], given["categories"], given["third"], end, TEXT, now)
+    spare = [0] * (by == "operator")
+    return stage("consents", "grant", mac, [purpose], given["categories"], given["third"], end, TEXT, now, *spare)
 
 
 def active(stage: Remote, mac: str = GUEST, purpose: str = "location", now: int | None = NOW) -> bool:
@@ -339,11 +346,14 @@ def test_a_consent_is_remembered_for_30_days_after_its_end_and_no_longer(here, t
 
 @pytest.mark.long
 def test_consents_are_bounded(here, memory):
-    """1,024 terminals; the next one is refused, and each is found."""
+    """960 terminals by a portal, 64 more by the operator; the next one is refused, and each is found."""
     here("consents_open", str(memory))
     macs = [f"0x02000000{number:04x}" for number in range(1024)]
-    assert [grant(here, mac) for mac in macs] == list(range(1024))
-    assert grant(here, "0x0200000fffff").startswith("refused: no room")
+    assert [grant(here, mac) for mac in macs[:960]] == list(range(960))
+    assert grant(here, macs[960]) == "refused: no room: 960 consents are remembered"
+    assert here("consents", "object", macs[960], NOW) == "refused: no room: 960 consents are remembered"
+    assert [grant(here, mac, by="operator") for mac in macs[960:]] == list(range(960, 1024))
+    assert grant(here, "0x0200000fffff", by="operator").startswith("refused: no room: 1024")
     assert here("consents_open", str(memory))["counts"]["active"] == 1024
     assert all(here("consents", "active", mac, "location", NOW) == place for place, mac in enumerate(macs))
 
@@ -972,10 +982,12 @@ def test_who_changed_nothing_is_not_told_that_he_did(stage, memory):
         assert stage("consents", "accept", mac, NOW) is True
     stage("consents", "object", GUEST, NOW)
     assert stage("consents", "accept", GUEST, NOW).startswith("refused: no room")
+    assert stage("consents", "accept", GUEST, NOW, 0) is True  # by the operator
     for turn in range(5):
         stage("consents", "object", mac, NOW)
         said = stage("consents", "accept", mac, NOW)
         assert said is True if turn < 4 else said.startswith("refused: changed 5 times today")
+    assert stage("consents", "accept", mac, NOW, 0) is True
 
 
 def test_who_has_changed_anything_is_forgotten_within_a_day_though_nobody_confirms_the_time(stage, tmp_path):
@@ -1053,14 +1065,46 @@ def test_objections_are_bounded_and_leave_room_for_consents(here, memory):
     root = memory / "objections"
     root.mkdir()
     here("consents_open", str(root))
-    macs = [f"0x02000000{number:04x}" for number in range(513)]
-    told = [here("consents", "object", mac, NOW) for mac in macs]
+    macs = [f"0x02000000{number:04x}" for number in range(577)]
+    told = [here("consents", "object", mac, NOW) for mac in macs[:513]]
     assert told[:512] == [True] * 512
     assert told[512].startswith("refused: no room: 512 objections are remembered")
-    assert grant(here, OTHER) == 512
+    told = [here("consents", "object", mac, NOW, 0) for mac in macs[512:]]  # by the operator
+    assert told[:64] == [True] * 64
+    assert told[64].startswith("refused: no room: 576 objections are remembered")
+    assert grant(here, OTHER) == 576
     assert here("consents", "flush") is True
     here("consents_open", str(root))
-    assert [here("consents", "objects", mac) for mac in macs] == [True] * 512 + [False]
+    assert [here("consents", "objects", mac) for mac in macs] == [True] * 576 + [False]
+
+
+def test_no_crowd_of_strangers_takes_the_operator_s_room(memory, monkeypatch):
+    """L34-VI-5: where guests are refused for want of room, or of changes today, the operator's verbs go on."""
+    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n" + NOTICE)
+    (device.root / "usr/share").mkdir(parents=True)
+    shutil.copytree(SHIPPED_TEXTS, device.root / "usr/share/oubli")
+    device.pass_to(3600)
+    groups, mine = device.recorder.groups, {"terminal": MAC, "address": None}
+    room, agreed = groups.by_consent(), {"purposes": ["location"], "third_parties": "none", "days": 30}
+    given = mine | agreed | {"categories": ["access-point"], "text": room.document(agreed | {"name": "2.fr"})["text"]}
+    for name, most in (("REFUSALS", kept_consents.RESERVED), ("CHANGES", 0), ("OBJECTIONS", 0)):
+        monkeypatch.setattr(consents_module, name, most)
+    monkeypatch.setattr(rounds, "WAITING", 0)
+
+    def refused(act: Callable[..., Any], fields: dict[str, Any], why: str) -> None:
+        with pytest.raises(calls.Refused, match=why):
+            act(fields, calls.PORTAL)
+        act(fields, calls.OPERATOR)
+
+    refused(room.grant, given, "no room: 0 refusals")
+    room.suspend(mine, calls.PORTAL)
+    refused(room.resume, mine, "times today|no room for a change")
+    assert room.counts() == {"active": 1, "suspended": 0, "withdrawn": 0, "ended": 0}
+    refused(device.recorder.orders.object, mine, "no room: 0 objections")
+    refused(room.accept, mine, "times today|no room for a change")
+    refused(groups.erasure().begin, mine, "too many terminals wait")
+    assert (room.objections(), groups.erasure().state(mine)) == (0, {"erasing": True})
+    device.recorder.close()
 
 
 def test_an_objection_that_flash_refuses_holds_and_is_written_later(book, monkeypatch):

@@ -4,7 +4,6 @@
 from agent.control.calls import Refused
 from agent.purposes.consent import consent_ring
 from agent.purposes.consent import consents as room
-from agent.purposes.consent.kept_consents import Refused as NotGiven
 from agent.purposes.device_key import DeviceKey
 from agent.purposes.location import record as location
 from agent.purposes.location import ubus
@@ -47,7 +46,7 @@ def consents(call: str, *words: "Any") -> "Any":
     given = [_octets(word[2:]) if isinstance(word, str) and word.startswith("0x") else word for word in words]
     try:
         return getattr(_held["consents"], call)(*given)
-    except NotGiven as failure:
+    except Refused as failure:
         return "refused: " + failure.args[0]
     except OSError as failure:
         return "errno " + str(failure.errno)

@@ -11,7 +11,7 @@ from agent.control import calls
 from agent.purposes import beside
 from agent.purposes.consent import consents, texts
 from agent.purposes.consent.by_consent import ByConsent
-from agent.purposes.consent.kept_consents import Refused
+from agent.purposes.consent.kept_consents import RESERVED
 from agent.runtime.libc import reason
 
 
@@ -51,9 +51,7 @@ class Consented(ByConsent):
         mac = self.terminal(fields)
         words = (fields["purposes"], fields["categories"], fields["third_parties"])
         try:
-            place = register.grant(mac, words[0], words[1], words[2], end, _hex(fields["text"]), now)
-        except Refused as failure:
-            raise calls.Refused(failure.args[0])
+            place = register.grant(mac, words[0], words[1], words[2], end, _hex(fields["text"]), now, _spare(by))
         except OSError as failure:
             raise calls.Refused("flash refuses to keep a consent" + reason(failure.errno) + ": there is none")
         self._note("consent", "granted", by)
@@ -120,10 +118,7 @@ class Consented(ByConsent):
         """
         self._open(make=True)
         register, mac = self._consents_or_refuse(), self.terminal(fields)
-        try:
-            new = register.object(mac, self._now())
-        except Refused as failure:
-            raise calls.Refused(failure.args[0])
+        new = register.object(mac, self._now(), _spare(by))
         if new:
             self._note("objection", "made", by)
         return mac, {"objected": new, "durable": self._suspend(register, mac, by)["durable"]}
@@ -132,9 +127,7 @@ class Consented(ByConsent):
         """Take an objection back; consents stay suspended until they are resumed."""
         register = self._consents_or_refuse()
         try:
-            ended = register.accept(self.terminal(fields), self._now())
-        except Refused as failure:
-            raise calls.Refused(failure.args[0])
+            ended = register.accept(self.terminal(fields), self._now(), _spare(by))
         except OSError as failure:
             raise calls.Refused("flash refuses" + reason(failure.errno) + ": the objection goes on")
         if ended:
@@ -175,9 +168,7 @@ class Consented(ByConsent):
         """Resume what was suspended."""
         register = self._consents_or_refuse()
         try:
-            places = register.resume(self.terminal(fields), self._now())
-        except Refused as failure:
-            raise calls.Refused(failure.args[0])
+            places = register.resume(self.terminal(fields), self._now(), _spare(by))
         except OSError as failure:
             raise calls.Refused("flash refuses" + reason(failure.errno) + ": it stays suspended")
         if places:
@@ -254,6 +245,11 @@ class Consented(ByConsent):
 _TOKEN = 16  # octets
 _HEARD = {"heard": True}
 PAGE = 100  # consents in one answer of `list`
+
+
+def _spare(by: str) -> int:
+    """Return the room that a caller of this role leaves to the operator."""
+    return 0 if by in calls.STAFF else RESERVED
 
 
 def _hex(digits: str) -> bytes:

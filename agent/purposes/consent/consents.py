@@ -21,6 +21,7 @@ remembered for 13 months, or until its terminal takes it back. Whoever objects i
 
 from agent import law
 from agent.base import canonical
+from agent.control.calls import Refused
 from agent.purposes.consent.consent_rows import (
     ACTIVE,
     ALL,
@@ -39,8 +40,8 @@ from agent.purposes.consent.kept_consents import (
     OBJECTION,
     OBJECTIONS,
     PAUSED,
+    RESERVED,
     KeptConsents,
-    Refused,
     hexadecimal,
 )
 from agent.purposes.consent.refusals import AFTER
@@ -59,7 +60,8 @@ CHANGES = 5  # that one terminal may make a day: resume, take an objection back
 class Consents(KeptConsents):
     """Every consent, with what may be asked and done.
 
-    Times in seconds since the epoch; `now` None while the clock isn't trusted.
+    Times in seconds since the epoch; `now` None while the clock isn't trusted. `spare`: room that a guest leaves to the
+    operator, whom no count of changes refuses either; 0: it is he who acts.
     """
 
     def active(self, mac: "bytes | bytearray", purpose: str, now: "int | None") -> int:
@@ -147,6 +149,7 @@ class Consents(KeptConsents):
         end: int,
         text: bytes,
         now: "int | None",
+        spare: int = RESERVED,
     ) -> int:
         """Take a terminal's consent; returns its place once it is on flash. Refused, OSError: there is none."""
         if now is None:
@@ -182,9 +185,9 @@ class Consents(KeptConsents):
                 raise Refused(
                     "a consent to this is in force until its end (L34-V-2); accepted: withdraw, or again after its end"
                 )
-        place = self._free()
+        place = self._free(spare)
         self._unfiled.pop(place, None)
-        if self._refusals.count >= REFUSALS:
+        if self._refusals.count >= REFUSALS - spare:
             count = self._refusals.count
             raise Refused(f"no room: {count} refusals are remembered; accepted: once older ones are forgotten")
         owner = self._owner(mac)
@@ -202,14 +205,14 @@ class Consents(KeptConsents):
         self._rebuild(now)
         return place
 
-    def _change(self, owner: bytes, now: "int | None") -> None:
+    def _change(self, owner: bytes, now: "int | None", spare: int) -> None:
         """Count a change that a terminal may make a few times a day: nobody wears out the flash.
 
         Refused beyond that.
         """
         self._turn(now)
         count = self._changes.get(owner, 0)
-        if count >= CHANGES or (not count and len(self._changes) >= LIMIT):
+        if spare and (count >= CHANGES or (not count and len(self._changes) >= LIMIT)):
             what = "changed " + str(CHANGES) + " times" if count else "no room for a change"
             raise Refused(what + " today; accepted: tomorrow; suspending and withdrawing always")
         self._changes[owner] = count + 1
@@ -242,28 +245,29 @@ class Consents(KeptConsents):
         self._rebuild(now)
         return places
 
-    def object(self, mac: bytes, now: "int | None") -> bool:
+    def object(self, mac: bytes, now: "int | None", spare: int = RESERVED) -> bool:
         """Take a terminal's objection to being counted, at once; False where there is one.
 
         Refused: there is no place for it.
         """
         if self.objects(mac):
             return False
-        if self.objections >= OBJECTIONS:
+        most = OBJECTIONS + RESERVED - spare
+        if self.objections >= most:
             raise Refused(
-                "no room: " + str(OBJECTIONS) + " objections are remembered; accepted: the operator's word with you"
+                "no room: " + str(most) + " objections are remembered; accepted: the operator's word with you"
             )
-        place = self._free()
+        place = self._free(spare)
         self._rows.set(place, OBJECTED, 0, 0, 1, now or 0, (now or 0) + OBJECTION, now or 0, self._owner(mac), 0)
         self._waiting = True
         self._rebuild(now)
         return True
 
-    def accept(self, mac: bytes, now: "int | None") -> bool:
+    def accept(self, mac: bytes, now: "int | None", spare: int = RESERVED) -> bool:
         """Take an objection back; False where there was none. OSError where flash refuses: it goes on."""
         found = [place for place in self._of(mac) if self._rows.get(place)[0] == OBJECTED]
         if found:
-            self._change(self._owner(mac), now)
+            self._change(self._owner(mac), now, spare)
             try:
                 self._refusals.take_back(hexadecimal(self._owner(mac)), COUNTED)
             except OSError:
@@ -292,7 +296,7 @@ class Consents(KeptConsents):
         self._rebuild(now)
         return places
 
-    def resume(self, mac: bytes, now: "int | None") -> "list[int]":
+    def resume(self, mac: bytes, now: "int | None", spare: int = RESERVED) -> "list[int]":
         """Resume what was suspended; returns the places. Refused, OSError: it stays suspended."""
         if now is None:
             raise Refused(
@@ -304,7 +308,7 @@ class Consents(KeptConsents):
             place for place in self._of(mac) if self._rows.get(place)[0] == SUSPENDED and now < self._rows.get(place)[5]
         ]
         if places:
-            self._change(self._owner(mac), now)
+            self._change(self._owner(mac), now, spare)
         for place in places:
             try:
                 fields = self._read_own(place)

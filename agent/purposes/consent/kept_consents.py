@@ -13,6 +13,7 @@ import struct
 from binascii import hexlify
 
 from agent import law
+from agent.control.calls import Refused
 from agent.purposes.consent.consent_rows import (
     ACTIVE,
     ALL,
@@ -31,7 +32,8 @@ from agent.runtime import files
 from agent.runtime.sodium import SealError
 
 LIMIT = 1024  # consents remembered, and objections; each for AFTER its end, and a withdrawal keeps prompts away as long
-OBJECTIONS = 512  # of these
+OBJECTIONS = 512  # of these, by guests
+RESERVED = 64  # of both, and as many objections more: room of the operator's, which no stranger's many MACs fill
 OBJECTION = 365 * law.DAY  # seconds until an objection's end: with the 30 days after it, 13 months
 MAC = 6  # octets
 # What is refused: both purposes' bits as a number ("1", "2", "3"), a consent that is suspended or over, being counted.
@@ -39,10 +41,6 @@ PAUSED, OVER, COUNTED = "s", "e", "o"
 _TOO_LARGE = 27  # EFBIG
 _NEVER = 1 << 32  # seconds
 FIELDS = 32  # files whose fields wait in memory for room on flash
-
-
-class Refused(Exception):
-    """A consent that can't be given or changed; its text is the one line to show."""
 
 
 class KeptConsents:
@@ -76,7 +74,7 @@ class KeptConsents:
         for digits, end in self._refusals.of(COUNTED):
             owner = bytes([int(digits[at : at + 2], 16) for at in range(0, len(digits), 2)])
             since = max(end - OBJECTION, 0)
-            if self.objections < OBJECTIONS and len(owner) == len(self._hash):
+            if self.objections < OBJECTIONS + RESERVED and len(owner) == len(self._hash):
                 try:
                     place = self._free()
                 except Refused:
@@ -162,13 +160,13 @@ class KeptConsents:
         """Return True if a consent has come to its end, and `tick` hasn't noted that."""
         return now is not None and now >= self._first_end
 
-    def _free(self) -> int:
-        """Return a place where nothing stands; Refused where there is none."""
+    def _free(self, spare: int = 0) -> int:
+        """Return a place where nothing stands; Refused where there is none but the last ones, which are to spare."""
         place = 0
-        while place < LIMIT and (self._rows.taken(place) or place in self._blocked):
+        while place < LIMIT - spare and (self._rows.taken(place) or place in self._blocked):
             place += 1
-        if place == LIMIT:
-            raise Refused("no room: " + str(LIMIT) + " consents are remembered")
+        if place >= LIMIT - spare:
+            raise Refused("no room: " + str(LIMIT - spare) + " consents are remembered")
         return place
 
     def _owner(self, mac: "int | bytes | bytearray") -> bytes:

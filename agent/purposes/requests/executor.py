@@ -104,7 +104,7 @@ class RequestExecutor:
                 "another gateway", "request.gateway: it is for another gateway (L34-II-4); accepted: " + self._gateway
             )
         if request.store not in self._grounds:
-            on = ", ".join(sorted(self._grounds)) or "no store is kept"
+            on = ", ".join(sorted(self._grounds))
             raise Refused("not available", "request.purpose: that store isn't kept here (L34-II-4); accepted: " + on)
         ground = self._grounds[request.store]
         if ground is not None and request.purpose == request.store and request.ground != ground:
