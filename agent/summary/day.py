@@ -16,6 +16,7 @@ from agent.summary.terminals import TERMS
 SHIFT = 10800
 _SECOND = 1000000000
 QUARTER = 900 * _SECOND  # ns
+LATE = 3600 * _SECOND  # ns past its end by the time since boot, after which a day is over whatever a trusted clock says
 
 
 def day_of(second: int) -> int:
@@ -103,7 +104,8 @@ class AgentDay:
             if drawn != self._done and day_of(drawn) >= terminals.day:
                 self._draw(DAY if day_of(drawn) > terminals.day else (drawn - SHIFT) % DAY)
                 self._done = drawn
-            if day_of(drawn) > terminals.day:
+            # A clock that was set back makes no day longer (ANON-7)
+            if day_of(drawn) > terminals.day or terminals.over(monotonic - LATE):
                 terminals.erase()
         # A day that has closed and isn't drawn yet counts nothing more
         self.sixth = -1 if 0 < terminals.day < today else passed // 600

@@ -1059,6 +1059,24 @@ def test_the_days_key_is_destroyed_at_its_end_by_either_clock(tmp_path, interpre
     gateway.close()
 
 
+def test_a_clock_that_is_set_back_makes_no_day_longer(tmp_path, interpreter, remotes):
+    """ANON-7, L34-VI-4: guests read "a day"; a trusted clock that is set back by 20 h isn't past its end for 44."""
+    table = tmp_path / "var/run/oubli/terminals"
+    gateway = Gateway(remotes, interpreter.name, tmp_path)
+    gateway.trust()
+    gateway.come(*range(20))
+    key = table.read_bytes()[64:80]
+    opened = gateway.since() - (gateway.second - OPENS) * SECOND
+    back = [(opened + after * SECOND, after - 20 * HOUR) for after in (21 * HOUR, DAY + HOUR - 1, DAY + HOUR)]
+    held = []
+    for since, second in back:
+        answer = gateway.steps(["time", (OPENS + second) * SECOND, since])
+        held.append(table.read_bytes()[64:80] == key)
+        assert answer["status"]["clock"] == "trusted"
+    assert held == [True, True, False]
+    gateway.close()
+
+
 def test_the_days_key_is_destroyed_where_the_summary_was_switched_off(tmp_path, interpreter, remotes):
     gateway = Gateway(remotes, interpreter.name, tmp_path)
     gateway.trust()
