@@ -9,7 +9,7 @@ import sys
 
 from agent import law
 from agent.base.paths import Paths, make_folders
-from agent.config.config import in_force, load
+from agent.config.config import running
 from agent.config.uci import agreeing_clock
 from agent.runtime import files, process
 from agent.runtime.clocks import DeviceTime
@@ -23,15 +23,8 @@ class Start:
         self.config = config or self.paths.config
 
     def settings(self) -> "Config":
-        """Return the configuration in force, on a gateway the last accepted one where it is refused; ConfigError."""
-        if self.config != self.paths.config:
-            return load(self.config)
-        settings = in_force(self.config, self.paths.accepted)
-        if settings.refused:
-            sys.stderr.write(
-                "oubli: the last accepted configuration goes on, for this one is refused: " + settings.refused + "\n"
-            )
-        return settings
+        """Return the configuration that runs; ConfigError."""
+        return running(self.config, self.paths)
 
 
 def run(words: "list[str]") -> "int | None":

@@ -11,7 +11,7 @@ from errno import EACCES
 
 from agent import law as table
 from agent.base import canonical
-from agent.config.config import in_force, load
+from agent.config.config import in_force, load, running
 from agent.control import client
 from agent.runtime import files, process
 from agent.runtime.clocks import DeviceTime
@@ -181,7 +181,7 @@ def law(line: "Line") -> int:
     ):
         if option in line:
             return line.run("purposes." + paper + ".run")
-    settings = load(line.config)
+    settings = running(line.config, line.paths)
     from agent.cli import article
 
     held = article.held(settings, line.paths)

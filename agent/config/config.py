@@ -5,6 +5,8 @@ Everything that may be written is in the table OPTIONS; anything else is an erro
 error is one line: file, line, option, what was wrong, the requirement or paragraph that refuses it, what is accepted.
 """
 
+import sys
+
 from agent import law
 from agent.base import canonical
 from agent.config.options import BLOCK, MOST, OPTIONS, required_by
@@ -135,6 +137,21 @@ def in_force(path: str, accepted: str) -> Config:
         return config
 
 
+def running(path: str, paths: "Paths") -> Config:
+    """Return the configuration that runs, and say so where that is the last accepted one; ConfigError.
+
+    A file that isn't the gateway's own is that file.
+    """
+    if path != paths.config:
+        return load(path)
+    config = in_force(path, paths.accepted)
+    if config.refused:
+        sys.stderr.write(
+            "oubli: the last accepted configuration goes on, for this one is refused: " + config.refused + "\n"
+        )
+    return config
+
+
 def _scales(reader: Reader) -> "dict[str, tuple[int, int]]":
     """Return the scale of each published metric's noise; the others have the epsilon of what isn't (ANON-2)."""
     summary, profile = reader.sections["summary"], PROFILES[reader.sections["summary"].profile]
@@ -211,4 +228,5 @@ def _budget(reader: Reader, name: str, config: Config) -> None:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from agent.base.paths import Paths
     from agent.config.reader import Section

@@ -111,6 +111,7 @@ _KEPT = {
         ),
     ),
     "over": (" ; arrêté, plus rien ne s'y ajoute", "; stopped, nothing is added any more"),
+    "unasked": (" ; plus aucun accord n'est recueilli", "; no consent is taken any more"),
 }
 # How each is kept from others.
 _SAFE = {
@@ -172,7 +173,9 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
     at, repealed = words.LANGUAGES.index(language), ""
     found = []
     for row in rows(config, held):
-        kept = _long(row, config, language) + (_KEPT["over"][at] if row.name in held else "")
+        kept = _long(row, config, language)
+        if row.name in held:  # who withdraws still leaves the day, and a refusal
+            kept += _KEPT["unasked" if row.custody == law.DEVICE else "over"][at]
         former = row.grounds and config.sections[row.name].ground in law.FORMER_GROUNDS
         basis = row.paragraph + _REPEALED[at] if former else f"{row.in_force}, {_letter(row.name, config, at)}"
         if former:

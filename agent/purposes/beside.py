@@ -28,7 +28,7 @@ MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
     (
         "requests",
         ("mac", "portal_user", "public_address", "translated_port", "protocol", "start", "end", "asker"),
-        "on flash, not encrypted, until an hour after the request expires (31d at most)",
+        "on flash, not encrypted, until an hour after it expires (31d at most); asker in the custodian's register",
     ),
     ("emergency", ("mac", "access_point"), "in memory, until it is closed, at most 4h"),
     ("page", ("mac", "mac_hash", "address", "requests"), "in memory, at most a day after the last request"),

@@ -10,7 +10,7 @@ Engineering, not legal advice.
 
 from agent import law
 from agent.cli import article
-from agent.config.config import load
+from agent.config.config import running
 from agent.purposes import beside, words
 
 MET, WITH, OTHER, NEVER, NOBODY, ON, OFF = "met", "with", "other", "never", "nobody", "on", "off"
@@ -148,8 +148,8 @@ _WHY = {
         "nothing is kept without a purpose, or late (oubli law)",
     ),
     "allow-list": (
-        "ni destination, ni nom, ni contenu n'est conservé (L34-VI-1)",
-        "no destination, name or content is kept (L34-VI-1)",
+        "ni destination, ni nom de site, ni contenu n'est conservé (L34-VI-1)",
+        "no destination, name of a site or content is kept (L34-VI-1)",
     ),
     "custodian": (
         "le tiers de confiance, sur demande de deux agents (oubli request, oubli-custodian)",
@@ -207,7 +207,8 @@ def _source(config: "Config") -> "tuple[str, tuple[str, str]]":
 def _freeze(config: "Config", still: "Sequence[str]") -> "tuple[str, tuple[str, str]]":
     """Return who preserves what is held: the custodian what is sealed, nobody what the gateway can read."""
     held = [name for name in law.CONFIGURABLE if name in config.purposes or name in still]
-    readable = [name for name in held if law.purpose(name).custody != law.CUSTODIAN]
+    held += ["counting"] if config.metrics else []  # its rows say when who was there, and how much came by
+    readable = [name for name in held if name == "counting" or law.purpose(name).custody != law.CUSTODIAN]
     if not held:
         return MET, _WHY["empty"]
     lost = _both(lambda one: _WHY["forgotten"][one].format(", ".join([words.PURPOSES[name][one] for name in readable])))
@@ -281,7 +282,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
 
 def run(line: "Line") -> int:
     """Show them."""
-    config, language = load(line.config), line["--duties"]
+    config, language = running(line.config, line.paths), line["--duties"]
     held = beside.told(config, line.paths)
     return line.show(data(config, language, held), lines(config, language, held))
 

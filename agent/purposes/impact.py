@@ -8,7 +8,7 @@ a controller alone can say, how severe and how likely a risk is, is a blank. Not
 """
 
 from agent import law
-from agent.config.config import load
+from agent.config.config import running
 from agent.purposes import activities, beside, register, words
 
 TEXTS = {
@@ -127,7 +127,7 @@ def impact(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list
 
 def run(line: "Line") -> int:
     """Show it."""
-    config = load(line.config)
+    config = running(line.config, line.paths)
     print("\n".join(impact(config, line["--dpia"], beside.told(config, line.paths))))
     return 0
 

@@ -8,7 +8,7 @@ filled in. `oubli-notice` makes a page to be hung up of it, on a host. Not legal
 """
 
 from agent import law
-from agent.config.config import load
+from agent.config.config import running
 from agent.purposes import activities, beside, duties, words
 from agent.purposes.attribution import own_addresses
 from agent.purposes.billing import billing
@@ -27,14 +27,16 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "renseigne : ",
         "kept": "Ce qui est conservé, puis effacé automatiquement :",
         "none": "oubli ne conserve rien d'autre des connexions. Où aucun destinataire n'est nommé, il n'y en a pas.",
+        "received": "Qui reçoit une réponse ou une facture la garde selon ses règles.",
         "basis": "base : ",
         "recipients": "destinataires : ",
         "on page": "droits (page) : ",
         "asked": "droits (responsable) : ",
         "law": "L34-1 et R10-14 (au plus 3 mois pour la sécurité, 1 an pour la facturation) sont des articles du "
         "CPCE ; le RGPD est le règlement (UE) 2016/679. Quand la base est l'article 6.1 f, l'intérêt légitime est la "
-        "finalité indiquée. Aucune décision automatisée n'est prise. Vous êtes libre d'utiliser ou non ce réseau ; si "
-        "vous l'utilisez, vos connexions fournissent ces données (RGPD, article 13.2 e).",
+        "finalité indiquée. Aucune décision automatisée n'est prise. Vous êtes libre d'utiliser ou non ce réseau ; qui "
+        "l'utilise fournit ces données{}.",
+        "but agreed": ", hors celles d'un accord",
         "transfers": (
             "Transferts hors de l'Union européenne : aucun par la borne, qui n'envoie pas de donnée "
             "personnelle sur l'internet{}."
@@ -45,7 +47,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "vous le demandiez, au terme indiqué : {}.",
         "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre "
         "ce dont l'accès est un droit « page », l'enregistre dans un fichier, et efface ce qui peut l'être ;",
-        "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ;",
+        "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ; réclamation auprès de "
+        "la CNIL (www.cnil.fr) ;",
         "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable{} ; votre appareil "
         "cesse aussitôt d'être compté{} (article 21).",
         "suspends": ", et votre accord est suspendu",
@@ -54,17 +57,17 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "à votre situation ; il efface ce qui est conservé (vos connexions qui finissent ensuite sont enregistrées), "
         "ou vous donne le motif légitime et impérieux qui l'emporte (article 21.1).",
         "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
-        "est conservé de votre appareil ; rien n'est gardé au-delà de son terme ;",
+        "est conservé de votre appareil ;",
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir à qui sont les connexions "
-        "et répondre sur la page ; quittez le réseau, et cela cesse au terme "
-        "indiqué ;",
-        "consent": "- accord : libre ; une fois donné, vous pouvez le suspendre ou le retirer à tout moment, "
-        "gratuitement ; le retrait rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; "
-        "dites-le au responsable, pour qu'il en avertisse les tiers nommés (article 19) ;",
-        "duty": "- scellement ({}) : ce qui est conservé est scellé, sauf panne, au plus tard {} après que la "
-        "borne a appris la fin de {}{} ; dès lors{}, ni la borne ni l'exploitant ne peuvent le lire, ni en effacer "
-        "la part d'un seul appareil ; pour y accéder, deux agents du responsable signent votre demande, pour un jour à "
-        "la fois, et le tiers de confiance y répond ; une injonction peut le faire préserver jusqu'à un an de plus "
+        "; quittez le réseau, et cela cesse au terme indiqué ; un appareil dont l'adresse MAC change est ici un autre "
+        "appareil, sans vos choix ; ce qui concerne l'ancienne se demande au responsable ;",
+        "consent": "- accord : libre ; vous pouvez le suspendre ou le retirer à tout moment, gratuitement ; le retrait "
+        "rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; dites-le au responsable, pour "
+        "qu'il en avertisse les tiers nommés (article 19) ;",
+        "duty": "- scellement ({}) : sauf panne, au plus tard {} après que la borne a appris la fin de {}{} ; dès "
+        "lors{}, ni la borne ni l'exploitant ne peuvent, sans le tiers de confiance, le lire ou en effacer la part "
+        "d'un seul appareil ; accès : deux agents du responsable signent votre demande, pour un jour à la fois, et le "
+        "tiers de confiance y répond ; une injonction peut le faire préserver jusqu'à un an de plus "
         "(L34-1 III bis) ;",
         "attribution": "autorités",
         "billing": "facturation",
@@ -81,8 +84,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "bill": ", une facture corrigée",
         "death": "- après votre mort : selon vos directives sur ces données, remises au responsable et révocables à "
         "tout moment ; sans elles, par vos héritiers, pour la succession ou pour signaler le décès (loi 78-17, "
-        "articles 84 et 85) ;",
-        "complaint": "- réclamation auprès de la CNIL (www.cnil.fr).",
+        "articles 84 et 85).",
         "then": " ; ",
     },
     "en": {
@@ -97,6 +99,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "declared": "; for authorities' requests the controller has another processing, of which he tells you: ",
         "kept": "What is kept, and then erased automatically:",
         "none": "oubli keeps nothing else of connections. Where no recipient is named, there is none.",
+        "received": "Who gets an answer or a bill keeps it by rules of his own.",
         "basis": "basis: ",
         "recipients": "recipients: ",
         "on page": "rights (page): ",
@@ -104,7 +107,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "law": "L34-1 and R10-14 (at most 3 months for security, 1 year for billing) are articles of the CPCE; the "
         "GDPR is regulation (EU) 2016/679. Where the basis is article 6.1 f, the legitimate interest is the purpose "
         "named. No automated decision is taken. You are free to use this network or not; whoever uses it provides "
-        "these data by connecting (GDPR, article 13.2 e).",
+        "these data{}.",
+        "but agreed": ", but for those of a consent",
         "transfers": (
             "Transfers out of the European Union: none by the gateway, "
             "which sends no personal data over the internet{}."
@@ -115,7 +119,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "without your asking, at the end that is named: {}.",
         "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows "
         'what has access as a right "page", saves that in a file, and erases what can be erased;',
-        "ask": "- from the controller: write to the contact above; an answer takes a month at most;",
+        "ask": "- from the controller: write to the contact above; an answer takes a month at most; complaint to the "
+        "CNIL (www.cnil.fr);",
         "counting": "Objection to being counted: at any time, without a reason, to the controller{}; your device is "
         "counted no more from then on{} (article 21).",
         "suspends": ", and your consent is suspended",
@@ -124,18 +129,20 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "your situation; he erases what is kept (your connections that end later are recorded), or "
         "tells you the compelling legitimate ground that overrides it (article 21.1).",
         "restriction": "- restriction (article 18): but for an authority's request, the controller no longer uses "
-        "what is kept of your device; nothing is kept beyond its time;",
+        "what is kept of your device;",
         "leave": (
-            "- which device has which address: oubli notes it to tell whose a connection is, and to answer on the "
-            "guests' page; leave the network, and that ends as told above;"
+            "- which device has which address: oubli notes it to tell whose a connection is; leave the network, and "
+            "that ends as told above; a device whose MAC address changes is another device here, without your choices; "
+            "ask the controller about the former one;"
         ),
         "consent": "- consent: free; once it is given you can suspend or withdraw it at any time, free of charge; a "
         "withdrawal makes what was kept by that consent unreadable here, and nothing else; tell the controller, so "
         "that he tells the third parties named (article 19);",
         "duty": "- sealing ({}): what is kept is sealed, but for a fault, at the latest {} after the gateway has "
-        "learned of the end of {}{}; from then on{} neither the gateway nor the operator can read it, or erase one "
-        "device's part of it; for access, two agents of the controller sign your request, for a day at a time, and the "
-        "trusted third party answers it; an injunction may have it preserved for up to a year more (L34-1 III bis);",
+        "learned of the end of {}{}; from then on{} neither the gateway nor the operator can, without the trusted "
+        "third party, read it or erase one device's part of it; for access, two agents of the controller sign your "
+        "request, for a day at a time, and the trusted third party answers it; an injunction may have it preserved for "
+        "up to a year more (L34-1 III bis);",
         "attribution": "authorities",
         "billing": "billing",
         "a connection": "the connection",
@@ -150,8 +157,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "statement": ", and your statement put beside what is sealed",
         "bill": ", a bill corrected",
         "death": "- after your death: by your directives on these data, given to the controller and revocable at any "
-        "time; without them, by your heirs, for the estate or to tell of the death (law 78-17, articles 84 and 85);",
-        "complaint": "- complaint to the CNIL (www.cnil.fr).",
+        "time; without them, by your heirs, for the estate or to tell of the death (law 78-17, articles 84 and 85).",
         "then": "; ",
     },
 }
@@ -192,9 +198,10 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
         )
         out.append("- " + one.what + (" : " if at == 0 else ": ") + text["then"].join(parts))
     passing = ", ".join([one.what for one in found if one.key in activities.PASSING])
-    out += [text["none"], text["law"], transfers(found, language)]
-    # Apart from all else (GDPR 21.4).
     keys, asked = [one.key for one in found], [name for one in found for name in one.asked]
+    free = text["law"].format(text["but agreed"] if "consent" in keys else "")
+    out += [" ".join([text["none"], text["received"], free]), transfers(found, language)]
+    # Apart from all else (GDPR 21.4).
     also = text["suspends"] if "consent" in keys else ""
     counting = [text["counting"].format(text["by page"] if page else "", also)] if "counting" in keys else []
     against = counting + ([text["objection"]] if "objection" in asked else [])
@@ -218,7 +225,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
         about = text["and"].join([text[one.key] for one in sealed])
         out.append(text["duty"].format(about, late, text["or"].join([text[what] for what in of]), ends, ports))
     mended = (text["bill"] if "billing" in keys else "") + (text["statement"] if sealed else "")
-    out += [text["rectification"] + mended + text["then"].rstrip(), text["death"], text["complaint"]]
+    out += [text["rectification"] + mended + text["then"].rstrip(), text["death"]]
     return [words.typeset(line, language) for line in out]
 
 
@@ -229,7 +236,7 @@ def transfers(found: "Sequence[activities.Activity]", language: str) -> str:
 
 def run(line: "Line") -> int:
     """Show it."""
-    config = load(line.config)
+    config = running(line.config, line.paths)
     print("\n".join(lines(config, line["--notice"], beside.told(config, line.paths))))
     return 0
 

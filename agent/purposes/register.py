@@ -4,7 +4,8 @@
 It has a line for each processing, as the notice has (agent.purposes.activities); nobody is spoken to in it.
 """
 
-from agent.config.config import load
+from agent import law
+from agent.config.config import running
 from agent.purposes import activities, beside, notice, words
 
 TEXTS: "dict[str, dict[str, str]]" = {
@@ -15,6 +16,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "data": "données : ",
         "agents": ", nom et clé des agents habilités",
         "duration": "durée : ",
+        "preserved": ", sauf injonction (L34-1 III bis : un an de plus au plus)",
         "enrolled": " (agents : tant qu'ils sont habilités)",
         "measures": "mesures : ",
     },
@@ -25,6 +27,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "data": "data: ",
         "agents": ", name and key of qualified agents",
         "duration": "duration: ",
+        "preserved": ", but for an injunction (L34-1 III bis: a year more at most)",
         "enrolled": " (agents: as long as they are qualified)",
         "measures": "measures: ",
     },
@@ -54,14 +57,16 @@ def register(config: "Config", language: str, held: "Sequence[str]" = ()) -> "li
                 shared["recipients"] + one.recipients,
             ]
         )
-        parts += [text["duration"] + one.kept + enrolled, text["measures"] + one.safe]
+        preserved = text["preserved"] if one.custody == law.CUSTODIAN else ""
+        parts += [text["duration"] + one.kept + preserved + enrolled, text["measures"] + one.safe]
         out.append("- " + shared["then"].join(parts))
-    return [words.typeset(line, language) for line in out + [notice.transfers(found, language)]]
+    out += [shared["received"], notice.transfers(found, language)]
+    return [words.typeset(line, language) for line in out]
 
 
 def run(line: "Line") -> int:
     """Show it."""
-    config = load(line.config)
+    config = running(line.config, line.paths)
     print("\n".join(register(config, line["--register"], beside.told(config, line.paths))))
     return 0
 

@@ -66,8 +66,14 @@ KEPT = {
     ),
     "objection": ("13 mois, ou jusqu'à ce que la personne y renonce", "13 months, or until the person takes it back"),
     "requests": (
-        "jusqu'à une heure après l'échéance de la demande (31 jours au plus)",
-        "until an hour after the request expires (31 days at most)",
+        (
+            "jusqu'à une heure après l'échéance de la demande (31 jours au plus) ; qui demande : sans terme fixé, au "
+            "registre du tiers de confiance"
+        ),
+        (
+            "until an hour after the request expires (31 days at most); who asks: without a fixed end, in the trusted "
+            "third party's register"
+        ),
     ),
     "emergency": ("au plus 4 heures", "at most 4 hours"),
     "page": ("au plus un jour après la dernière demande", "at most a day after the last request"),

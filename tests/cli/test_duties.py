@@ -35,7 +35,8 @@ MONTH = ATTRIBUTION.format(" option ground 'IIbis-3'\n option lifetime '30d'\n")
 FORMER = ATTRIBUTION.format(" option ground 'L336-3'\n option wording 'repealed'\n")
 BEHIND = ATTRIBUTION.format(" option ground 'IIbis-3'\n option upstream_nat 'acknowledged'\n")
 BILLING = "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
-NOTHING = "config purpose 'security'\n option enabled '0'\n"
+UNKEPT = "config purpose 'security'\n option enabled '0'\n"
+NOTHING = UNKEPT + "config summary\n option enabled '0'\n"
 
 
 def read(folder: Path, text: str) -> configuration.Config:
@@ -102,6 +103,11 @@ def test_what_oubli_cannot_do_by_design_is_said_whatever_is_configured(tmp_path:
         assert seen["injunction"] == duties.NEVER
         assert {seen["identity"], seen["account"]} == {duties.OTHER if duty in ("portal", "radius") else duties.NOBODY}
         assert seen["erase"] == seen["content"] == duties.MET
+    # A portal's user may well be a name
+    assert [one in duties._WHY["allow-list"][at] for at, one in enumerate(("nom de site", "name of a site"))] == [
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -128,12 +134,13 @@ def test_who_keeps_a_connection_s_source_follows_from_what_runs(
 @pytest.mark.parametrize(
     ("more", "state", "held", "lost"),
     [
-        ("", "never", False, "security of the network"),
+        ("", "never", False, "security of the network, count of visitors"),
+        (UNKEPT, "never", False, "count of visitors"),
         (
             "config purpose 'services'\n option enabled '1'\n" + NOTICE,
-            "never", False, "security of the network, services by consent",
+            "never", False, "security of the network, services by consent, count of visitors",
         ),
-        (NOTHING, "met", True, ""), (YEAR, "met", False, "security of the network"),
+        (NOTHING, "met", True, ""), (YEAR, "met", False, "security of the network, count of visitors"),
         (BILLING + NOTHING, "met", False, ""),
     ],
 )  # fmt: skip

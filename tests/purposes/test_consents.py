@@ -818,8 +818,8 @@ def test_the_texts_that_ship_inform_of_what_the_law_names():
 
 
 SHIPPED = {
-    "2.en": "bbb38f783f9f8ea1853921629d6c2ba103f1ca530bdf4cba69f5b5a25580294d",
-    "2.fr": "5be74fe7a19eebd64d81dee85fbb19a46255583e9aeafcc1b9f8b3d81e69f8b6",
+    "2.en": "ec2268f737a316e57cab4bbcc3476dd69a58834e7c4843c8faf883e82cd16c5f",
+    "2.fr": "073afec42eaf9da0309af1a7d587453f48e5d9e7f915a3e1e0655453ba5b4c52",
 }
 
 

@@ -41,7 +41,8 @@ TOKEN, UNDOES = "abcdefghijklmnop" * 2, "ponmlkjihgfedcba" * 2
 SENT = f"token={TOKEN}&"
 SAME = {"origin": "http://{here}"}  # where the page is
 CONSENT = {
-    "number": 3, "state": "active", "since": 1800000000, "end": 1800086400, "purposes": ["services", "location"],
+    "number": 3, "state": "active", "given": 1799913600, "since": 1800000000, "end": 1800086400,
+    "purposes": ["services", "location"],
     "categories": ["connections", "access-point"], "text": "00", "third_parties": "none", "withdrawn": [],
     "withdrawn_since": 0,
 }  # fmt: skip
@@ -269,6 +270,18 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     assert re.search(r"(?<!\u202f)[;:!?](?!\d)", page.text.rsplit("}", 1)[1]) is None
 
 
+def test_a_person_reads_when_she_agreed_and_by_which_address_she_is_known(guest, recorder):
+    """GDPR art. 15: the proof of a consent has its day; a phone that takes another MAC is another one here."""
+    for consents in ([CONSENT], [CONSENT | {"state": "withdrawn"}], []):
+        recorder.own(consents)
+        text = guest.ask()[2].text
+        assert ("Accord donné le 14 janvier 2027.\n" in text) == bool(consents)
+        assert "S'il en a changé, vos choix d'avant ne valent plus pour lui" in text
+    assert "Consent given on 2027-01-14." not in text
+    recorder.own([CONSENT])
+    assert "Consent given on 2027-01-14.\n" in guest.ask(accept_language="en")[2].text
+
+
 def test_nobody_is_told_of_a_count_that_does_not_go_on(guest, recorder):
     """L34-VI-4: while no day is open no row is kept; an objection to later days is taken all the same."""
     recorder.own([], day=False)
@@ -376,7 +389,10 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
                 "au plus 24 heures après son dernier signal\n"
             ),
             "ports publics attribués, au plus 3 heures",
-            "demandes sur des données scellées, jusqu'à une heure après l'échéance de la demande (31 jours au plus)\n",
+            (
+                "demandes sur des données scellées, jusqu'à une heure après l'échéance de la demande (31 jours au plus)"
+                "\u202f; qui demande\u202f: sans terme fixé, au registre du tiers de confiance\n"
+            ),
             "page des visiteurs, au plus un jour",
             "La preuve",
         ):

@@ -50,6 +50,7 @@ from agent.purposes.location.emergency import Emergency
 from agent.purposes.portal.opennds import OpenNds
 from agent.purposes.portal.sessions import Sessions
 from agent.purposes.requests import requests
+from agent.purposes.requests.authorities import AUTHORITIES
 from agent.purposes.services import record as services
 from agent.summary import terminals
 from agent.vault import record as security
@@ -58,6 +59,7 @@ from host_sim.privacy import paired
 from tests.cli.test_law import EVERYTHING, GATEWAY, VENUE, assessed, noticed, registered, typeset
 from tests.support.interpreters import PROJECT
 from tests.support.keyholder import Custodian
+from tools.custodian import register as custodian_register
 from tools.custodian.__main__ import app as custodian
 
 if TYPE_CHECKING:
@@ -331,7 +333,7 @@ def check_rights(everything: config.Config) -> None:
             said("counting").format(text["by page"], text["suspends"]), said("objection"),
         ]  # fmt: skip
         assert typeset(text["page"].format(everything.notice.page), language) in lines
-        for word in ("ask", "restriction", "leave", "consent", "death", "complaint"):
+        for word in ("ask", "restriction", "leave", "consent", "death"):
             assert typeset(text[word], language) in lines
         ends = text["session"].format(("30 minutes", "30 minutes")[at]) + text["idle"].format(
             ("2 heures", "2 hours")[at]
@@ -342,8 +344,8 @@ def check_rights(everything: config.Config) -> None:
         assert typeset(sealed, language) in lines
         passing = ", ".join(words.PURPOSES[one][at] for one in ("addresses", "portal", "ports", "page"))
         assert typeset(text["rights"].format(passing), language) in lines
-        assert "84 et 85" in lines[-2] or "84 and 85" in lines[-2]
-        assert "CNIL" in lines[-1]
+        assert "84 et 85" in lines[-1] or "84 and 85" in lines[-1]
+        assert "CNIL (www.cnil.fr)" in said("ask")
 
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
@@ -1110,3 +1112,121 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     assert set(present.of(recorder, other, bytes.hex)) == {"ports"}
     recorder.groups.deferred = None
     recorder.close()
+
+
+def test_who_has_asked_stays_in_the_custodian_s_register_and_that_is_said(everything: config.Config) -> None:
+    """GDPR 13.2 a, 30.1 f: an entry names who asked, of `access` the person herself, and no entry ever goes."""
+    assert {"authority", "reference"} <= {*custodian_register.COLUMNS}
+    assert "RGPD" in AUTHORITIES
+    for language, said in zip(words.LANGUAGES, ("sans terme fixé, au registre", "without a fixed end"), strict=True):
+        for paper in (noticed(everything, language), registered(everything, language), assessed(everything, language)):
+            told = [one for one in paper if one.startswith("- " + words.PURPOSES["requests"][language == "en"])]
+            assert told
+            assert all(said in one for one in told)
+    assert any("asker in the custodian's register" in line for line in article.lines(everything))
+
+
+def test_no_time_is_told_that_an_injunction_or_a_recipient_outlasts(everything: config.Config) -> None:
+    """GDPR 30.1 f: CNIL reads of an order's year, and guests and CNIL that a bill isn't here alone."""
+    for language, said, kept in zip(
+        words.LANGUAGES, ("sauf injonction (L34-1 III bis", "but for an injunction (L34-1 III bis"),
+        ("Qui reçoit une réponse ou une facture la garde", "Who gets an answer or a bill keeps it"), strict=True,
+    ):  # fmt: skip
+        rows = [one.replace("\u00a0", " ") for one in registered(everything, language) if one.startswith("- ")]
+        sealed = [words.PURPOSES[name][language == "en"] for name in ("attribution", "billing")]
+        assert [said in row for row in rows] == [row.startswith(tuple(f"- {name}" for name in sealed)) for row in rows]
+        for paper in (noticed(everything, language), registered(everything, language), assessed(everything, language)):
+            assert kept in "\n".join(paper)
+        assert not re.search("au-delà|beyond", notice.TEXTS[language]["restriction"])
+
+
+def test_an_operator_who_makes_out_the_bills_is_not_said_to_read_nothing(tmp_path: Path) -> None:
+    """L34-IV-3: where nobody else is named, a period's sessions go to him, by the custodian."""
+    (tmp_path / "oubli").write_text(f"{GATEWAY}{BILL}config summary\n option rows '256'\n")
+    read = config.load(str(tmp_path / "oubli"))
+    for language, biller, alone in zip(
+        words.LANGUAGES, ("l'exploitant, qui établit les factures", "the operator, who makes out the bills"),
+        ("ne peuvent, sans le tiers de confiance, le lire", "can, without the trusted third party, read it"),
+        strict=True,
+    ):  # fmt: skip
+        text = "\n".join(noticed(read, language))
+        assert (biller in text, alone in text) == (True, True)
+    assert [re.search("exploitant|operator", one) for one in page_words.WORDS["not erased"]] == [None, None]
+
+
+def test_a_device_that_changes_its_mac_is_another_one_and_that_is_said(tmp_path: Path) -> None:
+    """L34-VI-4: neither an objection nor a consent follows a phone that takes another address."""
+    options = "config purpose 'location'\n option enabled '1'\n" + VENUE
+    device = paired.Device(tmp_path / "device", None, options=options)
+    device.pass_to(1300)
+    room, now = device.recorder.groups.by_consent(), device.time.wall() // 10**9
+    room._consents_or_refuse().grant(
+        paired.mac_of(1), ["location"], ["access-point"], "none", now + law.DAY, bytes(32), now
+    )
+    device.recorder.orders.object({"terminal": paired.mac_of(1), "address": None}, "root")
+    found = [room.own({"terminal": paired.mac_of(number), "address": None}) for number in (1, 2)]
+    assert [(bool(own["objects"]), len(own["consents"])) for own in found] == [(True, 1), (False, 0)]
+    device.recorder.close()
+    texts = PROJECT / "boards/common/usr/share/oubli"
+    for at, language in enumerate(words.LANGUAGES):
+        said = ("adresse MAC change", "MAC address changes")[at]
+        assert said in "\n".join(noticed(device.config, language))
+        assert ("S'il en a changé", "If it had another one")[at] in page_words.WORDS["present"][at]
+        assert ("a changé d'adresse MAC", "has changed its MAC")[at] in (
+            texts / f"consent-2.{language}.txt"
+        ).read_text()
+
+
+def test_a_consent_that_nobody_is_asked_for_any_more_may_still_be_withdrawn(tmp_path: Path) -> None:
+    """L34-VI-4: with its purposes off a withdrawal adds a refusal; nobody reads that nothing is added."""
+    options = "config purpose 'location'\n option enabled '1'\n" + VENUE
+    device = paired.Device(tmp_path / "device", None, options=options)
+    device.pass_to(1300)
+    room, now = device.recorder.groups.by_consent(), device.time.wall() // 10**9
+    room._consents_or_refuse().grant(
+        paired.mac_of(1), ["location"], ["access-point"], "none", now + law.DAY, bytes(32), now
+    )
+    device.recorder.close()
+    device.configure(VENUE)
+    device.restart(1400)
+    device.pass_to(2100)
+    names = Path(Paths(str(device.root)).sealed, "consent")
+    assert not names.exists()
+    mine: dict[str, Any] = {"terminal": paired.mac_of(1), "address": None, "purpose": None}
+    assert device.recorder.groups.by_consent().withdraw(mine, "root")["withdrawn"] == 1
+    assert len([*names.iterdir()]) == 1
+    device.recorder.close()
+    held = beside.remembered(device.config, Paths(str(device.root)))
+    assert held == ["consent"]
+    for language, said in zip(
+        words.LANGUAGES, ("plus aucun accord n'est", "no consent is taken any more"), strict=True
+    ):
+        told = {one.key: one.kept for one in activities.activities(device.config, language, [*held, "billing"])}
+        assert said in told["consent"]
+        assert [bool(re.search("s'y ajoute|is added", told[name])) for name in ("consent", "billing")] == [False, True]
+
+
+def test_an_objection_that_no_clock_dated_has_no_end_in_1971(tmp_path: Path) -> None:
+    """GDPR art. 20: a copy says nothing of when it was made, or ends; the time is told once it is known."""
+    device = paired.Device(tmp_path / "device", None)
+    mine, told = {"terminal": paired.mac_of(1), "address": None}, []
+    device.recorder.orders.object(mine, "root")
+    for second in (10, 1300):
+        device.pass_to(second)
+        told.append(device.recorder.groups.by_consent().own(mine)["objects"])
+    assert told[0] == [0, 0]
+    assert told[1][1] - told[1][0] == 365 * law.DAY
+    assert told[1][0] > paired.OPENS
+    device.recorder.close()
+
+
+def test_a_notice_is_of_the_configuration_that_runs(any_interpreter: Interpreter, tmp_path: Path) -> None:
+    """L34-VI-4: where the present one is refused the last accepted one runs, and that one is told of."""
+    paths = Paths(str(tmp_path))
+    for path, text in ((paths.accepted, GATEWAY + VENUE), (paths.config, GATEWAY + "config oops\n")):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
+    for paper in ("--notice", "--register", "--dpia", "--duties"):
+        done = any_interpreter.run("-m", "agent", "law", "--root", tmp_path, paper, "fr")
+        assert "réseau" in done.stdout.decode()
+        assert b"the last accepted configuration goes on, for this one is refused: " in done.stderr

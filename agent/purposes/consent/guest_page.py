@@ -136,7 +136,8 @@ class Page(HeldPage):
             for names, how in ((on, told), (off, self.on("turned off", consent["end"])), gone):
                 if names:
                     lines += self.item(names, how) + (", " + third if consent["third_parties"] else "") + "</li>\n"
-        shown = self.heading("consents") + "<ul>\n" + lines + "</ul>" + self.paragraph("proof") if lines else ""
+        given = "".join([f"<p>{self.plain(self.on('given', one['given']))}.</p>\n" for one in own["consents"]])
+        shown = self.heading("consents") + "<ul>\n" + lines + "</ul>" + given + self.paragraph("proof") if lines else ""
         if "active" in states:
             shown += self.button("suspend")
         if "suspended" in states and not own["objects"]:

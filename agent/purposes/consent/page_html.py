@@ -115,7 +115,7 @@ class Html:
         """Return who answers for all this, as far as the configuration says it."""
         told = [(self.say(name), self._notice[name]) for name in ("controller", "contact") if self._notice.get(name)]
         lines = "".join(["<p>" + self.plain(word + " ") + plain_text(who) + "</p>\n" for word, who in told])
-        return "\n<footer>\n" + lines + self.paragraph("more rights") + "</footer>"
+        return "\n<footer>\n" + self.paragraph("present") + lines + self.paragraph("more rights") + "</footer>"
 
     def page(self, status: str, body: str) -> str:
         """Return status, headers and page."""

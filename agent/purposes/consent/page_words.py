@@ -59,6 +59,7 @@ WORDS = {
             "suspended, a hash that keeps an old copy from restoring it stays until 30 days after the agreed end."
         ),
     ),
+    "given": ("Accord donné le", "Consent given on"),
     "third": ("transmis à :", "passed on to:"),
     "nobody": ("personne", "nobody"),
     "suspend": ("Suspendre votre accord", "Suspend your consent"),
@@ -135,8 +136,8 @@ WORDS = {
         "Nothing has changed. This is what is in force.",
     ),
     "not erased": (
-        ("Ceci ne peut pas être effacé avant son terme, ni, une fois scellé, lu par la borne ou l'exploitant :"),
-        "This can't be erased before its end, nor, once sealed, read by the gateway or the operator:",
+        "Ceci ne peut pas être effacé avant son terme ni, une fois scellé, lu par la borne :",
+        "This can't be erased before its end nor, once sealed, read by the gateway:",
     ),
     "counting stays": (
         (
@@ -195,6 +196,16 @@ WORDS = {
     "uncounted first": (
         "Vous vous êtes opposé au comptage : levez d'abord cette opposition.",
         "You objected to being counted: take that back first.",
+    ),
+    "present": (
+        (
+            "Cette page ne connaît que l'adresse MAC actuelle de votre appareil. S'il en a changé, vos choix d'avant "
+            "ne valent plus pour lui, et ce qui concerne l'ancienne se demande au responsable."
+        ),
+        (
+            "This page knows your device's present MAC address alone. If it had another one, what you chose then "
+            "holds for it no more, and the controller is asked about the former address."
+        ),
     ),
     "more rights": (
         "Autres droits : auprès du responsable. Réclamation : CNIL (www.cnil.fr).",
