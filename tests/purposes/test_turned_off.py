@@ -6,10 +6,12 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent.purposes.deferred_purposes import DeferredPurposes
 from tests.purposes.test_requests import AGENTS, COMMON, DISPUTE, GATEWAY, SCOPE, document
 from tests.support.keyholder import TODAY, Custodian, at
 from tools.custodian import answers, handovers
@@ -266,6 +268,15 @@ def test_a_clock_that_is_set_back_day_after_day_makes_it_last_no_longer(gateway:
         gateway.pass_by(HOUR)
     assert {name[:10] for name in gateway.there()} == before
     gateway.stage("recorder_close")
+
+
+def test_below_a_second_nat_the_recorder_starts_where_it_is_off() -> None:
+    """L34-II-4: what would be kept there may be somebody else's, and nothing is."""
+    made: Any = object.__new__(DeferredPurposes)
+    made._lan = SimpleNamespace(behind=True)
+    for section, refused in ((None, False), (SimpleNamespace(upstream_nat=""), True)):
+        made._section = section
+        assert (made.suspended, bool(made.refusal())) == (True, refused)
 
 
 def test_an_order_erases_it_by_its_name(gateway: Gateway) -> None:
