@@ -45,6 +45,7 @@ _CONF, _INIT = "tools/fleet/mosquitto/oubli.conf", "boards/common/etc/init.d/oub
 _FORWARDER, _VOUCHES = "tests/attacks/gateway/test_forwarder.py", "tests/attacks/gateway/test_broker.py"
 _WEB, _GUEST_PAGE = "tests/purposes/test_page.py", "agent/purposes/consent/guest_page.py"
 _PAGE_SERVER = "agent/purposes/consent/page_server.py"
+_PAGE_TURNS = "agent/purposes/consent/page_turns.py"
 _HOLDS_UP = "test_a_spool_full_of_entries_holds_the_recorder_up_for_a_turn"
 _FOREIGN, _PORTAL = (
     f"{_WEB}::test_another_sites_page_or_a_strange_request_changes_nothing",
@@ -418,22 +419,22 @@ MUTANTS = (
     ),
     Mutant(
         "W4",
-        _PAGE_SERVER,
-        "had = (-1 if late else self._answered.get(client.address, 0)), client.number",
+        _PAGE_TURNS,
+        "had = (-1 if late else self.had(client.address)), client.number",
         "had = 0, client.number",
         f"{_WEB}::test_whoever_was_answered_less_often_is_answered_first",
     ),
     Mutant(
         "W5",
-        _PAGE_SERVER,
-        "if had[most] <= (held.get(address, 0) + 1, self._answered.get(address, 0)):",
-        "if had[most]:",
+        _PAGE_TURNS,
+        "return None if had[most] <= (held.get(address, 0) + 1, self.had(address)) else most",
+        "return None if had[most] else most",
         f"{_WEB}::test_one_terminal_holds_no_more_than_its_places_and_a_newcomer_finds_one",
     ),
     Mutant(
         "W6",
-        _PAGE_SERVER,
-        "not (self._copies and client.request.looks)",
+        _PAGE_TURNS,
+        "not (looking and client.request.looks)",
         "client.number",
         f"{_WEB}::test_records_that_take_long_hold_nobody_up",
     ),

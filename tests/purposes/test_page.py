@@ -25,7 +25,7 @@ import pytest
 
 from agent.doctor import service
 from agent.purposes import notice
-from agent.purposes.consent import page_server, texts
+from agent.purposes.consent import page_server, page_turns, texts
 from agent.runtime import sockets
 from tests.support import guests_page
 from tests.support.interpreters import PROJECT
@@ -682,7 +682,7 @@ def test_a_guest_who_asked_often_waits_for_no_newcomers_longer_than_three_second
         )
 
     for _ in range(10):
-        server._count("guest")
+        server._turns.count("guest")
     for number in range(50):
         arrive(number, str(number), 0)
     arrive(50, "guest", 0)
@@ -690,13 +690,13 @@ def test_a_guest_who_asked_often_waits_for_no_newcomers_longer_than_three_second
     for request in range(3):
         began = now
         while (chosen := server._next(now)).address != "guest":
-            server._by_waiting = not server._by_waiting
-            server._count(chosen.address)
+            server._turns.taken()
+            server._turns.count(chosen.address)
             now += page_server.SPACING
             arrive(chosen.descriptor, chosen.address, now)
         told.append(now - began)
-        server._by_waiting = not server._by_waiting
-        server._count("guest")
+        server._turns.taken()
+        server._turns.count("guest")
         arrive(50, "guest", now + request)
     assert max(told) < page_server.PATIENCE, told
 
@@ -723,7 +723,7 @@ def waste(peers: contextlib.ExitStack, guest: Guest, source: str, how: str) -> N
 
     Ended in order (FIN) or not (RST), or displaced by further ones.
     """
-    for _ in range(8 + (page_server.EACH if how == "displaced" else 0)):
+    for _ in range(8 + (page_turns.EACH if how == "displaced" else 0)):
         peer = peers.enter_context(guest.server.knock(source, HALF))
         if how == "ended":
             peer.shutdown(socket.SHUT_WR)

@@ -38,11 +38,11 @@ from agent.purposes.consent import (
     consent_rows,
     guest_page,
     kept_consents,
-    page_server,
     page_words,
     sealed_consents,
     texts,
 )
+from agent.purposes.consent.page_turns import Turns
 from agent.purposes.deferred_purposes import NoKernel
 from agent.purposes.erasure.rounds import Erasure
 from agent.purposes.location import record as location
@@ -162,7 +162,7 @@ def held_beside() -> dict[str, set[str]]:
     holding = vars(own_addresses._Own(bytes(6), b"", 1))
     open_one = Emergency(SimpleNamespace())  # type: ignore[arg-type]
     page = {
-        "_answered": page_server.Server, "_waiting": Erasure,
+        "_answered": Turns, "_waiting": Erasure,
         "_present": Erasure, "_changes": kept_consents.KeptConsents,
     }  # fmt: skip
     containers = {

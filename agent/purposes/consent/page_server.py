@@ -4,12 +4,9 @@
 One process lives beside the recorder and asks it over the control socket.
 
 A web server that starts a program for each request lets who asks most often decide what the processor does. Here a
-request costs some milliseconds, and nothing at all before its turn: whoever was answered less often lately is answered
-first, so that he who asks again and again waits for the others, and they never for him. Every other turn is his who has
-waited longest, once that is half a second: so a guest who asked often himself isn't kept out by newcomers. Connections
-are few; where all places are taken, the terminal that has most of them, and of these who was answered most, gives one
-up. A request that isn't whole, or hasn't had its turn, within three seconds is given up. It counts as answered, as does
-a connection that its own end gives up, or that has to give up its place.
+request costs some milliseconds, and nothing at all before its turn (`page_turns`). Connections are few. A request that
+isn't whole, or hasn't had its turn, within three seconds is given up. It counts as answered, as does a connection that
+its own end gives up, or that has to give up its place.
 
 An answer that shows records may take long: a copy of this process sends it, one at a time, and ends with it. Nobody
 waits for that but who wants records too.
@@ -22,24 +19,19 @@ from agent.control import client as recorder
 from agent.purposes.consent.guest_page import Page
 from agent.purposes.consent.page_connection import Connection, Request, listen
 from agent.purposes.consent.page_html import Html
+from agent.purposes.consent.page_turns import ALLOWED, CLIENTS, MINUTE, Turns
 from agent.runtime import process, sockets
 from agent.runtime.clocks import BOOTTIME
 from agent.runtime.libc import native
 
 PORT = 8450
-CLIENTS = 64  # connections at once
-EACH = 4  # of these, of one address
 PATIENCE = 3000  # ms for a request to come and to be answered
 LONG = 30000  # ms, where it must wait for another one's records
 SENDING = 5000  # ms for an answer to be taken
 LONGEST = 120  # s that an answer with records may take
-ALLOWED = 60  # requests of an address that are worked at in a while, of which half is forgotten each minute
 # ms between two requests that are worked at: three calls each are below what the
 # recorder takes of all guests in a second
 SPACING = 40
-KNOWN = 1024  # addresses whose requests are counted
-MINUTE = 60000
-LATE = 500  # ms of waiting after which every other turn goes by that
 _TURN = 250  # ms between two looks at the clock
 _PAUSE = 0.05  # s between two tries where others ask the recorder
 
@@ -62,69 +54,11 @@ class Server:
         self._notice = notice
         self._clients: "dict[int, Connection]" = {}
         self._came = 0
-        self._answered: "dict[bytes, int]" = {}  # by address, of late
-        self._minute = self._free = 0  # ms since boot: when answers were halved; when the next one may be worked at
+        self._turns = Turns()
+        self._free = 0  # ms since boot: when the next request may be worked at
         self._copies: "list[int]" = []
-        self._by_waiting = False  # whether the next turn is his who has waited longest
         self._short: "dict[tuple[str, str], bytes]" = {}  # answers that need no work
         poll.add(listener)
-
-    # Whose turn it is
-
-    def _count(self, address: bytes) -> None:
-        """Count an answer. What is beyond ALLOWED isn't: who stops is served again a minute later."""
-        while len(self._answered) >= KNOWN and address not in self._answered:
-            self._forget(1)
-        self._answered[address] = min(self._answered.get(address, 0) + 1, ALLOWED)
-
-    def _forget(self, minutes: int) -> None:
-        """Forget, for each minute, half of the answers that each terminal has had."""
-        self._answered = {address: had >> minutes for address, had in self._answered.items() if had >> minutes}
-
-    def _next(self, now: int) -> "Connection | None":
-        """Return whose turn it is.
-
-        Of those whose request is whole, it is who was answered least of late, and of these who came first. Every other
-        turn it is, of those who have waited for LATE, who came first.
-        """
-        chosen, least = None, (0, 0)
-        for client in self._clients.values():
-            if (
-                client.request is not None
-                and client.whole
-                and not client.outbox
-                and not (self._copies and client.request.looks)
-            ):
-                late = self._by_waiting and now - client.came >= LATE
-                had = (-1 if late else self._answered.get(client.address, 0)), client.number
-                if chosen is None or had < least:
-                    chosen, least = client, had
-        return chosen
-
-    def _room(self, address: bytes) -> bool:
-        """Return True if there is a place for a connection.
-
-        One is taken back from the terminal that has had most of late, where none is free.
-        """
-        held: "dict[bytes, int]" = {}
-        for client in self._clients.values():
-            held[client.address] = held.get(client.address, 0) + 1
-        if held.get(address, 0) >= EACH:
-            most = address
-        elif len(self._clients) < CLIENTS:
-            return True
-        else:
-            had = {other: (places, self._answered.get(other, 0)) for other, places in held.items()}
-            most = max(had, key=lambda other: had[other])
-            if had[most] <= (held.get(address, 0) + 1, self._answered.get(address, 0)):
-                return False
-        newest = None
-        for client in self._clients.values():
-            if client.address == most and (newest is None or client.number > newest.number):
-                newest = client
-        if newest is not None:
-            self._end(newest)
-        return True
 
     # What comes in
 
@@ -136,10 +70,7 @@ class Server:
         for copy in list(self._copies):
             if process.ended(copy):
                 self._copies.remove(copy)
-        minutes = (now - self._minute) // MINUTE
-        if minutes:
-            self._minute = now
-            self._forget(minutes)
+        self._turns.tick(now)
         for descriptor in ready:
             if descriptor in self._clients:
                 self._serve(self._clients[descriptor], now)
@@ -152,12 +83,16 @@ class Server:
                 self._give_up(client, now)
         chosen = self._next(now)
         if chosen is not None and now >= self._free:
-            self._free, self._by_waiting = now + SPACING, not self._by_waiting
+            self._free = now + SPACING
+            self._turns.taken()
             self._answer(chosen, now)
             chosen = self._next(now)
         if chosen is not None:
             return max(0, self._free - now)
         return _TURN if self._clients or self._copies else MINUTE
+
+    def _next(self, now: int) -> "Connection | None":
+        return self._turns.next(self._clients.values(), now, looking=bool(self._copies))
 
     def _accept(self, now: int) -> bool:
         """Take the next one who waits; False where nobody does."""
@@ -167,7 +102,7 @@ class Server:
         self._came += 1
         try:
             client = Connection(descriptor, self._came, now, now + PATIENCE)
-            if self._room(client.address):
+            if self._has_place(client.address):
                 self._clients[descriptor] = client
                 self._poll.add(descriptor)
                 self._serve(client, now)
@@ -176,6 +111,14 @@ class Server:
             pass
         sockets.close(descriptor)
         return True
+
+    def _has_place(self, address: bytes) -> bool:
+        """Return True if there is a place for a connection; the newest of who gives one up ends for it."""
+        most = self._turns.gives_up(self._clients.values(), address)
+        if most:
+            theirs = [client for client in self._clients.values() if client.address == most]
+            self._end(max(theirs, key=lambda client: client.number))
+        return most is not None
 
     def _serve(self, client: Connection, now: int) -> None:
         """Read from a connection, or send to it."""
@@ -207,13 +150,13 @@ class Server:
     def _answer(self, client: Connection, now: int) -> None:
         """Answer a request, or let a copy of this process do it."""
         request = client.request
-        if request is None or self._answered.get(client.address, 0) >= ALLOWED:
+        if request is None or self._turns.had(client.address) >= ALLOWED:
             self._refuse(client, "429 Too Many Requests", "busy", now)
             return
-        self._count(client.address)
+        self._turns.count(client.address)
         try:
             answer = Page(
-                request, self._ask(client.deadline), self._look, self._notice, self._answered[client.address]
+                request, self._ask(client.deadline), self._look, self._notice, self._turns.had(client.address)
             ).answer()
             if isinstance(answer, str):
                 self._begin(client, answer.encode(), now)
@@ -241,7 +184,7 @@ class Server:
         if made is None:
             page = Html(Request("", b"", False, "lang=" + language, {}), None)
             made = self._short[status, language] = page.page(status, page.paragraph(word) + page.back()).encode()
-        self._count(client.address)
+        self._turns.count(client.address)
         self._begin(client, made, now)
 
     def _begin(self, client: Connection, answer: bytes, now: int) -> None:
@@ -263,7 +206,7 @@ class Server:
 
     def _end(self, client: Connection) -> None:
         """End a connection that got no answer: it had its place, so it counts as answered, whoever ended it."""
-        self._count(client.address)
+        self._turns.count(client.address)
         self._drop(client)
 
     def _drop(self, client: Connection) -> None:
