@@ -10,20 +10,15 @@ import datetime as dt
 import json
 import os
 import shutil
-import ssl
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import IO, cast
 
-from paho.mqtt import client as mqtt
-
 from host_sim.driver.interpreters import WITH_US
 from host_sim.lab import traffic
-from host_sim.lab.broker import Message
 from host_sim.lab.network import INTERNET_4, INTERNET_6, LabError
-from host_sim.openwrt.doorway import Doorway
 from host_sim.openwrt.machine import BUILT
 from host_sim.openwrt.network import SERVER, Wires
 from tools.fleet.enrol import Authority
@@ -160,39 +155,3 @@ class Internet:
             process.kill()
             process.wait()
         self._processes.clear()
-
-
-class Subscriber:
-    """A collector that keeps all that gateways publish."""
-
-    def __init__(self, wires: Wires, folder: Path) -> None:
-        self._messages: list[Message] = []
-        self._door = Doorway(wires.internet, "127.0.0.1", COLLECTORS)
-        self._context = ssl.create_default_context(cafile=str(folder / "ca/ca.pem"))
-        self._context.load_cert_chain(folder / "ca/oubli-fleet.pem", folder / "ca/oubli-fleet.key")
-        self.connect()
-
-    def connect(self) -> None:
-        """Connect and ask for everything; what is retained comes again."""
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "oubli-sim")
-        self._client.tls_set_context(self._context)
-        self._client.on_connect = lambda client, *_: client.subscribe("oubli/1/#", qos=1)
-        self._client.on_message = lambda _client, _data, got: self._messages.append(
-            Message(got.topic, bytes(got.payload), got.retain)
-        )
-        self._client.connect("127.0.0.1", self._door.port)
-        self._client.loop_start()
-
-    def disconnect(self) -> None:
-        """End the connection, before the broker does."""
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def messages(self, topic_end: str = "") -> list[Message]:
-        """Return the messages so far whose topic ends so."""
-        return [message for message in list(self._messages) if message.topic.endswith(topic_end)]
-
-    def close(self) -> None:
-        """Take the collector away."""
-        self.disconnect()
-        self._door.close()

@@ -10,10 +10,11 @@ from typing import Self
 
 from host_sim.lab.network import TIMEOUTS
 from host_sim.openwrt import feeds
-from host_sim.openwrt.internet import BROKER, FEEDS, Internet, Subscriber
+from host_sim.openwrt.internet import BROKER, FEEDS, Internet
 from host_sim.openwrt.lan import Lan
 from host_sim.openwrt.machine import Machine
 from host_sim.openwrt.network import Wires
+from host_sim.openwrt.subscriber import Subscriber
 
 ENDS = TIMEOUTS | {"tcp_timeout_time_wait": 1}  # seconds; in that state nothing more is said
 MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of a random name is made there)

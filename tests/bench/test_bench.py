@@ -30,9 +30,9 @@ from tools.bench import (
     figures,
     instructions,
     logged,
-    machine,
     memory,
     mips,
+    needs,
     population,
     report,
     rounds,
@@ -94,9 +94,9 @@ def test_a_small_flush_loses_nothing_and_has_every_figure():
 @pytest.mark.needs("root", "ip", "nft", "conntrack")
 def test_a_peer_that_is_not_here_is_named_and_the_rest_is_measured(monkeypatch):
     """Where none of those asked for is here, nothing is measured."""
-    there = machine.is_there
+    there = needs.is_there
     monkeypatch.setattr(
-        machine, "is_there", lambda name: name not in ("ulogd", "ulogd2-json", "pyroute2") and there(name)
+        needs, "is_there", lambda name: name not in ("ulogd", "ulogd2-json", "pyroute2") and there(name)
     )
     asked = {peer.name: peer for peer in PEERS}
     lacking = capture.check({"flush": FLOWS}, [asked[name] for name in ("oubli CPython", "ulogd2 JSON", "pyroute2")])
@@ -104,7 +104,7 @@ def test_a_peer_that_is_not_here_is_named_and_the_rest_is_measured(monkeypatch):
         "ulogd2 JSON": ["ulogd (Debian package ulogd2)", "ulogd2-json (Debian package ulogd2-json)"],
         "pyroute2": ["pyroute2 (Debian package python3-pyroute2)"],
     }
-    with pytest.raises(machine.UnableError, match="not on this machine: ulogd"):
+    with pytest.raises(needs.UnableError, match="not on this machine: ulogd"):
         capture.check({"flush": FLOWS}, [asked["ulogd2 text"]])
 
 
@@ -554,17 +554,17 @@ def test_missing_peers_are_installed_one_by_one_through_apt(monkeypatch, tmp_pat
     apt.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n')
     apt.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(machine, "is_there", lambda name: name == "ip")
+    monkeypatch.setattr(needs, "is_there", lambda name: name == "ip")
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    machine.install(["ip", "cc", "ulogd"])
+    needs.install(["ip", "cc", "ulogd"])
     assert [line.split()[-1] for line in (tmp_path / "asked").read_text().splitlines()] == [
         "gcc",
         "libc6-dev",
         "ulogd2",
     ]
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    with pytest.raises(machine.UnableError, match="--install: needs root and apt; wanted: gcc, libc6-dev"):
-        machine.install(["ip", "cc"])
+    with pytest.raises(needs.UnableError, match="--install: needs root and apt; wanted: gcc, libc6-dev"):
+        needs.install(["ip", "cc"])
 
 
 BLOCKS = """

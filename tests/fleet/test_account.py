@@ -17,7 +17,7 @@ from django_otp.oath import TOTP
 from django_otp.plugins.otp_static.models import StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from tools.fleet import factor, guard, people, starting
+from tools.fleet import factor, people, starting, tries
 from tools.fleet.models import Deed, Silence
 
 PASSWORD = "correct horse battery"
@@ -38,7 +38,7 @@ def browser(sqlite, clock, monkeypatch) -> Client:
     """Give a browser of an operator who is logged in, beside an administrator; hashes are cheap here."""
     monkeypatch.setattr(Argon2PasswordHasher, "memory_cost", 64)
     monkeypatch.setattr(Argon2PasswordHasher, "time_cost", 1)
-    guard.TRIED.__init__()  # type: ignore[misc]  # as it was at the start
+    tries.TRIED.__init__()  # type: ignore[misc]  # as it was at the start
     for name in ("operator", "administrator"):
         people.set_role(get_user_model().objects.create_user(name, password=PASSWORD), name)
     found = Client(HTTP_HOST="localhost")
@@ -143,7 +143,7 @@ def test_numbers_are_ascii_digits_and_few_and_no_nul_comes_in(browser):
 
 
 def test_an_ipv4_address_written_as_ipv6_is_its_own(browser):
-    found = [guard._network(RequestFactory().get("/", REMOTE_ADDR=f"::ffff:192.0.2.{n}")) for n in (1, 9)]
+    found = [tries._network(RequestFactory().get("/", REMOTE_ADDR=f"::ffff:192.0.2.{n}")) for n in (1, 9)]
     assert found == ["192.0.2.1", "192.0.2.9"]
 
 
@@ -250,7 +250,7 @@ def test_what_is_no_code_is_refused(browser, clock):
     set_up(browser)
     for number, code in enumerate(("\0", "\u00e9" * 64, "\uff11" * 6, "-1", "9" * 64, "'; --", " ")):
         clock[0] += 3600
-        guard.TRIED.__init__()  # type: ignore[misc]
+        tries.TRIED.__init__()  # type: ignore[misc]
         said = log_in(code, source=f"192.0.2.{number}")
         assert WRONG in said or (code == "\0" and "<h1>" in said)
         assert browser.post("/factor", {"act": "off", "password": PASSWORD, "code": code}).status_code == 400

@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import get_resolver
 
 from tests.fleet import says
-from tools.fleet import figures, guard, people, simulated, staging, tokens
+from tools.fleet import figures, people, simulated, staging, tokens, tries
 from tools.fleet.intake import Intake
 from tools.fleet.models import Deed, Gateway, Token
 from tools.fleet.options import ROLES
@@ -40,7 +40,7 @@ def owners(sqlite, monkeypatch) -> dict[str, Any]:
     """Give a person of each role, of a fleet of one gateway; hashes are cheap here."""
     monkeypatch.setattr(Argon2PasswordHasher, "memory_cost", 64)
     monkeypatch.setattr(Argon2PasswordHasher, "time_cost", 1)
-    guard.TRIED.__init__()  # type: ignore[misc]  # as it was at the start
+    tries.TRIED.__init__()  # type: ignore[misc]  # as it was at the start
     Intake().take([says.health(ONE)], says.NOW)
     found = {}
     for role in ROLES:

@@ -40,7 +40,7 @@ from tools.fleet.delivery import Arrival
 from tools.fleet.intake import Intake
 from tools.fleet.models import VALUES, Gateway, Message
 from tools.fleet.mosquitto import Mosquitto
-from tools.fleet.starting import Progress
+from tools.fleet.progress import Progress
 
 if TYPE_CHECKING:
     from typer.testing import Result

@@ -19,8 +19,8 @@ from tests.support.consumers import consume_at_once
 from tools.fleet import daily, estimate, figures, inventory, retention, views
 from tools.fleet.intake import Intake
 from tools.fleet.models import Day, Gateway
+from tools.fleet.progress import Progress
 from tools.fleet.reading import KEPT_DAYS
-from tools.fleet.starting import Progress
 
 ONE, OTHER = says.name(1), says.name(2)
 

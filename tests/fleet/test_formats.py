@@ -35,7 +35,7 @@ from host_sim.driver.ports import free_port
 from tests.fleet import says
 from tests.fleet.test_collector import until
 from tests.support.interpreters import PROJECT
-from tools.fleet import guard, simulated, staging
+from tools.fleet import simulated, staging, tries
 from tools.fleet.delivery import Arrival
 from tools.fleet.intake import Intake
 from tools.fleet.reading import FATES, REASONS, read
@@ -93,7 +93,7 @@ def scraped(sqlite) -> dict:
     staging.fill(simulated.venues(20), 1, int(time.time()))
     Intake().take([Arrival("nobody", b"")], int(time.time()))
     get_user_model().objects.create_user("prometheus", password="correct horse battery")
-    guard.TRIED.__init__()  # type: ignore[misc]  # as it was at the start
+    tries.TRIED.__init__()  # type: ignore[misc]  # as it was at the start
     client = Client(HTTP_HOST="localhost")
     for wrong in ("", "Basic !", "Basic bm9ib2R5OngK", "Bearer x"):
         assert client.get("/metrics", headers={"authorization": wrong}).status_code == 401

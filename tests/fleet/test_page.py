@@ -27,7 +27,7 @@ from agent.summary.noise import Sampler
 from tests.fleet import says
 from tests.fleet.test_store import totals_agree
 from tests.support.interpreters import PROJECT
-from tools.fleet import charts, estimate, figures, grouped, guard, sheet, simulated, staging, words
+from tools.fleet import charts, estimate, figures, grouped, guard, sheet, simulated, staging, tries, words
 from tools.fleet.estimate import Estimate
 from tools.fleet.intake import Intake
 from tools.fleet.judgement import KINDS
@@ -65,7 +65,7 @@ def _contexts() -> Iterator[None]:
 @pytest.fixture
 def client() -> Client:
     """Give a browser that isn't logged in; no name has been tried."""
-    guard.TRIED.__init__()  # type: ignore[misc]  # as it was at the start
+    tries.TRIED.__init__()  # type: ignore[misc]  # as it was at the start
     get_user_model().objects.create_user("operator", password=PASSWORD)
     return Client(HTTP_HOST="localhost", enforce_csrf_checks=True)
 

@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import get_resolver
 
 from tests.fleet import says
-from tools.fleet import guard, people, remedies, retention, tokens
+from tools.fleet import people, remedies, retention, tokens, tries
 from tools.fleet.intake import Intake
 from tools.fleet.judgement import KINDS
 from tools.fleet.models import Channel, Deed, Gateway, Token
@@ -35,7 +35,7 @@ CHANNEL = {
 @pytest.fixture
 def browsers(sqlite) -> dict[str, Client]:
     """Give a browser for each role, logged in, of a fleet with one gateway."""
-    guard.TRIED.__init__()  # type: ignore[misc]  # as it was at the start
+    tries.TRIED.__init__()  # type: ignore[misc]  # as it was at the start
     Intake().take([says.health(ONE)], says.NOW)
     found = {}
     for role in ROLES:
@@ -178,7 +178,7 @@ def test_the_own_password_is_changed_by_who_knows_it(browsers):
     assert browser.get("/").status_code == 200
     assert elsewhere.get("/").status_code == 302
     assert Client(HTTP_HOST="localhost").login(username="viewer", password="another one now")
-    said = [change("wrong", "x" * 12) for _ in range(guard.TRIES[0] + 1)]
+    said = [change("wrong", "x" * 12) for _ in range(tries.TRIES[0] + 1)]
     assert "Too many attempts" in said[-1]
 
 
@@ -371,13 +371,13 @@ def test_a_forms_address_and_a_busy_log_in_are_pages_too(browsers, language, sai
     answer = browsers["operator"].get("/inventory/change", headers={"accept-language": language})
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
     assert f"<h1>{said}</h1>" in answer.content.decode()
-    for _ in range(guard.HASHES):
-        assert guard.TRIED._hashing.acquire(blocking=False)
+    for _ in range(tries.HASHES):
+        assert tries.TRIED._hashing.acquire(blocking=False)
     form = {"username": "operator", "password": PASSWORD}
     answer = Client(HTTP_HOST="localhost", headers={"accept-language": language}).post("/login", form)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
     assert f"<h1>{busy}" in answer.content.decode()
-    guard.TRIED._hashing.release(guard.HASHES)
+    tries.TRIED._hashing.release(tries.HASHES)
 
 
 def test_what_goes_wrong_inside_and_a_strange_host_are_said_in_both_languages(browsers, monkeypatch):

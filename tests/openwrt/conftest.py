@@ -21,8 +21,8 @@ import pytest
 
 from host_sim.openwrt import feeds
 from host_sim.openwrt.lab import GatewayLab
-from host_sim.openwrt.lan import records
 from host_sim.openwrt.network import GATEWAY
+from host_sim.openwrt.witness import records
 from tests.support.interpreters import PROJECT
 
 if TYPE_CHECKING:

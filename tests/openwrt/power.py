@@ -28,7 +28,7 @@ from nacl.signing import SigningKey
 
 from host_sim.driver.interpreters import ROOT
 from host_sim.lab.network import LabError
-from host_sim.openwrt.lan import records
+from host_sim.openwrt.witness import records
 from host_sim.venue.portal import ASKS
 from tests.openwrt.conftest import BATTERY, WAIT, World
 from tools.custodian import bundles, segments

@@ -6,7 +6,8 @@ Bridge, zone, an instance of dnsmasq.
 
 from __future__ import annotations
 
-from host_sim.openwrt.lan import Lan, records
+from host_sim.openwrt.lan import Lan
+from host_sim.openwrt.witness import records
 from tests.openwrt.conftest import WAIT
 
 SETTINGS = """

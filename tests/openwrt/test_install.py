@@ -7,7 +7,7 @@ import json
 
 from host_sim.lab.compare import compare
 from host_sim.openwrt.lab import ENDS
-from host_sim.openwrt.lan import Witness
+from host_sim.openwrt.witness import Witness
 from tests.openwrt.conftest import WAIT
 
 CONNECTIONS = 120

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from host_sim.driver.interpreters import NAMES
 from host_sim.lab.network import LabError
 from tools.bench import capture as captures
-from tools.bench import clusters, everything, figures, machine, report
+from tools.bench import clusters, everything, figures, machine, needs, report
 from tools.bench import deliver as deliveries
 from tools.bench import dump as dumps
 from tools.bench import error as errors
@@ -87,7 +87,7 @@ def _run(name: str, output: Output, measure: Callable[[Tell], dict[str, Any]]) -
     try:
         with _bar(console) as tell:
             result = measure(tell)
-    except machine.UnableError as failure:
+    except needs.UnableError as failure:
         _program.refuse(f"{failure}" if f"{failure}".startswith("--") else f"{name}: {failure}")
     except (LabError, RuntimeError) as failure:
         _program.refuse(f"{name}: {failure}", 1)
@@ -117,8 +117,8 @@ def _known(*choices: tuple[str, list[str] | None, Iterable[str]]) -> None:
 def _install(names: Iterable[str], *, wanted: bool) -> None:
     if wanted:
         try:
-            machine.install(names)
-        except machine.UnableError as failure:
+            needs.install(names)
+        except needs.UnableError as failure:
             _program.refuse(str(failure))
 
 

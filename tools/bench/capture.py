@@ -26,7 +26,7 @@ from agent.capture.lossfree import RESERVE
 from host_sim.lab import flows
 from host_sim.lab.network import LabError
 from host_sim.report import plots
-from tools.bench import machine
+from tools.bench import machine, needs
 from tools.bench.gateway import Gateway
 from tools.bench.peers import Peer, Running
 from tools.bench.rounds import Tell, interleaved, spread
@@ -102,17 +102,17 @@ def limit() -> int:
 
 def check(counts: dict[str, int], peers: list[Peer]) -> dict[str, list[str]]:
     """Return what the peers lack that are not on this machine, by name; UnableError where nothing can be measured."""
-    machine.need(NEEDS, root=True)
-    lacking = {peer.name: lacks for peer in peers if (lacks := machine.missing(peer.needs))}
+    needs.need(NEEDS, root=True)
+    lacking = {peer.name: lacks for peer in peers if (lacks := needs.missing(peer.needs))}
     if len(lacking) == len(peers):
-        raise machine.UnableError(
+        raise needs.UnableError(
             f"not on this machine: {', '.join(name for names in lacking.values() for name in names)}"
         )
     most = limit() - _SPARE
     for case, count in counts.items():
         if count > (most * 3 // 4 if case == "flush" else most):
             accepted = f"at most {most * 3 // 4}, three quarters of" if case == "flush" else f"at most {most}"
-            raise machine.UnableError(
+            raise needs.UnableError(
                 f"--flows: {count} don't fit the kernel's table; accepted: {accepted} (nf_conntrack_max)"
             )
     return lacking

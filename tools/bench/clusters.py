@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tools import clock
-from tools.bench import machine
+from tools.bench import needs
 from tools.bench.nats_nodes import Nats
 from tools.bench.nodes import ROOT, Cluster, StuckError, running, until
 from tools.bench.rabbits import Rabbit
@@ -105,7 +105,7 @@ def outlive(kind: str, folder: Path, url: str, forwarders: int, each: int) -> di
 
 def measure(kind: str, forwarders: int, each: int, tell: Tell) -> dict[str, Any]:
     """Kill nodes under forwarders, with PostgreSQL; `findings` are what must not be."""
-    machine.need((*NEEDS, SERVERS[kind]), root=False)
+    needs.need((*NEEDS, SERVERS[kind]), root=False)
     with tempfile.TemporaryDirectory(prefix="oubli-cluster-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL runs as another user

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tools import clock
-from tools.bench import clusters, intake, light, machine, pages
+from tools.bench import clusters, intake, light, machine, needs, pages
 from tools.bench.rounds import Tell
 from tools.bench.sheets import Sheet
 from tools.fleet import load, site
@@ -214,7 +214,7 @@ def size(*, quick: bool) -> Size:
 
 def measure(forwarders: int, each: int, gateways: int, days: int, told: int, tell: Tell) -> dict[str, Any]:
     """Measure both parts; `findings` are what must not be."""
-    machine.need(NEEDS, root=False)
+    needs.need(NEEDS, root=False)
     findings = []
     with tempfile.TemporaryDirectory(prefix="oubli-fleet-") as name:
         folder = Path(name)
@@ -234,7 +234,7 @@ def measure(forwarders: int, each: int, gateways: int, days: int, told: int, tel
 
 def of_pages(gateways: int, days: int, told: int, tell: Tell) -> dict[str, Any]:
     """Measure pages alone: of fleets of none, one, 30 and so many gateways."""
-    machine.need(("postgresql",), root=False)
+    needs.need(("postgresql",), root=False)
     with tempfile.TemporaryDirectory(prefix="oubli-fleet-") as name:
         Path(name).chmod(0o755)  # PostgreSQL runs as another user
         return pages.measure(Path(name), [0, 1, 30, gateways], days, told, tell)

@@ -18,7 +18,7 @@ from typing import Any
 
 from agent.capture.live_table import PERIOD
 from host_sim.lab import flows
-from tools.bench import machine
+from tools.bench import machine, needs
 from tools.bench.capture import NEEDS as CAPTURE
 from tools.bench.capture import limit, rest, wait
 from tools.bench.gateway import Gateway
@@ -47,10 +47,10 @@ def rounds(*, quick: bool) -> int:
 
 def check(entries: list[int]) -> None:
     """UnableError where this machine can't measure these fills."""
-    machine.need(NEEDS, root=True)
+    needs.need(NEEDS, root=True)
     if max(entries, default=0) > limit() - _SPARE:
         accepted = f"at most {limit() - _SPARE} (nf_conntrack_max)"
-        raise machine.UnableError(f"--entries: {max(entries)} don't fit the kernel's table; accepted: {accepted}")
+        raise needs.UnableError(f"--entries: {max(entries)} don't fit the kernel's table; accepted: {accepted}")
 
 
 def measure(entries: list[int], rounds: int, tell: Tell) -> dict[str, Any]:

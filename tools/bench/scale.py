@@ -25,7 +25,7 @@ from typing import Any
 from host_sim.driver.interpreters import environment
 from host_sim.lab.network import LabError
 from host_sim.report import plots
-from tools.bench import deliver, instructions, intake, machine
+from tools.bench import deliver, instructions, intake, machine, needs
 from tools.bench.rounds import Tell, interleaved, slope
 from tools.bench.sheets import Chart, Sheet
 
@@ -53,7 +53,7 @@ def rounds(*, quick: bool) -> int:
 
 def measure(chosen: dict[str, tuple[int, ...]], rounds: int, tell: Tell) -> dict[str, Any]:
     """Measure the curves; LabError where a run did something else than it was asked for."""
-    machine.need(NEEDS, root=False)
+    needs.need(NEEDS, root=False)
     samples: dict[tuple[str, str, int], list[float]] = defaultdict(list)
     with machine.memory_folder() as name:
         folder = Path(name)

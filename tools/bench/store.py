@@ -31,7 +31,7 @@ from agent.purposes.custodian.custodian import Custodian
 from agent.runtime.sodium import Sodium
 from agent.vault import keys, ring
 from host_sim.report import plots
-from tools.bench import entropy, exporter, logged, machine
+from tools.bench import entropy, exporter, logged, machine, needs
 from tools.bench.population import SECOND, Population, Row, cafe, thousand
 from tools.bench.rounds import Tell, interleaved, spread
 from tools.bench.sheets import Chart, Sheet
@@ -273,7 +273,7 @@ def measure(rounds: int, tell: Tell) -> dict[str, Any]:
     tell("a café's day")
     day = cafe()
     limit = entropy.independent(day)
-    lacking = {one.name: lacks for one in STORES if (lacks := machine.lacks(one.needs, root=one.root))}
+    lacking = {one.name: lacks for one in STORES if (lacks := needs.lacks(one.needs, root=one.root))}
     here = [one for one in STORES if one.name not in lacking]
     with Population("a café's day", day) as whole, Population("one segment", thousand(day)) as segment:
         samples: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)

@@ -11,8 +11,9 @@ from django.views.decorators.http import require_http_methods
 from tools.fleet import factor as second
 from tools.fleet import people, words
 from tools.fleet import tokens as programs
-from tools.fleet.guard import TRIED, whole
+from tools.fleet.guard import whole
 from tools.fleet.models import Token
+from tools.fleet.tries import TRIED
 
 _WRONG = {
     "label": "Accepted: a name of 1 to 64 printable characters.",

@@ -18,11 +18,11 @@ from django.views.decorators.http import require_GET, require_POST
 
 from tools import clock
 from tools.fleet import figure_pages, figures, inventory, listing, people, sheet, verdicts, words
-from tools.fleet.guard import TRIED
 from tools.fleet.judgement import BREACH, GRADES, SETTLED, history, past, standings
 from tools.fleet.listing import ListError
 from tools.fleet.models import Episode, Gateway, Tally
 from tools.fleet.reading import REASONS
+from tools.fleet.tries import TRIED
 
 PER_PAGE = 50
 HEADS = (  # of the list: a column, and what it says
@@ -53,7 +53,7 @@ def everywhere(request: HttpRequest) -> dict[str, Any]:
 
 
 class _Form(AuthenticationForm):
-    """Name and password, each name a few times in a while from an address; `guard.Busy` passes through.
+    """Name and password, each name a few times in a while from an address; `tries.Busy` passes through.
 
     The second factor's code is asked for beside them, and a refusal doesn't say which was
     wrong: nobody learns that a password is right.

@@ -22,8 +22,8 @@ from django.urls import resolve
 
 from tools import clock
 from tools.fleet import factor
-from tools.fleet.guard import Busy, busy
 from tools.fleet.models import Deed
+from tools.fleet.tries import Busy, busy
 
 DEEDS, PEOPLE = 10_000, 500  # that are kept: of one person; in all
 _EVERYBODY = {"login", "logout", "language", "password", "factor", "tokens"}  # forms that are anybody's

@@ -12,9 +12,9 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from tools.fleet import people as persons
 from tools.fleet import words
 from tools.fleet.account_pages import known
-from tools.fleet.guard import TRIED
 from tools.fleet.models import Deed
 from tools.fleet.options import ROLES
+from tools.fleet.tries import TRIED
 
 SHOWN = 200  # deeds
 SHORTEST, LONGEST = 12, 1024  # characters of a password

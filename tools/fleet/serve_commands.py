@@ -18,6 +18,7 @@ from tools.fleet import serve as serving
 from tools.fleet.broker import BrokerError, secret
 from tools.fleet.delivery import GATEWAYS
 from tools.fleet.options import HERE, OPERATOR, Db, Gateways
+from tools.fleet.progress import Progress
 
 _program = starting.PROGRAM
 
@@ -201,7 +202,7 @@ def demo(
 
         fleet = venues(gateways)
         serving.log(f"{gateways} gateways publish for four weeks")
-        staging.fill(fleet, 28, int(clock.seconds()), said=starting.Progress())
+        staging.fill(fleet, 28, int(clock.seconds()), said=Progress())
         password = secrets.token_urlsafe(6)
         starting.set_password(OPERATOR, password)
         try:

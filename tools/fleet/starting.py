@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the verbs of `oubli-fleet` begin with: the store, the mail server, a socket, and how far something long is."""
+"""What the verbs of `oubli-fleet` begin with: the store, the mail server, a socket."""
 
 import socket
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tools.commands import Program
-from tools.fleet import serve as serving
 from tools.fleet import site
 from tools.fleet.broker import BrokerError
 
@@ -99,20 +96,3 @@ def listen(listen: str) -> tuple[socket.socket, str]:
         reason = failure.strerror if isinstance(failure, OSError) else "no port"
         PROGRAM.refuse(f"--listen: {listen}: can't listen there ({reason}); accepted: HOST:PORT, port 0 for any")
     return listener, str(place[0])
-
-
-class Progress:
-    """Says every few seconds how far something long is, and how long it goes on."""
-
-    EVERY = 5.0  # seconds
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._begun = self._said = monotonic()
-
-    def __call__(self, text: str, done: int, count: int) -> None:
-        """Take note that the next of `count` steps begins, `done` are behind."""
-        now = self._monotonic()
-        if done and now - self._said >= self.EVERY:
-            self._said = now
-            serving.log(f"{text}, about {round((now - self._begun) / done * (count - done))} s to go")

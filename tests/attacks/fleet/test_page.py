@@ -30,7 +30,7 @@ from django.db import connections
 
 from tests.fleet.test_collector import until
 from tests.support.interpreters import PROJECT
-from tools.fleet import connection, guard, site
+from tools.fleet import connection, site, tries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,11 +145,11 @@ def test_guesses_at_once_are_no_more_than_one_after_the_other(served: Served, st
     for number in range(3):
         spoofed = {"X-Forwarded-For": f"192.0.2.{number}"}
         # joined in the same round
-        tries = together(30, lambda: served.log_in(stranger, "a wrong password", form, **spoofed))  # noqa: B023
-        for status, text, _ in tries:
+        answers = together(30, lambda: served.log_in(stranger, "a wrong password", form, **spoofed))  # noqa: B023
+        for status, text, _ in answers:
             seen["busy" if status == 503 else "refused" if "Too many attempts" in text else f"tried {status}"] += 1
     assert set(seen) == {"busy", "refused", "tried 200"}
-    assert seen["tried 200"] == guard.TRIES[0]
+    assert seen["tried 200"] == tries.TRIES[0]
     assert sum(seen.values()) == 90
     assert served.peak() < 600
 
@@ -162,7 +162,7 @@ def test_nobody_locks_the_operator_out(served: Served, stranger: str):
     _, _, cookies = served.log_in(OPERATOR, PASSWORD)
     inside = {"Cookie": f"sessionid={cookies['sessionid']}"}
     form = served.form(stranger)
-    for _ in range(guard.TRIES[0]):
+    for _ in range(tries.TRIES[0]):
         served.log_in(stranger, "a wrong password", form)
     assert "Too many attempts" in served.log_in(stranger, PASSWORD, form)[1]
     assert served.ask(OPERATOR, "/", **inside)[0] == 200
@@ -180,7 +180,7 @@ def test_the_metrics_are_no_other_door(served: Served, stranger: str):
         return served.ask(source, "/metrics", Authorization=f"Basic {text}")[0]
 
     assert set(together(20, lambda: scrape(stranger, "wrong"))) == {401, 503}
-    for _ in range(guard.TRIES[0]):
+    for _ in range(tries.TRIES[0]):
         assert scrape(stranger, "wrong") == 401
     assert scrape(stranger, PASSWORD) == 401
     assert "Too many attempts" in served.log_in(stranger, PASSWORD)[1]
@@ -193,30 +193,30 @@ def test_names_from_one_address_are_tried_no_more_than_twenty_times(monkeypatch)
     An IPv6 network of 64 bits counts as one address; what is remembered is bounded.
     """
     clock, hashed = [0.0], Counter[str]()
-    monkeypatch.setattr(guard, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(tries, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(
-        guard,
+        tries,
         "authenticate",
         lambda _request, username, password: hashed.update([username]) or (password == "right" or None),
     )
-    tries = guard.Tries()
+    tried = tries.Tries()
 
     def outcome(address: str, name: str, password: str) -> object:
         request = type("Request", (), {"META": {"REMOTE_ADDR": address}})()
         try:
-            return tries.user(request, name, password, None)
+            return tried.user(request, name, password, None)
         except PermissionError:
             return "refused"
 
     found = [outcome(f"2001:db8::{number:x}", f"name{number}", "wrong") for number in range(100)]
-    assert Counter(found) == {None: guard.TRIES[1], "refused": 80}
-    assert sum(hashed.values()) == guard.TRIES[1]
+    assert Counter(found) == {None: tries.TRIES[1], "refused": 80}
+    assert sum(hashed.values()) == tries.TRIES[1]
     assert outcome("2001:db8:0:1::1", "name1", "right") is True
-    clock[0] += guard.PAUSE + 1
+    clock[0] += tries.PAUSE + 1
     assert outcome("2001:db8::1", "name1", "wrong") is None
-    for number in range(2 * guard.REMEMBERED):
+    for number in range(2 * tries.REMEMBERED):
         outcome(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", "x", "wrong")
-    assert len(tries._counts) == guard.REMEMBERED
+    assert len(tried._counts) == tries.REMEMBERED
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from tests.fleet.test_account import WRONG, browser, clock, code_of, log_in, set_up
 from tests.fleet.test_api import ask, owners
-from tools.fleet import guard, people, tokens
+from tools.fleet import people, tokens, tries
 
 __all__ = ["browser", "clock", "owners"]
 
@@ -21,7 +21,7 @@ def test_codes_are_tried_no_more_than_passwords_wherever_from(browser, clock):
     """
     key, _ = set_up(browser)
     clock[0] += 60
-    said = [log_in("000000", source="192.0.2.9") for _ in range(guard.TRIES[0] + 1)]
+    said = [log_in("000000", source="192.0.2.9") for _ in range(tries.TRIES[0] + 1)]
     assert "Too many attempts" in said[-1]
     assert TOTPDevice.objects.get().throttling_failure_count == 1
     for number in range(40):

@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 def _made(apps: Any, _schema: object) -> None:  # noqa: ANN401 (Django's registry of that moment)
     from tools.fleet import daily, views
-    from tools.fleet.starting import Progress
+    from tools.fleet.progress import Progress
 
     gateways, rows = apps.get_model("fleet", "Gateway").objects, apps.get_model("fleet", "Day")
     keys, progress = list(gateways.order_by("pk").values_list("pk", flat=True)), Progress()
