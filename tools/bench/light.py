@@ -20,7 +20,7 @@ from typing import Any
 
 from host_sim.load import light
 from host_sim.load.fleet import memory
-from tools.bench import machine
+from tools.bench import machine, needs
 from tools.bench.nodes import ROOT, until
 from tools.bench.rounds import Tell
 from tools.bench.sheets import Sheet
@@ -186,7 +186,7 @@ def _waits(sent: Path) -> list[float]:
 
 def measure(gateways: int, tell: Tell) -> dict[str, Any]:
     """Measure them; `findings` are what must not be."""
-    machine.need(NEEDS, root=False)
+    needs.need(NEEDS, root=False)
     with tempfile.TemporaryDirectory(prefix="oubli-light-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL runs as another user
