@@ -321,6 +321,13 @@ MUTANTS = (
         "tests/boards/test_gateway.py::test_rpcd_plugin_answers_four_calls_at_a_time",
     ),
     Mutant(
+        "G17",
+        "boards/common/www/luci-static/resources/view/oubli/overview.js",
+        "String(cell == null ? '-' : cell) ]",
+        "String(cell == null ? '-' : cell)",
+        "tests/boards/test_luci_pages.py::test_texts_of_strangers_are_shown_as_texts",
+    ),
+    Mutant(
         "G7",
         "agent/control/server.py",
         " and (root or _held(others, user) < each)\n"
