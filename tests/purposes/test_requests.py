@@ -477,6 +477,12 @@ def test_exports_and_the_memory_of_requests_are_bounded(stages, tmp_path):
     for number in range(256):
         assert gateway.run(AGENTS.sign(document(number=f"{number:032x}"), 0, 1))[0] == "ok"
     assert len(list((tmp_path / "handovers").glob("*.tar"))) == 8
+    room = executor.RequestExecutor(
+        "", f"{tmp_path}/requests", {"attribution": f"{tmp_path}/handovers"}, GATEWAY, {}, lambda *_: False
+    )
+    shown = room.open(NOW)
+    assert shown is not None
+    assert [row["number"] for row in shown] == [f"{number:032x}" for number in range(248, 256)]
     more = AGENTS.sign(document(number=f"{256:032x}", expires="2027-02-01T00:00:00Z"), 0, 1)
     assert gateway.run(more)[0] == "too many"
     (tmp_path / "handovers/.half.tar.new").write_bytes(b"left by a loss of power")
