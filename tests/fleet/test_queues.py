@@ -62,7 +62,9 @@ def shipped(folder: Path) -> Iterator[tuple[int, int]]:
     )
     gateways, collectors = free_port(), free_port()
     text = (SHIPPED / "rabbitmq.conf").read_text().replace("/etc/rabbitmq/oubli/", f"{folder}/ca/")
-    text = "".join(line for line in text.splitlines(True) if not line.startswith("cluster_formation"))  # alone
+    text = "".join(
+        line for line in text.splitlines(True) if not line.startswith(("cluster_formation", "prometheus"))
+    )  # alone
     text = text.replace("mqtt.listeners.ssl.default = 8883", f"mqtt.listeners.ssl.1 = 127.0.0.1:{gateways}")
     text = text.replace("listeners.ssl.default = 5671", f"listeners.ssl.1 = 127.0.0.1:{collectors}")
     with rabbitmq(folder, gateways, text):

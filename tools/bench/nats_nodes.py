@@ -17,16 +17,16 @@ from tools.bench.nodes import FLEET, NAMES, ROOT, Cluster, replaced, running, un
 class Server:
     """One NATS server of the three."""
 
-    def __init__(self, folder: Path, configuration: Path, ports: dict[str, int]) -> None:
-        self._folder, self._configuration, self._monitor = folder, configuration, ports["monitor"]
+    def __init__(self, words: list[str], configuration: Path, ports: dict[str, int], address: str) -> None:
+        self._words, self._configuration, self._monitor = words, configuration, f"{address}:{ports['monitor']}"
         self.gateways = ports["gateways"]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; `ready` says when it takes part again."""
-        with (self._folder / f"{self._configuration.stem}.log").open("ab") as log:
+        with self._configuration.with_suffix(".log").open("ab") as log:
             self.process = subprocess.Popen(
-                ["nats-server", "-c", self._configuration],
+                [*self._words, "nats-server", "-c", self._configuration],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -35,7 +35,7 @@ class Server:
     def ready(self) -> bool:
         """Return True if it has all that its peers have."""
         try:
-            with urlopen(f"http://127.0.0.1:{self._monitor}/healthz", timeout=2) as answer:
+            with urlopen(f"http://{self._monitor}/healthz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -44,7 +44,7 @@ class Server:
         """Return the name of the node that leads a stream, by this one's word; none where it knows of none."""
         with (
             contextlib.suppress(OSError),
-            urlopen(f"http://127.0.0.1:{self._monitor}/jsz?streams=true", timeout=2) as one,
+            urlopen(f"http://{self._monitor}/jsz?streams=true", timeout=2) as one,
         ):
             streams = [each for account in json.load(one)["account_details"] for each in account["stream_detail"]]
             return [
@@ -68,7 +68,7 @@ class Server:
 class Nats(Cluster):
     """Three of them, with their streams."""
 
-    way = "nats+tls"
+    way, kind = "nats+tls", "NATS"
 
     def _enrolled(self, idents: Sequence[str]) -> None:
         head, row, tail = _rows((FLEET / "nats/users.conf").read_text())
@@ -76,34 +76,24 @@ class Nats(Cluster):
         (self.folder / "users.conf").write_text(head + rows + tail)
 
     def _node(self, name: str) -> Server:
-        ports, folder = self._ports[name], self.folder
-        routes = ", ".join(f'"nats-route://127.0.0.1:{self._ports[one]["peers"]}"' for one in NAMES)
+        ports, folder, at = self._ports[name], self.folder, self.address(name)
+        routes = ", ".join(f'"nats-route://{self.address(one)}:{self._ports[one]["peers"]}"' for one in NAMES)
         text = replaced(
             (FLEET / "nats/nats.conf").read_text(),
             ("server_name: a\n", f"server_name: {name}\n"),
-            ('listen: "0.0.0.0:4222"', f'listen: "127.0.0.1:{ports["collectors"]}"'),
-            ('listen: "0.0.0.0:8883"', f'listen: "127.0.0.1:{ports["gateways"]}"'),
-            ('listen: "10.0.0.1:6222"', f'listen: "127.0.0.1:{ports["peers"]}"'),
+            ('listen: "0.0.0.0:4222"', f'listen: "{at}:{ports["collectors"]}"'),
+            ('listen: "0.0.0.0:8883"', f'listen: "{at}:{ports["gateways"]}"'),
+            ('listen: "10.0.0.1:6222"', f'listen: "{at}:{ports["peers"]}"'),
             (
                 '["nats-route://10.0.0.1:6222", "nats-route://10.0.0.2:6222", "nats-route://10.0.0.3:6222"]',
                 f"[{routes}]",
             ),
             ('"/var/lib/nats"', f'"{folder}/{name}"'),
-            ('http: "10.0.0.1:8222"', f'http: "127.0.0.1:{ports["monitor"]}"'),
+            ('http: "10.0.0.1:8222"', f'http: "{at}:{ports["monitor"]}"'),
             ("/etc/nats/oubli/", f"{self.ca}/"),
         )
         (folder / f"{name}.conf").write_text(text)
-        return Server(folder, folder / f"{name}.conf", ports)
-
-    def _checked(self, text: str) -> str:
-        usual, _, asked = text.partition("    # NATS: ")
-        usual, asked = usual.rpartition("    default-server ")[0], asked.partition("\n")[2].replace("    #", "    ", 2)
-        text = usual + asked
-        for name in NAMES:
-            for part in ("gateways", "collectors"):
-                address = f"127.0.0.1:{self._ports[name][part]}"
-                text = text.replace(address, f"{address} port {self._ports[name]['monitor']}")
-        return text
+        return Server(self.words_of(name), folder / f"{name}.conf", ports, at)
 
     def _open(self) -> None:
         command = [sys.executable, "-m", "tools.fleet", "streams", "--replicas=3", *self.words()]

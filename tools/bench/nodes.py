@@ -11,6 +11,7 @@ from typing import Protocol
 
 from host_sim.driver.ports import free_port
 from tools import clock
+from tools.bench.apart import Apart
 from tools.fleet import enrol
 
 ROOT = Path(__file__).parents[2]
@@ -53,10 +54,10 @@ class Node(Protocol):
 class Cluster:
     """Three nodes and a proxy; `gateways` and `collectors` are the proxy's ports."""
 
-    way = ""  # a collector's scheme
+    way, kind = "", ""  # a collector's scheme, and what the proxy's file calls it
 
-    def __init__(self, folder: Path, idents: Sequence[str]) -> None:
-        self.folder, self.ca = folder, folder / "ca"
+    def __init__(self, folder: Path, idents: Sequence[str], apart: Apart | None = None) -> None:
+        self.folder, self.ca, self.apart = folder, folder / "ca", apart
         authority = enrol.Authority(self.ca, clock.now())
         authority.broker("localhost")
         authority.collector()
@@ -70,6 +71,14 @@ class Cluster:
         self.gateways, self.collectors = free_port(), free_port()
         self._proxy: subprocess.Popen[bytes] | None = None
 
+    def address(self, name: str) -> str:
+        """Return where a node is."""
+        return self.apart.address(name) if self.apart else "127.0.0.1"
+
+    def words_of(self, name: str) -> list[str]:
+        """Return what stands before a node's command line."""
+        return self.apart.words(name) if self.apart else []
+
     def _enrolled(self, idents: Sequence[str]) -> None:
         """Write what the nodes know of the gateways."""
         raise NotImplementedError
@@ -78,7 +87,14 @@ class Cluster:
         raise NotImplementedError
 
     def _checked(self, text: str) -> str:
-        """Return the proxy's configuration with the check that fits these nodes."""
+        """Return the proxy's configuration with the check that fits these nodes, and asks their own ports."""
+        usual, asked = text.partition("    # A node that doesn't")[0], text.partition(f"    # {self.kind}: ")[2]
+        rest = text[text.index("\nfrontend") :]
+        text = usual + "".join(f"{line.replace('    #', '    ')}\n" for line in asked.splitlines()[1:3]) + rest
+        for name in NAMES:
+            for part in ("gateways", "collectors"):
+                where = f"{self.address(name)}:{self._ports[name][part]}"
+                text = text.replace(where, f"{where} port {self._ports[name]['monitor']}")
         return text
 
     def _open(self) -> None:
@@ -97,7 +113,9 @@ class Cluster:
             text = text.replace(shipped, ours)
         for number, name in enumerate(NAMES, 1):
             for port, part in ((8883, "gateways"), (5671, "collectors")):
-                text = text.replace(f"{name} 10.0.0.{number}:{port}", f"{name} 127.0.0.1:{self._ports[name][part]}")
+                text = text.replace(
+                    f"{name} 10.0.0.{number}:{port}", f"{name} {self.address(name)}:{self._ports[name][part]}"
+                )
         (self.folder / "haproxy.cfg").write_text(self._checked(text))
         self._proxy = subprocess.Popen(
             ["haproxy", "-db", "-f", self.folder / "haproxy.cfg"],
@@ -141,9 +159,9 @@ def replaced(text: str, *pairs: tuple[str, str]) -> str:
     return text
 
 
-def listens(port: int) -> bool:
+def listens(port: int, address: str = "127.0.0.1") -> bool:
     """Return True if something accepts connections there."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+    with contextlib.suppress(OSError), socket.create_connection((address, port), 1):
         return True
     return False
 
