@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the recorder hears of the kernel: connections that ended, and the lists of neighbours, of what lasts, of rules.
 
-Each stream has a way in for a datagram, one for the word that some were dropped, and all but the events a request that
-lists it anew where that is due.
+Each stream has a way in for a datagram, and one for the word that some were dropped. All but the events have a request
+that lists them anew where that is due.
 """
 
 from agent.capture import connections, lossfree, timeouts

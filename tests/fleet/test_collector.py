@@ -103,6 +103,11 @@ def publish(port: int, *arrivals: Arrival) -> None:
     """
     client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311, reconnect_on_failure=False)
     client.connect("127.0.0.1", port)
+    send(client, arrivals)
+
+
+def send(client: paho.Client, arrivals: tuple[Arrival, ...]) -> None:
+    """Publish through a client, which ends then; as `publish`."""
     end = time.monotonic() + PATIENCE
     try:
         for one in arrivals:

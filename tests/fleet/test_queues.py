@@ -21,7 +21,7 @@ from agent.outbox import topics
 from host_sim.driver.ports import free_port
 from tests.fleet import says
 from tests.fleet.test_access import NOW
-from tests.fleet.test_collector import children, collector, until
+from tests.fleet.test_collector import children, collector, send, until
 from tests.fleet.test_collector import publish as plain
 from tests.fleet.test_commands import fleet
 from tests.support.brokers import nats, rabbitmq
@@ -83,16 +83,7 @@ def publish(folder: Path, port: int, who: str, *arrivals: Arrival, name: str = "
     client.will_set(topics.state(who), b'{"state":"lost"}', 1, retain=True)
     client.connect_timeout = 60
     client.connect("localhost", port)
-    end = time.monotonic() + 120
-    try:
-        for one in arrivals:
-            message = client.publish(one.topic, one.payload, qos=1, retain="/summary/" not in one.topic)
-            while not message.is_published():
-                if client.loop(0.1) or time.monotonic() > end:
-                    raise ConnectionError
-        client.disconnect()
-    finally:
-        client._sock_close()
+    send(client, arrivals)
 
 
 def by_amqp(broker: Address, topic: str, payload: bytes) -> None:

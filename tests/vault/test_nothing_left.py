@@ -321,6 +321,14 @@ exec timeout 20 "$@"
 """
 
 
+def on_a_device(words: list[str], swaps: Path) -> subprocess.Popen[str]:
+    """Start a recorder on a device's own root (ON_A_DEVICE), its swap said by a file."""
+    swapping = environment() | {"SWAPS": str(swaps)}
+    return subprocess.Popen(
+        words, cwd=PROJECT, env=swapping, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
 @pytest.mark.needs("root", "unshare", "timeout")
 @pytest.mark.parametrize(
     ("handed", "state"), [("option agrees '1'", "trusted"), ("option agrees '0'", "floor"), (None, "floor")]
@@ -338,14 +346,7 @@ def test_a_clock_with_a_battery_is_believed_where_root_saw_it_agree(handed, stat
     hand = f"mount -t tmpfs none /etc\nmkdir /etc/config\n>/etc/config/system\n{hand}exec timeout"
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE.replace("exec timeout", hand), "sh", *recorder]
-    with subprocess.Popen(
-        words,
-        cwd=PROJECT,
-        env=environment() | {"SWAPS": str(swaps)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    with on_a_device(words, swaps) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline()]
         if state != "trusted":
@@ -367,14 +368,7 @@ def test_swap_on_a_disk_is_refused_at_start(swap, starts, interpreter, tmp_path)
     config.write_text(CONFIG)
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
     words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE, "sh", *recorder]
-    with subprocess.Popen(
-        words,
-        cwd=PROJECT,
-        env=environment() | {"SWAPS": str(swaps)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    with on_a_device(words, swaps) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         if starts:
@@ -640,15 +634,7 @@ def test_a_store_that_must_outlive_a_loss_of_power_is_not_put_into_memory(medium
     }[medium]
     words = ["unshare", "--mount", "--net", "sh", "-ec", ON_A_DEVICE.replace("exec", f"{mount}\nexec"), "sh"]
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
-    run = [*words, *recorder]
-    with subprocess.Popen(
-        run,
-        cwd=PROJECT,
-        env=environment() | {"SWAPS": str(swaps)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    with on_a_device([*words, *recorder], swaps) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         process.terminate()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The purpose `attribution`: who stood behind a public address and port at a time (L34-1 III; in force II bis 3°).
 
-A connection is recorded by itself, unless a holding covers it: its port lies in its own terminal's block (IPv4, mode
-`blocks`), or it left by the terminal's own address (IPv6 without translation), which one row an address and day answers
-for. What comes out goes to a custodian's store, which this device can't read back (EXP-3).
+A connection is recorded by itself, unless a holding covers it (`holdings`): its port lies in its own terminal's block
+(IPv4), or it left by the terminal's own address (IPv6 without translation). What comes out goes to a custodian's
+store, which this device can't read back (EXP-3).
 """
 
 from agent.purposes.attribution.holdings import NoHoldings

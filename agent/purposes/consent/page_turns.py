@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose turn it is at the guests' page, and who gives a place up where all are taken.
 
-Whoever was answered less often lately is answered first, so that he who asks again and again waits for the others, and
-they never for him. Every other turn is his who has waited longest, once that is half a second: so a guest who asked
+Whoever was answered less often lately is answered first: he who asks again and again waits for the others, and they
+never for him. Every other turn is his who has waited longest, once that is half a second: so a guest who asked
 often himself isn't kept out by newcomers. Where all places are taken, the terminal that has most of them, and of these
 who was answered most, gives one up.
 """
