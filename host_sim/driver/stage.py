@@ -23,9 +23,10 @@ from agent.config import config as configuration
 from agent.runtime import files, memory
 from agent.vault import expiry
 from host_sim.driver.killed import unmap
+from host_sim.driver.seeded import SeededRandom
 from host_sim.driver.stage_callers import Callers
 from host_sim.driver.stage_device import Device
-from host_sim.driver.stage_parts import Held, SeededRandom
+from host_sim.driver.stage_parts import Held
 from host_sim.venue import tape
 
 _LEAST = 1000000  # ns: a recorder that asks to be called at once is called a millisecond later

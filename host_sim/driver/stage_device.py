@@ -8,8 +8,10 @@ from agent.recorder.recorder import Recorder
 from agent.runtime import files
 from agent.summary.noise import Sampler
 from host_sim.driver import first_boot
-from host_sim.driver.stage_parts import SeededSodium, Socket, Table, VirtualTime
+from host_sim.driver.seeded import SeededSodium
+from host_sim.driver.stage_parts import Socket, Table
 from host_sim.driver.trees import copy, empty
+from host_sim.driver.virtual_time import VirtualTime
 from host_sim.faults import full
 from host_sim.venue import tape
 

@@ -1,50 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the stage gives a recorder in a device's place: time, event socket, table of port blocks, randomness."""
+"""What the stage gives a recorder in a device's place: event socket, what waits there, table of port blocks."""
 
 import errno
-import hashlib
 import struct
 
 from agent.capture.netlink import RECEIVE_BUFFER
 from agent.runtime import memory
-from agent.runtime.libc import buffer_at
-from agent.runtime.sodium import Sodium
 
 # Octets that the kernel counts for an event that waits (measured, see RECEIVE_BUFFER)
 _TRUESIZE = RECEIVE_BUFFER // 9000
 _HELD, _HEAD = 8 << 20, 3  # octets of what waits, and before each datagram
-
-
-class VirtualTime:
-    """The time source of a simulated device: set by the tape, read by the recorder.
-
-    Times in ns; `now` is the true time.
-
-    `set` is what CLOCK and BOOT say; from there both clocks run by the quartz, `drift` parts in a million fast.
-    """
-
-    def __init__(self) -> None:
-        self.boot = ""
-        self.now = self._from = self._wall = self._since = self._drift = self._passed = 0
-
-    def set(self, true: int, wall: int, since: int, drift: int) -> None:
-        """Let the clocks show `wall` and `since` at a true time."""
-        self._from, self._wall, self._since, self._drift = true, wall, since, drift
-        self.reach(true)
-
-    def reach(self, true: int) -> None:
-        """Let it be `true`."""
-        self.now = true
-        passed = true - self._from
-        self._passed = passed + passed * self._drift // 1000000 if self._drift else passed
-
-    def wall(self) -> int:
-        """Return ns since the epoch."""
-        return self._wall + self._passed
-
-    def monotonic(self) -> int:
-        """Return ns since boot."""
-        return self._since + self._passed
 
 
 class Socket:
@@ -172,42 +137,6 @@ class Table:
         """Return what has changed since the last time."""
         moves, self._moves = self._moves, []
         return moves
-
-
-class SeededRandom:
-    """Octets that follow from a seed, so that a run's noise can be had again: SHA-256 over the seed and a counter.
-
-    For simulations only: a device takes `os.urandom`. Keys of the vault come from libsodium and are never seeded.
-    """
-
-    def __init__(self, seed: str) -> None:
-        self._seed = seed
-        self._count = 0
-        self._left = b""
-
-    def __call__(self, count: int) -> bytes:
-        """Return the next `count` octets."""
-        while len(self._left) < count:
-            self._left += hashlib.sha256((self._seed + ":" + str(self._count)).encode()).digest()
-            self._count += 1
-        octets = self._left[:count]
-        self._left = self._left[count:]
-        return octets
-
-
-class SeededSodium(Sodium):
-    """libsodium with random octets by a seed, for the day's terminal table: its drawn classes can be had again.
-
-    Keys of the vault come from the real one and are never seeded.
-    """
-
-    def __init__(self, draw: "Callable[[int], bytes]") -> None:
-        super().__init__()
-        self._draw = draw
-
-    def random(self, address: int, size: int) -> None:
-        """Write `size` octets at an address."""
-        buffer_at(address, size)[:] = self._draw(size)
 
 
 TYPE_CHECKING = False

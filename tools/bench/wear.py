@@ -33,7 +33,7 @@ from agent.runtime import files
 from agent.summary.messages import SUMMARY_OCTETS
 from agent.summary.metrics import MESSAGES
 from agent.summary.published import DAYS
-from host_sim.driver import stage, stage_device, stage_parts
+from host_sim.driver import seeded, stage, stage_device
 from host_sim.faults import flash as model
 from host_sim.venue import scenario, tape
 from host_sim.venue.world import World
@@ -151,7 +151,7 @@ class _Gateway(stage.Stage):
     def __init__(self, root: Path, visitors: int, block: int, sync: int, seed: int) -> None:
         (root / "etc").mkdir()
         (root / "etc/config").write_text(_CONFIG.format(rows=max(4 * visitors, 64), block=block, sync=sync))
-        draw = stage_parts.SeededRandom(str(seed))
+        draw = seeded.SeededRandom(str(seed))
         plan = scenario.load("cafe-day")
         self.world = World(replace(plan, crowd=replace(plan.crowd, visitors=visitors)), seed)
         self.paths = Paths(str(root))

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The time of a simulated device, which passes as the tape says."""
+
+
+class VirtualTime:
+    """The time source of a simulated device: set by the tape, read by the recorder.
+
+    Times in ns; `now` is the true time.
+
+    `set` is what CLOCK and BOOT say; from there both clocks run by the quartz, `drift` parts in a million fast.
+    """
+
+    def __init__(self) -> None:
+        self.boot = ""
+        self.now = self._from = self._wall = self._since = self._drift = self._passed = 0
+
+    def set(self, true: int, wall: int, since: int, drift: int) -> None:
+        """Let the clocks show `wall` and `since` at a true time."""
+        self._from, self._wall, self._since, self._drift = true, wall, since, drift
+        self.reach(true)
+
+    def reach(self, true: int) -> None:
+        """Let it be `true`."""
+        self.now = true
+        passed = true - self._from
+        self._passed = passed + passed * self._drift // 1000000 if self._drift else passed
+
+    def wall(self) -> int:
+        """Return ns since the epoch."""
+        return self._wall + self._passed
+
+    def monotonic(self) -> int:
+        """Return ns since boot."""
+        return self._since + self._passed
