@@ -17,6 +17,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import TimeoutError, sync_playwright  # noqa: A004 (that of a browser)
 
+from agent.summary.messages import SUMMARY_OCTETS, summary
+from agent.summary.metrics import MESSAGES, METRICS, PROFILES, scales
+from agent.summary.published import DAYS
 from host_sim.openwrt.doorway import Doorway
 from host_sim.openwrt.network import GATEWAY
 from tests.openwrt.conftest import PASSWORD
@@ -167,6 +170,49 @@ def test_settings_are_read_by_the_agent_before_they_are_saved(luci, equipped):
         page.locator("pre:has-text('Étoile')").wait_for(timeout=PATIENCE)
         page.click("button:has-text('Set right what can do no harm')")
         page.wait_for_selector("p:has-text('Nothing was found.')", timeout=PATIENCE)
+
+
+# A café's day as its gateway may have published it: arrivals by hour, with their noise, and the lengths of visits.
+ARRIVALS = (1, -3, 0, 2, -1, 4, 0, 17, 36, 41, 58, 73, 91, 88, 64, 40, 37, 55, 66, 79, 48, 20, 9, -2)
+VISITS = (112, 361, 240, 75, 38)
+BARS = """rows => rows.map(row => [row.cells[1].innerText.trim()].concat([...row.querySelectorAll("[aria-hidden] *")]
+    .map(part => [part.offsetLeft, part.offsetWidth].map(one => one / part.parentNode.offsetWidth))))"""
+
+
+def a_day(ident: str, day: int) -> bytes:
+    """Return the file of what was published, with one day in it, as the recorder writes it."""
+    texts, widths = bytearray(DAYS * MESSAGES * SUMMARY_OCTETS), scales(PROFILES["small"], 1000, {})
+    for metric in (one for one in METRICS if one.name in widths):
+        for slot in range(metric.slots):
+            values = [ARRIVALS[slot]] if metric.slots > 1 else list(VISITS)
+            start, end = (day * 86400 + one * metric.slot_seconds for one in (slot, slot + 1))
+            at = (day % DAYS * MESSAGES + metric.place + slot) * SUMMARY_OCTETS
+            text = summary(ident, metric, day, slot, start, end, values, widths[metric.name])
+            texts[at : at + SUMMARY_OCTETS] = text
+    return bytes(texts)
+
+
+def test_a_published_day_is_shown_in_bars_with_their_doubt(luci, equipped):
+    """Each bar is as long as its figure, its end as wide as the ±; what noise alone may give has none (ANON-3)."""
+    machine = equipped.machine
+    ident = machine.run("uci get oubli.gateway.id").strip()
+    machine.put("/srv/oubli/published", a_day(ident, int(time.time()) // 86400 - 1))
+    *_, hour, visits = json.loads(machine.run("oubli summary --json"))
+    half, below = hour["half_width"], hour["below"]
+    most = max(ARRIVALS) + half
+    with opened(luci, "", "oubli") as page:
+        drawn = page.locator("details:has(summary:has-text('Arrivals by hour')) tr:has([aria-hidden])")
+        drawn.first.wait_for(timeout=PATIENCE)
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.querySelector('#maincontent').scrollWidth") <= width
+            for value, (text, *bar) in zip(ARRIVALS, drawn.evaluate_all(BARS), strict=True):
+                told, low = value >= below, max(0, value - half)
+                assert text == (f"{value} ± {half}" if told else f"< {below} (too small to say)")
+                parts = [0, value / most, low / most, (value + half - low) / most] if told else []
+                assert [one for part in bar for one in part] == pytest.approx(parts, abs=0.02)
+        shown = page.inner_text("#maincontent")
+    assert [one for one in VISITS if f"{one} ± {visits['half_width']}" not in shown] == []
 
 
 # What somebody who may only read tries, on oubli's objects and around them; TERMINAL is one that is known.
