@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `tools/soak --room gateway` runs on a real OpenWrt: lying batteries, a factory reset, a crowd, radios (air).
+"""What `tools/soak --room gateway` runs on a real OpenWrt: lying batteries, a factory reset, a crowd, air, portal.
 
 The clock of the battery says 1970, 2020 and 2040 at power-up, and NTP puts it right (EXP-5). A gateway is set back to
 how it left the factory, and installed anew (ANON-5). 250 terminals hold 20,000 conversations in ten minutes (L34-I-2).
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from host_sim.lab.network import LabError
 from tests.openwrt.air import radios
 from tests.openwrt.conftest import WAIT, World
+from tests.openwrt.portal import portal
 from tests.openwrt.power import keep
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def oubli_memory(world: World) -> dict[str, int]:
     return {words.split("-m agent ")[1].strip(): int(size) for size, words in rows if "-m agent " in words}
 
 
-STORIES: tuple[Callable[[World], Iterator[str]], ...] = (batteries, factory, crowd, radios)
+STORIES: tuple[Callable[[World], Iterator[str]], ...] = (batteries, factory, crowd, radios, portal)
 
 
 def soak(_seed: int, _seconds: float) -> dict[str, Any]:
