@@ -23,8 +23,8 @@ MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of a random name is made there
 class GatewayLab:
     """All around one gateway, which isn't started yet, from `with` to the removal of whatever was made."""
 
-    def __init__(self, image: Path | None = None, *, disk_mib: int = 192) -> None:
-        self._image, self._disk_mib = image, disk_mib
+    def __init__(self, image: Path | None = None, *, disk_mib: int = 192, chip: bool = False) -> None:
+        self._image, self._disk_mib, self._chip = image, disk_mib, chip
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:  # each thing is removed, whatever happens to the others
@@ -37,7 +37,7 @@ class GatewayLab:
             stack.callback(self.internet.close)
             self.internet.start()
             feeds.openwrt(self.internet.feed)
-            self.machine = Machine(self.wires, self.folder, self._image, disk_mib=self._disk_mib)
+            self.machine = Machine(self.wires, self.folder, self._image, disk_mib=self._disk_mib, chip=self._chip)
             stack.callback(self.machine.close)
             self.broker = Subscriber(self.wires, self.folder)
             stack.callback(self.broker.close)

@@ -21,6 +21,7 @@ from typing import Any
 
 from host_sim.driver.interpreters import WITH_US
 from host_sim.lab.network import LabError
+from host_sim.openwrt import flash
 from host_sim.openwrt.network import BRIDGES, GATEWAY, Wires
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -53,8 +54,10 @@ PROMPT = b"Please press Enter to activate this console"
 class Machine:
     """The virtual machine, from `boot` to `close`; its files lie in `folder`."""
 
-    def __init__(self, wires: Wires, folder: Path, image: Path | None = None, *, disk_mib: int = 192) -> None:
-        self.folder, self._wires, self._image = folder, wires, image
+    def __init__(
+        self, wires: Wires, folder: Path, image: Path | None = None, *, disk_mib: int = 192, chip: bool = False
+    ) -> None:
+        self.folder, self._wires, self._image, self._chip = folder, wires, image, chip
         self.disk, self.log = folder / "disk.qcow2", folder / "serial.log"
         self._disk_mib = disk_mib
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,7 +70,7 @@ class Machine:
     def new_disk(self) -> None:
         """Make a disk as it leaves the factory.
 
-        What follows the image is empty, and becomes the overlay at first boot.
+        What follows the image is empty, and becomes the overlay at first boot, where there is no flash chip.
         """
         self.disk.unlink(missing_ok=True)
         base = self._unpacked() if self._image else BUILT / "root.squashfs"
@@ -86,6 +89,8 @@ class Machine:
             *size,
         ]
         subprocess.run(words, check=True, capture_output=True)
+        if self._chip:
+            flash.write(self.folder / "flash")
 
     def _unpacked(self) -> Path:
         """Return the image's file, unpacked where it is an .img.gz as OpenWrt's downloads are."""
@@ -132,7 +137,9 @@ class Machine:
             words += ["-device", f"virtio-net-pci,netdev={bridge},mac=52:54:00:00:00:{number + 1:02x},romfile="]
         if self._image is None:
             words += ["-kernel", str(BUILT / "vmlinuz"), "-initrd", str(BUILT / "initramfs.gz")]
-            words += ["-append", KERNEL]
+            words += ["-append", KERNEL + (flash.KERNEL if self._chip else "")]
+        if self._chip:
+            words += flash.words(self.folder / "flash")
         with (self.folder / "qemu.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*WITH_US, *self._wires.inside(self._wires.switch, *words)],
@@ -196,12 +203,16 @@ class Machine:
         self.wait(lambda: self._try(SETTLED).strip() == "settled", "the network doesn't settle", BOOT, 1)
 
     def wait(self, condition: Callable[[], object], wrong: str, seconds: float, every: float = 0.2) -> None:
-        """Wait until a condition holds; LabError with what is wrong and the console's last words after that long."""
-        deadline = time.monotonic() + seconds
+        """Wait until a condition holds; LabError with what is wrong and the console's last words after that long.
+
+        It is asked at most half of the time: an answer takes an emulated processor away from what is waited for.
+        """
+        began = asked = time.monotonic()
         while not condition():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            if self.process.poll() is not None or time.monotonic() > began + seconds:
                 raise LabError(f"{wrong}; the console's end:\n{self.log.read_text(errors='replace')[-600:]}")
-            time.sleep(every)
+            time.sleep(min(max(every, time.monotonic() - asked), 10))
+            asked = time.monotonic()
 
     def kill(self) -> None:
         """Cut the power."""

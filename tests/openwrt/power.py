@@ -3,8 +3,8 @@
 
 QEMU is killed while terminals talk, root looks things up, a guest suspends and resumes, and flash is written to. Each
 boot is eight hours later by the clock's battery, so that sealed segments become due between two of them. Then stores
-must open, nothing may be past its deadline, what was acknowledged must be there, and doctor must find nothing. Half of
-it is on f2fs, half on ext4.
+must open, nothing may be past its deadline, what was acknowledged must be there, and doctor must find nothing. It is on
+f2fs and ext4 of a disk, and on jffs2 of a flash chip (host_sim/openwrt/flash.py).
 
 What QEMU had handed to this machine is on its disk: of a flash chip that loses its own cache this says nothing.
 """
@@ -36,8 +36,9 @@ from tools.custodian import bundles, segments
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CUTS = 20
-DISKS = {"f2fs": 192, "ext4": 96}  # MiB; mount_root takes ext4 for an overlay below 100 MiB
+CUTS = {"f2fs": 10, "ext4": 10, "jffs2": 5}  # how often, by file system
+MOST = max(CUTS.values())
+EXT4 = 96  # MiB of a disk; mount_root takes ext4 for an overlay below 100 MiB
 AFTER = 8  # hours between two boots, by the battery
 LIFETIME = 1  # day for which attribution keeps
 LONGEST = 25  # seconds of writing before a cut
@@ -92,7 +93,7 @@ class Trial:
         world.configure()
         machine.run("uci set system.ntp.enabled=0; uci commit system; /etc/init.d/sysntpd stop")
         signing, rows = SigningKey.generate(), []
-        for day in (self.now.date() + dt.timedelta(days=ahead) for ahead in range(-1, CUTS * AFTER // 24 + 2)):
+        for day in (self.now.date() + dt.timedelta(days=ahead) for ahead in range(-1, MOST * AFTER // 24 + 2)):
             self.keys[day] = PrivateKey.generate()
             public = bytes(self.keys[day].public_key)
             rows.append(bundles.Row("attribution", day, public, day + dt.timedelta(days=LIFETIME)))
@@ -229,21 +230,28 @@ def keep(world: World) -> None:
             world.lan.rejoin(WAIT)
 
 
+def world_on(file_system: str) -> World:
+    """Return a gateway whose overlay will be of a file system."""
+    if file_system == "jffs2":
+        return World(chip=True)
+    return World(disk_mib=EXT4) if file_system == "ext4" else World()
+
+
 def soak(seed: int, seconds: float) -> dict[str, Any]:
-    """Cut the power ten times on each file system, as far as there is time."""
+    """Cut the power on each file system, as far as there is time."""
     if subprocess.run([ROOT / "tools/setup-part", *PARTS], check=False).returncode != 0:
         raise LabError(f"{' and '.join(PARTS)} can't be made; accepted: after what tools/setup-part says")
-    draw, start = random.Random(seed), time.monotonic()
+    draw, end, rest = random.Random(seed), time.monotonic() + seconds, sum(CUTS.values())
     figures: dict[str, Any] = {}
     findings: list[str] = []
-    for number, (file_system, mebibytes) in enumerate(DISKS.items(), 1):
-        with World(disk_mib=mebibytes) as world:
+    for file_system, cuts in CUTS.items():
+        until = time.monotonic() + (end - time.monotonic()) * cuts / rest
+        rest -= cuts
+        with world_on(file_system) as world:
             trial = Trial(world, file_system)
             try:
                 trial.prepare()
-                while len(trial.boots) < CUTS // len(DISKS) and time.monotonic() - start < seconds * number / len(
-                    DISKS
-                ):
+                while len(trial.boots) < cuts and time.monotonic() < until:
                     trial.cut(draw.uniform(0, LONGEST))
                     trial.boot()
             except (AssertionError, LabError) as failure:

@@ -9,10 +9,24 @@ from pathlib import Path
 from tools.openwrt.sources import BuildError
 
 BUILT_IN = ("virtio_pci", "virtio_blk", "squashfs", "loop", "overlay", "f2fs", "ext4")
+# Loaded where the kernel is told `flash=ERASE`: the memory of the device ivshmem is then a flash chip.
+FLASH = ("mtdblock", "phram", "jffs2")
 INIT = """#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox mount -t proc proc /proc
 for module in /modules/*; do /bin/busybox insmod "$module" || echo "initramfs: $module"; done
+flash=$(/bin/busybox sed -n 's/.* flash=\\([^ ]*\\).*/\\1/p' /proc/cmdline)
+if [ -n "$flash" ]; then
+    /bin/busybox mount -t sysfs sysfs /sys
+    chip=$(/bin/busybox grep -l 0x1110 /sys/bus/pci/devices/*/device)
+    echo 1 >${chip%/*}/enable
+    set -- $(/bin/busybox sed -n 3p ${chip%/*}/resource)
+    for module in /flash/*; do
+        options=; case $module in *-phram.ko) options=phram=rootfs_data,$1,$(($2 - $1 + 1)),$flash ;; esac
+        /bin/busybox insmod $module $options || echo "initramfs: $module $options"
+    done
+    /bin/busybox umount /sys
+fi
 for i in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/vda ] && break; /bin/busybox sleep 0.1; done
 /bin/busybox mount -t squashfs -o ro /dev/vda /new || exec /bin/busybox sh
 /bin/busybox umount /proc
@@ -65,12 +79,15 @@ class Kernel:
         """Write an initramfs that loads OpenWrt's built-ins, mounts the disk's squashfs, goes on with /sbin/init."""
         root = work / "initramfs"
         shutil.rmtree(root, ignore_errors=True)
-        for folder in ("bin", "dev", "proc", "new", "modules"):
+        for folder in ("bin", "dev", "proc", "sys", "new", "modules", "flash"):
             (root / folder).mkdir(parents=True)
         shutil.copy(busybox, root / "bin/busybox")
-        files = list(dict.fromkeys(file for name in BUILT_IN for file in self._needed(name)))
-        for number, file in enumerate(files):
-            _unpack(file, root / f"modules/{number:02}-{file.name.removesuffix('.xz')}")
+        placed: set[Path] = set()
+        for folder, names in (("modules", BUILT_IN), ("flash", FLASH)):
+            files = list(dict.fromkeys(file for name in names for file in self._needed(name)))
+            for number, file in enumerate(file for file in files if file not in placed):
+                _unpack(file, root / f"{folder}/{number:02}-{file.name.removesuffix('.xz')}")
+            placed.update(files)
         (root / "init").write_text(INIT)
         (root / "init").chmod(0o755)
         subprocess.run(
