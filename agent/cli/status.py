@@ -112,15 +112,17 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         out.append("network trouble since it came up; none of it is a record lost:")
         out.extend("  " + _TROUBLE[name] + ": " + str(network[name]) for name in sorted(network) if network[name])
     out.extend(_spent(summary))
-    for figure in summary["published"]:
-        cells = [
-            label + ": " + shown(value, figure["below"]) for label, value in zip(figure["cells"], figure["values"])
-        ]
-        text = f"  last {figure['metric']}, {figure['day']} slot {figure['slot']}, {', '.join(cells)}"
-        out.append(text + " (each ± " + str(figure["half_width"]) + " with 95 %)")
+    out.extend(_figure(figure) for figure in summary["published"])
     out.append("  waiting in the spool: " + str(summary["spooled"]))
     out.extend(_delivery(forwarder, tls=status["tls"]))
     return out
+
+
+def _figure(figure: "dict[str, Any]") -> str:
+    """Return the line of what was published last of a metric."""
+    cells = [label + ": " + shown(value, figure["below"]) for label, value in zip(figure["cells"], figure["values"])]
+    text = f"  last {figure['metric']}, {figure['day']} slot {figure['slot']}, {', '.join(cells)}"
+    return text + " (each ± " + str(figure["half_width"]) + " with 95 %)"
 
 
 def _sealed(row: "dict[str, Any]") -> "list[str]":

@@ -61,9 +61,6 @@ def fleet(
     With --light as many as the machine holds connections: true topics, messages, wills and moments, which a collector
     stores.
     """
-    from host_sim.load import fleet as gateways_of  # noqa: PLC0415
-    from host_sim.report.show import fleet_table  # noqa: PLC0415
-
     if ca and not broker:
         PROGRAM.refuse("--ca: there is no --broker that it vouches for; accepted: with --broker mqtts://host:port")
     given = {name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"}
@@ -75,12 +72,23 @@ def fleet(
         return
     if broker and len(broker) > 1:
         PROGRAM.refuse("--broker: several; accepted: one, or --light")
+    _real(gateways, broker[0] if broker else None, ca, (seconds, messages, ramp, outage), json_file)
+
+
+def _real(
+    gateways: int,
+    broker: str | None,
+    ca: str | None,
+    pace: tuple[float, int, float, float],
+    json_file: str | None,
+) -> None:
+    from host_sim.load import fleet as gateways_of  # noqa: PLC0415
+    from host_sim.report.show import fleet_table  # noqa: PLC0415
+
     console = options.console(json_file)
     try:
         with console.status("starting") as status:
-            figures = gateways_of.run(
-                gateways, broker[0] if broker else None, ca, seconds, messages, ramp, outage, status.update
-            )
+            figures = gateways_of.run(gateways, broker, ca, *pace, status.update)
     except (gateways_of.FleetError, gateways_of.BrokerError) as failure:
         PROGRAM.refuse(str(failure))
     except KeyboardInterrupt:

@@ -79,25 +79,7 @@ def outlive(kind: str, folder: Path, url: str, forwarders: int, each: int, hub: 
             gateways = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL)
             until(lambda: stored.look() > 0, "the first message")
             until(lambda: stored.look() >= wanted // 8, "under way")
-            if hub is not None:
-                stored.part = "one cut off"
-                hub.cut(NAMES[1])
-                _pass(stored, AWAY)
-                hub.heal()
-                _pass(stored, SETTLES)
-            stored.part = "one hangs"
-            cluster.nodes[0].signal(signal.SIGSTOP)
-            _pass(stored, AWAY)
-            cluster.nodes[0].signal(signal.SIGCONT)
-            stored.part = "one killed"
-            for place, node in enumerate(cluster.nodes):
-                until(lambda place=place: stored.look() >= wanted * (place + 4) // 8, "under way")  # type: ignore[misc]
-                node.kill()
-                stored.look()
-                _pass(stored, 5)
-                node.start()
-                until(lambda node=node: (stored.look(), node.ready())[1], "it is back")  # type: ignore[misc]
-                until(partial(stored.more, stored.look()), "storing goes on")
+            _kill(cluster, hub, stored, wanted)
             until(lambda: (stored.look(), gateways.poll() is not None)[1], "every spool is empty")
             _whole(stored, wanted)
         finally:
@@ -182,6 +164,29 @@ class _Stored:
             self._since = now
         self._count = count
         return count
+
+
+def _kill(cluster: Cluster, hub: Apart | None, stored: _Stored, wanted: int) -> None:
+    """Cut a node off, let one hang, kill each in turn; each comes back, and storing goes on."""
+    if hub is not None:
+        stored.part = "one cut off"
+        hub.cut(NAMES[1])
+        _pass(stored, AWAY)
+        hub.heal()
+        _pass(stored, SETTLES)
+    stored.part = "one hangs"
+    cluster.nodes[0].signal(signal.SIGSTOP)
+    _pass(stored, AWAY)
+    cluster.nodes[0].signal(signal.SIGCONT)
+    stored.part = "one killed"
+    for place, node in enumerate(cluster.nodes):
+        until(lambda place=place: stored.look() >= wanted * (place + 4) // 8, "under way")  # type: ignore[misc]
+        node.kill()
+        stored.look()
+        _pass(stored, 5)
+        node.start()
+        until(lambda node=node: (stored.look(), node.ready())[1], "it is back")  # type: ignore[misc]
+        until(partial(stored.more, stored.look()), "storing goes on")
 
 
 def _pass(stored: _Stored, seconds: float) -> None:

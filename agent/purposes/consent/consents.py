@@ -171,20 +171,7 @@ class Consents(KeptConsents):
         named = third_parties.encode()
         if not canonical.showable(third_parties, THIRD_PARTIES) or _blank(third_parties[0] + third_parties[-1]):
             raise Refused("third_parties: not understood (L34-V-2); accepted: none, or names of at most 63 octets")
-        for place in self._of(mac):
-            state, held, _, _, since, former, _, _, gone = self._rows.get(place)
-            if state == OBJECTED:
-                raise Refused("this terminal objects to being counted (L34-VI-5); accepted: once that is taken back")
-            if held >> GONE & bits:
-                raise Refused("withdrawn before: not to be asked again as long as that is remembered (L34-V-3)")
-            if state != WITHDRAWN:
-                since = gone  # of one of its purposes
-            if (state == WITHDRAWN or held >> GONE) and (not since or now < since + AFTER):
-                raise Refused("withdrawn less than 30 days ago: not to be asked again before (L34-V-3)")
-            if state in (ACTIVE, SUSPENDED) and held & bits and now < former:
-                raise Refused(
-                    "a consent to this is in force until its end (L34-V-2); accepted: withdraw, or again after its end"
-                )
+        self._hold_against_former(mac, bits, now)
         place = self._free(spare)
         self._unfiled.pop(place, None)
         if self._refusals.count >= REFUSALS - spare:
@@ -204,6 +191,23 @@ class Consents(KeptConsents):
         self._rows.set(place, ACTIVE, bits, bits, 0, now, end, now, owner, 0)
         self._rebuild(now)
         return place
+
+    def _hold_against_former(self, mac: bytes, bits: int, now: int) -> None:
+        """Hold a consent against what its terminal has said before; Refused where it may not be asked for."""
+        for place in self._of(mac):
+            state, held, _, _, since, former, _, _, gone = self._rows.get(place)
+            if state == OBJECTED:
+                raise Refused("this terminal objects to being counted (L34-VI-5); accepted: once that is taken back")
+            if held >> GONE & bits:
+                raise Refused("withdrawn before: not to be asked again as long as that is remembered (L34-V-3)")
+            if state != WITHDRAWN:
+                since = gone  # of one of its purposes
+            if (state == WITHDRAWN or held >> GONE) and (not since or now < since + AFTER):
+                raise Refused("withdrawn less than 30 days ago: not to be asked again before (L34-V-3)")
+            if state in (ACTIVE, SUSPENDED) and held & bits and now < former:
+                raise Refused(
+                    "a consent to this is in force until its end (L34-V-2); accepted: withdraw, or again after its end"
+                )
 
     def _change(self, owner: bytes, now: "int | None", spare: int) -> None:
         """Count a change that a terminal may make a few times a day: nobody wears out the flash.
