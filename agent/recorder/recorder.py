@@ -23,7 +23,6 @@ from agent.recorder.kept import PurposeStores
 from agent.recorder.orders import Orders
 from agent.recorder.purpose_groups import PurposeGroups
 from agent.recorder.streams import Streams
-from agent.runtime import files
 from agent.runtime.sodium import Sodium
 from agent.summary.day import AgentDay
 from agent.summary.ledger import Ledger
@@ -98,7 +97,7 @@ class Recorder:
         self.kept = PurposeStores(config, paths, sodium, source.boot, self.counters, self.audit.note)
         self._ring, self.stores = self.kept.ring, self.kept.by_name
         self.kept.open_sealed(lambda: self.ledger.age, lambda: self.clock.floor)
-        if stores.by_consent(config) or files.exists(paths.consents):
+        if stores.by_consent(config) or stores.remembered(paths):
             self.groups.by_consent()
         self.kept.destroy_strays()
         self.orders = Orders(self)

@@ -84,7 +84,8 @@ def erase_all(paths: "Paths", path: str, purpose: str = "all") -> int:
             files.clear(folder + "/handovers")
             files.sync_folder(folder)
     if purpose == "all" and not config.installed("location"):
-        files.clear(paths.consents)  # the package that could let go of them in time isn't here any more
+        for place in paths.consents, paths.sealed + "/consent":
+            files.clear(place)  # the package that could let go of it in time isn't here any more
     return gone
 
 

@@ -17,8 +17,13 @@ def homeless(config: "Config", paths: "Paths") -> bool:
     """Return True if something kept here needs modules that aren't installed to be destroyed in time (EXP-1)."""
     from agent.config.config import installed
 
-    kept = needed(config, paths) or files.exists(paths.consents) or files.exists(paths.run + "/blocks")
+    kept = needed(config, paths) or remembered(paths) or files.exists(paths.run + "/blocks")
     return bool(kept) and not installed("location")
+
+
+def remembered(paths: "Paths") -> bool:
+    """Return True if a consent or a refusal may be kept: a sysupgrade keeps the latter's name, and no empty folder."""
+    return files.exists(paths.consents) or files.exists(paths.sealed + "/consent")
 
 
 def name_of(day: int, number: int) -> str:

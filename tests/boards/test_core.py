@@ -148,7 +148,13 @@ def test_a_purpose_of_a_package_that_isnt_installed_is_refused_with_its_line(cor
 
 
 @pytest.mark.parametrize(
-    "left", ["srv/oubli/vault/billing/2026-11-25-0001", "srv/oubli/consents/000000c8", "var/run/oubli/blocks"]
+    "left",
+    [
+        "srv/oubli/vault/billing/2026-11-25-0001",
+        "srv/oubli/consents/000000c8",
+        "srv/oubli/vault/consent/00000000000000000000000000000000o6d2b05e4",
+        "var/run/oubli/blocks",
+    ],
 )
 def test_what_an_absent_package_kept_is_never_left_without_its_clock(core, root, interpreter, left):
     """EXP-1: the recorder refuses to run beside it; whoever wants it gone without the package has it erased."""

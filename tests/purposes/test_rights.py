@@ -827,6 +827,20 @@ def test_an_objection_makes_no_paper_tell_of_consents(any_interpreter: Interpret
     device.recorder.close()
 
 
+def test_an_objection_holds_over_a_sysupgrade_that_keeps_files_alone(tmp_path: Path) -> None:
+    """L34-VI-5: another firmware has no folder that was empty, such as that of consents where nobody gave one."""
+    device, mine = paired.Device(tmp_path / "device", None), {"terminal": paired.mac_of(1), "address": None}
+    device.pass_to(3600)
+    device.recorder.orders.object(mine, "root")
+    device.recorder.close()
+    (device.root / "srv/oubli/consents").rmdir()
+    device.boot(7200)
+    assert device.recorder.terminals.objects is not None
+    assert device.recorder.terminals.objects(paired.mac_of(1))
+    assert device.recorder.groups.by_consent().own(mine)["objects"]
+    device.recorder.close()
+
+
 def test_an_objection_is_told_of_wherever_one_may_be_kept(tmp_path: Path) -> None:
     """L34-VI-5: with `services` on and nothing counted, what was objected to before stays for 13 months."""
     (tmp_path / "oubli").write_text(

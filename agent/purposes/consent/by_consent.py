@@ -19,7 +19,7 @@ from agent.purposes.services.record import Services
 from agent.runtime import files, memory
 from agent.runtime.libc import reason
 from agent.runtime.sodium import KEY
-from agent.vault.stores import BY_CONSENT
+from agent.vault.stores import BY_CONSENT, remembered
 
 SECOND = 1000000000
 LOOK = 30 * SECOND  # how often the ends of consents are looked at; expiry of what is kept has its own, exact clock
@@ -89,7 +89,7 @@ class ByConsent(Purposes):
         `make`: also where none were kept before.
         """
         paths = self._paths
-        if self._consents is not None or not (make or self.stores or files.exists(paths.consents)):
+        if self._consents is not None or not (make or self.stores or remembered(paths)):
             return
         try:
             files.make_folder(paths.consents, 0o700)
