@@ -52,7 +52,7 @@ def recorder(start: "Start") -> int:
             "for the system shows another time or has none (EXP-5)"
         )
     if stores.homeless(settings, start.paths):
-        kept = f"oubli: attribution, billing, consents: what was kept of them goes on time with {law.PACKAGE} alone"
+        kept = f"oubli: attribution, billing, consents, objections: what was kept goes on time with {law.PACKAGE} alone"
         sys.stderr.write(
             kept + "; accepted: install it, or oubli erase --all, and a reboot where there were port blocks (EXP-1)\n"
         )

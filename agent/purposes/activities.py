@@ -110,7 +110,7 @@ _KEPT = {
             "being restored, until 30 days after the end that was agreed; at most "
         ),
     ),
-    "over": (" ; arrêté, plus rien ne s'y ajoute", "; stopped, nothing is added any more"),
+    "over": ("arrêté, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; "),
     "unasked": (" ; plus aucun accord n'est recueilli", "; no consent is taken any more"),
 }
 # How each is kept from others.
@@ -175,7 +175,7 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
     for row in rows(config, held):
         kept = _long(row, config, language)
         if row.name in held:  # who withdraws still leaves the day, and a refusal
-            kept += _KEPT["unasked" if row.custody == law.DEVICE else "over"][at]
+            kept = kept + _KEPT["unasked"][at] if row.custody == law.DEVICE else _KEPT["over"][at] + kept
         former = row.grounds and config.sections[row.name].ground in law.FORMER_GROUNDS
         basis = row.paragraph + _REPEALED[at] if former else f"{row.in_force}, {_letter(row.name, config, at)}"
         if former:
