@@ -204,7 +204,7 @@ class _Gateway(stage.Stage):
     def _start(self, true: int, length: int) -> None:
         super()._start(true, length)
         self.recorder.published.put = self.flash.put
-        blocks = self.recorder.groups.deferred.attribution.blocks
+        blocks = self.recorder.groups.deferred.attribution.holdings.blocks
         covers = blocks.covers
 
         def covering(source: bytes, port: int, mac: bytes, start: int, now: int) -> bool:
