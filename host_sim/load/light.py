@@ -128,10 +128,8 @@ def _brokers(urls: Sequence[str], ca: str | None) -> list[dict[str, Any]]:
         except OSError:
             raise FleetError(f"--ca: {at.ca}: no certificate in it; accepted: a file of certificates, PEM") from None
         try:
-            family, *_, where = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)[0]
-            host = str(where[0])
-            with socket.create_connection((host, at.port), 20):
-                pass
+            with socket.create_connection((at.host, at.port), 20) as tried:
+                family, host = tried.family, tried.getpeername()[0]  # of a name's addresses, one that answers
         except OSError as failure:
             raise FleetError(
                 f"--broker: {at.host}:{at.port}: {failure.strerror or failure}; accepted: a broker that is there"
