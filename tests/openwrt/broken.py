@@ -130,7 +130,7 @@ BROKEN = (
         "rm /etc/oubli/agents",
         also=("bundle-missing", "bundle-refused"),
     ),
-    Broken("tmpfs", "mount -o bind /lib /var/run/oubli/vault", "umount /var/run/oubli/vault", also=("folders",)),
+    Broken("tmpfs", "mount -o bind /proc /var/run/oubli/vault", "umount /var/run/oubli/vault", also=("folders",)),
     Broken(
         "swap",
         "dd if=/dev/zero of=/overlay/swap bs=1M count=1; mkswap /overlay/swap; swapon /overlay/swap",
