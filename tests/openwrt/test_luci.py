@@ -73,19 +73,19 @@ def log_in(address: str, user: str) -> str:
 
 
 @contextlib.contextmanager
-def opened(luci: str, place: str, heading: str) -> Iterator[Page]:
-    """Sign root in to LuCI in Chromium and give one of oubli's pages, once its heading is there."""
+def opened(luci: str, place: str, heading: str, locale: str = "en") -> Iterator[Page]:
+    """Sign root in to LuCI in a Chromium of that language and give one of oubli's pages, once its heading is there."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        page = browser.new_page()
+        page = browser.new_page(locale=locale)
         page.add_init_script(PATIENT)
         page.goto(f"{luci}/cgi-bin/luci/admin/services/oubli{place}", timeout=PATIENCE)
         page.fill("#luci_username", "root", timeout=PATIENCE)
         page.fill("#luci_password", PASSWORD)
         page.keyboard.press("Enter")
-        page.wait_for_selector(f"h2:has-text('{heading}')", timeout=PATIENCE)
+        page.wait_for_selector(f'h2:has-text("{heading}")', timeout=PATIENCE)
         yield page
         browser.close()
 
@@ -213,6 +213,16 @@ def test_a_published_day_is_shown_in_bars_with_their_doubt(luci, equipped):
                 assert [one for part in bar for one in part] == pytest.approx(parts, abs=0.02)
         shown = page.inner_text("#maincontent")
     assert [one for one in VISITS if f"{one} ± {visits['half_width']}" not in shown] == []
+
+
+def test_a_french_browser_reads_french(luci, equipped):
+    """From the catalogue in the package, by LuCI's own choice of a language."""
+    equipped.machine.run("uci set luci.languages.fr=Français; uci commit luci")
+    with opened(luci, "/settings", "Réglages d'oubli", "fr-FR") as page:
+        assert "Réseaux des visiteurs" in page.inner_text("#view")
+    with opened(luci, "", "oubli", "fr-FR") as page:
+        page.get_by_text("Aucune n'est en cours.").wait_for(timeout=PATIENCE)
+        assert "Finalités de l'article L34-1" in page.inner_text("#view")
 
 
 # What somebody who may only read tries, on oubli's objects and around them; TERMINAL is one that is known.
