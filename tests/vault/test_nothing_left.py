@@ -572,16 +572,16 @@ def test_one_purpose_is_erased_where_no_recorder_runs_and_the_others_stay(interp
 @pytest.mark.needs("root", "unshare", "timeout")
 def test_a_recorder_refuses_to_start_where_its_memory_is_a_disk(interpreter, tmp_path):
     """EXP-2: on the device's own root, /var/run on something else than tmpfs."""
-    swaps, config, disk = tmp_path / "swaps", tmp_path / "config", tmp_path / "disk"
+    swaps, config = tmp_path / "swaps", tmp_path / "config"
     swaps.write_text(SWAPS)
     config.write_text(CONFIG)
-    disk.mkdir()
     recorder = interpreter.command("-m", "agent", "recorder", "--config", config)
-    script = ON_A_DEVICE.replace("mount -t tmpfs none /run", f"mount --bind {disk} /run")
-    words = ["unshare", "--mount", "--net", "sh", "-ec", script, "sh", *recorder]
-    done = subprocess.run(
-        words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, capture_output=True, text=True, check=False
-    )
+    with tempfile.TemporaryDirectory(dir=PROJECT / ".cache") as disk:  # /tmp may be memory itself, as Debian 13 has it
+        script = ON_A_DEVICE.replace("mount -t tmpfs none /run", f"mount --bind {disk} /run")
+        words = ["unshare", "--mount", "--net", "sh", "-ec", script, "sh", *recorder]
+        done = subprocess.run(
+            words, cwd=PROJECT, env=environment() | {"SWAPS": str(swaps)}, capture_output=True, text=True, check=False
+        )
     assert done.returncode == 1
     assert (
         done.stderr
