@@ -1170,15 +1170,22 @@ def test_an_operator_who_makes_out_the_bills_is_not_said_to_read_nothing(tmp_pat
     assert [re.search("exploitant|operator", one) for one in page_words.WORDS["not erased"]] == [None, None]
 
 
-def test_a_device_that_changes_its_mac_is_another_one_and_that_is_said(tmp_path: Path) -> None:
-    """L34-VI-4: neither an objection nor a consent follows a phone that takes another address."""
+def consented(folder: Path) -> paired.Device:
+    """Return a device whose first terminal has consented to `location` for a day."""
     options = "config purpose 'location'\n option enabled '1'\n" + VENUE
-    device = paired.Device(tmp_path / "device", None, options=options)
+    device = paired.Device(folder / "device", None, options=options)
     device.pass_to(1300)
     room, now = device.recorder.groups.by_consent(), device.time.wall() // 10**9
     room._consents_or_refuse().grant(
         paired.mac_of(1), ["location"], ["access-point"], "none", now + law.DAY, bytes(32), now
     )
+    return device
+
+
+def test_a_device_that_changes_its_mac_is_another_one_and_that_is_said(tmp_path: Path) -> None:
+    """L34-VI-4: neither an objection nor a consent follows a phone that takes another address."""
+    device = consented(tmp_path)
+    room = device.recorder.groups.by_consent()
     device.recorder.orders.object({"terminal": paired.mac_of(1), "address": None}, "root")
     found = [room.own({"terminal": paired.mac_of(number), "address": None}) for number in (1, 2)]
     assert [(bool(own["objects"]), len(own["consents"])) for own in found] == [(True, 1), (False, 0)]
@@ -1195,13 +1202,7 @@ def test_a_device_that_changes_its_mac_is_another_one_and_that_is_said(tmp_path:
 
 def test_a_consent_that_nobody_is_asked_for_any_more_may_still_be_withdrawn(tmp_path: Path) -> None:
     """L34-VI-4: with its purposes off a withdrawal adds a refusal; nobody reads that nothing is added."""
-    options = "config purpose 'location'\n option enabled '1'\n" + VENUE
-    device = paired.Device(tmp_path / "device", None, options=options)
-    device.pass_to(1300)
-    room, now = device.recorder.groups.by_consent(), device.time.wall() // 10**9
-    room._consents_or_refuse().grant(
-        paired.mac_of(1), ["location"], ["access-point"], "none", now + law.DAY, bytes(32), now
-    )
+    device = consented(tmp_path)
     device.recorder.close()
     device.configure(VENUE)
     device.restart(1400)
