@@ -130,7 +130,8 @@ class Recorder:
             threading.Thread(target=self._answer, args=(listener.accept()[0],), daemon=True).start()
 
     def _answer(self, peer: socket.socket) -> None:
-        with peer, peer.makefile("rwb") as stream:
+        # A page that is ended may hang up before it has its answer
+        with contextlib.suppress(ConnectionError), peer, peer.makefile("rwb") as stream:
             request = json.loads(stream.readline())
             self.asked.append(request)
             if request["call"] == "access":
