@@ -97,7 +97,7 @@ def main(
 ) -> None:
     """Tries what takes hours: fuzzes, lives histories, attacks figures, simulates venues, boots whole machines.
 
-    Exit 1 with findings.
+    Exit 1 with findings. Ctrl-C ends it with the figures of what was done.
     """
     for name in room or ():
         if name not in ROOMS:
@@ -110,14 +110,19 @@ def main(
             start = time.monotonic()
             figures = ROOMS[name](seed, hours * 3600 / len(names))
             result["rooms"][name] = {"seconds": round(time.monotonic() - start, 1), **figures}
+            if figures.get("interrupted"):
+                result["interrupted"] = True
+                break
     except NoInterpreterError as failure:
         _program.refuse(str(failure))
     except LabError as failure:
         _program.refuse(str(failure), 1)
     except KeyboardInterrupt:
-        _program.refuse("interrupted; everything it made is removed", 130)
+        result["interrupted"] = True
     text = json.dumps(result, indent=1) + "\n"
     _program.write(text, json_file)
+    if "interrupted" in result:
+        _program.refuse("interrupted; everything it made is removed", 130)
     raise typer.Exit(any(figures["findings"] for figures in result["rooms"].values()))
 
 

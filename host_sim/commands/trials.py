@@ -86,8 +86,6 @@ def search(
         )
     except (NoInterpreterError, BrokerError) as failure:
         PROGRAM.refuse(str(failure))
-    except KeyboardInterrupt:
-        PROGRAM.refuse("interrupted; everything it made is removed", 130)
     console.print(
         f"{sum(figures.runs.values())} runs, {figures.hours:,.0f} hours with people, "
         f"{figures.connections:,} connections"
@@ -96,5 +94,7 @@ def search(
         typer.echo(one["scenario"], err=json_file == "-")
     if json_file:
         PROGRAM.write(json.dumps(vars(figures), indent=1) + "\n", json_file)
+    if figures.interrupted:
+        PROGRAM.refuse("interrupted; everything it made is removed", 130)
     if figures.violations:
         PROGRAM.refuse(f"{len(figures.violations)} violations; the first: {figures.violations[0]['wrong']}", 1)

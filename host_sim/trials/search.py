@@ -11,6 +11,7 @@ A run that ends in a violation is shrunk (`host_sim.trials.shrinking`) to the sh
 still shows it, which is kept as a TOML file.
 """
 
+import itertools
 import json
 import math
 import time
@@ -101,6 +102,7 @@ class Figures:
     hours: float = 0
     connections: int = 0
     violations: list[Data] = field(default_factory=list)
+    interrupted: bool = False
 
 
 def _value(value: object) -> str:
@@ -248,22 +250,37 @@ def search(
     keep: Path | None = None,
     told: Callable[[str], None] = lambda _line: None,
 ) -> Figures:
-    """Try runs drawn from `seed`, `seed` + 1, ... for so long, or so many; shrink and keep what is found."""
-    figures, end, number = Figures(seed), time.monotonic() + seconds, seed
-    while time.monotonic() < end and (most is None or number < seed + most):
-        case = draw(number)
-        found, connections = attempt(case)
-        figures.runs[case.interpreter] = figures.runs.get(case.interpreter, 0) + 1
-        figures.connections += connections
-        figures.hours = round(figures.hours + case.data["time"]["days"] * 24, 2)
-        for what in {event["what"] for event in case.data.get("event", ())}:
-            figures.events[what] = figures.events.get(what, 0) + 1
-        if found:
-            told(f"{number}: {found.wrong}")
-            figures.violations.append(_shrunk(case, number, found, keep))
-            told(f"{number}: shrunk by {figures.violations[-1]['runs']} runs")
-        number += 1
+    """Try runs drawn from `seed`, `seed` + 1, ... for so long, or so many; shrink and keep what is found.
+
+    Ctrl-C ends it early: the figures are of the runs that came to their end.
+    """
+    figures, end = Figures(seed), time.monotonic() + seconds
+    try:
+        for number in itertools.count(seed):
+            if time.monotonic() >= end or (most is not None and number >= seed + most):
+                break
+            _count(figures, number, keep, told)
+    except KeyboardInterrupt:
+        figures.interrupted = True
     return figures
+
+
+def _count(figures: Figures, number: int, keep: Path | None, told: Callable[[str], None]) -> None:
+    """Try the run of one number, and add it to the figures when it is over."""
+    case = draw(number)
+    found, connections = attempt(case)
+    violation = None
+    if found:
+        told(f"{number}: {found.wrong}")
+        violation = _shrunk(case, number, found, keep)
+        told(f"{number}: shrunk by {violation['runs']} runs")
+    figures.runs[case.interpreter] = figures.runs.get(case.interpreter, 0) + 1
+    figures.connections += connections
+    figures.hours = round(figures.hours + case.data["time"]["days"] * 24, 2)
+    for what in {event["what"] for event in case.data.get("event", ())}:
+        figures.events[what] = figures.events.get(what, 0) + 1
+    if violation:
+        figures.violations.append(violation)
 
 
 def _shrunk(case: Case, number: int, found: Found, keep: Path | None) -> Data:

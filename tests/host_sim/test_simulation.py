@@ -486,6 +486,7 @@ INTERRUPTED = (
     ("oubli-sim", signal.SIGINT, ["-m", "host_sim", "fleet", "--gateways", "20", "--seconds", "60"]),
     ("oubli-sim", signal.SIGINT, ["-m", "host_sim", "fleet", "--light", "20", "--seconds", "60"]),
     ("oubli-sim", signal.SIGTERM, ["-m", "host_sim", "run", "hotel-week"]),
+    ("oubli-sim", signal.SIGINT, ["-m", "host_sim", "search", "--seed", "9", "--json", "-"]),
     ("tools/soak", signal.SIGTERM, ["-m", "tools.soak", "--room", "sim"]),
 )
 
@@ -495,7 +496,10 @@ INTERRUPTED = (
 def test_what_is_interrupted_leaves_no_files_and_no_processes(
     who: str, number: signal.Signals, words: list[str], tmp_path: Path
 ) -> None:
-    """SIGINT or SIGTERM in the middle: exit 130, an empty temporary folder, nobody of its processes left."""
+    """SIGINT or SIGTERM in the middle: exit 130, an empty temporary folder, nobody of its processes left.
+
+    What goes on for hours gives the figures of what it has done.
+    """
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(PROJECT)}
     process = subprocess.Popen(
         [sys.executable, *words],
@@ -507,8 +511,9 @@ def test_what_is_interrupted_leaves_no_files_and_no_processes(
     )
     _until_it_runs(process, tmp_path)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=240)
+    figures, errors = process.communicate(timeout=240)
     assert process.returncode == 130, errors
+    assert not {"search", "tools.soak"}.intersection(words) or json.loads(figures)["interrupted"]
     assert errors.splitlines()[-1] == f"{who}: interrupted; everything it made is removed"
     assert list(tmp_path.iterdir()) == []
     assert _who_knows(tmp_path) == []

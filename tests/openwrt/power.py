@@ -238,7 +238,7 @@ def world_on(file_system: str) -> World:
 
 
 def soak(seed: int, seconds: float) -> dict[str, Any]:
-    """Cut the power on each file system, as far as there is time."""
+    """Cut the power on each file system, as far as there is time; Ctrl-C ends it with the figures so far."""
     if subprocess.run([ROOT / "tools/setup-part", *PARTS], check=False).returncode != 0:
         raise LabError(f"{' and '.join(PARTS)} can't be made; accepted: after what tools/setup-part says")
     draw, end, rest = random.Random(seed), time.monotonic() + seconds, sum(CUTS.values())
@@ -256,8 +256,12 @@ def soak(seed: int, seconds: float) -> dict[str, Any]:
                     trial.boot()
             except (AssertionError, LabError) as failure:
                 findings.append(f"{file_system}, after {len(trial.boots)} cuts: {failure}")
+            except KeyboardInterrupt:
+                figures["interrupted"] = True
             findings += trial.findings
             if trial.boots and not trial.sealed:
                 findings.append(f"{file_system}: no sealed record was there to be read")
             figures[file_system] = trial.figures()
+        if "interrupted" in figures:
+            break
     return {**figures, "findings": findings}
