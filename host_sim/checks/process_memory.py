@@ -8,6 +8,7 @@ from pathlib import Path
 
 _PART = 1 << 22  # octets that are read at a time
 _UNREADABLE = ("[vvar", "[vsyscall]")
+_ZEROS = re.compile(rb"\0{64,}")  # most of what a process may write to
 
 
 def found(pid: int, pattern: re.Pattern[bytes], longest: int) -> set[bytes]:
@@ -30,7 +31,8 @@ def numbers(pid: int, wanted: list[int]) -> set[int]:
     As the kernel tells them, as C, CPython or MicroPython do.
     """
     needles = {form: number for number in wanted for form in _forms(number)}
-    return {needles[form] for octets in _parts(pid, 8) for form in needles if form in octets}
+    parts = (_ZEROS.sub(bytes(64), octets) for octets in _parts(pid, 8))
+    return {needles[form] for octets in parts for form in needles if form in octets}
 
 
 def _forms(number: int) -> tuple[bytes, ...]:
