@@ -35,7 +35,7 @@ LASTS = 100.0  # seconds for which they publish: 120 messages a second of 300
 AWAY = 15.0  # seconds for which one is cut off, or hangs
 SETTLES = 5.0  # seconds between both
 # Seconds that may go without a message stored. NATS's nodes choose a new leader 4 to 9 s after the former's last word,
-# and let an MQTT client wait 4 s before they end its connection: constants of its raft.go and mqtt.go (2.10), no settings.
+# and end a waiting MQTT connection 4 s later: constants of its raft.go and mqtt.go (2.10), no settings.
 GAPS = {"nats": 20.0, "rabbitmq": 10.0}
 
 
