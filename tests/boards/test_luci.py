@@ -25,13 +25,16 @@ from tests.support.interpreters import PROJECT
 from tools.fleet import accuracy
 from tools.package import lmo
 
-VIEW = PROJECT / "boards/common/www/luci-static/resources/view/oubli/overview.js"
+RESOURCES = PROJECT / "boards/common/www/luci-static/resources"
+VIEW = RESOURCES / "view/oubli/overview.js"
 # LuCI's words as a page has them: those of a language, of which `node` below is told.
 SPOKEN = """
 String.prototype.format = function(...given) { return require('node:util').format(String(this), ...given); };
 const spoken = JSON.parse(process.env.SPOKEN);
 const _ = (word) => spoken[word] || word;
 const N_ = (count, one, many) => spoken[one + Number(count > 1)] || (count === 1 ? one : many);
+const agent = new Function('baseclass', '_', require('node:fs').readFileSync(process.env.AGENT, 'utf8'))(
+    { extend: (what) => what }, _);
 """
 # The view as LuCI loads it: a function of what it requires. An element is its name and what is in it; a poll runs once.
 PLAYED = """
@@ -53,7 +56,8 @@ const every = (one) => one === null || typeof one !== 'object' ? [] : [ one, ...
 const buttons = (one) => one && one.name === 'button' ? [ one ] : (one && one.inside || []).flatMap(buttons);
 const text = fs.readFileSync(process.argv[1], 'utf8');
 const page = { documentElement: { lang: process.argv[3] } };
-const made = new Function('view', 'rpc', 'poll', 'E', '_', 'N_', 'document', text)(view, rpc, poll, E, _, N_, page);
+const made = new Function('view', 'rpc', 'poll', 'agent', 'E', '_', 'N_', 'document', text)(
+    view, rpc, poll, agent, E, _, N_, page);
 made.load().then(async (data) => {
     const page = made.render(data);
     const soon = words(page);
@@ -102,7 +106,7 @@ def spoken(language: str) -> dict[str, str]:
     path = lmo.PO / language / "oubli.po"
     for message in lmo.messages(path.read_text()) if path.exists() else []:
         words |= {message["msgid"] + key.removeprefix("msgstr"): said for key, said in message.items() if "str" in key}
-    return os.environ | {"SPOKEN": json.dumps(words)}
+    return os.environ | {"SPOKEN": json.dumps(words), "AGENT": str(RESOURCES / "oubli/agent.js")}
 
 
 def shown(answers: dict[str, object], language: str = "en") -> tuple[list[str], ...]:
@@ -383,8 +387,9 @@ const ui = { addNotification: (title, child) => told.notified.push(child.inside[
 const document = { documentElement: { lang: language }, querySelectorAll: () => [], getElementById: (id) => ({
     append: (child) => { told.fields[id] = child.inside[0]; }, scrollIntoView() {},
     querySelector: () => ({ focus() { told.focused = id; } }) }) };
-const made = new Function('view', 'form', 'rpc', 'ui', 'uci', 'E', '_', 'document', fs.readFileSync(path, 'utf8'))(
-    { extend: (what) => what }, form, rpc, ui, uci, E, _, document);
+const text = fs.readFileSync(path, 'utf8');
+const made = new Function('view', 'form', 'rpc', 'ui', 'uci', 'agent', 'E', '_', 'document', text)(
+    { extend: (what) => what }, form, rpc, ui, uci, agent, E, _, document);
 made.load().then((data) => made.render(data).save().catch((failure) => { told.failure = failure.message; }))
     .then(() => process.stdout.write(JSON.stringify(told)));
 """

@@ -11,34 +11,44 @@ import pytest
 from agent.audit.counters import NAMES
 from agent.doctor.catalogue import CATALOGUE
 from agent.purposes.checks import ROWS
+from agent.purposes.words import typeset
+from tests.support import said as agents
 from tests.support.interpreters import PROJECT
 from tests.support.luci import NEEDS, Luci
 from tools.package import lmo
 
 COMMON = PROJECT / "boards/common"
+RESOURCES = COMMON / "www/luci-static/resources"
 TEXT = r"""(?:'((?:[^'\\]|\\.)*)'|"([^"\\]*)")"""
 CALL = re.compile(rf"\b(?:_\(|N_\([^'\"]+, ){TEXT}(?:, {TEXT})?")
 FRENCH = lmo.messages((lmo.PO / "fr/oubli.po").read_text())
 TEMPLATE = lmo.messages((lmo.PO / "templates/oubli.pot").read_text())
 SPACED = re.compile("(?<![\u202f])[:;?!»]|«(?!\u202f)")  # French signs without their narrow space
-# What is no sentence: a time, an option, a file's line
-TECHNICAL = re.compile(r"%[sd]|\S+\.\S+=\d|\S+;(?= chmod)")
+# What is no sentence: a time or an address, an option, a file's line
+TECHNICAL = re.compile(r"%[sd]|\d\d(?::\d\d)+|\S+\.\S+=\d|\S+;(?= chmod)")
 
 
 def asked() -> dict[str, str]:
     """Return what the pages ask for: text -> its plural, or nothing.
 
-    The views' own, the menu's, and what the agent says in closed words: doctor's why and fix, and its losses.
+    The views' own, the menu's, and what the agent says: doctor's why and fix, its losses, and texts with places.
     """
     found: dict[str, str] = {}
-    for path in sorted((COMMON / "www/luci-static/resources/view/oubli").glob("*.js")):
+    for path in sorted(RESOURCES.rglob("*.js")):
         for match in CALL.finditer(path.read_text()):
             one, *more = [re.sub(r"\\(.)", r"\1", text) for text in match.groups() if text]
             found[one] = "".join(more)
     menu = json.loads((COMMON / "usr/share/luci/menu.d/luci-app-oubli.json").read_text())
     found |= {entry["title"]: "" for entry in menu.values()}
     found |= {text: "" for row in (CATALOGUE | ROWS).values() for text in row[1:]}
+    found |= dict.fromkeys(listed(), "")
     return found | {name: "" for name in NAMES if name.startswith("lost")}
+
+
+def listed() -> list[str]:
+    """Return the texts of the agent's own that the pages know."""
+    rows = re.findall(r"^\t'(.*)',?$", (RESOURCES / "oubli/agent.js").read_text(), re.MULTILINE)
+    return [re.sub(r"\\(.)", r"\1", row) for row in rows]
 
 
 @pytest.mark.parametrize("messages", [FRENCH, TEMPLATE], ids=["French", "template"])
@@ -50,11 +60,20 @@ def test_catalogue_has_every_text_of_the_pages_and_no_other(messages):
 
 def test_every_text_of_a_view_goes_through_the_catalogue():
     """No view asks for its language; no call has a text that isn't written there."""
-    for path in (COMMON / "www/luci-static/resources/view/oubli").glob("*.js"):
+    for path in RESOURCES.rglob("*.js"):
         calls = re.findall(r"\bN?_\(.*", path.read_text())
-        free = [one for one in calls if not CALL.match(one) and not re.match(r"_\((name|finding\.\w+)\)", one)]
+        free = [one for one in calls if not CALL.match(one) and not re.match(r"_\((\w+|finding\.\w+|form\[0\])\)", one)]
         assert free == []
         assert "=== 'fr'" not in path.read_text()
+
+
+def test_pages_know_what_the_agent_says_itself():
+    """Each finding and each refusal, read off the agent's source; a duty's French is the agent's own."""
+    assert sorted(listed()) == sorted(agents.texts())
+    assert len(listed()) > 150
+    french = {one["msgid"]: one["msgstr"] for one in FRENCH if "msgstr" in one}
+    for english, own in agents.duties().items():
+        assert french[english] == typeset(own, "fr")
 
 
 @pytest.mark.parametrize("message", FRENCH[1:], ids=lambda one: one["msgid"][:30])

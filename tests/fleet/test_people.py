@@ -16,13 +16,16 @@ from django.db import connections
 from django.test import Client
 from django.urls import get_resolver
 
+from agent.doctor.catalogue import CATALOGUE
+from agent.purposes.checks import ROWS
 from tests.fleet import says
 from tools.fleet import people, remedies, retention, tokens, tries
 from tools.fleet.intake import Intake
-from tools.fleet.judgement import KINDS
+from tools.fleet.judgement import KINDS, Finding
 from tools.fleet.models import Channel, Deed, Gateway, Token
 from tools.fleet.options import ROLES
 from tools.fleet.reading import KEPT_DAYS
+from tools.package import lmo
 
 PASSWORD = "correct horse battery"
 ONE = says.name(1)
@@ -396,14 +399,31 @@ def test_what_goes_wrong_inside_and_a_strange_host_are_said_in_both_languages(br
         assert "RuntimeError" not in page
 
 
+def test_doctors_remedies_have_the_french_of_lucis_pages():
+    rows = CATALOGUE | ROWS
+    found = Finding("doctor", 0, {"names": ", ".join([*rows, "of-a-newer-version"])})
+    french = {one["msgid"]: one.get("msgstr") for one in lmo.messages((lmo.PO / "fr/oubli.po").read_text())}
+    assert remedies.of_doctor(found, "en") == [
+        *((name, row[2]) for name, row in rows.items()),
+        ("of-a-newer-version", ""),
+    ]
+    assert remedies.of_doctor(found, "fr") == [
+        *((name, french[row[2]]) for name, row in rows.items()),
+        ("of-a-newer-version", ""),
+    ]
+    same = [name for name, row in rows.items() if french[row[2]] == row[2]]
+    assert same == ["watch"]  # one command, in both languages
+
+
 def test_every_finding_has_its_remedy_beside_it(browsers):
     """Each kind in both languages; the doctor's own names with those of its catalogue."""
     assert set(remedies.REMEDIES) == set(KINDS) - {"doctor"}
     Intake().take([says.health(ONE, says.NOW + 1, doctor=["offload", "flash"], clock="floor")], says.NOW + 1)
+    doctors = {"en": "or lower mqtt.spool_bytes", "fr": "ou baisser mqtt.spool_bytes"}
     for language, said in (("en", "Let ntpd reach a time server"), ("fr", "Laisser ntpd joindre un serveur de temps")):
         for path in (f"/gateway/{ONE}", "/compliance"):
             page = html.unescape(browsers["viewer"].get(path, headers={"accept-language": language}).content.decode())
             assert said in page
-            assert "or lower mqtt.spool_bytes" in page
+            assert [one for one, text in doctors.items() if text in page] == [language]
     columns = browsers["viewer"].get("/", headers={"accept-language": "fr"}).content.decode()
     assert columns.count('aria-describedby="h-') == columns.count('<dd id="h-') == 10

@@ -3,12 +3,16 @@
 
 French stands in tools/fleet/texts/verdicts.py.
 
-What the gateway's own doctor found has the remedies of its catalogue, in the words of `oubli doctor`.
+What the gateway's own doctor found has the remedies of its catalogue, in the words of `oubli doctor`; their French is
+that of LuCI's pages.
 """
+
+from functools import cache
 
 from agent.doctor.catalogue import CATALOGUE
 from agent.purposes.checks import ROWS
 from tools.fleet.judgement import Finding
+from tools.package import lmo
 
 REMEDIES = {
     "late": (
@@ -60,12 +64,19 @@ def remedy(kind: str) -> str:
     return REMEDIES.get(kind, "")
 
 
-def of_doctor(one: Finding) -> list[tuple[str, str]]:
-    """Return what the doctor's catalogue says of each name of a finding: (name, what to do), in English.
+def of_doctor(one: Finding, language: str) -> list[tuple[str, str]]:
+    """Return what the doctor's catalogue says of each name of a finding: (name, what to do), in `en` or `fr`.
 
     What is unknown stays alone.
     """
     if one.kind != "doctor":
         return []
-    rows = CATALOGUE | ROWS
-    return [(name, rows[name][2] if name in rows else "") for name in one.words["names"].split(", ")]
+    rows, spoken = CATALOGUE | ROWS, _french() if language == "fr" else {}
+    said = {name: rows[name][2] if name in rows else "" for name in one.words["names"].split(", ")}
+    return [(name, spoken.get(text, text)) for name, text in said.items()]
+
+
+@cache
+def _french() -> dict[str, str]:
+    messages = lmo.messages((lmo.PO / "fr/oubli.po").read_text(encoding="utf-8"))
+    return {one["msgid"]: one["msgstr"] for one in messages if one["msgid"] and "msgstr" in one}

@@ -75,7 +75,7 @@ def remedy(one: Finding) -> str:
 @register.filter
 def of_doctor(one: Finding) -> list[tuple[str, str]]:
     """Return what the gateway's own doctor says to do, by name."""
-    return remedies.of_doctor(one)
+    return remedies.of_doctor(one, words.language())
 
 
 @register.filter

@@ -3,6 +3,7 @@
 'require view';
 'require rpc';
 'require poll';
+'require oubli.agent as agent';
 
 // Status, requests, published figures, doctor's findings, a look-up, the purposes, the notice and the audit log, through ubus.
 // Every text goes in as text.
@@ -59,7 +60,7 @@ function asked(call) {
 // The same for an answer that isn't as it should be.
 function drawn(draw, answer) {
 	try {
-		return answer.error ? E('p', {}, [ String(answer.error) ]) : draw(answer);
+		return answer.error ? E('p', {}, [ agent.said(answer.error) ]) : draw(answer);
 	} catch (failure) {
 		return E('p', {}, [ none ]);
 	}
@@ -95,7 +96,7 @@ function statusTable(status) {
 		[ _('Who answers requests'), words[status.duty] || status.duty ]
 	];
 	if (status.refused)
-		rows.push([ _('Configuration refused, the last accepted one goes on'), status.refused ]);
+		rows.push([ _('Configuration refused, the last accepted one goes on'), agent.said(status.refused) ]);
 	if ((status.missing || []).length)
 		rows.push([ _('No such interface of the LAN'), status.missing.join(', ') ]);
 	if (status.deaf)
@@ -172,8 +173,8 @@ function published() {
 }
 
 function findings(told) {
-	var rows = told.findings.map(finding => [ severities[finding.severity] || finding.severity, finding.what, _(finding.why), _(finding.fix) ]);
-	var repairs = (told.repairs || []).map(repair => E('p', {}, [ repair.what ]));
+	var rows = told.findings.map(finding => [ severities[finding.severity] || finding.severity, agent.said(finding.what), _(finding.why), _(finding.fix) ]);
+	var repairs = (told.repairs || []).map(repair => E('p', {}, [ agent.said(repair.what) ]));
 	return E('div', {}, repairs.concat([ rows.length ? table([ _('Severity'), _('What'), _('Why it matters'),
 		_('How to fix it') ], rows) : E('p', {}, [ _('Nothing was found.') ]) ]));
 }
@@ -220,7 +221,7 @@ function lookup() {
 function paper(title, call) {
 	var text = E('pre', { 'style': 'white-space:pre-wrap' }), box = E('details', { 'toggle': function() {
 		if (box.open)
-			asked(call).then(answer => text.replaceChildren(String(answer.text || answer.error || none)));
+			asked(call).then(answer => text.replaceChildren(String(answer.text || (answer.error ? agent.said(answer.error) : none))));
 	} }, [ E('summary', {}, [ title ]), E('button', { 'class': 'cbi-button', 'click': function() {
 		var sheet = window.open('', '_blank');
 		if (!sheet) // the browser allows none

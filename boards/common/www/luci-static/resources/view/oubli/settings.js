@@ -5,6 +5,7 @@
 'require rpc';
 'require ui';
 'require uci';
+'require oubli.agent as agent';
 
 // Duty, networks, broker, purposes and notice. Before anything is saved, the agent itself reads the whole file as it would be,
 // and what it refuses is said at its field.
@@ -103,13 +104,13 @@ function check() {
 		var found = /^\S*:\d+: (\w+)\.(\w+): (.*)$/.exec(refused) || /^\S*?: (\w+)\.(\w+): (.*)$/.exec(refused);
 		var field = found && document.getElementById('cbi-oubli-' + found[1] + '-' + found[2]);
 		if (field) {
-			field.append(E('div', { 'class': 'alert-message warning oubli-refused', 'role': 'alert' }, [ found[3] ]));
+			field.append(E('div', { 'class': 'alert-message warning oubli-refused', 'role': 'alert' }, [ agent.said(found[3]) ]));
 			field.scrollIntoView();
 			(field.querySelector('input, select') || field).focus();
 		} else {
-			ui.addNotification(null, E('p', {}, [ refused ]), 'danger');
+			ui.addNotification(null, E('p', {}, [ agent.said(refused) ]), 'danger');
 		}
-		throw new Error(refused);
+		throw new Error(agent.said(refused));
 	});
 }
 

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+'use strict';
+'require baseclass';
+
+// What the agent says in English, in LuCI's language: doctor's findings, what was set right, refusals. %s is what is filled in.
+var texts = [
+	'%s bytes are too few: %s',
+	'%s has mode %s',
+	'%s is missing',
+	'%s isn\'t installed',
+	'%s isn\'t oubli-rec\'s',
+	'%s isn\'t root\'s',
+	'%s to %s',
+	'%s, or option wording \'repealed\' beside it',
+	'%s=%s was refused%s',
+	'\'%s\' is above the ceiling of %s',
+	'\'%s\' is below %s',
+	'\'%s\' is not a number of whole days',
+	'\'%s\' is of the wording repealed on 31 July 2021',
+	'\'%s\' isn\'t accepted',
+	'\'0\', or \'1\' once it is',
+	'\'0\', or \'1\' with it set',
+	'\'0\', or the duty of who answers',
+	'0 or 1',
+	'16 characters of a-z and 2-7',
+	'16 characters of a-z and 2-7, made at first boot',
+	'64 hexadecimal digits',
+	'UTF-8, at most %s characters, no control character, no blank at an end',
+	'a ; outside quotes',
+	'a UCI file of at most %s bytes',
+	'a backslash at the end',
+	'a broker is configured, and no forwarder runs',
+	'a bundle signed by the holder of custodian.pub',
+	'a character that isn\'t printable ASCII',
+	'a closing quote',
+	'a control character',
+	'a file of root, mode 0644',
+	'a host name or address without a port, such as 192.168.1.1 or wifi.example.org',
+	'a line that ends where it is',
+	'a netlink socket gets a buffer of %s bytes, not %s',
+	'a number and s, m, h or d, such as 24h',
+	'a path where a larger medium is mounted',
+	'a port and its protocol, or a terminal',
+	'a program that can\'t be named',
+	'a quote left open',
+	'a rule translates as full-cone NAT',
+	'a second section of this name (the first is in line %s)',
+	'a terminal\'s MAC such as 02:00:00:00:00:01',
+	'a terminal\'s present address',
+	'a text',
+	'a text of 1 to %s octets, no control character',
+	'a text that isn\'t empty',
+	'a time such as 2026-11-25T10:00:00Z',
+	'a whole number from %s to %s',
+	'above summary.epsilon_ceiling',
+	'address: nobody on the LAN is known to hold it',
+	'again in a moment',
+	'again once it can',
+	'an IPv4 or IPv6 address',
+	'an absolute path without a slash at its end',
+	'at most %s',
+	'at most 24 h after from',
+	'can\'t be read',
+	'can\'t be read%s',
+	'config TYPE \'NAME\', option NAME \'VALUE\', list NAME \'VALUE\'',
+	'connections that the kernel could give no port: %s',
+	'either terminal or address',
+	'exactly one of these is needed',
+	'flowtables with counter in the ruleset: %s',
+	'flowtables with hardware offload in the ruleset: %s',
+	'flowtables without counter in the ruleset: %s',
+	'free on flash: %s bytes; needed at most: %s',
+	'gateway, purpose, summary, metric, mqtt, vault, notice',
+	'gateway.duty names nobody who answers authorities\' requests',
+	'gateway.lan (%s) leads to no interface %s',
+	'gateway.wan has no IPv4 address: %s',
+	'given twice',
+	'ground %s is of the wording of 2014-2021: the one in force since 31 July 2021 knows %s instead',
+	'have internal procedures that answer the authorities (L34-1 II): gateway.duty names nobody',
+	'have internal procedures that answer the authorities (L34-1 II): gateway.duty names oubli, and attribution is off',
+	'helper modules are loaded: %s',
+	'helpers in the ruleset: %s',
+	'it is kept for authorities, whom gateway.duty \'%s\' leaves without an answer',
+	'it runs, and doesn\'t answer',
+	'keep for 1 year, from the connection, what identifies its source or the terminal (serious crime, serious threats) (L34-1 II bis 3°, R10-13 IV (décret 2021-1361), décret 2021-1362): attribution erases them before the year is over: %s',
+	'keep for 1 year, from the connection, what identifies its source or the terminal (serious crime, serious threats) (L34-1 II bis 3°, R10-13 IV (décret 2021-1361), décret 2021-1362): attribution\'s ground is repealed',
+	'keep for 1 year, from the connection, what identifies its source or the terminal (serious crime, serious threats) (L34-1 II bis 3°, R10-13 IV (décret 2021-1361), décret 2021-1362): gateway.duty names nobody',
+	'keep for 1 year, from the connection, what identifies its source or the terminal (serious crime, serious threats) (L34-1 II bis 3°, R10-13 IV (décret 2021-1361), décret 2021-1362): gateway.duty names oubli, and attribution is off',
+	'keep the civil identity (name, birth, postal and e-mail address, telephone) until 5 years after the end of the contract, a prepaid one too, and verify it as a décret will say (L34-1 II bis 1°, loi 2025-532 du 13 juin 2025 art. 29, R10-13 I (décret 2021-1361 du 20 octobre 2021), loi 2004-575 art. 6 et décret 2021-1362 du même jour): oubli asks for no identity, account or payment; gateway.duty names no portal',
+	'keep what was given for the contract or account, and payments, until 1 year after their end (L34-1 II bis 2°, R10-13 II et III (décret 2021-1361), décret 2021-1362): oubli asks for no identity, account or payment; gateway.duty names no portal',
+	'kernel modules are loaded: %s',
+	'keys of the custodian for %s days',
+	'letters, digits and signs; comments and names may hold others',
+	'libsodium can\'t be loaded, or lacks a function',
+	'line %s isn\'t a row',
+	'lookup.until: before from, or more than 24 h after it',
+	'lookup: --at or --until: not understood',
+	'lookup: not one question',
+	'lookup: security isn\'t on',
+	'metrics need %s thousandths',
+	'metrics whose epsilons sum to at most %s',
+	'missing',
+	'missing: a record a connection doesn\'t fit a router\'s own flash',
+	'mqtt.%s: absent',
+	'mqtt.%s: not a file of oubli-fwd\'s alone',
+	'mqtt.%s: the file holds no certificate that is valid now',
+	'mqtt.%s: valid until %s-%s-%s only',
+	'mqtt.insecure is 1 and the broker is another machine',
+	'nf_conntrack_%s is %s, not 1',
+	'nf_conntrack_%s is absent: connection tracking isn\'t loaded, or not able to',
+	'nf_conntrack_helper is on: helpers attach to connections by port alone',
+	'nf_conntrack_max %s takes %s of %s KiB when full',
+	'no agent is enrolled',
+	'no broker is configured: mqtt.host is missing',
+	'no connection has ended for a day, and the kernel has some',
+	'no key of the custodian for today',
+	'no recorder runs',
+	'not UCI',
+	'not a bundle',
+	'not a key',
+	'not a list',
+	'not for %s',
+	'not in profile \'%s\'',
+	'not set: %s',
+	'not understood',
+	'not written: %s',
+	'nothing answers at port %s',
+	'notice.%s isn\'t set',
+	'once it is',
+	'once more',
+	'one',
+	'one agent alone is enrolled',
+	'one command a line',
+	'one, or lines of list %s',
+	'option %s \'VALUE\'',
+	'others listen to connection tracking: %s',
+	'others than root can write it',
+	'oubli request enrol KEY, twice, for two agents',
+	'oubli-watch doesn\'t run',
+	'owner root, mode 0644, its folder 0755',
+	'security changed while it was read, or has a segment of another version',
+	'set %s=%s until the next boot',
+	'somebody else is looking',
+	'swap that isn\'t zram is on: %s',
+	'text',
+	'the WAN address is private, shared (100.64.0.0/10), or that of a translator',
+	'the agents\' keys file isn\'t root\'s alone',
+	'the audit log can\'t take it',
+	'the broker takes no TCP connection within %s s',
+	'the broker\'s name can\'t be resolved',
+	'the clock shows a time before the program or its configuration was written',
+	'the custodian\'s public signing key, put there by root',
+	'the folder of volatile stores and keys isn\'t on tmpfs',
+	'the forwarder runs, and isn\'t connected to the broker',
+	'the kernel gives no socket for connection tracking%s',
+	'the kernel\'s answer about the nftables ruleset contradicts itself',
+	'the nftables ruleset can\'t be read%s',
+	'the recorder doesn\'t trust the clock yet: %s',
+	'the recorder runs as root',
+	'the recorder runs without a seccomp filter',
+	'the recorder runs without a seccomp filter, for this kernel has none',
+	'the signature isn\'t the custodian\'s',
+	'the system doesn\'t show what a clock with a battery said at power-up',
+	'this isn\'t accepted',
+	'unknown',
+	'unknown metric',
+	'unknown option',
+	'unknown purpose',
+	'what oubli-custodian bundle wrote',
+	'which terminal isn\'t clear'
+].sort((one, other) => other.length - one.length); // the one that says most comes first
+
+var forms = texts.map(text => [ text, new RegExp('^' + text.split('%s').map(part =>
+	part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('(.*)') + '$') ]);
+
+// A list in a place is filled in word by word.
+function word(place) {
+	return place.split(', ').map(one => one && _(one)).join(', ');
+}
+
+// The text, or null where none fits. Before it may stand of what it is said, and behind it the requirement.
+function one(text) {
+	var parts = /^(.*?)( \((?:L34|ANON|EXP)-[^()]*\))?$/.exec(text), heads = [ 0 ];
+	for (var at = text.indexOf(': '); at >= 0; at = text.indexOf(': ', at + 1))
+		heads.push(at + 2);
+	for (var form of forms)
+		for (var head of heads) {
+			var found = parts && form[1].exec(parts[1].slice(head));
+			if (found)
+				return parts[1].slice(0, head) + _(form[0]).format(...found.slice(1).map(word)) + (parts[2] || '');
+		}
+	return null;
+}
+
+function half(text) {
+	var list = text.split(', ').map(one);
+	return list.every(said => said !== null) ? list.join(', ') : one(text) || text;
+}
+
+return baseclass.extend({
+	// What fits none stays as it is.
+	said: function(text) {
+		var parts = String(text).split('; accepted: '), wrong = half(parts.shift());
+		return parts.length ? _('%s; accepted: %s').format(wrong, half(parts.join('; accepted: '))) : wrong;
+	}
+});

