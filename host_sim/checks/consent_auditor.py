@@ -13,7 +13,7 @@ from agent.purposes.consent import consent_ring
 from agent.purposes.location import record as location
 from agent.purposes.services import record as services
 from agent.runtime.sodium import SealError
-from host_sim.checks.vault_auditor import UNIT
+from host_sim.checks.unmatched import UNIT
 from host_sim.venue.portal import Portal, Stay
 from host_sim.venue.truth import Kept
 

@@ -62,15 +62,17 @@ class Examiner:
 
     def __init__(self, world: World, folder: Path, key: answers.Key, kept: int) -> None:
         self._world, self._key = world, key
-        self._draw = Random(world.start ^ len(world.table.used))
+        self._draw = Random(world.scenario.start ^ len(world.table.used))
         self._segments = {path.name: path.read_bytes() for path in folder.glob("*-*")}
         self._made = world.gateway.clock.wall(world.end) // SECOND - _BEFORE
-        self._first = max(world.start, world.end - (kept - 1) * 86400 * SECOND) // SECOND
+        self._first = max(world.scenario.start, world.end - (kept - 1) * 86400 * SECOND) // SECOND
         self._last = world.people_end // SECOND
         self._uses: dict[tuple[bytes, int, int], list[Use]] = {}
         for entry, over in world.table.used:
             flow = entry.flow
-            use = Use(entry.source, world.gateway.whose(entry), entry.first // SECOND, -(-over // SECOND))
+            use = Use(
+                entry.source, world.gateway.neighbours.ever_holder(entry), entry.first // SECOND, -(-over // SECOND)
+            )
             self._uses.setdefault((flow.reply_destination, flow.protocol, flow.reply_destination_port), []).append(use)
         self._edges = [at // SECOND for at in world.gateway.edges if self._first <= at // SECOND <= self._last]
         self.seen: Counter[str] = Counter()
@@ -176,7 +178,7 @@ class Examiner:
         if (
             any(mac)
             and not using
-            and not any(self._world.gateway.held_address(address, mac, at * SECOND) for at in moments)
+            and not any(self._world.gateway.neighbours.held(address, mac, at * SECOND) for at in moments)
         ):
             return "a terminal is named that didn't have its address"
         if not near and len(address) == 4 and not self._gave(address, question.port, begin, end):

@@ -25,14 +25,14 @@ def look(folder: Path, world: World, hours: int) -> list[str]:
 
     verdict = chain.verify(str(folder), Sodium(), visit)
     wrong = [f"the chain doesn't hold: {verdict.wrong}"] if verdict.wrong else []
-    if acts["start"] != (starts := world.gateway.boots + world.gateway.restarts - world.gateway.starts_before):
+    if acts["start"] != (starts := world.gateway.starts):
         wrong.append(f"{acts['start']} starts are noted, there were {starts}")
     if verdict.checkpoint[0] != hours:
         wrong.append(f"{verdict.checkpoint[0]} checkpoints, {hours} powered-on hours")
     done = world.portal.acts if world.portal else Counter[str]()
     full = {kind for (kind, _), count in lines.items() if count == most(kind)}  # what came after that is only counted
     for act, name in ACTS.items():
-        said = kind_of(["consent", name]) not in full and "log" not in world.gateway.was_full
+        said = kind_of(["consent", name]) not in full and "log" not in world.gateway.flash.was_full
         if acts[name] > done[act] or (acts[name] < done[act] and said):
             wrong.append(f"{acts[name]} consents are noted as {name}, {done[act]} were")
     return wrong

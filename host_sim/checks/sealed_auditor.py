@@ -17,6 +17,7 @@ from agent.purposes.attribution import record as attribution
 from agent.purposes.billing import record as billing
 from agent.purposes.custodian.varint import Cut
 from agent.vault import keys
+from host_sim.checks.bills import STRANGER, Bills
 from host_sim.checks.key_holder import Custodian, KeyHolder
 from host_sim.venue.device_clock import SECOND
 from host_sim.venue.scenario import Purposes
@@ -27,7 +28,6 @@ FLASH, TMPFS = "srv/oubli", "var/run/oubli"
 SYNC = 16 * 60 * SECOND  # after which whatever was told lies on flash: the recorder's sync interval, and a turn
 EARLY = 3 * HOUR  # by which powered-on hours, rounded up, may destroy a segment of a former boot before its day is over
 SLACK = 2  # seconds by which the start of a holding may be later than that of the first connection in it
-_STRANGER = "a session of nobody who was there, or one that says both user and MAC"
 _KEY = slice(32, 64)  # of a slot of the key ring
 
 
@@ -53,10 +53,7 @@ class SealedAuditor:
         self._stores = {store: Sealed(store) for store in purposes.custodian}
         self._waiting: list[Kept] = []  # told of, and not asked for yet
         self._made: Counter[tuple[object, ...]] = Counter()  # what records of single connections may say
-        # Portal user or MAC -> bytes up, bytes down; connections that were told
-        self._volumes: dict[tuple[str, bytes], list[int]] = {}
-        self._billed: dict[tuple[str, bytes], list[int]] = {}
-        self._young: set[tuple[str, bytes]] = set()  # of which one connection or another may be billed to the other
+        self._bills = Bills()
         self.digest = 0  # of every record that was opened, whatever their order
         self.seen: Counter[str] = Counter()
         self.wrong: list[tuple[str, str]] = []
@@ -65,7 +62,6 @@ class SealedAuditor:
         self.disturbed = self.stepped = self._inexact = False
         self.waits = False  # for room on flash
         self._erased = 0  # the second in which everything was
-        self._today = 0  # by the gateway's clock, since the epoch
 
     def tell(self, records: list[Kept], *, trusted: bool) -> None:
         """The recorder was told of these; while it has no key for the day, nobody is to be asked for them."""
@@ -82,14 +78,7 @@ class SealedAuditor:
                     self._made[_key(one._replace(user=""))] += 1
             self.disturbed = self.disturbed or not one.sure
             if self._purposes.billing:
-                may = {(one.user, b"") if one.user else ("", one.mac)}
-                if one.young or not one.exact:  # it may have begun before the log-in, for all the recorder knows
-                    may.add(("", one.mac))
-                    self._young |= may
-                for who in may:
-                    volumes = self._volumes.setdefault(who, [0, 0])
-                    volumes[0] += one.bytes_up
-                    volumes[1] += one.bytes_down
+                self._bills.tell(one)
 
     def forget(self, now: int) -> None:
         """A cut of power: what wasn't on flash yet is gone, and so are the sessions that were open."""
@@ -110,14 +99,16 @@ class SealedAuditor:
 
     def look(self, now: int, wall: int, *, trusted: bool, ended: bool) -> None:
         """Open what is new and compare at a true time; `wall` is the gateway's clock, `ended`: all is written."""
-        self.wrong, self._today = [], wall // DAY
+        self.wrong = []
         for sealed in self._stores.values():
             self._read(sealed, wall, trusted=trusted)
         self._custody()
         if self._purposes.attribution and not self.waits:
             self._ask(now, ended=ended)
         if self._purposes.billing and ended:
-            self._settle()
+            # What is kept for a day goes at the end of the one that it began on
+            whole = not self.disturbed and self._purposes.sealed > 1
+            self.wrong += [("billing", what) for what in self._bills.wrong(whole=whole, disturbed=self.disturbed)]
 
     # What lies on flash
 
@@ -137,7 +128,9 @@ class SealedAuditor:
                 continue
             new = found[sealed.counts.get(name, 0) :]
             sealed.counts[name], sealed.sizes[name] = len(found), len(data)
-            sealed.records.setdefault(name, []).extend(octets for octets in new if self._one(sealed.store, octets))
+            sealed.records.setdefault(name, []).extend(
+                octets for octets in new if self._one(sealed.store, octets, wall // DAY)
+            )
             if trusted and wall // SECOND >= (destroy - segments.EPOCH).days * 86400 + 60:
                 self.wrong.append(("expired", f"a segment of {sealed.store} is there after its day"))
 
@@ -164,10 +157,10 @@ class SealedAuditor:
 
     # What it says
 
-    def _one(self, store: str, octets: bytes) -> bool:
+    def _one(self, store: str, octets: bytes, today: int) -> bool:
         """Hold one record against what happened: exact fields, nothing of another purpose's, nobody who wasn't there.
 
-        False: unreadable.
+        False: unreadable. `today` by the gateway's clock, in days since the epoch.
         """
         self.seen[store] += 1
         self.digest = (self.digest + int.from_bytes(hashlib.sha256(store.encode() + octets).digest(), "big")) % (
@@ -182,22 +175,18 @@ class SealedAuditor:
         if room.pack(record) != octets:
             self.wrong.append((store, "a record that isn't written as its fields are"))
         if isinstance(record, billing.Record):
-            who = record.portal_user.decode(errors="replace"), record.mac
-            if who not in self._volumes and (record.bytes_up or record.bytes_down):
-                self.wrong.append((store, _STRANGER))
-            billed = self._billed.setdefault(who, [0, 0])
-            billed[0] += record.bytes_up
-            billed[1] += record.bytes_down
+            if not self._bills.read(record):
+                self.wrong.append((store, STRANGER))
         else:
-            self._look_at(record)
+            self._look_at(record, today)
         return True
 
-    def _look_at(self, record: attribution.Record) -> None:
+    def _look_at(self, record: attribution.Record, today: int) -> None:
         user = record.portal_user.decode(errors="replace")
         if record.protocol is None or self._inexact:
             # A holding may name a terminal that hasn't ended a connection yet: whether it is right shows when it does
             return
-        if record.start % 86400 == 0 or (record.end or 0) % 86400 == 0 or (record.end or 0) // 86400 < self._today:
+        if record.start % 86400 == 0 or (record.end or 0) % 86400 == 0 or (record.end or 0) // 86400 < today:
             return  # a day's part of a connection that lasts, or lasted idle: an examiner judges whom it names
         key = (record.protocol, record.public_address, record.first, record.address, record.mac, user, record.start)
         if self._made[key] <= 0:
@@ -248,18 +237,6 @@ class SealedAuditor:
         for one in matching.holdings([every]):
             holdings.setdefault(one.record.public_address, []).append(one.record)
         return single, holdings
-
-    def _settle(self) -> None:
-        """Look once every session is written: each has its connections' volumes, but for what a cut of power took."""
-        # One without octets may have been written before its first connection ended
-        if self._billed.keys() - self._volumes.keys() and not self.disturbed:
-            self.wrong.append(("billing", _STRANGER))
-        for who, (up, down) in self._volumes.items():
-            billed = self._billed.get(who, [0, 0])
-            # What is kept for a day goes at the end of the one that it began on
-            whole = not self.disturbed and self._purposes.sealed > 1
-            if billed[0] > up or billed[1] > down or (billed != [up, down] and whole and who not in self._young):
-                self.wrong.append(("billing", f"{billed} bytes are billed where {[up, down]} passed"))
 
 
 def _key(one: Kept) -> tuple[object, ...]:

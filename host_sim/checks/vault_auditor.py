@@ -16,15 +16,13 @@ from agent import law
 from agent.runtime import memory
 from agent.runtime.sodium import SealError, Sodium
 from agent.vault import keys, reading, segment
+from host_sim.checks.unmatched import Unmatched, known
 from host_sim.venue.device_clock import SECOND
 from host_sim.venue.truth import HOUR, Kept
 
-UNIT = SECOND // 10  # a record's times are in tenths of a second
 AHEAD = 3 * SECOND  # by which the recorder's timers run ahead, and a turn
 TMPFS, PURPOSE = "var/run/oubli", "security"
 _INFLATING = threading.Lock()  # a process has one inflater, and several lives may run in one
-NOBODY = bytes(6)  # the MAC of a record whose terminal isn't known
-STAMPS = 11  # fields of a record with its times, of which the last two are they
 
 
 class Segment:
@@ -48,14 +46,13 @@ class Vault:
         self.lifetime = lifetime * SECOND
         self._late = self.lifetime * abs(drift) // 1_000_000 + SECOND // 10
         self._window = HOUR if lifetime >= 86400 else 60 * SECOND  # W of EXP-1
-        # Told to the recorder, not found in a closed segment yet
-        self._waiting: dict[tuple[object, ...], list[Kept]] = {}
+        self._waiting = Unmatched()  # told to the recorder, not found in a closed segment yet
         self._segments: dict[int, Segment] = {}
         self._sodium = Sodium()
         self._sum = 0
         self.wrong: list[str] = []  # of this look
         self.expired: list[str] = []
-        self.records = self.seen = self.octets = 0  # that open now; that were compared; of the files
+        self.records = self.seen = 0  # that open now; that were compared
         self.gone_early = 0  # records that went before their time, since the boot
         self.suspect: Kept | None = None  # the connection that the first finding of this look is about
 
@@ -64,53 +61,30 @@ class Vault:
         """What every record that was read in a closed segment said, whatever their order, as a number in hex."""
         return f"{self._sum:064x}"
 
+    @property
+    def octets(self) -> int:
+        """What its files take, in octets."""
+        return sum(one.octets for one in self._segments.values())
+
     def forget(self) -> None:
         """Tmpfs is empty."""
-        self._waiting.clear()
+        self._waiting.take()
         self._segments.clear()
         self.gone_early = 0
 
     def erase(self, mac: bytes | None = None) -> int:
         """Everything has been erased, or a terminal's named records; returns how many records that were at most."""
-        before = sum(map(len, self._waiting.values())) + sum(one.count for one in self._segments.values())
-        held = [one for waiting in self._waiting.values() for one in waiting]
+        held = self._waiting.take()
+        before = len(held) + sum(one.count for one in self._segments.values())
         held += [one for segment in self._segments.values() for one in segment.claims]
-        self._waiting.clear()
         self._segments.clear()
-        left = [] if mac is None else [one for one in held if one.mac != mac or not _known(one)]
+        left = [] if mac is None else [one for one in held if one.mac != mac or not known(one)]
         self.tell(left)
         return before - len(left)
 
     def tell(self, records: list[Kept]) -> None:
         """The recorder was told of these."""
-        for record in records:
-            key: tuple[object, ...] = record[:9]
-            if record.exact:
-                key = (*record[:9], record.start // UNIT, record.end // UNIT)
-            self._waiting.setdefault(key, []).append(record)
-
-    def _claim(self, key: tuple[object, ...]) -> Kept | None:
-        for wanted in (key, key[: STAMPS - 2]):
-            claimed = self._take(wanted)
-            if claimed is not None:
-                return claimed
-        # Whose it is isn't known: that of one that began before anybody listened, or where associations had no room
-        if key[0] == NOBODY:
-            for wanted in [one for one in self._waiting if one[1:] in (key[1:], key[1 : STAMPS - 2])]:
-                if not all(map(_known, self._waiting[wanted])):
-                    return self._take(wanted, sure=False)
-        return None
-
-    def _take(self, key: tuple[object, ...], *, sure: bool = True) -> Kept | None:
-        """Take a connection of this key; one of the unknown ones where it isn't `sure` whose it is."""
-        held = self._waiting.get(key)
-        if not held:
-            return None
-        place = -1 if sure else next(at for at, one in enumerate(held) if not _known(one))
-        claimed = held.pop(place)
-        if not held:
-            del self._waiting[key]
-        return claimed
+        self._waiting.tell(records)
 
     def look(self, now: int, *, full: bool, stepped: bool, lost: int = 0) -> None:
         """Compare at a true time; `full` reads open segments too.
@@ -126,12 +100,12 @@ class Vault:
             for slot in _slots(region):
                 present.add(slot.number)
                 files.pop(f"{slot.number:08x}", None)
-                known = self._segments.get(slot.number)
-                if known is None or not known.final:
+                former = self._segments.get(slot.number)
+                if former is None or not former.final:
                     final = slot.state != keys.OPEN
                     if final or full:
                         # What was found in it while it was open is found again
-                        self.tell(known.claims if known else [])
+                        self.tell(former.claims if former else [])
                         self._read(slot, scratch, final=final)
             if any(_left(region)):
                 self.expired.append("octets of keys are left")
@@ -145,7 +119,6 @@ class Vault:
         if full:
             self._complete(now, stepped=stepped, lost=lost)
         self.records = sum(self._segments[number].count for number in present if number in self._segments)
-        self.octets = sum(one.octets for one in self._segments.values())
 
     def _folder(self) -> Path:
         return self._root / TMPFS / "vault" / PURPOSE
@@ -161,9 +134,11 @@ class Vault:
                         record.translated_port, record.bytes_up, record.bytes_down, record.packets_up,
                         record.packets_down, record.start, record.start + record.duration,
                     )  # fmt: skip
-                    claimed = self._claim(key)
+                    claimed = self._waiting.claim(key)
                     if claimed is None:
-                        invented[self._likeness(key)] += 1
+                        unlike, suspect = self._waiting.likeness(key)
+                        self.suspect = self.suspect or suspect
+                        invented[unlike] += 1
                     else:
                         found.append(claimed)
                         if final:
@@ -177,15 +152,6 @@ class Vault:
         self._segments[slot.number] = Segment(
             found, path.stat().st_size if path.exists() else 0, final=final, all_kept=self._erases
         )
-
-    def _likeness(self, key: tuple[object, ...]) -> str:
-        """Say in which fields a record differs from the connection that is most like it."""
-        names = Kept._fields[:STAMPS]
-        best = min(self._waiting, key=lambda other: sum(a != b for a, b in zip(key, other, strict=False)), default=None)
-        if best is None:
-            return "nothing like it happened"
-        self.suspect = self.suspect or self._waiting[best][-1]
-        return "unlike in " + ", ".join(name for name, a, b in zip(names, key, best, strict=False) if a != b)
 
     def _deadlines(self, now: int, present: set[int], *, stepped: bool, lost: int) -> None:
         open_now = [self._segments[number] for number in present if number in self._segments]
@@ -206,22 +172,11 @@ class Vault:
 
     def _complete(self, now: int, *, stepped: bool, lost: int) -> None:
         """After a full look: whatever isn't due yet has been found."""
-        missing = 0
-        for key, held in list(self._waiting.items()):
-            left = [one for one in held if one.ended + self.lifetime - now > self._slack(stepped=stepped)]
-            missing += len(left)
-            if left:
-                self.suspect = self.suspect or left[0]
-                self._waiting[key] = left
-            else:
-                del self._waiting[key]
-        if missing + self.gone_early > lost:
-            self.wrong.append(f"{missing} connections without their record")
-
-
-def _known(one: Kept) -> bool:
-    """Return True if the recorder must know whose a connection is."""
-    return one.known and one.sure and one.exact
+        ended = now - self.lifetime + self._slack(stepped=stepped)
+        missing = self._waiting.missing(lambda one: one.ended <= ended)
+        self.suspect = self.suspect or next(iter(missing), None)
+        if len(missing) + self.gone_early > lost:
+            self.wrong.append(f"{len(missing)} connections without their record")
 
 
 def _slots(region: memory.Region) -> Iterator[keys.Slot]:

@@ -62,7 +62,7 @@ def run(
 ) -> None:
     """Run a scenario (a name of `list`, or a TOML file) through the real recorder, forwarder and broker."""
     from host_sim.driver.broker import BrokerError  # noqa: PLC0415
-    from host_sim.driver.simulation import SimulationError  # noqa: PLC0415
+    from host_sim.driver.scene import SimulationError  # noqa: PLC0415
     from host_sim.report.show import show, violation  # noqa: PLC0415
 
     console = options.console(json_file)
@@ -124,11 +124,11 @@ def _simulate(
     began = time.monotonic()
 
     def progress(wall: int, connections: int) -> None:
-        rate = (wall - world.start) / 1e9 / max(time.monotonic() - began, 1e-3)
+        rate = (wall - world.scenario.start) / 1e9 / max(time.monotonic() - began, 1e-3)
         found = int(simulation.violation is not None)
         bar.update(
             task,
-            completed=wall - world.start,
+            completed=wall - world.scenario.start,
             clock=clock_text(wall),
             connections=connections,
             rate=rate,
@@ -142,8 +142,8 @@ def _simulate(
         bar = stack.enter_context(progress_bar(console))
         task = bar.add_task(
             scenario.name,
-            total=world.end - world.start,
-            clock=clock_text(world.start),
+            total=world.end - world.scenario.start,
+            clock=clock_text(world.scenario.start),
             connections=0,
             rate=0.0,
             violations=0,

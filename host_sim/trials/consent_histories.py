@@ -21,30 +21,20 @@ octet for octet, with what is there removed first. Nothing on it can tell that f
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from agent.control.calls import Refused
-from agent.purposes.consent.consents import Consents
 from agent.purposes.consent.kept_consents import OBJECTION
-from agent.purposes.device_key import DeviceKey
-from agent.runtime import files
-from agent.runtime.sodium import Sodium
-from agent.summary.ledger import Ledger
-from host_sim.faults.flash import PAGES, PREFIX, Dice, Flash, PowerCut, mount
+from host_sim.faults.flash import PowerCut
+from host_sim.trials.consents_device import FOLDER, KEY, LEDGER, ConsentsDevice, own_files
+from host_sim.trials.held_records import HistoryError
 
 COUNT = 10_000  # as many as are lived where there is time enough
 STEPS = 80
 MINUTE, HOUR, DAY = 60, 3600, 86400
 BEGINS = 1_800_000_000
-KEY, FOLDER, LEDGER = PREFIX + "/device.key", PREFIX + "/consents", PREFIX + "/ledger"
 MACS = [bytes((2, 0, 0, 0, 0, number)) for number in range(3)]
 CATEGORY = {"services": "connections", "location": "access-point"}
-_SODIUM = Sodium()
-
-
-class HistoryError(Exception):
-    """What must never be false was false; the text says what, with the seed of the history."""
 
 
 class Given:
@@ -62,9 +52,7 @@ class History:
 
     def __init__(self, seed: int, steps: int = STEPS) -> None:
         self.seed, self.steps, self.draw = seed, steps, random.Random(seed)
-        self.flash = Flash(Dice(seed))
-        self.flash.page = self.draw.choice(PAGES)
-        self.flash.folders.add(FOLDER)
+        self.device = ConsentsDevice(seed, self.draw)
         self.wall, self.trusted, self.latest = BEGINS, True, BEGINS
         self.given: list[Given] = []
         self.at: dict[int, int] = {}  # which consent stands at a place, as the running process has it
@@ -72,54 +60,34 @@ class History:
         self.backups: list[dict[str, bytes]] = []
         self.touched = False  # something was put back, or the key is lost
         self.said: list[str] = []
-        self.cuts = self.restores = self.followed = 0
-        self.room: Consents | None = None
-
-    # The device
+        self.restores = self.followed = 0
 
     def now(self) -> int | None:
         """Return the present second as the recorder has it."""
-        return self.wall if self.trusted and self.wall >= self.ledger["high_water"] else None
+        return self.wall if self.trusted and self.wall >= self.device.ledger["high_water"] else None
 
     def boot(self) -> None:
-        """Start the process; power may be cut meanwhile, and then it starts once more."""
-        self.stop()
-        while True:
-            mount(self.flash)
-            try:
-                self.ledger = Ledger(LEDGER, lambda _: None, lambda count: bytes(range(count)))
-                self.ledger.begin()
-                self.key = DeviceKey(KEY, _SODIUM)
-                self.room = Consents(FOLDER, self.key, _SODIUM)
-                self.room.flush()
-            except PowerCut:
-                self.cut()
-            else:
-                break
-        self.sealed = self.flash.names[KEY].seen
+        """Start the process: which consents it knows is what it says."""
+        self.device.boot()
         self.at = {
             one["number"]: int(one["text"], 16)
             for mac in MACS
-            for one in self.room.of_terminal(mac, None)
+            for one in self.device.consents.of_terminal(mac, None)
             if one["text"]
         }
-
-    def stop(self) -> None:
-        """End the process."""
-        if self.room is not None:
-            self.room.close()
-            self.key.close()
-            self.room = None
-
-    def cut(self) -> None:
-        """Take what a cut of power left."""
-        self.cuts += 1
-        self.flash = self.flash.after_cut()
 
     # Steps
 
     def run(self) -> None:
         """Live it; HistoryError where something is false."""
+        try:
+            self._run()
+        except HistoryError as failure:
+            raise HistoryError(f"history {self.seed}: {failure}; steps: {' '.join(self.said)}") from None
+        finally:
+            self.device.stop()
+
+    def _run(self) -> None:
         acts: list[tuple[Callable[[], None], int]] = [
             (self.grant, 6), (self.withdraw, 4), (self.suspend, 3), (self.resume, 3), (self.object, 1),
             (self.accept, 1), (self.tick, 5), (self.hour, 3), (self.step, 6), (self.trust, 1), (self.start, 2),
@@ -130,24 +98,17 @@ class History:
         for _ in range(self.steps):
             (act,) = self.draw.choices(makers, weights)
             self.said.append(act.__name__)
-            self.flash.cut_at = self.flash.operations + self.draw.randint(1, 9) if self.draw.random() < 0.15 else 0
+            flash = self.device.flash
+            flash.cut_at = flash.operations + self.draw.randint(1, 9) if self.draw.random() < 0.15 else 0
             try:
                 act()
             except (Refused, OSError):
                 pass  # OSError: the file of a consent was taken away under the process
             except PowerCut:
                 self.said.append("cut")
-                self.cut()
+                self.device.cut()
                 self.boot()
             self.look()
-        self.stop()
-
-    @property
-    def consents(self) -> Consents:
-        """The running process's consents."""
-        if self.room is None:
-            raise PowerCut
-        return self.room
 
     def mine(self, mac: bytes) -> Iterator[Given]:
         """Yield the consents of a terminal that the running process knows."""
@@ -163,27 +124,31 @@ class History:
         one.doubt = True
         self.given.append(one)
         categories = [CATEGORY[name] for name in purposes]
-        self.at[self.consents.grant(mac, purposes, categories, "none", end, number.to_bytes(32, "big"), now)] = number
+        self.at[self.device.consents.grant(mac, purposes, categories, "none", end, number.to_bytes(32, "big"), now)] = (
+            number
+        )
         one.doubt = False
 
     def withdraw(self) -> None:
         """Withdraw one purpose or all of it."""
         mac, purpose = self.draw.choice(MACS), self.draw.choice([None, "services", "location"])
-        places = self.consents.withdraw(mac, self.now(), purpose)
+        places = self.device.consents.withdraw(mac, self.now(), purpose)
         mine = [self.given[self.at[place]] for place in places if place in self.at]
         for one in mine:
             one.doubt = True
-        if self.consents.flush():
+        if self.device.consents.flush():
             for one in mine:
                 one.over |= {purpose} if purpose else {*one.purposes}
 
     def suspend(self) -> None:
         """Suspend."""
         mac = self.draw.choice(MACS)
-        mine = [self.given[self.at[place]] for place in self.consents.suspend(mac, self.now()) if place in self.at]
+        mine = [
+            self.given[self.at[place]] for place in self.device.consents.suspend(mac, self.now()) if place in self.at
+        ]
         for one in mine:
             one.doubt = True
-        if self.consents.flush():
+        if self.device.consents.flush():
             for one in mine:
                 one.paused = True
 
@@ -193,32 +158,32 @@ class History:
         for one in self.mine(mac):
             if one.paused:
                 one.paused, one.doubt = False, True
-        self.consents.resume(mac, self.now())
+        self.device.consents.resume(mac, self.now())
 
     def object(self) -> None:
         """Object to being counted; consents are suspended with it, as the recorder does."""
         mac = self.draw.choice(MACS)
-        self.consents.object(mac, self.now())
-        if self.consents.flush():
-            self.objecting.setdefault((self.sealed, mac), self.latest)
+        self.device.consents.object(mac, self.now())
+        if self.device.consents.flush():
+            self.objecting.setdefault((self.device.sealed, mac), self.latest)
 
     def accept(self) -> None:
         """Take an objection back."""
         mac = self.draw.choice(MACS)
-        if self.consents.objects(mac):
-            since = self.objecting.pop((self.sealed, mac), None)
+        if self.device.consents.objects(mac):
+            since = self.objecting.pop((self.device.sealed, mac), None)
             try:
-                self.consents.accept(mac, self.now())
+                self.device.consents.accept(mac, self.now())
             except Refused:
                 if since is not None:
-                    self.objecting[self.sealed, mac] = since
+                    self.objecting[self.device.sealed, mac] = since
                 raise
 
     def tick(self) -> None:
         """Look at the ends."""
         now = self.now()
-        self.consents.tick(now)
-        if now is not None and self.consents.flush():
+        self.device.consents.tick(now)
+        if now is not None and self.device.consents.flush():
             for number in self.at.values():
                 if now >= self.given[number].end:
                     self.given[number].over |= {*CATEGORY}
@@ -229,9 +194,9 @@ class History:
         The recorder notes before that what has ended (Consented.tick).
         """
         now = self.now()
-        if self.consents.due(now):
-            self.consents.tick(now)
-        self.ledger.hour(now or 0)
+        if self.device.consents.due(now):
+            self.device.consents.tick(now)
+        self.device.ledger.hour(now or 0)
         for one in self.given:
             if now is not None and now >= one.end:
                 one.over |= {*CATEGORY}
@@ -253,7 +218,7 @@ class History:
 
     def copy(self) -> None:
         """Copy all that lies on flash."""
-        self.backups.append({name: node.seen for name, node in self.flash.names.items() if "/." not in name})
+        self.backups.append(self.device.copy())
 
     def restore(self) -> None:
         """Put an older copy back, or a part of it, and start anew, or go on."""
@@ -266,7 +231,7 @@ class History:
         self.said.append(how)
         off = self.draw.random() < 0.7
         if off:
-            self.stop()
+            self.device.stop()
         consents = [name for name in backup if name.startswith(FOLDER + "/")]
         chosen = {
             "whole": consents, "over": consents, "file": consents and [self.draw.choice(consents)],
@@ -274,82 +239,55 @@ class History:
             "everything": [*backup],
         }[how]  # fmt: skip
         if how == "whole":
-            for name in [name for name in self.flash.names if name.startswith(FOLDER + "/")]:
-                self.remove(name)
+            for name in [name for name in self.device.flash.names if name.startswith(FOLDER + "/")]:
+                self.device.remove(name)
         for name in chosen:
-            self.flash.lay(name, backup[name])
-            self.flash.pending = [change for change in self.flash.pending if change[0] != name]
+            self.device.put(name, backup[name])
         if off:
             self.boot()
-
-    def remove(self, name: str) -> None:
-        """Remove a file, synced."""
-        for names in (self.flash.names, self.flash.safe):
-            names.pop(name, None)
-        self.flash.pending = [change for change in self.flash.pending if change[0] != name]
 
     def lose_key(self) -> None:
         """Remove the device's key while it is off: the next start makes another one."""
         self.touched = True
-        self.stop()
-        self.remove(KEY)
+        self.device.stop()
+        self.device.remove(KEY)
         self.boot()
 
     # What must hold
 
     def look(self) -> None:
         """Hold what the device would do now against what the guests were told."""
-        room, now = self.consents, self.now()
+        consents, now = self.device.consents, self.now()
         for mac in MACS:
             for purpose in CATEGORY:
-                place = room.active(mac, purpose, now)
+                place = consents.active(mac, purpose, now)
                 if place < 0:
                     continue
                 self.followed += 1
                 one = self.given[self.at[place]] if place in self.at else None
                 if one is None or one.mac != mac or purpose not in one.purposes:
-                    self.fail("somebody is followed who never consented to it")
-                elif purpose in one.over:
-                    self.fail("a consent is active that was withdrawn or has ended")
-                elif one.paused:
-                    self.fail("a consent is active that was suspended")
-            since = self.objecting.get((self.sealed, mac))
-            if since is not None and self.latest < since + OBJECTION - 60 * DAY and not room.objects(mac):
-                self.fail("somebody is counted who objects")
+                    raise HistoryError("somebody is followed who never consented to it")
+                if purpose in one.over:
+                    raise HistoryError("a consent is active that was withdrawn or has ended")
+                if one.paused:
+                    raise HistoryError("a consent is active that was suspended")
+            since = self.objecting.get((self.device.sealed, mac))
+            if since is not None and self.latest < since + OBJECTION - 60 * DAY and not consents.objects(mac):
+                raise HistoryError("somebody is counted who objects")
         if self.touched or now is None:
             return
         for one in self.given:
             if not (one.over or one.doubt or one.paused or self.latest >= one.end):
                 for purpose in one.purposes:
-                    if room.active(one.mac, purpose, now) < 0:
-                        self.fail("somebody isn't followed who consents")
-
-    def fail(self, what: str) -> None:
-        """Raise it."""
-        message = f"history {self.seed}: {what}; steps: {' '.join(self.said)}"
-        raise HistoryError(message)
-
-
-@contextmanager
-def own_files() -> Iterator[None]:
-    """Give the agent's file code back what it worked on before."""
-    names = ("LIBC", "os", "names", "read_at")
-    before = [getattr(files, name) for name in names]
-    try:
-        yield
-    finally:
-        for name, value in zip(names, before, strict=True):
-            setattr(files, name, value)
+                    if consents.active(one.mac, purpose, now) < 0:
+                        raise HistoryError("somebody isn't followed who consents")
 
 
 def live(seed: int, steps: int = STEPS) -> History:
     """Live one history; returns it. HistoryError where something was false."""
     with own_files():
         history = History(seed, steps)
-        try:
-            history.run()
-        finally:
-            history.stop()
+        history.run()
     return history
 
 
@@ -363,7 +301,8 @@ def soak(seed: int, seconds: float, count: int = COUNT) -> dict[str, Any]:
         except HistoryError as failure:
             figures["findings"].append(str(failure))
         else:
-            for name in ("cuts", "restores", "followed"):
-                figures[name] += getattr(history, name)
+            figures["cuts"] += history.device.cuts
+            figures["restores"] += history.restores
+            figures["followed"] += history.followed
         figures["histories"] += 1
     return figures

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from host_sim.driver.interpreters import command, environment
-from host_sim.driver.simulation import Simulation, SimulationError
+from host_sim.driver.scene import SimulationError
+from host_sim.driver.simulation import Simulation
 from host_sim.trials.courts import COURTS
 from host_sim.trials.patches import Patch, patched
 from host_sim.venue import scenario as scenarios

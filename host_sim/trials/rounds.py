@@ -10,7 +10,8 @@ import time
 from typing import Any
 
 from host_sim.driver.interpreters import NAMES
-from host_sim.driver.simulation import Simulation, SimulationError
+from host_sim.driver.scene import SimulationError
+from host_sim.driver.simulation import Simulation
 from host_sim.venue import scenario as scenarios
 
 ROUNDS = 20

@@ -23,8 +23,9 @@ from random import Random
 from typing import Any
 
 from host_sim.driver.interpreters import NAMES
+from host_sim.driver.scene import SimulationError
 from host_sim.driver.scratch import scratch
-from host_sim.driver.simulation import Simulation, SimulationError
+from host_sim.driver.simulation import Simulation
 from host_sim.trials.shrinking import shrink
 from host_sim.venue import keys
 from host_sim.venue import scenario as scenarios

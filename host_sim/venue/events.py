@@ -85,8 +85,7 @@ class Events:
         self._gateway.edges += self._gateway.dark[-1]
         self._table.live.clear()
         self._table.loose.clear()
-        self._gateway.holders.clear()
-        self._gateway.handed.clear()
+        self._gateway.neighbours.forget()
         self.forged.clear()
         self._world.truth.lose_day(self._gateway.clock.wall(now))
         self._world.truth.forget()
@@ -95,7 +94,7 @@ class Events:
     def _boot_again(self, now: int) -> Iterator[Step]:
         for mac, device in self._visits.present.items():
             for known in (device.address, *device.temporary[-1:]):
-                self._gateway.holders[known] = mac
+                self._gateway.neighbours.holders[known] = mac
         yield from self._gateway.boot(now)
 
     def _crash(self, now: int, event: Event) -> Iterator[Step]:
@@ -237,7 +236,7 @@ class Events:
         yield from self._gateway.neighbour(now, device.address, attacker.mac)
 
         def back(later: int) -> Iterator[Step]:
-            if self._gateway.on and self._gateway.holders.get(device.address) == attacker.mac:
+            if self._gateway.on and self._gateway.neighbours.holders.get(device.address) == attacker.mac:
                 yield from self._gateway.neighbour(later, device.address, device.mac)
 
         self._world.at(now + int(event.minutes * MINUTE), back)

@@ -50,9 +50,10 @@ class Fullness:
     def _change(self, now: int) -> Step:
         full = {name for name, until in self._until.items() if until > now}
         gateway, portal = self._gateway, self._world.portal
-        if STORES in gateway.full | full:
-            gateway.unwritten = now + (1000 * HOUR if STORES in full else _WRITTEN)
-        gateway.full, gateway.was_full, self._world.days.full = full, gateway.was_full | full, full
-        if portal and portal.suspends():
+        if STORES in gateway.flash.full | full:
+            gateway.flash.unwritten = now + (1000 * HOUR if STORES in full else _WRITTEN)
+        gateway.flash.full, gateway.flash.was_full = full, gateway.flash.was_full | full
+        self._world.days.fill(full)
+        if portal and portal.gateway.suspends():
             portal.written()
         return Step(now, tape.FULL, " ".join(sorted(full)).encode())

@@ -3,25 +3,23 @@
 
 import struct
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from host_sim.venue import kernel, tape
 from host_sim.venue.device_clock import SECOND, DeviceClock
 from host_sim.venue.happenings import clock_text
+from host_sim.venue.neighbours import Neighbours
 from host_sim.venue.people import HOUR, MINUTE
 from host_sim.venue.step import Step
 from host_sim.venue.truth import Alive
 
 if TYPE_CHECKING:
-    from host_sim.venue.table import Entry
     from host_sim.venue.world import World
 
 BOOTED = 41 * SECOND  # time since boot when the recorder starts: what a router needs to boot
 STEP = 15 * MINUTE  # between two looks of the auditor
 SECOND_CONFIRMATION = 11 * MINUTE  # after the first one: two that agree, at least ten minutes apart (EXP-5)
-ADDRESSES, HOLDERS = 32, 8  # of one MAC, and of one address: more need not be remembered (agent.capture.address_table)
-# Before an address changes hands: what begins then may be the newcomer's, whose first packets may come before the word
-_NOTICE = SECOND
 _RETRY = 5 * MINUTE  # of the time service, without an uplink
 _LISTED = 301 * SECOND  # between two listings of the connection table: the recorder asks every 300 s by its own clock
 _DATAGRAM = 15_000  # octets after which a listing goes on in another datagram
@@ -31,78 +29,93 @@ LAN6 = bytes.fromhex("20010db8ca4e0001")
 _WAN_INDEX = 9
 
 
+@dataclass
+class Flash:
+    """What of flash has no room (host_sim.venue.tape.PLACES): now, and ever; how often it was emptied."""
+
+    full: set[str] = field(default_factory=set)
+    was_full: set[str] = field(default_factory=set)
+    unwritten: int = 0  # until when what is told to a custodian's store may wait for room, true ns
+    emptied: int = 0
+
+
+@dataclass
+class Heard:
+    """What a recorder must have counted since it knows nothing of before: connections told and dropped, its crashes."""
+
+    told: int = 0
+    dropped: int = 0
+    crashes: int = 0
+    reached: int = 0  # the true ns of a look after which it isn't settled yet what was dropped, 0 for none
+
+
 class Gateway:
     """One gateway, without its connection table and the people."""
 
     def __init__(self, world: "World") -> None:
-        self._world, self._scenario = world, world.scenario
+        self._world = world
         self.on = self.listening = False  # it has power; its recorder runs
         self.uplink = True
         self.suspended = self.still = 0  # until when it sleeps, and until when the recorder is stopped, true ns
-        self.clock = DeviceClock(world.start, BOOTED, world.scenario.drift, world.start)
-        self.boots = self.crashes = self.restarts = 0
-        # Of the recorder, of which the audit log says nothing: before a factory reset, or since a copy of it
-        self.starts_before = 0
-        self.emptied = 0  # how often flash was
-        self.full: set[str] = set()  # what of flash has no room now (host_sim.venue.tape.PLACES), and what ever hadn't
-        self.was_full: set[str] = set()
-        self.unwritten = 0  # until when what is told to a custodian's store may wait for room, true ns
-        self.told_since_boot = self.dropped_since_boot = 0
-        self.listens_since = self._reached = 0
         self.disturbed = False  # the recorder was killed, or slept
-        self.holders: dict[bytes, bytes] = {}  # address -> MAC that the kernel has as its neighbour
-        self.handed: dict[bytes, list[tuple[int, bytes]]] = {}  # address -> when it changed hands, and to whom
-        self._associations = 0  # that the kernel has told of since the boot
-        # What an examiner holds answers against: who had an address since when; times without power; when power came or
-        # went, and the clock was stepped.
-        self.neighbours: dict[bytes, list[tuple[int, bytes]]] = {}
+        self.clock = DeviceClock(world.scenario.start, BOOTED, world.scenario.drift, world.scenario.start)
+        self.boots = 0
+        self.starts = 0  # of the recorder, that the audit log must say
+        self.flash = Flash()
+        self.heard = Heard()
+        self.neighbours = Neighbours(world)
+        # What an examiner holds answers against: times without power; when power came or went, and the clock was
+        # stepped.
         self.dark: list[tuple[int, int]] = []
         self.edges: list[int] = []
 
     def reset(self) -> None:
         """Flash is emptied: the ledger says nothing, the audit log begins anew."""
-        self.starts_before = self.boots + self.restarts
-        self.emptied += 1
+        self.starts = 0
+        self.flash.emptied += 1
         self._world.days.reset()
 
     def log(self) -> tuple[int, int]:
         """Return how many starts and checkpoints the audit log has."""
-        return self.boots + self.restarts - self.starts_before, self._world.days.checkpoints
+        return self.starts, self._world.days.checkpoints
 
     def log_restored(self, starts: int, checkpoints: int) -> None:
         """The audit log is a copy that has so many."""
-        self.starts_before = self.boots + self.restarts - starts
-        self._world.days.checkpoints = checkpoints
+        self.starts, self._world.days.checkpoints = starts, checkpoints
 
     def boot(self, now: int) -> Iterator[Step]:
         """Power is there: the recorder starts, with a clock that shows what the scenario says."""
-        shown = now if self._scenario.shows is None else self._scenario.shows
-        self.clock = DeviceClock(now, BOOTED, self._scenario.drift, shown)
+        scenario = self._world.scenario
+        shown = now if scenario.shows is None else scenario.shows
+        self.clock = DeviceClock(now, BOOTED, scenario.drift, shown)
         self.boots += 1
-        self.starts_before += "log" in self.full
-        self.on = self.listening = True
-        self.listens_since, self._associations = now, 0
-        self.told_since_boot = self.dropped_since_boot = self.crashes = 0
+        self.on = True
+        self._listen(now, anew=True)
         self._world.days.boot(self.clock)
         self._world.tell(now, "boot", shown=clock_text(shown, date=True))
         boot = f"{self.boots:032x}".encode()
-        yield Step(now, tape.TABLE, struct.pack("<II", 0, self._scenario.table))
+        yield Step(now, tape.TABLE, struct.pack("<II", 0, scenario.table))
         yield Step(now, tape.BOOT, self._clocks(now) + boot)
         yield from self.list(now)
         boots = self.boots
         self._world.at(now + SECOND, lambda at: self._list_table(at, boots))
-        if self._scenario.confirms:
-            self._world.at(now + int(self._scenario.first * MINUTE), lambda at: self._confirm(at, boots, first=True))
+        if scenario.confirms:
+            self._world.at(now + int(scenario.first * MINUTE), lambda at: self._confirm(at, boots, first=True))
         self._world.at(self.clock.true(HOUR) + SECOND, lambda at: self._full_hour(at, boots, 1))
+
+    def _listen(self, now: int, *, anew: bool) -> None:
+        """A recorder starts, as its audit log says; `anew`: it knows nothing of before."""
+        self.listening = True
+        self.starts += "log" not in self.flash.full
+        self.neighbours.heard(now, anew=anew)
+        self.heard = Heard() if anew else self.heard
 
     def respawn(self, now: int, boot: int) -> Iterator[Step]:
         """Start a recorder that has ended, in the same boot."""
         if self.on and boot == self.boots:
-            self.listening, self.listens_since = True, now
-            self.crashes += 1
-            self.restarts += 1
-            self.starts_before += "log" in self.full
-            self._world.days.restart()
+            self._listen(now, anew=False)
+            self.heard.crashes += 1
+            self._world.days.ledger.read()
             self._world.tell(now, "restart")
             yield Step(now, tape.START)
             yield from self.list(now)
@@ -111,10 +124,7 @@ class Gateway:
     def installed(self, now: int, boot: int) -> Iterator[Step]:
         """Start a recorder that was removed and installed anew, in the same boot: it knows nothing of before."""
         if self.on and boot == self.boots:
-            self.listening, self.listens_since, self._associations = True, now, 0
-            self.told_since_boot = self.dropped_since_boot = self.crashes = 0
-            self.restarts += 1
-            self.starts_before += "log" in self.full
+            self._listen(now, anew=True)
             self._world.days.boot(self.clock, self.clock.monotonic(now))
             yield Step(now, tape.START)
             yield from self.list(now)
@@ -137,7 +147,7 @@ class Gateway:
         for own, prefix in ((LAN, 16), (LAN6 + b"\0\0\0\0\0\0\0\1", 64)):
             yield Step(now, tape.NEIGHBOUR, kernel.address(own, prefix, self._world.byteorder))
         yield Step(now, tape.NEIGHBOUR, kernel.address(WAN, 24, self._world.byteorder, _WAN_INDEX))
-        for address, mac in self.holders.items():
+        for address, mac in self.neighbours.holders.items():
             yield from self.neighbour(now, address, mac)
         yield Step(now, tape.LISTED)
         if self._world.portal:
@@ -162,8 +172,8 @@ class Gateway:
             datagram += kernel.conntrack("entry", flow, self._world.byteorder)
             flow.timeout = None
             stamp = max(self.clock.wall(now) - (entry.timeout - left * SECOND), flow.start)
-            mac = self.holder_of(entry)
-            known, sure = self.known(entry, mac)
+            mac = self.neighbours.holder(entry)
+            known, sure = self.neighbours.known(entry, mac)
             self._world.truth.listed(Alive(mac, flow.start, stamp, flow.protocol, entry.port, now, known, sure))
             if len(datagram) > _DATAGRAM:
                 yield Step(now, tape.LIVE, bytes(datagram))
@@ -172,19 +182,12 @@ class Gateway:
 
     def neighbour(self, now: int, address: bytes, mac: bytes) -> Iterator[Step]:
         """The kernel has a MAC as its neighbour at an address, and says so to whoever listens."""
-        if self.holders.get(address) != mac:
-            self.handed.setdefault(address, []).append((now, mac))
-            self._associations += len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES
-        self.holders[address] = mac
-        if self._scenario.purposes.attribution:
-            told = self.neighbours.setdefault(address, [])
-            if not told or told[-1][1] != mac:
-                told.append((now, mac))
+        self.neighbours.tell(now, address, mac)
         if self.listening:
             yield Step(now, tape.NEIGHBOUR, kernel.neighbour(kernel.Neighbour(address, mac), self._world.byteorder))
 
     def _clocks(self, now: int) -> bytes:
-        return struct.pack(tape.CLOCKS, self.clock.wall(now), self.clock.monotonic(now), self._scenario.drift)
+        return struct.pack(tape.CLOCKS, self.clock.wall(now), self.clock.monotonic(now), self._world.scenario.drift)
 
     def set_clock(self, now: int, wall: int) -> Iterator[Step]:
         """Somebody sets the wall clock; half a second and more is a step."""
@@ -231,7 +234,7 @@ class Gateway:
             if self._world.portal:
                 self._world.portal.confirmed(now)
         yield from self.look(now)
-        wait = SECOND_CONFIRMATION if first else int(self._scenario.confirms * MINUTE)
+        wait = SECOND_CONFIRMATION if first else int(self._world.scenario.confirms * MINUTE)
         self._world.at(now + wait, lambda at: self._confirm(at, boot, second=first))
 
     def report(self, now: int) -> Iterator[Step]:
@@ -243,17 +246,21 @@ class Gateway:
     def look(self, now: int) -> Iterator[Step]:
         """The auditor may look: everything has been told, the timers have run."""
         if self.listening and not self.still:
-            self._reached = now
+            self.heard.reached = now
             yield Step(now, tape.REPORT)
             self.settle()
 
     def settle(self, dropped: Iterable[tuple[int, int]] = ()) -> None:
-        """After a REPORT: count what became of the connections that the kernel told of, let the agent-days pass."""
-        if self._reached:
-            now, self._reached = self._reached, 0
-            before = self._world.truth.fates["dropped"]
+        """After a REPORT: count what became of the connections that the kernel told of, let the agent-days pass.
+
+        `dropped`: the first and last number of datagrams that the kernel dropped.
+        """
+        if self.heard.reached:
+            now, self.heard.reached = self.heard.reached, 0
+            fates = self._world.truth.fates
+            before = fates["dropped"]
             self._world.truth.settle(dropped)
-            self.dropped_since_boot += self._world.truth.fates["dropped"] - before
+            self.heard.dropped += fates["dropped"] - before
             self.pass_time(now)
 
     def pass_time(self, now: int) -> None:
@@ -263,30 +270,3 @@ class Gateway:
             self._world.truth.close_day()
         if opened:
             self._world.truth.open_day(self._world.days.day, self._world.days.counted)
-
-    def held_address(self, address: bytes, mac: bytes, now: int) -> bool:
-        """Return True if a terminal was the kernel's neighbour at an address, by the last word before a true time."""
-        told = [who for since, who in self.neighbours.get(address, ()) if since <= now + _NOTICE]
-        return bool(told) and told[-1] == mac
-
-    def whose(self, entry: "Entry") -> bytes:
-        """Return who held a connection's address when it began, by all that the kernel was ever told."""
-        told = [who for since, who in self.neighbours.get(entry.source, ()) if since <= entry.first + _NOTICE]
-        return told[-1] if told else entry.holder
-
-    def holder_of(self, entry: "Entry") -> bytes:
-        """Return who held a connection's address when it began."""
-        for since, mac in reversed(self.handed.get(entry.source, ())):
-            if since <= entry.first + _NOTICE:
-                return mac
-        return entry.holder
-
-    def known(self, entry: "Entry", mac: bytes) -> tuple[bool, bool]:
-        """Return whether the recorder may know whose a connection is, and whether it must.
-
-        It has room for that at worst, and the address didn't change hands just then.
-        """
-        handed = self.handed.get(entry.source, ())
-        few = len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES and len(handed) <= HOLDERS
-        clear = not any(since - _NOTICE <= entry.first < since for since, _ in handed[1:])
-        return entry.first >= self.listens_since, few and clear and self._associations <= 4 * self._scenario.rows

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from agent.config.reader import Section
 from agent.purposes.consent import texts
@@ -79,25 +79,39 @@ class Guest:
     unwritten: bool = False  # that it is suspended or withdrawn waits for room on flash
 
 
+class Side(Protocol):
+    """What the portal knows of its gateway. Times are true ns."""
+
+    def wall(self, now: int) -> int:
+        """Return what its clock shows."""
+
+    def trusted(self, now: int) -> bool:
+        """Return True if what its clock shows is believed."""
+
+    def hears(self) -> bool:
+        """Return True if it can be told."""
+
+    def keeps(self) -> bool:
+        """Return True if flash has room for a consent."""
+
+    def suspends(self) -> bool:
+        """Return True if flash has room for what suspends one."""
+
+    def at(self, time: int, event: Callable[[int], Iterator["Told"]]) -> None:
+        """Let an event happen."""
+
+
 @dataclass
 class Portal:
     """The portal of one world.
 
-    `wall(now)` is the gateway's clock, `at(time, event)` as in the world, `hears()` whether it can be told.
-
-    `trusted(now)` says whether what its clock shows is believed.
     `alive` are the consents under which what is kept may be read, `stays` those that
     are over and not yet taken by the auditor.
     """
 
     purposes: Purposes
-    wall: Callable[[int], int]
-    at: Callable[[int, Callable[[int], Iterator["Told"]]], None]
-    hears: Callable[[], bool]
-    trusted: Callable[[int], bool]
+    gateway: "Side"
     lingers: int  # ns: how long connections of those who have left may still end
-    keeps: Callable[[], bool] = lambda: True  # whether flash has room for a consent, and for its suspension
-    suspends: Callable[[], bool] = lambda: True
     guests: dict[bytes, Guest] = field(default_factory=dict)
     alive: set[int] = field(default_factory=set)
     stays: list[Stay] = field(default_factory=list)
@@ -224,8 +238,8 @@ class Portal:
     def _log_in(self, now: int, guest: Guest) -> Iterator["Told"]:
         if guest.left:
             return
-        self.at(now + _AGAIN, lambda later: self._log_in(later, guest))
-        if self.hears():
+        self.gateway.at(now + _AGAIN, lambda later: self._log_in(later, guest))
+        if self.gateway.hears():
             guest.logged_in = now if guest.logged_in is None else guest.logged_in
             yield Told(tape.CALL, _call("session", guest, user=guest.user))
 
@@ -235,18 +249,18 @@ class Portal:
         def do(now: int) -> Iterator[Told]:
             if guest.left:
                 return
-            if self.hears() and self.trusted(now):
+            if self.gateway.hears() and self.gateway.trusted(now):
                 yield from act(now, guest)
             else:
                 self._later(now + _RETRY, guest, act)
 
-        self.at(when, do)
+        self.gateway.at(when, do)
 
     def grant(self, now: int, guest: Guest) -> Iterator["Told"]:
         """Consent to `services` and `location`; where flash has no room for it there is no consent (L34-V-4)."""
         words = {"purposes": PURPOSES, "categories": ["connections", "access-point"]}
         asked = _call("consent grant", guest, **words, third_parties="none", days=DAYS, text=SHOWN)
-        if self.keeps():
+        if self.gateway.keeps():
             self._number += 1
             guest.consent, guest.state, guest.since = self._number, ACTIVE, self._second(now)
             self.alive.add(guest.consent)
@@ -258,12 +272,12 @@ class Portal:
         """Suspend it; what was kept stays readable, nothing is added."""
         if guest.state == ACTIVE:
             self._over(now, guest)
-            guest.state, guest.unwritten = SUSPENDED, not self.suspends()
+            guest.state, guest.unwritten = SUSPENDED, not self.gateway.suspends()
             yield self._act("suspend", guest)
 
     def resume(self, now: int, guest: Guest) -> Iterator["Told"]:
         """Resume it: what happened meanwhile isn't made up for."""
-        if guest.state == SUSPENDED and not self.keeps():
+        if guest.state == SUSPENDED and not self.gateway.keeps():
             yield Told(tape.CALL, _call("consent resume", guest))
         elif guest.state == SUSPENDED:
             guest.state, guest.since, guest.unwritten = ACTIVE, self._second(now), False
@@ -273,7 +287,7 @@ class Portal:
     def withdraw(self, _now: int, guest: Guest) -> Iterator["Told"]:
         """Withdraw it: nothing that was kept under it may be read from now on."""
         if guest.state in (ACTIVE, SUSPENDED):
-            guest.state, guest.there, guest.unwritten = WITHDRAWN, None, not self.suspends()
+            guest.state, guest.there, guest.unwritten = WITHDRAWN, None, not self.gateway.suspends()
             self.alive.discard(guest.consent)
             self.stays = [stay for stay in self.stays if stay.consent != guest.consent]
             yield self._act("withdraw", guest)
@@ -291,12 +305,17 @@ class Portal:
     # What may be kept
 
     def _second(self, now: int) -> int:
-        return self.wall(now) // SECOND
+        return self.gateway.wall(now) // SECOND
 
     def under(self, mac: bytes, start: int, now: int) -> int:
         """Return the consent that keeps a connection which began at `start` (ns, as stamped) and ends now, 0: none."""
         guest = self.guests.get(mac)
-        if guest is None or guest.state != ACTIVE or not self.trusted(now) or start <= (guest.since + 1) * SECOND:
+        if (
+            guest is None
+            or guest.state != ACTIVE
+            or not self.gateway.trusted(now)
+            or start <= (guest.since + 1) * SECOND
+        ):
             return 0
         return guest.consent
 
@@ -308,12 +327,18 @@ class Portal:
         return guest.user, began < guest.logged_in + YOUNG
 
     def _begin(self, now: int, guest: Guest) -> None:
-        if guest.state == ACTIVE and not guest.left and guest.there is None and self.trusted(now) and self.hears():
+        if (
+            guest.state == ACTIVE
+            and not guest.left
+            and guest.there is None
+            and self.gateway.trusted(now)
+            and self.gateway.hears()
+        ):
             guest.there = self._second(now)
 
     def _over(self, now: int, guest: Guest, access_point: int = 0) -> None:
         """A stay ends, its record is due; a short one may escape a radio that is asked each second."""
-        if guest.there is not None and self.hears():
+        if guest.there is not None and self.gateway.hears():
             name, end = NAMES[access_point or guest.access_point], self._second(now)
             self.stays.append(Stay(guest.consent, guest.device.mac, name, guest.there, end, end - guest.there > 2))
         guest.there = None

@@ -90,7 +90,7 @@ class Resets:
         self._copies += 1
         yield Step(now, tape.COPY, struct.pack("<H", number) + " ".join(names).encode())
         days, portal, log = self._world.days, self._world.portal, self._gateway.log()
-        hours, ledger, emptied = days.hours, days.writes, self._gateway.emptied
+        hours, ledger, emptied = days.ledger.hours, days.ledger.writes, self._gateway.flash.emptied
         states, acts = (portal.copy(), portal.acts.copy()) if portal else ({}, None)
 
         def restore(later: int) -> Iterator[Step]:
@@ -98,10 +98,10 @@ class Resets:
                 self._world.at(self._gateway.still + SECOND, restore)
             elif self._gateway.on and not self._gateway.suspended and later < self._world.people_end:
                 yield from self._gateway.look(later)
-                if emptied == self._gateway.emptied and (LEDGER not in names or days.writes != ledger):
+                if emptied == self._gateway.flash.emptied and (LEDGER not in names or days.ledger.writes != ledger):
                     yield from self._put_back(later, event, number)
                     if LEDGER in names:
-                        days.restored(hours)
+                        days.ledger.restored(hours)
                     if LOG in names:
                         self._gateway.log_restored(*log)
                     if portal and CONSENTS in names:

@@ -101,7 +101,7 @@ class ConnectionTable:
             flow.icmp_type, flow.reply_icmp_type = 128, 129
         yield from self._ask(now, source, device.mac)
         # whom the kernel has as its neighbour is whose it is: a forger's, where there is one
-        holder = self._gateway.holders.get(source, device.mac)
+        holder = self._gateway.neighbours.holders.get(source, device.mac)
         packets = talk.at, talk.at + talk.lasts
         self._enter(Entry(flow, (*rest, seen_port), holder, packets, timeout * SECOND), device.random, assured=assured)
         if abs(len(self.live) - self._said) * _TABLE_EVERY > self._scenario.table:
@@ -144,7 +144,7 @@ class ConnectionTable:
 
     def _ask(self, now: int, address: bytes, mac: bytes) -> Iterator[Step]:
         """The kernel asks who has an address that it has no neighbour for, such as one of before a boot."""
-        if address not in self._gateway.holders:
+        if address not in self._gateway.neighbours.holders:
             yield from self._gateway.neighbour(now, address, mac)
 
     def _port_in_block(self, source: bytes, port: int, draw: Random, rest: tuple[bytes, int, bytes, int]) -> int:
@@ -204,14 +204,14 @@ class ConnectionTable:
         flow.stop, flow.event = self._gateway.clock.wall(stop), self._gateway.clock.wall(now)
         end = max(flow.stop - ran * SECOND, flow.start)
         self.sent += 1
-        self._gateway.told_since_boot += 1
-        mac = self._gateway.holder_of(entry)
+        self._gateway.heard.told += 1
+        mac = self._gateway.neighbours.holder(entry)
         self._world.truth.destroyed(Kept(
             mac, entry.source, flow.protocol, flow.source_port, flow.reply_destination_port, flow.bytes_up,
             flow.bytes_down, flow.packets_up, flow.packets_down, flow.start, end, now, entry.port, entry.last,
             not self._gateway.clock.stepped, self.sent,
             *(self._said_of(entry, mac, now) if self._keeps_more else (b"", "", False, 0)),
-            *self._gateway.known(entry, mac),
+            *self._gateway.neighbours.known(entry, mac),
         ))  # fmt: skip
         yield Step(now, tape.DATAGRAM, kernel.conntrack("destroy", flow, self._world.byteorder))
 

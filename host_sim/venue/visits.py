@@ -33,7 +33,7 @@ class Visits:
         midnight = (now + offset) // DAY * DAY - offset
         closes = int(self._scenario.closes * HOUR)
         for visit in self._scenario.crowd.day(self._world.random, midnight, closes):
-            if self._world.start <= visit.arrives < self._world.people_end:
+            if self._world.scenario.start <= visit.arrives < self._world.people_end:
                 self._world.at(
                     visit.arrives, self.arrival(visit._replace(leaves=min(visit.leaves, self._world.people_end)))
                 )
@@ -98,7 +98,7 @@ class Visits:
     def _roam(self, now: int, device: Device) -> Iterator[Step]:
         """It takes another access point: all the kernel shows is that its neighbour was confirmed again."""
         if now < device.leaves:
-            if self._gateway.on and self._gateway.holders.get(device.address) == device.mac:
+            if self._gateway.on and self._gateway.neighbours.holders.get(device.address) == device.mac:
                 yield from self._gateway.neighbour(now, device.address, device.mac)
             if self._world.portal:
                 for told in self._world.portal.roams(now, device):

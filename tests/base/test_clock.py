@@ -19,6 +19,7 @@ from agent.base import clock
 from agent.summary.ledger import Ledger
 from agent.vault import keys, ring
 from host_sim.trials import devices, histories
+from host_sim.trials.held_records import HeldRecords, HistoryError
 from tests.support.interpreters import INTERPRETERS, PROJECT, Remote
 
 SECOND, HOUR, DAY = 10**9, 3600 * 10**9, 86400 * 10**9
@@ -465,20 +466,17 @@ def test_a_record_from_before_a_step_does_not_join_a_window_of_after_it(in_memor
     """The same name, two spans of time: the connection that ended 45 s earlier goes when it must."""
     in_memory.mkdir()
     life = histories.History(0, in_memory, devices.Here())
-    life.text, (life.lifetime, life.width) = "20m", histories.LIFETIMES["20m"]
-    life.config.write_text(
-        life.config.read_text().replace(life.config.read_text().split("lifetime ")[1].split("\n")[0], "'20m'")
-    )
+    life.text, life.records = "20m", HeldRecords(in_memory, "20m", life.clocks)
     life.power_on(first=True)
     life.pass_time(300 * SECOND)
-    life.pass_time(-life.wall(life.t) % (60 * SECOND) + 36 * SECOND)
-    first, second = life.t - 31 * SECOND, life.t - 76 * SECOND
+    life.pass_time(-life.clocks.shown % (60 * SECOND) + 36 * SECOND)
+    first, second = life.clocks.t - 31 * SECOND, life.clocks.t - 76 * SECOND
     life.end(first, first)
-    life.show(life.wall(life.t) + 50 * SECOND)
-    life.t += 2 * SECOND
+    life.clocks.show(life.clocks.shown + 50 * SECOND)
+    life.clocks.t += 2 * SECOND
     life.look()
     life.end(second, second)
-    assert life.readable() == {1, 2}
+    assert life.records.readable() == {1, 2}
     life.wait_for_deadlines()
     life.device.close()
 
@@ -490,22 +488,19 @@ def test_a_stamp_that_two_time_lines_may_have_made_takes_no_more_than_their_diff
     """
     in_memory.mkdir()
     life = histories.History(0, in_memory, devices.Here())
-    life.text, (life.lifetime, life.width) = "20m", histories.LIFETIMES["20m"]
-    life.config.write_text(
-        life.config.read_text().replace(life.config.read_text().split("lifetime ")[1].split("\n")[0], "'20m'")
-    )
+    life.text, life.records = "20m", HeldRecords(in_memory, "20m", life.clocks)
     life.power_on(first=True)
     life.pass_time(300 * SECOND)
-    life.move(life.wall(life.t) - 100 * SECOND)
+    life.move(life.clocks.shown - 100 * SECOND)
     life.pass_time(40 * SECOND)
-    end = life.t - 31 * SECOND
+    end = life.clocks.t - 31 * SECOND
     life.end(end, end)
-    assert abs(life.doubt[1] - 100 * SECOND) < SECOND
-    assert life.readable() == {1}
-    life.pass_time(life.lifetime - 90 * SECOND - 31 * SECOND)
-    assert life.readable() == set()
-    life.doubt[1] = 0
-    with pytest.raises(histories.HistoryError, match="1 records are gone before their time, 0 are said to be"):
+    assert abs(life.records.doubt[1] - 100 * SECOND) < SECOND
+    assert life.records.readable() == {1}
+    life.pass_time(life.records.lifetime - 90 * SECOND - 31 * SECOND)
+    assert life.records.readable() == set()
+    life.records.doubt[1] = 0
+    with pytest.raises(HistoryError, match="1 records are gone before their time, 0 are said to be"):
         life.look()
     life.device.close()
 
@@ -617,7 +612,7 @@ BROKEN = (
 def test_a_broken_clock_is_found_out_by_a_history(broken, in_memory, monkeypatch):
     """Each fault that a history must find; a check that never failed proves nothing."""
     broken(monkeypatch)
-    with pytest.raises(histories.HistoryError):
+    with pytest.raises(HistoryError):
         lives(ENOUGH, in_memory)
 
 

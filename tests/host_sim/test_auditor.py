@@ -153,7 +153,9 @@ def test_a_daily_message_that_is_missing_misshapen_or_far_off_is_found(
     messages: list[Message], finding: str, auditor: Auditor
 ) -> None:
     """Cells of the truth are ranges; what lies within one is no error."""
-    auditor.truth.daily[DAY_START] = {metric: [(4, 8), *[(0, 0)] * (cells - 1)] for metric, cells in CELLS.items()}
+    auditor.world.truth.daily[DAY_START] = {
+        metric: [(4, 8), *[(0, 0)] * (cells - 1)] for metric, cells in CELLS.items()
+    }
     figures = auditor.published.look_at_days(messages, [DAY_START])
     for name in ("cells", "shape", "sums", "spread"):
         assert bool(getattr(auditor.published, name).wrong) == (name == finding) or (name, finding) in {
@@ -277,19 +279,19 @@ def test_a_connection_without_a_fate_and_a_loss_without_a_cause_are_found(
     changed: dict[str, int], finding: str, auditor: Auditor
 ) -> None:
     """The kernel told of ten connections; what the agent counts must add up to them, cause by cause."""
-    auditor.world.gateway.told_since_boot = 10
-    auditor.look_at_counters(COUNTERS | changed)
+    auditor.world.gateway.heard.told = 10
+    auditor.counts.look(COUNTERS | changed)
     for name in ("counted", "losses"):
-        assert getattr(auditor, name).holds is (name != finding)
+        assert getattr(auditor.counts, name).holds is (name != finding)
 
 
 def test_connections_that_the_kernel_dropped_must_be_counted_as_just_that(auditor: Auditor) -> None:
     """Three dropped for good before they were read: `lost: overrun` says three, no fewer and no more."""
-    auditor.world.gateway.told_since_boot, auditor.world.gateway.dropped_since_boot = 13, 3
-    auditor.look_at_counters(COUNTERS | {"lost: overrun": 3, "overruns": 1})
-    assert auditor.losses.holds
-    auditor.look_at_counters(COUNTERS | {"lost: overrun": 2, "overruns": 1})
-    assert not auditor.losses.holds
+    auditor.world.gateway.heard.told, auditor.world.gateway.heard.dropped = 13, 3
+    auditor.counts.look(COUNTERS | {"lost: overrun": 3, "overruns": 1})
+    assert auditor.counts.losses.holds
+    auditor.counts.look(COUNTERS | {"lost: overrun": 2, "overruns": 1})
+    assert not auditor.counts.losses.holds
 
 
 @pytest.mark.parametrize(
@@ -301,8 +303,8 @@ def test_a_ledger_that_differs_from_the_book_is_found(
     """ANON-5, ANON-6: day, spent, tokens and hours as an independent reading has them."""
     (tmp_path / "srv/oubli").mkdir(parents=True)
     (tmp_path / "srv/oubli/ledger").write_text(json.dumps({"day": 0, "spent": 0, "tokens": 1, "hours": 0} | said))
-    auditor.look_at_ledger()
-    assert auditor.ledger.holds is holds
+    auditor.ledger.look()
+    assert auditor.ledger.finding.holds is holds
 
 
 def test_a_message_that_is_drawn_again_is_found(auditor: Auditor, tmp_path: Path) -> None:
@@ -358,7 +360,7 @@ HOLDS = "import sys; kept = bytes.fromhex(sys.stdin.readline().strip()); print(l
 def test_a_terminal_in_the_forwarders_memory_is_found(form: str, auditor: Auditor) -> None:
     """L34-VI-2: wherever it is in what a process may write to."""
     mac, six = bytes.fromhex("02a1b2c3d4e5"), bytes.fromhex("20010db8ca4e0001a1b2c3d4e5f60718")
-    auditor.truth.terminals[mac] = {b"\x0a\x14\1\2", six}
+    auditor.world.truth.terminals[mac] = {b"\x0a\x14\1\2", six}
     held = {"mac": mac, "text": mac.hex(":").encode(), "six": six, "none": b"\x02\xa1\xb2\xc3\xd4\xe6"}[form]
     with subprocess.Popen([sys.executable, "-c", HOLDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None

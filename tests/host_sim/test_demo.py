@@ -127,7 +127,9 @@ def test_every_interpreter_publishes_the_same_figures_beside_the_truth(short: Pa
             truth.arrived[slot["start"] * 10**9],
         )
         assert slot["inside"] is (abs(slot["value"] - slot["defined"]) <= slot["half_width"] == 12)
-    assert [slot["start"] for slot in one["slots"]] == [world.start // 10**9 + 3600 * hour for hour in range(8)]
+    assert [slot["start"] for slot in one["slots"]] == [
+        world.scenario.start // 10**9 + 3600 * hour for hour in range(8)
+    ]
     assert all(len(digest) == 64 for digest in one["digests"].values())
     assert any(slot["value"] != slot["defined"] for slot in one["slots"])
     assert max(look["records"] for look in one["vault"]) > 1000

@@ -428,14 +428,14 @@ def days(*moments: int, boots: tuple[int, ...] = ()) -> Days:
 
 def test_the_book_opens_a_day_for_a_token_and_spends_again_for_a_boot_up_to_the_ceiling() -> None:
     """ANON-5, ANON-6, read independently of the agent: a new device has one token, a further one each six hours."""
-    assert (days(0).tokens, days(0).spent, days(0).day) == (0, 1000, BEGINS)
-    assert days(0, 7).tokens == 1
-    assert days(0, 23).tokens == 2
-    assert days(0, 24).tokens == 1
+    assert (days(0).ledger.tokens, days(0).ledger.spent, days(0).day) == (0, 1000, BEGINS)
+    assert days(0, 7).ledger.tokens == 1
+    assert days(0, 23).ledger.tokens == 2
+    assert days(0, 24).ledger.tokens == 1
     assert days(0, 24).closed == [BEGINS]
     twice, thrice = days(0, boots=(2,)), days(0, boots=(2, 4))
-    assert (twice.spent, twice.day, twice.counted) == (2000, BEGINS, BEGINS + 2 * HOUR)
-    assert (thrice.spent, thrice.day) == (2000, 0)
+    assert (twice.ledger.spent, twice.day, twice.counted) == (2000, BEGINS, BEGINS + 2 * HOUR)
+    assert (thrice.ledger.spent, thrice.day) == (2000, 0)
     assert days(0, 3).slots == {BEGINS + hour * HOUR for hour in range(3)}
 
 

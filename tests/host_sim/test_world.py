@@ -47,9 +47,9 @@ def test_time_never_goes_back_and_the_tape_ends_with_stop() -> None:
         last = step.wall
         operations[step.operation] += 1
     assert step.operation == tape.STOP
-    assert last == world.start + 2 * DAY + CAFE.lifetime * SECOND + 2 * HOUR
+    assert last == world.scenario.start + 2 * DAY + CAFE.lifetime * SECOND + 2 * HOUR
     assert operations[tape.BOOT] == operations[tape.STOP] == 1
-    assert operations[tape.REPORT] == (last - world.start) // STEP + operations[tape.CONFIRM]
+    assert operations[tape.REPORT] == (last - world.scenario.start) // STEP + operations[tape.CONFIRM]
     assert operations[tape.CONFIRM] > 70
 
 
@@ -92,17 +92,17 @@ def test_a_connection_is_whose_the_address_was_when_it_began_and_a_hand_overs_la
     """Whatever it was when the kernel made the entry, or when it ended: the truth of a forged neighbour."""
     world, address, owner, forger = World(SMALL, 7), bytes((10, 20, 1, 9)), b"\2\0\0\0\0\1", b"\2\0\0\0\0\2"
     flow = Flow(INET, UDP, address, bytes(4), 1, 53, bytes(4), bytes(4), 53, 1, status=0, start=0)
-    forged = world.start + HOUR
+    forged = world.scenario.start + HOUR
     ends = forged + 5 * MINUTE
-    for when, mac in ((world.start, owner), (forged, forger), (ends, owner)):
+    for when, mac in ((world.scenario.start, owner), (forged, forger), (ends, owner)):
         list(world.gateway.neighbour(when, address, mac))
     for first, mac in (
-        (world.start + MINUTE, owner), (forged - SECOND - 1, owner), (forged - SECOND, forger),
+        (world.scenario.start + MINUTE, owner), (forged - SECOND - 1, owner), (forged - SECOND, forger),
         (forged + MINUTE, forger), (ends - SECOND - 1, forger), (ends - SECOND, owner), (ends + HOUR, owner),
     ):  # fmt: skip
-        assert world.gateway.holder_of(Entry(flow, (b"", UDP, b"", 53, 1), b"?", (first, first), SECOND)) == mac
-    unknown = Entry(flow, (b"", UDP, b"", 53, 1), b"?", (world.start - MINUTE, world.start), SECOND)
-    assert world.gateway.holder_of(unknown) == b"?"  # nobody was known to hold it
+        assert world.gateway.neighbours.holder(Entry(flow, (b"", UDP, b"", 53, 1), b"?", (first, first), SECOND)) == mac
+    unknown = Entry(flow, (b"", UDP, b"", 53, 1), b"?", (world.scenario.start - MINUTE, world.scenario.start), SECOND)
+    assert world.gateway.neighbours.holder(unknown) == b"?"  # nobody was known to hold it
 
 
 def test_destroy_comes_after_the_timeout_and_at_most_fifty_seconds_late() -> None:
@@ -133,7 +133,7 @@ def test_both_truths_count_every_terminal_once_a_day() -> None:
     assert truth.arrived.total() == truth.learned.total() == len(truth.terminals)
     assert truth.arrived != truth.learned
     earlier = 0
-    for hour in range(world.start, world.people_end, HOUR):
+    for hour in range(world.scenario.start, world.people_end, HOUR):
         earlier += truth.arrived[hour] - truth.learned[hour]
         assert earlier >= 0
     (cells,) = truth.daily.values()

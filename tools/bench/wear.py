@@ -172,7 +172,7 @@ class _Gateway(stage.Stage):
 
     def _keys(self) -> None:
         """Install a custodian's bundle for the two dates that a day touches, and one before."""
-        signing, first = SigningKey.generate(), self.world.start // SECOND // DAY - 1
+        signing, first = SigningKey.generate(), self.world.scenario.start // SECOND // DAY - 1
         dates = [EPOCH + timedelta(days=first + number) for number in range(4)]
         rows = [
             bundles.Row("attribution", day, bytes(PrivateKey.generate().public_key), day + timedelta(days=_LIFETIME))
@@ -186,7 +186,7 @@ class _Gateway(stage.Stage):
         anchor.chmod(0o644)
 
     def _day(self) -> Iterator[bytes]:
-        end = self.world.start + LENGTH * SECOND
+        end = self.world.scenario.start + LENGTH * SECOND
         for step in self.world.steps():
             if step.wall >= end:
                 break

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The connections of which the recorder was told and whose records weren't read yet, by what a record says."""
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+
+from host_sim.venue.device_clock import SECOND
+from host_sim.venue.truth import Kept
+
+UNIT = SECOND // 10  # a record's times are in tenths of a second
+_STAMPS = 11  # fields of a record with its times, of which the last two are they
+_NOBODY = bytes(6)  # the MAC of a record whose terminal isn't known
+
+Key = tuple[object, ...]
+
+
+def known(one: Kept) -> bool:
+    """Return True if the recorder must know whose a connection is."""
+    return one.known and one.sure and one.exact
+
+
+class Unmatched:
+    """Connections by the fields of their records: with its times where these are known exactly, else without."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Key, list[Kept]] = {}
+
+    def tell(self, records: Iterable[Kept]) -> None:
+        """The recorder was told of these."""
+        for record in records:
+            key: Key = record[:9]
+            if record.exact:
+                key = (*record[:9], record.start // UNIT, record.end // UNIT)
+            self._waiting.setdefault(key, []).append(record)
+
+    def take(self) -> list[Kept]:
+        """Return all of them, which are forgotten."""
+        every = list(chain.from_iterable(self._waiting.values()))
+        self._waiting.clear()
+        return every
+
+    def claim(self, key: Key) -> Kept | None:
+        """Take the connection that a record says; None where there is none."""
+        for wanted in (key, key[: _STAMPS - 2]):
+            claimed = self._claim(wanted)
+            if claimed is not None:
+                return claimed
+        # Whose it is isn't known: that of one that began before anybody listened, or where associations had no room
+        if key[0] == _NOBODY:
+            for wanted in [one for one in self._waiting if one[1:] in (key[1:], key[1 : _STAMPS - 2])]:
+                if not all(map(known, self._waiting[wanted])):
+                    return self._claim(wanted, sure=False)
+        return None
+
+    def _claim(self, key: Key, *, sure: bool = True) -> Kept | None:
+        """Take a connection of this key; one of the unknown ones where it isn't `sure` whose it is."""
+        held = self._waiting.get(key)
+        if not held:
+            return None
+        place = -1 if sure else next(at for at, one in enumerate(held) if not known(one))
+        claimed = held.pop(place)
+        if not held:
+            del self._waiting[key]
+        return claimed
+
+    def likeness(self, key: Key) -> tuple[str, Kept | None]:
+        """Return in which fields a record differs from the connection that is most like it, and that connection."""
+        names = Kept._fields[:_STAMPS]
+        best = min(self._waiting, key=lambda other: sum(a != b for a, b in zip(key, other, strict=False)), default=None)
+        if best is None:
+            return "nothing like it happened", None
+        unlike = ", ".join(name for name, a, b in zip(names, key, best, strict=False) if a != b)
+        return f"unlike in {unlike}", self._waiting[best][-1]
+
+    def missing(self, due: Callable[[Kept], bool]) -> list[Kept]:
+        """Forget those whose records are `due` to be gone; returns those that are left."""
+        for key, held in list(self._waiting.items()):
+            self._waiting[key] = [one for one in held if not due(one)]
+            if not self._waiting[key]:
+                del self._waiting[key]
+        return list(chain.from_iterable(self._waiting.values()))

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who has which address on the gateway's network, as its kernel knows it, and whose a connection is by that."""
+
+from typing import TYPE_CHECKING
+
+from host_sim.venue.device_clock import SECOND
+
+if TYPE_CHECKING:
+    from host_sim.venue.table import Entry
+    from host_sim.venue.world import World
+
+ADDRESSES, HOLDERS = 32, 8  # of one MAC, and of one address: more need not be remembered (agent.capture.address_table)
+# Before an address changes hands: what begins then may be the newcomer's, whose first packets may come before the word
+_NOTICE = SECOND
+
+
+class Neighbours:
+    """The kernel's neighbours. `holders`: address to the MAC that has it now; all times true ns."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.holders: dict[bytes, bytes] = {}
+        self._handed: dict[bytes, list[tuple[int, bytes]]] = {}  # address -> when it changed hands, and to whom
+        # What an examiner holds answers against: the same since the beginning, over cuts of power
+        self._ever: dict[bytes, list[tuple[int, bytes]]] = {}
+        self._associations = 0  # that the kernel has told of since the recorder knows nothing of before
+        self._heard_since = 0
+
+    def heard(self, now: int, *, anew: bool) -> None:
+        """A recorder listens from now on; `anew`: it knows nothing of before."""
+        self._heard_since = now
+        self._associations = 0 if anew else self._associations
+
+    def forget(self) -> None:
+        """A cut of power."""
+        self.holders.clear()
+        self._handed.clear()
+
+    def tell(self, now: int, address: bytes, mac: bytes) -> None:
+        """The kernel has a MAC as its neighbour at an address."""
+        if self.holders.get(address) != mac:
+            self._handed.setdefault(address, []).append((now, mac))
+            self._associations += len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES
+        self.holders[address] = mac
+        if self._world.scenario.purposes.attribution:
+            ever = self._ever.setdefault(address, [])
+            if not ever or ever[-1][1] != mac:
+                ever.append((now, mac))
+
+    def held(self, address: bytes, mac: bytes, now: int) -> bool:
+        """Return True if a terminal was the kernel's neighbour at an address, by the last word before a time."""
+        told = [who for since, who in self._ever.get(address, ()) if since <= now + _NOTICE]
+        return bool(told) and told[-1] == mac
+
+    def ever_holder(self, entry: "Entry") -> bytes:
+        """Return who held a connection's address when it began, by all that the kernel was ever told."""
+        told = [who for since, who in self._ever.get(entry.source, ()) if since <= entry.first + _NOTICE]
+        return told[-1] if told else entry.holder
+
+    def holder(self, entry: "Entry") -> bytes:
+        """Return who held a connection's address when it began."""
+        for since, mac in reversed(self._handed.get(entry.source, ())):
+            if since <= entry.first + _NOTICE:
+                return mac
+        return entry.holder
+
+    def known(self, entry: "Entry", mac: bytes) -> tuple[bool, bool]:
+        """Return whether the recorder may know whose a connection is, and whether it must.
+
+        It has room for that at worst, and the address didn't change hands just then.
+        """
+        handed, rows = self._handed.get(entry.source, ()), self._world.scenario.rows
+        few = len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES and len(handed) <= HOLDERS
+        clear = not any(since - _NOTICE <= entry.first < since for since, _ in handed[1:])
+        return entry.first >= self._heard_since, few and clear and self._associations <= 4 * rows
