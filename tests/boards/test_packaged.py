@@ -134,13 +134,15 @@ def test_a_fault_of_the_package_is_told_with_its_module_and_line(micropython, tm
 
 
 def test_a_modules_own_numbers_stand_where_they_are_used_without_a_name(micropython, tmp_path):
-    text = "def late():\n    return _G\n\n\n_A = 1000000000\n_B = -3  # so\n_C = 0xFFFFFFFFFFFF\n_D, _E = 1, 2\nF = 5\n"
-    text += "_G = 7\nprint(_A + 1, _B, _C, _D, F, late())\n"
+    lines = ("def late():", "    return _G, _I", "", "_A = 1000000000", "_B = -3  # so", "_C = 0xFFFFFFFFFFFF")
+    lines += ("_D, _E = 1, -2  # so", "F = 5", "_G = 7", "_H, _I = 8, 9", "_J, _K = 10, _A")
+    text = "\n".join(lines) + "\nprint(_A + 1, _B, _C, _D, _E, F, late(), _J)\n"
     octets = flash.compiled(CROSS, "numbers.py", flash.numbers_in_place(text))
-    assert [name for name in (b"_A", b"_B", b"_C", b"_D", b"F", b"_G") if name in octets] == [b"_D", b"F", b"_G"]
+    names = (b"_A", b"_B", b"_C", b"_D", b"_E", b"F", b"_G", b"_H", b"_I", b"_J", b"_K")
+    assert [name for name in names if name in octets] == [b"F", b"_G", b"_H", b"_I", b"_J", b"_K"]
     (tmp_path / "numbers.mpy").write_bytes(octets)
     done = run(micropython, tmp_path, "-c", "import numbers")
-    assert (done.stdout, done.stderr) == ("1000000001 -3 281474976710655 1 5 7\n", "")
+    assert (done.stdout, done.stderr) == ("1000000001 -3 281474976710655 1 -2 5 (7, 9) 10\n", "")
 
 
 def test_a_module_that_cant_be_compiled_is_refused_with_its_name():

@@ -21,8 +21,9 @@ MPY_CROSS = ("-O2", "-msmall-int-bits=31")
 # What only type checkers read, at the end of a module.
 TYPES = re.compile(r"(?m)^TYPE_CHECKING = False\nif TYPE_CHECKING:\n(?:(?: .*)?\n)*")
 
-# A number of a module's own, by a name of its own.
-NUMBER = re.compile(r"(?m)^(_[A-Z0-9_]+) = (-?(?:0x[0-9A-F]+|[0-9]+))(?=$|  #)")
+# Numbers of a module's own, by names of its own: one, or some in a line.
+_NAME, _VALUE = "_[A-Z0-9_]+", "-?(?:0x[0-9A-F]+|[0-9]+)"
+NUMBERS = re.compile(rf"(?m)^({_NAME}(?:, {_NAME})*) = ({_VALUE}(?:, {_VALUE})*)(?=$|  #)")
 
 
 class CompileError(Exception):
@@ -50,11 +51,13 @@ def numbers_in_place(text: str) -> str:
     """
 
     def put(found: "re.Match[str]") -> str:
-        name, number = found.groups()
-        used = re.search(rf"\b{name}\b", text[: found.start()])
-        return found[0] if used else f"{name} = const({number})"
+        names, numbers = (part.split(", ") for part in found.groups())
+        used = any(re.search(rf"\b{name}\b", text[: found.start()]) for name in names)
+        if used or len(names) != len(numbers):
+            return found[0]
+        return "; ".join(f"{name} = const({number})" for name, number in zip(names, numbers, strict=True))
 
-    return NUMBER.sub(put, text)
+    return NUMBERS.sub(put, text)
 
 
 def compiled(mpy_cross: str, name: str, text: str) -> bytes:
