@@ -86,6 +86,7 @@ class World:
     def found(self) -> list[str]:
         """Return what doctor finds."""
         done = self.gateway.run("/usr/bin/oubli", "doctor", "--json", check=False)
+        assert done.stdout, (done.returncode, done.stderr)
         return sorted(finding["id"] for finding in json.loads(done.stdout)["findings"])
 
     def well(self) -> None:
