@@ -379,7 +379,8 @@ def test_the_hotspot_works_while_the_recorder_hangs(hang: Hang) -> None:
     assert min(hang.answered) > 5
     assert max(hang.fills) < hang.limit * 3 // 4
     steady = RATE * ALIVE
-    assert max(hang.fills) > steady + EVENTS  # the kernel did keep what was not read
+    # The kernel did keep what was not read, for a second and more: a busy machine makes less than the rate
+    assert max(hang.fills) > steady + RATE
     assert max(hang.fills) < steady + RATE * hang.counters["gap seconds"]  # and no more than came
     assert hang.rest < steady + EVENTS
 
