@@ -648,6 +648,6 @@ def test_the_simulators_auditor_knows_how_many_consents_a_file_has_room_for(
     log.hour()
     for _ in range(noted):
         assert log.note("consent", log_auditor.ACTS[act], "portal")
-    gateway = SimpleNamespace(boots=0, restarts=0, starts_before=0, was_full=set())
+    gateway = SimpleNamespace(starts=0, flash=SimpleNamespace(was_full=set()))
     world: Any = SimpleNamespace(gateway=gateway, portal=SimpleNamespace(acts=Counter({act: done})))
     assert len(log_auditor.look(tmp_path, world, 1)) == wrong
