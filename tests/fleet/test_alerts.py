@@ -552,16 +552,20 @@ REFUSED = {
     "its password by --smtp-password-file": ("--smtp", "smtps://u:secret@x"),
     "--mail-from": ("--smtp", "smtps://x", "--mail-from", "nobody"),
     "without a password": ("--smtp", "smtps://u@x"),
-    "--smtp-ca: no PEM": ("--smtp", "smtps://x", "--smtp-ca", "LICENSE"),
+    "--smtp-ca: LICENSE: no certificate": ("--smtp", "smtps://x", "--smtp-ca", "LICENSE"),
+    "--smtp-password-file: PRIVATE: Is a": ("--smtp", "smtps://u@x", "--smtp-password-file", "PRIVATE"),
     "without a mail server": ("--smtp-ca", "LICENSE"),
 }
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_a_mail_server_that_cant_be_is_refused_in_one_line(sqlite, what):
-    done = fleet(sqlite, "serve", "--broker", "mqtt://localhost", *REFUSED[what], status=2)
+def test_a_mail_server_that_cant_be_is_refused_in_one_line(sqlite, tmp_path, what):
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    words = [str(private) if word == "PRIVATE" else word for word in REFUSED[what]]
+    done = fleet(sqlite, "serve", "--broker", "mqtt://localhost", *words, status=2)
     assert done.stderr.count("\n") == 1
-    assert what in done.stderr
+    assert what.replace("PRIVATE", str(private)) in done.stderr
     assert "secret" not in done.stderr
 
 

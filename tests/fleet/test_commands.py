@@ -62,7 +62,11 @@ REFUSED = {
     "--broker: plain text to another machine": ("serve", "--broker", "mqtt://broker.example"),
     "--broker: a password in a command line": ("serve", "--broker", "mqtts://u:secret@broker.example"),
     "--password-file": ("serve", "--broker", "mqtts://x", "--password-file", "LICENSE"),
-    "--ca, --certificate or --key": ("serve", "--broker", "mqtts://x", "--ca", "LICENSE"),
+    "--ca: LICENSE: no certificate in it": ("serve", "--broker", "mqtts://x", "--ca", "LICENSE"),
+    "--ca: none.pem: No such file": ("serve", "--broker", "mqtts://x", "--ca", "none.pem"),
+    "--certificate: LICENSE: no certificate": ("serve", "--broker", "mqtts://x", "--certificate", "LICENSE"),
+    "--key: without --certificate": ("serve", "--broker", "mqtts://x", "--key", "PRIVATE"),
+    "--password-file: PRIVATE: Is a directory": ("serve", "--broker", "mqtts://x", "--password-file", "PRIVATE"),
     "--listen": ("serve", "--broker", "mqtt://localhost", "--listen", "127.0.0.1:99999"),
     "beyond loopback; accepted: with --tls-certificate": (
         "serve",
@@ -98,11 +102,14 @@ REFUSED = {
 def test_what_is_wrong_is_told_in_one_line(sqlite, tmp_path, what):
     """Exit 2, one line that names the option or file, what was wrong and what is accepted; nothing is made."""
     before = set(PROJECT.iterdir())
-    done = fleet(sqlite, *REFUSED[what], input="short\n", status=2)
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    words = [str(private) if word == "PRIVATE" else word for word in REFUSED[what]]
+    done = fleet(sqlite, *words, input="short\n", status=2)
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("oubli-fleet: ")
-    assert what in done.stderr
+    assert what.replace("PRIVATE", str(private)) in done.stderr
     assert "accepted: " in done.stderr
     assert "secret" not in done.stderr
     assert set(PROJECT.iterdir()) == before
@@ -195,9 +202,29 @@ def test_a_page_without_usable_certificate_is_refused_before_a_store_is_made(tmp
         tmp_path / "key",
     )
     done = fleet(f"sqlite:///{tmp_path}/new.sqlite", *words, "--listen", "127.0.0.1:0", status=2)
-    assert done.stderr.startswith("oubli-fleet: --tls-certificate, --tls-key: not usable (")
+    assert done.stderr.startswith(f"oubli-fleet: --tls-certificate: {tmp_path}/key: no certificate in it; accepted: ")
     fleet(f"sqlite:///{tmp_path}/new.sqlite", "import", tmp_path / "none", status=2)
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_key_of_another_certificate_or_with_a_passphrase_is_named(tmp_path):
+    """Nobody is asked for a passphrase: a daemon has no terminal."""
+    pair = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=x", "-days", "1"]
+    for name, how in (("one", ["-nodes"]), ("other", ["-nodes"]), ("shut", ["-passout", "pass:secret"])):
+        files = ["-out", tmp_path / f"{name}.pem", "-keyout", tmp_path / f"{name}.key"]
+        subprocess.run(["openssl", *pair, *how, *files], check=True, capture_output=True)
+        (tmp_path / f"{name}.key").chmod(0o600)
+    for certificate, key, option in (
+        ("one", "other", "--key"),
+        ("shut", "shut", "--key"),
+        ("one", "other", "--tls-key"),
+    ):
+        words = (option.replace("key", "certificate"), tmp_path / f"{certificate}.pem", option, tmp_path / f"{key}.key")
+        done = fleet(f"sqlite:///{tmp_path}/new.sqlite", "serve", "--broker", "mqtts://x", *words, status=2)
+        assert done.stderr == (
+            f"oubli-fleet: {option}: {tmp_path}/{key}.key: not that certificate's key, or it has a passphrase; "
+            "accepted: its key, PEM\n"
+        )
 
 
 def test_an_empty_store_has_nothing_to_verify(sqlite):

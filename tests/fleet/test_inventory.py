@@ -99,7 +99,9 @@ def test_a_gateway_that_was_silent_for_two_days_isnt_online(sqlite):
 )
 def test_an_empty_fleet_says_what_to_do_next_and_not_that_nothing_is_wrong(sqlite, language, next_step, looked):
     client = logged_in()
-    assert next_step in client.get("/", headers={"accept-language": language}).content.decode()
+    for path in ("/", "/inventory"):
+        assert next_step in client.get(path, headers={"accept-language": language}).content.decode()
+    assert next_step not in client.get("/inventory", {"q": "x"}, headers={"accept-language": language}).content.decode()
     page = client.get("/compliance", headers={"accept-language": language}).content.decode()
     assert looked in page.replace("&#x27;", "'")
     assert "Nothing is wrong" not in page

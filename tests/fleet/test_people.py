@@ -384,6 +384,19 @@ def test_a_forms_address_and_a_busy_log_in_are_pages_too(browsers, language, sai
     tries.TRIED._hashing.release(tries.HASHES)
 
 
+def test_nothing_that_a_stranger_asks_for_is_a_line_in_the_journal(browsers, caplog, capfd, monkeypatch):
+    """He could write there what he likes, without end; a fault of the page is still told."""
+    for path in ("/nowhere", "/api/v1/gateways", "/people", "/inventory/change", "/gateway/xyz"):
+        assert browsers["viewer"].get(path).status_code > 400
+    assert Client(HTTP_HOST="evil.example").get("/login").status_code == 400
+    assert Client(HTTP_HOST="localhost", enforce_csrf_checks=True).post("/login", {"username": "x"}).status_code == 403
+    assert (caplog.records, capfd.readouterr().err) == ([], "")
+    monkeypatch.setattr("tools.fleet.inventory.tags", None)
+    browsers["viewer"].raise_request_exception = False
+    assert browsers["viewer"].get("/").status_code == 500
+    assert [one.getMessage() for one in caplog.records] == ["Internal Server Error: /"]
+
+
 def test_what_goes_wrong_inside_and_a_strange_host_are_said_in_both_languages(browsers, monkeypatch):
     def broken(*_: object) -> None:
         raise RuntimeError("secret")

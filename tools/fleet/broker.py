@@ -61,21 +61,10 @@ def address(
         parts.hostname,
         port or PORTS[parts.scheme],
         unquote(parts.username) if parts.username else None,
-        _password(password_file),
+        None if password_file is None else secret_in(password_file, "--password-file"),
         _tls(ca, certificate, key) if secure else None,
         parts.scheme[:4],
     )
-
-
-def _password(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    secret(path, "--password-file")
-    try:
-        with path.open("rb") as file:
-            return file.read(_SECRET).decode().rstrip("\r\n")
-    except ValueError:
-        raise BrokerError("--password-file: no text") from None
 
 
 def secret(path: Path, option: str) -> Path:
@@ -91,16 +80,49 @@ def secret(path: Path, option: str) -> Path:
     return path
 
 
+def secret_in(path: Path, option: str) -> str:
+    """Return the one line of such a file; BrokerError names the option."""
+    try:
+        with secret(path, option).open("rb") as file:
+            return file.read(_SECRET).decode().rstrip("\r\n")
+    except OSError as failure:
+        raise BrokerError(f"{option}: {path}: {os.strerror(failure.errno or 0)}; accepted: a file") from None
+    except ValueError:
+        raise BrokerError(f"{option}: {path}: no text; accepted: UTF-8") from None
+
+
+def trusting(ca: Path | None, option: str) -> ssl.SSLContext:
+    """Return TLS that trusts the certificates of a file, or the system's; BrokerError names option and file."""
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as failure:
+        raise BrokerError(f"{option}: {ca}: {_wrong(failure, 'no certificate in it')}; accepted: PEM") from None
+
+
+def present(context: ssl.SSLContext, certificate: tuple[Path, str], key: tuple[Path | None, str]) -> None:
+    """Have a certificate shown to the other side, by its key; BrokerError names the file that is wrong.
+
+    Each is a file and its option. Without a file of its own the key is in the certificate's.
+    """
+    trusting(*certificate)  # it holds one
+    try:
+        context.load_cert_chain(certificate[0], key[0], password="")  # a key with a passphrase would be asked for
+    except OSError as failure:
+        wrong = _wrong(failure, "not that certificate's key, or it has a passphrase")
+        raise BrokerError(f"{key[1]}: {key[0] or certificate[0]}: {wrong}; accepted: its key, PEM") from None
+
+
+def _wrong(failure: OSError, otherwise: str) -> str:
+    return otherwise if isinstance(failure, ssl.SSLError) else os.strerror(failure.errno or 0)
+
+
 def _tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
     if key is not None:
         secret(key, "--key")
-    try:
-        context = ssl.create_default_context(cafile=ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if certificate is not None:
-            context.load_cert_chain(certificate, key)
-    except OSError as failure:  # SSLError is one
-        raise BrokerError(
-            f"--ca, --certificate or --key: not usable ({failure.strerror or 'no PEM'}); accepted: PEM files"
-        ) from None
+        if certificate is None:
+            raise BrokerError("--key: without --certificate; accepted: both, or neither")
+    context = trusting(ca, "--ca")
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if certificate is not None:
+        present(context, (certificate, "--certificate"), (key, "--key"))
     return context

@@ -7,7 +7,7 @@ from email.utils import parseaddr
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from tools.fleet.broker import BrokerError, secret
+from tools.fleet.broker import BrokerError, secret_in, trusting
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 ACCEPTED_MAIL = "smtps://[USER@]HOST[:PORT], or smtp:// (STARTTLS, or a server on this machine)"
@@ -40,16 +40,13 @@ def server(url: str, sender: str, password_file: Path | None = None, ca: Path | 
         raise BrokerError("--mail-from: no address; accepted: oubli@example.org")
     password = ""
     if password_file is not None:
-        password = secret(password_file, "--smtp-password-file").read_text(errors="replace")[:4096].rstrip("\r\n")
+        password = secret_in(password_file, "--smtp-password-file")
     if bool(parts.username) != (password_file is not None):
         raise BrokerError(
             "--smtp, --smtp-password-file: a user without a password, or the other way round; accepted: both, "
             "or neither"
         )
-    try:
-        context = ssl.create_default_context(cafile=ca)
-    except OSError:
-        raise BrokerError("--smtp-ca: no PEM; accepted: who vouches for the mail server, PEM") from None
+    context = trusting(ca, "--smtp-ca")
     whole = parts.scheme == "smtps"
     plain = not whole and parts.hostname in _LOOPBACK
     tls = None if plain else context

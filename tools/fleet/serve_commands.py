@@ -15,7 +15,7 @@ import typer
 from tools import clock
 from tools.fleet import options, site, starting
 from tools.fleet import serve as serving
-from tools.fleet.broker import BrokerError, secret
+from tools.fleet.broker import BrokerError, present, secret
 from tools.fleet.delivery import GATEWAYS
 from tools.fleet.options import HERE, OPERATOR, Db, Gateways
 from tools.fleet.progress import Progress
@@ -108,11 +108,10 @@ def _check_pair(certificate: Path | None, key: Path | None) -> None:
         _program.refuse("--tls-certificate, --tls-key: one without the other; accepted: both, or neither")
     if certificate is not None:
         try:
-            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
-        except OSError as failure:  # SSLError is one
-            _program.refuse(
-                f"--tls-certificate, --tls-key: not usable ({failure.strerror or 'no PEM'}); accepted: a PEM pair"
-            )
+            pair = (certificate, "--tls-certificate"), (key, "--tls-key")
+            present(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), *pair)
+        except BrokerError as failure:
+            _program.refuse(str(failure))
 
 
 def _with_page(

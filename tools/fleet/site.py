@@ -5,6 +5,7 @@ Call `configure` before any other module of tools.fleet is imported that touches
 tables up to date and takes the secret that signs sessions from the store, so that several processes agree on it.
 """
 
+import logging
 import os
 import secrets
 from collections.abc import Sequence
@@ -145,6 +146,9 @@ def configure(url: str, *, hosts: Sequence[str] = LOOPBACK, secure: bool = False
         LOGGING_CONFIG=None,  # a daemon's log lines are its own
     )
     django.setup()
+    # What a stranger asks for would be lines in the journal, as many as he likes; a fault of the page stays one.
+    logging.getLogger("django").setLevel(logging.ERROR)
+    logging.getLogger("django.security").setLevel(logging.CRITICAL)
 
 
 def open_store(*, new: bool = True) -> None:
