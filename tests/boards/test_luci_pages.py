@@ -126,6 +126,20 @@ def test_pages_fit_in_both_languages_and_have_no_finding(page, luci, view, langu
     assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "gateway.lan (lan, guest) leads to no interface guest"),
+        ("fr", "gateway.lan (lan, guest) ne mène à aucune interface guest"),
+    ],
+)
+def test_what_doctor_finds_is_said_in_lucis_language(page, luci, language, said):
+    """By LuCI's own loader, catalogue and format."""
+    found = {"severity": "error", "what": "gateway.lan (lan, guest) leads to no interface guest", "why": "", "fix": ""}
+    luci.answers["oubli doctor"] = {"findings": [found]}
+    assert said in opened(page, luci, "overview", language)
+
+
 def test_open_requests_are_shown_by_number_and_end(page, luci):
     text = opened(page, luci, "overview")
     rows = [line for line in text.splitlines() if REQUESTS[0]["number"] in line or "f" * 32 in line]
