@@ -95,6 +95,7 @@ REFUSED = {
     "--prefix": ("discovery", "--prefix", "a/#"),
     "nothing to enrol": ("enrol",),
     "is no id": ("enrol", "../../etc/passwd"),
+    "--folder: LICENSE: Not a directory": ("enrol", ONE, "--folder", "LICENSE"),
 }
 
 

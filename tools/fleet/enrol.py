@@ -70,6 +70,8 @@ class Authority:
             self._key = _load(key)
             self._own = x509.load_pem_x509_certificate(self.certificate.read_bytes())
         except FileExistsError:
+            if not folder.is_dir():
+                raise EnrolError(f"--folder: {folder}: Not a directory; accepted: a folder of yours") from None
             raise EnrolError(f"--folder: {key} is there without its certificate; accepted: both, or neither") from None
         except OSError as failure:
             raise EnrolError(f"--folder: {failure.filename}: {failure.strerror}; accepted: a folder of yours") from None
