@@ -18,7 +18,7 @@ COLOURS = 64
 
 
 def take(target: Path, address: str = f"http://127.0.0.1:{LUCI}", password: str = PASSWORD) -> None:
-    """Log in, wait until oubli's page tells of records, and keep it as a small picture."""
+    """Log in, wait until oubli's page tells of records and of what doctor found, and keep it as a small picture."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
@@ -29,7 +29,8 @@ def take(target: Path, address: str = f"http://127.0.0.1:{LUCI}", password: str 
         page.fill("#luci_password", password)
         page.keyboard.press("Enter")
         page.wait_for_selector("h2:has-text('oubli')", timeout=PATIENCE)
-        page.wait_for_selector(r"td:text-matches('^[1-9]\d* records')", timeout=PATIENCE)
+        page.wait_for_selector("td:text-matches('^[1-9][0-9]* records')", timeout=PATIENCE)
+        page.wait_for_function("!document.getElementById('view').innerText.includes('Looking')", timeout=PATIENCE)
         page.screenshot(path=target)
         browser.close()
     Image.open(target).convert("RGB").quantize(COLOURS).save(target, optimize=True)

@@ -91,7 +91,10 @@ def test_a_value_that_a_person_made_long_holds_no_page_up():
 @pytest.mark.parametrize(
     ("lines", "french"),
     [
-        ("config purpose 'security'\n\toption lifetime '91d'\n", "'91d' dépasse le plafond de 90d"),
+        (
+            "config purpose 'security'\n\toption lifetime '91d'\n",
+            "'91d' dépasse le plafond de 90d (L34-II-2, L34-1 IV, 2e al., dernière phrase)",
+        ),
         ("config purpose 'billing'\n\toption lifetime '36h'\n", "'36h' n'est pas un nombre entier de jours"),
         ("config purpose 'nothing'\n", "finalité inconnue"),
         ("config mqtt 'mqtt'\n\toption port '0'\n", "un nombre entier de 1 à 65535"),
@@ -136,10 +139,12 @@ def test_a_refusal_is_in_french_wherever_it_stands():
         "fix": {"error": "no recorder runs"},
         "lookup": {"error": "lookup: security isn't on; accepted: once it is"},
         "log": {"error": "the audit log can't take it"},
+        "law": {"purposes": [{"purpose": "services", "paragraph": "L34-1 IV, 2nd par.", "ceiling_seconds": 3600}]},
     }
     assert {
         f"/etc/config/oubli:3: line: pas de l'UCI (L34-II-2){NARROW}; accepté{NARROW}: une commande par ligne",
         "aucun enregistreur ne tourne",
         f"lookup{NARROW}: security n'est pas en service{NARROW}; accepté{NARROW}: une fois que c'est le cas",
         "le journal d'audit ne peut pas le prendre",
+        "L34-1 IV, 2e al.",
     } <= {*shown(WHOLE | answers, "fr")[4]}

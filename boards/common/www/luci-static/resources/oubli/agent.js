@@ -178,7 +178,7 @@ function word(place) {
 	return place.split(', ').map(one => one && _(one)).join(', ');
 }
 
-// The text, or null where none fits. Before it may stand of what it is said, and behind it the requirement.
+// The text, or null where none fits. Before it may stand of what it is said, and behind it requirement and paragraph.
 function one(text) {
 	var parts = /^(.*?)( \((?:L34|ANON|EXP)-[^()]*\))?$/.exec(text), heads = [ 0 ];
 	for (var at = text.indexOf(': '); at >= 0 && heads.length < 5; at = text.indexOf(': ', at + 1))
@@ -187,7 +187,8 @@ function one(text) {
 		for (var head of heads) {
 			var found = parts && form[1].exec(parts[1].slice(head));
 			if (found)
-				return parts[1].slice(0, head) + _(form[0]).format(...found.slice(1).map(word)) + (parts[2] || '');
+				return parts[1].slice(0, head) + _(form[0]).format(...found.slice(1).map(word)) +
+					(parts[2] || '').replace(/, (.*)\)$/, (all, paragraph) => ', ' + _(paragraph) + ')');
 		}
 	return null;
 }

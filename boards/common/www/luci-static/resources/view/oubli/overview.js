@@ -266,7 +266,7 @@ return view.extend({
 			E('h3', {}, [ _('Look up for the security of the network') ]), lookup(),
 			E('h3', {}, [ _('Purposes of article L34-1') ]),
 			drawn(answer => table([ _('Purpose'), _('Paragraph'), _('State'), _('At most') ], answer.purposes.map(held =>
-				[ purposeNames[held.purpose] || held.purpose, held.paragraph, states[held.state] || held.state, length(held.ceiling_seconds) ])), data[1]),
+				[ purposeNames[held.purpose] || held.purpose, _(held.paragraph), states[held.state] || held.state, length(held.ceiling_seconds) ])), data[1]),
 			E('h3', {}, [ _('Papers') ]),
 			paper(_('Notice for the guests, French'), () => callNotice('fr')),
 			paper(_('Notice for the guests, English'), () => callNotice('en')),
