@@ -134,8 +134,8 @@ def test_a_fault_of_the_package_is_told_with_its_module_and_line(micropython, tm
 
 
 def test_a_modules_own_numbers_stand_where_they_are_used_without_a_name(micropython, tmp_path):
-    lines = ("def late():", "    return _G, _I", "", "_A = 1000000000", "_B = -3  # so", "_C = 0xFFFFFFFFFFFF")
-    lines += ("_D, _E = 1, -2  # so", "F = 5", "_G = 7", "_H, _I = 8, 9", "_J, _K = 10, _A")
+    lines = ["def late():", "    return _G, _I", "", "_A = 1000000000", "_B = -3  # so", "_C = 0xFFFFFFFFFFFF"]
+    lines += ["_D, _E = 1, -2  # so", "F = 5", "_G = 7", "_H, _I = 8, 9", "_J, _K = 10, _A"]
     text = "\n".join(lines) + "\nprint(_A + 1, _B, _C, _D, _E, F, late(), _J)\n"
     octets = flash.compiled(CROSS, "numbers.py", flash.numbers_in_place(text))
     names = (b"_A", b"_B", b"_C", b"_D", b"_E", b"F", b"_G", b"_H", b"_I", b"_J", b"_K")
