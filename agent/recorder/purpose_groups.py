@@ -36,13 +36,11 @@ class PurposeGroups:
             except ImportError:
                 raise calls.Refused(law.PACKAGE + " isn't installed; accepted: on a gateway that has it")
             one = self._recorder
-            kept = one.kept
-            given = (one.config, one.paths, kept.keys, self._sodium, one.guests.holders, one.counters, kept.lose)
-            self.consented = made = Consented(*given, one.log, self._second, one.audit.note, self._bus)
+            self.consented = made = Consented(one, self._sodium, self._second, self._bus)
             for name in made.stores:
                 one.stores[name] = made.stores[name]
             self.all.insert(0, made)
-            made.table, one.terminals.objects = one.terminals, made.objects
+            one.terminals.objects = made.objects
         return self.consented
 
     def defer(self, nat: "Any") -> None:

@@ -166,7 +166,7 @@ def test_a_stay_over_a_step_keeps_its_length_and_none_is_kept_by_a_clock_that_is
     device.pass_to(4200)
     began = device.time.wall() // 10**9
     consented = device.recorder.groups.by_consent()
-    room = consented._consents
+    room = consented._opened.consents
     assert room is not None
     room.grant(mac, ["location"], ["access-point"], "none", began + 20 * DAY, bytes(32), began)
 
@@ -202,7 +202,7 @@ def test_services_keeps_nothing_that_began_before_the_consent_or_while_it_was_su
         memory / "began-before", None, options="config purpose 'services'\n option enabled '1'\n" + NOTICE
     )
     device.pass_to(3600)
-    room = device.recorder.groups.by_consent()._consents
+    room = device.recorder.groups.by_consent()._opened.consents
     assert room is not None
     mac, now = b"\x02\x11" + bytes(3) + b"\x07", device.time.wall() // 10**9
 

@@ -1557,7 +1557,7 @@ def test_explain_says_in_five_lines_what_a_figure_means_and_how_sure_it_is(
     """With the epsilon that is set here; in French where LANG is."""
     epsilon = {"arrivals": 125}.get(name)
     option = f"config metric '{name}'\n option epsilon '{epsilon}'\n" if epsilon else ""
-    profile = next(profile for profile in ("medium", "tiny", "large") if name in metrics.PROFILES[profile])
+    profile = next(profile for profile in ("medium", "tiny", "large", "small") if name in metrics.PROFILES[profile])
     option += f"config summary\n option profile '{profile}'\n"
     (tmp_path / "config").write_text(f"config gateway\n option id '{GATEWAY}'\n{option}")
     texts = {said(one, tmp_path, "explain", name, env={"LC_ALL": language}) for one in (cpython, micropython)}

@@ -12,22 +12,48 @@ from agent.purposes import beside
 from agent.purposes.consent import consents, texts
 from agent.purposes.consent.by_consent import ByConsent
 from agent.purposes.consent.kept_consents import RESERVED
+from agent.runtime import memory
 from agent.runtime.libc import reason
+from agent.runtime.sodium import KEY
 
 
 class Consented(ByConsent):
     """The purposes by consent and the calls about them: `fields` as agent.control.calls has them, `by` the role."""
 
+    def __init__(
+        self,
+        recorder: "Recorder",
+        sodium: "Sodium",
+        now: "Callable[[], int | None]",
+        bus: "Callable[[Stations, Callable[[], bool]], Bus | None]",
+    ) -> None:
+        super().__init__(recorder, sodium, now, bus)
+        self._config, self._paths, self._sodium = recorder.config, recorder.paths, sodium
+        self._holders, self._table = recorder.guests.holders, recorder.terminals
+        # Under it the page's forms are known to come from the page, as shown to this terminal
+        self._token = memory.scratch(KEY)
+        sodium.random(self._token.address, KEY)
+        if self.stores and not texts.names(self._paths.texts):
+            recorder.log("no text of consent is installed: none can be given (L34-V-2)")
+
+    def close(self, wall: int) -> None:
+        """End every stay, and close; the stores are the recorder's to close, afterwards."""
+        super().close(wall)
+        self._token.wipe()
+        self._token.close()
+
     def _consents_or_refuse(self) -> "consents.Consents":
-        if self._trouble:
+        if self._opened.trouble:
             raise calls.Refused(
-                "flash refuses" + reason(self._trouble) + ": every consent is suspended; accepted: once it can be read"
+                "flash refuses"
+                + reason(self._opened.trouble)
+                + ": every consent is suspended; accepted: once it can be read"
             )
-        if self._consents is None:
+        if self._opened.consents is None:
             raise calls.Refused(
                 "neither services nor location is on (L34-IV-1); accepted: a purpose section with enabled '1'"
             )
-        return self._consents
+        return self._opened.consents
 
     def terminal(self, fields: "dict[str, Any]") -> bytes:
         """Return the MAC that a call names, by itself or by an address that it holds now."""
@@ -43,7 +69,7 @@ class Consented(ByConsent):
         register, now = self._consents_or_refuse(), self._now()
         self._on_or_refuse(fields)
         named = fields["purposes"], fields["third_parties"], fields["days"]
-        if not texts.known(self._paths.texts, fields["text"], named[0], named[1], named[2], self._notice):
+        if not texts.known(self._paths.texts, fields["text"], named[0], named[1], named[2], self._config.notice):
             raise calls.Refused(
                 "text: not the hash of a document for this consent (L34-V-2); accepted: of one with " + self._texts()
             )
@@ -66,7 +92,7 @@ class Consented(ByConsent):
         words = fields["purposes"], fields["third_parties"], fields["days"]
         try:
             lines, digest = texts.document(
-                self._paths.texts, fields["name"], words[0], words[1], words[2], self._notice
+                self._paths.texts, fields["name"], words[0], words[1], words[2], self._config.notice
             )
         except (OSError, ValueError):
             raise calls.Refused("name: that text can't be read; accepted: a file in UTF-8")
@@ -99,17 +125,17 @@ class Consented(ByConsent):
 
     def forget(self, mac: bytes, by: str) -> "dict[str, Any]":
         """End a terminal's consents where any are kept, as a part of its erasure."""
-        if self._trouble:
+        if self._opened.trouble:
             self._consents_or_refuse()
-        if self._consents is None:
+        if self._opened.consents is None:
             return {"withdrawn": 0, "destroyed": 0, "durable": True}
-        return self._withdraw(self._consents, mac, None, by)
+        return self._withdraw(self._opened.consents, mac, None, by)
 
     # Objections
 
     def objects(self, mac: "int | bytes") -> bool:
         """Return True if a terminal (6 octets, or where they are) isn't to be counted; none, where unreadable."""
-        return self._trouble > 0 if self._consents is None else self._consents.objects(mac)
+        return self._opened.trouble > 0 if self._opened.consents is None else self._opened.consents.objects(mac)
 
     def object(self, fields: "dict[str, Any]", by: str) -> "tuple[bytes, dict[str, Any]]":
         """Take a terminal's objection to being counted; returns whose it is, and the answer.
@@ -183,16 +209,20 @@ class Consented(ByConsent):
         browser sends once more undoes none.
         """
         mac = self.terminal(fields)
-        found = self._consents.of_terminal(mac, self._now()) if self._consents is not None else []
-        objects, changes = (self._consents.objection(mac), self._consents.changes(mac)) if self._consents else ([], 0)
+        found = self._opened.consents.of_terminal(mac, self._now()) if self._opened.consents is not None else []
+        objects, changes = (
+            (self._opened.consents.objection(mac), self._opened.consents.changes(mac))
+            if self._opened.consents
+            else ([], 0)
+        )
         refused = canonical.dumps([changes, objects, [[one["number"], one["state"], one["since"]] for one in found]])
         security = self._config.purposes.get("security")
         sealed = beside.sealed(self._config, self._paths)
         kept = ([("security", security.lifetime)] if security else []) + sealed
         told = beside.memory(self._config, [name for name, _ in sealed])
         more = [row[0] for row in told if row[1] and row[0] in ("portal", "ports", "requests", "page")]
-        names = (["counting"] if self.table is not None and self.table.day else []) + ["addresses"] + more
-        counted, unreadable = self._counted and not self._trouble, self._trouble > 0
+        names = (["counting"] if self._table.day else []) + ["addresses"] + more
+        counted, unreadable = bool(self._config.metrics) and not self._opened.trouble, self._opened.trouble > 0
         flags: "dict[str, Any]" = {"counted": counted, "objects": objects, "timed": self._now() is not None}
         flags["unreadable"] = unreadable
         flags.update({"consents": found, "on": sorted(self.stores), "kept": kept, "beside": names})
@@ -233,13 +263,13 @@ class Consented(ByConsent):
 
     def counts(self) -> "dict[str, int] | None":
         """Return how many consents are in which state, or by which `errno` flash refuses; None where none are kept."""
-        if self._trouble:
-            return {"errno": self._trouble}
-        return self._consents.counts(self._now()) if self._consents is not None else None
+        if self._opened.trouble:
+            return {"errno": self._opened.trouble}
+        return self._opened.consents.counts(self._now()) if self._opened.consents is not None else None
 
     def objections(self) -> int:
         """Return how many terminals object to being counted (local use only)."""
-        return self._consents.objections if self._consents is not None else 0
+        return self._opened.consents.objections if self._opened.consents is not None else 0
 
 
 _TOKEN = 16  # octets
@@ -258,4 +288,9 @@ def _hex(digits: str) -> bytes:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
+
+    from agent.purposes.location.bus import Bus
+    from agent.purposes.location.stations import Stations
+    from agent.recorder.recorder import Recorder
+    from agent.runtime.sodium import Sodium
