@@ -56,7 +56,7 @@ _TRIES = 10
 class Clock:
     """Wall and monotonic time from a source, and the state of trust. Times in ns; `floor` in seconds.
 
-    `path` is the state file. `hardware`: the board declares a clock with a battery, which is believed from the boot on
+    `path` is the state file. `hardware`: the board declares a clock with a battery. It is believed from the boot on
     where it tells of a time within AWAY after the floor. `booted`: this is the first process of its boot. `stepped`:
     the wall clock was stepped in this boot. `missed`: by how much it was while no process ran, in ns. `confirmed`: wall
     clock minus time since boot, when the wall clock was last confirmed.

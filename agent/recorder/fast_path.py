@@ -131,8 +131,8 @@ class FastPath:
     def _fitting(self, key: int, buffer: "Any") -> "tuple[Any, ...] | None":
         """Return what a run asks of the layout of the message at the buffer's start; None: it isn't ordinary.
 
-        It stands in the layout's `placed`, behind the buffer that it was made for, the octets there that are the
-        layout's heads, and what they must be.
+        It stands in the layout's `placed`, behind the buffer that it was made for. Then come the octets there that are
+        the layout's heads, and what they must be.
         """
         layout = self._decoder.first(key, buffer, 0)
         if layout is None or not layout.accounted or not layout.stamped or layout.protocol not in self._protocols:

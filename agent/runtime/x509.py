@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The elements of a certificate in DER, and for whom it vouches: what no TLS library of MicroPython tells.
 
-Mbed TLS has verified the certificate when it is asked here. But it takes an address that is written as a name, a URI
-that is the name, and, where no subjectAltName is, the subject's common name; RFC 9525, 2 and 6.3 let none of them pass.
-Source: X.690, 8.1; RFC 5280, 4.1 (TBSCertificate) and 4.2.1.6 (GeneralName: [2] dNSName, [7] iPAddress).
+Mbed TLS has verified the certificate when it is asked here. But it takes an address that is written as a name, and a
+URI that is the name. Where no subjectAltName is, it takes the subject's common name; RFC 9525, 2 and 6.3 let none of
+them pass. Source: X.690, 8.1; RFC 5280, 4.1 (TBSCertificate) and 4.2.1.6 (GeneralName: [2] dNSName, [7] iPAddress).
 """
 
 from agent.runtime.sockets import packed

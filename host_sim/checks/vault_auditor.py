@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holds the vault of `security` against the truth after each step: what opens, must open, must not (EXP-1, EXP-2).
 
-It reads as a thief with the files would: no deadline stops it. A segment that is closed is read once and remembered by
-the youngest and oldest of its records, so that a month costs what its records cost; open ones are read again at each
-full look.
+It reads as a thief with the files would: no deadline stops it. A segment that is closed is read once, and remembered by
+the youngest and oldest of its records: a month costs what its records cost; open ones are read again at each full look.
 """
 
 import hashlib

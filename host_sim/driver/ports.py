@@ -2,7 +2,7 @@
 """Free loopback ports for servers that must be told theirs before they listen.
 
 Not one that the kernel would give to whoever connects: before the server has it, it would be somebody else's now and
-then (a run of the tests starts hundreds of servers and connects thousands of times). Each process goes upward from a
+then. A run of the tests starts hundreds of servers and connects thousands of times. Each process goes upward from a
 place of its own.
 """
 

@@ -2,9 +2,9 @@
 """Power that is cut at every operation on flash of a story (EXP-6): what the stories of host_sim's `..._cuts` share.
 
 A story is the agent's own code over `host_sim.faults.flash`. It is lived once whole, to count its operations; then with
-a cut before each operation in turn and in the middle of each sync, `rounds` times with other remains, on pages of a
-NOR's or a NAND's size; the next boot is cut too, early, while it recovers, and the one after it is not. Runs on
-MicroPython too.
+a cut before each operation in turn and in the middle of each sync. That is done `rounds` times with other remains, on
+pages of a NOR's or a NAND's size; the next boot is cut too, early, while it recovers, and the one after it is not. Runs
+on MicroPython too.
 """
 
 import json

@@ -2,8 +2,8 @@
 """The first boot's script of the package under cuts of power, on a configuration that it must give an id (EXP-6).
 
 A cut comes before one of the programs that write. What was synced by then is on flash. Of what wasn't, each name is as
-it was or as it became, and the octets of a new file may end anywhere, also before the first one. The script is run
-again at the next boot, unless it ended well and so is gone.
+it was or as it became. The octets of a new file may end anywhere, also before the first one. The script is run again at
+the next boot, unless it ended well and so is gone.
 """
 
 import re

@@ -9,7 +9,7 @@ name: that takes a sync of its folder. Errors can be ordered: full, read-only, o
 
 Nothing that was ever programmed is gone: `remnants` is what somebody finds who lifts the chip. `programmed` counts
 octets in pages, one more page for each sync's own metadata; divided by the size of an erase block it is how many of
-these a flash spends (log-structured file systems program what is new and erase whole blocks).
+these a flash spends. Log-structured file systems program what is new and erase whole blocks.
 
 Runs on MicroPython too.
 """

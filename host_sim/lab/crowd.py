@@ -4,8 +4,8 @@
 One terminal beside them really connects.
 
 The entries are those of `host_sim.lab.flows`: the kernel is asked for them over netlink and ends them when it is asked
-to, so that their rate and the fill of the table are what a test wants. Whether the hotspot still works is what the
-terminal finds out: a TCP connection after another through the gateway's translation, each of which must be answered.
+to. So their rate and the fill of the table are what a test wants. Whether the hotspot still works is what the terminal
+finds out: a TCP connection after another through the gateway's translation, each of which must be answered.
 """
 
 import contextlib

@@ -4,9 +4,9 @@
 Recorder and forwarder take turns on one processor, as on a router with one core. What they do takes the processor time
 that it takes, to the nanosecond; where both wait, the clock is put forward, so that a quarter of an hour lasts a tenth
 of a second. The terminal does its worst: it lets connections end a moment before each whole second, when timers would
-run, and at other times. An attacker sees each moment at which a file is made or a message sent, and gets them whole,
-below the second and below the millisecond: `attack.learned`. `Trial.lateness` is what the moments of
-`agent.outbox.jitter` have to hide, `shown` what of it they can't.
+run, and at other times. An attacker sees each moment at which a file is made or a message sent, whole, below the second
+and below the millisecond: `attack.learned`. `Trial.lateness` is what the moments of `agent.outbox.jitter` have to hide,
+`shown` what of it they can't.
 """
 
 import os

@@ -5,8 +5,8 @@ A history is drawn from its seed: guests consent, suspend, resume, withdraw, one
 back; time passes, is stepped back and forward, isn't trusted for a while; power is cut before any operation on flash or
 in the midst of a sync; the process starts anew. All the while somebody copies what lies on flash, and puts an older
 copy back, running or not: the folder of consents in the place of the present one or over it, a single file, the
-device's key, the ledger, or everything over what is there. Now and then the key is lost. It is the agent's own code
-over `host_sim.faults.flash`. After each step:
+device's key, the ledger, or everything. Now and then the key is lost. It is the agent's own code over
+`host_sim.faults.flash`. After each step:
 
 - no consent is active that was withdrawn, whole or for this purpose, or has ended, and none
   that was suspended and not resumed since;

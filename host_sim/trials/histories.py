@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clock histories: clocks that lie, jump and die, and what must hold of the buffer (EXP-1, EXP-4, EXP-5).
 
-A history is drawn from its seed: boots at the right time, at 1970, at 2099 or at a time of long ago, a quartz that is
-wrong by up to 100 ppm, an honest time service and a forged one, steps back and forward by root, suspends, restarts of
-the process in order and by SIGKILL, cuts of power. Connections end all the while; the kernel stamps them with the wall
-clock of that moment and tells of them up to 50 s after their timeout, which is 30 s or two hours. The recorder is the
+A history is drawn from its seed: boots at the right time, at 1970, at 2099 or at a time of long ago; a quartz that is
+wrong by up to 100 ppm; an honest time service and a forged one; steps back and forward by root; suspends; restarts of
+the process in order and by SIGKILL; cuts of power. Connections end all the while; the kernel stamps them with the wall
+clock of that moment. It tells of them up to 50 s after their timeout, which is 30 s or two hours. The recorder is the
 real one. After each step the vault is opened as a thief with the files would. Each record's *true* end is known,
 whatever its stamps say:
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What very many gateways cost: light ones at several Mosquittos, a collector at each, one PostgreSQL.
 
-They connect, live three minutes in which an hour's figures come, beside a health every five minutes of each, and then a
+They connect, and live three minutes in which an hour's figures come, beside a health every five minutes of each. Then a
 third is cut off at once. Every figure must be in the store once, soon, and all must be back within 90 s. What each part
 costs is what a machine for so many needs: processor time, memory, disk.
 """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A store as a large fleet leaves it, made by PostgreSQL itself, and how long each page of the fleet takes over it.
 
-One in twenty gateways has a health that tells of trouble, one in fifty was silent for days, and one day in ninety of
-each was not told of. All have a group, a tag, a name. Totals are there for each day of each group, days and weeks for
-each gateway; messages, of which a gateway's own page is made, for the newest `told` days.
+One in twenty gateways has a health that tells of trouble, one in fifty was silent for days. One day in ninety of each
+was not told of. All have a group, a tag, a name. Totals are there for each day of each group, days and weeks for each
+gateway; messages, of which a gateway's own page is made, for the newest `told` days.
 """
 
 import base64

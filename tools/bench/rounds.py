@@ -80,11 +80,8 @@ def _merged(values: Sequence[Any], path: str, varied: dict[str, list[float]]) ->
 
 def _label(one: object, place: int) -> str:
     """Return what an item of a list goes by: its first text, or else its place."""
-    return (
-        next((text for text in one.values() if isinstance(text, str)), str(place))
-        if isinstance(one, dict)
-        else str(place)
-    )
+    texts = [text for text in one.values() if isinstance(text, str)] if isinstance(one, dict) else []
+    return texts[0] if texts else str(place)
 
 
 def spread_sheets(result: dict[str, Any]) -> list[Sheet]:

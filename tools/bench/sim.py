@@ -5,8 +5,8 @@ And whether cost grows in a straight line.
 
 Each row is one run through the real recorder, forwarder and broker with the auditor after every step. CPU is told apart
 by process: the world with its auditor, the recorder on its stage, the forwarder. The growth rows are one day's café
-with as many visitors: what one connection more costs must be the same from 1x to 10x as from 10x to 100x, for each
-second of a day has a price of its own.
+with as many visitors: what one connection more costs must be the same from 1x to 10x as from 10x to 100x: each second
+of a day has a price of its own.
 """
 
 import cProfile

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """When the row of a block in the store begins, is written again, and ends (L34-III-2).
 
-It is written when the block is given, and again at the beginning of each UTC day, or when its portal user or the
-public address changes. Once more it is written with its end, when no connection is left in it. Where the terminal has
-gone, a midnight, another public address and a handover end it as well.
+It is written when the block is given, as each UTC day begins, and when its portal user or the public address changes.
+Once more it is written with its end, when no connection is left in it. Where the terminal has gone, a
+midnight, another public address and a handover end it as well.
 """
 
 from agent.purposes.attribution.block_map import HELD

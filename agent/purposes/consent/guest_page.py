@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page on which a terminal's person suspends, resumes or withdraws (L34-V-3, L34-V-4): a request, its answer.
 
-She sees there, too, what the gateway holds on it, saves that as a file, and has it erased (law 78-17, to which L34-1
-VI refers). There she objects to being counted (L34-VI-5). Which terminal asks is the address that the connection came
-from; nothing of the request's text is ever shown. A request must have been made to the address that it came in by, or
-to the name `notice.page` (Host): else a foreign name that leads here would make a foreign page one of ours. What
+She sees there, too, what the gateway holds on it. She saves that as a file, and has it erased (law 78-17, to which
+L34-1 VI refers). There she objects to being counted (L34-VI-5). Which terminal asks is the address that the connection
+came from; nothing of the request's text is ever shown. A request must have been made to the address that it came in by,
+or to the name `notice.page` (Host): else a foreign name that leads here would make a foreign page one of ours. What
 changes anything, or shows records, must be a POST from a page of this same host (Origin, else Referer). It must carry
 the token that this page gave this terminal: so another site's page can't do it through a guest's browser. `page_server`
 reads requests and sends answers, `page_held` shows records, `page_html` makes HTML of a text.
