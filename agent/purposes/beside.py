@@ -33,18 +33,24 @@ MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
     ("emergency", ("mac", "access_point"), "in memory, until it is closed, at most 4h"),
     ("page", ("mac", "mac_hash", "address", "requests"), "in memory, at most a day after the last request"),
 )
+_PORT = ("public_address", "translated_port", "protocol")  # by which only `attribution` is asked (requests.KINDS)
 
 
 def memory(config: "Config", held: "Sequence[str]") -> "list[tuple[str, bool, tuple[str, ...], str]]":
     """Return each row of `MEMORY` with whether it is held here; `held`: what `remembered` has said."""
     section = config.purposes.get("attribution")
+    attribution, billing = [name in config.purposes or name in held for name in ("attribution", "billing")]
     here = {
         "portal": section is not None or "billing" in config.purposes,
         "ports": section is not None and section.mode == "blocks",
-        "requests": any(name in config.purposes or name in held for name in ("attribution", "billing")),
+        "requests": attribution or billing,
+        "objection": bool(config.metrics) or "objection" in held,
     }
-    here["objection"] = bool(config.metrics) or "objection" in held or bool(stores.by_consent(config))
-    return [(name, here.get(name, True), fields, kept) for name, fields, kept in MEMORY]
+    less = {"requests": _PORT} if billing and not attribution else {}
+    return [
+        (name, here.get(name, True), tuple([field for field in fields if field not in less.get(name, ())]), kept)
+        for name, fields, kept in MEMORY
+    ]
 
 
 def told(config: "Config", paths: "Paths") -> "list[str]":
@@ -59,19 +65,15 @@ def told(config: "Config", paths: "Paths") -> "list[str]":
 
 
 def remembered(config: "Config", paths: "Paths") -> "list[str]":
-    """Return the purposes that are off and of which flash still has something: a custodian's, "consent", "objection".
+    """Return what is off and of which flash still has something: a custodian's purposes, "consent"; and "objection".
 
-    OSError: not for this user.
+    An objection is remembered whatever is on. OSError: not for this user.
     """
-    found = _off(config, paths)
-    if not stores.by_consent(config):
-        refused = Refusals(paths.sealed + "/consent")
-        objections = len(list(refused.of("o")))
-        if _any(paths.consents) or refused.count > objections:
-            found.append("consent")
-        if objections:
-            found.append("objection")
-    return found
+    found, refused = _off(config, paths), Refusals(paths.sealed + "/consent")
+    objections = len(list(refused.of("o")))
+    if not stores.by_consent(config) and (_any(paths.consents) or refused.count > objections):
+        found.append("consent")
+    return found + (["objection"] if objections else [])
 
 
 def _off(config: "Config", paths: "Paths") -> "list[str]":

@@ -13,13 +13,15 @@ from agent.cli import article
 from agent.config.config import running
 from agent.purposes import beside, words
 
-MET, WITH, OTHER, NEVER, NOBODY, ON, OFF = "met", "with", "other", "never", "nobody", "on", "off"
+MET, WITH, OTHER, NEVER, NOBODY, PARTLY = "met", "with", "other", "never", "nobody", "partly"
+ON, OFF = "on", "off"
 STATES = {
     MET: ("tenu ici : ", "met here: "),
     WITH: ("à la charge de l'exploitant, avec : ", "the operator's, with: "),
     OTHER: ("à la charge de l'exploitant, ailleurs : ", "the operator's, elsewhere: "),
     NEVER: ("jamais par oubli, par conception : ", "never by oubli, by design: "),
     NOBODY: ("PERSONNE : ", "NOBODY: "),
+    PARTLY: ("EN PARTIE SEULEMENT : ", "IN PART ONLY: "),
     ON: ("permis, en service : ", "allowed, on: "),
     OFF: ("permis, hors service : ", "allowed, off: "),
 }
@@ -155,6 +157,8 @@ _WHY = {
         "le tiers de confiance, sur demande de deux agents (oubli request, oubli-custodian)",
         "the custodian, on a request of two agents (oubli request, oubli-custodian)",
     ),
+    "sealed": ("sur ce qui est scellé ({}), ", "on what is sealed ({}), "),
+    "else": ("sur le reste, personne : ", "on all else, nobody: "),
     "undeclared": ("gateway.duty ne nomme personne", "gateway.duty names nobody"),
     "off": (
         "gateway.duty nomme oubli, et attribution n'est pas en service",
@@ -191,6 +195,21 @@ def _answering(config: "Config") -> "tuple[str, tuple[str, str]]":
     if duty in DECLARED:
         return OTHER, DECLARED[duty]
     return NOBODY, _WHY["off" if duty == "oubli" else "undeclared"]
+
+
+def _procedures(config: "Config", held: "Sequence[str]") -> "tuple[str, tuple[str, str]]":
+    """Return who answers authorities: what is sealed, now or still, is the custodian's to open."""
+    state, why = _answering(config)
+    if state == MET:
+        return WITH, why
+    left = [name for name in ("attribution", "billing") if name in config.purposes or name in held]
+    if not left:
+        return state, why
+    names = _both(lambda one: ", ".join([words.PURPOSES[name][one] for name in left]))
+    sealed = _both(lambda one: _WHY["sealed"][one].format(names[one]) + _WHY["custodian"][one])
+    if state == NOBODY:
+        return PARTLY, _both(lambda one: sealed[one] + (" ; ", "; ")[one] + _WHY["else"][one] + why[one])
+    return state, _both(lambda one: why[one] + (" ; ", "; ")[one] + sealed[one])
 
 
 def _source(config: "Config") -> "tuple[str, tuple[str, str]]":
@@ -232,8 +251,7 @@ def who(name: str, config: "Config", held: "Sequence[str]" = ()) -> "tuple[str, 
     if name == "freeze":
         return _freeze(config, held)
     if name == "procedures":
-        answering = _answering(config)
-        return (WITH if answering[0] == MET else answering[0]), answering[1]
+        return _procedures(config, held)
     if name == "source":
         return _source(config)
     if name in law.CONFIGURABLE:
@@ -249,11 +267,11 @@ def who(name: str, config: "Config", held: "Sequence[str]" = ()) -> "tuple[str, 
 
 
 def unserved(config: "Config") -> "list[str]":
-    """Return the duties that nobody serves, in English, each with why."""
+    """Return the duties that nobody serves, or not wholly, in English, each with why."""
     out = []
     for name, _, english, source in MUST:
         state, why = who(name, config)
-        if state == NOBODY:
+        if state in (NOBODY, PARTLY):
             out.append(english + " (" + source + "): " + why[1])
     return out
 

@@ -51,7 +51,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "la CNIL (www.cnil.fr) ;",
         "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable{} ; votre appareil "
         "cesse aussitôt d'être compté{} (article 21).",
-        "suspends": ", et votre accord est suspendu",
+        "suspends": ", et aucun accord de vous n'est plus appliqué",
         "by page": " ou sur la page",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
         "à votre situation ; il efface ce qui est conservé (vos connexions qui finissent ensuite sont enregistrées), "
@@ -123,7 +123,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "CNIL (www.cnil.fr);",
         "counting": "Objection to being counted: at any time, without a reason, to the controller{}; your device is "
         "counted no more from then on{} (article 21).",
-        "suspends": ", and your consent is suspended",
+        "suspends": ", and no consent of yours is applied any more",
         "by page": " or on the page",
         "objection": "Objection to the network's security: at any time, tell the controller what is particular to "
         "your situation; he erases what is kept (your connections that end later are recorded), or "

@@ -1232,7 +1232,7 @@ def test_an_objection_that_no_clock_dated_has_no_end_in_1971(tmp_path: Path) -> 
         device.pass_to(second)
         told.append(device.recorder.groups.by_consent().own(mine)["objects"])
     assert told[0] == [0, 0]
-    assert told[1][1] - told[1][0] == 365 * law.DAY
+    assert told[1][1] - told[1][0] == 395 * law.DAY
     assert told[1][0] > paired.OPENS
     device.recorder.close()
 

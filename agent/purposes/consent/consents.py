@@ -83,7 +83,7 @@ class Consents(KeptConsents):
     def objection(self, mac: bytes) -> "list[int]":
         """Return since when a terminal objects, and until when that is remembered; nothing where it doesn't."""
         rows = [self._rows.get(place) for place in self._of(mac)]
-        return [time for row in rows if row[0] == OBJECTED for time in (row[4:6] if row[4] else (0, 0))]
+        return [time for row in rows if row[0] == OBJECTED for time in ((row[4], row[5] + AFTER) if row[4] else (0, 0))]
 
     def any_active(self, purpose: str, now: "int | None") -> bool:
         """Return True if anybody's consent allows a purpose; it may be over for as long as `tick` wasn't called."""

@@ -30,8 +30,14 @@ WORDS = {
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
     "without": ("Effacé automatiquement :", "Erased automatically:"),
     "uncounted": (
-        "Votre appareil n'est pas compté. Cela est retenu pendant 13 mois, sous une empreinte de son adresse.",
-        "Your device isn't counted. That is remembered for 13 months, under a keyed hash of its address.",
+        (
+            "Votre appareil n'est pas compté, et aucun accord de votre part n'est appliqué. Cela est retenu pendant "
+            "13 mois, sous une empreinte de son adresse."
+        ),
+        (
+            "Your device isn't counted, and no consent of yours is applied. That is remembered for 13 months, under a "
+            "keyed hash of its address."
+        ),
     ),
     "since": ("Opposition au comptage reçue le", "Objection to being counted received on"),
     "most": ("au plus", "at most"),

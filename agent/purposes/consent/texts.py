@@ -3,9 +3,9 @@
 
 A text is a file that only root writes, `consent-NUMBER.LANGUAGE.txt`; it is never changed, another wording is another
 file beside it. What stands above it follows from the consent itself and from the section `notice` of the configuration:
-venue, who answers for it, purposes with every field that is kept, what for, for how long, third parties. A consent is
-taken only with the SHA-256 of a document that this device makes for just that consent. So it is known for as long as
-the consent what was shown.
+venue, who answers for it, purposes with every field that is kept, what for, for how long, third parties, rights (GDPR
+13). A consent is taken only with the SHA-256 of a document that this device makes for just that consent. So it is
+known for as long as the consent what was shown.
 """
 
 import hashlib
@@ -24,23 +24,31 @@ _HEAD = {
         "title": "Accord facultatif sur vos données",
         "controller": "Responsable du traitement : ",
         "contact": "Contact : ",
+        "dpo": "Délégué à la protection des données : ",
         "services": "- « services » : {} ; pour : {}",
         "location": "- « localisation » : {} ; pour : {}",
         "span": "Durée : {} à partir de votre accord",
         "third": "Transmis à : ",
         "nobody": "personne",
         "page": "Votre page : http://{}:8450/",
+        "rights": "Base : votre accord (RGPD 6.1 a). Vos droits : accès, portabilité, effacement, suspension et "
+        "retrait de l'accord, sur votre page ; rectification, limitation, et directives après votre mort, auprès du "
+        "responsable ; réclamation auprès de la CNIL (www.cnil.fr)",
     },
     "en": {
         "title": "Optional consent on your data",
         "controller": "Controller: ",
         "contact": "Contact: ",
+        "dpo": "Data protection officer: ",
         "services": '- "services": {}; for: {}',
         "location": '- "location": {}; for: {}',
         "span": "Duration: {} from your consent",
         "third": "Passed on to: ",
         "nobody": "nobody",
         "page": "Your page: http://{}:8450/",
+        "rights": "Basis: your consent (GDPR 6.1 a). Your rights: access, portability, erasure, suspension and "
+        "withdrawal of the consent, on your page; rectification, restriction, and directives after your death, from "
+        "the controller; complaint to the CNIL (www.cnil.fr)",
     },
 }
 
@@ -75,7 +83,8 @@ def rendered(
     language = "fr" if name.endswith(".fr") else "en"
     say = _HEAD[language]
     out = [say["title"] + (", " + notice.venue if notice.venue else "")]
-    out += [say[who] + notice.values[who] for who in ("controller", "contact") if notice.values[who]]
+    told = [who for who in ("controller", "contact", "dpo") if notice.values[who] not in (None, "none")]
+    out += [say[who] + notice.values[who] for who in told]
     for purpose in BY_CONSENT:
         if purpose in purposes:
             fields = words.fields(law.purpose(purpose), language)
@@ -85,6 +94,7 @@ def rendered(
         out[-1] = say["third"] + third_parties
     if notice.page:
         out.append(say["page"].format(notice.page))
+    out.append(say["rights"])
     out = [words.typeset(line, language) for line in out + [""] + text.rstrip("\n").split("\n")]
     made = hashlib.sha256("".join([line + "\n" for line in out]).encode())
     return out, hexlify(made.digest()).decode()

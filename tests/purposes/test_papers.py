@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What notice, register, duties and a consent's document say, against what runs and what flash has (L34-VI-4)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agent import law
+from agent.cli import article
+from agent.config import config
+from agent.purposes import activities, duties, words
+from agent.purposes.consent import texts
+from agent.purposes.requests import requests
+from host_sim.privacy import paired
+from tests.cli.test_law import GATEWAY, VENUE, typeset
+from tests.purposes.test_rights import BILL, PARTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.interpreters import Interpreter
+
+SMALL = "config summary\n option rows '256'\n"
+DUTY = GATEWAY.rstrip("\n") + "\n option duty '{}'\n"
+ATTRIBUTION = (
+    "config purpose 'attribution'\n option enabled '1'\n option ground 'IIbis-3'\n option reference 'x'\n"
+    " option budget '90000000'\n"
+)
+SERVICES = "config purpose 'services'\n option enabled '1'\n" + VENUE
+
+
+def read(folder: Path, text: str) -> config.Config:
+    (folder / "oubli").write_text(text)
+    return config.load(str(folder / "oubli"))
+
+
+@pytest.mark.parametrize("objected", [False, True])
+@pytest.mark.parametrize("more", ["", SERVICES])
+@pytest.mark.parametrize("counted", [False, True])
+def test_an_objection_is_told_of_just_where_the_page_has_its_button(
+    interpreter: Interpreter, memory: Path, *, counted: bool, more: str, objected: bool
+) -> None:
+    """L34-VI-5: one is made where somebody is counted, and taken back where one is remembered, whatever is on."""
+    device = paired.Device(memory / "device", None, options=f" option enabled '{int(counted)}'\n{more}")
+    room, mine = device.recorder.groups.by_consent(), {"terminal": paired.mac_of(1), "address": None}
+    if objected:
+        assert device.recorder.orders.object(mine, "root")["durable"]
+    own = room.own(mine)
+    device.recorder.close()
+    button = bool(own["objects"]) or own["counted"]
+    assert button == (counted or objected)
+    for paper, language in itertools.product(("--notice", "--register"), words.LANGUAGES):
+        words_ = ("law", "--config", device.root / "config", "--root", device.root, paper, language)
+        told = interpreter.run("-m", "agent", *words_).stdout.decode()
+        assert (f"\n- {words.PURPOSES['objection'][language == 'en']}" in told) == button
+
+
+def test_an_objection_s_end_is_the_one_that_is_promised(memory: Path) -> None:
+    """L34-VI-5: 13 months in each text and in the copy; until then nobody is counted, and then the name goes."""
+    device = paired.Device(memory / "device", None)
+    mine: dict[str, Any] = {"terminal": paired.mac_of(1), "address": None}
+    device.pass_to(1300)
+    device.recorder.orders.object(mine, "root")
+    room = device.recorder.groups.by_consent()
+    since, end = room.own(mine)["objects"]
+    assert end - since == law.purpose("consent").ceiling
+    for second, left in ((end - 1, True), (end, False)):
+        room._consents_or_refuse().tick(second)
+        assert bool(room.own(mine)["objects"]) == room.objects(paired.mac_of(1)) == left
+    device.recorder.close()
+
+
+@pytest.mark.parametrize("how", ["on", "held"])
+@pytest.mark.parametrize("names", [("attribution",), ("billing",), ("attribution", "billing")])
+def test_a_request_is_told_with_what_such_a_one_names_and_nothing_else(
+    tmp_path: Path, names: tuple[str, ...], how: str
+) -> None:
+    """L34-II-4, L34-VI-4: nobody is asked for by a public port where no store has one."""
+    on = {"attribution": ATTRIBUTION, "billing": BILL}
+    config = read(tmp_path, GATEWAY + SMALL + "".join(on[name] for name in names if how == "on"))
+    held = names if how == "held" else ()
+    scopes = {line for store, _, lines in requests.KINDS.values() if store in names for line in lines}
+    fields = {PARTS["requests"][line] for line in scopes | {*requests._COMMON}} - {None} | {"portal_user"}
+    (row,) = [row for row in article.memory(config, held) if row[0] == "requests"]
+    assert (row[1], {*row[2]}) == (True, fields)
+    for language in words.LANGUAGES:
+        (one,) = [one for one in activities.activities(config, language, held) if one.key == "requests"]
+        assert ("public" in one.data) == ("attribution" in names)
+
+
+def procedures(told: list[dict[str, str]]) -> tuple[str, str]:
+    (found,) = [one for one in told if one["name"] == "procedures"]
+    return found["state"], found["by"]
+
+
+@pytest.mark.parametrize(
+    ("duty", "on", "left", "state"),
+    [
+        ("oubli", "", "", "nobody"), ("none", "", "", "nobody"), ("portal", "", "", "other"),
+        ("oubli", "", "attribution", "partly"), ("none", "", "billing", "partly"), ("oubli", BILL, "", "partly"),
+        ("portal", "", "attribution", "other"), ("radius", BILL, "attribution", "other"),
+        ("oubli", ATTRIBUTION, "billing", "with"),
+    ],
+)  # fmt: skip
+def test_who_answers_on_what_is_sealed_is_the_custodian_whatever_is_on_now(
+    any_interpreter: Interpreter, tmp_path: Path, duty: str, on: str, left: str, state: str
+) -> None:
+    """L34-II, L34-II-4: what was turned off and is still sealed is handed over; nobody says that nobody answers."""
+    read(tmp_path, DUTY.format(duty) + SMALL + on)
+    if left:
+        store = tmp_path / "srv/oubli/vault" / left
+        store.mkdir(parents=True)
+        (store / "2026-10-01-0001").touch()
+    for at, language in enumerate(words.LANGUAGES):
+        paper = ("law", "--config", tmp_path / "oubli", "--root", tmp_path, "--duties", language, "--json")
+        found, by = procedures(json.loads(any_interpreter.run("-m", "agent", *paper).stdout))
+        assert found == state
+        assert (duties._WHY["custodian"][at] in by) == bool(on or left)
+        for name, is_there in (("attribution", left == "attribution"), ("billing", bool(left == "billing" or on))):
+            assert (words.PURPOSES[name][at] in by) == (is_there and state != "with")
+        assert (duties.DECLARED.get(duty, ("?", "?"))[at] in by) == (state == "other")
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_who_is_asked_for_a_consent_reads_of_each_of_her_rights(tmp_path: Path, language: str) -> None:
+    """GDPR 13.1 b and c, 13.2 b to d: in every document, also with an operator's own text."""
+    config = read(tmp_path, GATEWAY + SERVICES.replace("dpo 'none'", "dpo 'Mme Roy'"))
+    document = "\n".join(texts.rendered("", f"9.{language}", ["services"], "none", 30, config.notice)[0])
+    at = words.LANGUAGES.index(language)
+    rights = {name for key in ("services", "consent") for names in activities.RIGHTS[key] for name in names}
+    for name in rights - {"suspension", "withdrawal"} | {"rectification"}:
+        assert activities.NAMES[name][at] in document
+    for word in (
+        ("suspension et retrait de l'accord", "suspension and withdrawal of the consent"), ("mort", "death"),
+        ("CNIL (www.cnil.fr)", "CNIL (www.cnil.fr)"), ("RGPD 6.1 a", "GDPR 6.1 a"), ("Mme Roy", "Mme Roy"),
+    ):  # fmt: skip
+        assert typeset(word[at], language) in document.replace("\u00a0", " ")
+    nobody = texts.rendered("", f"9.{language}", ["services"], "none", 30, read(tmp_path, GATEWAY + SERVICES).notice)[0]
+    assert not [line for line in nobody if "none" in line or line.startswith(("Délégué", "Data protection"))]
