@@ -10,6 +10,7 @@ from agent.runtime import files
 
 BY_CONSENT = ("services", "location")
 CONSENTS = 512  # that may have a key at once, for each of these purposes: so many slots of the key ring
+_PATH = 4096  # octets
 PAGES = 4  # days that records of one purpose can wait for at once: so many slots of the key ring
 
 
@@ -54,6 +55,9 @@ def by_consent(config: "Config") -> "list[str]":
 def place(name: str, config: "Config", paths: "Paths") -> "tuple[str, str]":
     """Return where a purpose's segments lie, and what must be mounted there ("": nothing)."""
     path = config.sections[name].values.get("storage") or config.vault.path
+    # What an option names no more is there all the same: it is told of, handed over, and goes in time
+    if name not in config.purposes and files.exists(paths.medium + name):
+        path = files.read_bounded(paths.medium + name, _PATH).decode().rstrip("\n")
     mount = paths.root + path if path else ""
     return (mount or paths.sealed) + "/" + name, mount
 

@@ -235,6 +235,29 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
 
 
 @NETWORK
+def test_a_store_that_is_off_is_reached_where_it_was_when_it_was_on(device, built):
+    """L34-VI-4, EXP-1: whatever `storage` says since, the recorder has its way there, and destroys what is due."""
+    gateway, scripts = device
+    installed(gateway, scripts, "post-install")
+    add(gateway, built, "oubli-purposes")
+    (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
+    (gateway.path / "mnt/card").mkdir(parents=True)
+    gateway.run("/bin/busybox", "mount", "-t", "tmpfs", "none", "/mnt/card")
+    plain = (gateway.path / "etc/config/oubli").read_text().partition("config purpose 'attribution'")[0]
+    for option, enabled, there in (("", 0, False), ("\toption storage '/mnt/card'\n", 1, True), ("", 0, True)):
+        (gateway.path / "etc/oubli/accepted").unlink(missing_ok=True)
+        more = f"config purpose 'attribution'\n{option}\toption enabled '{enabled}'\n"
+        (gateway.path / "etc/config/oubli").write_text(plain + more)
+        gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+        mounted = procd.service(recorded(gateway))["instances"]["recorder"]["jail"]["mount"]
+        assert (mounted.get("/mnt/card") == "1") == there
+        owner = gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/mnt/card/attribution", check=False).stdout
+        assert owner == (f"{gateway.ids('oubli-rec')[0]} 700\n" if there else "")
+    notes = {path.name: path.read_text() for path in (gateway.path / "etc/oubli").glob("medium*")}
+    assert notes == {"medium-attribution": "/mnt/card\n"}
+
+
+@NETWORK
 def test_each_daemon_in_a_jail_is_kept_to_its_calls_where_procd_seccomp_is(device, built):
     """The library is of the package procd-seccomp; a kernel without filters would end what asks for one."""
     gateway, scripts = device

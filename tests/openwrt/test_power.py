@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.openwrt.conftest import WAIT
+from host_sim.venue.portal import ASKS
+from tests.openwrt.conftest import BATTERY, WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ KEEP = (
 )
 # An image that was just written has an empty overlay, in which the writer has left one file.
 FLASHED = "rm -rf /overlay/upper/* /overlay/upper/.[!.]*; cp /tmp/kept.tgz /overlay/upper/sysupgrade.tgz; sync"
+CONSENT = "--purposes services --categories connections --third-parties none --days 30 --text 2.fr"
 OURS = "ls -d /srv/oubli /usr/bin/oubli 2>/dev/null || true"
 
 
@@ -45,6 +47,31 @@ def anew(installed: World) -> Iterator[World]:
     installed.lan.rejoin(WAIT)
 
 
+def chosen(world: World) -> list[tuple[bool, list[str]]]:
+    """Return of each of two terminals whether it objects, and its consents' states."""
+    told = []
+    for terminal in world.lan.terminals[:2]:
+        lines = world.machine.run(f"oubli who --mac {terminal.mac.hex(':')} --agreed --json").splitlines()
+        end = json.loads(lines[-1])
+        told.append((bool(end["objects"]), [one["state"] for one in end["consents"]]))
+    return told
+
+
+def choose(world: World) -> None:
+    """Let one terminal object to being counted, and another one consent and withdraw; by the operator's commands."""
+    machine, (guest, other) = world.machine, world.lan.terminals[:2]
+    world.add("oubli-purposes")
+    options = {"services": "purpose", "services.enabled": "1", "services.budget": "262144"}
+    options |= {f"notice.{name}": value for name, value in ASKS.items()}
+    machine.run("".join(f"uci set oubli.{name}='{value}'; " for name, value in options.items()) + "uci commit oubli")
+    machine.run(BATTERY)
+    world.until(lambda: world.status().get("clock") == "trusted")
+    machine.run(f"oubli objection --terminal {guest.mac.hex(':')}")
+    machine.run(f"oubli consent grant --terminal {other.address4} {CONSENT}")
+    machine.run(f"oubli consent withdraw --terminal {other.mac.hex(':')}")
+    assert chosen(world) == [(True, []), (False, ["withdrawn"])]
+
+
 def test_power_cut_loses_memory_alone_and_what_a_sysupgrade_keeps_goes_on(anew):
     """An image is written, the power goes amid writing, and the battery is empty.
 
@@ -52,9 +79,10 @@ def test_power_cut_loses_memory_alone_and_what_a_sysupgrade_keeps_goes_on(anew):
 
     Unpacked as root's and open to all: the next start sets that right (EXP-6). A backup has nothing that may not come
     back. Keys die with the power (EXP-2); configuration, ledger and log hold. The time of the newest file isn't trusted
-    (EXP-5).
+    (EXP-5). Who objected isn't counted, and who withdrew has withdrawn (L34-VI-5).
     """
     machine = anew.machine
+    choose(anew)
     ident = machine.run("uci get oubli.gateway.id")
     machine.run(
         "mkdir -p /etc/ssl && mv /etc/oubli/ca.pem /etc/ssl/broker-ca.pem; uci set system.ntp.enabled=0; "
@@ -75,13 +103,14 @@ def test_power_cut_loses_memory_alone_and_what_a_sysupgrade_keeps_goes_on(anew):
     anew.hurry()
     assert machine.run(OURS) == "/srv/oubli\n"
     assert machine.run("ls -ld /srv/oubli").startswith("drwxr-xr-x    ")
-    anew.add("oubli")
+    anew.add("oubli", "oubli-purposes")
     assert machine.run("uci get oubli.gateway.id") == ident
     anew.until(lambda: anew.status().get("capture") == "ok")
     assert "holds together" in machine.run("oubli log --verify")
     assert int(machine.run("oubli log --json | wc -l")) >= acts
+    assert chosen(anew) == [(True, []), (False, ["withdrawn"])]
     status = anew.status()
-    assert status["clock"] != "trusted"
+    assert (status["clock"] != "trusted", status["objections"]) == (True, 1)
     assert status["purposes"]["security"]["records"] == 0
     modes = [
         line.split()[:4:2] for line in machine.run("ls -ld /srv/oubli /srv/oubli-spool /srv/oubli/audit").splitlines()
