@@ -31,6 +31,7 @@ SECURITY_FIELDS = (
     "packets_down",
 )
 ATTRIBUTION_FIELDS = ("protocol", "public_address", "translated_port", "address", "mac", "portal_user", "start", "end")
+FREEZE_FIELDS = ATTRIBUTION_FIELDS + ("bytes_up", "bytes_down")  # whatever is sealed may be preserved
 BILLING_FIELDS = ("portal_user", "mac", "start", "end", "bytes_up", "bytes_down")
 LOCATION_FIELDS = ("access_point", "start", "end", "mac")
 CONSENT_FIELDS = ("mac_hash", "categories", "purposes", "third_parties", "end", "text_hash", "state", "time")
@@ -113,9 +114,7 @@ PURPOSES = (
     Purpose("services", _SERVICES, "L34-1 IV", SECURITY_FIELDS, VOLATILE, 0, _YEAR, needs=("consent",)),
     Purpose("location", "L34-1 V", "L34-1 V", LOCATION_FIELDS, VOLATILE, 0, 30 * DAY, needs=("consent",)),
     Purpose("consent", _CONSENT, "L34-1 IV, V", CONSENT_FIELDS, DEVICE, 0, 395 * DAY, needs=("consent",)),
-    Purpose(
-        "freeze", "in force: L34-1 III bis", "L34-1 III bis", ATTRIBUTION_FIELDS, CUSTODIAN, 0, _YEAR, needs=("order",)
-    ),
+    Purpose("freeze", "in force: L34-1 III bis", "L34-1 III bis", FREEZE_FIELDS, CUSTODIAN, 0, _YEAR, needs=("order",)),
 )
 
 # What configuration can name: the other two rows follow from these (consent) or happen at the custodian's (freeze).

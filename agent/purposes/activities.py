@@ -200,7 +200,7 @@ def rows(config: "Config", held: "Sequence[str]" = ()) -> "list[law.Purpose]":
 
 def others(found: "Sequence[Activity]", at: int) -> str:
     """Return a blank for transfers out of the Union, of who gets data here (GDPR 13.1 f, 30.1 e)."""
-    kinds = {one.custody for one in found} | {"services" if one.key in stores.BY_CONSENT else one.key for one in found}
+    kinds = {one.custody for one in found} | {"services" if one.key == "consent" else one.key for one in found}
     names = [_OTHERS[kind][at] for kind in (law.CUSTODIAN, "billing", "services") if kind in kinds]
     return (" ; par ", "; by ")[at] + ", ".join(names) + (" : ", ": ")[at] + words.BLANK[at] if names else ""
 

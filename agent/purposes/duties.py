@@ -220,7 +220,9 @@ def _source(config: "Config") -> "tuple[str, tuple[str, str]]":
         return NOBODY, _WHY["former"]
     if section.lifetime < law.purpose("attribution").ceiling:
         return NOBODY, _both(lambda one: _WHY["short"][one] + words.span(section.lifetime, words.LANGUAGES[one]))
-    return MET, _both(lambda one: _WHY["custodian"][one] + (_WHY["second-nat"][one] if section.upstream_nat else ""))
+    if section.upstream_nat:  # he can be asked about a device, and not by a public port
+        return PARTLY, _both(lambda one: _WHY["custodian"][one] + _WHY["second-nat"][one])
+    return MET, _WHY["custodian"]
 
 
 def _freeze(config: "Config", still: "Sequence[str]") -> "tuple[str, tuple[str, str]]":

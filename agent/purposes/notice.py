@@ -64,11 +64,11 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "consent": "- accord : libre ; vous pouvez le suspendre ou le retirer à tout moment, gratuitement ; le retrait "
         "rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; dites-le au responsable, pour "
         "qu'il en avertisse les tiers nommés (article 19) ;",
-        "duty": "- scellement ({}) : sauf panne, au plus tard {} après que la borne a appris la fin de {}{} ; dès "
-        "lors{}, ni la borne ni l'exploitant ne peuvent, sans le tiers de confiance, le lire ou en effacer la part "
-        "d'un seul appareil ; accès : deux agents du responsable signent votre demande, pour un jour à la fois, et le "
-        "tiers de confiance y répond ; une injonction peut le faire préserver jusqu'à un an de plus "
-        "(L34-1 III bis) ;",
+        "soon": "sauf panne, au plus tard {} après que la borne a appris la fin de {}{} ; dès lors{}, ",
+        "duty": "- scellement ({}) : {}ni la borne ni l'exploitant ne peuvent, sans le tiers de confiance, le lire ou "
+        "en effacer la part d'un seul appareil ; accès : deux agents du responsable signent votre demande, pour un "
+        "jour à la fois, et le tiers de confiance y répond ; une injonction peut le faire préserver jusqu'à un an de "
+        "plus (L34-1 III bis) ;",
         "attribution": "autorités",
         "billing": "facturation",
         "a connection": "la connexion",
@@ -138,9 +138,10 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "consent": "- consent: free; once it is given you can suspend or withdraw it at any time, free of charge; a "
         "withdrawal makes what was kept by that consent unreadable here, and nothing else; tell the controller, so "
         "that he tells the third parties named (article 19);",
-        "duty": "- sealing ({}): what is kept is sealed, but for a fault, at the latest {} after the gateway has "
-        "learned of the end of {}{}; from then on{} neither the gateway nor the operator can, without the trusted "
-        "third party, read it or erase one device's part of it; for access, two agents of the controller sign your "
+        "soon": "what is kept is sealed, but for a fault, at the latest {} after the gateway has learned of the end of "
+        "{}{}; from then on{} ",
+        "duty": "- sealing ({}): {}neither the gateway nor the operator can, without the trusted third party, read it "
+        "or erase one device's part of it; for access, two agents of the controller sign your "
         "request, for a day at a time, and the trusted third party answers it; an injunction may have it preserved for "
         "up to a year more (L34-1 III bis);",
         "attribution": "authorities",
@@ -216,14 +217,16 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     if "consent" in keys:
         out.append(text["consent"])
     if sealed:
-        ends = text["session"].format(words.span(billing.IDLE, language)) if "billing" in keys else ""
+        on = config.purposes
+        ends = text["session"].format(words.span(billing.IDLE, language)) if "billing" in on else ""
         if "ports" in keys:  # a row answers for all connections of a block, or of an address
             ends += text["idle"].format(words.span(own_addresses.IDLE, language))
         ports = text["but ports"] if "ports" in keys else ""
         late = words.span(config.vault.sync_minutes * 60, language)
-        of = [what for key, what in (("attribution", "a connection"), ("billing", "a session")) if key in keys]
+        of = [what for key, what in (("attribution", "a connection"), ("billing", "a session")) if key in on]
         about = text["and"].join([text[one.key] for one in sealed])
-        out.append(text["duty"].format(about, late, text["or"].join([text[what] for what in of]), ends, ports))
+        soon = text["soon"].format(late, text["or"].join([text[what] for what in of]), ends, ports) if of else ""
+        out.append(text["duty"].format(about, soon))
     mended = (text["bill"] if "billing" in keys else "") + (text["statement"] if sealed else "")
     out += [text["rectification"] + mended + text["then"].rstrip(), text["death"]]
     return [words.typeset(line, language) for line in out]

@@ -116,7 +116,8 @@ def test_what_oubli_cannot_do_by_design_is_said_whatever_is_configured(tmp_path:
         ("portal", "", "other", "other"), ("radius", "", "other", "other"), ("nat-log", "", "other", "other"),
         ("oubli", "", "nobody", "nobody"), ("none", "", "nobody", "nobody"), ("undeclared", "", "nobody", "nobody"),
         ("oubli", YEAR, "met", "with"), ("portal", YEAR, "met", "with"), ("oubli", MONTH, "nobody", "with"),
-        ("oubli", FORMER, "nobody", "with"), ("oubli", BEHIND, "met", "with"), ("oubli", BILLING, "nobody", "partly"),
+        ("oubli", FORMER, "nobody", "with"), ("oubli", BEHIND, "partly", "with"),
+        ("oubli", BILLING, "nobody", "partly"),
     ],
 )  # fmt: skip
 def test_who_keeps_a_connection_s_source_follows_from_what_runs(

@@ -61,7 +61,7 @@ TABLE = {
         (None,),
         ("consent",),
     ),
-    "freeze": (HELD, "custodian", None, 365, (None,), ("order",)),
+    "freeze": ([*HELD, "bytes_up", "bytes_down"], "custodian", None, 365, (None,), ("order",)),
 }
 NEVER = [
     "destination",

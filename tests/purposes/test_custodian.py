@@ -122,7 +122,7 @@ def test_what_flash_refuses_is_sealed_later_and_the_notice_excepts_that(store):
     assert store.tick(60)["status"]["bytes"] > 0
     assert store.ask("seal")
     assert store.read() == RECORDS[:3]
-    assert ["sauf panne" in notice.TEXTS["fr"]["duty"], "but for a fault" in notice.TEXTS["en"]["duty"]] == [True, True]
+    assert ["sauf panne" in notice.TEXTS["fr"]["soon"], "but for a fault" in notice.TEXTS["en"]["soon"]] == [True, True]
     store.ask("close")
 
 

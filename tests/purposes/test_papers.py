@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,12 @@ from agent import law
 from agent.base.paths import Paths
 from agent.cli import article
 from agent.config import config
-from agent.purposes import activities, beside, duties, words
+from agent.purposes import activities, beside, duties, notice, words
 from agent.purposes.consent import texts
 from agent.purposes.requests import requests
 from agent.vault import expiry, stores
 from host_sim.privacy import paired
-from tests.cli.test_law import GATEWAY, VENUE, typeset
+from tests.cli.test_law import GATEWAY, VENUE, noticed, typeset
 from tests.purposes.test_rights import BILL, PARTS
 
 if TYPE_CHECKING:
@@ -176,3 +177,40 @@ def test_a_store_on_a_medium_that_no_option_names_any_more_is_told_of(
     assert stores.place("attribution", config, paths) == (paths.sealed + "/attribution", "")
     on = read(tmp_path, GATEWAY + SMALL + ATTRIBUTION + " option storage '/mnt/other'\n")
     assert stores.place("attribution", on, paths)[1] == str(tmp_path / "mnt/other")
+
+
+@pytest.mark.parametrize(
+    ("on", "held"),
+    [
+        (ATTRIBUTION, ["billing"]), (BILL, ["attribution"]), ("", ["attribution"]), ("", ["billing", "attribution"]),
+        (ATTRIBUTION + BILL, []),
+    ],
+)  # fmt: skip
+def test_when_something_is_sealed_is_told_of_what_is_on_alone(tmp_path: Path, on: str, held: list[str]) -> None:
+    """L34-VI-4: of what is off nothing comes that would wait to be sealed; that nobody here can read it holds."""
+    for at, language in enumerate(words.LANGUAGES):
+        text = notice.TEXTS[language]
+        told = "\n".join(noticed(read(tmp_path, GATEWAY + SMALL + on), language, held))
+        for name, key in (("attribution", "a connection"), ("billing", "a session")):
+            assert (re.search(rf"(de|of|ou|or) (de )?{text[key]}\b", told) is not None) == (f"'{name}'" in on)
+        assert ("15 minutes" in told) == bool(on)
+        assert ("30 minutes" in told) == (BILL in on)
+        assert ("2 heures sans", "2 hours without")[at] in told or ATTRIBUTION not in on
+        assert ("ni la borne ni l'exploitant", "neither the gateway nor the operator")[at] in told
+
+
+@pytest.mark.parametrize("how", ["on", "held"])
+def test_third_parties_of_a_consent_are_asked_about_transfers_as_long_as_it_is_remembered(
+    tmp_path: Path, how: str
+) -> None:
+    """GDPR 13.1 f, 30.1 e: what they got before `services` was turned off is theirs all the same."""
+    config = read(tmp_path, GATEWAY + (SERVICES if how == "on" else VENUE))
+    for language in words.LANGUAGES:
+        found = activities.activities(config, language, ["consent"] if how == "held" else [])
+        assert activities._OTHERS["services"][language == "en"] in notice.transfers(found, language)
+
+
+def test_what_an_order_may_preserve_is_told_whole() -> None:
+    """L34-1 III bis: of each store that an order reaches, every field, as the custodian seals them again."""
+    stores = {store for kind, (store, *_) in requests.KINDS.items() if kind.startswith("freeze")}
+    assert {*law.purpose("freeze").fields} == {field for name in stores for field in law.purpose(name).fields}

@@ -340,7 +340,7 @@ def check_rights(everything: config.Config) -> None:
         )
         who = ("autorités et facturation", "authorities and billing")[at]
         of = ("la connexion ou de la session", "the connection or the session")[at]
-        sealed = text["duty"].format(who, "15 minutes", of, ends, text["but ports"])
+        sealed = text["duty"].format(who, text["soon"].format("15 minutes", of, ends, text["but ports"]))
         assert typeset(sealed, language) in lines
         passing = ", ".join(words.PURPOSES[one][at] for one in ("addresses", "portal", "ports", "page"))
         assert typeset(text["rights"].format(passing), language) in lines
@@ -839,17 +839,6 @@ def test_an_objection_holds_over_a_sysupgrade_that_keeps_files_alone(tmp_path: P
     assert device.recorder.terminals.objects(paired.mac_of(1))
     assert device.recorder.groups.by_consent().own(mine)["objects"]
     device.recorder.close()
-
-
-def test_an_objection_is_told_of_wherever_one_may_be_kept(tmp_path: Path) -> None:
-    """L34-VI-5: with `services` on and nothing counted, what was objected to before stays for 13 months."""
-    (tmp_path / "oubli").write_text(
-        GATEWAY + "config purpose 'services'\n option enabled '1'\nconfig summary\n option enabled '0'\n" + VENUE
-    )
-    read = config.load(str(tmp_path / "oubli"))
-    for paper in (noticed(read, "en"), registered(read, "en"), assessed(read, "en")):
-        assert any(line.startswith("- objection to being counted") for line in paper)
-    assert any(line.startswith("objection: on; ") for line in article.lines(read))
 
 
 # What nobody but the reader of a notice is told, and what is off
