@@ -244,7 +244,7 @@ def test_a_store_that_is_off_is_reached_where_it_was_when_it_was_on(device, buil
     (gateway.path / "mnt/card").mkdir(parents=True)
     gateway.run("/bin/busybox", "mount", "-t", "tmpfs", "none", "/mnt/card")
     plain = (gateway.path / "etc/config/oubli").read_text().partition("config purpose 'attribution'")[0]
-    for option, enabled, there in (("", 0, False), ("\toption storage '/mnt/card'\n", 1, True), ("", 0, True)):
+    for option, enabled, there in (("", 1, False), ("\toption storage '/mnt/card'\n", 1, True), ("", 0, True)):
         (gateway.path / "etc/oubli/accepted").unlink(missing_ok=True)
         more = f"config purpose 'attribution'\n{option}\toption enabled '{enabled}'\n"
         (gateway.path / "etc/config/oubli").write_text(plain + more)
