@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.forwarder.broker_connection import BACKOFF_LAST
 from host_sim.checks import canary
 from host_sim.faults import variants
 from host_sim.lab import sockets
@@ -79,6 +80,7 @@ def _delivery(lab: Lab) -> set[str]:
         if not lab.device.spool().items() >= waiting.items():
             return {"drawn again"}
     lab.broker.start()
+    lab.jump(BACKOFF_LAST)  # a forwarder that has tried meanwhile waits
     lab.wait(lambda: len(lab.arrivals()) >= len(waiting), "no message arrives", 120)
     # Another one may have come to its time meanwhile.
     return set() if set(waiting.values()) <= {message.payload for message in lab.arrivals()} else {"edited"}
