@@ -257,7 +257,7 @@ CATALOGUE = {
     ),
     "duty": (
         NOTE,
-        "by L34-1 in force somebody owes it, and nobody who is declared here does it (L34-II-3)",
+        "by L34-1 in force somebody owes it, and nobody who is declared here does all of it (L34-II-3)",
         "gateway.duty says who does; oubli law --duties en (oubli-purposes) says what else may",
     ),
     "flash": (

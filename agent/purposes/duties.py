@@ -181,8 +181,8 @@ _WHY = {
         "what the gateway holds for {} isn't preserved: it goes when its time is over",
     ),
     "second-nat": (
-        " ; derrière la boîte d'un fournisseur, lui seul relie un port public",
-        "; behind a provider's box only he can match a public port",
+        " ; derrière la boîte d'un fournisseur d'accès, ce fournisseur seul relie un port public",
+        "; behind a provider's box that provider alone can match a public port",
     ),
 }
 

@@ -20,6 +20,12 @@ from tests.support import said as agents
 SAY = "process.stdout.write(JSON.stringify(JSON.parse(process.argv[1]).map(agent.said)));"
 FIRST = "config gateway 'gateway'\n\toption id 'abcdefgh23456777'\n"
 NARROW = "\u202f"
+BILLING = "config purpose 'billing'\n\toption enabled '1'\n\toption lifetime '90d'\n\toption budget '90000000'\n"
+BEHIND = (
+    "config purpose 'attribution'\n\toption enabled '1'\n\toption ground 'IIbis-3'\n\toption reference 'x'\n"
+    "\toption upstream_nat 'acknowledged'\n\toption budget '90000000'\n"
+)
+BILLING, BEHIND = (text + "config summary\n\toption rows '256'\n" for text in (BILLING, BEHIND))
 
 
 def said(texts: list[str], language: str = "fr") -> list[str]:
@@ -118,17 +124,21 @@ def test_a_refusal_of_the_agents_is_said_in_french_at_its_field(tmp_path, lines,
     assert settings({}, {"error": str(failure.value)})["failure"] == str(failure.value)
 
 
-def test_what_doctor_found_did_and_could_not_is_in_french(tmp_path):
+@pytest.mark.parametrize("more", ["", BILLING, "\toption duty 'oubli'\n" + BILLING, BEHIND])
+def test_what_doctor_found_did_and_could_not_is_in_french(tmp_path, more):
+    """L34-II-3: a duty that is served in part only, too."""
     path = tmp_path / "oubli"
-    path.write_text(FIRST)
-    unserved = duties.unserved(load(str(path)))
+    path.write_text(FIRST + more)
+    config = load(str(path))
+    unserved = duties.unserved(config)
     assert len(unserved) > 2
     findings = [{"severity": "note", "what": what, "why": "", "fix": ""} for what in [*unserved, "no recorder runs"]]
     repairs = [{"what": "set net.core.rmem_max=4194304 until the next boot"}]
     told = shown(WHOLE | {"doctor": {"findings": findings, "repairs": repairs}}, "fr")[0]
     assert {"aucun enregistreur ne tourne", "net.core.rmem_max=4194304 réglé jusqu'au prochain démarrage"} <= {*told}
-    own = {typeset(text, "fr") for text in agents.duties().values()}
-    assert len(own & {*told}) == len(unserved)
+    own = {typeset(f"{row[1]} ({row[3]}) : {duties.who(row[0], config)[1][0]}", "fr") for row in duties.MUST}
+    found = {text.replace("\u00a0", " ") for text in told} & {text.replace("\u00a0", " ") for text in own}
+    assert len(found) == len(unserved)
 
 
 def test_a_refusal_is_in_french_wherever_it_stands():

@@ -128,7 +128,9 @@ def test_who_keeps_a_connection_s_source_follows_from_what_runs(
     seen = states(config)
     assert (seen["source"], seen["procedures"]) == (source, procedures)
     text = " ".join(duties.lines(config, "en"))
-    assert ("behind a provider's box" in text) == (more == BEHIND)
+    french = " ".join(duties.lines(config, "fr"))
+    for told, whose in ((text, "that provider alone can match"), (french, "ce fournisseur seul relie")):
+        assert (whose in told) == (more == BEHIND)  # and no pronoun that could be the custodian's
     assert ("before the year is over: 30\u00a0days" in text) == (more == MONTH)
 
 
@@ -212,6 +214,8 @@ def test_the_doctor_finds_a_duty_that_nobody_serves(tmp_path: Path) -> None:
     assert all(text.startswith("note ") and "(L34-1 II" in text for text in texts)
     assert sum("gateway.duty names nobody" in text for text in texts) == 2
     assert len(found(GATEWAY.format("nat-log"))) == 2  # identity and account
+    (partly,) = [one for one in duties.unserved(read(tmp_path, GATEWAY.format("oubli") + BILLING)) if "sealed" in one]
+    assert "nobody who is declared here does all of it" in checks.Finding("duty", partly).why
 
 
 @pytest.mark.parametrize("duty", law.DUTIES)

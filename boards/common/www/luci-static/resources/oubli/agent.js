@@ -60,6 +60,8 @@ var texts = [
 	'an absolute path without a slash at its end',
 	'at most %s',
 	'at most 24 h after from',
+	'attribution erases them before the year is over: %s',
+	'attribution\'s ground is repealed',
 	'can\'t be read',
 	'can\'t be read%s',
 	'config TYPE \'NAME\', option NAME \'VALUE\', list NAME \'VALUE\'',
@@ -71,23 +73,21 @@ var texts = [
 	'flowtables without counter in the ruleset: %s',
 	'free on flash: %s bytes; needed at most: %s',
 	'gateway, purpose, summary, metric, mqtt, vault, notice',
+	'gateway.duty names nobody',
 	'gateway.duty names nobody who answers authorities\' requests',
+	'gateway.duty names oubli, and attribution is off',
 	'gateway.lan (%s) leads to no interface %s',
 	'gateway.wan has no IPv4 address: %s',
 	'given twice',
 	'ground %s is of the wording of 2014-2021: the one in force since 31 July 2021 knows %s instead',
-	'have internal procedures that answer the authorities (L34-1 II): gateway.duty names nobody',
-	'have internal procedures that answer the authorities (L34-1 II): gateway.duty names oubli, and attribution is off',
+	'have internal procedures that answer the authorities',
 	'helper modules are loaded: %s',
 	'helpers in the ruleset: %s',
 	'it is kept for authorities, whom gateway.duty \'%s\' leaves without an answer',
 	'it runs, and doesn\'t answer',
-	'keep for 1 year, from the connection, what identifies its source or the terminal (serious crime, serious threats) (L34-1 II bis 3°, R10-13 IV (décret 2021-1361), décret 2021-1362): attribution erases them before the year is over: %s',
-	'keep for 1 year, from the connection, what identifies its source or the terminal (serious crime, serious threats) (L34-1 II bis 3°, R10-13 IV (décret 2021-1361), décret 2021-1362): attribution\'s ground is repealed',
-	'keep for 1 year, from the connection, what identifies its source or the terminal (serious crime, serious threats) (L34-1 II bis 3°, R10-13 IV (décret 2021-1361), décret 2021-1362): gateway.duty names nobody',
-	'keep for 1 year, from the connection, what identifies its source or the terminal (serious crime, serious threats) (L34-1 II bis 3°, R10-13 IV (décret 2021-1361), décret 2021-1362): gateway.duty names oubli, and attribution is off',
-	'keep the civil identity (name, birth, postal and e-mail address, telephone) until 5 years after the end of the contract, a prepaid one too, and verify it as a décret will say (L34-1 II bis 1°, loi 2025-532 du 13 juin 2025 art. 29, R10-13 I (décret 2021-1361 du 20 octobre 2021), loi 2004-575 art. 6 et décret 2021-1362 du même jour): oubli asks for no identity, account or payment; gateway.duty names no portal',
-	'keep what was given for the contract or account, and payments, until 1 year after their end (L34-1 II bis 2°, R10-13 II et III (décret 2021-1361), décret 2021-1362): oubli asks for no identity, account or payment; gateway.duty names no portal',
+	'keep for 1 year, from the connection, what identifies its source or the terminal (serious crime, serious threats) (L34-1 II bis 3°, R10-13 IV (décret 2021-1361), décret 2021-1362)',
+	'keep the civil identity (name, birth, postal and e-mail address, telephone) until 5 years after the end of the contract, a prepaid one too, and verify it as a décret will say (L34-1 II bis 1°, loi 2025-532 du 13 juin 2025 art. 29, R10-13 I (décret 2021-1361 du 20 octobre 2021), loi 2004-575 art. 6 et décret 2021-1362 du même jour)',
+	'keep what was given for the contract or account, and payments, until 1 year after their end (L34-1 II bis 2°, R10-13 II et III (décret 2021-1361), décret 2021-1362)',
 	'kernel modules are loaded: %s',
 	'keys of the custodian for %s days',
 	'letters, digits and signs; comments and names may hold others',
@@ -126,6 +126,8 @@ var texts = [
 	'not written: %s',
 	'nothing answers at port %s',
 	'notice.%s isn\'t set',
+	'on what is sealed (%s), the custodian, on a request of two agents (oubli request, oubli-custodian); on all else, nobody: gateway.duty names nobody',
+	'on what is sealed (%s), the custodian, on a request of two agents (oubli request, oubli-custodian); on all else, nobody: gateway.duty names oubli, and attribution is off',
 	'once it is',
 	'once more',
 	'one',
@@ -135,6 +137,7 @@ var texts = [
 	'option %s \'VALUE\'',
 	'others listen to connection tracking: %s',
 	'others than root can write it',
+	'oubli asks for no identity, account or payment; gateway.duty names no portal',
 	'oubli request enrol KEY, twice, for two agents',
 	'oubli-watch doesn\'t run',
 	'owner root, mode 0644, its folder 0755',
@@ -150,6 +153,7 @@ var texts = [
 	'the broker\'s name can\'t be resolved',
 	'the clock shows a time before the program or its configuration was written',
 	'the custodian\'s public signing key, put there by root',
+	'the custodian, on a request of two agents (oubli request, oubli-custodian); behind a provider\'s box that provider alone can match a public port',
 	'the folder of volatile stores and keys isn\'t on tmpfs',
 	'the forwarder runs, and isn\'t connected to the broker',
 	'the kernel gives no socket for connection tracking%s',
@@ -178,7 +182,7 @@ function word(place) {
 	return place.split(', ').map(one => one && _(one)).join(', ');
 }
 
-// The text, or null where none fits. Before it may stand of what it is said, and behind it requirement and paragraph.
+// The text, or null where none fits. Before it may stand of what it is said, or a duty, and behind it requirement and paragraph.
 function one(text) {
 	var parts = /^(.*?)( \((?:L34|ANON|EXP)-[^()]*\))?$/.exec(text), heads = [ 0 ];
 	for (var at = text.indexOf(': '); at >= 0 && heads.length < 5; at = text.indexOf(': ', at + 1))
@@ -186,9 +190,12 @@ function one(text) {
 	for (var form of forms)
 		for (var head of heads) {
 			var found = parts && form[1].exec(parts[1].slice(head));
-			if (found)
-				return parts[1].slice(0, head) + _(form[0]).format(...found.slice(1).map(word)) +
+			if (found) {
+				var said = _(form[0]).format(...found.slice(1).map(word)) +
 					(parts[2] || '').replace(/, (.*)\)$/, (all, paragraph) => ', ' + _(paragraph) + ')');
+				var duty = head && one(parts[1].slice(0, head - 2));
+				return duty ? _('%s: %s').format(duty, said) : parts[1].slice(0, head) + said;
+			}
 		}
 	return null;
 }
