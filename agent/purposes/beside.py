@@ -69,6 +69,7 @@ def remembered(config: "Config", paths: "Paths") -> "list[str]":
 
     An objection is remembered whatever is on. OSError: not for this user.
     """
+    _any(paths.flash)  # below a folder that may not be read nothing seems to be there
     found, refused = _off(config, paths), Refusals(paths.sealed + "/consent")
     objections = len(list(refused.of("o")))
     if not stores.by_consent(config) and (_any(paths.consents) or refused.count > objections):

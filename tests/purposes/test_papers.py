@@ -179,6 +179,38 @@ def test_a_store_on_a_medium_that_no_option_names_any_more_is_told_of(
     assert stores.place("attribution", on, paths)[1] == str(tmp_path / "mnt/other")
 
 
+AS_ANOTHER = """
+from agent.base.paths import Paths
+from agent.config import config
+from agent.purposes import beside
+from agent.runtime.libc import LIBC
+read, paths = config.load({0!r} + "/oubli"), Paths({0!r})
+LIBC.call("setuid", 65534)
+print(beside.told(read, paths))
+"""
+
+
+@pytest.mark.needs("root")
+def test_who_may_not_look_at_flash_is_told_so(any_interpreter: Interpreter, memory: Path) -> None:
+    """L34-VI-4: the folder is the recorder's alone, and to another user nothing below it seems to be there."""
+    folder = memory / any_interpreter.name
+    folder.mkdir()
+    read(folder, GATEWAY + SMALL)
+    memory.chmod(0o755)
+
+    def told() -> tuple[bytes, bool]:
+        done = any_interpreter.run("-c", AS_ANOTHER.format(str(folder)))
+        return done.stdout, b"accepted: run as root" in done.stderr
+
+    assert told() == (b"[]\n", False)  # another machine, or nothing was ever kept
+    store = folder / "srv/oubli/vault/attribution"
+    store.mkdir(parents=True)
+    (store / "2026-10-01-0001").touch()
+    assert told() == (b"['attribution']\n", False)
+    (folder / "srv/oubli").chmod(0o700)
+    assert told() == (b"[]\n", True)
+
+
 @pytest.mark.parametrize(
     ("on", "held"),
     [
