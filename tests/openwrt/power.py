@@ -51,7 +51,7 @@ OPTIONS = (
     + [
         f"attribution.lifetime={LIFETIME}d",
         "attribution.block_size=128",
-        "attribution.budget=16777216",
+        "attribution.budget=8388608",
         "summary.rows=512",
     ]
 )
