@@ -56,10 +56,19 @@ def place(name: str, config: "Config", paths: "Paths") -> "tuple[str, str]":
     """Return where a purpose's segments lie, and what must be mounted there ("": nothing)."""
     path = config.sections[name].values.get("storage") or config.vault.path
     # What an option names no more is there all the same: it is told of, handed over, and goes in time
-    if name not in config.purposes and files.exists(paths.medium + name):
-        path = files.read_bounded(paths.medium + name, _PATH).decode().rstrip("\n")
+    if name not in config.purposes:
+        path = _noted(paths.medium + name, path)
     mount = paths.root + path if path else ""
     return (mount or paths.sealed) + "/" + name, mount
+
+
+def _noted(file: str, otherwise: "str | None") -> "str | None":
+    """Return the path of a medium that root has noted, "" for none; `otherwise` where no note can be read as one."""
+    try:
+        path = files.read_bounded(file, _PATH).decode().rstrip("\n")
+        return otherwise if path and (path[0] != "/" or min(path) < " ") else path
+    except (OSError, ValueError):
+        return otherwise
 
 
 def forgetful(config: "Config", paths: "Paths") -> str:

@@ -248,13 +248,14 @@ def test_a_store_that_is_off_is_reached_where_it_was_when_it_was_on(device, buil
         (gateway.path / "etc/oubli/accepted").unlink(missing_ok=True)
         more = f"config purpose 'attribution'\n{option}\toption enabled '{enabled}'\n"
         (gateway.path / "etc/config/oubli").write_text(plain + more)
-        gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+        gateway.run("/bin/sh", "-c", "umask 077; /bin/sh /etc/rc.common /etc/init.d/oubli reload")
         mounted = procd.service(recorded(gateway))["instances"]["recorder"]["jail"]["mount"]
         assert (mounted.get("/mnt/card") == "1") == there
         owner = gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/mnt/card/attribution", check=False).stdout
         assert owner == (f"{gateway.ids('oubli-rec')[0]} 700\n" if there else "")
     notes = {path.name: path.read_text() for path in (gateway.path / "etc/oubli").glob("medium*")}
     assert notes == {"medium-attribution": "/mnt/card\n"}
+    assert gateway.run("/bin/busybox", "stat", "-c", "%a", "/etc/oubli/medium-attribution").stdout == "644\n"
 
 
 @NETWORK

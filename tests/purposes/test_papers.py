@@ -212,6 +212,30 @@ def test_who_may_not_look_at_flash_is_told_so(any_interpreter: Interpreter, memo
 
 
 @pytest.mark.parametrize(
+    "note",
+    [b"\xff/mnt\n", bytes(10), b"mnt/card\n", b"/a" * 3000, None],
+    ids=["no text", "zeros", "relative", "long", "folder"],
+)
+def test_a_damaged_note_of_a_medium_stops_nobody(
+    any_interpreter: Interpreter, tmp_path: Path, note: bytes | None
+) -> None:
+    """L34-VI-4, EXP-1: the store lies then where the options say; papers are told, and it is destroyed."""
+    read(tmp_path, GATEWAY + SMALL)
+    segment, file = tmp_path / "srv/oubli/vault/attribution/2026-10-01-0001", tmp_path / "etc/oubli/medium-attribution"
+    segment.parent.mkdir(parents=True)
+    segment.touch()
+    file.parent.mkdir(parents=True)
+    if note is None:
+        file.mkdir()
+    else:
+        file.write_bytes(note)
+    asked = ("--config", tmp_path / "oubli", "--root", tmp_path)
+    assert b"attribution: off, still kept" in any_interpreter.run("-m", "agent", "law", *asked).stdout
+    any_interpreter.run("-m", "agent", "erase", "--all", *asked)
+    assert not segment.exists()
+
+
+@pytest.mark.parametrize(
     ("on", "held"),
     [
         (ATTRIBUTION, ["billing"]), (BILL, ["attribution"]), ("", ["attribution"]), ("", ["billing", "attribution"]),
