@@ -88,9 +88,11 @@ def test_a_value_that_a_person_made_long_holds_no_page_up():
         ": " * 499,
         " takes 1 of 2 KiB" * 58,
         "/a has mode 7, " * 66,
+        "mqtt.: valid until " + "-" * 980,
+        "=" * 990,
     ):
-        started = time.monotonic()
-        assert len(said([text])) == 1
+        several, started = [text] * (1 + 60_000 // len(text)), time.monotonic()
+        assert len(said(several)) == len(several)
         assert time.monotonic() - started < 10
 
 

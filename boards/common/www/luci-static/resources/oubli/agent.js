@@ -174,8 +174,24 @@ var texts = [
 	'which terminal isn\'t clear'
 ].sort((one, other) => other.length - one.length); // the one that says most comes first
 
-var forms = texts.map(text => [ text, new RegExp('^' + text.split('%s').map(part =>
-	part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('(.*)') + '$') ]);
+var forms = texts.map(text => [ text, text.split('%s') ]);
+
+// What is filled in between a form's parts, null where they don't fit. The next place where a part stands is as good as any later one.
+function filled(parts, text) {
+	var last = parts.length - 1, end = text.length - parts[last].length, at = parts[0].length, found = [];
+	if (!last)
+		return text === parts[0] ? found : null;
+	if (!text.startsWith(parts[0]) || !text.endsWith(parts[last]))
+		return null;
+	for (var part of parts.slice(1, last)) {
+		var next = text.indexOf(part, at);
+		if (next < 0)
+			return null;
+		found.push(text.slice(at, next));
+		at = next + part.length;
+	}
+	return at <= end ? found.concat(text.slice(at, end)) : null;
+}
 
 // A list in a place is filled in word by word.
 function word(place) {
@@ -189,9 +205,9 @@ function one(text) {
 		heads.push(at + 2);
 	for (var form of forms)
 		for (var head of heads) {
-			var found = parts && form[1].exec(parts[1].slice(head));
+			var found = parts && filled(form[1], parts[1].slice(head));
 			if (found) {
-				var said = _(form[0]).format(...found.slice(1).map(word)) +
+				var said = _(form[0]).format(...found.map(word)) +
 					(parts[2] || '').replace(/, (.*)\)$/, (all, paragraph) => ', ' + _(paragraph) + ')');
 				var duty = head && one(parts[1].slice(0, head - 2));
 				return duty ? _('%s: %s').format(duty, said) : parts[1].slice(0, head) + said;
