@@ -11,6 +11,7 @@ import datetime as dt
 import json
 import os
 import re
+import socket
 import ssl
 import stat
 import subprocess
@@ -474,6 +475,48 @@ def test_the_page_over_tls_beyond_loopback_and_no_orphans(sqlite, tmp_path):
             process.kill()
             process.wait()
         until(lambda: not any(Path(f"/proc/{one}").exists() for one in consumers), "the consumers end too")
+
+
+def test_what_is_no_request_is_no_line_in_the_journal(sqlite, tmp_path):
+    """A stranger could send without end what isn't HTTP, or asks for an upgrade that nobody offers."""
+    log = tmp_path / "log"
+    words = ["serve", "--broker", "mqtt://127.0.0.1:1", "--consumers", "0", "--listen", "127.0.0.1:0"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tools.fleet", *words],
+            cwd=PROJECT, env=os.environ | {"OUBLI_FLEET_DB": sqlite}, stdin=subprocess.DEVNULL, stdout=file,
+            stderr=file,
+        )  # fmt: skip
+    try:
+        until(lambda: process.poll() is not None or b"page: http" in log.read_bytes(), "served")
+        before = log.read_text()
+        port = re.search(r"page: http://127\.0\.0\.1:(\d+)/", before)
+        assert port is not None, before
+        upgrade = b"GET /login HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+        for sent, answer in ((b"no HTTP at all\r\n\r\n", b"400"), (upgrade, b"200")):
+            with socket.create_connection(("127.0.0.1", int(port[1])), 60) as one:
+                one.sendall(sent)
+                assert one.recv(4096).startswith(b"HTTP/1.1 " + answer)
+        assert log.read_text() == before
+    finally:
+        process.terminate()
+        process.wait(240)
+
+
+EARLY = """
+import os, signal, socket
+from tools.fleet import site
+site.configure("sqlite:///:memory:")
+from tools.fleet.serve import serve_page
+serve_page(socket.create_server(("127.0.0.1", 0)), None, None, lambda: os.kill(os.getpid(), signal.SIGTERM))
+print("ended")
+"""
+
+
+def test_a_page_that_is_ended_before_it_listens_ends():
+    """A service manager's SIGTERM comes once; it isn't lost while uvicorn starts."""
+    done = subprocess.run([sys.executable, "-c", EARLY], cwd=PROJECT, capture_output=True, timeout=60, check=True)
+    assert done.stdout == b"ended\n"
 
 
 def test_streams_needs_no_store():

@@ -214,7 +214,7 @@ def serve_page(
             http=Connection,
             forwarded_allow_ips=list(proxies),
             lifespan="off",
-            log_level="warning",
+            log_level="error",  # a stranger could have warnings written without end
             access_log=False,
             server_header=False,
             ssl_certfile=certificate,
@@ -224,11 +224,15 @@ def serve_page(
             timeout_graceful_shutdown=5,
         )
     )
-    # Uvicorn raises again what ended it: the consumers are still to be closed
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    # Uvicorn raises again what ended it: the consumers are still to be closed; before it listens, this ends it
     for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, lambda *_: None)
+        signal.signal(one, end)
     if seconds:
-        timer = threading.Timer(seconds, lambda: setattr(server, "should_exit", True))
+        timer = threading.Timer(seconds, end)
         timer.daemon = True
         timer.start()
     ready()
