@@ -85,8 +85,15 @@ def _looked_up(lab: Lab, one: Seen, seen: Sequence[Seen], macs: dict[str, bytes]
         "--json",
     )
     rows = json.loads(lab.device.command("lookup", *words))["rows"]
-    behind = asking.behind([other for other in seen if other.translated_port == one.translated_port], one, moment)
+    behind = {other.source for other in seen if _touches(other, one, moment)}
     return {row["terminal"] for row in rows} == {macs[str(ipaddress.ip_address(source))].hex(":") for source in behind}
+
+
+def _touches(other: Seen, one: Seen, moment: int) -> bool:
+    """Return True if a connection was at another one's port in this second; a look-up rounds no end up to the next."""
+    if (other.translated_port, other.protocol) != (one.translated_port, one.protocol):
+        return False
+    return other.start < (moment + 1) * 10**9 and other.end >= moment * 10**9
 
 
 def _preserved(lab: Lab, custodian: Custodian, one: Seen) -> tuple[int, int]:
