@@ -9,7 +9,7 @@ import ipaddress
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from nacl.public import PrivateKey
@@ -41,6 +41,7 @@ class Loop:
     answered_from_it: int
     users: int
     billed_right: int
+    astray: list[str] = field(default_factory=list)  # look-ups that name others, and whom the witness saw
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
@@ -64,13 +65,14 @@ class Loop:
 def play(lab: Lab, custodian: Custodian, seen: Sequence[Seen], macs: dict[str, bytes]) -> Loop:
     """Play the three; `macs`: whose each private address is, the first of which has logged in as USER."""
     sample = [one for one in seen if one.protocol in (6, 17)][:: max(len(seen) // LOOKED, 1)][:LOOKED]
-    right = sum(_looked_up(lab, one, seen, macs) for one in sample)
+    astray = [wrong for one in sample if (wrong := _looked_up(lab, one, seen, macs))]
     preserved, answered = _preserved(lab, custodian, sample[-1])
     users, billed = _billed(lab, custodian, seen, macs)
-    return Loop(len(sample), right, preserved, answered, users, billed)
+    return Loop(len(sample), len(sample) - len(astray), preserved, answered, users, billed, astray)
 
 
-def _looked_up(lab: Lab, one: Seen, seen: Sequence[Seen], macs: dict[str, bytes]) -> bool:
+def _looked_up(lab: Lab, one: Seen, seen: Sequence[Seen], macs: dict[str, bytes]) -> str:
+    """Look one connection up; returns what is wrong, "" for nothing."""
     moment = (one.start + one.end) // 2 // 10**9
     at = f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%SZ}"
     words = (
@@ -86,7 +88,8 @@ def _looked_up(lab: Lab, one: Seen, seen: Sequence[Seen], macs: dict[str, bytes]
     )
     rows = json.loads(lab.device.command("lookup", *words))["rows"]
     behind = {other.source for other in seen if _touches(other, one, moment)}
-    return {row["terminal"] for row in rows} == {macs[str(ipaddress.ip_address(source))].hex(":") for source in behind}
+    whom = {macs[str(ipaddress.ip_address(source))].hex(":") for source in behind}
+    return "" if {row["terminal"] for row in rows} == whom else f"at {moment}: {rows}, not {whom} ({one})"
 
 
 def _touches(other: Seen, one: Seen, moment: int) -> bool:
