@@ -516,7 +516,7 @@ def test_a_mistake_stands_at_its_field_and_nothing_is_saved(inside, what):
 
 
 def test_a_person_acknowledges_a_finding_and_silences_a_group(inside):
-    """With a reason and an end of their own; without a reason nothing is silenced."""
+    """With a reason and an end of their own; what isn't understood silences nothing, and says so at its field."""
     now = int(time.time())
     speak(now, "late")
     page = inside.get(f"/gateway/{ONE}").content.decode()
@@ -536,7 +536,16 @@ def test_a_person_acknowledges_a_finding_and_silences_a_group(inside):
         {"act": "silence", "group": "Lyon", "hours": "8", "reason": "works", "next": "https://evil.example/"},
     )
     for wrong in ({"reason": " "}, {"hours": "0"}, {"hours": "9999"}, {"kind": "x"}, {"gateway": "nobody"}):
-        inside.post("/alerts/change", known | wrong)
+        answer = inside.post("/alerts/change", known | wrong)
+        assert answer.status_code == 422
+        page = answer.content.decode()
+        assert page.count('<p class="alert"') == 1
+        filled = known | wrong  # what was typed stands there still
+        assert f'name="gateway" value="{filled["gateway"]}"' in page
+        assert f'name="hours" inputmode="numeric" value="{filled["hours"]}"' in page
+        assert f'name="next" value="{filled["next"]}"' in page
+    french = inside.post("/alerts/change", known | {"hours": "99999"}, headers={"accept-language": "fr"})
+    assert "inférieure ou égale à 720" in french.content.decode()
     rows = Silence.objects.order_by("pk").values_list("gateway__ident", "group", "kind", "reason", "by", "known")
     assert list(rows) == [
         (ONE, "", "late", "A technician comes", "claire", True),

@@ -127,7 +127,8 @@ def test_hours_are_the_venues(browser):
     assert "Hours in Indian/Reunion" in text(browser, f"/gateway/{NORTH}")
     assert "hours in UTC" in text(browser, "/fleet")
     assert "hours in Indian/Reunion" in text(browser, "/fleet", group="north")
-    browser.post(f"/gateway/{NORTH}/change", {"name": "n", "group": "north", "zone": "Nowhere/Else"})
+    nowhere = {"name": "n", "group": "north", "zone": "Nowhere/Else"}
+    assert browser.post(f"/gateway/{NORTH}/change", nowhere).status_code == 400
     assert Gateway.objects.get(ident=NORTH).zone == "Indian/Reunion"
     assert (
         browser.post("/inventory/change", {"act": "zone", "every": "1", "value": "America/Martinique"}).status_code

@@ -17,7 +17,7 @@ from tests.fleet.test_store import totals_agree
 from tools.fleet import figures, inventory, simulated, staging, starting
 from tools.fleet.intake import AGAIN, Intake
 from tools.fleet.listing import Listed
-from tools.fleet.models import Gateway, Head, Message
+from tools.fleet.models import Deed, Gateway, Head, Message
 
 ONE, OTHER = says.name(1), says.name(2)
 
@@ -194,11 +194,38 @@ def test_a_gateway_takes_no_name_that_cant_be_printed(sqlite):
     inventory.expect([Listed(ONE, "Café", "Lyon")], says.NOW)
     client = logged_in()
     for name, group in (("a\x1b[2J", "Lyon"), ("Café", "a\u202eb")):
-        client.post(f"/gateway/{ONE}/change", {"name": name, "group": group})
+        answer = client.post(f"/gateway/{ONE}/change", {"name": name, "group": group})
+        assert answer.status_code == 400
+        assert "a name or group; accepted: at most 64 printable characters" in answer.content.decode()
     row = Gateway.objects.get(ident=ONE)
     assert (row.name, row.group) == ("Café", "Lyon")
     client.post(f"/gateway/{ONE}/change", {"name": " Bar  du lac ", "group": "Paris"})
     assert [(row.name, row.group) for row in Gateway.objects.all()] == [("Bar du lac", "Paris")]
+
+
+WRONG_OF_A_GATEWAY = {
+    "name": ({"name": "n" * 65}, "un nom ou un groupe ; accepté : 64 caractères imprimables au plus"),
+    "tags": ({"tags": "ok " + "t" * 33}, "des étiquettes ; accepté : "),
+    "zone": ({"zone": "Mars"}, "un fuseau horaire ; accepté : Europe/Paris"),
+    "id": ({"delete": "q" * 16}, f"un autre identifiant ; accepté : {ONE}"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_OF_A_GATEWAY)
+def test_what_a_gateway_s_form_doesnt_understand_is_said_and_changes_nothing(sqlite, what):
+    """Nor the rest of the form; what was typed stands there still."""
+    wrong, said = WRONG_OF_A_GATEWAY[what]
+    inventory.expect([Listed(ONE, "Café", "Lyon", "bar")], says.NOW)
+    before, client = Gateway.objects.values().get(), logged_in()
+    form = {"name": "Bar", "group": "Paris", "tags": "quay", "zone": "Indian/Reunion"} | wrong
+    answer = client.post(f"/gateway/{ONE}/change", form, headers={"accept-language": "fr"})
+    assert answer.status_code == 400
+    page = html.unescape(answer.content.decode())
+    assert said in page
+    assert f'value="{form["name"]}"' in page
+    assert f'value="{form["tags"]}"' in page
+    assert Gateway.objects.values().get() == before
+    assert not Deed.objects.exists()
 
 
 def test_the_inventory_has_pages_and_is_behind_the_log_in(sqlite):

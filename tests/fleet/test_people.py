@@ -262,7 +262,6 @@ def test_an_act_that_changed_nothing_isnt_written_down_as_done(browsers):
         ("/people/change", {"act": "dance"}),
         ("/alerts/change", CHANNEL | {"number": number}),
         ("/alerts/change", {"act": "end", "number": "77"}),
-        ("/alerts/change", {"act": "silence", "hours": "0"}),
         ("/tokens", {"act": "end", "number": "77"}),
         ("/factor", {"act": "dance"}),
     ]

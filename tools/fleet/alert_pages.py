@@ -19,7 +19,6 @@ from tools.fleet.models import Alert, Channel, Gateway, Outgoing, Silence
 
 CHANNELS, SILENCES = 100, 1000
 _HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
-_LONGEST = 30 * 24  # hours of a silence
 
 
 class ChannelForm(forms.ModelForm):
@@ -70,7 +69,32 @@ class ChannelForm(forms.ModelForm):
         return found
 
 
-def _shown(form: ChannelForm | None, chosen: Channel | None) -> dict[str, Any]:
+class SilenceForm(forms.Form):
+    """What is silenced, for how long and why: a kind or all, of one gateway, of a group or of all gateways."""
+
+    gateway = forms.ModelChoiceField(Gateway.objects, to_field_name="ident", required=False)
+    group = forms.CharField(max_length=64, required=False)
+    kind = forms.ChoiceField(choices=(("", ""), *((kind, kind) for kind in KINDS)), required=False)
+    hours = forms.IntegerField(min_value=1, max_value=30 * 24)
+    reason = forms.CharField(max_length=200)
+    known = forms.BooleanField(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        """Check that there is room for one more."""
+        if Silence.objects.count() >= SILENCES:
+            self.add_error("reason", words.say("There are {n} silences, which is the most", n=SILENCES))
+        return super().clean() or {}
+
+    def save(self, by: str, now: int) -> None:
+        """Silence it from `now` on (seconds), in the name of `by`."""
+        what = {name: self.cleaned_data[name] for name in ("gateway", "group", "kind", "reason")}
+        known = bool(self.cleaned_data["known"] and what["gateway"] and what["kind"])
+        Silence.objects.create(**what, known=known, by=by, began=now, until=now + self.cleaned_data["hours"] * 3600)
+
+
+def _shown(
+    form: ChannelForm | None = None, chosen: Channel | None = None, silence: SilenceForm | None = None
+) -> dict[str, Any]:
     now = int(clock.seconds())
     rows = []
     for channel in Channel.objects.order_by("name", "pk"):
@@ -100,6 +124,8 @@ def _shown(form: ChannelForm | None, chosen: Channel | None) -> dict[str, Any]:
         "forms": notices.FORMS,
         "kinds": list(KINDS),
         "groups": [name for name in figures.groups() if name],
+        "silence": silence or SilenceForm({"hours": 8}),
+        "silence_errors": silence.errors if silence else {},
         "silences": Silence.objects.select_related("gateway").order_by("until"),
         "now": now,
     }
@@ -110,7 +136,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
     """Show channels and silences; `edit` fills a channel's form in."""
     wanted = whole(request.GET.get("edit", ""))
     chosen = None if wanted is None else get_object_or_404(Channel, pk=wanted)
-    return render(request, "fleet/alerts.html", _shown(None, chosen))
+    return render(request, "fleet/alerts.html", _shown(chosen=chosen))
 
 
 @require_POST
@@ -135,7 +161,10 @@ def change_alerts(request: HttpRequest) -> HttpResponse:
     elif act == "delete":
         get_object_or_404(Channel, pk=which).delete()
     elif act == "silence":
-        done = _silence(request, now)
+        silence = SilenceForm(request.POST)
+        if not silence.is_valid():
+            return render(request, "fleet/alerts.html", _shown(silence=silence), status=422)
+        silence.save(request.user.get_username(), now)
     elif act == "end":
         done = Silence.objects.filter(pk=which).delete()[0] > 0
     else:
@@ -145,22 +174,3 @@ def change_alerts(request: HttpRequest) -> HttpResponse:
     return redirect(
         request.POST["next"] if re.fullmatch(r"/gateway/[a-z2-7]{16}", request.POST.get("next", "")) else "alerts"
     )
-
-
-def _silence(request: HttpRequest, now: int) -> bool:
-    """Silence a kind, a group or a gateway for some hours, with a reason; what isn't understood silences nothing.
-
-    Return whether something is silenced.
-    """
-    gateway = Gateway.objects.filter(ident=request.POST.get("gateway", "")).first()
-    kind, group = request.POST.get("kind", ""), request.POST.get("group", "")[:64]
-    hours, reason = whole(request.POST.get("hours", "")) or 0, request.POST.get("reason", "").strip()[:200]
-    if not (0 < hours <= _LONGEST and reason and kind in {"", *KINDS}):
-        return False
-    if (request.POST.get("gateway") and gateway is None) or Silence.objects.count() >= SILENCES:
-        return False
-    Silence.objects.create(
-        gateway=gateway, group=group, kind=kind, reason=reason, by=request.user.get_username(), began=now,
-        until=now + hours * 3600, known=bool(request.POST.get("known") and gateway and kind),
-    )  # fmt: skip
-    return True

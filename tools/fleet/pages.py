@@ -2,7 +2,6 @@
 """The page's views: the list of gateways, one gateway, compliance. Everything but the log-in is behind it."""
 
 import time
-from contextlib import suppress
 from typing import Any
 
 from django import forms
@@ -127,10 +126,9 @@ def _one(ident: str) -> Gateway:
     return row
 
 
-@require_GET
-def gateway(request: HttpRequest, ident: str) -> HttpResponse:
-    """Show one gateway: how it stands, and what it published with its bands."""
-    row, now = _one(ident), int(clock.seconds())
+def _shown(request: HttpRequest, row: Gateway, refusal: ListError | None = None) -> HttpResponse:
+    """Show a gateway; after a refusal with what was typed, and why it isn't taken."""
+    now = int(clock.seconds())
     (standing,) = standings([row], now)
     context: dict[str, Any] = {
         "standing": standing,
@@ -138,7 +136,11 @@ def gateway(request: HttpRequest, ident: str) -> HttpResponse:
         "settled": SETTLED,
         "groups": [name for name in figures.groups() if name],
         "zones": sorted(listing.zones()),
+        "typed": {name: request.POST.get(name, getattr(row, name)) for name in ("name", "group", "tags", "zone")},
     }
+    if refusal:
+        text, _, values = refusal.said
+        context["wrong"] = words.say(text, **values)
     tallies = (
         Tally.objects.filter(gateway=row.pk, day__gt=now // _DAY - HISTORY)
         .order_by("-day")
@@ -147,7 +149,13 @@ def gateway(request: HttpRequest, ident: str) -> HttpResponse:
     context["refused"] = [(day, REASONS.get(fate, fate), count) for day, fate, count in tallies[:20]]
     context["past"] = [past(one) for one in history(now, HISTORY, row)[:FINDINGS]]
     context |= figure_pages.gateway_context(request, row)
-    return render(request, "fleet/gateway.html", context)
+    return render(request, "fleet/gateway.html", context, status=400 if refusal else 200)
+
+
+@require_GET
+def gateway(request: HttpRequest, ident: str) -> HttpResponse:
+    """Show one gateway: how it stands, and what it published with its bands."""
+    return _shown(request, _one(ident))
 
 
 def _said(row: Gateway) -> tuple[str | int, ...]:
@@ -157,38 +165,51 @@ def _said(row: Gateway) -> tuple[str | int, ...]:
 
 @require_POST
 def change(request: HttpRequest, ident: str) -> HttpResponse:
-    """Name a gateway, put it into a group, take its configuration as right, or say that something is settled."""
+    """Name a gateway, put it into a group, take its configuration as right, or say that something is settled.
+
+    One refusal, and nothing is changed.
+    """
     row = _one(ident)
-    with transaction.atomic():
-        row = Gateway.objects.select_for_update().get(pk=row.pk)
-        former, settled = _said(row), 0
-        if "name" in request.POST:
-            with suppress(ListError):  # what the field's length lets through and is no tag leaves those that there were
-                row.tags = listing.words(request.POST.get("tags", row.tags)[:256])
-            if request.POST.get("zone") in listing.zones():
-                row.zone = request.POST["zone"]
-            name, group = (" ".join(request.POST.get(one, "").split())[:64] for one in ("name", "group"))
-            if not (listing.named(name) and listing.named(group)):
-                name, group = row.name, row.group
-            for moved in sorted(inventory.rename(row, name, group)):
-                figures.regroup(moved)
-        if request.POST.get("delete") == ident:
-            inventory.remove(row)
-            return redirect("gateways")
-        if request.POST.get("retire") in {"0", "1"}:
-            row.retired = int(clock.seconds()) * int(request.POST["retire"])
-            row.save(update_fields=["retired"])
-        if request.POST.get("accept") == row.config:
-            row.expected = row.config
-            row.save(update_fields=["expected"])
-        if request.POST.get("settle") in SETTLED:
-            settled = Episode.objects.filter(gateway=row, kind=request.POST["settle"], ended=None).update(
-                ended=int(clock.seconds())
-            )
-            row.save(update_fields=["due"])
-    if _said(row) == former and not settled:
+    try:
+        with transaction.atomic():
+            done = _changed(request, Gateway.objects.select_for_update().get(pk=row.pk))
+    except ListError as refusal:
+        return _shown(request, row, refusal)
+    if not done:
         people.nothing_done(request)
-    return redirect("gateway", ident=ident)
+    return redirect("gateway", ident=ident) if Gateway.objects.filter(pk=row.pk).exists() else redirect("gateways")
+
+
+def _changed(request: HttpRequest, row: Gateway) -> bool:
+    """Change a gateway as a form asks; return whether something changed. ListError where it can't be."""
+    former, settled = _said(row), 0
+    if "name" in request.POST:
+        row.tags = listing.words(request.POST.get("tags", row.tags))
+        row.zone = request.POST.get("zone", row.zone)
+        if row.zone not in listing.zones():
+            raise ListError("a time zone; accepted: Europe/Paris")
+        name, group = (" ".join(request.POST.get(one, "").split()) for one in ("name", "group"))
+        if not (listing.named(name) and listing.named(group)):
+            raise ListError("a name or group; accepted: at most {n} printable characters", n=listing.NAME)
+        for moved in sorted(inventory.rename(row, name, group)):
+            figures.regroup(moved)
+    if "delete" in request.POST:
+        if request.POST["delete"].strip() != row.ident:
+            raise ListError("another id; accepted: {ident}", ident=row.ident)
+        inventory.remove(row)
+        return True
+    if request.POST.get("retire") in {"0", "1"}:
+        row.retired = int(clock.seconds()) * int(request.POST["retire"])
+        row.save(update_fields=["retired"])
+    if request.POST.get("accept") == row.config:
+        row.expected = row.config
+        row.save(update_fields=["expected"])
+    if request.POST.get("settle") in SETTLED:
+        settled = Episode.objects.filter(gateway=row, kind=request.POST["settle"], ended=None).update(
+            ended=int(clock.seconds())
+        )
+        row.save(update_fields=["due"])
+    return _said(row) != former or settled > 0
 
 
 @require_GET

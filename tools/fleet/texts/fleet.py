@@ -125,6 +125,7 @@ FRENCH = {
     "One without the other; accepted: both, or neither": "L'une sans l'autre ; accepté : les deux, ou aucune",
     "No time zone; accepted: Europe/Paris": "Pas un fuseau horaire ; accepté : Europe/Paris",
     "There are {n} channels, which is the most": "Il y a {n} destinataires, le maximum",
+    "There are {n} silences, which is the most": "Il y a {n} mises en silence, le maximum",
     "A test: alerts reach you": "Un essai : les alertes vous parviennent",
     "{n} resolved": "{n} terminés",
     "{name}: {said}": "{name} : {said}",

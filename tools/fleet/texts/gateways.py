@@ -94,6 +94,7 @@ FRENCH = {
     ),
     "tags; accepted: words of at most {n} printable characters, at most {m} together": "des étiquettes ; accepté : "
     "des mots de {n} caractères imprimables au plus, {m} en tout",
+    "another id; accepted: {ident}": "un autre identifiant ; accepté : {ident}",
     "a group; accepted: at most {n} printable characters": "un groupe ; accepté : {n} caractères imprimables au plus",
     "a time zone; accepted: Europe/Paris": "un fuseau horaire ; accepté : Europe/Paris",
     "{n} more would be beyond the limit; accepted: {m} gateways in all": "{n} de plus dépasseraient la limite ; "
