@@ -219,11 +219,17 @@ def _entry(view: "bytearray | memoryview", at: int, size: int) -> "tuple[int, in
     return struct.unpack_from(_ENTRY_FORMAT, view, at)
 
 
+def _held(view: "bytearray | memoryview", at: int) -> bool:
+    """Return True if an entry at an offset hasn't been displaced."""
+    _, head, tail, _ = struct.unpack_from("<4I", view, 0)
+    return head <= at < tail if head <= tail else at >= head or at < tail
+
+
 def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Generator[bytes]":
     """Yield a purpose's records that can be read, oldest first, packed.
 
-    `root` is the folder above var/run/oubli; times of now in ns, `wall` None where it
-    isn't trusted. SealError at a damaged entry.
+    `root` is the folder above var/run/oubli; times of now in ns, `wall` None where it isn't trusted. SealError at a
+    damaged entry, and where the recorder, at work in another process, has displaced what was to be read next.
     """
     base = root + "/var/run/oubli/"
     sodium = crypto.Sodium()
@@ -237,6 +243,8 @@ def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Genera
         nonce = bytearray(crypto.NONCE)
         while head != tail:
             length, owner, count = _entry(ring.view, head, size)
+            if length > LARGEST + crypto.TAG or not _held(ring.view, head):
+                raise crypto.SealError
             if owner in found and length and not due(keys.Slot(region, found[owner]), wall, monotonic):
                 struct.pack_into("<I", nonce, 0, count)
                 slot = keys.Slot(region, found[owner])

@@ -49,21 +49,26 @@ class Page:
         self.counter[0] = self.records
 
     def waiting(self) -> "Iterator[bytes]":
-        """Yield the records that wait."""
-        at = segment.PAGE_HEADER
-        end = at + self.used
+        """Yield the records that wait: in a copy of the recorder's process, what it has sealed meanwhile doesn't."""
+        octets = bytes(self.view[segment.PAGE_HEADER : segment.PAGE_HEADER + self._valid()])
+        end = min(len(octets), self._valid())
+        at = 0
         while at < end:
-            yield bytes(self.view[at + 1 : at + 1 + self.view[at]])
-            at += 1 + self.view[at]
+            yield octets[at + 1 : at + 1 + octets[at]]
+            at += 1 + octets[at]
 
     def find(self) -> None:
         """Count what a former process left waiting."""
-        head = self.head[0]
-        self.used = head & 0xFFFF if head >> 16 == self.slot.generation else 0
+        self.used = self._valid()
         at = 0
         while at < self.used:
             self.records += 1
             at += 1 + self.view[segment.PAGE_HEADER + at]
+
+    def _valid(self) -> int:
+        """Return how many octets of the page hold records that aren't sealed yet."""
+        head = self.head[0]
+        return head & 0xFFFF if head >> 16 == self.slot.generation else 0
 
 
 TYPE_CHECKING = False
