@@ -2,6 +2,7 @@
 """Who looks at what is held, while the recorder goes on, reads no wrong record and ends (GDPR art. 15, L34-II-6)."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_what_is_displaced_under_a_reader_is_refused(put, tmp_path):
 def test_a_page_that_was_sealed_meanwhile_has_nothing_waiting_and_no_octets_of_the_next_chunk():
     """The copy of the process has the page as shared memory, and its slot as it was."""
     region = memory.scratch(segment.PAGE)
-    slot = SimpleNamespace(generation=7, window=0, counter=lambda: [0])
+    slot: Any = SimpleNamespace(generation=7, window=0, counter=lambda: [0])
     page = Page(slot, memoryview(region.view), region.address, b"", 0)
     page.put(b"first")
     page.put(b"second one")

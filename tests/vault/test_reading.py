@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who looks while the recorder goes on misses no record, and reads nobody else's (L34-II-6, EXP-1)."""
 
-import builtins
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def _meanwhile(monkeypatch: pytest.MonkeyPatch, act: Any, times: int = 1) -> lis
     def opened(path: str, *words: Any, **more: Any) -> Any:
         if path.endswith("/chunks") and left:
             act(left.pop())
-        return builtins.open(path, *words, **more)
+        return Path(path).open(*words, **more)
 
     monkeypatch.setattr(reading, "open", opened, raising=False)
     return left
