@@ -25,6 +25,7 @@ FREE, OPEN, CLOSED, TORN = 0, 1, 2, 3
 SLOT, HEADER = 192, 64
 _MAGIC = b"OUBLIKY1"
 _FIELDS = "<BBBBHxxIIIIq"
+COPY = 3  # `late` of a segment that is being copied, beside its original
 _DEADLINE, _WINDOW = "<IIIq", 12  # window, records, lifetime, anchor; where they begin
 _SECOND = 1000000000
 _KEY, _BANK, _BANKS = 32, 64, 64  # offsets in a slot, octets between banks

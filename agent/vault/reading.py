@@ -34,8 +34,11 @@ def read(root: str, purpose: str, wall: "int | None", monotonic: int) -> "Genera
     scratch = memory.scratch(segment.PAGE * 4)
     try:
         found = [slot for slot in keys.used(region) if slot.purpose == law.number(purpose)]
+        copies = [slot for slot in found if slot.late == keys.COPY]
+        # Of a segment and its copy the original counts until the copy is whole
+        passed = [slot.index if slot.state == keys.OPEN else slot.page for slot in copies]
         for slot in sorted(found, key=_age):
-            if not due(slot, wall, monotonic):
+            if slot.index not in passed and not due(slot, wall, monotonic):
                 yield from read_segment(folder, slot, sodium, scratch)
     finally:
         sodium.zero(scratch.address, scratch.size)

@@ -24,7 +24,6 @@ from agent.vault.pages import Pages
 from agent.vault.reading import read_segment
 from agent.vault.windows import GRACE, LATE, SECOND, SEGMENT_LIMIT, due, window_of
 
-COPY = 3  # `late` of a segment that is being copied
 # A segment that goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
 EARLY = 2 * SECOND
 PPM = 100  # how wrong a quartz may be
@@ -77,7 +76,7 @@ class Ring:
     def _recover(self) -> None:
         """Close what a former process left open; remove files that no key belongs to."""
         owned = {"chunks"}
-        for slot in [slot for slot in self._mine() if slot.late == COPY]:
+        for slot in [slot for slot in self._mine() if slot.late == keys.COPY]:
             self._keys.destroy(slot if slot.state == keys.OPEN else self._keys.slot(slot.page))
             if slot.state != keys.FREE:
                 self._counts(slot)
@@ -220,7 +219,7 @@ class Ring:
         del self._open[name]
         slot = entry.slot
         self._pages.free.append(slot.page)
-        if slot.late == COPY:
+        if slot.late == keys.COPY:
             slot.page = original
             slot.save()
         slot.state = keys.CLOSED
@@ -308,9 +307,9 @@ class Ring:
         Where that can't be it goes, and they are lost.
         """
         copy: "OpenSegment | None" = None
-        name = slot.window * 4 + COPY
+        name = slot.window * 4 + keys.COPY
         try:
-            copy = self._begin(slot.window, COPY, slot) if left else None
+            copy = self._begin(slot.window, keys.COPY, slot) if left else None
             if copy is not None:
                 self._open[name] = copy
                 for connection, terminal, end in rows:

@@ -905,7 +905,8 @@ def test_a_segment_with_nothing_else_goes_whole_and_a_damaged_one_too(remotes, t
 def test_a_kill_while_a_terminal_is_erased_loses_and_doubles_nobody_elses_record(remotes, micropython, tmp_path):
     """L34-VI-5, EXP-6: SIGKILL before or after each step.
 
-    What the next process reads is whole, and the next erasure ends it.
+    What the next process reads is whole, and the next erasure ends it. Nor does who looks at
+    any such moment read anything twice.
     """
     rows = mixed(100, NOW - 60) + [wide(port, NOW - 4000) for port in range(60)] + mixed(30, NOW - 4000)
     instant, stages = 1, set()
@@ -923,6 +924,8 @@ def test_a_kill_while_a_terminal_is_erased_loses_and_doubles_nobody_elses_record
         )
         if done.returncode == 0:
             break
+        looked = [remote._plain(one) for one in reading.read(str(root), "security", None, (SINCE + 700) * SECOND)]
+        assert sorted(one for one in looked if OTHER not in one) == of(rows, erased=OTHER), instant
         vault = Vault(remotes("cpython"), root)
         assert vault.opened["lost"] == []
         read = vault.read(700)
