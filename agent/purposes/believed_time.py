@@ -9,7 +9,7 @@ of the two was wrong, and nothing here tells which. So the time that the former 
 named for it. At most eight days of it are, so that one forged time can't withhold every name.
 """
 
-from agent.base.clock import AGREE
+from agent.base.time_lines import AGREE
 from agent.purposes.attribution.blocks import RETRY
 
 _SECOND = 1000000000

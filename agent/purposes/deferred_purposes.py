@@ -186,7 +186,8 @@ class DeferredPurposes(Purposes):
 
     def _exact(self) -> bool:
         """Return True if a step of the clock leaves no doubt when the connection at hand began."""
-        return not self._clock.stepped or self._clock.doubt < _SECOND
+        lines = self._clock.lines
+        return not lines.stepped or lines.doubt < _SECOND
 
     def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Terminal | None", last: int) -> None:
         """Take note of a connection that lasts."""

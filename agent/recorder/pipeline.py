@@ -22,7 +22,7 @@ class Pipeline:
 
     def __init__(
         self,
-        clock: "Clock",
+        lines: "TimeLines",
         values: "dict[str, int]",
         guests: "GuestNetwork",
         timeouts: "Timeouts",
@@ -31,7 +31,7 @@ class Pipeline:
         terminals: "Terminals",
         ring: "Ring | None",
     ) -> None:
-        self._clock = clock
+        self._lines = lines
         self._values = values
         self._holders, self._lan = guests.holders, guests.lan
         self._timeouts = timeouts
@@ -45,12 +45,12 @@ class Pipeline:
 
     def plain(self) -> bool:
         """Return True if every connection must go this way: something is to be done that the fast path doesn't know."""
-        return self._clock.stepped or len(self.purposes) > 0 or self._ring is None
+        return self._lines.stepped or len(self.purposes) > 0 or self._ring is None
 
     def connection(self, connection: "connections.Connection") -> None:
         """Handle a connection that has ended."""
         self._values["connections"] += 1
-        if self._clock.stepped and connection.stop:
+        if self._lines.stepped and connection.stop:
             connection = self._restated(connection, connection.stop)
             terminal = self._surely(connection)
         else:
@@ -66,11 +66,11 @@ class Pipeline:
             self._record(connection, terminal, self._timeouts.end(connection) if connection.stop else self.wall)
 
     def _restated(self, connection: "connections.Connection", stop: int) -> "connections.Connection":
-        return connections.restated(connection, self._clock.restate(connection.start, stop))
+        return connections.restated(connection, self._lines.restate(connection.start, stop))
 
     def _surely(self, connection: "connections.Connection") -> "Terminal | None":
         """Return whose a restated connection is; None where that depends on how its start's stamp is read."""
-        younger = connections.restated(connection, (connection.start + self._clock.doubt, connection.stop))
+        younger = connections.restated(connection, (connection.start + self._lines.doubt, connection.stop))
         terminal = self._holders.find(younger)
         row = terminal.row if terminal is not None else 0
         terminal = self._holders.find(connection)
@@ -104,7 +104,7 @@ class Pipeline:
 
     def alive(self, connection: "connections.Connection") -> None:
         """Count a lasting connection up to its last packet, without its volume, and keep its association (ANON-8)."""
-        if self._clock.stepped:
+        if self._lines.stepped:
             connection = self._restated(connection, self.wall)
             terminal = self._surely(connection)
         else:
@@ -125,7 +125,7 @@ class Pipeline:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from agent.base.clock import Clock
+    from agent.base.time_lines import TimeLines
     from agent.capture.address_rows import Terminal
     from agent.capture.timeouts import Timeouts
     from agent.purposes.purposes import Purposes

@@ -107,7 +107,7 @@ class Recorder:
         self._day = AgentDay(config, self.terminals, self.ledger, sampler, self.spool, self.published, random, log)
         security = "security" in config.purposes
         taken = (self._day, self.terminals, self._ring, security, sysctl, switch, drops, self.monotonic)
-        self.streams = Streams(self.clock, self.counters.values, self.guests, *taken)
+        self.streams = Streams(self.clock.lines, self.counters.values, self.guests, *taken)
         self._ring.now(self.wall + _AHEAD, self.monotonic + _AHEAD)
         self.health = Health(self, sysctl, random, self.monotonic)
         self._note_gap()

@@ -20,7 +20,7 @@ class Streams:
 
     def __init__(
         self,
-        clock: "Clock",
+        lines: "TimeLines",
         values: "dict[str, int]",
         guests: "GuestNetwork",
         day: "AgentDay",
@@ -39,7 +39,7 @@ class Streams:
         self.timeouts = timeouts.Timeouts(sysctl)
         self.loss_free = lossfree.LossFree(sysctl, switch, drops)
         self.pipeline = pipeline = Pipeline(
-            clock, values, guests, self.timeouts, (self._decoder, table), day, terminals, ring if kept else None
+            lines, values, guests, self.timeouts, (self._decoder, table), day, terminals, ring if kept else None
         )
         self._take = pipeline.connection  # bound once: MicroPython makes an object each time a method is named
         self.live_table = LiveTable(table, pipeline.alive, monotonic)
@@ -125,7 +125,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
-    from agent.base.clock import Clock
+    from agent.base.time_lines import TimeLines
     from agent.recorder.guest_network import GuestNetwork
     from agent.summary.day import AgentDay
     from agent.summary.terminals import Terminals

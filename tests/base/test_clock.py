@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.base import clock
+from agent.base import clock, time_lines
 from agent.summary.ledger import Ledger
 from agent.vault import keys, ring
 from host_sim.trials import devices, histories
@@ -274,16 +274,16 @@ def times(tmp_path):
 
 
 def restated(watch: clock.Clock, start: float, stop: float) -> tuple[float, float]:
-    begun, ended = watch.restate(int(start * SECOND), int(stop * SECOND))
+    begun, ended = watch.lines.restate(int(start * SECOND), int(stop * SECOND))
     return begun / SECOND, ended / SECOND
 
 
 def test_stamps_from_before_a_step_are_restated(times):
     """A device that boots in 1970: a connection that began before the time was set lasts as long as it did."""
     source, watch = times
-    assert not watch.stepped
+    assert not watch.lines.stepped
     source.go(watch, 50, NOW)
-    assert watch.stepped
+    assert watch.lines.stepped
     source.go(watch, 30)
     assert restated(watch, 120, 140) == (NOW + 120, NOW + 140)  # before and before
     assert restated(watch, 120, NOW + 175) == (NOW + 120, NOW + 175)  # before and after
@@ -336,12 +336,12 @@ def test_an_ambiguous_stamp_is_the_older_one_while_its_message_may_be_on_the_way
 def test_what_no_line_explains_ended_as_early_as_the_kernel_can_have_told_of_it(times):
     """A stamp of no time line that is remembered, such as one from the future."""
     source, watch = times
-    for step in range(2 * clock.LINES):
+    for step in range(2 * time_lines.LINES):
         source.go(watch, 10, 1000 * (-1) ** step)
     start, stop = restated(watch, 5, 10**9)
-    assert stop == source.now - clock.DELIVERY / SECOND
+    assert stop == source.now - time_lines.DELIVERY / SECOND
     assert start == source.now - source.since
-    assert watch.doubt == watch.source.monotonic()
+    assert watch.lines.doubt == watch.source.monotonic()
 
 
 def test_a_process_that_had_to_wait_between_two_clocks_sees_no_step(times):
@@ -356,21 +356,21 @@ def test_a_process_that_had_to_wait_between_two_clocks_sees_no_step(times):
 
     source.wall = waited
     assert watch.tick() == 0
-    assert not watch.stepped
+    assert not watch.lines.stepped
 
 
 def test_slewing_is_no_step(times):
     source, watch = times
     for _ in range(100):
         source.go(watch, 1, 0.08)
-    assert not watch.stepped
+    assert not watch.lines.stepped
 
 
 def test_few_time_lines_are_remembered(times, tmp_path):
     source, watch = times
     for step in range(100):
         source.go(watch, 10, 1000 * (-1) ** step)
-    assert len(json.loads((tmp_path / "clock").read_text())["lines"]) == clock.LINES
+    assert len(json.loads((tmp_path / "clock").read_text())["lines"]) == time_lines.LINES
 
 
 # The time service's hooks
@@ -547,7 +547,7 @@ def test_histories_hold_on_micropython_too(in_memory):
 
 
 def no_restating(monkeypatch):
-    monkeypatch.setattr(clock.Clock, "restate", lambda _self, start, stop: (start, stop))
+    monkeypatch.setattr(time_lines.TimeLines, "restate", lambda _self, start, stop: (start, stop))
 
 
 def trust_at_once(monkeypatch):

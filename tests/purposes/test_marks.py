@@ -55,9 +55,8 @@ def purpose() -> tuple[Any, Records]:
     made: Any = object.__new__(DeferredPurposes)
     made.attribution, made.billing = Attribution(keep, lambda _mac, _start: b""), None
     made._section = SimpleNamespace(upstream_nat="acknowledged")
-    made._clock = SimpleNamespace(
-        trusted=False, once=False, confirmed=NOON * SECOND, stepped=False, missed=0, refused=False, floor=0
-    )
+    made._clock = SimpleNamespace(trusted=False, once=False, confirmed=NOON * SECOND, missed=0, refused=False, floor=0)
+    made._clock.lines = SimpleNamespace(stepped=False)
     made._lan = SimpleNamespace(behind=False, public=(), outs=())
     made._table, made._portal = SimpleNamespace(devices=()), SimpleNamespace(tick=lambda _now: None)
     made._stores = {"attribution": SimpleNamespace(key_days=lambda: 30, stepped=lambda: True)}

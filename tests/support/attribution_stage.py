@@ -191,10 +191,16 @@ class _DeferredPurposes(deferred_purposes.DeferredPurposes):
         self._wall, self._now = NOON, 1000
 
 
+class _Lines:
+    """The only one of a clock that nobody has stepped."""
+
+    stepped = False
+
+
 class _Clock:
     """One that nobody has stepped."""
 
-    stepped = False
+    lines = _Lines()
     trusted = once = confirmed = missed = refused = floor = 0
 
 

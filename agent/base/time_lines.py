@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The time lines of one boot: what the wall clock can have shown when, so that the kernel's stamps can be read (EXP-1).
+
+The kernel stamps a connection with the wall clock as it was then. After a step those stamps are of another time line:
+`restate` brings them to the present one by way of the time since boot. Several lines can have made the same stamp. A
+deadline runs from the oldest reading, so that it is never later than the connection's true end plus the lifetime:
+
+- A line is remembered from the look before the step that made it to the look that noticed the next one. So the true
+  reading is among those of the lines. What is no longer remembered counts as a line that can have made any stamp.
+- The kernel tells of an end within DELIVERY of it, and of what it told while this process was held up, by so much
+  later. A reading that is older is none, as long as there is a younger one.
+- The end's oldest reading isn't after the true end. The last packet is that less a timeout, or the start where the
+  start is later (agent.capture.timeouts). So the start is read as old as it can be too: a younger reading would move
+  the deadline past the true one.
+- Whose a connection is must not follow from a reading that may be wrong: `doubt` says how much younger the start may
+  be.
+
+A clock that is stepped there and back between two looks, a second apart, leaves no
+line: its stamps can't be told from others.
+"""
+
+_SECOND = 1000000000
+AGREE = 2 * _SECOND  # a quartz drifts 0.06 s in ten minutes; NTP steps smaller than this are slewed
+STEP = _SECOND // 2  # less between two looks is slewing
+LINES = 16  # time lines remembered
+# Within which the kernel's word of an end arrives: 50 s of its lazy garbage collection, 40 s that may wait in its
+# table, 30 s in which a recorder that hangs lives on, and as much again in reserve.
+DELIVERY = 180 * _SECOND
+_HELD_UP = 10 * _SECOND  # longer between two looks, and what the kernel told of has waited
+_EVER = 1 << 62
+
+
+class TimeLines:
+    """What the wall clock has shown in this boot. An offset is wall clock minus time since boot; all times in ns.
+
+    lines      oldest first: since boot from, since boot to, offset; `forgotten`: there were more of them
+    seen       when the clocks were looked at last, since boot
+    doubt      of the last `restate`
+    """
+
+    def __init__(self, source: "TimeSource", offset: int, monotonic: int) -> None:
+        self.lines = [[0, _EVER, offset]]
+        self.forgotten = False
+        self.seen = monotonic
+        self.doubt = 0
+        self._source = source
+        self._late = self._late_until = 0  # by which what is read before then can have waited
+
+    @property
+    def stepped(self) -> bool:
+        """Return True if stamps may be of another time line than the present one."""
+        return len(self.lines) > 1 or self.forgotten
+
+    def look(self, offset: int, monotonic: int) -> int:
+        """Take note of the clocks; returns by how much the wall clock was stepped since the last look, 0: it wasn't."""
+        line = self.lines[-1]
+        step = offset - line[2]
+        if -STEP <= step <= STEP:
+            step, line[2] = 0, offset
+        else:
+            # It happened some time between two looks: both lines hold for that while.
+            line[1] = monotonic
+            self.forgotten = self.forgotten or len(self.lines) == LINES
+            self.lines = self.lines[1 - LINES :] + [[self.seen, _EVER, offset]]
+        if monotonic - self.seen > _HELD_UP:
+            # What the kernel told of meanwhile is read within DELIVERY from now on.
+            self._late, self._late_until = monotonic - self.seen, monotonic + DELIVERY
+        self.seen = monotonic
+        return step
+
+    def nothing_waited(self) -> None:
+        """Take note that nobody listened before the last look."""
+        self._late_until = 0
+
+    def certain(self, begin: int, end: int, offset: int) -> bool:
+        """Return True if no line but those of an offset showed a time between two."""
+        now = self._source.monotonic()
+        others = [line for line in self.lines if not -AGREE <= line[2] - offset <= AGREE]
+        seen = [line for line in others if line[0] + line[2] <= end and min(line[1], now) + line[2] >= begin]
+        return not self.forgotten and not seen
+
+    def restate(self, start: int, stop: int) -> "tuple[int, int]":
+        """Return the kernel's two stamps of an ended connection as the present clock would have made them, at oldest.
+
+        `doubt` is then by how many ns the start may be younger.
+        """
+        now = self._source.monotonic()
+        present = self.lines[-1][2]
+        held_up = max(now - self.seen, self._late if now < self._late_until else 0)
+        told = max(now - DELIVERY - held_up, 0)  # it ended since then
+        ends = self._readings(stop, now)
+        ends = [at for at in ends if at >= told] or ends or [told, now]
+        if self.forgotten and self.lines[0][0] > told:
+            ends.append(told)
+        oldest, youngest = min(*ends, now), min(max(ends), now)
+        begins = self._readings(start, youngest)
+        if self.forgotten or not begins:
+            begins += [0, youngest]  # as old as the boot: in doubt longer, never later
+        begun = min(*begins, oldest)
+        self.doubt = min(max(begins), youngest) - begun
+        return begun + present, oldest + present
+
+    def _readings(self, stamp: int, latest: int) -> "list[int]":
+        """Return the times since boot at which the clock can have shown a stamp, up to `latest`."""
+        # A clock that is slewed back leaves stamps that are ahead of it.
+        return [
+            stamp - offset for begin, over, offset in self.lines if begin <= stamp - offset <= min(over, latest + AGREE)
+        ]
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.base.clock import TimeSource
