@@ -12,16 +12,13 @@ with the number of the original's slot; from then on it counts, and the original
 that leaves a copy that the next one destroys, and after it an original that the next one destroys.
 """
 
-import os
-
-from agent.runtime import files, memory
+from agent.runtime import memory
 from agent.runtime import sodium as crypto
 from agent.vault import keys, segment
-from agent.vault.chunk_writer import ChunkWriter
-from agent.vault.deadlines import Deadlines
 from agent.vault.open_segment import OpenSegment
 from agent.vault.pages import Pages
 from agent.vault.reading import read_segment
+from agent.vault.segment_files import SegmentFiles, counts
 from agent.vault.windows import GRACE, LATE, SECOND, SEGMENT_LIMIT, due, window_of
 
 # A segment that goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
@@ -49,8 +46,6 @@ class Ring:
         self.lifetime = lifetime
         self.width = window_of(lifetime)
         self.budget = budget
-        self.octets = 0
-        self._folder = folder
         self._keys = ring
         self._sodium = sodium
         self._purpose = purpose
@@ -58,63 +53,13 @@ class Ring:
         self._lose = lose
         self._open: "dict[int, OpenSegment]" = {}
         self._wall = self._monotonic = self._on_time = 0
-        self._deadlines = Deadlines(ring)
         # For the windows that can be open at once, one for a record on its own, one spare.
         count = (self.width + GRACE) // self.width + (self.width + LATE) // self.width + 4
         self._pages = Pages(folder + "/chunks", count)
-        self._chunks = ChunkWriter(sodium)
-        self.torn: "list[int]" = []  # numbers of segments that were found open, for the audit log
-        self._recover()
+        self._files = SegmentFiles(folder, ring, sodium, purpose, lose)
+        # Numbers of segments that were found open, for the audit log
+        self.torn = self._files.recover(self._pages, lifetime)
         self._pages.wipe(sodium)
-
-    def _path(self, slot: keys.Slot) -> str:
-        return self._folder + "/" + ("%08x" % slot.number)
-
-    def _mine(self) -> "Iterator[keys.Slot]":
-        return (slot for slot in self._keys.used() if slot.purpose == self._purpose)
-
-    def _recover(self) -> None:
-        """Close what a former process left open; remove files that no key belongs to."""
-        owned = {"chunks"}
-        for slot in [slot for slot in self._mine() if slot.late == keys.COPY]:
-            self._keys.destroy(slot if slot.state == keys.OPEN else self._keys.slot(slot.page))
-            if slot.state != keys.FREE:
-                self._counts(slot)
-        for slot in self._mine():
-            try:
-                if slot.lifetime > self.lifetime:  # a shorter one holds for what there is, too; a longer one doesn't
-                    slot.lifetime = self.lifetime
-                    slot.save()
-                if slot.state == keys.OPEN:
-                    before = self.octets
-                    self._close_torn(slot)
-                    self.octets = before  # its last chunk is in the file's size
-                    self.torn.append(slot.number)
-                self.octets += files.size_of(self._path(slot))
-                owned.add(self._path(slot).rsplit("/", 1)[1])
-                self._deadlines.add(slot)
-            # Of another version too: what waits in its page is in a form of its own
-            except (OSError, crypto.SealError):
-                self._lose("store", slot.records)
-                self._keys.destroy(slot)
-        for name in os.listdir(self._folder):
-            if name not in owned:
-                files.remove(self._folder + "/" + name)
-
-    def _close_torn(self, slot: keys.Slot) -> None:
-        path = self._path(slot)
-        descriptor = files.open_file(path, ())
-        try:
-            files.truncate(descriptor, slot.written())
-        finally:
-            files.close(descriptor)
-        with open(path, "rb") as file:
-            header = file.read(segment.HEADER)
-        segment.parse(header)
-        held, left = self._pages.left(slot)
-        self.octets += self._chunks.seal(path, slot, self._pages.address(slot.page), held, left, header, crypto.FINAL)
-        slot.state = keys.TORN
-        slot.save()
 
     def now(self, wall: int, monotonic: int) -> None:
         """Take note of the present time in ns, for the records that `append` is given next."""
@@ -145,7 +90,7 @@ class Ring:
         late = 0
         if now >= window + self.width + GRACE:
             late = 1 if now < window + self.width + LATE else 2
-        while self.octets + segment.PAGE > self.budget and self._displace():
+        while self._files.octets + segment.PAGE > self.budget and self._displace():
             pass
         name = window * 4 + late
         entry = self._open.get(name)
@@ -192,22 +137,17 @@ class Ring:
             self._purpose, 0, self._boot, window, slot.lifetime, wall, monotonic, slot.number, bytes(stream)
         )
         slot.prepare(0, len(header))
-        self.octets += len(header)
         try:
-            files.write_to(self._path(slot), ("O_CREAT", "O_EXCL"), header, len(header))
+            self._files.begin(slot, header)
         except OSError:
             self._pages.free.append(page)
             self._forget(slot)
             raise
-        slot.save()
-        self._deadlines.add(slot)
         return OpenSegment(slot, self._pages.view(page), self._pages.address(page), header, self._pages.places(page))
 
     def _flush(self, entry: OpenSegment, tag: int) -> None:
         page = entry.page_address
-        self.octets += self._chunks.seal(
-            self._path(entry.slot), entry.slot, page, entry.held, entry.used, entry.header, tag
-        )
+        self._files.seal(entry.slot, page, entry.held, entry.used, entry.header, tag)
         self._sodium.zero(page, segment.PAGE)
         entry.used = entry.held = 0
         entry.full = entry.slot.written() >= SEGMENT_LIMIT
@@ -255,25 +195,17 @@ class Ring:
         self._forget(entry.slot)
 
     def _forget(self, slot: keys.Slot) -> None:
-        """Destroy the key, then overwrite and remove the file."""
-        path = self._path(slot)
+        """Destroy a segment, and what waits for it."""
         for name in list(self._open):
             if self._open[name].slot.index == slot.index:
                 entry = self._open.pop(name)
                 self._sodium.zero(entry.page_address, segment.PAGE)
                 self._pages.free.append(slot.page)
-        self.octets -= slot.written()
-        self._deadlines.remove(slot)
-        self._keys.destroy(slot)
-        try:
-            self._chunks.overwrite(path)
-            files.remove(path)
-        except OSError:
-            self._lose("unlink", 0)
+        self._files.destroy(slot)
 
     def _displace(self) -> bool:
         """Destroy the oldest segment to make room; its records are lost. False where there is none."""
-        first = self._deadlines.first()
+        first = self._files.deadlines.first()
         if first < 0:
             return False
         slot = self._keys.slot(first)
@@ -284,7 +216,7 @@ class Ring:
     def erase(self) -> int:
         """Destroy every segment now, by order; returns how many records they held."""
         records = 0
-        for slot in self._mine():
+        for slot in self._files.slots():
             records += slot.records
             self._forget(slot)
         return records
@@ -292,14 +224,14 @@ class Ring:
     def segments(self) -> "Generator[keys.Slot]":
         """Close what is open; yield every segment that there is now."""
         self.stepped()
-        newest = max([slot.number for slot in self._mine()] or [0])
-        for slot in self._mine():
+        newest = max([slot.number for slot in self._files.slots()] or [0])
+        for slot in self._files.slots():
             if slot.number <= newest:
                 yield slot
 
     def records(self, slot: keys.Slot, scratch: memory.Region) -> "Iterator[Record]":
         """Return what reads a segment's records, as `read_segment`."""
-        return read_segment(self._folder, slot, self._sodium, scratch)
+        return read_segment(self._files.folder, slot, self._sodium, scratch)
 
     def exchange(self, slot: keys.Slot, rows: "Iterator[tuple[Any, Holder | None, int]]", left: int) -> None:
         """Seal a closed segment anew with `left` rows: connection, terminal, end in ns.
@@ -327,12 +259,7 @@ class Ring:
                 self._lose("store", left)
             self._forget(slot)
         if copy is not None:
-            self._counts(copy.slot)
-
-    def _counts(self, copy: keys.Slot) -> None:
-        """Let a copy be a segment as any other, once its original is gone."""
-        copy.late = 2
-        copy.save()
+            counts(copy.slot)
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> int:
         """Close what is over, destroy what is due; returns how many segments were destroyed. Times in ns."""
@@ -342,7 +269,7 @@ class Ring:
             if now >= slot.window + self.width + (LATE if slot.late else GRACE):
                 self._end(name)
         gone = 0
-        for index in self._deadlines.due(now if trusted else -1, monotonic):
+        for index in self._files.deadlines.due(now if trusted else -1, monotonic):
             slot = self._keys.slot(index)
             if slot.anchor + slot.lifetime * (SECOND - PPM * 1000) - monotonic > EARLY:
                 self._lose("clock", slot.records)
@@ -352,19 +279,19 @@ class Ring:
 
     def late(self, wall: "int | None", monotonic: int) -> bool:
         """Return True if any key outlived its deadline: must never be true."""
-        return any(due(slot, wall, monotonic) for slot in self._mine())
+        return any(due(slot, wall, monotonic) for slot in self._files.slots())
 
     def status(self, monotonic: int) -> "dict[str, int]":
         """Return segments, records, octets, the oldest window's age and a window's length in s (local use only)."""
         segments = records = oldest = 0
-        for slot in self._mine():
+        for slot in self._files.slots():
             segments += 1
             records += slot.records
             oldest = max(oldest, monotonic - slot.anchor)
         return {
             "segments": segments,
             "records": records,
-            "bytes": self.octets,
+            "bytes": self._files.octets,
             "budget": self.budget,
             "oldest_seconds": oldest // SECOND,
             "window_seconds": self.width,
@@ -376,7 +303,7 @@ class Ring:
         for name in list(self._open):
             self._close(name)
         self._pages.close()
-        self._chunks.close()
+        self._files.close()
 
 
 TYPE_CHECKING = False

@@ -1228,7 +1228,7 @@ def test_what_was_deflated_is_overwritten_once_it_is_sealed(tmp_path, monkeypatc
     vault.stepped()
     assert packed
     assert any(packed[0])
-    assert not any(memory.buffer_at(vault._chunks._deflated, 2 * segment.PAGE))
+    assert not any(memory.buffer_at(vault._files._chunks._deflated, 2 * segment.PAGE))
     recorder.close()
 
 

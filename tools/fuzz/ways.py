@@ -96,7 +96,7 @@ def _open(recorder: "Recorder") -> "list[list[int]]":
     entries = [
         [name, entry.used, entry.held, entry.slot.records, entry.packer.end] for name, entry in ring._open.items()
     ]
-    return [[ring.octets]] + sorted(entries)
+    return [[ring._files.octets]] + sorted(entries)
 
 
 TYPE_CHECKING = False
