@@ -12,8 +12,7 @@ Asked in the copy of the recorder's process that answers a look
 from agent import law
 from agent.base import dates
 from agent.purposes.beside import sealed as stores
-from agent.summary.day import SHIFT
-from agent.summary.metrics import QUARTERS
+from agent.summary.metrics import QUARTERS, SHIFT
 from agent.summary.services import CLASSES, PROTOCOLS
 from agent.summary.terminals import QUARTERS_AT, Row
 

@@ -28,6 +28,7 @@ from agent.summary.day import AgentDay
 from agent.summary.ledger import Ledger
 from agent.summary.noise import Sampler
 from agent.summary.published import Published
+from agent.summary.releases import Releases
 from agent.summary.terminals import Terminals
 from agent.vault import stores
 
@@ -104,7 +105,8 @@ class Recorder:
         self.spool = Spool(paths.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
         self.published = Published(paths.published)
         sampler = sampler or Sampler(os.urandom)
-        self._day = AgentDay(config, self.terminals, self.ledger, sampler, self.spool, self.published, random, log)
+        releases = Releases(config, self.terminals, self.ledger, sampler, self.spool, self.published, log)
+        self._day = AgentDay(config, self.terminals, self.ledger, releases, random, log)
         security = "security" in config.purposes
         taken = (self._day, self.terminals, self._ring, security, sysctl, switch, drops, self.monotonic)
         self.streams = Streams(self.clock.lines, self.counters.values, self.guests, *taken)
@@ -172,8 +174,8 @@ class Recorder:
             self.hourly.run()
         self.health.tick(monotonic)
         self._hear()
-        self.counters.values["messages lost"] += self._day.lost
-        self._day.lost = 0
+        self.counters.values["messages lost"] += self._day.releases.lost
+        self._day.releases.lost = 0
         self.counters.save(monotonic)
         self.due = min(_next(monotonic), self.health.next)
         if wall < self._day.due:
@@ -221,7 +223,7 @@ class Recorder:
     @property
     def refusing(self) -> bool:
         """Return True if flash refused the last write of the ledger, of a message or of the audit log."""
-        return self.hourly.refusing or self._day.failing or self.audit.failing
+        return self.hourly.refusing or self._day.releases.failing or self.audit.failing
 
     def confirm_time(self) -> "dict[str, Any]":
         """Take one NTP confirmation; returns what the clock is then (EXP-5)."""

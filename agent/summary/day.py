@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent-day: opens it, counts, and draws each cell once (ANON-3 to ANON-6).
+"""The agent-day: opens and closes it, counts, and says when what is drawn (ANON-3 to ANON-6).
 
-An agent-day is a UTC date shifted to 03:00. While it is open every slot that has closed is marked, drawn and spooled,
-whether or not anybody came. That is at a moment of the next two minutes (`jitter`); what has one message a day follows
-at its close, and the next day opens then. What is learned after a slot or day has closed counts nowhere, and so does a
+An agent-day is a UTC date shifted to 03:00. While it is open every slot that has closed is drawn, whether or not
+anybody came. That is at a moment of the next two minutes (`jitter`); what has one message a day follows at its close,
+and the next day opens then. What is learned after a slot or day has closed counts nowhere, and so does a
 connection that ended before the day's first counted hour.
 """
 
 from agent.outbox import jitter
-from agent.runtime.libc import reason
-from agent.summary import messages
-from agent.summary.metrics import DAY, METRICS, QUARTERS
+from agent.summary.metrics import DAY, METRICS, QUARTERS, SHIFT
 from agent.summary.terminals import TERMS
 
-SHIFT = 10800
 _SECOND = 1000000000
 QUARTER = 900 * _SECOND  # ns
 LATE = 3600 * _SECOND  # ns past its end by the time since boot, after which a day is over whatever a trusted clock says
@@ -25,35 +22,32 @@ def day_of(second: int) -> int:
 
 
 class AgentDay:
-    """Wires table, ledger, sampler and spool; what is published, and with how much noise, is `config.metrics`."""
+    """The day that is open in `terminals`, if one is; `releases` draw what is published of it.
+
+    sixth    of an hour, since the day began; not known before the first trusted tick
+    due      when the last slot that closed is drawn; `opened`: 03:00 of the present day, both ns since the epoch
+    """
 
     def __init__(
         self,
         config: "Config",
         terminals: "Terminals",
         ledger: "Ledger",
-        sampler: "Sampler",
-        spool: "Spool",
-        published: "Published",
+        releases: "Releases",
         random: "Callable[[int], bytes]",
         log: "Callable[[str], None]",
     ) -> None:
+        self.releases = releases
         self._config = config
         self._terminals = terminals
         self._ledger = ledger
-        self._sampler = sampler
-        self._spool = spool
-        self._published = published
         self._random = random
         self._log = log
         self._refused = 0
-        self.lost = 0
-        self.failing = False  # flash refused the newest message
-        self.sixth = -1  # of an hour, since the day began; not known before the first trusted tick
+        self.sixth = -1
         self._turned = 0  # the hour whose beginning closed the last slot
-        self.due = 0  # when that is drawn, ns since the epoch
         self._done = 0  # of the open day, by when what had closed is drawn, seconds since the epoch
-        self.opened = 0  # 03:00 of the present agent-day, ns since the epoch
+        self.due = self.opened = 0
         terms: "list[int]" = []
         for number, metric in enumerate(METRICS):
             if metric.name in config.metrics:
@@ -102,7 +96,7 @@ class AgentDay:
             if wall < self.due:
                 drawn -= 1  # this hour's isn't due yet: the one before
             if drawn != self._done and day_of(drawn) >= terminals.day:
-                self._draw(DAY if day_of(drawn) > terminals.day else (drawn - SHIFT) % DAY)
+                self.releases.draw(DAY if day_of(drawn) > terminals.day else (drawn - SHIFT) % DAY)
                 self._done = drawn
             # A clock that was set back makes no day longer (ANON-7)
             if day_of(drawn) > terminals.day or terminals.over(monotonic - LATE):
@@ -118,49 +112,12 @@ class AgentDay:
                 self._refused = today
                 self._log("summary: silent until the next agent-day, its epsilon is spent (ANON-5)")
 
-    def _draw(self, passed: int) -> None:
-        """Draw every message whose slot closed by `passed` seconds of the open day, if counted in and not marked."""
-        counted = self._terminals.first_hour() * 3600
-        for metric in METRICS:
-            if metric.name in self._config.metrics:
-                for slot in range(counted // metric.slot_seconds, passed // metric.slot_seconds):
-                    if not self._terminals.drawn(metric.place + slot):
-                        self._publish(metric, slot)
-
-    def _publish(self, metric: "Metric", slot: int) -> None:
-        terminals = self._terminals
-        terminals.mark(metric.place + slot)
-        opened = terminals.day * DAY + SHIFT
-        end = opened + (slot + 1) * metric.slot_seconds
-        b = self._config.metrics[metric.name]
-        try:
-            # After a boot the marks are gone: this keeps a clock that is set back from coming to the slot's end again.
-            self._ledger.reach(end)
-            values = [count + self._sampler.laplace(b) for count in terminals.count(metric, slot)]
-            start = max(end - metric.slot_seconds, opened + terminals.first_hour() * 3600)
-            text = messages.summary(self._config.gateway.id, metric, terminals.day, slot, start, end, values, b)
-            self._spool.put(end + jitter.SETTLE, metric.name, slot, text)
-            self.failing = False
-        except OSError:
-            # Marked and not spooled: lost for ever, never drawn again.
-            self.lost += 1
-            self.failing = True
-            self._log("summary: a message could not be spooled and is lost")
-            return
-        try:
-            self._published.put(terminals.day, metric.place + slot, text)
-        except OSError as failure:
-            self._log("summary: a message can't be shown here" + reason(failure.errno))
-
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
     from agent.config.config import Config
-    from agent.outbox.spool import Spool
     from agent.summary.ledger import Ledger
-    from agent.summary.metrics import Metric
-    from agent.summary.noise import Sampler
-    from agent.summary.published import Published
+    from agent.summary.releases import Releases
     from agent.summary.terminals import Terminals

@@ -8,6 +8,7 @@ adds to at most L1 cells whatever stands in it. So the bound holds by constructi
 from agent.summary.services import CLASSES, DNS, WEB
 
 HOUR, DAY = 3600, 86400
+SHIFT = 10800  # s past 00:00 UTC at which an agent-day begins
 QUARTERS = 96  # quarter-hours of an agent-day
 _PART = 16  # quarter-hours of a slot of `active`
 _SIXTHS = 144  # of an hour, in an agent-day

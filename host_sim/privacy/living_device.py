@@ -10,9 +10,9 @@ from typing import Any
 from agent.config import config as configuration
 from agent.recorder.recorder import Recorder
 from agent.runtime import files
-from agent.summary.day import AgentDay
 from agent.summary.metrics import PROFILES, Metric
 from agent.summary.noise import Sampler
+from agent.summary.releases import Releases
 from host_sim.driver import first_boot
 from host_sim.driver.draws import keys_from
 from host_sim.driver.killed import unmap
@@ -28,7 +28,7 @@ class LivingDevice:
     """
 
     def __init__(
-        self, seed: int, folder: Path, beside: Callable[["LivingDevice", AgentDay], Callable[[Metric, int], None]]
+        self, seed: int, folder: Path, beside: Callable[["LivingDevice", Releases], Callable[[Metric, int], None]]
     ) -> None:
         self.seed, self.folder, self._beside = seed, folder, beside
         # The agent's own draws: none of them moves what comes later.
@@ -67,8 +67,8 @@ class LivingDevice:
             sysctl={"events": 1, "acct": 1, "timestamp": 1}.get, random=self.octets,
         )  # fmt: skip
         keys_from(self.recorder, self.octets)
-        day = self.recorder._day  # noqa: SLF001 (the auditor stands beside each draw)
-        day._publish = self._beside(self, day)  # noqa: SLF001 (as above)
+        releases = self.recorder._day.releases  # noqa: SLF001 (the auditor stands beside each draw)
+        releases.publish = self._beside(self, releases)
         message = kernel.link("lan")
         self.recorder.streams.neighbour(message, len(message))
 

@@ -19,8 +19,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from fractions import Fraction
 
-from agent.summary.day import AgentDay
 from agent.summary.metrics import Metric
+from agent.summary.releases import Releases
 from host_sim.privacy.living_device import LivingDevice
 
 HOUR = 3600 * 1_000_000_000  # ns
@@ -44,9 +44,9 @@ class SpendingAuditor:
         self.unknown = 0  # ns that the device was on when it couldn't know what it spent any more
         self._seen = 0
 
-    def beside(self, device: LivingDevice, day: AgentDay) -> Callable[[Metric, int], None]:
+    def beside(self, device: LivingDevice, releases: Releases) -> Callable[[Metric, int], None]:
         """Return the draw of a message, noted first."""
-        publish, table = day._publish, day._terminals  # noqa: SLF001 (as above)
+        publish, table = releases.publish, releases._terminals  # noqa: SLF001 (as above)
 
         def noted(metric: Metric, slot: int) -> None:
             if self.unknown and device.on() < self.unknown + SILENCE * HOUR:

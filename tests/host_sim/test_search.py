@@ -36,7 +36,7 @@ BROKEN |= {
     "one-key-a-turn": Patch("vault/ring.py", "Ring.tick", "gone += 1", "return gone + 1"),
     "spent-without-a-ledger": Patch("summary/ledger.py", "Ledger.start", "self.values = former", "return True"),
     "torn-line-gone-on-with": Patch("audit/log.py", "Audit._append", "files.truncate(A, B)", "None"),
-    "message-lost-silently": Patch("summary/day.py", "AgentDay._publish", "self.lost += 1", "self.lost += 0"),
+    "message-lost-silently": Patch("summary/releases.py", "Releases.publish", "self.lost += 1", "self.lost += 0"),
     "rows-lost-silently": Patch(
         "purposes/custodian/segment_writer.py",
         "SegmentWriter.write",

@@ -30,6 +30,7 @@ from agent.summary import messages, metrics
 from agent.summary.day import AgentDay
 from agent.summary.ledger import Ledger
 from agent.summary.noise import Sampler
+from agent.summary.releases import Releases
 from agent.summary.terminals import Terminals
 from host_sim.privacy import attack, bands
 from host_sim.privacy.paired import (
@@ -447,7 +448,7 @@ def edited(function, old: str, new: str):
 
 
 def publish_with(old: str, new: str):
-    return lambda patch: patch.setattr(AgentDay, "_publish", edited(AgentDay._publish, old, new))
+    return lambda patch: patch.setattr(Releases, "publish", edited(Releases.publish, old, new))
 
 
 FLOATS = Random("floats")
@@ -538,10 +539,10 @@ def no_bound_for_a_mac(patch):
 
 def log_a_count(patch):
     patch.setattr(
-        AgentDay,
-        "_publish",
+        Releases,
+        "publish",
         edited(
-            AgentDay._publish,
+            Releases.publish,
             "terminals.mark(metric.place + slot)",
             "terminals.mark(metric.place + slot); self._log(str(terminals.used()))",
         ),
