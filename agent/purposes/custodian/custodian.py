@@ -11,7 +11,7 @@ is unlinked and the folder synced, so that it doesn't come back. Flash that refu
 from agent import law
 from agent.purposes.custodian import recovery
 from agent.purposes.custodian.flash_folder import FlashFolder
-from agent.purposes.custodian.segment_index import DAY
+from agent.purposes.custodian.segment_index import DAY, StoreTime
 from agent.purposes.custodian.segment_writer import SegmentWriter
 from agent.purposes.custodian.waiting import ROOM
 from agent.runtime import files
@@ -69,15 +69,13 @@ class Custodian:
         self._bundle = bundle
         self._sync = sync * _SECOND
         self._boot = boot
-        self._hours = hours
-        self._floor = floor
+        self._time = StoreTime(hours, floor)
         self._lose = lose
-        self._trusted = False
-        self._wall = self._monotonic = self._look = 0
+        self._look = 0
         files.make_folder(pages, 0o700)
-        self._flash = FlashFolder(folder, mount, lifetime // DAY)
+        self._flash = FlashFolder(folder, mount, lifetime // DAY, self._time)
         self._writer = SegmentWriter(
-            self._number, pages + "/chunks", self._flash, ring, sodium, budget, boot, hours, floor, lose
+            self._number, pages + "/chunks", self._flash, ring, sodium, budget, boot, self._time, lose
         )
         lost = recovery.take_over(self._number, ring, self._key, self._writer)
         if lost:
@@ -95,7 +93,7 @@ class Custodian:
         try:
             self.torn += recovery.put_in_order(self._number, self._boot, flash, self._writer, self._sodium)
         except OSError as failure:
-            flash.refused(failure, self._monotonic)
+            flash.refused(failure)
             flash.clear()
             return
         flash.ready, flash.refusal = True, ""
@@ -106,30 +104,26 @@ class Custodian:
 
     # Time
 
-    def _now(self) -> int:
-        """Return what the time is at least, in seconds: the trusted wall clock, else the floor."""
-        return self._wall // _SECOND if self._trusted else self._floor()
-
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> int:
         """Destroy what is due, write what has waited long enough; returns how many segments were destroyed.
 
         Times in ns.
         """
-        if self._wall and trusted != self._trusted:
+        time = self._time
+        if time.wall and trusted != time.trusted:
             self.stepped()  # the day began at another time since boot than the open segments say
-        self._wall, self._monotonic, self._trusted = wall, monotonic, trusted
-        self._writer.now(wall, monotonic, trusted=trusted)
+        time.wall, time.monotonic, time.trusted = wall, monotonic, trusted
         flash = self._flash
-        flash.turn(monotonic)
-        if flash.refusal and not flash.ready and flash.rested(monotonic):
+        flash.turn()
+        if flash.refusal and not flash.ready and flash.rested():
             self._prepare()
         if monotonic >= self._look:
             self._look = monotonic + LOOK
             self._bundle.refresh()
             self._look_at_mount()
         gone = self._expire()
-        if self._willing():
-            now, waited = self._now(), False
+        if flash.willing():
+            now, waited = time.least(), False
             for page in self.pages():
                 if now >= (page.day + KEPT_OPEN) * DAY or page.slot.written() >= SEGMENT_LIMIT:
                     if self._write_older(page.day):
@@ -160,33 +154,29 @@ class Custodian:
             if self._flash.ready:
                 self._flash.require()
         except OSError as failure:
-            self._flash.refused(failure, self._monotonic)
-
-    def _willing(self) -> bool:
-        """Return True if flash may be asked: it hasn't just refused."""
-        return self._flash.willing(self._monotonic)
+            self._flash.refused(failure)
 
     def _due(self, wall: "int | None", monotonic: int) -> int:
         day = -1 if wall is None else wall // _SECOND // DAY
-        return self._flash.segments.due(day, monotonic // _SECOND, self._hours())
+        return self._flash.segments.due(day, monotonic // _SECOND, self._time.hours())
 
     def _expire(self) -> int:
-        gone, segments = 0, self._flash.segments
+        gone, time, segments = 0, self._time, self._flash.segments
         for page in self.pages():
             # What waits for a segment that isn't there yet has a deadline too.
             slot = page.slot
             until, over = slot.deadline()
-            if self._now() >= until or self._monotonic >= over:
+            if time.least() >= until or time.monotonic >= over:
                 # It came before the clock was trusted, with the floor's day: too early
-                if over - self._monotonic > DAY * _SECOND:
+                if over - time.monotonic > DAY * _SECOND:
                     self._lose("clock", page.records)
                 self._writer.forget(page)
         try:
             while True:
-                index = self._due(self._wall if self._trusted else None, self._monotonic)
+                index = self._due(time.wall if time.trusted else None, time.monotonic)
                 if index < 0:
                     break
-                cause = segments.early(index, self._now(), self._monotonic // _SECOND) if self._trusted else ""
+                cause = segments.early(index, time.least(), time.monotonic // _SECOND) if time.trusted else ""
                 self._writer.left(segments.days[index], segments.numbers[index])
                 records = segments.drop(index)
                 gone += 1
@@ -195,7 +185,7 @@ class Custodian:
             if gone:
                 self._flash.sync_folder()
         except OSError as failure:
-            self._flash.refused(failure, self._monotonic)
+            self._flash.refused(failure)
         return gone
 
     def late(self, wall: "int | None", monotonic: int) -> bool:
@@ -213,8 +203,9 @@ class Custodian:
         from the floor: an earlier key, never late. `owed`: it is of no terminal, stands in the day that it
         names, and is tried again where it is lost. A day without a key has nothing that it can speak of.
         """
-        now = self._now()
-        begins = min(begins, now) if self._trusted or owed else now - max(self._wall // _SECOND - begins, 0)
+        time = self._time
+        now = time.least()
+        begins = min(begins, now) if time.trusted or owed else now - max(time.wall // _SECOND - begins, 0)
         day = max(begins // DAY, 0)
         if day * DAY + self.lifetime <= now or (owed and self._valid_key(day, now) is None):
             return "due on arrival"
@@ -222,16 +213,16 @@ class Custodian:
         if page is None:
             return "lost"
         full = page.used + 1 + len(record) > ROOM
-        if full and not (self._willing() and self._write_older(day) and self._writer.write(page, crypto.REKEY)):
+        if full and not (self._flash.willing() and self._write_older(day) and self._writer.write(page, crypto.REKEY)):
             if not owed:
                 self._lose(self.refusal, 1)
             return "lost"
-        anchor = self._monotonic - (now - day * DAY) * _SECOND
+        anchor = time.monotonic - (now - day * DAY) * _SECOND
         if anchor < page.slot.anchor - WRONG:
             # The clock says otherwise than when the page was begun, and flash has refused to close it since (EXP-1).
             self._writer.date_back(page, anchor)
         if not page.used:
-            page.since = self._monotonic
+            page.since = time.monotonic
         page.put(record)
         return "kept"
 
@@ -257,7 +248,7 @@ class Custodian:
         if found is None:
             self._lose("no key", 1)
             return None
-        if self._writer.full() and self._willing():
+        if self._writer.full() and self._flash.willing():
             self._writer.close(self._writer.pages[min(self._writer.pages)])
         page = self._writer.begin(day, now, found)
         if page is None and not owed:
@@ -271,7 +262,7 @@ class Custodian:
 
         After a step of the wall clock a day is another span of time than its segment's anchor says.
         """
-        if self._willing():
+        if self._flash.willing():
             self.seal()
 
     def seal(self) -> bool:
@@ -302,11 +293,11 @@ class Custodian:
 
     def key_days(self) -> int:
         """Return for how many days from today on there are keys."""
-        return self._bundle.days_left(self.purpose, self._now() // DAY, self.lifetime)
+        return self._bundle.days_left(self.purpose, self._time.least() // DAY, self.lifetime)
 
     def status(self, monotonic: int) -> "dict[str, Any]":
         """Return what is kept, against its limits (local use only)."""
-        now, segments, pages = self._now(), self._flash.segments, self._writer.pages
+        now, segments, pages = self._time.least(), self._flash.segments, self._writer.pages
         days = segments.days + list(pages)
         waiting = sum([page.records for page in pages.values()])
         return {

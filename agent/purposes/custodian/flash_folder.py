@@ -25,15 +25,16 @@ _CAUSES = {
 class FlashFolder:
     """The folder of one store; `mount`: what must be mounted there before anything is written, "" for nothing.
 
-    `most`: days for which it keeps anything. Times since boot, ns.
+    `most`: days for which it keeps anything.
     """
 
-    def __init__(self, folder: str, mount: str, most: int) -> None:
+    def __init__(self, folder: str, mount: str, most: int, time: "StoreTime") -> None:
         self.segments = SegmentIndex(folder, most)
         self.refusal = ""  # why it refused the last time, "" where it didn't
         self.ready = False  # its index has been looked through
         self._mount = mount
-        self._again = 0
+        self._time = time
+        self._again = 0  # ns since boot
         self._syncs = [0, 0]  # in this day since boot, in the one before
         self._day = 0
 
@@ -55,19 +56,19 @@ class FlashFolder:
             files.make_folder(folder, 0o700)
             files.sync_folder(folder.rsplit("/", 1)[0])
 
-    def refused(self, failure: Exception, monotonic: int) -> None:
+    def refused(self, failure: Exception) -> None:
         """Take note that it refused."""
         number = failure.errno if isinstance(failure, OSError) else None
         self.refusal = _CAUSES.get(number or 0, "store")
-        self._again = monotonic + RETRY
+        self._again = self._time.monotonic + RETRY
 
-    def willing(self, monotonic: int) -> bool:
+    def willing(self) -> bool:
         """Return True if it may be asked: it hasn't just refused."""
-        return self.ready and self.rested(monotonic)
+        return self.ready and self.rested()
 
-    def rested(self, monotonic: int) -> bool:
+    def rested(self) -> bool:
         """Return True if it hasn't refused within the last minute."""
-        return not self.refusal or monotonic >= self._again
+        return not self.refusal or self._time.monotonic >= self._again
 
     def sync(self, descriptor: int) -> None:
         """Sync a file."""
@@ -79,14 +80,19 @@ class FlashFolder:
         files.sync_folder(self.segments.folder)
         self._syncs[0] += 1
 
-    def turn(self, monotonic: int) -> None:
+    def turn(self) -> None:
         """Begin to count the syncs of another day where one is over."""
-        today = monotonic // (DAY * _SECOND)
+        today = self._time.monotonic // (DAY * _SECOND)
         if today > self._day:
             self._syncs = [0, self._syncs[0] if today == self._day + 1 else 0]
             self._day = today
 
     def syncs_a_day(self, monotonic: int) -> int:
-        """Return how many syncs a day takes, from the one before or from this one so far."""
+        """Return how many syncs a day takes, from the one before or from this one so far; `monotonic` ns."""
         today = monotonic % (DAY * _SECOND)
         return max(self._syncs[1], self._syncs[0] * DAY * _SECOND // max(today, 3600 * _SECOND))
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.purposes.custodian.segment_index import StoreTime

@@ -19,6 +19,24 @@ SLACK = 2
 PPM = 100  # how wrong a quartz may be
 
 
+class StoreTime:
+    """The time of one store; nothing of it is trusted before the first look.
+
+    hours       of this device, powered on, as expiry reads them; `floor`: what the time is at least (s)
+    wall        and `monotonic` in ns; `trusted`: the wall clock is
+    """
+
+    def __init__(self, hours: "Callable[[], int]", floor: "Callable[[], int]") -> None:
+        self.hours = hours
+        self.floor = floor
+        self.wall = self.monotonic = 0
+        self.trusted = False
+
+    def least(self) -> int:
+        """Return what the time is at least, in seconds: the trusted wall clock, else the floor."""
+        return self.wall // 1000000000 if self.trusted else self.floor()
+
+
 class SegmentIndex:
     """The segments below `folder`, in no order; `octets` and `records` over all of them.
 
@@ -121,3 +139,8 @@ class SegmentIndex:
         for column in (self.days, self.numbers, self.until, self._seconds, self._hours, self._octets, self._records):
             column.pop(index)
         return records
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable

@@ -26,10 +26,10 @@ _SECOND = 1000000000
 
 
 class SegmentWriter:
-    """The pages of one store, by day. `now` first: what is written says by which clocks.
+    """The pages of one store, by day.
 
     number    of the purpose; `boot` id; `budget` in octets
-    hours     powered-on hours as expiry reads them; `floor`: what the time is at least (s)
+    time      by which clocks something is written stands in it
     lose      is told cause and number of every loss
     """
 
@@ -42,8 +42,7 @@ class SegmentWriter:
         sodium: crypto.Sodium,
         budget: int,
         boot: str,
-        hours: "Callable[[], int]",
-        floor: "Callable[[], int]",
+        time: "StoreTime",
         lose: "Callable[[str, int], None]",
     ) -> None:
         self.pages: "dict[int, Page]" = {}
@@ -53,19 +52,12 @@ class SegmentWriter:
         self._ring = ring
         self._sodium = sodium
         self._boot = boot
-        self._hours = hours
-        self._floor = floor
+        self._time = time
         self._lose = lose
-        self._wall = self._monotonic = 0
-        self._trusted = False
         self._region = memory.map_file(path, PAGES * segment.PAGE)
         self._scratch = memory.scratch(2 * segment.PAGE)
         self._free = list(range(PAGES))
         self.given_up: "list[tuple[int, int, int, int]]" = []  # day, number, good octets, CRC-32 of the header
-
-    def now(self, wall: int, monotonic: int, *, trusted: bool) -> None:
-        """Take note of the present time in ns."""
-        self._wall, self._monotonic, self._trusted = wall, monotonic, trusted
 
     # Pages
 
@@ -95,7 +87,7 @@ class SegmentWriter:
         slot.state, slot.purpose, slot.late, slot.generation = keys.OPEN, self._number, 0, 0
         slot.number, slot.records, slot.window, slot.page = 0, 0, day * DAY, self._free.pop()
         slot.lifetime = (key[1] - day) * DAY
-        slot.anchor = self._monotonic - (now - day * DAY) * _SECOND
+        slot.anchor = self._time.monotonic - (now - day * DAY) * _SECOND
         slot.prepare(0, 0)
         slot.save()
         return self._page(slot, key)
@@ -154,7 +146,7 @@ class SegmentWriter:
             if new:
                 flash.sync_folder()
         except (OSError, crypto.SealError) as failure:  # SealError: a public key that is none
-            flash.refused(failure, self._monotonic)
+            flash.refused(failure)
             self._abandon(page, former)
             return False
         flash.refusal = ""
@@ -185,10 +177,11 @@ class SegmentWriter:
         self._sodium.seal(boxed, slot.key, 32, page.public)
         self._sodium.stream_open(slot.bank(slot.generation), stream, slot.key)
         self._sodium.zero(slot.key, 32)
-        clock = 2 if self._trusted else 1 if self._floor() else 0
-        position = (self._monotonic - slot.anchor) // _SECOND
-        hours = self._hours() - 1 - -(-position // 3600)
-        wall = max(self._wall, 0)
+        time = self._time
+        clock = 2 if time.trusted else 1 if time.floor() else 0
+        position = (time.monotonic - slot.anchor) // _SECOND
+        hours = time.hours() - 1 - -(-position // 3600)
+        wall = max(time.wall, 0)
         fields = sealed.Sealed(
             self._number, clock, self._boot, page.day, page.destroy, slot.anchor, hours, wall, slot.number
         )
@@ -281,3 +274,4 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from agent.purposes.custodian.flash_folder import FlashFolder
+    from agent.purposes.custodian.segment_index import StoreTime
