@@ -145,6 +145,21 @@ def test_a_modules_own_numbers_stand_where_they_are_used_without_a_name(micropyt
     assert (done.stdout, done.stderr) == ("1000000001 -3 281474976710655 1 -2 5 (7, 9) 10\n", "")
 
 
+def test_numbers_that_no_other_module_names_are_a_modules_own(micropython, tmp_path):
+    lines = ["A = 1 << 62  # A", "B, C = 2, 3", "D = 4", "E, F = 6, 7", "_G = G = 8", "class H: E = 5"]
+    text = "\n".join(lines) + "\nprint(A, B, C, 'D', D, H.E, G, F)\n"
+    own = flash.named_as_own(text, {"B"})
+    assert own == (
+        "_A = 1 << 62  # A\nB, _C = 2, 3\nD = 4\nE, _F = 6, 7\n_G = G = 8\nclass H: E = 5\n"
+        "print(_A, B, _C, 'D', D, H.E, G, _F)\n"
+    )
+    octets = flash.compiled(CROSS, "numbers.py", flash.numbers_in_place(own))
+    assert [name for name in (b"_A", b"B", b"_C", b"_F") if name in octets] == [b"B"]
+    (tmp_path / "numbers.mpy").write_bytes(octets)
+    done = run(micropython, tmp_path, "-c", "import numbers")
+    assert (done.stdout, done.stderr) == (f"{1 << 62} 2 3 D 4 5 8 7\n", "")
+
+
 def test_a_module_that_cant_be_compiled_is_refused_with_its_name():
     with pytest.raises(flash.CompileError, match=r"^agent/law\.py: mpy-cross: "):
         flash.compiled(CROSS, "agent/law.py", "def\n")

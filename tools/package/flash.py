@@ -6,10 +6,14 @@ nothing but the standard library is needed.
 """
 
 import argparse
+import io
+import itertools
 import re
 import subprocess
 import sys
 import tempfile
+import tokenize
+from collections import Counter
 from pathlib import Path
 
 AGENT = Path(__file__).resolve().parent.parent.parent / "agent"
@@ -21,9 +25,11 @@ MPY_CROSS = ("-O2", "-msmall-int-bits=31")
 # What only type checkers read, at the end of a module.
 TYPES = re.compile(r"(?m)^TYPE_CHECKING = False\nif TYPE_CHECKING:\n(?:(?: .*)?\n)*")
 
-# Numbers of a module's own, by names of its own: one, or some in a line.
-_NAME, _VALUE = "_[A-Z0-9_]+", "-?(?:0x[0-9A-F]+|[0-9]+)"
-NUMBERS = re.compile(rf"(?m)^({_NAME}(?:, {_NAME})*) = ({_VALUE}(?:, {_VALUE})*)(?=$|  #)")
+# Numbers of a module: one name, or some in a line. Those whose names begin with an underscore are its own.
+_NUMBER = "(?:0x[0-9A-F]+|[0-9]+)"
+_VALUE = f"-?{_NUMBER}(?: (?:<<|[*]) {_NUMBER})?"
+NUMBERS = re.compile(rf"(?m)^([A-Z0-9_]+(?:, [A-Z0-9_]+)*) = ({_VALUE}(?:, {_VALUE})*)(?=$|  #)")
+NAMES = re.compile(r"\b[A-Z][A-Z0-9_]*\b")
 
 
 class CompileError(Exception):
@@ -35,13 +41,34 @@ def sources(built: int) -> "dict[str, str]":
 
     `built`, in seconds since the epoch, is the date that a device without a clock knows to be over (EXP-5).
     """
-    found = {}
+    found: dict[str, str] = {}
     for path in sorted(AGENT.rglob("*.py")):
         name = path.relative_to(AGENT).as_posix()
         if name not in LEFT_OUT:
-            found["agent/" + name] = numbers_in_place(TYPES.sub("", path.read_text(encoding="utf-8")))
+            found["agent/" + name] = TYPES.sub("", path.read_text(encoding="utf-8"))
+    names = Counter(name for text in found.values() for name in set(NAMES.findall(text)))
+    shared = {name for name, modules in names.items() if modules > 1}
+    found = {name: numbers_in_place(named_as_own(text, shared)) for name, text in found.items()}
     found["agent/__init__.py"] = re.sub(r"(?m)^BUILT = 0 .*$", f"BUILT = {built}", found["agent/__init__.py"])
     return found
+
+
+def named_as_own(text: str, shared: "set[str]") -> str:
+    """Return a module's text, in which numbers that no other module names are its own; `shared` are the others' names.
+
+    But for one that is named in a string, or that something else is called like.
+    """
+    tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    strings = set(NAMES.findall(" ".join(token.string for token in tokens if token.type == tokenize.STRING)))
+    attributes = {after.string for before, after in itertools.pairwise(tokens) if before.string == "."}
+    given = {name for found in NUMBERS.finditer(text) for name in found[1].split(", ") if name[0] != "_"}
+    own = {name for name in given - shared - strings - attributes if "_" + name not in text}
+    lines = text.splitlines(keepends=True)
+    for token in reversed(tokens):
+        if token.type == tokenize.NAME and token.string in own:
+            (row, begin), (_, end) = token.start, token.end
+            lines[row - 1] = lines[row - 1][:begin] + "_" + lines[row - 1][begin:end] + lines[row - 1][end:]
+    return "".join(lines)
 
 
 def numbers_in_place(text: str) -> str:
@@ -55,7 +82,10 @@ def numbers_in_place(text: str) -> str:
         used = any(re.search(rf"\b{name}\b", text[: found.start()]) for name in names)
         if used or len(names) != len(numbers):
             return found[0]
-        return "; ".join(f"{name} = const({number})" for name, number in zip(names, numbers, strict=True))
+        each = zip(names, numbers, strict=True)
+        return "; ".join(
+            f"{name} = const({number})" if name[0] == "_" else f"{name} = {number}" for name, number in each
+        )
 
     return NUMBERS.sub(put, text)
 
