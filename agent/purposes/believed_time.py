@@ -18,6 +18,49 @@ DENIED = 8 * _DAY  # most that is denied at a time, in s
 _DRIFT = 10000  # a quartz strays by less than the part that this says
 
 
+class TimeService:
+    """What the time service has confirmed in this boot, and which time is denied for that.
+
+    `offset`: wall clock minus time since boot, ns, as it was believed last; None: it wasn't.
+    """
+
+    def __init__(self, clock: "Clock") -> None:
+        self.offset: "int | None" = None
+        self._clock = clock
+        # It told of a time before the latest that is known; a former one is denied for it
+        self._refused = self._late = False
+        # What this reading dates is since then, s since the epoch, also what began before it was believed; 0: any boot
+        self._line = 0
+        self._confirmed = self._said = 0  # what it confirmed last, and when, ns since boot
+
+    def denies(self, wall: int, monotonic: int, reached: int, *, trusted: bool) -> "tuple[int, int] | None":
+        """Hold what it tells now (ns) against what it had confirmed before.
+
+        Returns begin and end of the time that it contradicts, s since the epoch, None where it contradicts none.
+        `reached`: the newest time that was believed, s since the epoch.
+        """
+        clock, late, offset = self._clock, self._late, wall - monotonic
+        refused, self._refused = clock.refused and not self._refused, clock.refused
+        if not trusted and (late or not refused):
+            return None
+        if self.offset is None:  # it ran ahead before this boot, by up to an hour more than is known
+            begin, end, strayed = 0, clock.floor + 3660, refused or late
+        else:
+            begin, end, far = self._line, reached + 1, abs(offset - self.offset)
+            strayed = far > AGREE
+            # Nobody was asked for so long: it was right when somebody was
+            if far <= AGREE + (monotonic - self._said) // _DRIFT:
+                begin = (self.offset + self._said) // _SECOND
+        self._late = strayed and not trusted
+        if trusted:
+            if strayed or late:
+                self._line = min(wall // _SECOND, reached or wall // _SECOND)
+            self.offset = offset
+            if clock.confirmed != self._confirmed:
+                self._confirmed, self._said = clock.confirmed, monotonic
+        return (begin, end) if strayed else None
+
+
 class BelievedTime:
     """The clock as one recorder believes it.
 
@@ -35,25 +78,20 @@ class BelievedTime:
         self.wall = self.reached = self.steady = self.unbroken = self._now = 0
         self.owed: "tuple[int, ...]" = ()
         self._clock = clock
+        self._service = TimeService(clock)
         self._kept = kept
         self._seal = seal
         self._again = 0  # from when on rows begin anew, s since the epoch; 0: they have
-        # The time service's time lies before the latest that is known; a former one is denied for it
-        self._refused = self._late = False
-        self._offset: "int | None" = None  # wall clock minus time since boot, ns, as it was believed last in this boot
-        # What this reading dates is since then, s since the epoch, also what began before it was believed; 0: any boot
-        self._line = 0
-        self._confirmed = self._said = 0  # what the time service confirmed last, and when, ns since boot
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool, behind: bool) -> None:
         """Do what is due; times in ns. `behind`: a second NAT lies between, and what a port means can't be told."""
         clock, kept, first = self._clock, self._kept, not self.unbroken
-        self.wall, self._now, offset = wall // _SECOND, monotonic // _SECOND, wall - monotonic
+        self.wall, self._now = wall // _SECOND, monotonic // _SECOND
         # A former process of this boot has believed it, or the board's own clock is believed
         if first and clock.once:
-            self._offset = clock.confirmed
+            self._service.offset = clock.confirmed
             self.reached = (clock.confirmed + monotonic) // _SECOND
-        trusted = trusted and abs(offset - clock.confirmed) <= AGREE
+        trusted = trusted and abs(wall - monotonic - clock.confirmed) <= AGREE
         if self.owed:
             self._deny(*self.owed)
         if first:
@@ -62,7 +100,9 @@ class BelievedTime:
             kept.confirmed = trusted
             kept.holdings.resume(self.wall, self._now)
             self._again = self.wall + 1
-        self._compare(offset, monotonic, trusted=trusted)
+        denied = self._service.denies(wall, monotonic, self.reached, trusted=trusted)
+        if denied is not None:
+            self._deny(*denied)
         self._go_on(vouching=trusted and not behind)
         if trusted and not self.trusted:
             self.unbroken, self.steady = self.wall, monotonic
@@ -70,30 +110,6 @@ class BelievedTime:
         if trusted:
             self.reached = self.wall
         self.mend()
-
-    def _compare(self, offset: int, monotonic: int, *, trusted: bool) -> None:
-        """Hold what the time service tells against what it had confirmed before; times in ns."""
-        clock, late = self._clock, self._late
-        refused, self._refused = clock.refused and not self._refused, clock.refused
-        if not trusted and (late or not refused):
-            return
-        if self._offset is None:  # it ran ahead before this boot, by up to an hour more than is known
-            begin, end, strayed = 0, clock.floor + 3660, refused or late
-        else:
-            begin, end, far = self._line, self.reached + 1, abs(offset - self._offset)
-            strayed = far > AGREE
-            # Nobody was asked for so long: it was right when somebody was
-            if far <= AGREE + (monotonic - self._said) // _DRIFT:
-                begin = (self._offset + self._said) // _SECOND
-        if strayed:
-            self._deny(begin, end)
-        self._late = strayed and not trusted
-        if trusted:
-            if strayed or late:
-                self._line = min(self.wall, self.reached or self.wall)
-            self._offset = offset
-            if clock.confirmed != self._confirmed:
-                self._confirmed, self._said = clock.confirmed, monotonic
 
     def _deny(self, begin: int, end: int) -> None:
         """Deny a time, and what is owed; what the store can't take is tried again at each look."""
