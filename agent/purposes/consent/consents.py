@@ -173,7 +173,6 @@ class Consents(KeptConsents):
             raise Refused("third_parties: not understood (L34-V-2); accepted: none, or names of at most 63 octets")
         self._hold_against_former(mac, bits, now)
         place = self._free(spare)
-        self._unfiled.pop(place, None)
         if self._refusals.count >= REFUSALS - spare:
             count = self._refusals.count
             raise Refused(f"no room: {count} refusals are remembered; accepted: once older ones are forgotten")
@@ -182,11 +181,8 @@ class Consents(KeptConsents):
         try:
             self._files.write(place, [VERSION, ACTIVE, bits, bits, now, now, end, owner, text, len(named), parties, 0])
         except OSError:
-            # Flash may have it all the same, and a consent that was refused is
-            # none: it goes, now or once flash lets it.
-            self._blocked.append(place)
-            self._refused.append(place)
-            self._take_back()
+            # Flash may have it all the same, and a consent that was refused is none
+            self._files.refuse(place)
             raise
         self._rows.set(place, ACTIVE, bits, bits, 0, now, end, now, owner, 0)
         self._rebuild(now)
@@ -321,7 +317,6 @@ class Consents(KeptConsents):
             fields[1], fields[5] = ACTIVE, now
             try:
                 self._files.write(place, fields)
-                self._unfiled.pop(place, None)
                 self._refusals.take_back(self._digits(self._rows.get(place)), PAUSED)
             except OSError:
                 # Flash may have it all the same: it is written anew as what it is, suspended.

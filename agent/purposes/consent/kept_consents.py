@@ -40,7 +40,6 @@ MAC = 6  # octets
 PAUSED, OVER, COUNTED = "s", "e", "o"
 _TOO_LARGE = 27  # EFBIG
 _NEVER = 1 << 32  # seconds
-FIELDS = 32  # files whose fields wait in memory for room on flash
 
 
 class KeptConsents:
@@ -65,10 +64,6 @@ class KeptConsents:
         self._day = 0
         self.unreadable = 0
         self._waiting = False  # something of it isn't on flash yet
-        # Places whose file can't be read now, or is a refused consent's that couldn't be removed
-        self._blocked: "list[int]" = []
-        self._refused: "list[int]" = []  # the latter
-        self._unfiled: "dict[int, list[Any]]" = {}  # fields of files that went until there is room, by place
         for name in present:
             self._load(name)
         for digits, end in self._refusals.of(COUNTED):
@@ -95,7 +90,7 @@ class KeptConsents:
             except OSError as failure:
                 self.unreadable += 1
                 if failure.errno != _TOO_LARGE:  # it may be readable at another start; until then it is none
-                    self._blocked.append(place)
+                    self._files.blocked.append(place)
                     return
         try:
             files.remove(self._folder + "/" + name)
@@ -104,7 +99,7 @@ class KeptConsents:
 
     def _read_own(self, place: int) -> "list[Any]":
         """Return the fields of the file of the consent known at a place; SealError where it is another one's."""
-        fields, row = self._unfiled.get(place) or self._files.read(place), self._rows.get(place)
+        fields, row = self._files.fields(place), self._rows.get(place)
         if fields[4] != row[6] or fields[7] != row[7]:
             raise SealError
         return fields
@@ -163,7 +158,7 @@ class KeptConsents:
     def _free(self, spare: int = 0) -> int:
         """Return a place where nothing stands; Refused where there is none but the last ones, which are to spare."""
         place = 0
-        while place < LIMIT - spare and (self._rows.taken(place) or place in self._blocked):
+        while place < LIMIT - spare and (self._rows.taken(place) or place in self._files.blocked):
             place += 1
         if place >= LIMIT - spare:
             raise Refused("no room: " + str(LIMIT - spare) + " consents are remembered")
@@ -174,23 +169,12 @@ class KeptConsents:
         self._sodium.keyed_digest(self._hash, 16, mac, self._key.hash, MAC)
         return bytes(self._hash)
 
-    def _take_back(self) -> None:
-        """Remove the files of refused consents; what flash keeps waits for the next tick."""
-        for place in list(self._refused):
-            try:
-                self._files.remove(place)
-                self._files.sync()
-            except OSError:
-                continue
-            self._refused.remove(place)
-            self._blocked.remove(place)
-
     def flush(self) -> bool:
         """Write what flash hasn't taken yet; False where some of it still waits.
 
         Call it after each act, and each tick.
         """
-        self._take_back()
+        self._files.take_back()
         if not self._waiting:
             return True
         self._waiting = False
@@ -203,12 +187,11 @@ class KeptConsents:
     def _flush(self, place: int, row: "list[Any]") -> bool:
         try:
             self._refuse(row)
-            if row[0] != OBJECTED and (place in self._unfiled or self._files.there(place)):
+            if row[0] != OBJECTED and self._files.kept(place):
                 fields = self._read_own(place)
                 fields[1:7] = row[:3] + [fields[4], row[4], row[5]]
                 fields[11] = row[8]
                 self._files.write(place, fields)
-                self._unfiled.pop(place, None)
         except (SealError, ValueError):
             pass  # unreadable on flash: no from the next start on, as it is now
         except OSError:
@@ -219,14 +202,10 @@ class KeptConsents:
         return True
 
     def _unfile(self, place: int, row: "list[Any]") -> None:
-        """Remove a file that allows more than its row, as flash takes no other; up to FIELDS of them are made again."""
+        """Take a file away that allows more than its row, as flash takes no other."""
         try:
             if self._files.there(place) and (row[0] in (SUSPENDED, WITHDRAWN) or row[1] >> GONE):
-                fields = self._read_own(place)
-                self._files.remove(place)
-                self._files.sync()
-                if len(self._unfiled) < FIELDS:
-                    self._unfiled[place] = fields
+                self._files.take_away(place, self._read_own(place))
         except (OSError, SealError, ValueError):
             pass  # it is gone, or stays as it was
 

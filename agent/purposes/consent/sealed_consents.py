@@ -4,6 +4,9 @@
 24 octets of nonce, then sealed: version u8, state u8, purposes u8, categories u8 (bits), given u32, since u32 (in this
 state), end u32, keyed hash of the MAC 16, hash of the text shown 32, third parties (u8 length, 63 octets UTF-8), when
 one purpose was withdrawn u32.
+
+Flash may refuse. What can't be removed blocks its place until it can. What can't be changed may be taken away instead,
+which takes no room: its fields wait in memory, and are written once there is some.
 """
 
 import os
@@ -18,16 +21,23 @@ VERSION = 1
 FORMAT = ">BBBBIII16s32sB63sI"
 _SIZE = 132
 _FILE = NONCE + _SIZE + TAG
+AWAY = 32  # files whose fields wait in memory for room on flash
 
 
 class SealedConsents:
-    """Those in `folder`, by their places."""
+    """Those in `folder`, by their places.
+
+    `blocked` are places whose file can't be read now, or is a refused consent's that couldn't be removed.
+    """
 
     def __init__(self, folder: str, key: "DeviceKey", sodium: "Sodium") -> None:
         self._folder = folder
         self._key = key
         self._sodium = sodium
         self._text = memory.scratch(_SIZE)
+        self.blocked: "list[int]" = []
+        self._refused: "list[int]" = []  # the latter of them
+        self._away: "dict[int, list[Any]]" = {}  # fields of files that were taken away, by place
 
     def _path(self, place: int) -> str:
         return self._folder + "/" + ("%04d" % place)
@@ -38,6 +48,14 @@ class SealedConsents:
     def there(self, place: int) -> bool:
         """Return True if there is a file."""
         return files.exists(self._path(place))
+
+    def kept(self, place: int) -> bool:
+        """Return True if there is a file, or there was until it was taken away."""
+        return place in self._away or self.there(place)
+
+    def fields(self, place: int) -> "list[Any]":
+        """Return the fields of what is kept at a place; raises as `read`."""
+        return self._away.get(place) or self.read(place)
 
     def read(self, place: int) -> "list[Any]":
         """Return a file's fields. SealError, ValueError: damaged, not ours, of another version; OSError: not now."""
@@ -63,6 +81,32 @@ class SealedConsents:
         sealed.close()
         self._text.wipe()
         files.write_atomic(self._path(place), bytes(data))
+        self._away.pop(place, None)
+
+    def take_away(self, place: int, fields: "list[Any]") -> None:
+        """Remove a file durably, which takes no room; up to AWAY of them are written again. OSError: not now."""
+        self.remove(place)
+        self.sync()
+        if len(self._away) < AWAY:
+            self._away[place] = fields
+
+    def refuse(self, place: int) -> None:
+        """Let a file go that was refused by flash, and may be there all the same: now, or once flash lets it."""
+        self._away.pop(place, None)
+        self.blocked.append(place)
+        self._refused.append(place)
+        self.take_back()
+
+    def take_back(self) -> None:
+        """Remove the files of refused consents; what flash keeps waits for the next time."""
+        for place in list(self._refused):
+            try:
+                self.remove(place)
+                self.sync()
+            except OSError:
+                continue
+            self._refused.remove(place)
+            self.blocked.remove(place)
 
     def remove(self, place: int) -> None:
         """Remove a file; `sync` makes that durable."""
