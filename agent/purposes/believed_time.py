@@ -66,18 +66,20 @@ class BelievedTime:
 
     `kept` is its attribution, which vouches for nothing while that is off; `seal()` writes what its store holds.
 
-    wall      s since the epoch; `trusted`: it is believed now
+    wall      s since the epoch; `trusted`: it is believed now; `now`: s since boot
     reached   the newest time that was believed, s since the epoch
     steady    since when it is believed, ns since boot
     unbroken  s since the epoch: what began since then and has no end in the store is held still
     owed      begin and end of a time that is still to be denied, for the store couldn't take it, s since the epoch
     """
 
-    def __init__(self, clock: "Clock", kept: "Attribution", seal: "Callable[[], None]") -> None:
+    def __init__(self, clock: "Clock", kept: "Attribution", seal: "Callable[[], None]", now: int) -> None:
         self.trusted = False
-        self.wall = self.reached = self.steady = self.unbroken = self._now = 0
+        self.now = now
+        self.wall = self.reached = self.steady = self.unbroken = 0
         self.owed: "tuple[int, ...]" = ()
         self._clock = clock
+        self._ahead = clock.floor - now  # s by which the time is ahead of that since boot, at least
         self._service = TimeService(clock)
         self._kept = kept
         self._seal = seal
@@ -86,7 +88,7 @@ class BelievedTime:
     def tick(self, wall: int, monotonic: int, *, trusted: bool, behind: bool) -> None:
         """Do what is due; times in ns. `behind`: a second NAT lies between, and what a port means can't be told."""
         clock, kept, first = self._clock, self._kept, not self.unbroken
-        self.wall, self._now = wall // _SECOND, monotonic // _SECOND
+        self.wall, self.now = wall // _SECOND, monotonic // _SECOND
         # A former process of this boot has believed it, or the board's own clock is believed
         if first and clock.once:
             self._service.offset = clock.confirmed
@@ -98,7 +100,7 @@ class BelievedTime:
             if clock.missed < 0:
                 self._set_back(self.wall - clock.missed // _SECOND)
             kept.confirmed = trusted
-            kept.holdings.resume(self.wall, self._now)
+            kept.holdings.resume(self.wall, self.now)
             self._again = self.wall + 1
         denied = self._service.denies(wall, monotonic, self.reached, trusted=trusted)
         if denied is not None:
@@ -135,7 +137,7 @@ class BelievedTime:
             kept.vouch(self._again)
         if 0 < self._again <= self.wall:
             # How long a row lasts is told by the marks around its begin
-            kept.holdings.restate(self.wall, self._now, every=vouching)
+            kept.holdings.restate(self.wall, self.now, every=vouching)
             kept.vouch(self.wall * vouching)  # a look may come late: nothing answers for what was before these rows
             self._again = 0
 
@@ -168,9 +170,13 @@ class BelievedTime:
 
         The next look vouches again, where the clock is trusted.
         """
-        self._kept.holdings.restate(self.wall, self._now, step, ended=False)
+        self._kept.holdings.restate(self.wall, self.now, step, ended=False)
         self._kept.vouch(0)
         self.unbroken = self.wall
+
+    def least(self) -> int:
+        """Return what the time is at least, in s since the epoch: nobody may ever confirm it again."""
+        return self.wall if self.trusted else max(self._clock.floor, self._ahead + self.now, self.reached)
 
     def mark(self) -> None:
         """Vouch for the time up to now."""

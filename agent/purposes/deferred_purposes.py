@@ -71,8 +71,6 @@ class DeferredPurposes(Purposes):
         self._lan = lan
         self._holders = holders
         self._count = count
-        self._wall = 0
-        self._now = monotonic // _SECOND
         self._next = 0
         self.sessions = Sessions()
         self._portal = OpenNds(self.sessions, paths.portal)
@@ -83,12 +81,13 @@ class DeferredPurposes(Purposes):
             grounds["attribution"] = config.sections["attribution"].ground or law.IN_FORCE
             append = stores["attribution"].amend if section is None else stores["attribution"].append
         self.attribution = attribution.Attribution(append, self._user)
+        self._time = BelievedTime(clock, self.attribution, self._seal, monotonic // _SECOND)
         if section is not None:
             stores["attribution"].mark = self._mark
             if section.mode == "blocks":
                 path, flash = paths.run + "/blocks", paths.flash + "/ports"
                 keep = self._row_kept
-                made = Blocks(path, flash, section.block_size, table, keep, self._user, self._now)
+                made = Blocks(path, flash, section.block_size, table, keep, self._user, self._time.now)
                 self.attribution.holdings = Holdings(made, self.attribution.keep_row, self._user)
                 lan.holder_changed = self.holder_changed
         if "billing" in stores:
@@ -102,9 +101,7 @@ class DeferredPurposes(Purposes):
         )
         running = executor.RunningRequest(at, self._gateway, sodium, paths.device_key, note)
         self.requests: "executor.RunningRequest" = running  # said for agent.control.calls, which this file imports
-        self._clock = clock
-        self._ahead = clock.floor - self._now  # s by which the time is ahead of that since boot, at least
-        self._time = BelievedTime(clock, self.attribution, self._seal)
+        self._lines = clock.lines
 
     def _mark(self) -> None:
         if not self.suspended and self._stores["attribution"].key_days():
@@ -145,7 +142,7 @@ class DeferredPurposes(Purposes):
     def _user(self, mac: bytes, start: int) -> bytes:
         """Return who was logged in at a terminal by `start` (s since the epoch), and is still."""
         # Both clocks and the log-in are known to the second: in doubt it came after the start
-        return self.sessions.user(mac, start - self._wall + self._now - 2)
+        return self.sessions.user(mac, start - self._time.wall + self._time.now - 2)
 
     def _holder(self, address: bytes) -> bytes:
         return self._holders.user(address) or b""
@@ -154,7 +151,7 @@ class DeferredPurposes(Purposes):
         """Take note that the terminal which holds an address may be another one."""
         mac = self._holder(address)
         if mac:
-            self.attribution.holdings.hold(address, mac, self._wall, self._now)
+            self.attribution.holdings.hold(address, mac, self._time.wall, self._time.now)
 
     def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Terminal | None", end: int) -> None:
         """Keep a connection that has ended, for each of the two."""
@@ -168,7 +165,7 @@ class DeferredPurposes(Purposes):
         if self.billing is not None and terminal is not None:
             start, last = connection.start // _SECOND, end // _SECOND
             up, down = connection.bytes_up, connection.bytes_down
-            self.billing.connection(terminal.mac(), start, last, up, down, self._wall)
+            self.billing.connection(terminal.mac(), start, last, up, down, self._time.wall)
             self._count("billed")
 
     def _attribute(self, decoder: "Decoder", connection: "Connection", terminal: "Terminal | None", end: int) -> None:
@@ -176,7 +173,9 @@ class DeferredPurposes(Purposes):
         if public == source and len(source) == 4 and is_private(source):
             self._count("no public address")  # to the gateway itself, such as its resolver: nobody can ask for it
             return
-        result = self.attribution.connection(connection, source, public, terminal, end, self._now, exact=self._exact())
+        result = self.attribution.connection(
+            connection, source, public, terminal, end, self._time.now, exact=self._exact()
+        )
         if result != attribution.COVERED:
             self.holder_changed(
                 source
@@ -186,30 +185,38 @@ class DeferredPurposes(Purposes):
 
     def _exact(self) -> bool:
         """Return True if a step of the clock leaves no doubt when the connection at hand began."""
-        lines = self._clock.lines
-        return not lines.stepped or lines.doubt < _SECOND
+        return not self._lines.stepped or self._lines.doubt < _SECOND
 
     def alive(self, decoder: "Decoder", connection: "Connection", terminal: "Terminal | None", last: int) -> None:
         """Take note of a connection that lasts."""
         mac, newest = (terminal.mac(), terminal.newest) if terminal is not None else (UNKNOWN_MAC, False)
+        time = self._time
         if not self.suspended:
             start, port = connection.start // _SECOND, connection.translated_port
             source = source_of(connection)
             if not self.attribution.holdings.covers(
-                source, decoder.public(), port, mac, start, self._wall, self._now, exact=newest and self._exact()
+                source,
+                decoder.public(),
+                port,
+                mac,
+                start,
+                time.wall,
+                time.now,
+                exact=newest and self._exact(),
             ):
                 self.holder_changed(source)
                 if decoder.public() != source or not is_private(source):
                     packet, exact = -(-last // _SECOND), self._exact()
-                    self.attribution.last(connection, source, decoder.public(), mac, self._wall, packet, exact=exact)
+                    self.attribution.last(connection, source, decoder.public(), mac, time.wall, packet, exact=exact)
         if self.billing is not None and terminal is not None:
-            self.billing.alive(mac, connection.start // _SECOND, last // _SECOND, self._wall)
+            self.billing.alive(mac, connection.start // _SECOND, last // _SECOND, time.wall)
 
     def list_ended(self, monotonic: int) -> None:
         """Take note that a whole list of what lasts has ended, which was begun then."""
-        if self._time.trusted and monotonic >= self._time.steady:
+        time = self._time
+        if time.trusted and monotonic >= time.steady:
             # Never later than it was: three roundings
-            self.attribution.split(self._wall - (self._now - monotonic // _SECOND) - 1)
+            self.attribution.split(time.wall - (time.now - monotonic // _SECOND) - 1)
 
     def lost(self) -> None:
         """Take note that connections were lost."""
@@ -222,43 +229,40 @@ class DeferredPurposes(Purposes):
 
         A trusted clock that was stepped isn't believed before the time is confirmed anew (L34-II-4).
         """
-        self._wall, self._now = wall // _SECOND, monotonic // _SECOND
-        self._time.tick(wall, monotonic, trusted=trusted, behind=self.second_nat)
+        time = self._time
+        time.tick(wall, monotonic, trusted=trusted, behind=self.second_nat)
         for purpose in (self.attribution, self.billing):
             if purpose is not None:
-                purpose.confirmed = self._time.trusted
+                purpose.confirmed = time.trusted
         if self.on:
             self._portal.tick(monotonic)
         holdings = self.attribution.holdings
-        holdings.leave_by(self._lan.outs, self._lan.public, self._wall, self._now, self._holder)
+        holdings.leave_by(self._lan.outs, self._lan.public, time.wall, time.now, self._holder)
         if not self.suspended:
-            holdings.deal(self._wall, self._now, self._holder)
-        if self._now < self._next and not self.sessions.changed:
+            holdings.deal(time.wall, time.now, self._holder)
+        if time.now < self._next and not self.sessions.changed:
             return
-        self._next, self.sessions.changed = self._now + PERIOD, False
-        self.sessions.tick(self._now)
+        self._next, self.sessions.changed = time.now + PERIOD, False
+        self.sessions.tick(time.now)
         if self.billing is not None:
-            self.billing.tick(self._wall)
-        self.sessions.changed |= holdings.tick(self._wall, self._now, self._holder)
+            self.billing.tick(time.wall)
+        self.sessions.changed |= holdings.tick(time.wall, time.now, self._holder)
 
     def hour(self) -> None:
         """Do what is done each powered-on hour."""
         self.attribution.holdings.hour()
         self._mark()
-        # What the time is at least: nobody may ever confirm it again, and a handover tells whom it is about
-        least = max(self._clock.floor, self._ahead + self._now, self._time.reached)
         try:
-            self.requests.executor.tidy(self._wall if self._time.trusted else least)
+            self.requests.executor.tidy(self._time.least())
         except OSError:
             pass  # the next hour, or the next request, tries again
 
     def stepped(self, step: int, wall: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""
         self._mark()
-        self._wall = wall // _SECOND
-        self._time.stepped(step // _SECOND, self._wall)
+        self._time.stepped(step // _SECOND, wall // _SECOND)
         if self.billing is not None:
-            self.billing.finish(self._wall)
+            self.billing.finish(self._time.wall)
 
     # Calls
 
@@ -266,7 +270,7 @@ class DeferredPurposes(Purposes):
         """Take the portal's word that a user is logged in at a terminal; None: nobody is any more."""
         if user is None:
             self.sessions.end(mac)
-        elif not self.sessions.begin(mac, user, self._now):
+        elif not self.sessions.begin(mac, user, self._time.now):
             raise calls.Refused("session.user: not understood; accepted: 1 to 64 octets without a control character")
         return {"sessions": len(self.sessions.macs())}
 
@@ -276,36 +280,36 @@ class DeferredPurposes(Purposes):
         `latest` is the latest time that was ever known, in seconds since the epoch.
         """
         latest = max(latest, self._time.reached)
-        return self.requests.begin(text, self._wall, latest, self._closed, trusted=self._time.trusted)
+        return self.requests.begin(text, self._time.wall, latest, self._closed, trusted=self._time.trusted)
 
     def _closed(self, request: "requests.Request") -> "tuple[list[str], dict[str, Any]]":
         """Close a request's store; returns the segments and the statement that are handed over.
 
         Refused where flash refuses.
         """
-        store, kept = self._stores[request.store], self.attribution
+        store, kept, time = self._stores[request.store], self.attribution, self._time
         if self.billing is not None and request.store == "billing":
-            self.billing.finish(self._wall)
+            self.billing.finish(time.wall)
         if not self.suspended:
-            kept.holdings.tick(self._wall, self._now, self._holder, 0)
-        if not store.seal() or self._time.owed:
+            kept.holdings.tick(time.wall, time.now, self._holder, 0)
+        if not store.seal() or time.owed:
             raise requests.Refused(
                 "flash", "flash refuses: what is kept can't be closed now; accepted: once more when it is writable"
             )
-        self._time.mend()
+        time.mend()
         statement = {
             "gateway": self._gateway,
-            "made": self._wall,
+            "made": time.wall,
             "second_nat": self.second_nat,
             "alive": kept.lasting,
             "listed": kept.listed,
-            "unbroken": self._time.unbroken,
+            "unbroken": time.unbroken,
         }
         return store.held(*executor.days(request)), statement
 
     def work(self, monotonic: int) -> bool:  # noqa: ARG002
         """Write a part of a handover where one is being made; True where there is more to do."""
-        return self.requests.work(self._wall)
+        return self.requests.work(self._time.wall)
 
     # For the person at the gateway
 
@@ -320,7 +324,7 @@ class DeferredPurposes(Purposes):
 
     def open_requests(self) -> "list[dict[str, Any]] | None":
         """Return what `oubli status` shows of requests that haven't expired; None where flash refuses."""
-        return self.requests.executor.open(self._wall)
+        return self.requests.executor.open(self._time.wall)
 
     def _state(self, name: str) -> "dict[str, Any]":
         if name == "attribution" and self._section is not None:

@@ -67,7 +67,7 @@ class Venue:
         self.clock = Clock(source, str(self.folder / "clock"), self.floor)
         made: Any = object.__new__(DeferredPurposes)
         self.made = made
-        made.billing, made._clock, made._section = None, self.clock, SimpleNamespace(upstream_nat="")
+        made.billing, made._lines, made._section = None, self.clock.lines, SimpleNamespace(upstream_nat="")
         made._lan = SimpleNamespace(behind=False, public=PUBLIC, outs=())
         made._table = SimpleNamespace(devices=(), stands=lambda: True)
         made._table.give = made._table.load = made._table.take = lambda *_: None
@@ -80,7 +80,7 @@ class Venue:
         nobody = lambda _mac, _start: b""  # noqa: E731 (a word)
         blocks = Blocks(path, flash, 512, made._table, made._row_kept, nobody, 0)
         made.attribution.holdings = Holdings(blocks, made.attribution.keep_row, nobody)
-        made._time = BelievedTime(self.clock, made.attribution, made._seal)
+        made._time = BelievedTime(self.clock, made.attribution, made._seal, 0)
 
     @property
     def shown(self) -> int:
@@ -128,7 +128,7 @@ class Venue:
             number = self.true // HOUR % 200
             self.guest = bytes([192, 168, 1, number])
             self.made.attribution.holdings.hold(
-                self.guest, self.made._holder(self.guest), self.made._wall, self.made._now
+                self.guest, self.made._holder(self.guest), self.made._time.wall, self.made._time.now
             )
             block = self.made.attribution.holdings.blocks._given.get(self.guest, -1)
             if block >= 0:

@@ -37,13 +37,13 @@ def over_midnight(say: list[str]) -> dict[int, list[Record]]:
     kept: dict[int, list[Record]] = {}
 
     def keep(begins: int, data: bytes, **_: bool) -> str:
-        said = say.pop(0) if made._wall > MIDNIGHT and say else "kept"
+        said = say.pop(0) if made._time.wall > MIDNIGHT and say else "kept"
         if said == "kept":
             kept.setdefault(begins // DAY, []).append(unpack(data))
         return said
 
     made.attribution = Attribution(keep, lambda _mac, _start: b"")
-    made._time = BelievedTime(made._clock, made.attribution, made._seal)
+    made._time = BelievedTime(made._clock, made.attribution, made._seal, 0)
     for second in (1, 2, DAY // 2 - 60):
         tick(made, second)
     made._mark()
@@ -143,7 +143,7 @@ def test_a_block_rests_for_a_day_after_its_last_connection_whose_row_a_handover_
         tick(made, second)
     made.attribution.holdings.blocks._hand = 0
     made.holder[B] = OTHER_MAC
-    made.attribution.holdings.hold(B, OTHER_MAC, made._wall, made._now)
+    made.attribution.holdings.hold(B, OTHER_MAC, made._time.wall, made._time.now)
     assert {one.first for one in kept if one.mac == OTHER_MAC} == {16896}
     made.attribution.holdings.close()
 
@@ -177,7 +177,7 @@ def test_a_restart_by_another_address_names_nobody_before_it_is_known_who_is_the
     blocks = Blocks(str(tmp_path / "blocks"), str(tmp_path / "ports"), 512, made._table, made._row_kept, made._user, 0)
     made.attribution.holdings = Holdings(blocks, made.attribution.keep_row, made._user)
     made.holder, made._lan.public, made._next = {A: OTHER_MAC}, OTHER, 0
-    made._time = BelievedTime(made._clock, made.attribution, made._seal)
+    made._time = BelievedTime(made._clock, made.attribution, made._seal, 0)
     for second in (10, 11, 12):
         tick(made, second)
     assert [one.mac for one in kept if one.public_address == OTHER and one.first] == []

@@ -56,12 +56,12 @@ def purpose() -> tuple[Any, Records]:
     made.attribution, made.billing = Attribution(keep, lambda _mac, _start: b""), None
     made._section = SimpleNamespace(upstream_nat="acknowledged")
     made._clock = SimpleNamespace(trusted=False, once=False, confirmed=NOON * SECOND, missed=0, refused=False, floor=0)
-    made._clock.lines = SimpleNamespace(stepped=False)
+    made._lines = SimpleNamespace(stepped=False)
     made._lan = SimpleNamespace(behind=False, public=(), outs=())
     made._table, made._portal = SimpleNamespace(devices=()), SimpleNamespace(tick=lambda _now: None)
     made._stores = {"attribution": SimpleNamespace(key_days=lambda: 30, stepped=lambda: True)}
     made._holders, made._next, made.sessions = None, 1 << 60, Sessions()
-    made._time = BelievedTime(made._clock, made.attribution, made._seal)
+    made._time = BelievedTime(made._clock, made.attribution, made._seal, 0)
     return made, kept
 
 
@@ -267,7 +267,7 @@ def with_blocks(folder: Path, *, trusted: bool = True) -> tuple[Any, list[Record
         return "kept"
 
     made.attribution = Attribution(keep, lambda _mac, _start: b"")
-    made._time = BelievedTime(made._clock, made.attribution, made._seal)
+    made._time = BelievedTime(made._clock, made.attribution, made._seal, 0)
     made._section, made._lan.public = SimpleNamespace(upstream_nat=""), PUBLIC
     made._table.give = made._table.load = made._table.take = lambda *_words: None
     made._table.stands = lambda: True
@@ -278,7 +278,7 @@ def with_blocks(folder: Path, *, trusted: bool = True) -> tuple[Any, list[Record
     made._next = 0
     for second in (1, 2, 3) if trusted else (1,):
         made.tick((NOON + second) * SECOND, second * SECOND, trusted=trusted)
-    made.attribution.holdings.hold(A, MAC, made._wall, made._now)
+    made.attribution.holdings.hold(A, MAC, made._time.wall, made._time.now)
     return made, kept, refusing
 
 
@@ -324,7 +324,9 @@ def test_holding_whose_end_was_lost_is_not_said_to_go_on(tmp_path: Path) -> None
         tick(made, second)
     made._mark()
     found = [
-        one.until - NOON for one in matching.holdings([kept], made._wall, made._time.unbroken) if one.record.confirmed
+        one.until - NOON
+        for one in matching.holdings([kept], made._time.wall, made._time.unbroken)
+        if one.record.confirmed
     ]
     assert found == [600]
     made.attribution.holdings.close()

@@ -185,10 +185,12 @@ class _DeferredPurposes(deferred_purposes.DeferredPurposes):
         kept = self.attribution
         kept.holdings = holdings.Holdings(room, kept.keep_row, lambda _mac, _start: b"")
         self.billing = None
-        self._clock: "Any" = _Clock()
+        clock: "Any" = _Clock()
+        self._lines = clock.lines
         self._holders = terminals
         self._count = lambda _name: None
-        self._wall, self._now = NOON, 1000
+        self._time = believed_time.BelievedTime(clock, kept, lambda: None, 1000)
+        self._time.wall = NOON
 
 
 class _Lines:
@@ -290,17 +292,17 @@ def logged_in(folder: str, steps: "list[list[Any]]") -> "list[Any]":
     room.confirmed = made.billing.confirmed = True
     for name, *rest in steps:
         if name == "at":
-            made._wall, made._now = rest
+            made._time.wall, made._time.now = rest
         elif name == "session":
             made.session(holder.mac(), rest[0])
         elif name == "tick":
-            room.holdings.tick(made._wall, made._now, lambda _address: b"")
+            room.holdings.tick(made._time.wall, made._time.now, lambda _address: b"")
         else:
             one: "Any" = _Made(rest[1] * 1000000000, rest[0])
             if name == "connection":
                 made.connection(one, one, holder, rest[2] * 1000000000)  # type: ignore[arg-type]
             else:
-                made.alive(one, one, holder, made._wall * 1000000000)  # type: ignore[arg-type]
+                made.alive(one, one, holder, made._time.wall * 1000000000)  # type: ignore[arg-type]
     made.billing.finish()
     for one in (made.billing, made.sessions):
         one.close()
@@ -358,7 +360,7 @@ def believed(steps: "list[list[Any]]") -> "list[Any]":
         return "kept"
 
     clock: "Any" = _Clock()
-    made = believed_time.BelievedTime(clock, attribution.Attribution(append, lambda _mac, _start: b""), lambda: None)
+    made = believed_time.BelievedTime(clock, attribution.Attribution(append, lambda _mac, _start: b""), lambda: None, 0)
     for step, wall, now, changed in steps:
         refuses[0] = step == "refuse"
         for name, value in changed.items():
