@@ -7,7 +7,7 @@ deadline runs from the oldest reading, so that it is never later than the connec
 
 - A line is remembered from the look before the step that made it to the look that noticed the next one. So the true
   reading is among those of the lines. What is no longer remembered counts as a line that can have made any stamp.
-- The kernel tells of an end within DELIVERY of it, and of what it told while this process was held up, by so much
+- The kernel tells of an end within DELIVERY of it. What it told while this process was held up is read by so much
   later. A reading that is older is none, as long as there is a younger one.
 - The end's oldest reading isn't after the true end. The last packet is that less a timeout, or the start where the
   start is later (agent.capture.timeouts). So the start is read as old as it can be too: a younger reading would move

@@ -4,8 +4,8 @@
 A canary is searched for in the forms that a program could write it in: raw octets, hex with and without separators,
 decimal, text, in any case of the letters. A raw IPv4 address is only four octets: in a core of 17 MB its first two
 stand about twenty times by chance, so one scan in two thousand would find all four. What counts is what was not there
-before the traffic; and in a file, where the sealed store's 40 kB would show one of a lab's addresses in one scan of
-7,000, what is there more than once.
+before the traffic. In a file it is what is there more than once: the sealed store's 40 kB would show one of a lab's
+addresses in one scan of 7,000.
 """
 
 import ipaddress

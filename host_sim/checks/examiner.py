@@ -3,9 +3,9 @@
 
 A question is a public address, a port, a protocol and a window. Most are put around a port's true use, a cut of power
 or a step of the clock. The truth is the world's: who used a port when, which ports the kernel gave to an address, who
-had that address, when there was no power. An answer is wrong where it names a terminal that didn't hold the port, or
-leaves out one that used it without a word of doubt. So is `nothing held` of a port that was used. `not known` is never
-wrong; how often it is said is told.
+had that address, when there was no power. An answer is wrong where it names a terminal that didn't hold the port. So is
+one that leaves out a terminal that used it, without a word of doubt, and `nothing held` of a port that was used. `not
+known` is never wrong; how often it is said is told.
 """
 
 import ipaddress

@@ -2,8 +2,8 @@
 """The custodian of a simulated gateway: his keys, and his own store of them, under a clock that may be wrong (EXP-3).
 
 Whenever he comes he destroys what is due, and what his clock says may be wrong by seconds or years. By the book, not by
-`tools/`: a clock up to seven days past the newest time that was believed is believed, one that is further ahead
-destroys nothing before he confirms the date, one that is behind makes no key younger. So it is known at each visit
+`tools/`: a clock up to seven days past the newest time that was believed is believed. One that is further ahead
+destroys nothing before he confirms the date. One that is behind makes no key younger. So it is known at each visit
 which keys must be gone, and which must be there.
 """
 

@@ -3,9 +3,9 @@
 
 Terminals, gateway and internet are network namespaces; traffic, translation, connection tracking, broker and processes
 are real. Only the daemons' clocks are moved: by eleven minutes between the two confirmations of the time, over an hour
-for the summary, over a lifetime for forgetting. What is compared: every record with what `conntrack -E` saw (EXP-1,
-L34-VI-1), the published `arrivals` with its slot (ANON-2, ANON-4), and after the lifetime the absence of everything
-(EXP-2, EXP-4).
+for the summary, over a lifetime for forgetting. Every record is compared with what `conntrack -E` saw (EXP-1,
+L34-VI-1), the published `arrivals` with its slot (ANON-2, ANON-4). After the lifetime nothing may be there (EXP-2,
+EXP-4).
 """
 
 import json

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which sockets a process holds, and which it ever asked for (L34-I-2, L34-VI-2).
 
-Two witnesses: /proc (the descriptors now, each of which is asked for its family) and strace (each socket call over the
-process's life, so that a socket opened and closed between two looks is seen as well).
+There are two witnesses. /proc has the descriptors now, each of which is asked for its family. strace has each socket
+call over the process's life: it sees a socket that is opened and closed between two looks as well.
 """
 
 import ctypes

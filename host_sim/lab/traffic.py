@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real traffic between the lab's namespaces: what the internet answers, and what each terminal does.
 
-Run inside a namespace (`python traffic.py internet` or `... terminal`, a plan as JSON on standard input). Beside
-plain conversations it has the endings that connection tracking treats differently: closed by either side, reset,
-refused, a SYN into silence, a phone that walks away (the socket vanishes without a FIN, by TCP_REPAIR), a half-closed
-one, datagrams without an answer, and datagrams long enough apart to become a stream. Every byte sent starts with a
-canary, which must never be found anywhere afterwards (L34-VI-1). A terminal prints, as JSON, when each connection
-truly began and ended: a second witness beside the kernel's.
+Run inside a namespace (`python traffic.py internet` or `... terminal`, a plan as JSON on standard input). Beside plain
+conversations it has the endings that connection tracking treats differently. They are closed by either side, reset,
+refused, half-closed, or a SYN into silence. A phone walks away: its socket vanishes without a FIN, by TCP_REPAIR.
+Datagrams have no answer, or are long enough apart to become a stream. Every byte sent starts with a canary, which must
+never be found anywhere afterwards (L34-VI-1). A terminal prints, as JSON, when each connection truly began and ended: a
+second witness beside the kernel's.
 """
 
 import asyncio

@@ -3,9 +3,9 @@
 
 Its XML output carries everything with nanoseconds: both tuples, both counters, start, stop, the last state, and what
 was left of the timeout when an entry ended early. From these the lab works out by itself what the vault must hold;
-nothing of `agent/` is used here. (XML leaves ICMP's identifiers out: a second, plain, output gives them.) `end` = stop
-less the timeout of the last state, less only what had run of it, and never below the start (the design's "Capture" says
-why).
+nothing of `agent/` is used here. (XML leaves ICMP's identifiers out: a second, plain, output gives them.) `end` is stop
+less the timeout of the last state, less only what had run of it. It is never below the start (the design's "Capture"
+says why).
 """
 
 import contextlib

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a light gateway says, and when: the agent's own moments, metrics and messages, on a clock that may run fast.
 
-Its clock stands at an hour of a day that is over and runs `speed` times as fast as the real one, to a moment that is
-past too, since a collector takes no figure of tomorrow. Figures come after their slot's end, health every five minutes,
-or every two real ones: a collector takes no more. Each comes at a moment drawn within the agent's own windows. Figures
-are those of a venue with its weekdays and hours. A message that is made again is the same to the octet.
+Its clock stands at an hour of a day that is over and runs `speed` times as fast as the real one. It ends at a moment
+that is past too, since a collector takes no figure of tomorrow. Figures come after their slot's end, health every five
+minutes, or every two real ones: a collector takes no more. Each comes at a moment drawn within the agent's own windows.
+Figures are those of a venue with its weekdays and hours. A message that is made again is the same to the octet.
 """
 
 from dataclasses import dataclass

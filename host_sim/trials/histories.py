@@ -10,9 +10,9 @@ whatever its stamps say:
 
 - no record opens past its true end plus the lifetime, but for what the quartz is wrong by;
 - none is gone before a window's width less than that, unless a counter says so; a stamp that several time lines can
-  have made counts as the oldest of its readings within three minutes, and only such a record may go earlier, by no more
+  have made counts as the oldest of its readings within three minutes; only such a record may go earlier, by no more
   than the difference;
-- the clock is trusted only where two confirmations agreed, at least ten minutes of the same boot apart, and it was not
+- the clock is trusted only where two confirmations agreed, at least ten minutes of the same boot apart; it was not
   stepped by more than a day since; a step of more than a day destroys nothing by itself;
 - the ledger's high-water mark moves only while the clock is trusted; powered-on hours are never fewer than they were as
   expiry reads them, and never more as tokens read them.

@@ -13,8 +13,8 @@ suppressed   no noise, cells below the display threshold left out: no privacy (o
              terminal at the threshold shows), and a bias
 
 Beside it stand the noise in a café of 200 as REQUIREMENTS.md states it, and what no noise explains: the bias of the
-defined truth against the real one (`host_sim.venue.reality`), from the two slots and classes that count, from
-connections whose end the kernel tells late, from phones that change their MAC.
+defined truth against the real one (`host_sim.venue.reality`). That comes from the two slots and classes that count,
+from connections whose end the kernel tells late, and from phones that change their MAC.
 """
 
 import math

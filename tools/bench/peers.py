@@ -4,7 +4,7 @@
 Each listens to ended connections only.
 
 Every one asks for the same receive buffer as the recorder. (conntrack 1.4.8 enlarges another socket than the one it
-listens on, and loses most of a burst.) ulogd2 runs in its loss-free mode (`reliable=1`) and writes text, or JSON;
+listens on, and loses most of a burst.) ulogd2 runs in its loss-free mode (`reliable=1`). It writes text, or JSON;
 conntrack writes text with timestamps; all into a file on tmpfs, where the recorder's store is too. pyroute2 is asked
 for the attributes that the recorder reads, and nothing is done with them. The floor is a C program, compiled here, that
 only receives, loss-free.

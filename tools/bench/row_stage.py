@@ -2,9 +2,9 @@
 """What the day's table costs on this interpreter: heap of a row's update, its time by how full it is.
 
 `python|micropython -m tools.bench.row_stage PATH ROWS TERMINALS UPDATES [clash]`: prints the heap octets of UPDATES
-updates of TERMINALS terminals that are there already (null on CPython, which doesn't say), how many rows are used, and
-whether the table filled. With `clash` every terminal's hash begins in the same row: each looks further than the one
-before.
+updates of TERMINALS terminals that are there already. That is null on CPython, which doesn't say. How many rows are
+used, and whether the table filled, follow. With `clash` every terminal's hash begins in the same row: each looks
+further than the one before.
 """
 
 import gc

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator looks at, before and now: one metric of `medium` alone, and the venue's profile, all combined.
 
-For venues of 20 to 2,000 terminals: a day's total, the busiest hour, the mean day of a week, a weekday's busiest hour
-over four weeks, the day of a group of 30 gateways. Errors are one standard deviation in per cent of the truth, measured
-on drawn noise; beside them how often the truth lay in the 95 % band. The truth is a day of the simulated café's hours,
-so that nothing but noise is measured.
+For venues of 20 to 2,000 terminals: a day's total, its busiest hour, the mean day of a week. Besides, a weekday's
+busiest hour over four weeks, and the day of a group of 30 gateways. Errors are one standard deviation in per cent of
+the truth, measured on drawn noise; beside them how often the truth lay in the 95 % band. The truth is a day of the
+simulated café's hours, so that nothing but noise is measured.
 """
 
 import math

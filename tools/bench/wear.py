@@ -8,8 +8,8 @@ file was there before, how much is there now. So the same day is read for each s
 pages from the first one that changed on, and one more for the file system's own metadata. The kernel's part is a fake
 of one rule: a terminal with a block leaves by a port of it.
 
-Years are a quarter of the flash times its erase cycles (the firmware and what never changes have the rest), over what
-is programmed in a day; the file system's own moving of what is old isn't in it. `worst` is for a flash that erases a
+Years are a quarter of the flash times its erase cycles, over what is programmed in a day. The firmware and what never
+changes have the rest. The file system's own moving of what is old isn't in it. `worst` is for a flash that erases a
 whole block for each sync, as an SD card without a cache may. The forwarder only removes messages; a year's store loses
 a segment a day more: one sync.
 """

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The custodian's answer to a request: what its scope covers, a signed manifest, negatives too (L34-II-4).
 
-A folder with `answer.csv`, `answer.json` and `manifest.json` (who asked, on what ground, what came of it, SHA-256 of
-the other two), and `manifest.sig`, the custodian's Ed25519 signature of the manifest in hex. Where the requester has a
-key, the folder is a single file instead, sealed to it (X25519, libsodium's sealed box, of a tar file).
+A folder with `answer.csv`, `answer.json`, `manifest.json` and `manifest.sig`. The manifest says who asked, on what
+ground, what came of it, and has the SHA-256 of the first two. The last is the custodian's Ed25519 signature of the
+manifest in hex. Where the requester has a key, the folder is a single file instead, sealed to it (X25519, libsodium's
+sealed box, of a tar file).
 """
 
 import hashlib

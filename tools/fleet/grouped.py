@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A group's agent-days, and all gateways', as rows: pages of thousands of gateways read them, and add up no totals.
 
-A row (`Grouped`) has the day's terminals with their band, its hours and daily cells, which add up to them, and what the
-gateways' weeks that end with it have in all. Who stores messages marks the rows that they belong to, in the same
-transaction. A row that is marked is made anew by who reads it, or before that by `oubli-fleet serve`.
+A row (`Grouped`) has the day's terminals with their band, and its hours and daily cells, which add up to them. It also
+has what the gateways' weeks that end with it have in all. Who stores messages marks the rows that they belong to, in
+the same transaction. A row that is marked is made anew by who reads it, or before that by `oubli-fleet serve`.
 """
 
 import json

@@ -2,8 +2,8 @@
 """The packages that a board's files are cut into: what each says of itself, what it needs, and its scripts.
 
 `oubli` is what every gateway needs. What is off by default, and LuCI's view, are packages of their own: a file of this
-name in boards/packages lists what they have, a path from the root a line, a folder with all below it, a module of the
-agent without its ending.
+name in boards/packages lists what they have. A line is a path from the root; a folder with all below it; a module of
+the agent without its ending.
 """
 
 from dataclasses import dataclass

@@ -4,8 +4,8 @@
 An older file of a consent that is put back in the place of a newer one says "active" of what was withdrawn. So each
 refusal has a name of its own here as well, which no older copy of anything takes away. It is made and synced before the
 consent's file is written. A name says nothing of anybody: digits of a keyed hash, a sign for what is refused, and the
-end until which an older copy could count, in seconds since the epoch as 8 hexadecimal digits. The name goes 30 days
-after that. There is nothing to be read in the file: it can't be damaged.
+end until which an older copy could count. That stands in seconds since the epoch as 8 hexadecimal digits. The name goes
+30 days after that. There is nothing to be read in the file: it can't be damaged.
 """
 
 from agent import law
