@@ -200,8 +200,10 @@ def _answering(config: "Config") -> "tuple[str, tuple[str, str]]":
 def _procedures(config: "Config", held: "Sequence[str]") -> "tuple[str, tuple[str, str]]":
     """Return who answers authorities: what is sealed, now or still, is the custodian's to open."""
     state, why = _answering(config)
-    if state == MET:
+    if state == MET and config.gateway.duty not in DECLARED:
         return WITH, why
+    if state == MET:
+        state, why = WITH, DECLARED[config.gateway.duty]
     left = [name for name in ("attribution", "billing") if name in config.purposes or name in held]
     if not left:
         return state, why
@@ -213,16 +215,20 @@ def _procedures(config: "Config", held: "Sequence[str]") -> "tuple[str, tuple[st
 
 
 def _source(config: "Config") -> "tuple[str, tuple[str, str]]":
-    section = config.purposes.get("attribution")
+    section, duty = config.purposes.get("attribution"), config.gateway.duty
     if section is None:
         return _answering(config)
     if section.ground != law.IN_FORCE:
-        return NOBODY, _WHY["former"]
-    if section.lifetime < law.purpose("attribution").ceiling:
-        return NOBODY, _both(lambda one: _WHY["short"][one] + words.span(section.lifetime, words.LANGUAGES[one]))
-    if section.upstream_nat:  # he can be asked about a device, and not by a public port
-        return PARTLY, _both(lambda one: _WHY["custodian"][one] + _WHY["second-nat"][one])
-    return MET, _WHY["custodian"]
+        short = _WHY["former"]
+    elif section.lifetime < law.purpose("attribution").ceiling:
+        short = _both(lambda one: _WHY["short"][one] + words.span(section.lifetime, words.LANGUAGES[one]))
+    else:  # behind a second NAT he can be asked about a device, and not by a public port
+        behind = _WHY["second-nat"] if section.upstream_nat else ("", "")
+        why = _both(lambda one: _WHY["custodian"][one] + behind[one])
+        if duty in DECLARED:
+            return OTHER, _both(lambda one: DECLARED[duty][one] + (" ; ", "; ")[one] + why[one])
+        return PARTLY if section.upstream_nat else MET, why
+    return (OTHER, DECLARED[duty]) if duty in DECLARED else (NOBODY, short)
 
 
 def _freeze(config: "Config", still: "Sequence[str]") -> "tuple[str, tuple[str, str]]":
@@ -268,11 +274,11 @@ def who(name: str, config: "Config", held: "Sequence[str]" = ()) -> "tuple[str, 
     return state, _WHY[why]
 
 
-def unserved(config: "Config") -> "list[str]":
-    """Return the duties that nobody serves, or not wholly, in English, each with why."""
+def unserved(config: "Config", held: "Sequence[str]" = ()) -> "list[str]":
+    """Return the duties that nobody serves, or not wholly, in English, each with why; `held` as in `who`."""
     out = []
     for name, _, english, source in MUST:
-        state, why = who(name, config)
+        state, why = who(name, config, held)
         if state in (NOBODY, PARTLY):
             out.append(english + " (" + source + "): " + why[1])
     return out

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent import law
+from agent.base.paths import Paths
 from agent.config import config as configuration
 from agent.doctor import examination
 from agent.purposes import checks, duties
@@ -115,9 +116,10 @@ def test_what_oubli_cannot_do_by_design_is_said_whatever_is_configured(tmp_path:
     [
         ("portal", "", "other", "other"), ("radius", "", "other", "other"), ("nat-log", "", "other", "other"),
         ("oubli", "", "nobody", "nobody"), ("none", "", "nobody", "nobody"), ("undeclared", "", "nobody", "nobody"),
-        ("oubli", YEAR, "met", "with"), ("portal", YEAR, "met", "with"), ("oubli", MONTH, "nobody", "with"),
+        ("oubli", YEAR, "met", "with"), ("portal", YEAR, "other", "with"), ("oubli", MONTH, "nobody", "with"),
         ("oubli", FORMER, "nobody", "with"), ("oubli", BEHIND, "partly", "with"),
-        ("oubli", BILLING, "nobody", "partly"),
+        ("oubli", BILLING, "nobody", "partly"), ("nat-log", MONTH, "other", "with"),
+        ("radius", FORMER, "other", "with"), ("portal", BEHIND, "other", "with"),
     ],
 )  # fmt: skip
 def test_who_keeps_a_connection_s_source_follows_from_what_runs(
@@ -131,7 +133,10 @@ def test_who_keeps_a_connection_s_source_follows_from_what_runs(
     french = " ".join(duties.lines(config, "fr"))
     for told, whose in ((text, "that provider alone can match"), (french, "ce fournisseur seul relie")):
         assert (whose in told) == (more == BEHIND)  # and no pronoun that could be the custodian's
-    assert ("before the year is over: 30\u00a0days" in text) == (more == MONTH)
+    assert ("before the year is over: 30\u00a0days" in text) == (more == MONTH and source == "nobody")
+    for lines, one in ((text, 1), (french, 0)):  # everybody who answers
+        assert (duties.DECLARED.get(duty, ("?", "?"))[one] in lines) == (duty in duties.DECLARED)
+        assert (duties._WHY["custodian"][one] in lines) == (more != "")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +209,7 @@ def test_the_doctor_finds_a_duty_that_nobody_serves(tmp_path: Path) -> None:
     """L34-II-3: a note for each, with its source and why; none where all are somebody's."""
 
     def found(text: str) -> list[str]:
-        gateway = SimpleNamespace(config=read(tmp_path, text))
+        gateway = SimpleNamespace(config=read(tmp_path, text), paths=Paths(str(tmp_path)))
         duties = [one for one in checks.found(gateway) if one.name == "duty"]  # type: ignore[arg-type]
         return [f"{one.severity} {one.what}" for one in duties]
 
