@@ -53,7 +53,9 @@ def state(row: "law.Purpose", config: "Config", held: "Sequence[str]" = ()) -> s
     if row.name == "freeze":
         return "by order"
     on = row.name in config.purposes or (row.name == "consent" and stores.by_consent(config))
-    return "on" if on else "off, still kept" if row.name in held else "off"
+    if on or row.name not in held:
+        return "on" if on else "off"
+    return "off, perhaps still kept" if row.name in config.unseen else "off, still kept"
 
 
 def lifetime(row: "law.Purpose", config: "Config") -> int:
@@ -89,38 +91,44 @@ def memory(config: "Config", held: "Sequence[str]" = ()) -> "list[tuple[str, boo
         ),
     ]
     try:
-        from agent.purposes import beside
+        from agent.purposes import beside, words
     except ImportError:
         return found
-    return found + beside.memory(config, held)
+    kept = {name: beside.FLASH.get(name, "in memory, ") + words.KEPT[name][1] for name, _ in beside.MEMORY}
+    return found + [(name, here, fields, kept[name]) for name, here, fields in beside.memory(config, held)]
 
 
 def data(config: "Config", held: "Sequence[str]" = ()) -> "dict[str, Any]":
     """Return the table as `oubli law --json` shows it."""
-    rows = []
-    for row in law.PURPOSES:
-        section = config.purposes.get(row.name)
-        rows.append(
-            {
-                "purpose": row.name,
-                "state": state(row, config, held),
-                "paragraph": row.paragraph,
-                "in_force": row.in_force,
-                "words": WORDS[row.name],
-                "grounds": row.grounds,
-                "ground": section.values.get("ground") if section else None,
-                "fields": row.fields,
-                "custody": row.custody,
-                "default": "on" if row.enabled else "off",
-                "lifetime_seconds": lifetime(row, config),
-                "ceiling_seconds": row.ceiling,
-                "needs": row.needs,
-            }
-        )
+    rows = [
+        {
+            "purpose": row.name,
+            "state": state(row, config, held),
+            "paragraph": row.paragraph,
+            "in_force": row.in_force,
+            "words": WORDS[row.name],
+            "grounds": row.grounds,
+            "ground": _ground(row, config, held),
+            "fields": row.fields,
+            "custody": row.custody,
+            "default": "on" if row.enabled else "off",
+            "lifetime_seconds": lifetime(row, config),
+            "ceiling_seconds": row.ceiling,
+            "needs": row.needs,
+        }
+        for row in law.PURPOSES
+    ]
     beside = [
         {"what": row[0], "state": _STATES[row[1]], "fields": row[2], "kept": row[3]} for row in memory(config, held)
     ]
     return {"rule": RULE, "content": CONTENT, "wording": _TEXT, "purposes": rows, "memory": beside}
+
+
+def _ground(row: "law.Purpose", config: "Config", held: "Sequence[str]") -> "str | None":
+    """Return on which ground a purpose keeps, or kept last what it still has."""
+    if not row.grounds or (row.name not in config.purposes and row.name not in held):
+        return None
+    return stores.kept_for(row.name, config)[-1][1]
 
 
 def lines(config: "Config", held: "Sequence[str]" = ()) -> "list[str]":

@@ -32,6 +32,7 @@ class Config:
     gateway, summary, mqtt, vault, notice    sections
     sections                  every section by its name, the disabled ones too
     purposes                  name -> section, the enabled ones only
+    notes, unseen             root's notes of stores; those that can't be looked at (agent.purposes.beside.remembered)
     metrics                   name -> scale of its noise as a fraction, those that are published only
     canonical                 every validated value as one text, without a secret, for the digest in `state`
     refused                   why a later configuration is refused, "" where this is the present one
@@ -54,6 +55,8 @@ class Config:
             if sections[name].enabled:
                 self.purposes[name] = sections[name]
         self.metrics = metrics
+        self.notes: "dict[str, tuple[str, list[tuple[int, str]]] | None]" = {}
+        self.unseen: "list[str]" = []
         values = {}
         for name in sections:
             values[name] = sections[name].values

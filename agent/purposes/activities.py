@@ -83,12 +83,15 @@ _FOR = {
     "emergency": ("les services de secours, par l'exploitant", "the rescue services, by the operator"),
 }  # fmt: skip
 _FOR["location"] = _FOR["services"]
-_AUTHORITIES = {
-    "L336-3": ("l'Arcom, et en cas d'injonction ", "Arcom, and by an injunction "),
-    "STAD": ("l'ANSSI, et en cas d'injonction ", "ANSSI, and by an injunction "),
-    law.IN_FORCE: ("", ""),
-}
 _ENTITLED = ("les autorités que la loi habilite", "the authorities that the law entitles")
+# Who asks on a ground, or makes out the bills (L34-IV-3).
+_ASKS = {
+    "L336-3": ("l'Arcom", "Arcom"),
+    "STAD": ("l'ANSSI", "ANSSI"),
+    law.IN_FORCE: _ENTITLED,
+    stores.NAMELESS: ("l'exploitant", "the operator"),
+    stores.UNKNOWN: words.BLANK,
+}
 _AIM = ("pour ", "for ")
 # Who gets personal data beside the operator, and may pass them on further than the gateway knows.
 _OTHERS = {
@@ -96,7 +99,6 @@ _OTHERS = {
     "billing": ("celui qui établit les factures", "whoever makes out the bills"),
     "services": ("les tiers nommés dans l'accord", "the third parties named in the consent"),
 }
-_OPERATOR = ("l'exploitant", "the operator")  # where `billing.biller` names nobody (L34-IV-3)
 _KEPT = {
     "most": ("au plus ", "at most "),
     "own": ("pour la durée de l'accord, au plus ", "as long as the consent, at most "),
@@ -110,6 +112,7 @@ _KEPT = {
             "being restored, until 30 days after the end that was agreed; at most "
         ),
     ),
+    "unseen": ("la borne ne voit pas s'il en reste ; ", "the gateway can't see whether anything is left; "),
     "over": ("arrêté, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; "),
     "unasked": (" ; plus aucun accord n'est recueilli", "; no consent is taken any more"),
 }
@@ -176,11 +179,13 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
         kept = _long(row, config, language)
         if row.name in held:  # who withdraws still leaves the day, and a refusal
             kept = kept + _KEPT["unasked"][at] if row.custody == law.DEVICE else _KEPT["over"][at] + kept
-        former = row.grounds and config.sections[row.name].ground in law.FORMER_GROUNDS
-        basis = row.paragraph + _REPEALED[at] if former else f"{row.in_force}, {_letter(row.name, config, at)}"
-        if former:
-            repealed = basis
-        found.append(Activity(row.name, row.fields, kept, basis, _recipients(row, config, at), row.custody, at))
+        if row.name in config.unseen:
+            kept = _KEPT["unseen"][at] + kept
+        told = kept_for(row.name, config) if row.grounds else [""]
+        bases = [_basis(row, ground, config, at) for ground in told]
+        repealed = bases[-1] if told[-1] in law.FORMER_GROUNDS else repealed
+        basis, whom = newest_first(bases, at), _recipients(row, config, at)
+        found.append(Activity(row.name, row.fields, kept, basis, whom, row.custody, at))
         if row.name in stores.BY_CONSENT:
             found[-1].aim = [_AIM[at] + config.notice.values[row.name]]
     for name, here, fields, _ in article.memory(config, held):
@@ -198,17 +203,23 @@ def rows(config: "Config", held: "Sequence[str]" = ()) -> "list[law.Purpose]":
     return [row for row in law.PURPOSES if article.state(row, config) == "on" or row.name in held]
 
 
-def others(found: "Sequence[Activity]", at: int) -> str:
-    """Return a blank for transfers out of the Union, of who gets data here (GDPR 13.1 f, 30.1 e)."""
+def transfers(found: "Sequence[Activity]", at: int) -> str:
+    """Return what notice and register say of transfers out of the Union."""
     kinds = {one.custody for one in found} | {"services" if one.key == "consent" else one.key for one in found}
     names = [_OTHERS[kind][at] for kind in (law.CUSTODIAN, "billing", "services") if kind in kinds]
-    return (" ; par ", "; by ")[at] + ", ".join(names) + (" : ", ": ")[at] + words.BLANK[at] if names else ""
+    return words.transfers(names, at)
 
 
 def _letter(key: str, config: "Config", at: int) -> str:
     serves = [name for name in ("billing", "attribution") if name in config.purposes]  # the portal
     lawful = [LAWFUL[name] for name in serves if config.purposes[name].values.get("ground") not in law.FORMER_GROUNDS]
     return ("RGPD 6.1 ", "GDPR 6.1 ")[at] + (LAWFUL.get(key) or ", ".join(lawful))
+
+
+def _basis(row: "law.Purpose", ground: str, config: "Config", at: int) -> str:
+    if ground in law.FORMER_GROUNDS:
+        return row.paragraph + _REPEALED[at]
+    return words.BLANK[at] if ground == stores.UNKNOWN else f"{row.in_force}, {_letter(row.name, config, at)}"
 
 
 def _long(row: "law.Purpose", config: "Config", language: str) -> str:
@@ -222,16 +233,27 @@ def _long(row: "law.Purpose", config: "Config", language: str) -> str:
 
 def _recipients(row: "law.Purpose", config: "Config", at: int) -> str:
     """Return who may get what a purpose keeps, by name; a custodian whom the configuration doesn't name is a blank."""
-    text, custodian, section = (
-        _FOR.get(row.name, NOBODY)[at],
-        config.notice.custodian or words.BLANK[at],
-        config.sections.get(row.name),
-    )
-    if section is None:
-        return text
-    if row.grounds:
-        return text.format(custodian, _AUTHORITIES[section.ground or law.IN_FORCE][at] + _ENTITLED[at])
-    return text.format(custodian, section.values.get("biller") or _OPERATOR[at], _ENTITLED[at])
+    text, custodian = _FOR.get(row.name, NOBODY)[at], config.notice.custodian or words.BLANK[at]
+    told = kept_for(row.name, config)
+    names = newest_first([_ASKS[one][at] if one in _ASKS else one for one in told], at)
+    if told and told[-1] in law.FORMER_GROUNDS:
+        names += (", et en cas d'injonction ", ", and by an injunction ")[at] + _ENTITLED[at]
+    return text.format(custodian, names, _ENTITLED[at])
+
+
+def kept_for(name: str, config: "Config") -> "list[str]":
+    """Return what a store of the custodian's was kept for, as agent.vault.stores has it; nothing for any other."""
+    return [word for _, word in stores.kept_for(name, config)] if name in stores.SEALED else []
+
+
+def newest_first(texts: "list[str]", at: int) -> str:
+    """Return what holds now, and what did before."""
+    before: "list[str]" = []
+    for one in texts[:-1]:
+        if one not in before + texts[-1:]:
+            before.append(one)
+    earlier = (" (avant un changement : ", " (before a change: ")[at] + ", ".join(before) + ")"
+    return "".join(texts[-1:]) + (earlier if before else "")
 
 
 TYPE_CHECKING = False

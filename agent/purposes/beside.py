@@ -8,35 +8,23 @@ from agent.purposes.consent.refusals import Refusals
 from agent.runtime import files
 from agent.vault import stores
 
-# What is held, its fields, for how long.
-MEMORY: "tuple[tuple[str, tuple[str, ...], str], ...]" = (
-    (
-        "portal",
-        ("mac", "portal_user", "start", "last"),
-        "in memory, until the portal tells that it logs out, at most 24h after its last word",
-    ),
-    (
-        "ports",
-        ("mac", "address", "public_address", "translated_port", "portal_user", "start", "last"),
-        "in memory, at most 3h after its last sign or the end of its lease",
-    ),
-    (
-        "objection",
-        ("mac_hash", "time", "end"),
-        "on flash as a keyed hash, 395d, or until it is taken back",
-    ),
+# What is held, its fields; for how long: agent.purposes.words.KEPT.
+MEMORY: "tuple[tuple[str, tuple[str, ...]], ...]" = (
+    ("portal", ("mac", "portal_user", "start", "last")),
+    ("ports", ("mac", "address", "public_address", "translated_port", "portal_user", "start", "last")),
+    ("objection", ("mac_hash", "time", "end")),
     (
         "requests",
         ("mac", "portal_user", "public_address", "translated_port", "protocol", "start", "end", "asker"),
-        "on flash, not encrypted, until an hour after it expires (31d at most); asker in the custodian's register",
     ),
-    ("emergency", ("mac", "access_point"), "in memory, until it is closed, at most 4h"),
-    ("page", ("mac", "mac_hash", "address", "requests"), "in memory, at most a day after the last request"),
+    ("emergency", ("mac", "access_point")),
+    ("page", ("mac", "mac_hash", "address", "requests")),
 )
+FLASH = {"objection": "on flash as a keyed hash, ", "requests": "on flash, not encrypted, "}  # the others: in memory
 _PORT = ("public_address", "translated_port", "protocol")  # by which only `attribution` is asked (requests.KINDS)
 
 
-def memory(config: "Config", held: "Sequence[str]") -> "list[tuple[str, bool, tuple[str, ...], str]]":
+def memory(config: "Config", held: "Sequence[str]") -> "list[tuple[str, bool, tuple[str, ...]]]":
     """Return each row of `MEMORY` with whether it is held here; `held`: what `remembered` has said."""
     section = config.purposes.get("attribution")
     attribution, billing = [name in config.purposes or name in held for name in ("attribution", "billing")]
@@ -48,8 +36,8 @@ def memory(config: "Config", held: "Sequence[str]") -> "list[tuple[str, bool, tu
     }
     less = {"requests": _PORT} if billing and not attribution else {}
     return [
-        (name, here.get(name, True), tuple([field for field in fields if field not in less.get(name, ())]), kept)
-        for name, fields, kept in MEMORY
+        (name, here.get(name, True), tuple([field for field in fields if field not in less.get(name, ())]))
+        for name, fields in MEMORY
     ]
 
 
@@ -65,12 +53,20 @@ def told(config: "Config", paths: "Paths") -> "list[str]":
 
 
 def remembered(config: "Config", paths: "Paths") -> "list[str]":
-    """Return what is off and of which flash still has something: a custodian's purposes, "consent"; and "objection".
+    """Return what is off and of which flash has something, or may have: a custodian's purposes, "consent".
 
-    An objection is remembered whatever is on. OSError: not for this user.
+    "objection" too, which is remembered whatever is on. Leaves notes of stores in `config`. OSError: not for this user.
     """
     _any(paths.flash)  # below a folder that may not be read nothing seems to be there
     found, refused = _off(config, paths), Refusals(paths.sealed + "/consent")
+    config.unseen = []
+    for name in stores.SEALED:
+        note = config.notes[name] = stores.noted(name, paths)
+        if note is None or name in config.purposes or name in found:
+            continue
+        if not note[1] or (note[0] and not files.is_mount(paths.root + note[0])):  # nobody can look there
+            config.unseen.append(name)
+            found.append(name)
     objections = len(list(refused.of("o")))
     if not stores.by_consent(config) and (_any(paths.consents) or refused.count > objections):
         found.append("consent")
@@ -95,8 +91,7 @@ def _any(folder: str) -> bool:
 def sealed(config: "Config", paths: "Paths") -> "list[tuple[str, int]]":
     """Return the custodian's purposes that are on, or that still have a segment, each with its lifetime in seconds."""
     held = _off(config, paths)
-    names = [name for name in law.CONFIGURABLE if law.purpose(name).custody == law.CUSTODIAN]
-    there = [name for name in names if name in config.purposes or name in held]
+    there = [name for name in stores.SEALED if name in config.purposes or name in held]
     return [(name, config.sections[name].lifetime or law.purpose(name).ceiling) for name in there]
 
 

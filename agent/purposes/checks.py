@@ -10,10 +10,11 @@ from agent.cli.status import WARNING
 from agent.doctor import catalogue
 from agent.doctor.catalogue import ERROR, NOTE
 from agent.doctor.catalogue import WARNING as WARNED
-from agent.purposes import duties
+from agent.purposes import activities, beside, duties
 from agent.purposes.custodian.bundle import Bundle
 from agent.purposes.requests import executor, requests
 from agent.runtime.sodium import Sodium
+from agent.vault import stores
 
 ROWS = {
     "agents": (
@@ -52,6 +53,11 @@ ROWS = {
         "guests must be told who answers for the processing, and how he is reached, by GDPR 13.1 a (L34-VI-4)",
         "set notice.controller and notice.contact; oubli law --notice fr shows what guests read",
     ),
+    "store": (
+        WARNED,
+        "where a sealed store lies, and what for, is root's note once the configuration says no more (EXP-1, L34-VI-4)",
+        "mount its medium, or mend /etc/oubli/store-NAME (tools/custodian/README.md); remove it where nothing is left",
+    ),
     "wording": (
         NOTE,
         "what is recorded today must rest on the law of today (L34-III-1)",
@@ -69,13 +75,19 @@ class Finding(catalogue.Finding):
 
 def found(gateway: "Gateway") -> "Iterator[Finding]":
     """Look for duties that nobody serves (L34-II-3), at blanks of the notice, and at all that the two need."""
-    for text in duties.unserved(gateway.config):
+    config = gateway.config
+    held = beside.told(config, gateway.paths)
+    for text in duties.unserved(config, held):
         yield Finding("duty", text)
+    sealed = [name for name in stores.SEALED if name in config.purposes or name in held]
+    for name in sealed:
+        if name in config.unseen or stores.UNKNOWN in activities.kept_for(name, config):
+            yield Finding("store", name + ": what was kept isn't known")
     blank = ["notice." + name for name in ("controller", "contact") if gateway.config.notice.values[name] is None]
     if blank:
         yield Finding("notice", "not set: " + ", ".join(blank))
-    if "attribution" in gateway.config.purposes or "billing" in gateway.config.purposes:
-        for check in (purposes, keys, wording):
+    if sealed:
+        for check in (purposes, keys, wording) if set(sealed) - set(held) else (purposes,):
             for finding in check(gateway):
                 yield finding
 

@@ -9,7 +9,6 @@ own store under its own keys (L34-III-3). One that is off answers requests until
 comes to it.
 """
 
-from agent import law
 from agent.capture.connections import source_of
 from agent.capture.lan import is_private
 from agent.control import calls
@@ -24,7 +23,7 @@ from agent.purposes.portal.sessions import Sessions
 from agent.purposes.purposes import Purposes
 from agent.purposes.requests import executor, requests
 from agent.vault.segment import LATEST
-from agent.vault.stores import place
+from agent.vault.stores import kept_for, noted, place
 
 _SECOND = 1000000000
 PERIOD = 10  # seconds between two looks at blocks and sessions
@@ -75,10 +74,11 @@ class DeferredPurposes(Purposes):
         self.sessions = Sessions()
         self._portal = OpenNds(self.sessions, paths.portal)
         self.billing: "billing.Billing | None" = None
-        grounds: "dict[str, str | None]" = {}
+        grounds: "dict[str, list[tuple[int, str]] | None]" = {}
         append = _nowhere
         if "attribution" in stores:
-            grounds["attribution"] = config.sections["attribution"].ground or law.IN_FORCE
+            config.notes["attribution"] = noted("attribution", paths)
+            grounds["attribution"] = kept_for("attribution", config)
             append = stores["attribution"].amend if section is None else stores["attribution"].append
         self.attribution = attribution.Attribution(append, self._user)
         self._time = BelievedTime(clock, self.attribution, self._seal, monotonic // _SECOND)

@@ -25,12 +25,9 @@ TEXTS = {
         "borne : ne l'offrir que sur un Wi-Fi chiffré) : ",
         "change": "- modification non désirée de données : ",
         "loss": "- disparition de données : ",
-        "blank": "sources, gravité, vraisemblance : ____________________ (à compléter)",
+        "blank": "sources, gravité, vraisemblance : ",
         "measures": "4. Mesures que le logiciel prend",
-        "end": (
-            "5. Avis du délégué et des personnes concernées, décision du responsable : "
-            "____________________ (à compléter)"
-        ),
+        "end": "5. Avis du délégué et des personnes concernées, décision du responsable : ",
     },
     "en": {
         "title": "Data protection impact assessment (GDPR, article 35): skeleton",
@@ -45,12 +42,9 @@ TEXTS = {
         "it on an encrypted Wi-Fi alone): ",
         "change": "- unwanted change of data: ",
         "loss": "- disappearance of data: ",
-        "blank": "sources, severity, likelihood: ____________________ (to be filled in)",
+        "blank": "sources, severity, likelihood: ",
         "measures": "4. Measures that the software takes",
-        "end": (
-            "5. Opinion of the DPO and of those concerned, decision of the controller: "
-            "____________________ (to be filled in)"
-        ),
+        "end": "5. Opinion of the DPO and of those concerned, decision of the controller: ",
     },
 }
 COUNTING = "counting"
@@ -115,14 +109,14 @@ def impact(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list
     out += ["- " + ", ".join([one.what] + one.aim + [one.basis, one.kept]) for one in found]
     out += (
         [text["rights"], "", text["risks"]]
-        + [text[name] + text["blank"] for name in ("access", "change", "loss")]
+        + [text[name] + text["blank"] + words.BLANK[at] for name in ("access", "change", "loss")]
         + ["", text["measures"]]
     )
     on = [one.custody for one in found if one.key != "objection"] + ([COUNTING] if config.metrics else [])
     whole, thousandths = divmod(config.summary.epsilon_ceiling, 1000)
     ceiling = (str(whole) + ",."[at] + "%03d" % thousandths).rstrip("0").rstrip(",.")
     out += ["- " + measure[1 + at].format(ceiling) for measure in MEASURES if measure[0] in on]
-    return [words.typeset(line, language) for line in out + ["", text["end"]]]
+    return [words.typeset(line, language) for line in out + ["", text["end"] + words.BLANK[at]]]
 
 
 def run(line: "Line") -> int:

@@ -16,9 +16,6 @@ from agent.purposes.billing import billing
 TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {
         "title": "Information sur le réseau Wi-Fi",
-        "controller": "Responsable du traitement : ",
-        "contact": "Contact : ",
-        "dpo": "Délégué à la protection des données : ",
         "nobody": "aucun",
         "rule": "Le logiciel oubli de la borne n'enregistre ni le contenu de vos échanges, ni l'adresse ou le nom de "
         "ce que vous consultez (article L34-1, VI, du code des postes et des communications électroniques, CPCE). "
@@ -37,10 +34,6 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "finalité indiquée. Aucune décision automatisée n'est prise. Vous êtes libre d'utiliser ou non ce réseau ; qui "
         "l'utilise fournit ces données{}.",
         "but agreed": ", hors celles d'un accord",
-        "transfers": (
-            "Transferts hors de l'Union européenne : aucun par la borne, qui n'envoie pas de donnée "
-            "personnelle sur l'internet{}."
-        ),
         "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé se "
         "demande au responsable ; l'effacement ne vaut pas pour une obligation légale, une facture ou une preuve (17.3 "
         "b et e), la portabilité sans accord ni contrat (20), l'opposition sans intérêt légitime (21). Effacé sans que "
@@ -89,9 +82,6 @@ TEXTS: "dict[str, dict[str, str]]" = {
     },
     "en": {
         "title": "Information on the Wi-Fi network",
-        "controller": "Controller: ",
-        "contact": "Contact: ",
-        "dpo": "Data protection officer: ",
         "nobody": "none",
         "rule": "The gateway's software, oubli, records neither the content of what you exchange nor the address or "
         "name of what you look at (article L34-1, VI, of the French code of posts and electronic communications, "
@@ -109,10 +99,6 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "named. No automated decision is taken. You are free to use this network or not; whoever uses it provides "
         "these data{}.",
         "but agreed": ", but for those of a consent",
-        "transfers": (
-            "Transfers out of the European Union: none by the gateway, "
-            "which sends no personal data over the internet{}."
-        ),
         "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). Ask the controller for a right "
         "that isn't named; there is no erasure of what a legal duty, a bill or a proof needs (17.3 b and e), no "
         "portability without consent or contract (20), no objection without a legitimate interest (21). Erased "
@@ -166,13 +152,10 @@ TEXTS: "dict[str, dict[str, str]]" = {
 
 def responsible(config: "Config", language: str) -> "list[str]":
     """Return who answers for the processing; what isn't configured is a blank, `dpo 'none'` says there is none."""
-    text, blank = TEXTS[language], words.BLANK[words.LANGUAGES.index(language)]
-    told = [config.notice.values[name] or blank for name in ("controller", "contact", "dpo")]
-    return [
-        text["controller"] + told[0],
-        text["contact"] + told[1],
-        text["dpo"] + (text["nobody"] if told[2] == "none" else told[2]),
-    ]
+    text, at = TEXTS[language], words.LANGUAGES.index(language)
+    told = {name: config.notice.values[name] or words.BLANK[at] for name in words.ANSWERS}
+    told["dpo"] = text["nobody"] if told["dpo"] == "none" else told["dpo"]
+    return [words.ANSWERS[name][at] + told[name] for name in ("controller", "contact", "dpo")]
 
 
 def offered(activity: "activities.Activity", page: bool, language: str) -> "list[str]":
@@ -201,7 +184,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     passing = ", ".join([one.what for one in found if one.key in activities.PASSING])
     keys, asked = [one.key for one in found], [name for one in found for name in one.asked]
     free = text["law"].format(text["but agreed"] if "consent" in keys else "")
-    out += [" ".join([text["none"], text["received"], free]), transfers(found, language)]
+    out += [" ".join([text["none"], text["received"], free]), activities.transfers(found, at)]
     # Apart from all else (GDPR 21.4).
     also = text["suspends"] if "consent" in keys else ""
     counting = [text["counting"].format(text["by page"] if page else "", also)] if "counting" in keys else []
@@ -230,11 +213,6 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     mended = (text["bill"] if "billing" in keys else "") + (text["statement"] if sealed else "")
     out += [text["rectification"] + mended + text["then"].rstrip(), text["death"]]
     return [words.typeset(line, language) for line in out]
-
-
-def transfers(found: "Sequence[activities.Activity]", language: str) -> str:
-    """Return what is said of transfers out of the Union, here and in the register."""
-    return TEXTS[language]["transfers"].format(activities.others(found, words.LANGUAGES.index(language)))
 
 
 def run(line: "Line") -> int:

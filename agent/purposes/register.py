@@ -7,6 +7,7 @@ It has a line for each processing, as the notice has (agent.purposes.activities)
 from agent import law
 from agent.config.config import running
 from agent.purposes import activities, beside, notice, words
+from agent.vault import stores
 
 TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {
@@ -36,13 +37,15 @@ TEXTS: "dict[str, dict[str, str]]" = {
 
 def register(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[str]":
     """Return the entry for the register of processing, in `fr` or `en`; `held` as in agent.purposes.beside."""
-    text, shared = TEXTS[language], notice.TEXTS[language]
+    text, shared, at = TEXTS[language], notice.TEXTS[language], words.LANGUAGES.index(language)
     out = [text["register"]] + notice.responsible(config, language)
     found = activities.activities(config, language, held)
     for one in found:
-        section = config.sections.get(one.key)
-        ground, reference = (section.values.get("ground"), section.values.get("reference")) if section else (None, None)
-        basis = shared["basis"] + ", ".join([one.basis] + [word for word in (ground, reference) if word])
+        basis = shared["basis"] + one.basis
+        if one.key == "attribution":
+            section, told = config.sections[one.key], activities.kept_for(one.key, config)
+            basis += ", " + activities.newest_first(told, at) if stores.UNKNOWN not in told else ""
+            basis += ", " + section.reference if section.reference and section.ground == told[-1] else ""
         # Whoever signs is enrolled in a file of the gateway's, which has no end
         askers, agents, enrolled = [
             text[name] if one.key == "requests" else "" for name in ("askers", "agents", "enrolled")
@@ -60,7 +63,7 @@ def register(config: "Config", language: str, held: "Sequence[str]" = ()) -> "li
         preserved = text["preserved"] if one.custody == law.CUSTODIAN else ""
         parts += [text["duration"] + one.kept + preserved + enrolled, text["measures"] + one.safe]
         out.append("- " + shared["then"].join(parts))
-    out += [shared["received"], notice.transfers(found, language)]
+    out += [shared["received"], activities.transfers(found, at)]
     return [words.typeset(line, language) for line in out]
 
 

@@ -11,6 +11,16 @@ from agent.base import dates
 LANGUAGES = ("fr", "en")
 # What the configuration doesn't say
 BLANK = ("____________________ (à compléter)", "____________________ (to be filled in)")
+# Who answers, by the options of the section `notice`
+ANSWERS = {
+    "controller": ("Responsable du traitement : ", "Controller: "),
+    "contact": ("Contact : ", "Contact: "),
+    "dpo": ("Délégué à la protection des données : ", "Data protection officer: "),
+}
+_TRANSFERS = (
+    "Transferts hors de l'Union européenne : aucun par la borne, qui n'envoie pas de donnée personnelle sur l'internet",
+    "Transfers out of the European Union: none by the gateway, which sends no personal data over the internet",
+)
 _MONTHS = (
     "janvier",
     "février",
@@ -119,6 +129,12 @@ def fields(row: "law.Purpose", language: str) -> str:
     return ", ".join([FIELDS[name][LANGUAGES.index(language)] for name in row.fields])
 
 
+def transfers(names: "Sequence[str]", at: int) -> str:
+    """Return what is told of transfers out of the Union, a blank for those who get data here (GDPR 13.1 f, 30.1 e)."""
+    by = (" ; par ", "; by ")[at] + ", ".join(names) + (" : ", ": ")[at] + BLANK[at] if names else ""
+    return _TRANSFERS[at] + by + "."
+
+
 def span(seconds: int, language: str) -> str:
     """Return a number of seconds as 24 heures, 7 days."""
     written = law.duration(seconds)
@@ -162,3 +178,8 @@ def typeset(text: str, language: str) -> str:
     for sign in ";:!?»":
         text = text.replace(" " + sign, "\u202f" + sign)
     return text.replace("« ", "«\u202f")
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence

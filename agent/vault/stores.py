@@ -9,8 +9,11 @@ from agent.base.dates import date, day_of
 from agent.runtime import files
 
 BY_CONSENT = ("services", "location")
+SEALED = ("attribution", "billing")  # of custodian custody
 CONSENTS = 512  # that may have a key at once, for each of these purposes: so many slots of the key ring
-_PATH = 4096  # octets
+_NOTE = 8192  # octets
+LASTS = 1 << 30  # the day on which what is kept on now ends
+NAMELESS, UNKNOWN = "-", "?"  # in a note: a bill that the operator makes out; what isn't known
 PAGES = 4  # days that records of one purpose can wait for at once: so many slots of the key ring
 
 
@@ -43,8 +46,7 @@ def parse_name(name: str) -> "tuple[int, int] | None":
 
 def needed(config: "Config", paths: "Paths") -> "list[str]":
     """Return the purposes of custodian custody that are on, or whose segments are still there and must go in time."""
-    names = [name for name in law.CONFIGURABLE if law.purpose(name).custody == law.CUSTODIAN]
-    return [name for name in names if name in config.purposes or files.exists(place(name, config, paths)[0])]
+    return [name for name in SEALED if name in config.purposes or files.exists(place(name, config, paths)[0])]
 
 
 def by_consent(config: "Config") -> "list[str]":
@@ -57,18 +59,45 @@ def place(name: str, config: "Config", paths: "Paths") -> "tuple[str, str]":
     path = config.sections[name].values.get("storage") or config.vault.path
     # What an option names no more is there all the same: it is told of, handed over, and goes in time
     if name not in config.purposes:
-        path = _noted(paths.medium + name, path)
+        note = noted(name, paths)
+        path = note[0] if note and note[1] else path
     mount = paths.root + path if path else ""
     return (mount or paths.sealed) + "/" + name, mount
 
 
-def _noted(file: str, otherwise: "str | None") -> "str | None":
-    """Return the path of a medium that root has noted, "" for none; `otherwise` where no note can be read as one."""
+def noted(name: str, paths: "Paths") -> "tuple[str, list[tuple[int, str]]] | None":
+    """Return root's note of a store: its medium's path, "" for this flash, and what it was kept for, the newest last.
+
+    Each with its last day, LASTS for the present one. None where there is no note, no row where it can't be read as one
+    (etc/init.d/oubli writes it).
+    """
+    if not files.exists(paths.note + name):
+        return None
+    grounds = law.purpose(name).grounds
     try:
-        path = files.read_bounded(file, _PATH).decode().rstrip("\n")
-        return otherwise if path and (path[0] != "/" or min(path) < " ") else path
-    except (OSError, ValueError):
-        return otherwise
+        text = files.read_bounded(paths.note + name, _NOTE).decode()
+        lines = text.split("\n")
+        if text[:1] not in ("/", "\n") or lines.pop() or min(text.replace("\n", " ")) < " ":
+            return "", []
+        rows = [(day_of(line[:10]), line[11:]) for line in lines[1:-1]] + [(LASTS, lines[1:][-1])]
+    except (OSError, ValueError, IndexError):
+        return "", []
+    fine = all((row[1] in grounds + (UNKNOWN,)) if grounds else row[1] for row in rows)
+    return (lines[0], rows) if fine else ("", [])
+
+
+def kept_for(name: str, config: "Config") -> "list[tuple[int, str]]":
+    """Return on which grounds a custodian's store was kept, or for which billers: rows as `noted` has them.
+
+    `config.notes` has what that says. It holds for what is off, and for what was kept on another ground before.
+    """
+    section, note = config.sections[name], config.notes.get(name)
+    option, unsaid = ("ground", UNKNOWN) if law.purpose(name).grounds else ("biller", NAMELESS)
+    now = section.values[option] or (unsaid if section.given else UNKNOWN)
+    told = (note[1] or [(LASTS, UNKNOWN)]) if note else []
+    if told and (name not in config.purposes or told[-1][1] == now):
+        return told
+    return [(day if day < LASTS else 0, word) for day, word in told] + [(LASTS, now)]
 
 
 def forgetful(config: "Config", paths: "Paths") -> str:

@@ -14,12 +14,15 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from agent import law
+from agent.base.paths import Paths
 from agent.config import config
+from agent.vault import stores
 from tests.openwrt import gateway as roots
 from tests.openwrt import procd
 from tests.openwrt.trial import (
@@ -246,16 +249,82 @@ def test_a_store_that_is_off_is_reached_where_it_was_when_it_was_on(device, buil
     plain = (gateway.path / "etc/config/oubli").read_text().partition("config purpose 'attribution'")[0]
     for option, enabled, there in (("", 1, False), ("\toption storage '/mnt/card'\n", 1, True), ("", 0, True)):
         (gateway.path / "etc/oubli/accepted").unlink(missing_ok=True)
-        more = f"config purpose 'attribution'\n{option}\toption enabled '{enabled}'\n"
+        more = f"config purpose 'attribution'\n{option}\toption ground 'IIbis-3'\n\toption enabled '{enabled}'\n"
         (gateway.path / "etc/config/oubli").write_text(plain + more)
         gateway.run("/bin/sh", "-c", "umask 077; /bin/sh /etc/rc.common /etc/init.d/oubli reload")
         mounted = procd.service(recorded(gateway))["instances"]["recorder"]["jail"]["mount"]
         assert (mounted.get("/mnt/card") == "1") == there
         owner = gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/mnt/card/attribution", check=False).stdout
         assert owner == (f"{gateway.ids('oubli-rec')[0]} 700\n" if there else "")
-    notes = {path.name: path.read_text() for path in (gateway.path / "etc/oubli").glob("medium*")}
-    assert notes == {"medium-attribution": "/mnt/card\n"}
-    assert gateway.run("/bin/busybox", "stat", "-c", "%a", "/etc/oubli/medium-attribution").stdout == "644\n"
+    notes = {path.name: path.read_text() for path in (gateway.path / "etc/oubli").glob("store*")}
+    assert notes == {"store-attribution": "/mnt/card\nIIbis-3\n"}
+    assert gateway.run("/bin/busybox", "stat", "-c", "%a", "/etc/oubli/store-attribution").stdout == "644\n"
+
+
+@NETWORK
+def test_root_notes_what_a_store_is_kept_for_and_was_as_long_as_something_of_then_may_be_left(device, built):
+    """L34-VI-4, L34-III-1: a former ground, or biller, with its last day; what can't be read isn't passed over."""
+    gateway, scripts = device
+    installed(gateway, scripts, "post-install")
+    add(gateway, built, "oubli-purposes")
+    plain = (gateway.path / "etc/config/oubli").read_text().partition("config purpose 'attribution'")[0]
+    store = gateway.path / "srv/oubli/vault/attribution"
+    note, today = gateway.path / "etc/oubli/store-attribution", datetime.now(UTC).date().isoformat()
+    store.mkdir(parents=True)
+
+    def noted(
+        now: str, *segments: str, before: bytes | None = None, boot: bool = False, of: str = "attribution"
+    ) -> str:
+        """Start with a ground or a biller, and segments; after a boot nothing waits in memory."""
+        for path in store.iterdir():
+            path.unlink()
+        for name in segments:
+            (store / name).touch()
+        gateway.run("/bin/busybox", "rm", "-rf", "/var/run/oubli/vault")
+        if not boot:
+            gateway.run("/bin/busybox", "mkdir", "-p", f"/var/run/oubli/vault/{of}")
+        if before is not None:
+            note.write_bytes(before)
+        (gateway.path / "etc/oubli/accepted").unlink(missing_ok=True)
+        option = f"\toption {'ground' if of == 'attribution' else 'biller'} '{now}'\n" if now else ""
+        more = f"config purpose '{of}'\n{option}\toption enabled '1'\n"
+        (gateway.path / "etc/config/oubli").write_text(plain + more)
+        gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+        return (gateway.path / f"etc/oubli/store-{of}").read_text()
+
+    old = "2026-10-01-0001"
+    assert noted("STAD", boot=True) == "\nSTAD\n"
+    assert noted("STAD", old, boot=True) == "\nSTAD\n"
+    assert noted("IIbis-3", old) == f"\n{today} STAD\nIIbis-3\n"
+    for boot in (True, False):
+        assert noted("IIbis-3", old, boot=boot) == f"\n{today} STAD\nIIbis-3\n"
+    assert noted("STAD", old) == f"\n{today} STAD\n{today} IIbis-3\nSTAD\n"
+    assert noted("IIbis-3", before=b"\nSTAD\n") == f"\n{today} STAD\nIIbis-3\n"  # it waits in memory
+    assert noted("IIbis-3", before=b"\nSTAD\n", boot=True) == "\nIIbis-3\n"  # nothing of it is left
+    # A clock that is behind what was recorded makes a day no earlier
+    assert noted("IIbis-3", "9999-01-01-00ff", before=b"\nSTAD\n", boot=True) == "\n9999-01-01 STAD\nIIbis-3\n"
+    both = b"\n2026-09-30 STAD\n2026-10-01 L336-3\nIIbis-3\n"
+    assert noted("IIbis-3", old, before=both, boot=True) == "\n2026-10-01 L336-3\nIIbis-3\n"
+    assert noted("IIbis-3", old, before=both).encode() == both
+    for damaged in (b"", b"\n", bytes(9), b"\nSTAID\n"):
+        assert noted("IIbis-3", old, before=damaged) == f"\n{today} ?\nIIbis-3\n"
+    assert noted("IIbis-3", old, before=b"\nnever STAD\nIIbis-3\n") == f"\n{today} ?\nIIbis-3\n"
+    note.unlink()
+    assert noted("IIbis-3", old) == f"\n{today} ?\nIIbis-3\n"
+    note.unlink()
+    assert noted("IIbis-3", "a", "2026-10-01-0001.new") == "\nIIbis-3\n"
+    store, note = store.parent / "billing", note.parent / "store-billing"
+    store.mkdir()
+    assert noted("", of="billing") == "\n-\n"
+    assert noted("Café \\n & Co", of="billing", boot=True) == "\nCafé \\n & Co\n"
+    assert noted("Fid SARL", old, of="billing") == f"\n{today} Café \\n & Co\nFid SARL\n"
+    assert noted("", old, of="billing") == f"\n{today} Café \\n & Co\n{today} Fid SARL\n-\n"
+    read = stores.noted("billing", Paths(str(gateway.path)))
+    assert read is not None
+    assert [word for _, word in read[1]] == ["Café \\n & Co", "Fid SARL", "-"]
+    # On a medium that isn't mounted what is left can't be seen
+    plain += "config vault 'vault'\n\toption path '/mnt/card'\n"
+    assert noted("", of="billing", boot=True) == f"/mnt/card\n{today} Café \\n & Co\n{today} Fid SARL\n-\n"
 
 
 @NETWORK

@@ -130,6 +130,12 @@ BROKEN = (
         "rm /etc/oubli/agents",
         also=("bundle-missing", "bundle-refused"),
     ),
+    Broken(
+        "store",
+        "echo nonsense >/etc/oubli/store-attribution",
+        "rm /etc/oubli/store-attribution",
+        also=("agents",),
+    ),
     Broken("tmpfs", "mount -o bind /proc /var/run/oubli/vault", "umount /var/run/oubli/vault", also=("folders",)),
     Broken(
         "swap",

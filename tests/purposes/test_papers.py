@@ -6,24 +6,23 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from agent import law
-from agent.base.paths import Paths
 from agent.cli import article
 from agent.config import config
-from agent.purposes import activities, beside, duties, notice, words
+from agent.purposes import activities, duties, notice, words
 from agent.purposes.consent import texts
 from agent.purposes.requests import requests
-from agent.vault import expiry, stores
 from host_sim.privacy import paired
 from tests.cli.test_law import GATEWAY, VENUE, noticed, typeset
 from tests.purposes.test_rights import BILL, PARTS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.interpreters import Interpreter
 
 SMALL = "config summary\n option rows '256'\n"
@@ -142,41 +141,8 @@ def test_who_is_asked_for_a_consent_reads_of_each_of_her_rights(tmp_path: Path, 
     ):  # fmt: skip
         assert typeset(word[at], language) in document.replace("\u00a0", " ")
     nobody = texts.rendered("", f"9.{language}", ["services"], "none", 30, read(tmp_path, GATEWAY + SERVICES).notice)[0]
-    assert not [line for line in nobody if "none" in line or line.startswith(("Délégué", "Data protection"))]
-
-
-def test_a_store_on_a_medium_that_no_option_names_any_more_is_told_of(
-    any_interpreter: Interpreter, tmp_path: Path
-) -> None:
-    """L34-VI-4, EXP-1: turned off, and `storage` left out since: it is found where it was until it is due."""
-    config, paths = read(tmp_path, GATEWAY + SMALL), Paths(str(tmp_path))
-    store, note = tmp_path / "mnt/card/attribution", Path(paths.medium + "attribution")
-    store.mkdir(parents=True)
-    (store / "2026-10-01-0001").touch()
-    note.parent.mkdir(parents=True)
-
-    def told() -> list[bool]:
-        papers = [
-            any_interpreter.run(
-                "-m", "agent", "law", "--config", tmp_path / "oubli", "--root", tmp_path, *paper
-            ).stdout.decode()
-            for paper in (("--notice", "fr"), ("--register", "fr"), ())
-        ]
-        marks = ("demandes des autorités", "demandes des autorités", "attribution: off, still kept")
-        return [mark in paper for mark, paper in zip(marks, papers, strict=True)]
-
-    assert told() == [False] * 3
-    note.write_text("/mnt/card\n")
-    assert told() == [True] * 3
-    assert stores.needed(config, paths) == ["attribution"]
-    assert stores.place("attribution", config, paths) == (str(store), str(tmp_path / "mnt/card"))
-    assert [name for name, _ in beside.sealed(config, paths)] == ["attribution"]  # the guests' page
-    assert expiry.erase_all(paths, str(tmp_path / "oubli")) == 1
-    assert told() == [False] * 3
-    note.write_text("\n")  # on this flash, when it was on last
-    assert stores.place("attribution", config, paths) == (paths.sealed + "/attribution", "")
-    on = read(tmp_path, GATEWAY + SMALL + ATTRIBUTION + " option storage '/mnt/other'\n")
-    assert stores.place("attribution", on, paths)[1] == str(tmp_path / "mnt/other")
+    assert not [line for line in nobody if line.startswith(("Délégué", "Data protection"))]
+    assert not [line for line in nobody if "none" in line and "none by the gateway" not in line]
 
 
 AS_ANOTHER = """
@@ -212,30 +178,6 @@ def test_who_may_not_look_at_flash_is_told_so(any_interpreter: Interpreter, memo
 
 
 @pytest.mark.parametrize(
-    "note",
-    [b"\xff/mnt\n", bytes(10), b"mnt/card\n", b"/a" * 3000, None],
-    ids=["no text", "zeros", "relative", "long", "folder"],
-)
-def test_a_damaged_note_of_a_medium_stops_nobody(
-    any_interpreter: Interpreter, tmp_path: Path, note: bytes | None
-) -> None:
-    """L34-VI-4, EXP-1: the store lies then where the options say; papers are told, and it is destroyed."""
-    read(tmp_path, GATEWAY + SMALL)
-    segment, file = tmp_path / "srv/oubli/vault/attribution/2026-10-01-0001", tmp_path / "etc/oubli/medium-attribution"
-    segment.parent.mkdir(parents=True)
-    segment.touch()
-    file.parent.mkdir(parents=True)
-    if note is None:
-        file.mkdir()
-    else:
-        file.write_bytes(note)
-    asked = ("--config", tmp_path / "oubli", "--root", tmp_path)
-    assert b"attribution: off, still kept" in any_interpreter.run("-m", "agent", "law", *asked).stdout
-    any_interpreter.run("-m", "agent", "erase", "--all", *asked)
-    assert not segment.exists()
-
-
-@pytest.mark.parametrize(
     ("on", "held"),
     [
         (ATTRIBUTION, ["billing"]), (BILL, ["attribution"]), ("", ["attribution"]), ("", ["billing", "attribution"]),
@@ -263,7 +205,7 @@ def test_third_parties_of_a_consent_are_asked_about_transfers_as_long_as_it_is_r
     config = read(tmp_path, GATEWAY + (SERVICES if how == "on" else VENUE))
     for language in words.LANGUAGES:
         found = activities.activities(config, language, ["consent"] if how == "held" else [])
-        assert activities._OTHERS["services"][language == "en"] in notice.transfers(found, language)
+        assert activities._OTHERS["services"][language == "en"] in activities.transfers(found, int(language == "en"))
 
 
 def test_what_an_order_may_preserve_is_told_whole() -> None:

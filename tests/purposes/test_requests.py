@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 from nacl.signing import SigningKey
 
+from agent.base.dates import day_of
 from agent.base.paths import Paths
 from agent.purposes.device_key import Signer
 from agent.purposes.requests import executor
 from agent.purposes.requests.archive import Archive
 from agent.runtime.sodium import Sodium
-from agent.vault import expiry
+from agent.vault import expiry, stores
 from tests.support.interpreters import INTERPRETERS, Remote
 from tools.custodian import handovers
 
@@ -48,7 +49,7 @@ COMMON = {
 }
 SCOPE = {"public_address": "203.0.113.2", "port": "20012", "protocol": "tcp"}
 FUTURE = {"from": "9999-12-31T22:00:00Z", "until": "9999-12-31T23:00:00Z"}
-GROUNDS = {"attribution": "IIbis-3", "billing": None}
+GROUNDS = {"attribution": [(stores.LASTS, "IIbis-3")], "billing": None}
 DISPUTE = {"ground": "IV-1", "authority_kind": "judicial", "basis": "CPC 138"}
 ARCOM = {"ground": "L336-3", "authority_kind": "arcom", "basis": "CPI L331-12"}
 ANSSI = {"ground": "STAD", "authority_kind": "anssi", "basis": "CDef L2321-1"}
@@ -363,7 +364,7 @@ def test_request_hands_over_sealed_segments_once(gateway):
 @pytest.mark.needs("root")
 def test_open_requests_are_told_by_number_and_end_alone(gateway):
     """While one is being written, once it is there, and no more once it has expired or its file was taken away."""
-    here = {"attribution": "IIbis-3"}
+    here = {"attribution": GROUNDS["attribution"]}
     _, first = gateway.run(AGENTS.sign(document(), 0, 1), grounds=here)
     number, until = COMMON["number"], 1800403200
     path = Path(first["export"])
@@ -433,6 +434,34 @@ def test_request_that_may_not_run_here_or_now_is_refused(gateway):
     assert gateway.run(text, now=1800403200 - 7200, latest=1800403200)[0] == "expired"
     assert not (gateway.folder / "requests").exists()
     assert not (gateway.folder / "handovers").exists()
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(
+    ("rows", "window", "accepted"),
+    [
+        ([("2027-01-17", "STAD"), (None, "IIbis-3")], (16, 16), "STAD"),
+        ([("2027-01-16", "STAD"), (None, "IIbis-3")], (16, 16), "IIbis-3"),  # on the day of the change
+        ([("2027-01-16", "STAD"), (None, "IIbis-3")], (15, 16), ""),
+        ([("2027-01-16", "STAD"), (None, "IIbis-3")], (15, 15), "STAD"),
+        ([("2027-01-10", "STAD"), ("2027-01-17", "L336-3"), (None, "STAD")], (16, 16), "L336-3"),
+        ([(None, "?")], (16, 16), ""), ([("2027-01-17", "?"), (None, "IIbis-3")], (16, 16), ""),
+        ([("1970-01-01", "?"), (None, "IIbis-3")], (16, 16), "IIbis-3"),
+    ],
+)  # fmt: skip
+def test_a_request_names_the_ground_on_which_its_window_was_kept(gateway, rows, window, accepted):
+    """L34-III-1: before and after the ground changed; a window of both, or of what isn't known, has none."""
+    kept = [[day_of(day) if day else stores.LASTS, ground] for day, ground in rows]
+    times = {"from": f"2027-01-{window[0]}T10:00:00Z", "until": f"2027-01-{window[1]}T09:59:59Z"}
+    if window[0] == window[1]:
+        times["until"] = f"2027-01-{window[1]}T10:10:00Z"
+    for number, own in enumerate(({}, ANSSI, ARCOM)):
+        text = document(COMMON | SCOPE | own | times, number=f"{number:032x}")
+        said = gateway.run(AGENTS.sign(text, 0, 1), grounds={"attribution": kept})[0]
+        assert said == ("ok" if own.get("ground", "IIbis-3") == accepted else "ground")
+    person = COMMON | {"purpose": "access", "ground": "RGPD", "authority_kind": "person", "basis": "RGPD 15"} | times
+    text = AGENTS.sign(document(person | {"subject": "user:Ann"}, number="a" * 32), 0, 1)
+    assert gateway.run(text, grounds={"attribution": kept})[0] == "ok"
 
 
 @pytest.mark.needs("root")

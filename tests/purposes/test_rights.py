@@ -861,7 +861,7 @@ def test_every_paper_tells_of_an_emergency_whatever_is_on(tmp_path: Path) -> Non
         (line,) = [one for one in paper if one.startswith("- secours à une personne en danger")]
         for word in ("adresse MAC", "point d'accès", "au plus 4 heures", "L34-1 V, RGPD 6.1 d", "services de secours"):
             assert word in line
-    assert "emergency: on; in memory, until it is closed, at most 4h; mac, access point" in article.lines(least)
+    assert "emergency: on; in memory, at most 4 hours; mac, access point" in article.lines(least)
 
 
 def test_what_was_turned_off_is_told_until_it_is_gone(any_interpreter: Interpreter, tmp_path: Path) -> None:
@@ -1128,7 +1128,7 @@ def test_who_has_asked_stays_in_the_custodian_s_register_and_that_is_said(everyt
             told = [one for one in paper if one.startswith("- " + words.PURPOSES["requests"][language == "en"])]
             assert told
             assert all(said in one for one in told)
-    assert any("asker in the custodian's register" in line for line in article.lines(everything))
+    assert any("in the trusted third party's register" in line for line in article.lines(everything))
 
 
 def test_no_time_is_told_that_an_injunction_or_a_recipient_outlasts(everything: config.Config) -> None:

@@ -180,6 +180,38 @@ def test_a_request_reaches_what_was_kept_before_it_was_turned_off(gateway: Gatew
     gateway.stage("recorder_close")
 
 
+ANSSI = {"ground": "STAD", "authority_kind": "anssi", "basis": "CDef L2321-1"}
+
+
+def test_a_request_is_run_on_the_ground_that_root_noted(gateway: Gateway) -> None:
+    """L34-III-1: the section is gone, or says another ground since; a note that can't be read accepts none."""
+    start = gateway.connect()
+    path, note = gateway.root / "oubli", gateway.root / "etc/oubli/store-attribution"
+    changed = CONFIG % {"on": False, "ground": "IIbis-3", "days": LIFETIME}
+    tomorrow = at(TODAY + 1)
+    for config, text, accepted in (
+        ("", "\nSTAD\n", "STAD"), (changed, "\nSTAD\n", "STAD"), ("", "\nIIbis-3\n", "IIbis-3"),
+        ("", "", ""), ("", None, ""), (changed, None, "IIbis-3"),
+        ("", f"\n{at(TODAY)} STAD\nIIbis-3\n", "IIbis-3"), ("", f"\n{tomorrow} STAD\nIIbis-3\n", "STAD"),
+        (CONFIG % {"on": True, "ground": "IIbis-3", "days": LIFETIME}, f"\n{tomorrow} STAD\nIIbis-3\n", "STAD"),
+    ):  # fmt: skip
+        gateway.stage("recorder_close")
+        path.write_text(config or CONFIG.partition("config purpose")[0] % ())
+        note.unlink(missing_ok=True)
+        if text is not None:
+            note.write_text(text)
+        gateway.now += 5
+        gateway.start()
+        for own in ({}, ANSSI):
+            said = gateway.ask(start, **own)
+            assert ("error" not in said) == (own.get("ground", "IIbis-3") == accepted)
+            assert accepted in said.get("error", accepted)
+            assert accepted or said["error"].endswith("accepted: what root notes of it")
+        person = {"purpose": "access", "ground": "RGPD", "authority_kind": "person", "basis": "RGPD 15"}
+        assert "export" in gateway.ask(start, **person, subject="user:Zoé")
+    gateway.stage("recorder_close")
+
+
 def test_nothing_comes_to_it_and_all_of_it_goes_at_its_term(gateway: Gateway) -> None:
     """L34-II-1, EXP-1: no connection, no portal's word, no mark; a lifetime that was shortened holds for it too."""
     start = gateway.connect()

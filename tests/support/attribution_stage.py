@@ -534,7 +534,7 @@ def desk_run(
     now: int,
     latest: int,
     trusted: bool,
-    grounds: "dict[str, str | None]",
+    grounds: "dict[str, list[tuple[int, str]] | None]",
     segments: "list[str]",
     permit: bool,
 ) -> "list[Any]":

@@ -113,8 +113,13 @@ class Html:
 
     def foot(self) -> str:
         """Return who answers for all this, as far as the configuration says it."""
-        told = [(self.say(name), self._notice[name]) for name in ("controller", "contact") if self._notice.get(name)]
-        lines = "".join(["<p>" + self.plain(word + " ") + plain_text(who) + "</p>\n" for word, who in told])
+        at, told = (
+            words.LANGUAGES.index(self.language),
+            [name for name in ("controller", "contact") if self._notice.get(name)],
+        )
+        lines = "".join(
+            ["<p>" + self.plain(words.ANSWERS[one][at]) + plain_text(self._notice[one]) + "</p>\n" for one in told]
+        )
         return "\n<footer>\n" + self.paragraph("present") + lines + self.paragraph("more rights") + "</footer>"
 
     def page(self, status: str, body: str) -> str:

@@ -233,8 +233,6 @@ WORDS = {
     "unsealed": (", pas encore scellé", ", not sealed yet"),
     "user": ("identifiant au portail", "identifier at the portal"),
     "public": ("adresse publique", "public address"),
-    "controller": ("Responsable du traitement :", "Controller:"),
-    "contact": ("Contact :", "Contact:"),
     "point": ("point d'accès", "access point"),
 }
 # Service classes in French; in English they are their own names.

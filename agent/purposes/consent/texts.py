@@ -22,9 +22,6 @@ FILES = 32
 _HEAD = {
     "fr": {
         "title": "Accord facultatif sur vos données",
-        "controller": "Responsable du traitement : ",
-        "contact": "Contact : ",
-        "dpo": "Délégué à la protection des données : ",
         "services": "- « services » : {} ; pour : {}",
         "location": "- « localisation » : {} ; pour : {}",
         "span": "Durée : {} à partir de votre accord",
@@ -37,9 +34,6 @@ _HEAD = {
     },
     "en": {
         "title": "Optional consent on your data",
-        "controller": "Controller: ",
-        "contact": "Contact: ",
-        "dpo": "Data protection officer: ",
         "services": '- "services": {}; for: {}',
         "location": '- "location": {}; for: {}',
         "span": "Duration: {} from your consent",
@@ -81,17 +75,17 @@ def rendered(
     The hash is of these lines in UTF-8, each with a line's end.
     """
     language = "fr" if name.endswith(".fr") else "en"
-    say = _HEAD[language]
+    say, at = _HEAD[language], words.LANGUAGES.index(language)
     out = [say["title"] + (", " + notice.venue if notice.venue else "")]
     told = [who for who in ("controller", "contact", "dpo") if notice.values[who] not in (None, "none")]
-    out += [say[who] + notice.values[who] for who in told]
+    out += [words.ANSWERS[who][at] + notice.values[who] for who in told]
     for purpose in BY_CONSENT:
         if purpose in purposes:
             fields = words.fields(law.purpose(purpose), language)
             out.append(say[purpose].format(fields, notice.values[purpose]))
-    out += [say["span"].format(words.span(days * law.DAY, language)), say["third"] + say["nobody"]]
-    if third_parties != "none":
-        out[-1] = say["third"] + third_parties
+    third = [third_parties] if third_parties != "none" else []
+    out += [say["span"].format(words.span(days * law.DAY, language)), say["third"] + "".join(third or [say["nobody"]])]
+    out.append(words.transfers(third, at))
     if notice.page:
         out.append(say["page"].format(notice.page))
     out.append(say["rights"])

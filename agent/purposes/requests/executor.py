@@ -22,6 +22,7 @@ from agent.purposes.requests.handover import Handover
 from agent.purposes.requests.requests import Refused
 from agent.runtime import files
 from agent.runtime.libc import reason
+from agent.vault.stores import UNKNOWN
 
 AGENTS = 8192  # octets of the keys file
 REMEMBERED = 256  # requests that haven't expired
@@ -71,7 +72,7 @@ class RequestExecutor:
 
     agents     path of the keys file; `folder` on flash is where the list of what ran lies,
                `places` (store -> folder) where handovers go
-    gateway    gateway.id; `grounds`: purpose -> the ground its store is kept for,
+    gateway    gateway.id; `grounds`: purpose -> what its store was kept for (agent.vault.stores.kept_for),
                None where the request's own table decides
     signed     signed(signature, data, key) -> bool
     """
@@ -82,7 +83,7 @@ class RequestExecutor:
         folder: str,
         places: "dict[str, str]",
         gateway: str,
-        grounds: "dict[str, str | None]",
+        grounds: "dict[str, list[tuple[int, str]] | None]",
         signed: "Callable[[bytes, bytes, bytes], bool]",
     ) -> None:
         self._agents = agents
@@ -106,11 +107,9 @@ class RequestExecutor:
         if request.store not in self._grounds:
             on = ", ".join(sorted(self._grounds))
             raise Refused("not available", "request.purpose: that store isn't kept here (L34-II-4); accepted: " + on)
-        ground = self._grounds[request.store]
-        if ground is not None and request.purpose == request.store and request.ground != ground:
-            raise Refused(
-                "ground", "request.ground: the store is kept for another one (L34-III-1); accepted: " + ground
-            )
+        rows = self._grounds[request.store] if request.purpose == request.store else None
+        if rows:
+            self._grounded(request, rows)
         requests.verify(request, agents_at(self._agents), self._signed)
         if not trusted:
             raise Refused(
@@ -129,6 +128,15 @@ class RequestExecutor:
         if request.number in [number for number, _ in self._ran()]:
             raise Refused("already run", "request.number: it was run before (L34-II-4); accepted: a new request")
         return request
+
+    def _grounded(self, request: "requests.Request", rows: "list[tuple[int, str]]") -> None:
+        """Refuse a ground other than the one on which the window was kept; a day of a change is of the later one."""
+        days = [second // _DAY for second in (request.start, request.end - 1)]
+        grounds = [min([row for row in rows if day < row[0]])[1] for day in days]
+        if [request.ground] * 2 != grounds:
+            accepted = grounds[0] if grounds[0] == grounds[1] else ", then ".join(grounds)
+            text = "request.ground: the store is kept for another one (L34-III-1); accepted: "
+            raise Refused("ground", text + accepted.replace(UNKNOWN, "what root notes of it"))
 
     def begin(
         self,

@@ -171,6 +171,7 @@ var texts = [
 	'unknown option',
 	'unknown purpose',
 	'what oubli-custodian bundle wrote',
+	'what was kept isn\'t known',
 	'which terminal isn\'t clear'
 ].sort((one, other) => other.length - one.length); // the one that says most comes first
 
