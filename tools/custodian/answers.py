@@ -188,8 +188,8 @@ def answer(handover: Handover, key: Key, frozen: Iterable[tuple[bytes, bool]] = 
     damaged = {note.day for note in [*missing, *lost]}
     attributed = request.store == "attribution"
     try:
-        there = {matching.identity(request, one) for part in parts for one in part}
         preserved = dict(sorted(frozen))  # settled in one copy, settled in all
+        there = {matching.identity(request, one) for part in parts for one in part} if preserved else set()
         readable = {name[:10] for name in found}
         told = all(date_of(day) in readable for day in range(request.start // 86400, request.end // 86400 + 1))
         parts.append(
@@ -199,8 +199,11 @@ def answer(handover: Handover, key: Key, frozen: Iterable[tuple[bytes, bool]] = 
                 if matching.identity(request, one) not in there
             ]
         )
-        rows, unknown = matching.rows(request, parts, statement["made"], statement["unbroken"], damaged, parts[-1])
-        unproven = coverage.notes(request, matching.records(parts), statement["made"]) if attributed else []
+        read = matching.records(parts) if attributed else []
+        unproven = coverage.notes(request, read, statement["made"]) if attributed else []
+        rows, unknown = matching.rows(
+            request, parts, statement["made"], statement["unbroken"], damaged, parts[-1], read
+        )
     except Cut:
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
     notes = [*missing, *unknown, *lost, *unproven, *[BILLING] * (not attributed), *alive(handover)]

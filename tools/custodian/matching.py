@@ -130,13 +130,9 @@ def attributed(
         attribution.pack(one): Holding(one, (one.end or 0) if one.confirmed else _AT_NO_TIME, recorded=True)
         for part in parts
         for one in part
-        if one.protocol is not None
+        if one.protocol is not None and _touches(request, one)
     }
-    found = [
-        one
-        for one in [*single.values(), *holdings(parts, made, unbroken)]
-        if _in_scope(request, one.record) and _may_touch(request, one.record)
-    ]
+    found = [*single.values(), *(one for one in holdings(parts, made, unbroken) if _touches(request, one.record))]
     denied = coverage.twice(parts) + [(day * DAY, day * DAY + DAY) for day in damaged if day is not None]
     for one in found:
         if coverage.touches(denied, max(one.record.start, request.start), min(one.until, request.end)):
@@ -149,6 +145,11 @@ def unsure(octets: bytes) -> bytes:
     record = attribution.unpack(octets)
     record.confirmed = False
     return attribution.pack(record)
+
+
+def _touches(request: Request, record: attribution.Record) -> bool:
+    """Return True if a record lies in the scope, and in the window as far as anybody knows."""
+    return _in_scope(request, record) and _may_touch(request, record)
 
 
 def _may_touch(request: Request, record: attribution.Record) -> bool:
@@ -173,16 +174,19 @@ def rows(
     unbroken: int = _NEVER,
     damaged: Collection[int | None] = (),
     preserved: Iterable[bytes] = (),
+    read: Sequence[Sequence[attribution.Record]] | None = None,
 ) -> tuple[list[dict[str, Any]], list[Note]]:
     """Return what an answer says of each record in the scope, by time, and a note on each time that isn't known.
 
     `octets` are the records of each segment, as they were written; `preserved`: those of them that an order's copy
-    alone has, which ends a holding at the last moment at which it is certain.
+    alone has, which ends a holding at the last moment at which it is certain. `read` is `records(octets)`, where
+    somebody has called it; the records in it change.
     """
     if request.store == "attribution":
         copied = {identity(request, one) for one in preserved}
         touched = sorted(
-            attributed(request, records(octets), made, unbroken, damaged), key=lambda one: one.record.start
+            attributed(request, records(octets) if read is None else read, made, unbroken, damaged),
+            key=lambda one: one.record.start,
         )
         for one in touched:
             one.recorded = one.recorded and (one.record.protocol is not None or _key(one.record) not in copied)
