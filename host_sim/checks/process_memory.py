@@ -8,6 +8,7 @@ from pathlib import Path
 
 _PART = 1 << 22  # octets that are read at a time
 _UNREADABLE = ("[vvar", "[vsyscall]")
+_BEGIN = 6  # octets of a text that are searched for before it whole: many begin alike
 _ZEROS = re.compile(rb"\0{64,}")  # most of what a process may write to
 
 
@@ -22,7 +23,14 @@ def found(pid: int, pattern: re.Pattern[bytes], longest: int) -> set[bytes]:
 def holds(pid: int, needles: list[bytes]) -> bool:
     """Return True if a process's writable memory has one of these."""
     longest = max(map(len, needles))
-    return any(needle in octets for octets in _parts(pid, longest) for needle in needles)
+    begins: dict[bytes, list[bytes]] = {}
+    for needle in needles:
+        begins.setdefault(needle[:_BEGIN], []).append(needle)
+    return any(
+        begin in octets and any(needle in octets for needle in begins[begin])
+        for octets in _parts(pid, longest)
+        for begin in begins
+    )
 
 
 def numbers(pid: int, wanted: list[int]) -> set[int]:

@@ -149,7 +149,9 @@ def _families(held: list[str]) -> set[str]:
     """Return the families of a process's open sockets; one that is neither bound nor connected is "other"."""
     inodes = {one[8:-1] for one in held if one.startswith("socket:[")}
     found = set()
-    for kind in _KINDS if inodes else ():
+    for kind in _KINDS:
+        if not inodes:
+            break
         with contextlib.suppress(OSError):
             for row in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]:
                 if known := inodes.intersection(row.split()):

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterable
 from itertools import chain
+from operator import ne
 
 from host_sim.venue.device_clock import SECOND
 from host_sim.venue.truth import Kept
@@ -24,9 +25,11 @@ class Unmatched:
 
     def __init__(self) -> None:
         self._waiting: dict[Key, list[Kept]] = {}
+        self._whosever: dict[Key, list[Key]] = {}  # the keys that are alike but for whose they are; made when asked
 
     def tell(self, records: Iterable[Kept]) -> None:
         """The recorder was told of these."""
+        self._whosever.clear()
         for record in records:
             key: Key = record[:9]
             if record.exact:
@@ -47,10 +50,17 @@ class Unmatched:
                 return claimed
         # Whose it is isn't known: that of one that began before anybody listened, or where associations had no room
         if key[0] == _NOBODY:
-            for wanted in [one for one in self._waiting if one[1:] in (key[1:], key[1 : _STAMPS - 2])]:
-                if not all(map(known, self._waiting[wanted])):
+            for wanted in [*self._alike(key[1:]), *self._alike(key[1 : _STAMPS - 2])]:
+                if not all(map(known, self._waiting.get(wanted, ()))):
                     return self._claim(wanted, sure=False)
         return None
+
+    def _alike(self, rest: Key) -> list[Key]:
+        """Return the keys that go on like this after whose they are; some may have been claimed meanwhile."""
+        if not self._whosever:
+            for key in self._waiting:
+                self._whosever.setdefault(key[1:], []).append(key)
+        return self._whosever.get(rest, [])
 
     def _claim(self, key: Key, *, sure: bool = True) -> Kept | None:
         """Take a connection of this key; one of the unknown ones where it isn't `sure` whose it is."""
@@ -66,7 +76,7 @@ class Unmatched:
     def likeness(self, key: Key) -> tuple[str, Kept | None]:
         """Return in which fields a record differs from the connection that is most like it, and that connection."""
         names = Kept._fields[:_STAMPS]
-        best = min(self._waiting, key=lambda other: sum(a != b for a, b in zip(key, other, strict=False)), default=None)
+        best = min(self._waiting, key=lambda other: sum(map(ne, key, other)), default=None)
         if best is None:
             return "nothing like it happened", None
         unlike = ", ".join(name for name, a, b in zip(names, key, best, strict=False) if a != b)
