@@ -3,7 +3,10 @@
 
 from pathlib import Path
 
-from agent.vault import reading
+from agent import law
+from agent.runtime import memory
+from agent.runtime.sodium import Sodium
+from agent.vault import keys, reading, segment
 from host_sim.trials.lying_clocks import SECOND, LyingClocks
 
 MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
@@ -25,6 +28,7 @@ class HeldRecords:
 
     def __init__(self, root: Path, lifetime: str, clocks: LyingClocks) -> None:
         self._root, self._clocks = root, clocks
+        self._sodium = Sodium()
         self.lifetime, self.width = LIFETIMES[lifetime]
         self.ended: dict[int, int] = {}  # connections of this boot by number: when they truly ended
         self.doubt: dict[int, int] = {}  # by how much longer ago another reading of its stamp puts that
@@ -49,7 +53,18 @@ class HeldRecords:
 
     def readable(self) -> set[int]:
         """Return the records that a thief opens whose clocks show what he likes."""
-        return {record.bytes_up for record in reading.read(str(self._root), "security", 0, 0)}
+        place, found = self._root / "var/run/oubli", set()
+        region, scratch = keys.open_ring(str(place / "keys")), memory.scratch(4 * segment.PAGE)
+        try:
+            for slot in keys.used(region):
+                if slot.purpose == law.number("security"):
+                    segments = str(place / "vault/security")
+                    found |= {one.bytes_up for one in reading.read_segment(segments, slot, self._sodium, scratch)}
+        finally:
+            scratch.wipe()
+            scratch.close()
+            region.close()
+        return found
 
     def early(self, number: int) -> bool:
         """Return True if a record is gone too early: by over a window, quartz, wobble and doubt about its stamp."""
