@@ -5,20 +5,24 @@ Numbers and times only stand in a chart; what it shows is said in words beside i
 both languages, and in its text alternative.
 """
 
+from __future__ import annotations
+
 import io
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure as Canvas
-
-from host_sim.checks.noise_bounds import Figures, Slot
 from host_sim.venue.people import HOUR, SECOND
 from host_sim.venue.truth import Daily
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+    from host_sim.checks.noise_bounds import Figures, Slot
+
 
 BLUE, ORANGE, GREY, RED = "#0072b2", "#d55e00", "#767676", "#b00020"  # Okabe and Ito: told apart by most eyes
 _WIDE = (9.0, 2.6)  # inches
@@ -36,13 +40,19 @@ def moment(at: int) -> datetime:
 
 def canvas(rows: int = 1, columns: int = 1, size: tuple[float, float] = _WIDE) -> tuple[Canvas, Any]:
     """Return a figure and its axes."""
+    # It takes a second, and most verbs draw nothing
+    import matplotlib as mpl  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     with mpl.rc_context(_STYLE):
-        figure = Canvas(figsize=size)
+        figure = Figure(figsize=size)
         return figure, figure.subplots(rows, columns)
 
 
 def svg(figure: Canvas, title: str) -> str:
     """Return a figure as an SVG element with its text alternative."""
+    import matplotlib as mpl  # noqa: PLC0415 (as above)
+
     with mpl.rc_context(_STYLE):
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -59,6 +69,8 @@ def svg(figure: Canvas, title: str) -> str:
 
 
 def _time_axis(axes: Axes) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415 (as above)
+
     locator = AutoDateLocator(tz=UTC)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]

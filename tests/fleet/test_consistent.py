@@ -7,7 +7,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from opendp import prelude as dp
 from pydp.algorithms.laplacian import Count
 
 from agent.summary.metrics import METRICS, PROFILES, scales
@@ -132,6 +131,8 @@ def test_opendp_finds_the_same_consistent_counts():
 
     The error is the same.
     """
+    from opendp import prelude as dp  # noqa: PLC0415 (it takes two seconds, and each worker collects this file)
+
     dp.enable_features("contrib")
     theirs = dp.t.make_consistent_b_ary_tree(branching_factor=24)
     draw, b = np.random.default_rng(6), Fraction(4)
