@@ -211,7 +211,8 @@ def test_keyboard_phone_and_dark(served, browser):
 
     On a phone and in the dark the rules of axe hold too, contrast among them.
     """
-    address, password, _, _ = served
+    address, password, _, venues = served
+    late = venues[3]
     for look in (
         {"color_scheme": "dark", "viewport": {"width": 1360, "height": 900}},
         {"viewport": {"width": 360, "height": 740}},
@@ -241,6 +242,7 @@ def test_keyboard_phone_and_dark(served, browser):
         assert strange == []
         page.goto(f"{address}/nowhere")
         accessible(page)
+        mistakes(page, address, late.ident)
     code = second_factor(page, address, password)
     follow(page, page.get_by_role("button", name="Se déconnecter"))
     page.get_by_label("Nom").fill("operator")
@@ -248,6 +250,27 @@ def test_keyboard_phone_and_dark(served, browser):
     page.get_by_label("Code, si vous avez un second facteur").fill(code)
     follow(page, page.get_by_role("button", name="Se connecter"))
     page.wait_for_selector("#list")
+
+
+def mistakes(page: Page, address: str, ident: str) -> None:
+    """Type what isn't taken, read why where it stands, put it right."""
+    page.goto(f"{address}/gateway/{ident}")
+    page.locator("details.known summary").first.click()
+    page.get_by_label("Heures").first.fill("99999")
+    page.get_by_label("Motif").first.fill("Un technicien vient")
+    follow(page, page.get_by_role("button", name="Prendre en compte").first)
+    accessible(page)
+    hours = page.get_by_label("Heures", exact=True)
+    assert hours.get_attribute("aria-invalid") == "true"
+    assert "720" in page.locator(f"#{hours.get_attribute('aria-describedby')}").inner_text()
+    hours.fill("8")
+    follow(page, page.get_by_role("button", name="Mettre en silence"))
+    assert page.url == f"{address}/gateway/{ident}"
+    page.locator("#id_tags").fill("t" * 40)
+    follow(page, page.get_by_role("button", name="Enregistrer"))
+    accessible(page)
+    assert "des étiquettes ; accepté" in page.get_by_role("alert").inner_text().replace("\u202f", " ")
+    assert page.locator("#id_tags").input_value() == "t" * 40
 
 
 def second_factor(page: Page, address: str, password: str) -> str:
