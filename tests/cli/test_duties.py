@@ -134,9 +134,11 @@ def test_who_keeps_a_connection_s_source_follows_from_what_runs(
     for told, whose in ((text, "that provider alone can match"), (french, "ce fournisseur seul relie")):
         assert (whose in told) == (more == BEHIND)  # and no pronoun that could be the custodian's
     assert ("before the year is over: 30\u00a0days" in text) == (more == MONTH and source == "nobody")
-    for lines, one in ((text, 1), (french, 0)):  # everybody who answers
-        assert (duties.DECLARED.get(duty, ("?", "?"))[one] in lines) == (duty in duties.DECLARED)
-        assert (duties._WHY["custodian"][one] in lines) == (more != "")
+    for one, language in enumerate(("fr", "en")):  # everybody who answers
+        by = {row["name"]: row["by"] for row in duties.data(config, language)}
+        for name in ("procedures", "source"):
+            assert (duties.DECLARED.get(duty, ("?", "?"))[one] in by[name]) == (duty in duties.DECLARED)
+        assert (duties._WHY["custodian"][one] in by["procedures"]) == (more != "")
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,22 @@ def test_third_parties_of_a_consent_are_asked_about_transfers_as_long_as_it_is_r
         assert activities._OTHERS["services"][language == "en"] in activities.transfers(found, int(language == "en"))
 
 
+@pytest.mark.parametrize("third", ["none", "Exemple SARL, Autre SA"])
+def test_who_is_asked_for_a_consent_reads_of_transfers_what_the_notice_says(tmp_path: Path, third: str) -> None:
+    """GDPR 13.1 f: none by the gateway; of third parties the configuration doesn't know, and a blank says so."""
+    config = read(tmp_path, GATEWAY + SERVICES)
+    for at, language in enumerate(words.LANGUAGES):
+        shown = texts.rendered("", f"9.{language}", ["services"], third, 30, config.notice)[0]
+        (said,) = [one for one in shown if one.startswith(("Transferts hors", "Transfers out"))]
+        told = activities.transfers(activities.activities(config, language), at)
+        by, blank = (" ; par ", "; by ")[at], words.BLANK[at]
+        head, others, end = told.partition(by + activities._OTHERS["services"][at])
+        named = by + third + end if third != "none" else "."
+        assert others
+        assert (blank in said) == (third != "none")
+        assert said.replace("\u00a0", " ").replace("\u202f", " ") == typeset(head + named, "en")
+
+
 def test_what_an_order_may_preserve_is_told_whole() -> None:
     """L34-1 III bis: of each store that an order reaches, every field, as the custodian seals them again."""
     stores = {store for kind, (store, *_) in requests.KINDS.items() if kind.startswith("freeze")}
