@@ -996,6 +996,19 @@ def test_blanks_of_the_notice_are_noted(clinic):
         assert (report.status, report.json["fine"]) == (0, True)
 
 
+def test_a_note_of_a_sealed_store_that_is_not_understood_is_found(tmp_path):
+    """EXP-1, L34-VI-4: "store"; tests/purposes/test_notes.py has what else isn't known."""
+    config, note = tmp_path / "config", tmp_path / "etc/oubli/store-billing"
+    config.write_text(CONFIG)
+    note.parent.mkdir(parents=True)
+    note.write_text("nonsense")
+    gateway = Gateway(configuration.load(str(config)), str(tmp_path), lambda: 0, 0)
+    found = [(one.name, one.severity, one.what) for one in examination.deferred(gateway)]
+    assert ("store", WARNING, "billing: what was kept isn't known") in found
+    note.unlink()
+    assert list(examination.deferred(gateway)) == []
+
+
 def test_every_finding_of_the_catalogue_has_a_test_here():
     text = (PROJECT / "tests/doctor/test_doctor.py").read_text()
     assert [name for name in CATALOGUE if f'"{name}"' not in text] == []
