@@ -34,6 +34,8 @@ KERNEL = (
     "console=ttyS0,115200 root=/dev/vda rootfstype=squashfs quiet loglevel=4 net.ifnames=0 mitigations=off panic=1 "
 )
 KERNEL += "no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
+# Where root may have it so, the emulated processor comes before what else runs here: it stands still less often.
+FIRST = ("nice", "-n", "-5")
 # QEMU never lets the TSC go back: in a saved state that is loaded, time would jump by what passed
 # since. A recorder takes that for a hang.
 CLOCK = "echo hpet >/sys/devices/system/clocksource/clocksource0/current_clocksource"
@@ -124,7 +126,7 @@ class Machine:
             path.unlink(missing_ok=True)
         self.log.write_bytes(b"")
         words = [
-            "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-m", str(MEMORY_MIB),
+            *FIRST, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-m", str(MEMORY_MIB),
             "-display", "none", "-no-reboot", "-nodefaults",
             "-drive", f"file={self.disk},format=qcow2,if=virtio,cache=writeback",
             "-device", "virtio-rng-pci", "-rtc", f"base={clock}",
@@ -193,7 +195,6 @@ class Machine:
             lambda: "init complete" in self._try("logread -e 'init complete'"),
             "the machine doesn't finish its boot",
             BOOT,
-            1,
         )
         if network:
             self.wait_for_wan()

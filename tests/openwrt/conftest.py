@@ -14,6 +14,7 @@ import re
 import shlex
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,27 +34,34 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 SLOW = 1800  # seconds, on a machine that does much else: QEMU without KVM
 WAIT = 900  # seconds within which the kernel has collected what ended, and the recorder has kept it
+SHORT = 0.3  # seconds between two questions at least
 PATIENCE = 30  # questions to a recorder that may be starting
 PASSWORD = "only in qemu"
 # An emulated processor on a busy machine loses time: its clock no longer shows what the battery said at power-up. Here
-# it does. A signal that comes while a jail starts is lost, and ujail kills what is in it five seconds later: until then
-# nothing is saved.
-BATTERY = """/etc/init.d/sysntpd stop
+# it does, for who starts from now on.
+AGREES = """/etc/init.d/sysntpd stop
 set -- $(dmesg | sed -n 's/^\\[ *\\([0-9]*\\)\\..*: setting system clock to .* (\\([0-9]*\\))$/\\1 \\2/p' | head -n 1)
 date -s @$(($2 + $(cut -d. -f1 /proc/uptime) - $1))
 rm -f /var/run/oubli-root/clock /var/run/oubli/clock
 uci set oubli.gateway.hardware_clock=1; uci commit oubli
+"""
+# A signal that comes while a jail starts is lost, and ujail kills what is in it five seconds later: until then nothing
+# is saved.
+BATTERY = f"""{AGREES}
 /etc/init.d/oubli stop; while pgrep -f '[m]icropython.* agent' >/dev/null; do sleep 1; done; /etc/init.d/oubli start
 """
+# procd starts it anew after five seconds: whoever goes on from a saved state waits for little of them.
 END_FORWARDER = """pids=$(pgrep -f '[m]icropython.* agent forwarder')
 ubus call service signal '{"name":"oubli","instance":"forwarder","signal":15}'
 for pid in $pids; do while [ -d /proc/$pid ]; do sleep 1; done; done
+sleep 3
 """
 PEOPLE = f"""for user in reader:luci-app-oubli 'watcher:*'; do
     uci add rpcd login; uci set rpcd.@login[-1].username="${{user%%:*}}"
     uci add_list rpcd.@login[-1].read="${{user#*:}}"
     uci set rpcd.@login[-1].password="$(uhttpd -m '{PASSWORD}')"
 done; uci commit rpcd
+uci set luci.main.pollinterval=2; uci commit luci
 printf '{PASSWORD}\\n{PASSWORD}\\n' | passwd root
 /etc/init.d/rpcd restart; uci set uhttpd.main.script_timeout=600; uci commit uhttpd; /etc/init.d/uhttpd restart
 """
@@ -156,11 +164,11 @@ class World(GatewayLab):
         return kept
 
     def until(self, condition: Callable[[], object], seconds: float = WAIT) -> None:
-        """Wait until something holds; it is asked at most half of the time, as Machine.wait does."""
+        """Wait until something holds; it is asked at most a third of the time, for Machine.wait's reason."""
         began = asked = time.monotonic()
         while not condition():
             assert time.monotonic() < began + seconds, self.machine.run("logread -e oubli | tail -n 20")
-            time.sleep(min(max(1, time.monotonic() - asked), 10))
+            time.sleep(min(max(SHORT, 2 * (time.monotonic() - asked)), 10))
             asked = time.monotonic()
 
     def loaded(self) -> int:
@@ -222,17 +230,19 @@ def followed(world: World) -> World:
     """Follow the document's own lines once; the snapshot `installed` is what they lead to."""
     machine = world.machine
     build, copy, add, edit, start, status = documented()
-    world.said["build"] = world.document([build])
-    world.said["copy"] = world.document([copy])
-    began, waited = time.monotonic(), machine.waited()
-    world.said["add"] = world.document([add])
+    with ThreadPoolExecutor(1) as aside:  # dnsmasq takes three seconds to see that nobody has an address yet
+        joined = aside.submit(world.lan.join, 2)
+        world.said["build"] = world.document([build])
+        world.said["copy"] = world.document([copy])
+        began, waited = time.monotonic(), machine.waited()
+        world.said["add"] = world.document([add])
+        joined.result()
     assert edit.endswith("vi /etc/config/oubli"), edit
     world.configure()
+    world.hurry()  # the recorder reads these limits as it starts
     world.said["start"] = world.document([start])
     world.until(world.status)
     world.said["status"] = world.document([status])
-    world.hurry()
-    world.lan.join(2)
     world.lan.generate(8)
     world.lan.ended(machine, WAIT)
     world.until(lambda: world.status()["counters"]["kept"])
@@ -258,8 +268,9 @@ def equipped(followed: World) -> World:
     """
     machine = followed.machine
     machine.restore("installed")
-    followed.add_packages()
-    machine.run(BATTERY + PEOPLE)
+    machine.run(AGREES)
+    followed.add_packages()  # which starts the service anew
+    machine.run(PEOPLE)
     followed.until(lambda: followed.status().get("clock") == "trusted" and not followed.found())
     followed.save("complete")
     return followed

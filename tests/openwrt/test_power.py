@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from host_sim.venue.portal import ASKS
-from tests.openwrt.conftest import BATTERY, WAIT
+from tests.openwrt.conftest import AGREES, WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,11 +60,11 @@ def chosen(world: World) -> list[tuple[bool, list[str]]]:
 def choose(world: World) -> None:
     """Let one terminal object to being counted, and another one consent and withdraw; by the operator's commands."""
     machine, (guest, other) = world.machine, world.lan.terminals[:2]
-    world.add("oubli-purposes")
     options = {"services": "purpose", "services.enabled": "1", "services.budget": "262144"}
     options |= {f"notice.{name}": value for name, value in ASKS.items()}
     machine.run("".join(f"uci set oubli.{name}='{value}'; " for name, value in options.items()) + "uci commit oubli")
-    machine.run(BATTERY)
+    machine.run(AGREES)
+    world.add("oubli-purposes")  # which starts the service anew
     world.until(lambda: world.status().get("clock") == "trusted")
     machine.run(f"oubli objection --terminal {guest.mac.hex(':')}")
     machine.run(f"oubli consent grant --terminal {other.address4} {CONSENT}")

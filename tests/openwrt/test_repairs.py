@@ -17,6 +17,7 @@ from nacl.signing import SigningKey
 
 from host_sim.openwrt.network import GATEWAY
 from host_sim.venue.portal import ASKS
+from tests.openwrt.conftest import WAIT
 from tools.custodian import bundles
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def test_a_recorder_that_hears_nothing_for_a_day_is_loud(installed):
     installed.until(deaf)
     machine.run("nft delete table inet quiet")
     installed.lan.generate(4)
+    installed.lan.ended(machine, WAIT)
     installed.until(lambda: "deaf" not in installed.found())
 
 

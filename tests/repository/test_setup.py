@@ -35,7 +35,7 @@ TAKERS = {"which", "inside", "host", "host_command", "run_command", "_said"}
 BASE = {
     "apt-cache", "apt-get", "awk", "bash", "cat", "chgrp", "chmod", "chown", "cmp", "cp", "cut",
     "date", "dd", "diff", "dirname", "dpkg", "dpkg-query", "echo", "env", "false", "find", "flock",
-    "git", "grep", "gzip", "head", "id", "install", "ln", "ls", "mkdir", "mkfifo", "mktemp", "mv",
+    "git", "grep", "gzip", "head", "id", "install", "ln", "ls", "mkdir", "mkfifo", "mktemp", "mv", "nice",
     "nproc", "printf", "prlimit", "readlink", "rm", "rmdir", "sed", "seq", "sh", "sha256sum", "sleep",
     "sort", "stat", "sync", "tail", "tar", "timeout", "touch", "tr", "true", "uname", "wc", "xargs",
 }  # fmt: skip
