@@ -96,13 +96,14 @@ class Venue:
         """Say which guest a browser is."""
         (self.gateway.root / "guest").write_text(f"127.0.7.{host}")
 
-    def act(self, host: int, act: str) -> tuple[int, str]:
-        """Open the page and press a button of it."""
+    def act(self, host: int, act: str, page: str = "") -> tuple[int, str]:
+        """Press a button of a page that came before; where it isn't on it, open the page."""
         limit = time.monotonic() + 90
         # Six calls a second are a terminal's
         button = act if act in page_html.UNDO else "see"  # all others' token is the same
         form = rf'name="token" value="(\w+)">(?:<input[^>]*>)*<button name="act" value="{button}"'
-        while (token := re.search(form, self.ask(host)[1])) is None:
+        while (token := re.search(form, page or self.ask(host)[1])) is None:
+            page = ""
             assert time.monotonic() < limit, "the page doesn't come"
             time.sleep(0.2)
         return self.ask(host, f"lang=en&act={act}&token={token[1]}", "/", Origin=self.address)
@@ -250,11 +251,11 @@ def test_a_guest_wears_out_no_flash_and_fills_no_log(venue: Venue) -> None:
     """
     venue.grant(GUEST)
     venue.grant(OTHERS[0])
-    told = []
+    told, page = [], ""
     for act in ("suspend", "resume") * 7:
-        while (answer := venue.act(GUEST, act))[0] == 429 and "too many requests" in answer[1]:
-            time.sleep(0.2)
-        told.append(answer[0])
+        status, page = venue.act(GUEST, act, page)  # so his requests stay below a minute's
+        assert "too many requests" not in page
+        told.append(status)
         time.sleep(0.5)  # as a person does it
     assert told.count(429) == 2
     assert venue.act(OTHERS[0], "withdraw")[0] == 200
