@@ -4,7 +4,7 @@
 They say what one terminal adds, what the figure hides, how sure it is, and what to do with it.
 """
 
-from agent.summary.metrics import METRICS, display_threshold, half_width, scale
+from agent.summary.metrics import METRICS, PROFILES, display_threshold, half_width, scales
 
 # metric: (what it counts, what one terminal adds) in English and in French
 _MEANING = {
@@ -86,10 +86,11 @@ _ELSEWHERE = ("Here there are only %s.", "Ici il n'y a que %s.")
 def lines(name: str, published: "dict[str, tuple[int, int]] | None", *, french: bool) -> "list[str]":
     """Return five lines about a metric, by the scales of the noise; a sixth one where others are published.
 
-    None: nothing is configured yet, and the default holds.
+    None: nothing is configured yet. What isn't published here is told by a profile that has it, the default one first.
     """
     (metric,) = [one for one in METRICS if one.name == name]
-    b = (published or {}).get(name) or scale(metric.l1, metric.epsilon)
+    profile = next(one for one in ("medium", "tiny", "small", "large") if name in PROFILES[one])
+    b = (published or {}).get(name) or scales(PROFILES[profile], 1000, {})[name]
     below = display_threshold(b)
     counts, adds = _MEANING[metric.like][french]
     first, second, third, fourth, fifth = _TEXTS[french]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only place where a topic is spelled."""
+"""The only place of the agent where a topic is spelled; who subscribes, and the broker's files, have patterns."""
 
 
 def state(gateway: str) -> str:

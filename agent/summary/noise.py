@@ -4,6 +4,7 @@
 Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy" (2020), algorithms 1 and 2. P(x) is
 proportional to exp(-|x| / b) for a rational b. There is no float anywhere: what a float's low bits tell about the true
 value is a known attack. Randomness is handed in as a function of a number of octets, `os.urandom` on a device.
+`agent.summary.releases` draws, once for each cell.
 """
 
 

@@ -9,7 +9,6 @@ comes. That goes on until the last of those that were there is gone.
 
 from array import array
 
-_SECOND = 1000000000
 _NEVER = 1 << 62
 
 

@@ -55,11 +55,30 @@ def test_a_size_that_is_none_is_refused_in_one_line(words, accepted):
     assert accepted in done.stderr
 
 
-def test_the_profile_meant_for_a_size_is_the_most_exact_that_tells_the_hours():
-    """At each bound of the table in agent/summary/README.md."""
-    assert [accuracy.profile_for(size) for size in (1, 39, 40, 149, 150, 2999, 3000)] == [
+SIZES = 1, 39, 40, 149, 150, 2999, 3000  # at each bound of the table in agent/summary/README.md
+
+
+def test_the_profile_meant_for_a_size_is_the_one_that_the_readme_names():
+    assert [accuracy.profile_for(size) for size in SIZES] == [
         "tiny", "tiny", "small", "small", "medium", "medium", "large",
     ]  # fmt: skip
+
+
+def test_what_is_meant_for_smaller_venues_is_more_exact_and_what_is_meant_for_larger_ones_is_more_than_noise():
+    """In a café's hours: a day and its busiest hours are nearer than under any profile meant for more people.
+
+    And the finest that a profile tells deviates by less than itself from the first size on that it is meant for.
+    """
+    hours = advice.hours(scenarios.load("cafe-day"), 1)
+    order = [name for name, _ in accuracy.UP_TO] + ["large"]
+    for size in SIZES:
+        meant = accuracy.profile_for(size)
+        own = accuracy.figures(meant, size, hours)
+        for larger in order[order.index(meant) + 1 :]:
+            for mine, other in zip(own[:2], accuracy.figures(larger, size, hours)[:2], strict=True):
+                assert mine.half_width() < other.half_width(), (size, meant, larger, mine.name)
+        if size >= 40:
+            assert own[-1].error() < 1, (size, meant, own[-1].name)
 
 
 def test_hours_are_the_scenarios_own():

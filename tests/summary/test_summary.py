@@ -1576,6 +1576,24 @@ def test_explain_says_in_five_lines_what_a_figure_means_and_how_sure_it_is(
     assert ("e^" + (number.replace(".", ",") if french else number)) in lines[2]
 
 
+@pytest.mark.parametrize("name", [metric.name for metric in metrics.METRICS])
+def test_explain_says_how_sure_a_figure_is_where_it_is_published(tmp_path, interpreter, name):
+    """Of the default profile, else of one that has it: without a configuration, and with one of another profile."""
+    profile = next(profile for profile in ("medium", "tiny", "large", "small") if name in metrics.PROFILES[profile])
+    b = metrics.scales(metrics.PROFILES[profile], 1000, {})[name]
+    expected = f"± {metrics.half_width(b)} of", f'< {metrics.display_threshold(b)}"'
+    lines = interpreter.run("-m", "agent", "explain", name, "--root", tmp_path).stdout.decode().splitlines()
+    assert len(lines) == 5
+    assert all(word in lines[3] for word in expected), lines[3]
+    elsewhere = next((one for one in metrics.PROFILES if name not in metrics.PROFILES[one]), None)
+    if elsewhere:
+        option = f"config summary\n option profile '{elsewhere}'\n"
+        (tmp_path / "config").write_text(f"config gateway\n option id '{GATEWAY}'\n{option}")
+        lines = said(interpreter, tmp_path, "explain", name).splitlines()
+        assert all(word in lines[3] for word in expected), lines[3]
+        assert lines[5] == "Here there are only " + ", ".join(sorted(metrics.PROFILES[elsewhere])) + "."
+
+
 @pytest.mark.parametrize(
     ("words", "accepted"),
     [
