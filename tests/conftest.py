@@ -161,7 +161,9 @@ def missing(item: pytest.Item) -> list[str]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of a contributor's first minutes."""
     parser.addoption(
-        "--quick", action="store_true", help="only what needs no root, no other program, no foreign processor"
+        "--quick",
+        action="store_true",
+        help="only what needs no root, no other program, no foreign processor, and isn't long",
     )
 
 
