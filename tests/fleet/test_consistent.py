@@ -114,7 +114,7 @@ def test_what_is_read_is_the_nearest_point_without_a_negative_cell():
         assert ((shown - values) ** 2).sum() == pytest.approx(best)
 
 
-def test_profiles_tell_as_much_of_a_cafe_as_issue_and_readme_say():
+def test_profiles_tell_as_much_of_a_cafe_as_the_fleets_readme_says():
     """A day's total within: the best metric alone 32; combined, `medium` 21, `small` 12, `tiny` 9.
 
     One cell of `small` 6 and 7.
