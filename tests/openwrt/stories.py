@@ -8,7 +8,9 @@ how it left the factory, and installed anew (ANON-5). 250 terminals hold 20,000 
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from host_sim.lab.network import LabError
@@ -41,6 +43,7 @@ NTP = "/etc/init.d/sysntpd enable; uci set system.ntp.enabled=1; /etc/init.d/sys
 MEMORY = """for p in /proc/[0-9]*; do
     awk -v n="$(tr '\\0' ' ' <$p/cmdline)" '/^Pss:/ {print $2, n}' $p/smaps_rollup 2>/dev/null
 done; true"""
+PART = re.compile(r"-m agent (\w+)|/oubli-(watch|sessions)\b")
 LARGE = """uci -q delete network.lan.ipaddr; uci set network.lan.ipaddr=192.168.1.1
 uci set network.lan.netmask=255.255.252.0; uci commit network
 uci set dhcp.lan.start=512; uci set dhcp.lan.limit=400; uci commit dhcp
@@ -148,9 +151,18 @@ def talk(world: World) -> float:
 
 
 def oubli_memory(world: World) -> dict[str, int]:
-    """Return the proportional set size of each of oubli's processes in kB."""
-    rows = [line.split(maxsplit=1) for line in world.machine.run("sh", MEMORY.encode()).splitlines()]
-    return {words.split("-m agent ")[1].strip(): int(size) for size, words in rows if "-m agent " in words}
+    """Return the proportional set size of each of oubli's parts in kB."""
+    return by_part(world.machine.run("sh", MEMORY.encode()))
+
+
+def by_part(rows: str) -> dict[str, int]:
+    """Return the kB of each part, its jail included, from lines of a size and a command line."""
+    sizes: Counter[str] = Counter()
+    for line in rows.splitlines():
+        size, _, words = line.partition(" ")
+        if found := PART.search(words):
+            sizes[found[1] or found[2]] += int(size)
+    return dict(sizes)
 
 
 STORIES: tuple[Callable[[World], Iterator[str]], ...] = (batteries, factory, crowd, radios, portal)

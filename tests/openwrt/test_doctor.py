@@ -39,7 +39,7 @@ TOGETHER = (
     ("root", "no-lan", "unconnected", "wan", "certificate", "secret", "bundle-missing"),
     ("recorder", "broker-missing", "flash", "libsodium", "clock-wrong"),
     ("clock-battery", "unfiltered", "flash-refuses", "plain-text"),
-    ("clock-untrusted", "bundle-refused", "agents", "folders", "broker"),
+    ("clock-untrusted", "bundle-refused", "agents", "store", "folders", "broker"),
 )
 # What follows there and not in a root with busybox: nothing listens at that port of that broker;
 # certificates are younger than that clock.
