@@ -445,6 +445,9 @@ def test_request_that_may_not_run_here_or_now_is_refused(gateway):
         ([("2027-01-16", "STAD"), (None, "IIbis-3")], (15, 16), ""),
         ([("2027-01-16", "STAD"), (None, "IIbis-3")], (15, 15), "STAD"),
         ([("2027-01-10", "STAD"), ("2027-01-17", "L336-3"), (None, "STAD")], (16, 16), "L336-3"),
+        # Changed twice in a day: what was kept before is of the first one
+        ([("2027-01-16", "STAD"), ("2027-01-16", "IIbis-3"), (None, "STAD")], (15, 15), "STAD"),
+        ([("2027-01-16", "STAD"), ("2027-01-16", "IIbis-3"), (None, "L336-3")], (16, 16), "L336-3"),
         ([(None, "?")], (16, 16), ""), ([("2027-01-17", "?"), (None, "IIbis-3")], (16, 16), ""),
         ([("1970-01-01", "?"), (None, "IIbis-3")], (16, 16), "IIbis-3"),
     ],

@@ -132,7 +132,8 @@ class RequestExecutor:
     def _grounded(self, request: "requests.Request", rows: "list[tuple[int, str]]") -> None:
         """Refuse a ground other than the one on which the window was kept; a day of a change is of the later one."""
         days = [second // _DAY for second in (request.start, request.end - 1)]
-        grounds = [min([row for row in rows if day < row[0]])[1] for day in days]
+        # Of those that ended on the same day the first held before it
+        grounds = [min([row for row in rows if day < row[0]], key=lambda row: row[0])[1] for day in days]
         if [request.ground] * 2 != grounds:
             accepted = grounds[0] if grounds[0] == grounds[1] else ", then ".join(grounds)
             text = "request.ground: the store is kept for another one (L34-III-1); accepted: "
