@@ -247,7 +247,8 @@ def test_a_store_that_is_off_is_reached_where_it_was_when_it_was_on(device, buil
     (gateway.path / "mnt/card").mkdir(parents=True)
     gateway.run("/bin/busybox", "mount", "-t", "tmpfs", "none", "/mnt/card")
     plain = (gateway.path / "etc/config/oubli").read_text().partition("config purpose 'attribution'")[0]
-    for option, enabled, there in (("", 1, False), ("\toption storage '/mnt/card'\n", 1, True), ("", 0, True)):
+    card = "\toption storage '/mnt/card'\n"
+    for option, enabled, there in (("", "1", False), (card, "yes", True), ("", "no", True)):  # as uci takes them
         (gateway.path / "etc/oubli/accepted").unlink(missing_ok=True)
         more = f"config purpose 'attribution'\n{option}\toption ground 'IIbis-3'\n\toption enabled '{enabled}'\n"
         (gateway.path / "etc/config/oubli").write_text(plain + more)
@@ -289,7 +290,10 @@ def test_root_notes_what_a_store_is_kept_for_and_was_as_long_as_something_of_the
         option = f"\toption {'ground' if of == 'attribution' else 'biller'} '{now}'\n" if now else ""
         more = f"config purpose '{of}'\n{option}\toption enabled '1'\n"
         (gateway.path / "etc/config/oubli").write_text(plain + more)
-        gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+        # Segments are named by UTC: wherever the gateway stands, at every hour one of the two shows another day
+        zone = "UTC-14" if datetime.now(UTC).hour >= 12 else "UTC+12"
+        start = f"export TZ={zone}; exec /bin/sh /etc/rc.common /etc/init.d/oubli reload"
+        gateway.run("/bin/sh", "-c", start)
         return (gateway.path / f"etc/oubli/store-{of}").read_text()
 
     old = "2026-10-01-0001"
