@@ -55,13 +55,16 @@ def told(config: "Config", paths: "Paths") -> "list[str]":
 def remembered(config: "Config", paths: "Paths") -> "list[str]":
     """Return what is off and of which flash has something, or may have: a custodian's purposes, "consent".
 
-    "objection" too, which is remembered whatever is on. Leaves notes of stores in `config`. OSError: not for this user.
+    "objection" too, which is remembered whatever is on. Leaves notes of stores in `config`, for every user. OSError:
+    the rest isn't for this one.
     """
+    for name in stores.SEALED:
+        config.notes[name] = stores.noted(name, paths)
     _any(paths.flash)  # below a folder that may not be read nothing seems to be there
     found, refused = _off(config, paths), Refusals(paths.sealed + "/consent")
     config.unseen = []
     for name in stores.SEALED:
-        note = config.notes[name] = stores.noted(name, paths)
+        note = config.notes[name]
         if note is None or name in config.purposes or name in found:
             continue
         if not note[1] or (note[0] and not files.is_mount(paths.root + note[0])):  # nobody can look there

@@ -202,6 +202,17 @@ def test_doctor_finds_what_papers_cannot_tell(tmp_path: Path, now: str, note: st
     assert {(finding.severity, "store-NAME" in finding.fix) for finding in one} <= {("warning", True)}
 
 
+def test_who_may_not_look_at_flash_reads_of_a_change_all_the_same(interpreter: Interpreter, tmp_path: Path) -> None:
+    """L34-VI-4: root's note is open to all, the stores aren't; what is kept now was kept on another ground before."""
+    segment = lay(tmp_path, SMALL + attribution("IIbis-3", ON), b"\n2026-09-01 STAD\nIIbis-3\n")
+    segment.unlink()
+    for folder in list(segment.parents)[:3]:
+        folder.rmdir()
+    (tmp_path / "srv/oubli").touch()  # nobody can look below it
+    row = rows(told(interpreter, tmp_path, "--notice", "fr"), "fr", "attribution")[0]
+    assert then([BASES["STAD"][0], BASES["IIbis-3"][0]], 0) in row
+
+
 def test_without_a_store_or_a_note_there_is_nothing_to_find(tmp_path: Path) -> None:
     lay(tmp_path, SMALL).unlink()
     assert examined(tmp_path) == []
