@@ -21,8 +21,12 @@ def homeless(config: "Config", paths: "Paths") -> bool:
     """Return True if something kept here needs modules that aren't installed to be destroyed in time (EXP-1)."""
     from agent.config.config import installed
 
-    kept = needed(config, paths) or remembered(paths) or files.exists(paths.run + "/blocks")
-    return bool(kept) and not installed("location")
+    if installed("location"):
+        return False
+    for name in needed(config, paths):
+        if name in config.purposes or any(True for _ in files.names(place(name, config, paths)[0])):
+            return True
+    return remembered(paths) or files.exists(paths.run + "/blocks")
 
 
 def remembered(paths: "Paths") -> bool:

@@ -218,6 +218,21 @@ def test_without_a_store_or_a_note_there_is_nothing_to_find(tmp_path: Path) -> N
     assert examined(tmp_path) == []
 
 
+def test_an_empty_folder_needs_no_package_to_be_destroyed_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EXP-1: root makes a store's folder on a medium at each start; removed with its package, it held back the rest."""
+    segment = lay(tmp_path, SMALL, b"\nIIbis-3\n")
+    read, paths = config.load(str(tmp_path / "oubli")), Paths(str(tmp_path))
+    monkeypatch.setattr(config, "installed", lambda _: False)
+    assert stores.homeless(read, paths)
+    (segment.parent / "handovers").mkdir()
+    segment.unlink()
+    assert stores.homeless(read, paths)
+    (segment.parent / "handovers").rmdir()
+    assert not stores.homeless(read, paths)
+
+
 @pytest.mark.parametrize("duty", ["oubli", "portal"])
 def test_what_is_still_sealed_needs_agents_and_is_seen_among_the_duties(tmp_path: Path, duty: str) -> None:
     """L34-II-4: its section is gone; an authority, and the person, ask for it all the same."""
