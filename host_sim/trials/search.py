@@ -15,7 +15,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,12 +71,21 @@ class Case:
         lines += [
             f"{name} = {_value(value)}" for name, value in self.data.items() if not isinstance(value, dict | list)
         ]
-        for name, section in self.data.items():
-            if isinstance(section, dict) and section:
-                lines += ["", f"[{name}]", *(f"{key} = {_value(value)}" for key, value in section.items())]
+        for name, section in _tables(self.data):
+            lines += ["", f"[{name}]", *(f"{key} = {_value(value)}" for key, value in section.items())]
         for event in self.data.get("event", ()):
             lines += ["", "[[event]]", *(f"{key} = {_value(value)}" for key, value in event.items())]
         return "\n".join(lines) + "\n"
+
+
+def _tables(data: Data, above: str = "") -> Iterator[tuple[str, Data]]:
+    """Yield each table's name and its own keys, those within it after it."""
+    for name, section in data.items():
+        if isinstance(section, dict):
+            own = {key: value for key, value in section.items() if not isinstance(value, dict)}
+            if own:
+                yield above + name, own
+            yield from _tables(section, f"{above}{name}.")
 
 
 @dataclass(frozen=True)

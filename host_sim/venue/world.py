@@ -18,7 +18,7 @@ from host_sim.venue.event_queue import EventQueue, Happens
 from host_sim.venue.events import Events
 from host_sim.venue.gateway import STEP, Gateway
 from host_sim.venue.happenings import Happening, clock_text, happening
-from host_sim.venue.people import HOUR
+from host_sim.venue.people import HOUR, MINUTE
 from host_sim.venue.portal import Portal
 from host_sim.venue.portal_side import GatewaySide
 from host_sim.venue.scenario import Scenario
@@ -53,7 +53,8 @@ class World:
         self.table = ConnectionTable(self)
         self.visits = Visits(self)
         self.events = Events(self)
-        lingers = max(scenario.timeouts.values()) * SECOND + 2 * LAZINESS
+        slept = max((event.minutes for event in scenario.events if event.what == "suspend"), default=0)
+        lingers = max(scenario.timeouts.values()) * SECOND + 2 * LAZINESS + 2 * int(slept * MINUTE)
         asked = scenario.purposes.portal or scenario.purposes.consent
         self.portal = Portal(scenario.purposes, GatewaySide(self), lingers) if asked else None
 

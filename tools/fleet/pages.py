@@ -185,8 +185,8 @@ def _changed(request: HttpRequest, row: Gateway) -> bool:
     former, settled = _said(row), 0
     if "name" in request.POST:
         row.tags = listing.words(request.POST.get("tags", row.tags))
-        row.zone = request.POST.get("zone", row.zone)
-        if row.zone not in listing.zones():
+        zone, row.zone = row.zone, request.POST.get("zone", row.zone)
+        if row.zone not in {zone, *listing.zones()}:
             raise ListError("a time zone; accepted: Europe/Paris")
         name, group = (" ".join(request.POST.get(one, "").split()) for one in ("name", "group"))
         if not (listing.named(name) and listing.named(group)):
