@@ -32,7 +32,8 @@ _CLONE_NEWNET = 0x40000000
 _STEP = 100  # connections made and ended at once at a pace
 _PORT = 7000
 _LIFETIME = 86400  # s
-_PATIENCE = 30  # s that a terminal may take to say something: it is the terminal that finds fault, after 2 s
+_PATIENCE = 30  # s that a terminal may take to say something: it is the terminal that finds fault
+_WAITS = 10  # s that a terminal waits: a busy machine loses two of its SYNs, which come anew after 1, 3 and 7 s
 _OWN = 20  # connections of the gateway's own, which may end meanwhile
 _libc = ctypes.CDLL(None, use_errno=True)
 _Result = TypeVar("_Result")
@@ -173,7 +174,7 @@ class Crowd:
     def _connect(self, stop: threading.Event) -> None:
         while not stop.wait(0.05):
             try:
-                with self._client(socket.create_connection, (INTERNET_4, _PORT), 2) as peer:
+                with self._client(socket.create_connection, (INTERNET_4, _PORT), _WAITS) as peer:
                     peer.sendall(b"hello")
                     self.answered += peer.recv(16) == b"hello"
             except OSError as failure:
