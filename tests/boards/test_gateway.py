@@ -593,6 +593,7 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
         wait_for(lambda: status(gateway).get("capture") is not None)
     finally:
         service.stop()
+    (gateway.path / "etc/oubli/store-billing").write_text("\nA biller\n")  # root's note of what a store was kept for
     installed(gateway, scripts, "pre-deinstall")
     for path in (gateway.path / "lib/apk/packages/oubli.list").read_text().split():
         if path != packages.CONFIG:
