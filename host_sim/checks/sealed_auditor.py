@@ -212,7 +212,7 @@ class SealedAuditor:
                 ):
                     answers.add((record.address, record.mac, record.portal_user.decode()))
             own = (one.address, one.mac, one.user)
-            if answers - {own, (*own[:2], "")}:
+            if answers - {own, (*own[:2], ""), (*own[:2], one.once)}:
                 self.wrong.append(("attribution", "another terminal is named for a connection"))
             elif (
                 not answers

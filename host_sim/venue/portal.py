@@ -76,6 +76,7 @@ class Guest:
     there: int | None = None  # since when its stay at the access point is followed, None while it isn't
     left: int = 0  # when it went, true ns
     logged_in: int | None = None
+    told: int | None = None  # when the first recorder of all was told so
     unwritten: bool = False  # that it is suspended or withdrawn waits for room on flash
 
 
@@ -172,6 +173,7 @@ class Portal:
                 yield from self._station(guest, 0, guest.access_point)
             if guest.user:
                 guest.logged_in = now
+                guest.told = now if guest.told is None else guest.told
                 yield Told(tape.CALL, _call("session", guest, user=guest.user))
             self._begin(now, guest)
 
@@ -241,6 +243,7 @@ class Portal:
         self.gateway.at(now + _AGAIN, lambda later: self._log_in(later, guest))
         if self.gateway.hears():
             guest.logged_in = now if guest.logged_in is None else guest.logged_in
+            guest.told = now if guest.told is None else guest.told
             yield Told(tape.CALL, _call("session", guest, user=guest.user))
 
     # What they say
@@ -325,6 +328,11 @@ class Portal:
         if guest is None or guest.logged_in is None or began < guest.logged_in:
             return "", False
         return guest.user, began < guest.logged_in + YOUNG
+
+    def once(self, mac: bytes, began: int) -> str:
+        """Return the same of any recorder: what one wrote of a port block outlives it."""
+        guest = self.guests.get(mac)
+        return "" if guest is None or guest.told is None or began < guest.told else guest.user
 
     def _begin(self, now: int, guest: Guest) -> None:
         if (

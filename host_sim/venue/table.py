@@ -210,7 +210,7 @@ class ConnectionTable:
             mac, entry.source, flow.protocol, flow.source_port, flow.reply_destination_port, flow.bytes_up,
             flow.bytes_down, flow.packets_up, flow.packets_down, flow.start, end, now, entry.port, entry.last,
             not self._gateway.clock.stepped, self.sent,
-            *(self._said_of(entry, mac, now) if self._keeps_more else (b"", "", False, 0)),
+            *(self._said_of(entry, mac, now) if self._keeps_more else (b"", "", False, 0, "")),
             *self._gateway.neighbours.known(entry, mac),
         ))  # fmt: skip
         yield Step(now, tape.DATAGRAM, kernel.conntrack("destroy", flow, self._world.byteorder))
@@ -234,15 +234,16 @@ class ConnectionTable:
                 self.blocks[one] = first, last
             self.given.setdefault(one, []).append((now, first, last))
 
-    def _said_of(self, entry: Entry, mac: bytes, now: int) -> tuple[bytes, str, bool, int]:
+    def _said_of(self, entry: Entry, mac: bytes, now: int) -> tuple[bytes, str, bool, int, str]:
         """Return what other purposes than `security` know of a connection: public address, portal user, consent.
 
-        And whether the user had logged in just as it began.
+        And whether the user had logged in just as it began, and who had, whichever recorder was told so.
         """
         public, portal = entry.flow.reply_destination, self._world.portal
         if not portal:
-            return public, "", False, 0
-        return public, *portal.user(mac, entry.first), portal.under(mac, entry.flow.start, now)
+            return public, "", False, 0, ""
+        under, once = portal.under(mac, entry.flow.start, now), portal.once(mac, entry.first)
+        return public, *portal.user(mac, entry.first), under, once
 
     def _ending(self, talk: Talk) -> tuple[int, int, bool]:
         """Return (TCP state, seconds of its timeout, ASSURED), as net/netfilter/nf_conntrack_proto_*.c sets them."""

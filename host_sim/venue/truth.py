@@ -62,6 +62,7 @@ class Kept(NamedTuple):
     user: str = ""  # who was logged in at its terminal when it began
     young: bool = False  # he had logged in just then
     consent: int = 0  # under which it may be kept
+    once: str = ""  # who was logged in then, whichever recorder was told so
     known: bool = True  # it began since the recorder listens: whose it is can be known
     sure: bool = True  # and is known: there is room for that
 
