@@ -7,6 +7,7 @@ from agent.base import canonical
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _HOST = "abcdefghijklmnopqrstuvwxyz0123456789-."
 _PERSON = 120  # characters of a name
+SIGNS = ("-", "?")  # what stands for a name in root's notes (agent.vault.stores), and is none
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": law.DAY}
 
 
@@ -84,8 +85,10 @@ def person(value: str) -> str:
         text = bytes([ord(letter) for letter in value]).decode()
     except (ValueError, UnicodeError):
         text = ""
-    if len(text) > _PERSON or not canonical.showable(text, 4 * _PERSON) or text != text.strip():
-        raise ValueError("UTF-8, at most " + str(_PERSON) + " characters, no control character, no blank at an end")
+    if len(text) > _PERSON or not canonical.showable(text, 4 * _PERSON) or text != text.strip() or text in SIGNS:
+        raise ValueError(
+            "UTF-8, at most " + str(_PERSON) + " characters, no control character, no blank at an end, no lone ? or -"
+        )
     return text
 
 

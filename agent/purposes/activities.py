@@ -84,14 +84,14 @@ _FOR = {
 }  # fmt: skip
 _FOR["location"] = _FOR["services"]
 _ENTITLED = ("les autorités que la loi habilite", "the authorities that the law entitles")
-# Who asks on a ground, or makes out the bills (L34-IV-3).
+# Who asks on a ground; who makes out the bills (L34-IV-3), where that is no name: one may be a ground's.
 _ASKS = {
     "L336-3": ("l'Arcom", "Arcom"),
     "STAD": ("l'ANSSI", "ANSSI"),
     law.IN_FORCE: _ENTITLED,
-    stores.NAMELESS: ("l'exploitant", "the operator"),
     stores.UNKNOWN: words.BLANK,
 }
+_BILLS = {stores.NAMELESS: ("l'exploitant", "the operator"), stores.UNKNOWN: words.BLANK}
 _AIM = ("pour ", "for ")
 # Who gets personal data beside the operator, and may pass them on further than the gateway knows.
 _OTHERS = {
@@ -235,8 +235,9 @@ def _recipients(row: "law.Purpose", config: "Config", at: int) -> str:
     """Return who may get what a purpose keeps, by name; a custodian whom the configuration doesn't name is a blank."""
     text, custodian = _FOR.get(row.name, NOBODY)[at], config.notice.custodian or words.BLANK[at]
     told = kept_for(row.name, config)
-    names = newest_first([_ASKS[one][at] if one in _ASKS else one for one in told], at)
-    if told and told[-1] in law.FORMER_GROUNDS:
+    asks = _ASKS if row.grounds else _BILLS
+    names = newest_first([asks[one][at] if one in asks else one for one in told], at)
+    if row.grounds and told[-1] in law.FORMER_GROUNDS:
         names += (", et en cas d'injonction ", ", and by an injunction ")[at] + _ENTITLED[at]
     return text.format(custodian, names, _ENTITLED[at])
 

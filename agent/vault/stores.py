@@ -6,6 +6,7 @@ The modules that write it are read only where one does, for they cost heap.
 
 from agent import law
 from agent.base.dates import date, day_of
+from agent.config import kinds
 from agent.runtime import files
 
 BY_CONSENT = ("services", "location")
@@ -13,7 +14,7 @@ SEALED = ("attribution", "billing")  # of custodian custody
 CONSENTS = 512  # that may have a key at once, for each of these purposes: so many slots of the key ring
 _NOTE = 8192  # octets
 LASTS = 1 << 30  # the day on which what is kept on now ends
-NAMELESS, UNKNOWN = "-", "?"  # in a note: a bill that the operator makes out; what isn't known
+NAMELESS, UNKNOWN = kinds.SIGNS  # in a note: a bill that the operator makes out; what isn't known
 PAGES = 4  # days that records of one purpose can wait for at once: so many slots of the key ring
 
 

@@ -326,6 +326,10 @@ def test_root_notes_what_a_store_is_kept_for_and_was_as_long_as_something_of_the
     read = stores.noted("billing", Paths(str(gateway.path)))
     assert read is not None
     assert [word for _, word in read[1]] == ["Café \\n & Co", "Fid SARL", "-"]
+    for name in ("-n", "007", "7", "STAD"):  # are names as any other
+        assert noted(name, of="billing", boot=True) == f"\n{name}\n"
+    assert noted("007", old, before=b"\n7\n", of="billing") == f"\n{today} 7\n007\n"
+    note.write_text(f"\n{today} Café \\n & Co\n{today} Fid SARL\n-\n")
     # On a medium that isn't mounted what is left can't be seen
     plain += "config vault 'vault'\n\toption path '/mnt/card'\n"
     assert noted("", of="billing", boot=True) == f"/mnt/card\n{today} Café \\n & Co\n{today} Fid SARL\n-\n"

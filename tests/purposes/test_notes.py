@@ -123,6 +123,8 @@ def test_papers_name_the_ground_on_which_it_was_kept(
         (BILL + " option biller 'Autre'\n", "Fid SARL", ["Fid SARL"]),
         (BILL + ON + " option biller 'Autre'\n", "2026-09-01 Fid SARL\nAutre", ["Fid SARL", "Autre"]),
         (BILL + ON, "2026-09-01 Fid SARL\n-", ["Fid SARL", "-"]), (BILL + ON, None, ["-"]),
+        (BILL + ON + " option biller 'STAD'\n", "2026-09-01 IIbis-3\nSTAD", ["IIbis-3", "STAD"]),  # names as others
+        ("", "2026-09-01 -n\nL336-3", ["-n", "L336-3"]),
     ],
 )  # fmt: skip
 def test_papers_name_who_makes_out_the_bills_of_what_was_kept(
