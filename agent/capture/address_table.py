@@ -75,7 +75,9 @@ class AddressTable(AddressRows):
         if connection.start < self.begun:
             return None
         row, start = self._newest_in_bucket(connection), connection.start
-        terminal, found, since, table = self._terminal, 0, start, self._words
+        # Of more than three at once MicroPython makes a tuple, which would stay in the heap (EXP-1).
+        terminal, table = self._terminal, self._words
+        found, since = 0, start
         while row:
             at = row * ROW
             if table[at + 3] == connection.word3 and self._holds(at, connection):

@@ -376,3 +376,33 @@ def test_table_answers_as_its_model(table: Callable[..., Table]) -> None:
         assert who.counts() == {**model.counts, "held": sum(map(len, model.rows.values()))}
 
     check()
+
+
+FIND = """
+import gc
+from agent.capture import address_table
+
+class Connection:
+    family, word0, word1, word2, word3, start = 2, 0, 0, 0xFFFF, 0xC0A80105, 150000000000
+
+table = address_table.AddressTable(64)
+table.learn(bytes((192, 168, 1, 5)), bytes((2, 0, 0, 0, 0, 1)), 100000000000)
+connection = Connection()
+found = table.find(connection) is not None
+
+def heap(times):
+    gc.collect()
+    gc.disable()
+    before = gc.mem_alloc()
+    for _ in range(times):
+        table.find(connection)
+    return gc.mem_alloc() - before
+
+once = heap(100)
+print(found, heap(200) - once)
+"""
+
+
+def test_a_question_leaves_nothing_of_its_connection_in_the_heap(micropython: Interpreter) -> None:
+    """EXP-1: what MicroPython drops stays where it was until its place is taken."""
+    assert micropython.run("-c", FIND).stdout.split() == [b"True", b"0"]
