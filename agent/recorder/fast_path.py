@@ -309,7 +309,9 @@ class FastPath:
                 tick = tick * ticks_of_high + (tick * rest_of_high + message.stop_low - low) // tick_of_low
                 if duration > 0:
                     tick -= duration * units
-                if tick < begun:  # noqa: PLR1730 (a call costs more)
+                if tick < begun:
+                    if begun - tick > (duration * units if duration > 0 else 0):
+                        return size  # it began after it ended: stamped by two time lines
                     tick = begun
 
                 # Where it is kept.
@@ -473,7 +475,7 @@ class Handed:
         """Copy the datagram at the start of a buffer; False where it is too long."""
         if length > sockets.ROOM:
             return False
-        self.view[:length] = buffer[:length]
+        self.view[:length] = memoryview(buffer)[:length]  # a slice would be a copy that stays in the heap (EXP-1)
         self._size = length
         return True
 

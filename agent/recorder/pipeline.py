@@ -6,6 +6,7 @@ ordinary connections, in fewer steps. The steps are short: MicroPython takes the
 from the heap.
 """
 
+from agent.base.time_lines import AGREE
 from agent.capture import connections
 from agent.summary.services import service_of
 from agent.vault.segment import LATEST
@@ -50,7 +51,7 @@ class Pipeline:
     def connection(self, connection: "connections.Connection") -> None:
         """Handle a connection that has ended."""
         self._values["connections"] += 1
-        if self._lines.stepped and connection.stop:
+        if connection.stop and (self._lines.stepped or connection.start > connection.stop):
             connection = self._restated(connection, connection.stop)
             terminal = self._surely(connection)
         else:
@@ -104,6 +105,8 @@ class Pipeline:
 
     def alive(self, connection: "connections.Connection") -> None:
         """Count a lasting connection up to its last packet, without its volume, and keep its association (ANON-8)."""
+        if not self._lines.stepped and connection.start > self.wall + AGREE:
+            self._lines.forgotten = True  # a removal took the lines of this boot along: nothing else says so
         if self._lines.stepped:
             connection = self._restated(connection, self.wall)
             terminal = self._surely(connection)

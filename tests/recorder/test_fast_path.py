@@ -79,7 +79,7 @@ def _ended(
         bytes_down=packets[1] * draw.choice((60, 60, 60, 30)) + draw.choice(_VOLUMES),
         timeout=draw.choice((None, None, None, None, 3, 100)), mark=draw.choice((None, None, None, 7)),
     )  # fmt: skip
-    rare = draw.randrange(30)
+    rare = draw.randrange(31)
     if rare == 0:
         made = replace(made, stop=0)
     elif rare == 1:
@@ -92,6 +92,8 @@ def _ended(
         made = replace(made, source=source[:-1] + b"\xfe")
     elif rare == 5:
         made = replace(made, stop=made.stop + 7200 * SECOND)
+    elif rare == 30:
+        made = replace(made, start=made.stop + 30 * SECOND)
     message = kernel.conntrack("destroy", made, order)
     if rare in _WITHOUT:
         # By another number an attribute is one that nobody asks for: there is no start, no
@@ -190,6 +192,7 @@ BROKEN = (
     ),
     _fast_path("no end before the beginning", "tick < begun", "False"),
     _plain("no end before the beginning", "capture/timeouts.py", "Timeouts.last", "now if A else B", "now"),
+    _fast_path("a beginning after the end", "begun - tick > A", "False"),
     _fast_path("every quarter-hour", "range(first, last)", "range(first, first)"),
     _plain(
         "every quarter-hour", "summary/terminals.py", "Terminals.see", "range(first, last + 1)", "range(last, last + 1)"
