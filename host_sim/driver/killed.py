@@ -3,28 +3,27 @@
 
 from agent.runtime import memory
 
-_DEPTH = 3  # a recorder's part's part has the region: recorder.kept.keys, recorder.kept.ring's writer of chunks
-
 
 def unmap(recorder: "Any") -> None:
     """Unmap whatever a recorder and its parts have mapped; nothing of it may be used afterwards."""
-    seen: "list[int]" = []
-
-    def walk(thing: "Any", depth: int) -> None:
+    seen: "set[int]" = set()
+    parts = [recorder]
+    while parts:
+        thing = parts.pop()
         if id(thing) in seen:
-            return
-        seen.append(id(thing))
+            continue
+        seen.add(id(thing))
         if isinstance(thing, memory.Region):
-            thing.close()
-            return
-        for part in _parts(thing) if depth else ():
-            walk(part, depth - 1)
-
-    walk(recorder, _DEPTH + 1)
+            if len(thing.view):  # else it is closed, and another may have its place
+                thing.close()
+        else:
+            parts += _parts(thing)
 
 
 def _parts(thing: "Any") -> "list[Any]":
     """Return what a thing consists of."""
+    if isinstance(thing, (list, tuple)):
+        return list(thing)
     try:
         return list((thing if isinstance(thing, dict) else thing.__dict__).values())
     except (AttributeError, TypeError, KeyError):  # the latter two of a layout of memory, on MicroPython
