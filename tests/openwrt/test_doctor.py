@@ -41,6 +41,9 @@ TOGETHER = (
     ("clock-battery", "unfiltered", "flash-refuses", "plain-text"),
     ("clock-untrusted", "bundle-refused", "agents", "store", "folders", "broker"),
 )
+CONNECTED = (
+    """n=60; until oubli status --json | grep -q '"connected": *true' || [ $((n -= 1)) = 0 ]; do sleep 1; done"""
+)
 # What follows there and not in a root with busybox: nothing listens at that port of that broker;
 # certificates are younger than that clock.
 THERE = {"unconnected": {"broker"}, "clock-wrong": {"certificate"}}
@@ -58,7 +61,9 @@ class Gateway:
         self._lines.append(line)
 
     def set(self, option: str, value: str | None) -> None:
-        """Write an option, None takes it out."""
+        """Write an option, None takes it out. Another broker is for a forwarder that has read of the first one."""
+        if value and option in ("mqtt.host", "mqtt.port") and not self._restart:
+            self._lines.append(CONNECTED)
         self._lines.append(
             (f"uci set oubli.{option}='{value}'" if value else f"uci delete oubli.{option}") + "; uci commit oubli"
         )
