@@ -51,7 +51,7 @@ class Pipeline:
     def connection(self, connection: "connections.Connection") -> None:
         """Handle a connection that has ended."""
         self._values["connections"] += 1
-        if connection.stop and (self._lines.stepped or connection.start > connection.stop):
+        if connection.stop and (self._lines.stepped or connection.start > connection.stop + AGREE):
             connection = self._restated(connection, connection.stop)
             terminal = self._surely(connection)
         else:

@@ -225,6 +225,8 @@ class Gateway:
         if not self.uplink or not self.listening or self.suspended or self.still:
             self._world.at(now + _RETRY, lambda at: self._confirm(at, boot, first=first, second=second))
             return
+        if abs(now - self.clock.wall(now)) > SECOND // 2:
+            yield from self.look(now)  # what was done by the clock that is stepped now
         yield from self.set_clock(now, now)
         yield Step(now, tape.CONFIRM)
         trusted = self._world.days.trusted
