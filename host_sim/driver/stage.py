@@ -50,6 +50,7 @@ class Stage:
         self.due = 0
         self._asleep = self._listing = False
         self._held: "Held | None" = None  # what the kernel keeps for a recorder that stands still
+        self._moves: "list[tuple[bytes, int, int, int]]" = []  # of stations, that wait likewise
         self.ticks = self.datagrams = 0
         self._room = memory.scratch(_BUFFER)  # outside the small heap
         self._payload = self._room.view
@@ -149,6 +150,7 @@ class Stage:
                 self.datagrams += 1
             else:
                 self._neighbour(true, length)
+        self._tell_moves()
         self._tick()
 
     def _live(self, _true: int, length: int) -> None:
@@ -184,9 +186,17 @@ class Stage:
             self.recorder.orders.read_leases()
 
     def _station(self, _true: int, _length: int) -> None:
-        self.device.radios.move(
-            bytes(self._payload[:6]), self._payload[6], self._payload[7], self.time.wall() // 1000000000
-        )
+        mac, former, access_point = bytes(self._payload[:6]), self._payload[6], self._payload[7]
+        self.device.radios.move(mac, access_point)
+        self._moves.append((mac, former, access_point, self.time.wall() // 1000000000))
+        if self._held is None:
+            self._tell_moves()
+
+    def _tell_moves(self) -> None:
+        """Let the radios tell what a recorder that stood still hadn't read."""
+        for move in self._moves:
+            self.device.radios.tell(*move)
+        self._moves.clear()
 
     def _boot(self, true: int, _length: int) -> None:
         boot = bytes(self._payload[_CLOCKS_SIZE : _CLOCKS_SIZE + 32]).decode()
@@ -206,6 +216,7 @@ class Stage:
         recorder, self.recorder = self.recorder, None
         how = self._payload[0] if length else 0
         self._held = None
+        self._moves.clear()
         if recorder is None:
             return  # it was killed before the power went
         if how == tape.IN_ORDER:

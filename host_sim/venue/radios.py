@@ -72,14 +72,18 @@ class Radios:
         """The recorder is gone without a word."""
         self._connected, self._ears = False, {}
 
-    def move(self, mac: bytes, former: int, access_point: int, now: int) -> None:
-        """Let a terminal leave an access point for another, 0: none; the new one tells first, as on the air."""
+    def move(self, mac: bytes, access_point: int) -> None:
+        """Let a terminal be at an access point, 0: at none."""
         if access_point:
             self._there[mac] = access_point
-            heard = _text("address", _mac(mac)) + _named("signal", _INT32, struct.pack(">I", _SIGNAL))
-            self._notify(access_point, b"assoc", heard, now)
         else:
             self._there.pop(mac, None)
+
+    def tell(self, mac: bytes, former: int, access_point: int, now: int) -> None:
+        """Say that it has left an access point for another, 0: none; the new one tells first, as on the air."""
+        if access_point:
+            heard = _text("address", _mac(mac)) + _named("signal", _INT32, struct.pack(">I", _SIGNAL))
+            self._notify(access_point, b"assoc", heard, now)
         if former:
             self._notify(former, b"disassoc", _text("address", _mac(mac)), now)
 
