@@ -211,7 +211,7 @@ def test_who_is_there_already_is_there_from_now_on(any_interpreter, radios, tmp_
     made = Ear(any_interpreter, tmp_path / "ubus.sock")
     made.allow(GUEST)
     made.now = NOW + 500
-    made.until(lambda seen: seen["stays"] == [1])
+    made.until(lambda seen: seen["answered"] and seen["stays"] == [1])
     made.stage("radios", "finish", 1, NOW + 600)
     made.turn(0)
     assert made.kept == [[1, GUEST.replace(":", ""), NOW + 500, NOW + 600, "wlan0"]]
