@@ -79,7 +79,8 @@ def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]", held: "di
     ]
     for store in sealed:
         name, ends = store["purpose"], law.duration(store["lifetime_seconds"])
-        out.append(f"{name} ({law.purpose(name).paragraph}): sealed, this device can't read it; each record")
+        perhaps = "perhaps still kept; " if store["unseen"] else ""
+        out.append(f"{name} ({law.purpose(name).paragraph}): {perhaps}sealed, this device can't read it; each record")
         out.append(f"  goes {ends} after it ended at the latest; the custodian answers for it")
     return out + [name + ": " + canonical.dumps(held[name]) for name in sorted(held)]
 

@@ -112,7 +112,6 @@ _KEPT = {
             "being restored, until 30 days after the end that was agreed; at most "
         ),
     ),
-    "unseen": ("la borne ne voit pas s'il en reste ; ", "the gateway can't see whether anything is left; "),
     "over": ("arrêté, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; "),
     "unasked": (" ; plus aucun accord n'est recueilli", "; no consent is taken any more"),
 }
@@ -180,7 +179,7 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
         if row.name in held:  # who withdraws still leaves the day, and a refusal
             kept = kept + _KEPT["unasked"][at] if row.custody == law.DEVICE else _KEPT["over"][at] + kept
         if row.name in config.unseen:
-            kept = _KEPT["unseen"][at] + kept
+            kept = words.UNSEEN[at] + kept
         told = kept_for(row.name, config) if row.grounds else [""]
         bases = [_basis(row, ground, config, at) for ground in told]
         repealed = bases[-1] if told[-1] in law.FORMER_GROUNDS else repealed

@@ -62,14 +62,8 @@ def remembered(config: "Config", paths: "Paths") -> "list[str]":
         config.notes[name] = stores.noted(name, paths)
     _any(paths.flash)  # below a folder that may not be read nothing seems to be there
     found, refused = _off(config, paths), Refusals(paths.sealed + "/consent")
-    config.unseen = []
-    for name in stores.SEALED:
-        note = config.notes[name]
-        if note is None or name in config.purposes or name in found:
-            continue
-        if not note[1] or (note[0] and not files.is_mount(paths.root + note[0])):  # nobody can look there
-            config.unseen.append(name)
-            found.append(name)
+    config.unseen = _unseen(config, paths, found)
+    found += config.unseen
     objections = len(list(refused.of("o")))
     if not stores.by_consent(config) and (_any(paths.consents) or refused.count > objections):
         found.append("consent")
@@ -87,15 +81,29 @@ def _off(config: "Config", paths: "Paths") -> "list[str]":
     ]
 
 
+def _unseen(config: "Config", paths: "Paths", off: "Sequence[str]") -> "list[str]":
+    """Return the purposes that may have a store where nobody can look; `off`: those of which something is seen."""
+    found = []
+    for name in stores.SEALED:
+        note = None if name in config.purposes or name in off else stores.noted(name, paths)
+        if note and (not note[1] or (note[0] and not files.is_mount(paths.root + note[0]))):
+            found.append(name)
+    return found
+
+
 def _any(folder: str) -> bool:
     return files.exists(folder) and any(True for _ in files.names(folder))
 
 
-def sealed(config: "Config", paths: "Paths") -> "list[tuple[str, int]]":
-    """Return the custodian's purposes that are on, or that still have a segment, each with its lifetime in seconds."""
+def sealed(config: "Config", paths: "Paths") -> "list[tuple[str, int, bool]]":
+    """Return the custodian's purposes that are on, or that still have a segment or may have one.
+
+    Each with its lifetime in seconds, and whether nobody can see if anything is left.
+    """
     held = _off(config, paths)
-    there = [name for name in stores.SEALED if name in config.purposes or name in held]
-    return [(name, config.sections[name].lifetime or law.purpose(name).ceiling) for name in there]
+    away = _unseen(config, paths, held)
+    there = [name for name in stores.SEALED if name in config.purposes or name in held + away]
+    return [(name, config.sections[name].lifetime or law.purpose(name).ceiling, name in away) for name in there]
 
 
 TYPE_CHECKING = False

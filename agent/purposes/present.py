@@ -25,7 +25,8 @@ def beside(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") 
     `written` writes an address.
     """
     sealed = [
-        {"purpose": name, "lifetime_seconds": seconds} for name, seconds in stores(recorder.config, recorder.paths)
+        {"purpose": name, "lifetime_seconds": seconds, "unseen": unseen}
+        for name, seconds, unseen in stores(recorder.config, recorder.paths)
     ]
     return {"sealed": sealed, "held": of(recorder, mac, written)}
 

@@ -9,6 +9,8 @@ from agent import law
 from agent.base import dates
 
 LANGUAGES = ("fr", "en")
+# Of a store where nobody can look
+UNSEEN = ("la borne ne voit pas s'il en reste ; ", "the gateway can't see whether anything is left; ")
 # What the configuration doesn't say
 BLANK = ("____________________ (à compléter)", "____________________ (to be filled in)")
 # Who answers, by the options of the section `notice`

@@ -265,7 +265,7 @@ def test_a_store_on_a_medium_that_no_option_names_any_more_is_told_of(interprete
         assert "attribution: off, still kept; " in told(interpreter, tmp_path)
         assert stores.needed(read, paths) == ["attribution"]
         assert stores.place("attribution", read, paths) == (str(store), str(store.parent))
-        assert [name for name, _ in beside.sealed(read, paths)] == ["attribution"]  # the guests' page
+        assert [one[0] for one in beside.sealed(read, paths)] == ["attribution"]  # the guests' page
         assert expiry.erase_all(paths, str(tmp_path / "oubli")) == 1
         assert "attribution: off; " in told(interpreter, tmp_path)
     finally:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.doctor import service
-from agent.purposes import notice
+from agent.purposes import notice, words
 from agent.purposes.consent import page_server, page_turns, texts
 from agent.runtime import sockets
 from tests.support import guests_page
@@ -46,7 +46,7 @@ CONSENT = {
     "categories": ["connections", "access-point"], "text": "00", "third_parties": "none", "withdrawn": [],
     "withdrawn_since": 0,
 }  # fmt: skip
-KEPT = [["security", 86400], ["attribution", 365 * 86400]]
+KEPT = [["security", 86400, False], ["attribution", 365 * 86400, False]]
 VOID = {"meta", "input", "link"}
 
 
@@ -806,7 +806,7 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     And what can't be read here, with its end.
     """
     recorder.answers["access"] = [
-        {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}], "held": BESIDE},
+        {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400, "unseen": False}], "held": BESIDE},
         {"purpose": "location", "rows": [STAY]},
         *(
             {"purpose": "security", "rows": [ROW | {"source_port": 30000 + 20 * turn + port} for port in range(20)]}
@@ -841,8 +841,8 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     recorder.answers["access"] = [
         {
             "sealed": [
-                {"purpose": "billing", "lifetime_seconds": 86400},
-                {"purpose": "attribution", "lifetime_seconds": 86400},
+                {"purpose": "billing", "lifetime_seconds": 86400, "unseen": False},
+                {"purpose": "attribution", "lifetime_seconds": 86400, "unseen": False},
             ],
             "held": {},
         },
@@ -913,13 +913,35 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert "access" not in [one["call"] for one in recorder.asked]
 
 
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_a_store_that_nobody_can_see_is_told_of_as_the_notice_does(guest, recorder, language):
+    """L34-VI-4: its medium is away, or root's note of it is damaged; on the page, in the look, after an erasure."""
+    at, store = words.LANGUAGES.index(language), ["billing", 30 * 86400]
+    told = words.typeset(words.UNSEEN[at], language)
+    for unseen in (True, False):
+        recorder.own([], [[*store, unseen]])
+        recorder.answers["access"] = [
+            {"sealed": [{"purpose": store[0], "lifetime_seconds": store[1], "unseen": unseen}], "held": {}},
+            {"records": {}, "consents": []},
+        ]
+        erased = {"withdrawn": 0, "destroyed": 0, "durable": True, "sealed": [[*store, unseen]]}
+        recorder.answers["erase terminal"] = erased
+        recorder.answers["erase state"] = {"erasing": False}
+        begun = words.PURPOSES["billing"][at] + ("\u202f: ", ": ")[at] + told
+        for act, row in (("", words.PURPOSES["billing"][at] + ", " + told), ("see", begun), ("erase", begun)):
+            asked = (f"{SENT}act={act}&lang={language}",) if act else ()
+            text = guest.ask(*asked, accept_language=language, **SAME)[2].text
+            assert (row in text) == unseen, act
+            assert ("30 jours", "30 days")[at] in text, act
+
+
 def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
     """Portability (GDPR art. 20): every record, sealed stores with their end, consents.
 
     JSON, and its end says whether it is all of it.
     """
     recorder.answers["access"] = [
-        {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}], "held": BESIDE},
+        {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400, "unseen": False}], "held": BESIDE},
         {"purpose": "location", "rows": [STAY]},
         {"purpose": "security", "rows": [ROW, ROW | {"source_port": 1}]},
         {"records": {"security": 2, "location": 1}, "consents": [CONSENT], "objects": True},
@@ -931,7 +953,7 @@ def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
     assert head["Content-Disposition"] == 'attachment; filename="oubli.json"'
     assert head["Cache-Control"] == "no-store"
     assert json.loads(text) == {
-        "sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400}],
+        "sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400, "unseen": False}],
         "held": BESIDE | {"page": {"requests": 1}},
         "records": [
             row | {"purpose": name}
@@ -955,7 +977,7 @@ def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
 
 def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
     """L34-VI-5: whether it goes on is said, and what is sealed until its end."""
-    erased = {"withdrawn": 1, "destroyed": 2, "durable": True, "sealed": [["billing", 30 * 86400]]}
+    erased = {"withdrawn": 1, "destroyed": 2, "durable": True, "sealed": [["billing", 30 * 86400, False]]}
     for state, on in (({"erasing": True}, True), ({"erasing": False}, False), ({"error": "no"}, True)):
         recorder.answers["erase terminal"], recorder.answers["erase state"] = erased, state
         status, _, page = guest.ask(SENT + "act=erase&lang=en", **SAME)

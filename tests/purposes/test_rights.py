@@ -44,6 +44,7 @@ from agent.purposes.consent import (
 )
 from agent.purposes.consent.page_turns import Turns
 from agent.purposes.deferred_purposes import NoKernel
+from agent.purposes.erasure import verbs
 from agent.purposes.erasure.rounds import Erasure
 from agent.purposes.location import record as location
 from agent.purposes.location.emergency import Emergency
@@ -1014,6 +1015,22 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
     recorder.close()
 
 
+@pytest.mark.parametrize("unseen", [True, False])
+def test_who_and_erase_tell_the_operator_of_a_store_that_nobody_can_see(*, unseen: bool) -> None:
+    """L34-VI-4, L34-VI-5: his commands say what the page says, in their words."""
+    store = {"purpose": "billing", "lifetime_seconds": 86400, "unseen": unseen}
+    assert ("perhaps still kept" in access_verbs._summary({}, [store], {})[0]) == unseen
+    said: list[str] = []
+    answer = {"withdrawn": 0, "destroyed": 0, "durable": True, "sealed": [[*store.values()]], "erasing": False}
+    line: Any = {"--mac": b"\2"}
+    line = type("Line", (dict,), {"ask": lambda *_, **__: answer, "show": lambda _, __, lines: said.extend(lines)})(
+        line
+    )
+    assert verbs.run(line) == 0
+    (told,) = [one for one in said if one.startswith("billing: ")]
+    assert (words.UNSEEN[1] in told) == unseen
+
+
 def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path) -> None:
     """L34-VI-4: the page, the look and an erasure name it, with its end.
 
@@ -1026,20 +1043,29 @@ def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path
     device = paired.Device(tmp_path / "device", None, options="config purpose 'billing'\n option lifetime '90d'\n")
     recorder = device.recorder
 
-    def told() -> list[list[str]]:
+    def told() -> list[list[list[Any]]]:
         look = recorder.orders.access(mac | {"agreed": 1}, "root")
         seen = [
-            [name for name, _ in recorder.groups.by_consent().own(mac)["kept"]],
-            [one["purpose"] for one in next(look)["sealed"]],
+            [list(one) for one in recorder.groups.by_consent().own(mac)["kept"]],
+            [list(one.values()) for one in next(look)["sealed"]],
         ]
         look.close()
-        return [*seen, [name for name, _ in recorder.groups.erasure().begin(mac, "root")["sealed"]]]
+        return [*seen, recorder.groups.erasure().begin(mac, "root")["sealed"]]
 
     assert told() == [[], [], []]
     segment.parent.mkdir(parents=True)
     segment.touch()
-    assert told() == [["billing"]] * 3
-    segment.unlink()
+    assert told() == [[["billing", 90 * law.DAY, False]]] * 3
+    note = Path(device.recorder.paths.note + "billing")
+    note.parent.mkdir(parents=True, exist_ok=True)
+    # With a segment on this flash, and without: whether nobody can see if anything is left
+    for text, full, empty in (("\n-\n", False, None), ("/mnt/card\n-\n", True, True), ("damaged", False, True)):
+        note.write_text(text)
+        segment.touch()
+        assert told() == [[["billing", 90 * law.DAY, full]]] * 3, text
+        segment.unlink()
+        assert told() == [[] if empty is None else [["billing", 90 * law.DAY, empty]]] * 3, text
+    note.unlink()
     assert told() == [[], [], []]
     device.pass_to(1000)  # the clock is trusted, and the day is open
     held = {row[0] for row in article.memory(device.config) if row[1]}

@@ -218,8 +218,8 @@ class Consented(ByConsent):
         refused = canonical.dumps([changes, objects, [[one["number"], one["state"], one["since"]] for one in found]])
         security = self._config.purposes.get("security")
         sealed = beside.sealed(self._config, self._paths)
-        kept = ([("security", security.lifetime)] if security else []) + sealed
-        told = beside.memory(self._config, [name for name, _ in sealed])
+        kept = ([("security", security.lifetime, False)] if security else []) + sealed
+        told = beside.memory(self._config, [one[0] for one in sealed])
         more = [row[0] for row in told if row[1] and row[0] in ("portal", "ports", "requests", "page")]
         names = (["counting"] if self._table.day else []) + ["addresses"] + more
         counted, unreadable = bool(self._config.metrics) and not self._opened.trouble, self._opened.trouble > 0

@@ -91,7 +91,7 @@ class Page(HeldPage):
 
     def erased(self, done: "dict[str, Any]", address: str) -> str:
         """Return what is said of an erasure: whether it is over, and what isn't erased, with its end."""
-        left = [self.sealed(name, seconds) for name, seconds in done["sealed"]]
+        left = [self.sealed(*one) for one in done["sealed"]]
         said = self.paragraph("erasing") if self._ask("erase state", address=address).get("erasing", True) else ""
         if left:
             said += self.paragraph("not erased") + self.items(left)
@@ -153,9 +153,10 @@ class Page(HeldPage):
     def without(self, own: "dict[str, Any]", more: str) -> str:
         """Return what is kept without a consent, and the button about being counted, which does `more`."""
         goes_on = []
-        for name, seconds in own["kept"]:
+        for name, seconds, unseen in own["kept"]:
             frozen = self.say("preserved") if name != "security" else ""  # what is sealed may be
-            goes_on.append(f"{self.purpose(name)}, {self.say('most')} {words.span(seconds, self.language)}{frozen}")
+            most = f"{self.unseen(unseen)}{self.say('most')} {words.span(seconds, self.language)}{frozen}"
+            goes_on.append(self.purpose(name) + ", " + most)
         at = words.LANGUAGES.index(self.language)
         goes_on += [
             self.purpose(name) + ", " + words.KEPT[name][at]

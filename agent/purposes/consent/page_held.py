@@ -53,7 +53,7 @@ class HeldPage(Html):
             self.line(name, self.counted(counts[name], "record"), self.say("unsealed") if name in waits else "")
             for name in sorted(counts)
         ]
-        lines += [self.sealed(store["purpose"], store["lifetime_seconds"]) for store in sealed]
+        lines += [self.sealed(store["purpose"], store["lifetime_seconds"], store["unseen"]) for store in sealed]
         shown = self.items(lines + self.beside(beside))
         if sum(counts.values()) > len(newest):
             shown += self.paragraph("newest")
@@ -99,9 +99,14 @@ class HeldPage(Html):
             lines.append(self.line("counting", f"{text}, {kinds}" if kinds else text))
         return lines + [self.line("page", self.counted(self._had, "request"))]
 
-    def sealed(self, name: str, seconds: int) -> str:
+    def sealed(self, name: str, seconds: int, unseen: bool) -> str:
         """Return what is said of a purpose of which all is sealed: when each record of it goes."""
-        return self.line(name, f"{self.say('sealed')} {words.span(seconds, self.language)}{self.say('preserved')}")
+        text = f"{self.say('sealed')} {words.span(seconds, self.language)}{self.say('preserved')}"
+        return self.line(name, self.unseen(unseen) + text)
+
+    def unseen(self, unseen: bool) -> str:
+        """Return what is said where nobody can see if anything is left."""
+        return words.UNSEEN[words.LANGUAGES.index(self.language)] if unseen else ""
 
     def record(self, row: "dict[str, Any]") -> str:
         """Return a record, with every field that is kept of it."""

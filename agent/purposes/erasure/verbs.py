@@ -29,9 +29,10 @@ def run(line: "Line") -> int:
     consents = words.counted(answer["withdrawn"], ("consent", "consents"), "en")
     destroyed = words.counted(answer["destroyed"], ("record", "records"), "en")
     lines.append(consents + " ended, " + destroyed + " kept by consent made unreadable")
-    for name, seconds in answer["sealed"]:
+    for name, seconds, unseen in answer["sealed"]:
         lines.append(
-            name + ": sealed, not to be erased here; each record goes after " + law.duration(seconds) + " at the latest"
+            f"{name}: {words.UNSEEN[1] if unseen else ''}sealed, not to be erased here; each record goes after "
+            f"{law.duration(seconds)} at the latest"
         )
     lines.append("any row in the count of visitors goes about 03:00 UTC, or at once by: oubli objection --terminal MAC")
     line.show(answer, lines)
