@@ -61,34 +61,26 @@ def remembered(config: "Config", paths: "Paths") -> "list[str]":
     for name in stores.SEALED:
         config.notes[name] = stores.noted(name, paths)
     _any(paths.flash)  # below a folder that may not be read nothing seems to be there
-    found, refused = _off(config, paths), Refusals(paths.sealed + "/consent")
-    config.unseen = _unseen(config, paths, found)
-    found += config.unseen
+    found, config.unseen = _off(config, paths)
+    found, refused = found + config.unseen, Refusals(paths.sealed + "/consent")
     objections = len(list(refused.of("o")))
     if not stores.by_consent(config) and (_any(paths.consents) or refused.count > objections):
         found.append("consent")
     return found + (["objection"] if objections else [])
 
 
-def _off(config: "Config", paths: "Paths") -> "list[str]":
-    """Return the custodian's purposes that are off and of which flash still has something."""
-    off = [name for name in stores.needed(config, paths) if name not in config.purposes]
-    places = {name: stores.place(name, config, paths)[0] for name in off}
-    return [
-        name
-        for name in off
-        if _any(places[name] + "/handovers") or any(stores.parse_name(one) for one in files.names(places[name]))
-    ]
-
-
-def _unseen(config: "Config", paths: "Paths", off: "Sequence[str]") -> "list[str]":
-    """Return the purposes that may have a store where nobody can look; `off`: those of which something is seen."""
-    found = []
+def _off(config: "Config", paths: "Paths") -> "tuple[list[str], list[str]]":
+    """Return the custodian's purposes that are off: of which something is here; whose store nobody can look at."""
+    seen, unseen = [], []
     for name in stores.SEALED:
-        note = None if name in config.purposes or name in off else stores.noted(name, paths)
-        if note and (not note[1] or (note[0] and not files.is_mount(paths.root + note[0]))):
-            found.append(name)
-    return found
+        if name not in config.purposes:
+            at, note = stores.place(name, config, paths)[0], stores.noted(name, paths)
+            segments = files.names(at) if files.exists(at) else ()
+            if any(stores.parse_name(one) for one in segments) or _any(at + "/handovers"):
+                seen.append(name)
+            elif note and (not note[1] or (note[0] and not files.is_mount(paths.root + note[0]))):
+                unseen.append(name)
+    return seen, unseen
 
 
 def _any(folder: str) -> bool:
@@ -100,10 +92,9 @@ def sealed(config: "Config", paths: "Paths") -> "list[tuple[str, int, bool]]":
 
     Each with its lifetime in seconds, and whether nobody can see if anything is left.
     """
-    held = _off(config, paths)
-    away = _unseen(config, paths, held)
-    there = [name for name in stores.SEALED if name in config.purposes or name in held + away]
-    return [(name, config.sections[name].lifetime or law.purpose(name).ceiling, name in away) for name in there]
+    held, unseen = _off(config, paths)
+    there = [name for name in stores.SEALED if name in config.purposes or name in held + unseen]
+    return [(name, config.sections[name].lifetime or law.purpose(name).ceiling, name in unseen) for name in there]
 
 
 TYPE_CHECKING = False

@@ -56,7 +56,7 @@ ROWS = {
     "store": (
         WARNED,
         "where a sealed store lies, and what for, is root's note once the configuration says no more (EXP-1, L34-VI-4)",
-        "mount its medium, or mend /etc/oubli/store-NAME (tools/custodian/README.md); remove it where nothing is left",
+        "mount its medium, or mend /srv/oubli-root/store-NAME (tools/custodian/README.md); remove it if all is gone",
     ),
     "wording": (
         NOTE,

@@ -94,13 +94,15 @@ def noted(name: str, paths: "Paths") -> "tuple[str, list[tuple[int, str]]] | Non
 def kept_for(name: str, config: "Config") -> "list[tuple[int, str]]":
     """Return on which grounds a custodian's store was kept, or for which billers: rows as `noted` has them.
 
-    `config.notes` has what that says. It holds for what is off, and for what was kept on another ground before.
+    `config.notes` has what that says. It holds for what is off, and for what was kept on another ground before:
+    without one nobody knows.
     """
-    section, note = config.sections[name], config.notes.get(name)
-    option, unsaid = ("ground", UNKNOWN) if law.purpose(name).grounds else ("biller", NAMELESS)
-    now = section.values[option] or (unsaid if section.given else UNKNOWN)
+    note = config.notes.get(name)
     told = (note[1] or [(LASTS, UNKNOWN)]) if note else []
-    if told and (name not in config.purposes or told[-1][1] == now):
+    if name not in config.purposes:  # its section may say what was never kept on
+        return told or [(LASTS, UNKNOWN)]
+    now = config.sections[name].values["ground" if law.purpose(name).grounds else "biller"] or NAMELESS
+    if told and told[-1][1] == now:
         return told
     return [(day if day < LASTS else 0, word) for day, word in told] + [(LASTS, now)]
 

@@ -257,9 +257,9 @@ def test_a_store_that_is_off_is_reached_where_it_was_when_it_was_on(device, buil
         assert (mounted.get("/mnt/card") == "1") == there
         owner = gateway.run("/bin/busybox", "stat", "-c", "%u %a", "/mnt/card/attribution", check=False).stdout
         assert owner == (f"{gateway.ids('oubli-rec')[0]} 700\n" if there else "")
-    notes = {path.name: path.read_text() for path in (gateway.path / "etc/oubli").glob("store*")}
+    notes = {path.name: path.read_text() for path in (gateway.path / "srv/oubli-root").glob("*")}
     assert notes == {"store-attribution": "/mnt/card\nIIbis-3\n"}
-    assert gateway.run("/bin/busybox", "stat", "-c", "%a", "/etc/oubli/store-attribution").stdout == "644\n"
+    assert gateway.run("/bin/busybox", "stat", "-c", "%a", "/srv/oubli-root/store-attribution").stdout == "644\n"
 
 
 @NETWORK
@@ -270,7 +270,7 @@ def test_root_notes_what_a_store_is_kept_for_and_was_as_long_as_something_of_the
     add(gateway, built, "oubli-purposes")
     plain = (gateway.path / "etc/config/oubli").read_text().partition("config purpose 'attribution'")[0]
     store = gateway.path / "srv/oubli/vault/attribution"
-    note, today = gateway.path / "etc/oubli/store-attribution", datetime.now(UTC).date().isoformat()
+    note, today = gateway.path / "srv/oubli-root/store-attribution", datetime.now(UTC).date().isoformat()
     store.mkdir(parents=True)
 
     def noted(
@@ -294,7 +294,7 @@ def test_root_notes_what_a_store_is_kept_for_and_was_as_long_as_something_of_the
         zone = "UTC-14" if datetime.now(UTC).hour >= 12 else "UTC+12"
         start = f"export TZ={zone}; exec /bin/sh /etc/rc.common /etc/init.d/oubli reload"
         gateway.run("/bin/sh", "-c", start)
-        return (gateway.path / f"etc/oubli/store-{of}").read_text()
+        return (gateway.path / f"srv/oubli-root/store-{of}").read_text()
 
     old = "2026-10-01-0001"
     assert noted("STAD", boot=True) == "\nSTAD\n"
@@ -333,6 +333,52 @@ def test_root_notes_what_a_store_is_kept_for_and_was_as_long_as_something_of_the
     # On a medium that isn't mounted what is left can't be seen
     plain += "config vault 'vault'\n\toption path '/mnt/card'\n"
     assert noted("", of="billing", boot=True) == f"/mnt/card\n{today} Café \\n & Co\n{today} Fid SARL\n-\n"
+    note.unlink()  # flash was emptied, and the configuration restored: nobody knows what the medium has
+    assert noted("", of="billing", boot=True) == f"/mnt/card\n{today} ?\n-\n"
+
+
+@NETWORK
+def test_a_restored_backup_says_nothing_of_what_a_store_was_kept_for(device, built):
+    """L34-VI-4, L34-III-1: it has the ground of then. A sysupgrade keeps the store, and its note."""
+    gateway, scripts = device
+    installed(gateway, scripts, "post-install")
+    add(gateway, built, "oubli-purposes")
+    plain = (gateway.path / "etc/config/oubli").read_text().partition("config purpose 'attribution'")[0]
+    segment, today = gateway.path / "srv/oubli/vault/attribution/2026-10-01-0001", datetime.now(UTC).date().isoformat()
+
+    def start(ground: str, on: str) -> None:
+        (gateway.path / "etc/oubli/accepted").unlink(missing_ok=True)
+        more = f"config purpose 'attribution'\n\toption ground '{ground}'\n\toption enabled '{on}'\n"
+        (gateway.path / "etc/config/oubli").write_text(plain + more)
+        boot()
+
+    def boot() -> str:
+        gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "start")
+        return "".join(path.read_text() for path in gateway.path.glob("*/*/store-attribution"))
+
+    def archive(name: str, backup: str) -> None:
+        hooks = f"CONF_BACKUP='{backup}'; . /lib/upgrade/oubli.sh; oubli_broker_files /tmp/all; oubli_stores /tmp/all"
+        lists = "for path in $(grep ^/ /lib/upgrade/keep.d/oubli); do find $path -type f; done >>/tmp/all"
+        kept = f"cd / && sed 's,^/,,' /tmp/all | sort -u | xargs tar -cf {name} etc/config/oubli"
+        gateway.run("/bin/sh", "-c", f": >/tmp/all; {hooks}; {lists}; {kept}")
+
+    start("STAD", "1")
+    segment.parent.mkdir(parents=True)
+    segment.touch()
+    archive("/backup.tar", "/root/backup.tgz")
+    start("IIbis-3", "1")
+    archive("/upgrade.tar", "")
+    gateway.run("/bin/tar", "-C", "/", "-xf", "/backup.tar")
+    assert boot() == f"\n{today} STAD\n{today} IIbis-3\nSTAD\n"
+    start("IIbis-3", "0")  # off: nothing but the note says what it was kept for
+    gateway.run("/bin/tar", "-C", "/", "-xf", "/backup.tar")
+    start("STAD", "0")
+    assert boot() == f"\n{today} STAD\n{today} IIbis-3\nSTAD\n"
+    # Another firmware of the same gateway has the store, and what is said of it
+    shutil.rmtree(gateway.path / "srv")
+    gateway.run("/bin/tar", "-C", "/", "-xf", "/upgrade.tar")
+    assert boot() == f"\n{today} STAD\nIIbis-3\n"
+    assert segment.exists()
 
 
 @NETWORK
@@ -597,7 +643,9 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
         wait_for(lambda: status(gateway).get("capture") is not None)
     finally:
         service.stop()
-    (gateway.path / "etc/oubli/store-billing").write_text("\nA biller\n")  # root's note of what a store was kept for
+    (gateway.path / "srv/oubli-root/store-billing").write_text(
+        "\nA biller\n"
+    )  # root's note of what a store was kept for
     installed(gateway, scripts, "pre-deinstall")
     for path in (gateway.path / "lib/apk/packages/oubli.list").read_text().split():
         if path != packages.CONFIG:

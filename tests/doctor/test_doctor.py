@@ -998,7 +998,7 @@ def test_blanks_of_the_notice_are_noted(clinic):
 
 def test_a_note_of_a_sealed_store_that_is_not_understood_is_found(tmp_path):
     """EXP-1, L34-VI-4: "store"; tests/purposes/test_notes.py has what else isn't known."""
-    config, note = tmp_path / "config", tmp_path / "etc/oubli/store-billing"
+    config, note = tmp_path / "config", tmp_path / "srv/oubli-root/store-billing"
     config.write_text(CONFIG)
     note.parent.mkdir(parents=True)
     note.write_text("nonsense")

@@ -132,8 +132,8 @@ BROKEN = (
     ),
     Broken(
         "store",
-        "echo nonsense >/etc/oubli/store-attribution",
-        "rm /etc/oubli/store-attribution",
+        "echo nonsense >/srv/oubli-root/store-attribution",
+        "rm /srv/oubli-root/store-attribution",
         also=("agents",),
     ),
     Broken("tmpfs", "mount -o bind /proc /var/run/oubli/vault", "umount /var/run/oubli/vault", also=("folders",)),

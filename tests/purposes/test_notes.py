@@ -80,7 +80,7 @@ def then(texts: list[str], at: int) -> str:
     ("now", "note", "grounds"),
     [
         ("", "STAD", ["STAD"]), ("", "L336-3", ["L336-3"]), ("", "IIbis-3", ["IIbis-3"]), ("", None, ["?"]),
-        (attribution("STAD"), None, ["STAD"]), (attribution("IIbis-3"), "STAD", ["STAD"]),  # changed while it was off
+        (attribution("STAD"), None, ["?"]), (attribution("IIbis-3"), "STAD", ["STAD"]),  # changed while it was off
         ("", "2026-09-01 STAD\nIIbis-3", ["STAD", "IIbis-3"]), ("", "2026-09-01 IIbis-3\nSTAD", ["IIbis-3", "STAD"]),
         (attribution("IIbis-3", ON), "2026-09-01 STAD\nIIbis-3", ["STAD", "IIbis-3"]),
         (attribution("STAD", ON), "2026-09-01 IIbis-3\nSTAD", ["IIbis-3", "STAD"]),
@@ -119,7 +119,7 @@ def test_papers_name_the_ground_on_which_it_was_kept(
 @pytest.mark.parametrize(
     ("now", "note", "billers"),
     [
-        ("", "Fid SARL", ["Fid SARL"]), ("", "-", ["-"]), ("", "?", ["?"]), ("", None, ["?"]), (BILL, None, ["-"]),
+        ("", "Fid SARL", ["Fid SARL"]), ("", "-", ["-"]), ("", "?", ["?"]), ("", None, ["?"]), (BILL, None, ["?"]),
         (BILL + " option biller 'Autre'\n", "Fid SARL", ["Fid SARL"]),
         (BILL + ON + " option biller 'Autre'\n", "2026-09-01 Fid SARL\nAutre", ["Fid SARL", "Autre"]),
         (BILL + ON, "2026-09-01 Fid SARL\n-", ["Fid SARL", "-"]), (BILL + ON, None, ["-"]),
@@ -155,7 +155,7 @@ def test_a_damaged_note_is_found_and_papers_say_what_is_not_known(
 ) -> None:
     """L34-VI-4, EXP-1: where it lies and what for isn't known; what is seen is destroyed all the same."""
     note = DAMAGED[how]
-    segment, file = lay(tmp_path, SMALL, note), tmp_path / "etc/oubli/store-attribution"
+    segment, file = lay(tmp_path, SMALL, note), tmp_path / "srv/oubli-root/store-attribution"
     if note is None:
         file.mkdir()
     if not kept:

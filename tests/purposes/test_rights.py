@@ -887,6 +887,9 @@ def test_what_was_turned_off_is_told_until_it_is_gone(any_interpreter: Interpret
     (flash / "vault/billing").mkdir(parents=True)  # empty: nothing is kept any more
     assert "- facturation" not in shown("--notice", "fr")
     (flash / "vault/billing/2026-10-01-0001").touch()
+    note = Path(Paths(str(tmp_path)).note + "billing")
+    note.parent.mkdir()
+    note.write_text("\nDurand & fils\n")
     (flash / "consents").mkdir()
     (flash / "consents/0001").touch()
     for paper in papers:

@@ -71,6 +71,8 @@ class Gateway:
         rows = self.custodian.rows(TODAY - 1, 35, LIFETIME) + self.custodian.rows(TODAY - 1, 35, LIFETIME, "billing")
         (root / "srv/oubli/bundles").mkdir(parents=True)
         (root / "srv/oubli/bundles/1").write_bytes(self.custodian.sign(TODAY, rows))
+        (root / "srv/oubli-root").mkdir()
+        (root / "srv/oubli-root/store-attribution").write_text("\nIIbis-3\n")  # as the service does while it is on
         self.configure()
         self.boot()
 
@@ -186,12 +188,12 @@ ANSSI = {"ground": "STAD", "authority_kind": "anssi", "basis": "CDef L2321-1"}
 def test_a_request_is_run_on_the_ground_that_root_noted(gateway: Gateway) -> None:
     """L34-III-1: the section is gone, or says another ground since; a note that can't be read accepts none."""
     start = gateway.connect()
-    path, note = gateway.root / "oubli", gateway.root / "etc/oubli/store-attribution"
+    path, note = gateway.root / "oubli", gateway.root / "srv/oubli-root/store-attribution"
     changed = CONFIG % {"on": False, "ground": "IIbis-3", "days": LIFETIME}
     tomorrow = at(TODAY + 1)
     for config, text, accepted in (
         ("", "\nSTAD\n", "STAD"), (changed, "\nSTAD\n", "STAD"), ("", "\nIIbis-3\n", "IIbis-3"),
-        ("", "", ""), ("", None, ""), (changed, None, "IIbis-3"),
+        ("", "", ""), ("", None, ""), (changed, None, ""),
         ("", f"\n{at(TODAY)} STAD\nIIbis-3\n", "IIbis-3"), ("", f"\n{tomorrow} STAD\nIIbis-3\n", "STAD"),
         (CONFIG % {"on": True, "ground": "IIbis-3", "days": LIFETIME}, f"\n{tomorrow} STAD\nIIbis-3\n", "STAD"),
     ):  # fmt: skip

@@ -35,7 +35,7 @@ FORGET = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
 	/etc/init.d/oubli stop
 	/usr/bin/oubli forget everything || exit 1
 	rmdir /var/run/oubli /var/run/oubli-live /srv/oubli /srv/oubli-spool
-	rm -rf /var/run/oubli-root /var/run/oubli-portal /etc/oubli/accepted /etc/oubli/store-*
+	rm -rf /var/run/oubli-root /var/run/oubli-portal /etc/oubli/accepted /srv/oubli-root
 fi
 """
 # The same for what only these modules can destroy, and the kernel's table of port blocks.

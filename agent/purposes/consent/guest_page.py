@@ -155,8 +155,8 @@ class Page(HeldPage):
         goes_on = []
         for name, seconds, unseen in own["kept"]:
             frozen = self.say("preserved") if name != "security" else ""  # what is sealed may be
-            most = f"{self.unseen(unseen)}{self.say('most')} {words.span(seconds, self.language)}{frozen}"
-            goes_on.append(self.purpose(name) + ", " + most)
+            most = f"{self.say('most')} {words.span(seconds, self.language)}{frozen}"
+            goes_on.append(self.purpose(name) + ", " + (self.say("unseen") if unseen else "") + most)
         at = words.LANGUAGES.index(self.language)
         goes_on += [
             self.purpose(name) + ", " + words.KEPT[name][at]

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands on the guests' page, in French and English, and its frame (agent.purposes.consent.guest_page)."""
 
+from agent.purposes.words import UNSEEN
+
 WORDS = {
+    "unseen": UNSEEN,
     "title": ("Vos données", "Your data"),
     "other": ("English", "Français"),
     "see": ("Voir ce qui est conservé au sujet de votre appareil", "See what is kept about your device"),

@@ -2,7 +2,8 @@
 # shellcheck shell=dash disable=SC2012 # OpenWrt's busybox has neither stat nor find -links
 # What a sysupgrade keeps of oubli beside /etc/oubli (keep.d); sourced by /sbin/sysupgrade. A backup that an operator takes away
 # (sysupgrade -b, LuCI) has no part of /srv/oubli: put back later, it would give back epsilon that was spent, and take away consents
-# that were given since; and a copy of the device's key and of sealed stores lies where nobody destroys it on time.
+# that were given since, and say what a store was kept for then; and a copy of the device's key and of sealed stores lies where nobody
+# destroys it on time.
 
 # The files by which the broker is known and reached, wherever the configuration has them.
 oubli_broker_files() { # oubli_broker_files LIST
@@ -19,7 +20,7 @@ oubli_broker_files() { # oubli_broker_files LIST
 oubli_stores() { # oubli_stores LIST
 	local file
 	[ -z "${CONF_BACKUP:-}" ] && [ "${CONF_BACKUP_LIST:-0}" = 0 ] || return 0
-	find /srv/oubli /srv/oubli-spool -xdev -type f ! -name 'ledger-*' ! -name '.*' 2>/dev/null | while IFS= read -r file; do
+	find /srv/oubli /srv/oubli-spool /srv/oubli-root -xdev -type f ! -name 'ledger-*' ! -name '.*' 2>/dev/null | while IFS= read -r file; do
 		case "$file" in /srv/oubli*) ;; *) continue ;; esac
 		[ "$(ls -ld "$file" 2>/dev/null | sed -n '1s/^-[^ ]* *\([0-9]*\) .*/\1/p')" != 1 ] || echo "$file" >>"$1"
 	done
