@@ -6,6 +6,7 @@ The package's scripts run there, its daemons are started by a fake procd, its me
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -335,6 +336,49 @@ def test_root_notes_what_a_store_is_kept_for_and_was_as_long_as_something_of_the
     assert noted("", of="billing", boot=True) == f"/mnt/card\n{today} Café \\n & Co\n{today} Fid SARL\n-\n"
     note.unlink()  # flash was emptied, and the configuration restored: nobody knows what the medium has
     assert noted("", of="billing", boot=True) == f"/mnt/card\n{today} ?\n-\n"
+
+
+# OpenWrt's procd.sh: whoever reads it waits until another action on the same service is over.
+LOCK = 'exec 1000>"/tmp/procd_$(basename "$initscript").lock"\nflock 1000\n'
+SLOW = """
+date() {
+	[ "$*" != "-u +%F" ] || ! mkdir /host/first 2>/dev/null || while [ ! -e /host/go ]; do sleep 0.1; done
+	command date "$@"
+}
+"""
+
+
+@NETWORK
+def test_two_reloads_at_once_lose_no_ground(device, built):
+    """L34-VI-4, L34-III-1: the ground changes while the service still notes the change before."""
+    gateway, scripts = device
+    installed(gateway, scripts, "post-install")
+    add(gateway, built, "oubli-purposes")
+    (gateway.path / "etc/oubli/accepted").unlink()
+    plain = (gateway.path / "etc/config/oubli").read_text().partition("config purpose 'attribution'")[0]
+    store, today = gateway.path / "srv/oubli/vault/attribution", datetime.now(UTC).date().isoformat()
+    common = gateway.path / "lib/functions/procd.sh"
+    common.write_text(LOCK + common.read_text())
+
+    def reload(ground: str) -> subprocess.Popen[bytes]:
+        more = f"config purpose 'attribution'\n\toption ground '{ground}'\n\toption enabled '1'\n"
+        (gateway.path / "etc/config/oubli").write_text(plain + more)
+        words = gateway.command("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL)
+
+    assert reload("STAD").wait(120) == 0
+    store.mkdir(parents=True)
+    (store / "2026-10-01-0001").touch()
+    common.write_text(common.read_text() + SLOW)
+    first = reload("IIbis-3")
+    wait_for((gateway.path / "host/first").exists)
+    second = reload("L336-3")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        second.wait(3)
+    (gateway.path / "host/go").touch()
+    assert (first.wait(120), second.wait(120)) == (0, 0)
+    notes = {path.name: path.read_text() for path in (gateway.path / "srv/oubli-root").iterdir()}
+    assert notes == {"store-attribution": f"\n{today} STAD\n{today} IIbis-3\nL336-3\n"}
 
 
 @NETWORK
