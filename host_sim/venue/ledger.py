@@ -20,6 +20,11 @@ class Ledger:
     def _said(self) -> tuple[int, ...]:
         return self.tokens, self.hours, self._since_token, self.day, self.spent, self.floor
 
+    @property
+    def written(self) -> int:
+        """The powered-on hours that flash has."""
+        return self._on_flash[1] if self._on_flash else self.hours
+
     def write(self) -> None:
         """It is written with what changes now, where there is room."""
         if self.room:

@@ -90,7 +90,7 @@ class Resets:
         self._copies += 1
         yield Step(now, tape.COPY, struct.pack("<H", number) + " ".join(names).encode())
         days, portal, log = self._world.days, self._world.portal, self._gateway.log()
-        hours, ledger, emptied = days.ledger.hours, days.ledger.writes, self._gateway.flash.emptied
+        hours, ledger, emptied = days.ledger.written, days.ledger.writes, self._gateway.flash.emptied
         states, acts = (portal.copy(), portal.acts.copy()) if portal else ({}, None)
 
         def restore(later: int) -> Iterator[Step]:

@@ -176,6 +176,8 @@ class ConnectionTable:
         One that has timed out and wasn't collected yet stopped when it timed out
         (nf_ct_delete takes off by how much it is overdue).
         """
+        if entry.first > now:  # one of those that a flood puts in at once begins with its end
+            entry.first, entry.flow.start = now, self._gateway.clock.wall(now)
         entry.last = min(entry.last, max(now, self._gateway.clock.booted))
         over = entry.last + entry.timeout
         left = max(over - now, 0) // SECOND
