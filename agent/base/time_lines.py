@@ -15,8 +15,8 @@ deadline runs from the oldest reading, so that it is never later than the connec
 - Whose a connection is must not follow from a reading that may be wrong: `doubt` says how much younger the start may
   be.
 
-Who installs oubli anew within a boot takes these lines along. What began before then, by a clock that was ahead, has a
-start that is still to come. That shows: it belongs to a line that is forgotten (agent.recorder.pipeline).
+Who installs oubli anew within a boot takes these lines along. What began before then, by a clock that was ahead, may
+seem to begin after its end: it is read as of a line that is forgotten (agent.recorder.pipeline).
 
 A clock that is stepped there and back between two looks, a second apart, leaves no
 line: its stamps can't be told from others.

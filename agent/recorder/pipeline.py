@@ -105,8 +105,6 @@ class Pipeline:
 
     def alive(self, connection: "connections.Connection") -> None:
         """Count a lasting connection up to its last packet, without its volume, and keep its association (ANON-8)."""
-        if not self._lines.stepped and connection.start > self.wall + AGREE:
-            self._lines.forgotten = True  # a removal took the lines of this boot along: nothing else says so
         if self._lines.stepped:
             connection = self._restated(connection, self.wall)
             terminal = self._surely(connection)
