@@ -173,7 +173,7 @@ def typeset(text: str, language: str) -> str:
     text = parts[0]
     for place in range(1, len(parts)):
         before, after = parts[place - 1].lstrip("("), parts[place]
-        number = before[-1:].isdigit() and before[before[0] in "LR" :][:1].isdigit()
+        number = (before[-1:].isdigit() or before == "1er") and before[before[0] in "LR" :][:1].isdigit()
         text += ("\u00a0" if number and "A" <= after[:1] <= "z" and after not in _BETWEEN else " ") + after
     if language != "fr":
         return text

@@ -458,7 +458,8 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(
             name for name, names in words.PURPOSES.items() if f"- {names[at]}{SEPARATOR[told is entry][at]}" in told
         } == named
     assert said["ask"] in text
-    assert said["on page"] not in text  # no name of the page is configured
+    assert f"http://{said['gateway']}:8450/" in text  # where the page is that has no name
+    assert said["received"] not in text
     assert said["consent"] not in text
     assert said["duty"].partition("{}")[0] not in text
     off = GATEWAY + PURPOSE.format("security", "enabled", "0") + "config summary\n option enabled '0'\n"
@@ -584,7 +585,12 @@ def test_french_and_english_count_and_date_as_they_are_written() -> None:
     assert [words.day(second, "fr") for second in (1795737600, 1793491200)] == ["27 novembre 2026", "1er novembre 2026"]
     assert words.typeset("« a » : b ; c ! d ?", "fr") == "«\u202fa\u202f»\u202f: b\u202f; c\u202f! d\u202f?"
     assert words.typeset("a : b", "en") == "a : b"
-    for text in ("jusqu'à 4_h (5_h en été), le 6_janvier ou le 22", "L34-1_IV, R10-14_I et II ; RGPD 6.1_f", "600_s"):
+    for text in (
+        "jusqu'à 4_h (5_h en été), le 6_janvier ou le 22",
+        "L34-1_IV, R10-14_I et II ; RGPD 6.1_f",
+        "600_s",
+        "1er_mai",
+    ):
         for language in words.LANGUAGES:
             plain = text.replace("_", " ")
             assert words.typeset(plain, language).replace("\u202f", " ") == text.replace("_", "\u00a0")

@@ -97,6 +97,7 @@ class Recorder:
         self.asked: list[dict] = []
         self.answers: dict[str, dict | list[dict]] = {}
         self.busy = 0  # how many are turned away first
+        self.rate = 10**6  # calls that are answered; what comes after them is too much for a second
         # Who asks for records waits, as long as the latter isn't set
         self.held, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
@@ -140,6 +141,8 @@ class Recorder:
             said = self.answers.get(request["call"], {"error": "no"})
             if self.busy:
                 self.busy, said = self.busy - 1, {"error": "too many at once; accepted: 4 of a user, 8 in all"}
+            if len(self.asked) > self.rate:
+                said = {"error": "too many calls; accepted: 6 a second of a terminal"}
             for line in said if isinstance(said, list) else [said]:
                 stream.write(json.dumps({"v": 1} | line).encode() + b"\n")
 
@@ -255,7 +258,7 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     text = guest.ask()[2].text
     assert "localisation avec accord\u202f: en vigueur jusqu'au 16 janvier 2027, transmis à\u202f: personne\n" in text
     stopped = (
-        "donné, mais l'exploitant a arrêté ce traitement\u202f; fin le 16 janvier 2027, transmis à\u202f: personne\n"
+        "en vigueur jusqu'au 16 janvier 2027\u202f; l'exploitant a arrêté ce traitement, transmis à\u202f: personne\n"
     )
     assert f"services avec accord\u202f: {stopped}" in text
     recorder.own([CONSENT | {"state": "withdrawn"}], on=())
@@ -264,11 +267,40 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     _, _, page = guest.ask()
     assert page.acts() == ["see", "export", "erase"]
     # Who never gave one
-    assert not any(word in page.text for word in ("Votre accord", "Aucun accord", "La preuve", "retirer"))
+    assert not any(word in page.text for word in ("Votre accord", "Aucun accord", "Sa preuve", "retirer"))
     assert "Rien n'est conservé" not in page.text
     told = "tant que durent le bail de l'adresse ou des connexions de l'appareil, et au plus 24 heures après\n"
     assert f"reconnaissance des appareils, {told}" in page.text
     assert re.search(r"(?<!\u202f)[;:!?](?!\d)", page.text.rsplit("}", 1)[1]) is None
+
+
+@pytest.mark.usefixtures("recorder")
+def test_what_the_operator_says_now_is_not_told_as_what_she_agreed_to(interpreter, root):
+    """GDPR 7.1: he may have changed it since; her consent is to the document that she was shown."""
+    (root / "etc/config").mkdir(parents=True)
+    notice_ = "config notice\n option controller 'x'\n option page 'y.z'\n option services 'publicité'\n"
+    (root / "etc/config/oubli").write_text("config gateway\n option id 'aaaaaaaaaaaaaaaa'\n" + notice_)
+    with guests_page.serving(interpreter, root) as server:
+        text = Guest(server).ask()[2].text
+        assert "services avec accord (but indiqué aujourd'hui\u202f: publicité)" in text
+        assert "Votre accord ne vaut que pour le but du document accepté. Sa preuve" in text
+        text = Guest(server).ask(accept_language="en")[2].text
+        assert "services by consent (for, as told today: publicité)" in text
+
+
+def test_what_the_operator_has_turned_off_is_not_told_as_in_force(guest, recorder):
+    """L34-V-4: nor does a suspension go unseen for it, and a button says no more than is done."""
+    recorder.own([CONSENT | {"state": "suspended"}], on=("location",))
+    stopped = "suspendu\u202f; fin le 16 janvier 2027\u202f; l'exploitant a arrêté ce traitement"
+    assert f"services avec accord\u202f: {stopped}, transmis" in guest.ask()[2].text
+    recorder.answers["consent resume"] = {"resumed": 1}
+    recorder.own([CONSENT], on=())
+    text = guest.ask(f"token={UNDOES}&act=resume", **SAME)[2].text
+    assert "Votre accord n'est plus suspendu.\n" in text
+    assert "rétabli" not in text.replace("qu'une ancienne copie le rétablisse", "")
+    assert "en vigueur jusqu'au 16 janvier 2027\u202f; l'exploitant a arrêté ce traitement, transmis" in text
+    recorder.answers["consent suspend"] = {"suspended": 1, "durable": True}
+    assert "Ce qui l'était déjà peut le rester" in guest.ask(f"{SENT}act=suspend", **SAME)[2].text
 
 
 def test_a_person_reads_when_she_agreed_and_by_which_address_she_is_known(guest, recorder):
@@ -346,7 +378,7 @@ def test_a_button_that_finds_nothing_to_do_says_so(guest, recorder):
     ):
         recorder.answers[call] = {word: 0, "durable": True}
         status, _, page = guest.ask(f"{SENT}act={act}", **SAME)
-        assert (status, "Rien n'a changé. Voici ce qui est en vigueur." in page.text) == ("200 OK", True)
+        assert (status, "Rien n'a changé.\n" in page.text) == ("200 OK", True)
         assert not any(word in page.text for word in ("est suspendu", "est retiré\u202f:", "n'est plus compté"))
         recorder.answers[call] = {word: 1, "durable": True}
         assert "Rien n'a changé" not in guest.ask(f"{SENT}act={act}", **SAME)[2].text
@@ -395,7 +427,7 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
                 "\u202f; qui demande\u202f: sans terme fixé, au registre du tiers de confiance\n"
             ),
             "page des visiteurs, au plus un jour",
-            "La preuve",
+            "Sa preuve",
         ):
             assert left in page.text
         raw = guest.saved(f"{SENT}act={act}", **SAME)[2]
@@ -414,11 +446,40 @@ def test_what_is_said_of_one_purposes_withdrawal_is_of_that_alone(guest, recorde
     assert "Votre accord est retiré" in text
 
 
+BELOW = ("plus bas", "Voici", "Conservé sans votre accord", "en vigueur jusqu")
+LOOK = "« Retour » montre ce qui est en vigueur."
+
+
+@pytest.mark.parametrize("state", ["active", "suspended"])
+def test_what_is_said_of_an_act_is_true_where_the_recorder_tells_no_more(state, guest, recorder):
+    """L34-V-4: a terminal has six calls a second; one purpose isn't the whole, and nothing stands below."""
+    acts = {
+        "suspend": ("consent suspend", "suspended", "Votre accord est suspendu"),
+        "withdraw": ("consent withdraw", "withdrawn", "Votre accord est retiré\u202f:"),
+        "withdraw&purpose=location": ("consent withdraw", "withdrawn", "Votre accord est retiré pour une seule"),
+        "object": ("objection", "objected", "n'est plus compté"),
+        "erase": ("erase terminal", "withdrawn", "demande d'effacement a été prise en compte"),
+    }
+    recorder.own([CONSENT | {"state": state, "third_parties": "Météo SA"}])
+    for act, (call, word, said) in acts.items():
+        for count in (1, 0):
+            recorder.asked.clear()
+            recorder.rate = 2
+            recorder.answers[call] = {word: count, "durable": True, "sealed": []}
+            status, _, page = guest.ask(f"{SENT}act={act}", **SAME)
+            assert (status, recorder.asked[1]["call"]) == ("200 OK", call)
+            assert (said if count or act == "erase" else "Rien n'a changé") in page.text, act
+            assert ("Dites-le au responsable" in page.text) == (word == "withdrawn" and count > 0), act
+            assert LOOK.replace("« ", "«\u202f").replace(" »", "\u202f»") in page.text
+            assert not any(word in page.text for word in BELOW), act
+            assert page.acts() == []
+
+
 @pytest.mark.parametrize(
     ("act", "call", "word", "said"),
     [
         ("suspend", "consent suspend", "suspended", "is suspended"),
-        ("resume", "consent resume", "resumed", "is in force again"),
+        ("resume", "consent resume", "resumed", "is suspended no more"),
         ("withdraw", "consent withdraw", "withdrawn", "is withdrawn"),
         ("object", "objection", "objected", "is counted no more"),
         ("accept", "objection end", "accepted", "is taken back"),
@@ -823,7 +884,7 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert "public ports given: 16384-16895\n" in page.text
     assert "guests' page: 1 recent request\n" in page.text
     assert "count of visitors: 2027-01-15 07:50, 2 quarter-hours of presence, 12 KiB, web, mail\n" in page.text
-    assert "requests of authorities: sealed, the gateway can't read it; a third party answers for it" in page.text
+    assert "requests of authorities, once sealed: the gateway can't read it; a third party answers for it" in page.text
     assert page.text.count("address 127.0.7.1, port ") == 100
     assert page.text.index("port 30119,") < page.text.index("port 30020,")
     assert "port 30019," not in page.text
@@ -870,12 +931,13 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
         ),
     ]  # the newest first, of whatever purpose
     assert [*map(text.index, told)] == sorted(map(text.index, told))
-    assert "facturation, pas encore scellé\u202f: 1 enregistrement\n" in text
-    assert "facturation\u202f: scellé, la borne ne peut pas le lire" in text
+    assert "facturation, avant scellement\u202f: 1 enregistrement\n" in text
+    assert "facturation, après scellement\u202f: la borne ne peut pas lire ces données" in text
+    assert "facturation\u202f: la" not in text
     one = {
         "counting": {"arrival": "2027-01-15 07:50 UTC", "quarter_hours": [3], "kib": 0, "services": []},
         "addresses": ["127.0.7.1 (2027-01-01 07:50:00 UTC)", "127.0.7.2"],
-        "portal": "Zoé 12-13-01 (2027-01-15 - 2027-01-16 UTC)",
+        "portal": "Zoé 12-13-01 (2027-01-15 09:00:01 - 2027-01-16 09:00:02 UTC)",
     }
     recorder.answers["access"] = [
         {"sealed": [], "held": one},
@@ -885,9 +947,14 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     _, _, page = guest.ask(SENT + "act=see&lang=fr", **SAME)
     assert "15 janvier 2027, 08:00:00 UTC, 600 s, point d'accès wlan0<b>" in page.text
     assert "localisation avec accord\u202f: 1 enregistrement\n" in page.text
-    assert "comptage des visiteurs\u202f: 15 janvier 2027 07:50 UTC, 1 quart d'heure de présence, 0 Kio\n" in page.text
-    assert "reconnaissance des appareils\u202f: 127.0.7.1 (1er janvier 2027 07:50:00 UTC), 127.0.7.2\n" in page.text
-    assert "connexion au portail\u202f: Zoé 12-13-01 (15 janvier 2027 - 16 janvier 2027 UTC)\n" in page.text
+    assert (
+        "comptage des visiteurs\u202f: 15 janvier 2027 à 07:50 UTC, 1 quart d'heure de présence, 0 Kio\n" in page.text
+    )
+    assert "reconnaissance des appareils\u202f: 127.0.7.1 (1er janvier 2027 à 07:50:00 UTC), 127.0.7.2\n" in page.text
+    assert (
+        "connexion au portail\u202f: Zoé 12-13-01 (15 janvier 2027 à 09:00:01 - 16 janvier 2027 à 09:00:02 UTC)\n"
+        in page.text
+    )
     assert "b" not in {tag for tag, _ in page.tags}
     for said, shown in (
         ([{"error": "somebody else is looking; accepted: again in a moment"}], "trop de demandes"),
@@ -927,7 +994,7 @@ def test_a_store_that_nobody_can_see_is_told_of_as_the_notice_does(guest, record
         erased = {"withdrawn": 0, "destroyed": 0, "durable": True, "sealed": [[*store, unseen]]}
         recorder.answers["erase terminal"] = erased
         recorder.answers["erase state"] = {"erasing": False}
-        begun = words.PURPOSES["billing"][at] + ("\u202f: ", ": ")[at] + told
+        begun = words.PURPOSES["billing"][at] + (", après scellement\u202f: ", ", once sealed: ")[at] + told
         for act, row in (("", words.PURPOSES["billing"][at] + ", " + told), ("see", begun), ("erase", begun)):
             asked = (f"{SENT}act={act}&lang={language}",) if act else ()
             text = guest.ask(*asked, accept_language=language, **SAME)[2].text
@@ -982,7 +1049,8 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
         recorder.answers["erase terminal"], recorder.answers["erase state"] = erased, state
         status, _, page = guest.ask(SENT + "act=erase&lang=en", **SAME)
         assert status == "200 OK"
-        assert "billing: sealed, the gateway can't read it" in page.text
+        assert "This isn't erased before its end:\n\nbilling, once sealed: the gateway can't read it" in page.text
+        assert "What stays, and what will be kept of your connections that end later, stands below.\n" in page.text
         assert "at the latest after 30 days" in page.text
         assert ("The erasure takes some minutes" in page.text) == on
         assert ("If the gateway restarts before that, ask for it again." in page.text) == on
@@ -991,11 +1059,9 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
     for day, objects in ((True, ()), (True, (1800000000, 1834000000)), (False, ())):
         recorder.own([CONSENT], day=day, objects=objects)
         text = guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
-        assert "This can't be erased" not in text
-        assert (
-            "row in the count of visitors stays until about 04:00 (05:00 in summer), Paris time; "
-            '"Stop counting your device" erases it' in text
-        ) == (day and not objects)
+        assert "This isn't erased" not in text
+        stays = 'Its row in the count of visitors, if there is one, stays; "Stop counting your device" erases it.'
+        assert (stays in text) == (day and not objects)
 
 
 def test_every_field_of_a_record_is_shown_in_both_languages(guest, recorder):

@@ -25,6 +25,7 @@ ACTS = {
     "erase": ("erase terminal", "durable"),
 }
 LOOKS = ("see", "export")
+IN_FORCE = ("active", "suspended")
 
 
 class Page(HeldPage):
@@ -68,26 +69,32 @@ class Page(HeldPage):
             return self.page("403 Forbidden", self.paragraph("again") + self.back())
         if act in LOOKS:
             return self.file(address) if act == "export" else self.held(address)
-        return self.act(str(act), address)
+        return self.act(str(act), address, own)
 
-    def act(self, act: str, address: str) -> str:
-        """Do what a button says; return the page that says so, with what is in force then."""
+    def act(self, act: str, address: str, own: "dict[str, Any]") -> str:
+        """Do what a button says; return the page that says so, with what is in force then, if that comes.
+
+        What is said of it follows from `own`, the terminal's consents before, and from the answer.
+        """
         call, word = ACTS[act]
         purpose = self.fields.get("purpose") if act == "withdraw" else None
         more = {"purpose": purpose} if purpose else {}
         done = self._ask(call, address=address, **more)
         if "error" in done:
             return self.failed(done["error"])
-        own = self._ask("consent own", address=address)
-        left = [one for one in own.get("consents", ()) if one["state"] in ("active", "suspended")]
-        how = " only" if purpose and left else ""
+        before = own["consents"]
+        agreed = [name for one in before if one["state"] in IN_FORCE for name in one["purposes"]]
+        how = " only" if purpose and any(name != purpose for name in agreed) else ""
         said = self.paragraph("done " + act + how if done.get(word) or act == "erase" else "unchanged", "status")
         if act == "erase":
             said += self.erased(done, address)
-        if done.get("withdrawn") and any(one["third_parties"] not in ("", "none") for one in own.get("consents", ())):
+        if done.get("withdrawn") and any(one["third_parties"] not in ("", "none") for one in before):
             said += self.paragraph("tell")
-        said += "" if done.get("durable", True) or own.get("unreadable") else self.paragraph("not durable")
-        return self.page("200 OK", said + self.back()) if "error" in own else self.overview(own, said)
+        said += "" if done.get("durable", True) or own["unreadable"] else self.paragraph("not durable")
+        own = self._ask("consent own", address=address)
+        if "error" in own:
+            return self.page("200 OK", said + self.paragraph("look") + self.back())
+        return self.overview(own, said + (self.paragraph("left") if act == "erase" else ""))
 
     def erased(self, done: "dict[str, Any]", address: str) -> str:
         """Return what is said of an erasure: whether it is over, and what isn't erased, with its end."""
@@ -121,19 +128,18 @@ class Page(HeldPage):
         agreed: "list[str]" = []
         for consent in own["consents"]:
             states.append(consent["state"])
-            if consent["state"] in ("active", "suspended"):
-                agreed += consent["purposes"]
             state = consent["state"]
+            agreed += consent["purposes"] if state in IN_FORCE else []
             when = consent["since" if state == "withdrawn" else "end"]
             told = self.gone(0)
             if when:
                 told = self.on("not applied" if state == "active" and not own["timed"] else state, when)
-            on = [name for name in consent["purposes"] if name in own["on"] or state not in ("active", "suspended")]
+            on = [name for name in consent["purposes"] if name in own["on"] or state not in IN_FORCE]
             off = [name for name in consent["purposes"] if name not in on]
             third = consent["third_parties"]
             third = self.plain(self.say("third") + " ") + plain_text(self.say("nobody") if third == "none" else third)
             gone = consent["withdrawn"], self.gone(consent["withdrawn_since"])
-            for names, how in ((on, told), (off, self.on("turned off", consent["end"])), gone):
+            for names, how in ((on, told), (off, told + self.say("turned off")), gone):
                 if names:
                     lines += self.item(names, how) + (", " + third if consent["third_parties"] else "") + "</li>\n"
         given = "".join([f"<p>{self.plain(self.on('given', one['given']))}.</p>\n" for one in own["consents"]])
@@ -183,8 +189,8 @@ class Page(HeldPage):
         return f"<li>{self.plain(names + self.colon())}<b>{self.plain(told)}</b>"
 
     def aim(self, name: str) -> str:
-        """Return what a purpose by consent is for, as the configuration says it."""
-        return f" ({self._notice[name]})" if self._notice.get(name) else ""
+        """Return what a purpose by consent is for, as the configuration says it: not what was agreed to."""
+        return f" ({self.say('aim')} {self._notice[name]})" if self._notice.get(name) else ""
 
 
 TYPE_CHECKING = False

@@ -52,8 +52,10 @@ class Html:
         return f"{self.say(word)} {words.day(when, self.language)}"
 
     def dated(self, text: str) -> str:
-        """Return a text with its days as they are written in the page's language."""
-        return " ".join([words.written(word, self.language) for word in text.split(" ")])
+        """Return a text with its days as they are written in the page's language; a time follows each."""
+        parts = text.split(" ")
+        told = [words.written(part, self.language) for part in parts]
+        return " ".join([day if day == part else day + " à" for day, part in zip(told, parts)])
 
     def counted(self, count: int, word: str) -> str:
         """Return a number and its noun, whose plural ends in "s" among WORDS."""

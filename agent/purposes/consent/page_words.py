@@ -22,9 +22,10 @@ WORDS = {
         "The newest first; all of them are in the file.",
     ),
     "sealed": (
-        "scellé, la borne ne peut pas le lire ; un tiers en répond, et chaque donnée disparaît au plus tard après",
-        "sealed, the gateway can't read it; a third party answers for it, and each record goes at the latest after",
+        "la borne ne peut pas lire ces données ; un tiers en répond, et chacune disparaît au plus tard après",
+        "the gateway can't read it; a third party answers for it, and each record goes at the latest after",
     ),
+    "once sealed": (", après scellement", ", once sealed"),
     "preserved": (
         ", sauf injonction de conservation (un an supplémentaire au maximum)",
         ", but for an injunction to preserve (for a year more at most)",
@@ -49,25 +50,24 @@ WORDS = {
         "donné, mais non appliqué tant que l'heure de la borne n'est pas confirmée ; fin le",
         "given, but not applied until the gateway's clock is confirmed; ends on",
     ),
-    "turned off": (
-        "donné, mais l'exploitant a arrêté ce traitement ; fin le",
-        "given, but the operator has turned this off; ends on",
-    ),
+    "turned off": (" ; l'exploitant a arrêté ce traitement", "; the operator has turned this off"),
     "suspended": ("suspendu ; fin le", "suspended; ends on"),
     "withdrawn": ("retiré le", "withdrawn on"),
     "was withdrawn": ("retiré", "withdrawn"),
     "ended": ("terminé le", "ended on"),
     "proof": (
         (
-            "La preuve de votre accord est conservée jusqu'à 30 jours après sa fin ou son retrait ; s'il est retiré "
-            "ou suspendu, une empreinte, qui empêche qu'une ancienne copie le rétablisse, est conservée jusqu'à "
-            "30 jours après la fin prévue."
+            "Votre accord ne vaut que pour le but du document accepté. Sa preuve est conservée jusqu'à 30 jours après "
+            "sa fin ou son retrait ; s'il est retiré ou suspendu, une empreinte, qui empêche qu'une ancienne copie le "
+            "rétablisse, est conservée jusqu'à 30 jours après la fin prévue."
         ),
         (
-            "The proof of your consent is kept until 30 days after it ended or was withdrawn; if it is withdrawn or "
-            "suspended, a hash that keeps an old copy from restoring it stays until 30 days after the agreed end."
+            "Your consent holds for what the document accepted says alone. Its proof is kept until 30 days after it "
+            "ended or was withdrawn; if it is withdrawn or suspended, a hash that keeps an old copy from restoring it "
+            "stays until 30 days after the agreed end."
         ),
     ),
+    "aim": ("but indiqué aujourd'hui :", "for, as told today:"),
     "given": ("Accord donné le", "Consent given on"),
     "third": ("transmis à :", "passed on to:"),
     "nobody": ("personne", "nobody"),
@@ -82,21 +82,18 @@ WORDS = {
     "accept": ("Lever votre opposition au comptage", "Take your objection to being counted back"),
     "done suspend": (
         (
-            "Votre accord est suspendu : rien de nouveau n'est conservé avec lui. Ce qui l'était déjà le reste "
-            "jusqu'à son terme ou à votre retrait. Ce qui est conservé sans lui est indiqué plus bas."
+            "Votre accord est suspendu : rien de nouveau n'est conservé avec lui. Ce qui l'était déjà peut le rester "
+            "jusqu'à son terme ou à votre retrait."
         ),
         (
-            "Your consent is suspended: nothing new is kept by it. What was kept stays until its end, or until you "
-            "withdraw. What is kept without it stands below."
+            "Your consent is suspended: nothing new is kept by it. What was kept may stay until its end, or until you "
+            "withdraw."
         ),
     ),
-    "done resume": ("Votre accord est rétabli.", "Your consent is in force again."),
+    "done resume": ("Votre accord n'est plus suspendu.", "Your consent is suspended no more."),
     "done withdraw": (
-        (
-            "Votre accord est retiré : ce que la borne avait conservé avec lui est illisible. "
-            "Ce qui est conservé sans lui est indiqué plus bas."
-        ),
-        ("Your consent is withdrawn: what the gateway kept by it is unreadable. What is kept without it stands below."),
+        "Votre accord est retiré : ce que la borne avait conservé avec lui est illisible.",
+        "Your consent is withdrawn: what the gateway kept by it is unreadable.",
     ),
     "done withdraw only": (
         (
@@ -121,15 +118,14 @@ WORDS = {
         "Your objection to being counted is taken back. A consent that was suspended stays so until you resume it.",
     ),
     "done erase": (
-        (
-            "Votre demande d'effacement a été prise en compte. Ce qui reste conservé, et ce qui le sera de vos "
-            "connexions qui finissent ensuite, est indiqué plus bas."
-        ),
-        (
-            "Your request for erasure has been received. What stays, and what will be kept of your connections that "
-            "end later, stands below."
-        ),
+        "Votre demande d'effacement a été prise en compte.",
+        "Your request for erasure has been received.",
     ),
+    "left": (
+        "Ce qui reste conservé, et ce qui le sera de vos connexions qui finissent ensuite, est indiqué plus bas.",
+        "What stays, and what will be kept of your connections that end later, stands below.",
+    ),
+    "look": ("« Retour » montre ce qui est en vigueur.", '"Back" shows what is in force.'),
     "erasing": (
         (
             "L'effacement prend quelques minutes. « Voir ce qui est conservé » montre ce qui "
@@ -140,23 +136,11 @@ WORDS = {
             "If the gateway restarts before that, ask for it again."
         ),
     ),
-    "unchanged": (
-        "Rien n'a changé. Voici ce qui est en vigueur.",
-        "Nothing has changed. This is what is in force.",
-    ),
-    "not erased": (
-        "Ceci ne peut pas être effacé avant son terme ni, une fois scellé, lu par la borne :",
-        "This can't be erased before its end nor, once sealed, read by the gateway:",
-    ),
+    "unchanged": ("Rien n'a changé.", "Nothing has changed."),
+    "not erased": ("Ceci n'est pas effacé avant son terme :", "This isn't erased before its end:"),
     "counting stays": (
-        (
-            "S'il y en a une, la ligne de votre appareil dans le comptage des visiteurs reste jusque vers 4 h (5 h en "
-            "été), heure de Paris ; « Ne plus compter votre appareil » l'efface aussitôt."
-        ),
-        (
-            "If there is one, your device's row in the count of visitors stays until about 04:00 (05:00 in summer), "
-            'Paris time; "Stop counting your device" erases it at once.'
-        ),
+        "Sa ligne dans le comptage des visiteurs, s'il en a une, reste ; « Ne plus compter votre appareil » l'efface.",
+        'Its row in the count of visitors, if there is one, stays; "Stop counting your device" erases it.',
     ),
     "not durable": (
         "Ce n'est pas encore écrit en mémoire permanente : si la borne redémarre, vérifiez ici.",
@@ -233,7 +217,7 @@ WORDS = {
     "bytes": ("octets envoyés et reçus :", "bytes sent and received:"),
     "packets": ("paquets :", "packets:"),
     "going on": ("toujours en cours", "still going on"),
-    "unsealed": (", pas encore scellé", ", not sealed yet"),
+    "unsealed": (", avant scellement", ", not sealed yet"),
     "user": ("identifiant au portail", "identifier at the portal"),
     "public": ("adresse publique", "public address"),
     "point": ("point d'accès", "access point"),
