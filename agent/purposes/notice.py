@@ -40,12 +40,12 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "vous le demandiez, au terme indiqué : {}.",
         "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre "
         "ce dont l'accès est un droit « page », l'enregistre dans un fichier, et efface ce qui peut l'être ;",
+        "gateway": "ADRESSE-DE-LA-PASSERELLE",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ; réclamation auprès de "
         "la CNIL (www.cnil.fr) ;",
-        "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable{} ; votre appareil "
-        "cesse aussitôt d'être compté{} (article 21).",
+        "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable ou sur la page ; "
+        "enregistrée, elle exclut votre appareil du comptage{} (article 21).",
         "suspends": ", et aucun accord de vous n'est plus appliqué",
-        "by page": " ou sur la page",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
         "à votre situation ; il efface ce qui est conservé (vos connexions qui finissent ensuite sont enregistrées), "
         "ou vous donne le motif légitime et impérieux qui l'emporte (article 21.1).",
@@ -54,14 +54,14 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir à qui sont les connexions "
         "; quittez le réseau, et cela cesse au terme indiqué ; un appareil dont l'adresse MAC change est ici un autre "
         "appareil, sans vos choix ; ce qui concerne l'ancienne se demande au responsable ;",
-        "consent": "- accord : libre ; vous pouvez le suspendre ou le retirer à tout moment, gratuitement ; le retrait "
-        "rend illisible ici ce qui a été conservé avec cet accord, et rien d'autre ; dites-le au responsable, pour "
-        "qu'il en avertisse les tiers nommés (article 19) ;",
+        "consent": "- accord : libre, pour le but du document accepté ; vous pouvez le suspendre ou le retirer à tout "
+        "moment, gratuitement ; le retrait rend illisible ici ce qui a été conservé avec lui, et rien d'autre ; "
+        "dites-le au responsable, pour qu'il en avertisse les tiers nommés (article 19) ;",
         "soon": "sauf panne, au plus tard {} après que la borne a appris la fin de {}{} ; dès lors{}, ",
-        "duty": "- scellement ({}) : {}ni la borne ni l'exploitant ne peuvent, sans le tiers de confiance, le lire ou "
-        "en effacer la part d'un seul appareil ; accès : deux agents du responsable signent votre demande, pour un "
-        "jour à la fois, et le tiers de confiance y répond ; une injonction peut le faire préserver jusqu'à un an de "
-        "plus (L34-1 III bis) ;",
+        "duty": "- scellement ({}) : {}ni la borne ni l'exploitant ne peuvent, sans le tiers de confiance, lire ces "
+        "données ou effacer celles d'un seul appareil ; accès : deux agents du responsable signent votre demande, pour "
+        "un jour à la fois, et le tiers de confiance y répond ; une injonction peut les faire préserver jusqu'à un an "
+        "de plus (L34-1 III bis) ;",
         "attribution": "autorités",
         "billing": "facturation",
         "a connection": "la connexion",
@@ -105,12 +105,12 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "without your asking, at the end that is named: {}.",
         "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows "
         'what has access as a right "page", saves that in a file, and erases what can be erased;',
+        "gateway": "ADDRESS-OF-THE-GATEWAY",
         "ask": "- from the controller: write to the contact above; an answer takes a month at most; complaint to the "
         "CNIL (www.cnil.fr);",
-        "counting": "Objection to being counted: at any time, without a reason, to the controller{}; your device is "
-        "counted no more from then on{} (article 21).",
+        "counting": "Objection to being counted: at any time, without a reason, to the controller or on the page; once "
+        "it is entered, your device is counted no more{} (article 21).",
         "suspends": ", and no consent of yours is applied any more",
-        "by page": " or on the page",
         "objection": "Objection to the network's security: at any time, tell the controller what is particular to "
         "your situation; he erases what is kept (your connections that end later are recorded), or "
         "tells you the compelling legitimate ground that overrides it (article 21.1).",
@@ -121,13 +121,13 @@ TEXTS: "dict[str, dict[str, str]]" = {
             "that ends as told above; a device whose MAC address changes is another device here, without your choices; "
             "ask the controller about the former one;"
         ),
-        "consent": "- consent: free; once it is given you can suspend or withdraw it at any time, free of charge; a "
-        "withdrawal makes what was kept by that consent unreadable here, and nothing else; tell the controller, so "
-        "that he tells the third parties named (article 19);",
+        "consent": "- consent: free, for what the document accepted says alone; you can suspend or withdraw it at "
+        "any time, free of charge; a withdrawal makes what was kept by that consent unreadable here, and nothing else; "
+        "tell the controller, so that he tells the third parties named (article 19);",
         "soon": "what is kept is sealed, but for a fault, at the latest {} after the gateway has learned of the end of "
         "{}{}; from then on{} ",
-        "duty": "- sealing ({}): {}neither the gateway nor the operator can, without the trusted third party, read it "
-        "or erase one device's part of it; for access, two agents of the controller sign your "
+        "duty": "- sealing ({}): {}neither the gateway nor the operator can, without the trusted third party, read "
+        "what is sealed or erase one device's part of it; for access, two agents of the controller sign your "
         "request, for a day at a time, and the trusted third party answers it; an injunction may have it preserved for "
         "up to a year more (L34-1 III bis);",
         "attribution": "authorities",
@@ -158,18 +158,17 @@ def responsible(config: "Config", language: str) -> "list[str]":
     return [words.ANSWERS[name][at] + told[name] for name in ("controller", "contact", "dpo")]
 
 
-def offered(activity: "activities.Activity", page: bool, language: str) -> "list[str]":
-    """Return a processing's rights in words, and where they are used; all from the controller without a page."""
-    on_page, asked = (activity.on_page, activity.asked) if page else ((), activity.on_page + activity.asked)
+def offered(activity: "activities.Activity", language: str) -> "list[str]":
+    """Return a processing's rights in words, and where they are used."""
     at, text = words.LANGUAGES.index(language), TEXTS[language]
-    parts = [(text["on page"], on_page), (text["asked"], asked)]
+    parts = [(text["on page"], activity.on_page), (text["asked"], activity.asked)]
     return [word + ", ".join([activities.NAMES[name][at] for name in names]) for word, names in parts if names]
 
 
 def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[str]":
     """Return the guests' notice, in `fr` or `en`; `held` as in agent.purposes.beside."""
     text, at = TEXTS[language], words.LANGUAGES.index(language)
-    found, page = activities.activities(config, language, held), config.notice.page
+    found = activities.activities(config, language, held)
     venue, declared = config.notice.venue, duties.DECLARED.get(config.gateway.duty)
     about = text["rule"] + (text["declared"] + declared[at] if declared else "") + "."
     out = [text["title"] + (", " + venue if venue else "")] + responsible(config, language) + ["", about, text["kept"]]
@@ -178,22 +177,22 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
             one.aim
             + [one.data, one.kept, text["basis"] + one.basis]
             + ([text["recipients"] + one.recipients] if one.recipients != activities.NOBODY[at] else [])
-            + offered(one, bool(page), language)
+            + offered(one, language)
         )
         out.append("- " + one.what + (" : " if at == 0 else ": ") + text["then"].join(parts))
     passing = ", ".join([one.what for one in found if one.key in activities.PASSING])
     keys, asked = [one.key for one in found], [name for one in found for name in one.asked]
     free = text["law"].format(text["but agreed"] if "consent" in keys else "")
-    out += [" ".join([text["none"], text["received"], free]), activities.transfers(found, at)]
+    received = [text["received"]] if "requests" in keys else []
+    out += [" ".join([text["none"]] + received + [free]), activities.transfers(found, at)]
     # Apart from all else (GDPR 21.4).
     also = text["suspends"] if "consent" in keys else ""
-    counting = [text["counting"].format(text["by page"] if page else "", also)] if "counting" in keys else []
+    counting = [text["counting"].format(also)] if "counting" in keys else []
     against = counting + ([text["objection"]] if "objection" in asked else [])
     out += (
         ([""] + against if against else [])
         + ["", text["rights"].format(passing)]
-        + ([text["page"].format(page)] if page else [])
-        + [text["ask"]]
+        + [text["page"].format(config.notice.page or text["gateway"]), text["ask"]]
     )
     sealed = [one for one in found if one.custody == law.CUSTODIAN]
     out += ([text["restriction"]] if "restriction" in asked else []) + [text["leave"]]
