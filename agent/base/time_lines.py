@@ -71,6 +71,10 @@ class TimeLines:
         self.seen = monotonic
         return step
 
+    def ago(self) -> int:
+        """Return how many ns ago somebody last looked."""
+        return self._source.monotonic() - self.seen
+
     def nothing_waited(self) -> None:
         """Take note that nobody listened before the last look."""
         self._late_until = 0

@@ -18,6 +18,9 @@ Who held an address before this process listened isn't known: the kernel lists w
 the terminal of a connection that began before is unknown, and is counted as such. Associations that were kept on tmpfs
 wouldn't say it either: while nobody listens, an address may change hands and back.
 
+A change of hands is read a moment after the kernel made it, later where the recorder stood still. Whose a connection is
+that began meanwhile isn't known: it may be either's.
+
 What one terminal does takes no association from another one. A MAC has ADDRESSES at most: of one more address that
 nobody else holds its own oldest goes, unless a connection may still need that; then the new one isn't held. What is
 needed, or current, is never given up for somebody else's sake: a full table leaves newcomers out, as the day's table
@@ -50,6 +53,7 @@ ADDRESSES = 32  # of one MAC: a phone keeps seven days' temporary ones at most, 
 UNUSED = 270  # dumps, each of 300 s: what no lease names and no dump needs for so long goes within a day
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
 _NOTICE = 1000000000  # ns in which a change is read after the kernel made it: whose a packet of then is can't be told
+_LATE, _LATEST = 4, 63  # of the marks, from which on they are whole seconds by which that was longer; at most
 
 
 class AddressTable(AddressRows):
@@ -63,6 +67,7 @@ class AddressTable(AddressRows):
         self.begun = begun
         self._number = 0  # of the newest association
         self.serial = 1  # of the dump that is next to end
+        self.late = 0  # ns by which what is told now may be read later than usual
         self.handed_over = self.given_up = self.conflicts = 0
         self._terminal = Terminal(self)
 
@@ -81,7 +86,7 @@ class AddressTable(AddressRows):
         while row:
             at = row * ROW
             if table[at + 3] == connection.word3 and self._holds(at, connection):
-                if found and since - _NOTICE <= start:
+                if found and since - _NOTICE * (1 + self._rows.view[found * ROW * 4 + MARKS] // _LATE) <= start:
                     return None
                 terminal.newest = not found
                 found, since = row, table[at + SINCE] << 32 | table[at + SINCE + 1]
@@ -165,6 +170,7 @@ class AddressTable(AddressRows):
         octet = at * 4 + MAC
         # To make room, this very address's former holder may have been given up.
         marks = PRECEDED if number and self._words[former] != number else 0
+        marks |= min(self.late // _NOTICE, _LATEST) * _LATE
         self._rows.view[octet : octet + 8] = mac + bytes((witness, marks))
         self._number += 1
         since = max(now, 0)

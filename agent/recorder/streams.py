@@ -32,7 +32,7 @@ class Streams:
         drops: "Callable[[], int]",
         monotonic: int,
     ) -> None:
-        self._values, self._guests = values, guests
+        self._lines, self._values, self._guests = lines, values, guests
         self._monotonic = monotonic  # ns since boot, at the last tick
         self._dropped = 0  # events that the kernel dropped, counted before
         self._decoder, table = connections.Decoder(), connections.Decoder(connections.NEW)
@@ -63,7 +63,10 @@ class Streams:
 
     def neighbour(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one rtnetlink datagram."""
+        holders = self._guests.holders
+        holders.late = self._lines.ago()
         self._guests.neighbours.feed(buffer, length)
+        holders.late = 0
 
     def neighbour_request(self) -> "bytes | None":
         """Return what to ask rtnetlink next, None for nothing."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 ADDRESSES, HOLDERS = 32, 8  # of one MAC, and of one address: more need not be remembered (agent.capture.address_table)
 # Before an address changes hands: what begins then may be the newcomer's, whose first packets may come before the word
 _NOTICE = SECOND
+_STOOD = 35 * SECOND  # as long as a recorder may stand still and go on, and more
 
 
 class Neighbours:
@@ -23,6 +24,9 @@ class Neighbours:
         self._handed: dict[bytes, list[tuple[int, bytes]]] = {}  # address -> when it changed hands, and to whom
         # What an examiner holds answers against: the same since the beginning, over cuts of power
         self._ever: dict[bytes, list[tuple[int, bytes]]] = {}
+        self._unread: dict[
+            bytes, tuple[int, int]
+        ] = {}  # address -> when it last changed hands unread, and when it was read
         self._associations = 0  # that the kernel has told of since the recorder knows nothing of before
         self._heard_since = 0
 
@@ -38,8 +42,10 @@ class Neighbours:
 
     def tell(self, now: int, address: bytes, mac: bytes) -> None:
         """The kernel has a MAC as its neighbour at an address."""
-        if self.holders.get(address) != mac:
+        if self.holders.get(address) != mac or address not in self._handed:
             self._handed.setdefault(address, []).append((now, mac))
+            if self._world.gateway.still:
+                self._unread[address] = now - _STOOD, self._world.gateway.still
             self._associations += len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES
         self.holders[address] = mac
         if self._world.scenario.purposes.attribution:
@@ -72,4 +78,6 @@ class Neighbours:
         handed, rows = self._handed.get(entry.source, ()), self._world.scenario.rows
         few = len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES and len(handed) <= HOLDERS
         clear = not any(since - _NOTICE <= entry.first < since for since, _ in handed[1:])
+        begins, read = self._unread.get(entry.source, (0, 0))
+        clear = clear and not begins <= entry.first < read
         return entry.first >= self._heard_since, few and clear and self._associations <= 4 * rows

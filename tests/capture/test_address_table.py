@@ -78,6 +78,17 @@ def test_connection_belongs_to_who_held_the_address_when_it_began(table: Callabl
     assert who.counts() == {"handed_over": 2, "given_up": 0, "conflicts": 0, "held": 3}
 
 
+@pytest.mark.parametrize(("late", "unknown"), [(0.9, 1), (9.2, 10), (1000, 64)])
+def test_nobody_is_named_of_the_time_in_which_a_change_may_have_waited(
+    table: Callable[..., Table], late: float, unknown: int
+) -> None:
+    """L34-I-2: of a recorder that stood still; what comes later is known to the second again."""
+    who = table()
+    who.ask(("learn", X, A, 100), ("late", late), ("learn", X, B, 200), ("late", 0), ("learn", X, C, 300))
+    asked = [(X, start) for start in (200 - unknown - 0.1, 200 - unknown, 199.9, 200, 298.9, 299.1, 300)]
+    assert who.find(*asked) == [A, None, None, B, B, None, C]
+
+
 def test_terminal_learned_after_its_connection_began_is_its_terminal(table: Callable[..., Table]) -> None:
     """A slow answer: nothing says otherwise. An address nobody was seen to hold is unknown."""
     who = table()

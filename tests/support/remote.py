@@ -437,9 +437,9 @@ def addresses_open(limit: int, begun: int = 0) -> None:
 
 
 def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
-    """Take steps: ["find", address, start] answers the MAC or None, others are the table's own calls.
+    """Take steps: ["find", address, start] answers the MAC or None, ["late", ns] sets how late what comes may be.
 
-    Returns answers and counts.
+    Others are the table's own calls. Returns answers and counts.
     """
     table, answers = _held["addresses"], []
     for step in steps:
@@ -451,6 +451,8 @@ def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
                 answers.append(_hex(found.mac()) if found else None)
             elif found:
                 table.needed(found.row)
+        elif call == "late":
+            table.late = rest[0]
         else:
             getattr(table, call)(*rest)
     counts = {
