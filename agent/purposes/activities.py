@@ -175,16 +175,12 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
     at, repealed = words.LANGUAGES.index(language), ""
     found = []
     for row in rows(config, held):
-        kept = _long(row, config, language)
-        if row.name in held:  # who withdraws still leaves the day, and a refusal
-            kept = kept + _KEPT["unasked"][at] if row.custody == law.DEVICE else _KEPT["over"][at] + kept
-        if row.name in config.unseen:
-            kept = words.UNSEEN[at] + kept
         told = kept_for(row.name, config) if row.grounds else [""]
         bases = [_basis(row, ground, config, at) for ground in told]
         repealed = bases[-1] if told[-1] in law.FORMER_GROUNDS else repealed
         basis, whom = newest_first(bases, at), _recipients(row, config, at)
-        found.append(Activity(row.name, row.fields, kept, basis, whom, row.custody, at))
+        long = kept(row, config, language, held)
+        found.append(Activity(row.name, row.fields, long, basis, whom, row.custody, at))
         if row.name in stores.BY_CONSENT:
             found[-1].aim = [_AIM[at] + config.notice.values[row.name]]
     for name, here, fields, _ in article.memory(config, held):
@@ -221,13 +217,16 @@ def _basis(row: "law.Purpose", ground: str, config: "Config", at: int) -> str:
     return words.BLANK[at] if ground == stores.UNKNOWN else f"{row.in_force}, {_letter(row.name, config, at)}"
 
 
-def _long(row: "law.Purpose", config: "Config", language: str) -> str:
-    """Return for how long a purpose keeps a record here."""
-    seconds = article.lifetime(row, config)
+def kept(row: "law.Purpose", config: "Config", language: str, held: "Sequence[str]") -> str:
+    """Return for how long a purpose keeps a record here, and that it is off where it is; `held` as above."""
+    seconds, at = article.lifetime(row, config), words.LANGUAGES.index(language)
     word = (
         "remembered" if row.custody == law.DEVICE else "own" if row.custody == law.VOLATILE and not seconds else "most"
     )
-    return _KEPT[word][words.LANGUAGES.index(language)] + words.span(seconds or row.ceiling, language)
+    text = _KEPT[word][at] + words.span(seconds or row.ceiling, language)
+    if row.name in held:  # who withdraws still leaves the day, and a refusal
+        text = text + _KEPT["unasked"][at] if row.custody == law.DEVICE else _KEPT["over"][at] + text
+    return words.UNSEEN[at] + text if row.name in config.unseen else text
 
 
 def _recipients(row: "law.Purpose", config: "Config", at: int) -> str:

@@ -9,9 +9,9 @@ Engineering, not legal advice.
 """
 
 from agent import law
-from agent.cli import article
 from agent.config.config import running
-from agent.purposes import beside, words
+from agent.purposes import activities, beside, words
+from agent.vault import stores
 
 MET, WITH, OTHER, NEVER, NOBODY, PARTLY = "met", "with", "other", "never", "nobody", "partly"
 ON, OFF = "on", "off"
@@ -169,20 +169,27 @@ _WHY = {
         "oubli asks for no identity, account or payment; gateway.duty names no portal",
     ),
     "short": ("attribution les efface avant un an : ", "attribution erases them before the year is over: "),
-    "former": ("le fondement d'attribution est abrogé", "attribution's ground is repealed"),
+    "early": (
+        "attribution les efface jusqu'à 1 jour avant l'an (2 en année bissextile), avec les clés du jour",
+        "attribution erases them up to 1 day before the year is over (2 in a leap year), with the day's keys",
+    ),
+    "former": (
+        "attribution conserve, ou a conservé, sur un fondement abrogé ou inconnu",
+        "attribution keeps, or kept, on a ground that is repealed or unknown",
+    ),
     "line": (
         "aucune destination n'est conservée (L34-VI-1) ; à voir avec qui fournit la ligne",
         "no destination is kept (L34-VI-1); a matter for who provides the line",
     ),
-    "empty": ("rien n'est conservé des connexions", "nothing is kept of connections"),
-    "freeze": ("le tiers de confiance (oubli-custodian freeze)", "the custodian (oubli-custodian freeze)"),
+    "empty": ("rien n'est conservé", "nothing is kept"),
+    "freeze": ("le tiers de confiance (oubli-custodian freeze) ; ", "the custodian (oubli-custodian freeze); "),
     "forgotten": (
-        "ce que la borne détient pour {} n'est pas préservé : il s'efface à son terme",
-        "what the gateway holds for {} isn't preserved: it goes when its time is over",
+        "ce que la borne peut lire s'efface à son terme, injonction ou non",
+        "what the gateway can read goes when its time is over, injunction or not",
     ),
     "second-nat": (
-        " ; derrière la boîte d'un fournisseur d'accès, ce fournisseur seul relie un port public",
-        "; behind a provider's box that provider alone can match a public port",
+        "derrière la boîte d'un fournisseur d'accès, ce fournisseur seul relie un port public",
+        "behind a provider's box that provider alone can match a public port",
     ),
 }
 
@@ -223,25 +230,26 @@ def _source(config: "Config") -> "tuple[str, tuple[str, str]]":
     elif section.lifetime < law.purpose("attribution").ceiling:
         short = _both(lambda one: _WHY["short"][one] + words.span(section.lifetime, words.LANGUAGES[one]))
     else:  # behind a second NAT he can be asked about a device, and not by a public port
-        behind = _WHY["second-nat"] if section.upstream_nat else ("", "")
-        why = _both(lambda one: _WHY["custodian"][one] + behind[one])
+        why = _WHY["second-nat" if section.upstream_nat else "early"]
         if duty in DECLARED:
             return OTHER, _both(lambda one: DECLARED[duty][one] + (" ; ", "; ")[one] + why[one])
-        return PARTLY if section.upstream_nat else MET, why
+        return PARTLY, why
     return (OTHER, DECLARED[duty]) if duty in DECLARED else (NOBODY, short)
 
 
-def _freeze(config: "Config", still: "Sequence[str]") -> "tuple[str, tuple[str, str]]":
+def _erase(config: "Config", held: "Sequence[str]") -> "tuple[str, tuple[str, str]]":
+    """Return whether all that is kept is among the exceptions of the article in force."""
+    kept = "attribution" in config.purposes or "attribution" in held
+    if kept and any(ground != law.IN_FORCE for ground in activities.kept_for("attribution", config)):
+        return PARTLY, _WHY["former"]
+    return MET, _WHY["kept"]
+
+
+def _freeze(config: "Config", held: "Sequence[str]") -> "tuple[str, tuple[str, str]]":
     """Return who preserves what is held: the custodian what is sealed, nobody what the gateway can read."""
-    held = [name for name in law.CONFIGURABLE if name in config.purposes or name in still]
-    held += ["counting"] if config.metrics else []  # its rows say when who was there, and how much came by
-    readable = [name for name in held if name == "counting" or law.purpose(name).custody != law.CUSTODIAN]
-    if not held:
-        return MET, _WHY["empty"]
-    lost = _both(lambda one: _WHY["forgotten"][one].format(", ".join([words.PURPOSES[name][one] for name in readable])))
-    if len(readable) == len(held):
-        return NEVER, lost
-    return MET, _both(lambda one: _WHY["freeze"][one] + ((" ; ", "; ")[one] + lost[one] if readable else ""))
+    if any(name in config.purposes or name in held for name in stores.SEALED):
+        return MET, _both(lambda one: _WHY["freeze"][one] + _WHY["forgotten"][one])
+    return NEVER, _WHY["forgotten"]
 
 
 def _both(text: "Callable[[int], str]") -> "tuple[str, str]":
@@ -263,15 +271,14 @@ def who(name: str, config: "Config", held: "Sequence[str]" = ()) -> "tuple[str, 
     if name == "source":
         return _source(config)
     if name in law.CONFIGURABLE:
+        on = name in config.purposes
+        if not on and name not in held:
+            return OFF, _WHY["empty"]
         row = law.purpose(name)
-        seconds = article.lifetime(row, config) or row.ceiling
-        limit = _both(
-            lambda one: ("au plus ", "at most ")[one] + words.span(seconds, words.LANGUAGES[one]),
-        )
-        return (ON, limit) if name in config.purposes else (OFF, ("-", "-"))
-    plain = {"erase": (MET, "kept"), "content": (MET, "allow-list"), "injunction": (NEVER, "line")}
-    state, why = plain[name]
-    return state, _WHY[why]
+        return (ON if on else OFF), _both(lambda one: activities.kept(row, config, words.LANGUAGES[one], held))
+    if name == "erase":
+        return _erase(config, held)
+    return (MET, _WHY["allow-list"]) if name == "content" else (NEVER, _WHY["line"])
 
 
 def unserved(config: "Config", held: "Sequence[str]" = ()) -> "list[str]":

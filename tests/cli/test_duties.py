@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent import law
+from agent.base import dates
 from agent.base.paths import Paths
+from agent.cli import article
 from agent.config import config as configuration
 from agent.doctor import examination
-from agent.purposes import checks, duties
+from agent.purposes import activities, beside, checks, duties, words
 from host_sim.venue.portal import NOTICE
 from tests.support.interpreters import PROJECT, Interpreter
 
@@ -103,7 +105,7 @@ def test_what_oubli_cannot_do_by_design_is_said_whatever_is_configured(tmp_path:
         seen = states(read(tmp_path, GATEWAY.format(duty) + more))
         assert seen["injunction"] == duties.NEVER
         assert {seen["identity"], seen["account"]} == {duties.OTHER if duty in ("portal", "radius") else duties.NOBODY}
-        assert seen["erase"] == seen["content"] == duties.MET
+        assert seen["content"] == duties.MET
     # A portal's user may well be a name
     assert [one in duties._WHY["allow-list"][at] for at, one in enumerate(("nom de site", "name of a site"))] == [
         True,
@@ -116,7 +118,7 @@ def test_what_oubli_cannot_do_by_design_is_said_whatever_is_configured(tmp_path:
     [
         ("portal", "", "other", "other"), ("radius", "", "other", "other"), ("nat-log", "", "other", "other"),
         ("oubli", "", "nobody", "nobody"), ("none", "", "nobody", "nobody"), ("undeclared", "", "nobody", "nobody"),
-        ("oubli", YEAR, "met", "with"), ("portal", YEAR, "other", "with"), ("oubli", MONTH, "nobody", "with"),
+        ("oubli", YEAR, "partly", "with"), ("portal", YEAR, "other", "with"), ("oubli", MONTH, "nobody", "with"),
         ("oubli", FORMER, "nobody", "with"), ("oubli", BEHIND, "partly", "with"),
         ("oubli", BILLING, "nobody", "partly"), ("nat-log", MONTH, "other", "with"),
         ("radius", FORMER, "other", "with"), ("portal", BEHIND, "other", "with"),
@@ -142,31 +144,69 @@ def test_who_keeps_a_connection_s_source_follows_from_what_runs(
 
 
 @pytest.mark.parametrize(
-    ("more", "state", "held", "lost"),
+    ("more", "state"),
     [
-        ("", "never", False, "security of the network, count of visitors"),
-        (UNKEPT, "never", False, "count of visitors"),
-        (
-            "config purpose 'services'\n option enabled '1'\n" + NOTICE,
-            "never", False, "security of the network, services by consent, count of visitors",
-        ),
-        (NOTHING, "met", True, ""), (YEAR, "met", False, "security of the network, count of visitors"),
-        (BILLING + NOTHING, "met", False, ""),
+        ("", "never"),
+        ("config purpose 'services'\n option enabled '1'\n" + NOTICE, "never"),
+        (NOTHING, "never"),
+        (YEAR, "met"),
+        (BILLING + NOTHING, "met"),
     ],
-)  # fmt: skip
-def test_who_preserves_what_is_held_follows_from_what_runs(
-    tmp_path: Path, more: str, state: str, held: bool, lost: str
-) -> None:
+)
+def test_who_preserves_what_is_held_follows_from_what_runs(tmp_path: Path, more: str, state: str) -> None:
     """III bis: the custodian what is sealed for him; what the gateway can read goes on time.
 
-    Nothing is held only with all off.
+    Something can be read whatever is on: who has which address.
     """
-    (freeze,) = [
-        one for one in duties.data(read(tmp_path, GATEWAY.format("oubli") + more), "en") if one["name"] == "freeze"
+    config = read(tmp_path, GATEWAY.format("oubli") + more)
+    assert any(here for name, here, _, _ in article.memory(config) if name == "addresses")
+    (freeze,) = [one for one in duties.data(config, "en") if one["name"] == "freeze"]
+    assert freeze["state"] == state
+    assert "goes when its time is over, injunction or not" in freeze["by"]
+    assert ("oubli-custodian freeze" in freeze["by"]) == (state == "met")
+
+
+@pytest.mark.parametrize(
+    ("more", "note", "state"),
+    [
+        ("", "", "met"), (YEAR, "", "met"), (YEAR, "IIbis-3", "met"), (YEAR, "STAD", "partly"), (FORMER, "", "partly"),
+        ("", "STAD", "partly"), ("", "IIbis-3", "met"), ("", "?", "partly"),
+    ],
+)  # fmt: skip
+def test_what_is_kept_on_no_ground_in_force_is_a_duty_that_is_not_met(
+    tmp_path: Path, more: str, note: str, state: str
+) -> None:
+    """L34-1 II: what no exception in force covers is to be erased, whatever notice and register say of its ground."""
+    config = read(tmp_path, GATEWAY.format("oubli") + more)
+    if note:
+        store = tmp_path / "srv/oubli/vault/attribution"
+        store.mkdir(parents=True)
+        (store / "2026-10-01-0001").touch()
+        (tmp_path / "etc/oubli").mkdir(parents=True)
+        (tmp_path / "etc/oubli/store-attribution").write_text(f"\n{note}\n" if note != "?" else "")
+    held = beside.told(config, Paths(str(tmp_path)))
+    (erase,) = [one for one in duties.data(config, "en", held) if one["name"] == "erase"]
+    assert erase["state"] == state
+    for language in words.LANGUAGES:
+        basis = [one.basis for one in activities.activities(config, language, held) if one.key == "attribution"]
+        assert bool(re.search("L34-1 III|____", "".join(basis))) == (state == "partly")
+    assert any(one.startswith("erase ") for one in duties.unserved(config, held)) == (state == "partly")
+
+
+def test_a_year_is_not_said_to_be_kept_whole(tmp_path: Path) -> None:
+    """L34-1 II bis 3°, EXP-3: a record of a day's last second opens for nobody once that day's key is destroyed."""
+    day, year = dates.day_of("2027-02-28"), law.purpose("attribution").ceiling // law.DAY
+    for start in (day, dates.day_of("2028-02-28")):
+        kept = (start + year) * law.DAY - (start * law.DAY + law.DAY - 1)
+        over = dates.day_of(f"{int(dates.date(start)[:4]) + 1}{dates.date(start)[4:]}") - start
+        assert 1 <= over * law.DAY - kept // law.DAY * law.DAY <= 2 * law.DAY
+    (source,) = [
+        one for one in duties.data(read(tmp_path, GATEWAY.format("oubli") + YEAR), "en") if one["name"] == "source"
     ]
-    assert (freeze["state"], freeze["by"] == "nothing is kept of connections") == (state, held)
-    assert freeze["by"].partition("holds for ")[2].partition(" isn't preserved")[0] == lost
-    assert ("oubli-custodian freeze" in freeze["by"]) == (more in (YEAR, BILLING + NOTHING))
+    assert (source["state"], "up to 1 day before the year is over (2 in a leap year)" in source["by"]) == (
+        "partly",
+        True,
+    )
 
 
 def test_what_was_turned_off_and_is_still_sealed_is_preserved(any_interpreter: Interpreter, tmp_path: Path) -> None:
@@ -180,10 +220,11 @@ def test_what_was_turned_off_and_is_still_sealed_is_preserved(any_interpreter: I
         (found,) = [one for one in rows if one["name"] == "freeze"]
         return found["state"], found["by"]
 
-    assert freeze() == ("met", "rien n'est conservé des connexions")
+    assert freeze()[0] == "never"
     store.mkdir(parents=True)
     (store / "2026-10-01-0001").touch()
-    assert freeze() == ("met", "le tiers de confiance (oubli-custodian freeze)")
+    state, by = freeze()
+    assert (state, by.startswith("le tiers de confiance (oubli-custodian freeze)")) == ("met", True)
 
 
 def test_permissions_are_on_or_off_with_their_time(tmp_path: Path) -> None:

@@ -99,15 +99,14 @@ def spoken(file: str, names: tuple[str, ...]) -> list[ast.FunctionDef]:
 
 def duties() -> dict[str, str]:
     """Return each duty that doctor can find served by nobody, or not wholly, and each why: English -> French."""
-    names = ("procedures", "identity", "account", "source")
+    names = ("erase", "procedures", "identity", "account", "source")
     heads = [
         (f"{english} ({source})", f"{french} ({source})") for name, french, english, source in MUST if name in names
     ]
     found = {REQUIREMENT.sub("", english): REQUIREMENT.sub("", french) for english, french in heads}
-    for why in ("undeclared", "off", "account", "former"):
+    for why in ("undeclared", "off", "account", "former", "early", "second-nat"):
         found[_WHY[why][1]] = _WHY[why][0]
     found[_WHY["short"][1] + PLACE] = _WHY["short"][0] + PLACE
-    found[_WHY["custodian"][1] + _WHY["second-nat"][1]] = _WHY["custodian"][0] + _WHY["second-nat"][0]
     for why in ("undeclared", "off"):
         sealed = [_WHY["sealed"][at].format(PLACE) + _WHY["custodian"][at] for at in range(2)]
         french, english = (_WHY["else"][at] + _WHY[why][at] for at in range(2))
