@@ -4,8 +4,9 @@
 A record goes to the segment of the window that holds its end; that segment stays open until 240 s after its window.
 Later records share a second segment, open for three hours after the window; still later ones get one of their own. A
 segment is due at its window's start plus the lifetime, by trusted wall clock or by time since boot, whichever comes
-first: early by at most one window, never late. Due means: key overwritten, file overwritten, name removed. What no
-longer fits displaces the oldest segment, and its records are counted as lost.
+first: early by at most one window, or by a day of 90 in spring (windows.lasting), never late. Due means: key
+overwritten, file overwritten, name removed. What no longer fits displaces the oldest segment, and its records are
+counted as lost.
 
 A segment is sealed anew without a terminal (L34-VI-5) as a copy of the same deadline. The copy is marked, and closed
 with the number of the original's slot; from then on it counts, and the original goes. A process that is killed before
@@ -19,7 +20,7 @@ from agent.vault.open_segment import OpenSegment
 from agent.vault.pages import Pages
 from agent.vault.reading import read_segment
 from agent.vault.segment_files import SegmentFiles, counts
-from agent.vault.windows import GRACE, LATE, SECOND, SEGMENT_LIMIT, due, window_of
+from agent.vault.windows import GRACE, LATE, SECOND, SEGMENT_LIMIT, due, lasting, window_of
 
 # A segment that goes earlier than this by the wall clock, quartz apart, was named by a clock that was stepped since
 EARLY = 2 * SECOND
@@ -85,7 +86,7 @@ class Ring:
         """Keep a record that is late, or the first one of its segment or page."""
         window, now = end // SECOND, self._wall // SECOND
         window -= window % self.width
-        if window + self.lifetime <= now:
+        if window + lasting(window, self.lifetime) <= now:
             return "due on arrival"
         late = 0
         if now >= window + self.width + GRACE:
@@ -125,7 +126,8 @@ class Ring:
             return None
         page = self._pages.free.pop()
         slot.state, slot.purpose, slot.late, slot.generation = keys.OPEN, self._purpose, late, 0
-        slot.page, slot.window, slot.records, slot.lifetime = page, window, 0, self.lifetime
+        slot.page, slot.window, slot.records = page, window, 0
+        slot.lifetime = lasting(window, self.lifetime)
         # A window that lies in the future was named by a clock that has stepped
         # back since: what arrives has ended by now.
         slot.anchor = monotonic - max(wall - window * SECOND, 0)

@@ -1,16 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """The window that a segment covers: its width, how long its segments stay open, when they are due (EXP-1, EXP-4)."""
 
+from agent.base.dates import date
+
 SECOND = 1000000000
 GRACE = 240  # seconds a segment stays open after its window
 # Seconds after its window at which the second segment closes: a phone that walked away is told of 7,490 s late
 LATE = 10800
+_SHORT = 89 * 86400  # seconds
 SEGMENT_LIMIT = 65536  # octets of a file at which a segment closes
 
 
 def window_of(lifetime: int) -> int:
     """Return the width of a window in seconds for a lifetime in seconds."""
     return 60 if lifetime < 86400 else 3600
+
+
+def lasting(window: int, lifetime: int) -> int:
+    """Return for how long a segment of a window is kept, in seconds: three months at most (R10-14 IV).
+
+    89 days from 31 January to the end of February, where that has 28; a day more before, as days begin in Paris.
+    """
+    if lifetime <= _SHORT:
+        return lifetime
+    day = date(window // 86400)
+    return _SHORT if int(day[:4]) % 4 and "-01-30" <= day[4:] < "-03" else lifetime
 
 
 def slots_for(lifetime: int, budget: int) -> int:

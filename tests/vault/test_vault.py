@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The buffer forgets on time, loses nothing in silence, and can't be read without keys (EXP-1, EXP-2, EXP-4, EXP-6)."""
 
+import calendar
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import law
+from agent.base.dates import date, day_of
 from agent.capture import connections, neighbours
 from agent.capture.timeouts import Timeouts
 from agent.runtime import deflate, memory
@@ -24,7 +26,7 @@ from agent.summary.services import service_of
 from agent.vault import keys, open_segment, reading, segment
 from agent.vault.keys import SLOT
 from agent.vault.record import COLUMNS, LARGEST, Packer, Record
-from agent.vault.windows import GRACE, LATE, SEGMENT_LIMIT, slots_for, window_of
+from agent.vault.windows import GRACE, LATE, SEGMENT_LIMIT, lasting, slots_for, window_of
 from host_sim.venue import scenario, tape
 from host_sim.venue.world import World
 from tests.support import remote
@@ -458,6 +460,35 @@ def test_record_is_unreadable_at_its_deadline(lifetime, remotes, tmp_path):
     vault.keep(row(NOW + 1), row(NOW + width - 1), at=width)
     assert len(vault.read(lifetime, nanoseconds=-1)) == 2
     assert vault.read(lifetime) == []
+    vault.close()
+
+
+@pytest.mark.parametrize("first", ["2027-01-29", "2028-01-29", "2026-11-28"])
+def test_nothing_is_kept_for_longer_than_three_months_of_the_calendar(first):
+    """R10-14 IV, in force: 90 days are a day more for what ends from 31 January to 28 February, by Paris's days too."""
+    for day in range(day_of(first), day_of(first) + 35):
+        year, month, number = map(int, date(day).split("-"))
+        month, year = (month + 2) % 12 + 1, year + (month > 9)
+        last = next(one for one in range(number, 0, -1) if calendar.monthrange(year, month)[1] >= one)
+        kept = lasting(day * DAY + 23 * 3600, 90 * DAY)
+        assert day * DAY + kept <= day_of(f"{year:04}-{month:02}-{last:02}") * DAY
+        assert 90 * DAY - kept in (0, DAY)
+        assert lasting(day * DAY, 89 * DAY) == 89 * DAY
+    assert lasting(day_of("2027-01-30") * DAY + 23 * 3600, 90 * DAY) == 89 * DAY  # in Paris it is the 31st
+    assert lasting(day_of("2026-11-28") * DAY, 90 * DAY) == 90 * DAY
+
+
+def test_a_segment_of_february_goes_with_its_three_months(ask, tmp_path):
+    """EXP-1, R10-14 IV: by the wall clock, by the time since boot, and on arrival."""
+    began = day_of("2027-02-01") * DAY - NOW
+    vault = Vault(ask, tmp_path, lifetime=90 * DAY)
+    vault.keep(row(NOW + began + 1), at=began + 2)
+    assert len(vault.read(began + 89 * DAY, nanoseconds=-1)) == 1
+    assert vault.read(began + 89 * DAY) == []
+    assert vault.tick(began + 89 * DAY)["gone"] == 1
+    over = began + 89 * DAY
+    late = ask("vault_append", [row(NOW + began + 1)], (NOW + over) * SECOND, (SINCE + over) * SECOND)
+    assert late["results"] == ["due on arrival"]
     vault.close()
 
 
