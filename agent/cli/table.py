@@ -110,7 +110,7 @@ VERBS = (
     Verb(
         "erase",
         "cli.verbs.erase",
-        "destroy what is kept, now",
+        "destroy the records that are kept, now; with --all consents stay, and so do refusals",
         ("--json",),
         one_of=("--purpose", "--all", "--mac"),
     ),

@@ -1204,6 +1204,22 @@ def test_a_file_that_is_put_in_the_place_of_another_consents_is_never_written_an
     assert not active(here, OTHER, now=NOW + 31 * DAY)
 
 
+@pytest.mark.parametrize("purpose", [None, "services"])
+def test_no_new_prompt_for_30_days_whatever_folder_of_consents_is_put_back(stage, tmp_path, purpose):
+    """L34-V-3: an older folder knows nothing of the consent that was withdrawn; a name in vault/consent does."""
+    stage("consents_open", str(tmp_path))
+    both = ["services", "location"], ["connections", "access-point"]
+    assert stage("consents", "grant", GUEST, *both, "none", NOW + DAY, TEXT, NOW) == 0
+    stage("consents", "withdraw", GUEST, NOW, *([purpose] if purpose else []))
+    assert stage("consents", "flush") is True
+    shutil.rmtree(tmp_path / "consents")  # as it was before the grant
+    stage("consents_open", str(tmp_path))
+    refused = "refused: withdrawn less than 30 days ago: not to be asked again before (L34-V-3)"
+    assert grant(stage, now=NOW + 30 * DAY - 1) == refused
+    assert grant(stage, OTHER, now=NOW + 1) == 0
+    assert grant(stage, now=NOW + 30 * DAY) == 1
+
+
 def test_what_is_refused_is_forgotten_once_no_older_copy_could_count(here, tmp_path):
     """L34-V: 30 days after the end that the consent had; an objection after 13 months.
 
@@ -1216,11 +1232,11 @@ def test_what_is_refused_is_forgotten_once_no_older_copy_could_count(here, tmp_p
     here("consents", "flush")
     place = tmp_path / "vault/consent"
     names = sorted(path.name for path in place.iterdir())
-    assert sorted(map(len, names)) == [25, 41]
+    assert sorted(map(len, names)) == [25, 41, 41]
     assert {path.stat().st_size for path in place.iterdir()} == {0}
     assert not any(who[2:] in name for who in (GUEST, OTHER) for name in names)
     (place / "not one of ours").touch()
-    for day, left in ((59, 2), (60, 1), (394, 1), (395, 0)):
+    for day, left in ((29, 3), (30, 2), (59, 2), (60, 1), (394, 1), (395, 0)):
         here("consents", "tick", NOW + day * DAY)
         assert len([*place.iterdir()]) == left, day
 

@@ -42,6 +42,7 @@ from agent.purposes.consent import (
     sealed_consents,
     texts,
 )
+from agent.purposes.consent.opened import Opened
 from agent.purposes.consent.page_turns import Turns
 from agent.purposes.deferred_purposes import NoKernel
 from agent.purposes.erasure import verbs
@@ -53,6 +54,7 @@ from agent.purposes.portal.sessions import Sessions
 from agent.purposes.requests import requests
 from agent.purposes.requests.authorities import AUTHORITIES
 from agent.purposes.services import record as services
+from agent.runtime.sodium import Sodium
 from agent.summary import terminals
 from agent.vault import record as security
 from agent.vault.stores import BY_CONSENT
@@ -1148,15 +1150,23 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     recorder.close()
 
 
+_REGISTER = (
+    "sans terme fixé, au registre du tiers de confiance, tant qu'il sert de preuve",
+    "without a fixed end, in the trusted third party's register, as long as that is a proof",
+)
+
+
 def test_who_has_asked_stays_in_the_custodian_s_register_and_that_is_said(everything: config.Config) -> None:
     """GDPR 13.2 a, 30.1 f: an entry names who asked, of `access` the person herself, and no entry ever goes."""
     assert {"authority", "reference"} <= {*custodian_register.COLUMNS}
     assert "RGPD" in AUTHORITIES
-    for language, said in zip(words.LANGUAGES, ("sans terme fixé, au registre", "without a fixed end"), strict=True):
+    for language, said in zip(words.LANGUAGES, _REGISTER, strict=True):
         for paper in (noticed(everything, language), registered(everything, language), assessed(everything, language)):
             told = [one for one in paper if one.startswith("- " + words.PURPOSES["requests"][language == "en"])]
             assert told
             assert all(said in one for one in told)
+        headings = notice.TEXTS[language]["kept"] + page_words.WORDS["without"][language == "en"]
+        assert "automati" not in headings  # what has no fixed end stands below
     assert any("in the trusted third party's register" in line for line in article.lines(everything))
 
 
@@ -1200,6 +1210,33 @@ def consented(folder: Path) -> paired.Device:
     return device
 
 
+def test_an_order_to_erase_all_leaves_consents_and_says_so(interpreter: Interpreter, tmp_path: Path) -> None:
+    """L34-V-3: records go; what was agreed, withdrawn or objected to is remembered, and kept by what was agreed."""
+    device = consented(tmp_path)
+    device.recorder.orders.erase("all", "root")
+    assert device.recorder.groups.by_consent()._consents_or_refuse().counts(None)["active"] == 1
+    device.recorder.close()
+    told = " ".join(interpreter.run("-m", "agent", "--help").stdout.decode().split())
+    assert "destroy the records that are kept, now; with --all consents stay, and so do refusals" in told
+    assert "all (consents and refusals stay)" in (PROJECT / "boards/README.md").read_text()
+
+
+def test_a_key_that_is_made_anew_says_what_is_not_known_any_more(tmp_path: Path) -> None:
+    """L34-VI-5: objections and refusals are names under the former one; without any there is nothing to say."""
+    for objects in (False, True):
+        device = consented(tmp_path / str(objects))
+        if objects:
+            device.recorder.orders.object({"terminal": paired.mac_of(1), "address": None}, "root")
+        device.recorder.close()
+        Path(Paths(str(device.root)).device_key).unlink()
+        log: list[str] = []
+        opened = Opened(Paths(str(device.root)), Sodium(), log.append)
+        assert opened.read(make=True)
+        opened.close()
+        lost = ": no objection or refusal of before is known any more"
+        assert "made the device's key" + (lost if objects else "") in log
+
+
 def test_a_device_that_changes_its_mac_is_another_one_and_that_is_said(tmp_path: Path) -> None:
     """L34-VI-4: neither an objection nor a consent follows a phone that takes another address."""
     device = consented(tmp_path)
@@ -1229,7 +1266,7 @@ def test_a_consent_that_nobody_is_asked_for_any_more_may_still_be_withdrawn(tmp_
     assert not names.exists()
     mine: dict[str, Any] = {"terminal": paired.mac_of(1), "address": None, "purpose": None}
     assert device.recorder.groups.by_consent().withdraw(mine, "root")["withdrawn"] == 1
-    assert len([*names.iterdir()]) == 1
+    assert len([*names.iterdir()]) == 2  # of the consent, and of prompts
     device.recorder.close()
     held = beside.remembered(device.config, Paths(str(device.root)))
     assert held == ["consent"]

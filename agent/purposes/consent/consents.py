@@ -40,6 +40,7 @@ from agent.purposes.consent.kept_consents import (
     OBJECTION,
     OBJECTIONS,
     PAUSED,
+    PROMPT,
     RESERVED,
     KeptConsents,
     hexadecimal,
@@ -54,6 +55,7 @@ _BLANKS = (
     (32, 32), (0xA0, 0xA0), (0xAD, 0xAD), (0x115F, 0x1160), (0x1680, 0x1680), (0x2000, 0x200A),
     (0x202F, 0x202F), (0x205F, 0x205F), (0x2800, 0x2800), (0x3000, 0x3000), (0x3164, 0x3164), (0xFFA0, 0xFFA0),
 )  # fmt: skip
+_RECENT = "withdrawn less than 30 days ago: not to be asked again before (L34-V-3)"
 CHANGES = 5  # that one terminal may make a day: resume, take an objection back
 
 
@@ -199,11 +201,14 @@ class Consents(KeptConsents):
             if state != WITHDRAWN:
                 since = gone  # of one of its purposes
             if (state == WITHDRAWN or held >> GONE) and (not since or now < since + AFTER):
-                raise Refused("withdrawn less than 30 days ago: not to be asked again before (L34-V-3)")
+                raise Refused(_RECENT)
             if state in (ACTIVE, SUSPENDED) and held & bits and now < former:
                 raise Refused(
                     "a consent to this is in force until its end (L34-V-2); accepted: withdraw, or again after its end"
                 )
+        owner = hexadecimal(self._owner(mac))
+        if any(digits == owner and now < since + AFTER for digits, since in self._refusals.of(PROMPT)):
+            raise Refused(_RECENT)
 
     def _change(self, owner: bytes, now: "int | None", spare: int) -> None:
         """Count a change that a terminal may make a few times a day: nobody wears out the flash.

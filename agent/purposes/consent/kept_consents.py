@@ -37,7 +37,8 @@ RESERVED = 64  # of both, and as many objections more: room of the operator's, w
 OBJECTION = 365 * law.DAY  # seconds until an objection's end: with the 30 days after it, 13 months
 MAC = 6  # octets
 # What is refused: both purposes' bits as a number ("1", "2", "3"), a consent that is suspended or over, being counted.
-PAUSED, OVER, COUNTED = "s", "e", "o"
+# And a prompt, by the terminal itself and since when: no older folder of consents lets it be asked before its time.
+PAUSED, OVER, COUNTED, PROMPT = "s", "e", "o", "w"
 _TOO_LARGE = 27  # EFBIG
 _NEVER = 1 << 32  # seconds
 
@@ -211,7 +212,7 @@ class KeptConsents:
 
     def _refuse(self, row: "list[Any]") -> None:
         """Put what a row refuses among the refusals, durably."""
-        state, purposes, _, _, _, end, _, owner, _ = row
+        state, purposes, _, _, since, end, _, owner, gone = row
         if state == OBJECTED:
             self._refusals.add(hexadecimal(owner), COUNTED, end)
             return
@@ -221,6 +222,9 @@ class KeptConsents:
         signs = {SUSPENDED: PAUSED, ENDED: OVER}.get(state, "") + (str(withdrawn) if withdrawn else "")
         for sign in signs:
             self._refusals.add(digits, sign, end)
+        since = since if state == WITHDRAWN else gone
+        if since:
+            self._refusals.add(hexadecimal(owner), PROMPT, since)
 
     def _turn(self, now: "int | None") -> None:
         """Forget who has changed what, where the day is another one."""

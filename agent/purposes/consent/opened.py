@@ -37,7 +37,10 @@ class Opened:
             return False
         self.trouble = 0
         if key.made:
-            self._log("made the device's key")
+            lost = files.exists(paths.sealed + "/consent")
+            self._log(
+                "made the device's key" + (": no objection or refusal of before is known any more" if lost else "")
+            )
         if self.consents.unreadable:
             self._log("a consent can't be read: it counts as none (L34-V-2)")
         return True
