@@ -110,7 +110,7 @@ VERBS = (
     Verb(
         "erase",
         "cli.verbs.erase",
-        "destroy the records that are kept, now; with --all consents stay, and so do refusals",
+        "destroy records, now; consents and refusals stay",
         ("--json",),
         one_of=("--purpose", "--all", "--mac"),
     ),

@@ -181,12 +181,15 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
         basis, whom = newest_first(bases, at), _recipients(row, config, at)
         long = kept(row, config, language, held)
         found.append(Activity(row.name, row.fields, long, basis, whom, row.custody, at))
+        if any(ground in law.FORMER_GROUNDS for ground in told):  # no duty stands against it (GDPR 17.1 d)
+            found[-1].asked += ("erasure",)
         if row.name in stores.BY_CONSENT:
             found[-1].aim = [_AIM[at] + config.notice.values[row.name]]
     for name, here, fields, _ in article.memory(config, held):
         if here:
             basis = _PLACES.get(name, "") + _letter(name, config, at)
-            if repealed and (name == "ports" or (name == "portal" and "billing" not in config.purposes)):
+            billed = "billing" in config.purposes or (name == "requests" and "billing" in held)
+            if repealed and (name == "ports" or (name in ("portal", "requests") and not billed)):
                 basis = repealed  # it serves that alone
             custody = law.DEVICE if name == "objection" else ""
             found.append(Activity(name, fields, words.KEPT[name][at], basis, _FOR.get(name, NOBODY)[at], custody, at))

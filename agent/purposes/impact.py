@@ -16,13 +16,12 @@ TEXTS = {
         "title": "Analyse d'impact relative à la protection des données (RGPD, article 35) : trame",
         "context": "1. Contexte",
         "need": "2. Nécessité et proportionnalité",
-        "rights": (
-            "Information : oubli law --notice fr. Droits : page des visiteurs ; oubli who, erase --mac, "
-            "objection, consent, request."
-        ),
+        "rights": "Information : oubli law --notice fr. Droits : oubli who, erase --mac ; s'il y a lieu, page des "
+        "visiteurs, objection, consent, request.",
         "risks": "3. Risques",
         "access": "- accès illégitime aux données (la page des visiteurs n'est pas chiffrée entre l'appareil et la "
-        "borne : ne l'offrir que sur un Wi-Fi chiffré) : ",
+        "borne : ne l'offrir que sur un Wi-Fi chiffré ; sur la flash, root lit les demandes en clair, et la clé de la "
+        "borne, qui ouvre les accords) : ",
         "change": "- modification non désirée de données : ",
         "loss": "- disparition de données : ",
         "blank": "sources, gravité, vraisemblance : ",
@@ -33,13 +32,12 @@ TEXTS = {
         "title": "Data protection impact assessment (GDPR, article 35): skeleton",
         "context": "1. Context",
         "need": "2. Necessity and proportionality",
-        "rights": (
-            "Information: oubli law --notice en. Rights: the guests' page; oubli who, erase --mac, "
-            "objection, consent, request."
-        ),
+        "rights": "Information: oubli law --notice en. Rights: oubli who, erase --mac; where it applies, the guests' "
+        "page, objection, consent, request.",
         "risks": "3. Risks",
         "access": "- illegitimate access to data (the guests' page isn't encrypted between device and gateway: offer "
-        "it on an encrypted Wi-Fi alone): ",
+        "it on an encrypted Wi-Fi alone; on flash root reads requests in clear, and the gateway's key, which opens "
+        "consents): ",
         "change": "- unwanted change of data: ",
         "loss": "- disappearance of data: ",
         "blank": "sources, severity, likelihood: ",

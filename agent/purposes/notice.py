@@ -22,7 +22,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "Cette notice porte sur ce qu'il note",
         "declared": " ; pour les demandes des autorités, le responsable a un autre traitement, sur lequel il vous "
         "renseigne : ",
-        "kept": "Ce qui est conservé, puis effacé automatiquement :",
+        "kept": "Ce qui est conservé, et jusqu'à quand :",
         "none": "oubli ne conserve rien d'autre des connexions. Où aucun destinataire n'est nommé, il n'y en a pas.",
         "received": "Qui reçoit une réponse ou une facture la garde selon ses règles.",
         "basis": "base : ",
@@ -41,8 +41,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre "
         "ce dont l'accès est un droit « page », l'enregistre dans un fichier, et efface ce qui peut l'être ;",
         "gateway": "ADRESSE-DE-LA-PASSERELLE",
-        "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois ; réclamation auprès de "
-        "la CNIL (www.cnil.fr) ;",
+        "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse en 1 à 3 mois ; "
+        "réclamation auprès de la CNIL (www.cnil.fr) ;",
         "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable ou sur la page ; "
         "enregistrée, elle exclut votre appareil du comptage{} (article 21).",
         "suspends": ", et aucun accord de vous n'est plus appliqué",
@@ -52,8 +52,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
         "est conservé de votre appareil ;",
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir à qui sont les connexions "
-        "; quittez le réseau, et cela cesse au terme indiqué ; un appareil dont l'adresse MAC change est ici un autre "
-        "appareil, sans vos choix ; ce qui concerne l'ancienne se demande au responsable ;",
+        "; quittez le réseau, et cela cesse au terme indiqué ; un appareil dont l'adresse MAC change est ici un autre, "
+        "sans vos choix ; ce qui concerne l'ancienne se demande au responsable ;",
         "consent": "- accord : libre, pour le but du document accepté ; vous pouvez le suspendre ou le retirer à tout "
         "moment, gratuitement ; le retrait rend illisible ici ce qui a été conservé avec lui, et rien d'autre ; "
         "dites-le au responsable, pour qu'il en avertisse les tiers nommés (article 19) ;",
@@ -87,7 +87,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "name of what you look at (article L34-1, VI, of the French code of posts and electronic communications, "
         "CPCE). This notice is about what it notes",
         "declared": "; for authorities' requests the controller has another processing, of which he tells you: ",
-        "kept": "What is kept, and then erased automatically:",
+        "kept": "What is kept, and until when:",
         "none": "oubli keeps nothing else of connections. Where no recipient is named, there is none.",
         "received": "Who gets an answer or a bill keeps it by rules of his own.",
         "basis": "basis: ",
@@ -106,8 +106,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows "
         'what has access as a right "page", saves that in a file, and erases what can be erased;',
         "gateway": "ADDRESS-OF-THE-GATEWAY",
-        "ask": "- from the controller: write to the contact above; an answer takes a month at most; complaint to the "
-        "CNIL (www.cnil.fr);",
+        "ask": "- from the controller: write to the contact above; an answer within a month, or word that it takes up "
+        "to three (12.3); complaint to the CNIL (www.cnil.fr);",
         "counting": "Objection to being counted: at any time, without a reason, to the controller or on the page; once "
         "it is entered, your device is counted no more{} (article 21).",
         "suspends": ", and no consent of yours is applied any more",

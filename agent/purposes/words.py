@@ -80,11 +80,11 @@ KEPT = {
     "requests": (
         (
             "jusqu'à une heure après l'échéance de la demande (31 jours au plus) ; qui demande : sans terme fixé, au "
-            "registre du tiers de confiance"
+            "registre du tiers de confiance, comme preuve"
         ),
         (
             "until an hour after the request expires (31 days at most); who asks: without a fixed end, in the trusted "
-            "third party's register"
+            "third party's register, as long as that is a proof"
         ),
     ),
     "emergency": ("au plus 4 heures", "at most 4 hours"),
@@ -131,9 +131,9 @@ def fields(row: "law.Purpose", language: str) -> str:
     return ", ".join([FIELDS[name][LANGUAGES.index(language)] for name in row.fields])
 
 
-def transfers(names: "Sequence[str]", at: int) -> str:
-    """Return what is told of transfers out of the Union, a blank for those who get data here (GDPR 13.1 f, 30.1 e)."""
-    by = (" ; par ", "; by ")[at] + ", ".join(names) + (" : ", ": ")[at] + BLANK[at] if names else ""
+def transfers(names: "Sequence[str]", at: int, by_them: "tuple[str, str]" = BLANK) -> str:
+    """Return what is told of transfers out of the Union, here and by those who get data (GDPR 13.1 f, 30.1 e)."""
+    by = (" ; par ", "; by ")[at] + ", ".join(names) + (" : ", ": ")[at] + by_them[at] if names else ""
     return _TRANSFERS[at] + by + "."
 
 

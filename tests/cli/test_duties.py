@@ -182,8 +182,8 @@ def test_what_is_kept_on_no_ground_in_force_is_a_duty_that_is_not_met(
         store = tmp_path / "srv/oubli/vault/attribution"
         store.mkdir(parents=True)
         (store / "2026-10-01-0001").touch()
-        (tmp_path / "etc/oubli").mkdir(parents=True)
-        (tmp_path / "etc/oubli/store-attribution").write_text(f"\n{note}\n" if note != "?" else "")
+        (tmp_path / "srv/oubli-root").mkdir(parents=True)
+        (tmp_path / "srv/oubli-root/store-attribution").write_text(f"\n{note}\n" if note != "?" else "")
     held = beside.told(config, Paths(str(tmp_path)))
     (erase,) = [one for one in duties.data(config, "en", held) if one["name"] == "erase"]
     assert erase["state"] == state
@@ -233,6 +233,12 @@ def test_permissions_are_on_or_off_with_their_time(tmp_path: Path) -> None:
         ("security", "on"), ("billing", "on"), ("services", "off"), ("location", "off"),
     ]  # fmt: skip
     assert (seen["security"]["by"], seen["billing"]["by"]) == ("au plus 24 heures", "au plus 90 jours")
+    assert seen["services"]["by"] == "rien n'est conservé"
+    held = {one["name"]: one for one in duties.data(read(tmp_path, GATEWAY.format("portal")), "fr", ["billing"])}
+    assert (held["billing"]["state"], held["billing"]["by"]) == (
+        "off",
+        "arrêté, plus rien ne s'y ajoute ; au plus 365 jours",
+    )
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])

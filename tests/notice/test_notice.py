@@ -125,12 +125,18 @@ def test_what_a_venue_calls_itself_is_only_text(tmp_path: Path) -> None:
             ("oubli", "out", "--held", "security"),
             "oubli-notice: --held: 'security' unknown; accepted: attribution, billing, consent, objection\n",
         ),
+        (
+            ("on", "out", "--held", "billing"),
+            "oubli-notice: --held: 'billing' is on in CONFIG; accepted: what is off there, and still kept\n",
+        ),
+        (("on", "out", "--held", "consent"), "oubli-notice: --held: 'consent' is on in CONFIG; accepted: "),
         (("oubli", "no/out"), "oubli-notice: PAGE: no/out: can't be written "),
         (("oubli",), "oubli-notice: Missing argument 'page'; accepted: what oubli-notice --help says\n"),
     ],
 )
 def test_bad_use_is_one_line(tmp_path: Path, words: tuple[str, ...], line: str) -> None:
     (tmp_path / "oubli").write_text(GATEWAY)
+    (tmp_path / "on").write_text(SHEETS["everything"])
     command = [sys.executable, "-m", "tools.notice", *words]
     done = subprocess.run(
         command, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, check=False

@@ -13,7 +13,7 @@ import pytest
 from agent import law
 from agent.cli import article
 from agent.config import config
-from agent.purposes import activities, duties, notice, words
+from agent.purposes import activities, duties, impact, notice, words
 from agent.purposes.consent import texts
 from agent.purposes.requests import requests
 from host_sim.privacy import paired
@@ -210,17 +210,21 @@ def test_third_parties_of_a_consent_are_asked_about_transfers_as_long_as_it_is_r
 
 @pytest.mark.parametrize("third", ["none", "Exemple SARL, Autre SA"])
 def test_who_is_asked_for_a_consent_reads_of_transfers_what_the_notice_says(tmp_path: Path, third: str) -> None:
-    """GDPR 13.1 f: none by the gateway; of third parties the configuration doesn't know, and a blank says so."""
+    """GDPR 13.1 f: none by the gateway; of third parties the configuration doesn't know.
+
+    In the notice a blank says so, to be filled in by hand; in a document that is hashed nobody can.
+    """
     config = read(tmp_path, GATEWAY + SERVICES)
     for at, language in enumerate(words.LANGUAGES):
         shown = texts.rendered("", f"9.{language}", ["services"], third, 30, config.notice)[0]
         (said,) = [one for one in shown if one.startswith(("Transferts hors", "Transfers out"))]
         told = activities.transfers(activities.activities(config, language), at)
-        by, blank = (" ; par ", "; by ")[at], words.BLANK[at]
+        by, ask = (" ; par ", "; by ")[at], ("demandez-le au responsable", "ask the controller")[at]
         head, others, end = told.partition(by + activities._OTHERS["services"][at])
+        end = end.replace(words.BLANK[at], texts._ASK[at])
         named = by + third + end if third != "none" else "."
         assert others
-        assert (blank in said) == (third != "none")
+        assert ((ask in said), "____" in said) == (third != "none", False)
         assert said.replace("\u00a0", " ").replace("\u202f", " ") == typeset(head + named, "en")
 
 
@@ -228,3 +232,33 @@ def test_what_an_order_may_preserve_is_told_whole() -> None:
     """L34-1 III bis: of each store that an order reaches, every field, as the custodian seals them again."""
     stores = {store for kind, (store, *_) in requests.KINDS.items() if kind.startswith("freeze")}
     assert {*law.purpose("freeze").fields} == {field for name in stores for field in law.purpose(name).fields}
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_what_rests_on_no_basis_in_force_may_be_erased_on_demand_and_so_may_its_requests(
+    tmp_path: Path, language: str
+) -> None:
+    """GDPR 17.1 d: no duty stands against it. What is asked of it has no better basis, unless bills are asked for."""
+    former = ATTRIBUTION.replace("IIbis-3", "STAD") + " option wording 'repealed'\n"
+    for on, more, repealed in ((former, "", True), (former, BILL, False), (ATTRIBUTION, "", False)):
+        found = activities.activities(read(tmp_path, GATEWAY + SMALL + on + more), language)
+        rows = {one.key: one for one in found}
+        assert ("erasure" in rows["attribution"].asked) == (on == former)
+        assert ("L34-1 III" in rows["requests"].basis) == repealed
+        assert all("erasure" not in one.asked for one in found if one.key == "billing")
+    held = read(tmp_path, GATEWAY + SMALL + former)
+    (requests_,) = [one for one in activities.activities(held, language, ["billing"]) if one.key == "requests"]
+    assert "L34-1 III" not in requests_.basis
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_papers_promise_no_answer_sooner_than_the_law_does_and_no_page_that_is_not_there(
+    tmp_path: Path, language: str
+) -> None:
+    """GDPR 12.3: two months more, with word of it in the first. GDPR 35.7 d: what root reads on flash is a risk."""
+    config = read(tmp_path, GATEWAY)
+    told = "\n".join(notice.lines(config, language)).replace("\u00a0", " ")
+    assert ("réponse en 1 à 3 mois" if language == "fr" else "up to three (12.3)") in told
+    text = "\n".join(impact.impact(config, language)).replace("\u202f", " ").replace("\u00a0", " ")
+    assert ("s'il y a lieu, page des visiteurs" if language == "fr" else "where it applies, the guests' page") in text
+    assert ("root lit les demandes en clair" if language == "fr" else "root reads requests in clear") in text

@@ -1151,7 +1151,7 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
 
 
 _REGISTER = (
-    "sans terme fixé, au registre du tiers de confiance, tant qu'il sert de preuve",
+    "sans terme fixé, au registre du tiers de confiance, comme preuve",
     "without a fixed end, in the trusted third party's register, as long as that is a proof",
 )
 
@@ -1217,7 +1217,7 @@ def test_an_order_to_erase_all_leaves_consents_and_says_so(interpreter: Interpre
     assert device.recorder.groups.by_consent()._consents_or_refuse().counts(None)["active"] == 1
     device.recorder.close()
     told = " ".join(interpreter.run("-m", "agent", "--help").stdout.decode().split())
-    assert "destroy the records that are kept, now; with --all consents stay, and so do refusals" in told
+    assert "destroy records, now; consents and refusals stay" in told
     assert "all (consents and refusals stay)" in (PROJECT / "boards/README.md").read_text()
 
 

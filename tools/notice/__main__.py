@@ -13,6 +13,7 @@ from agent import law
 from agent.config.config import load
 from agent.config.reader import ConfigError
 from agent.purposes.words import LANGUAGES
+from agent.vault.stores import by_consent
 from tools.commands import Program
 from tools.notice.page import html
 
@@ -45,6 +46,9 @@ def main(
         read = load(str(config))
     except ConfigError as failure:
         _program.refuse(f"CONFIG: {failure}")
+    for name in held or ():
+        if name in read.purposes or (name == "consent" and by_consent(read)):
+            _program.refuse(f"--held: {name!r} is on in CONFIG; accepted: what is off there, and still kept")
     _program.write(html(read, language, held or ()), page, "PAGE")
 
 

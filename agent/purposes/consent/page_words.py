@@ -32,7 +32,7 @@ WORDS = {
     ),
     "consents": ("Votre accord", "Your consent"),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
-    "without": ("Effacé automatiquement :", "Erased automatically:"),
+    "without": ("Jusqu'à quand :", "Until when:"),
     "uncounted": (
         (
             "Votre appareil n'est pas compté, et aucun accord de votre part n'est appliqué. Cela est retenu pendant "

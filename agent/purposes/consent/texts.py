@@ -46,6 +46,8 @@ _HEAD = {
     },
 }
 
+_ASK = ("demandez-le au responsable avant d'accepter", "ask the controller before you agree")
+
 
 def names(folder: str) -> "list[str]":
     """Return the names of the texts there, without "consent-" and ".txt": 2.en, 2.fr."""
@@ -85,7 +87,7 @@ def rendered(
             out.append(say[purpose].format(fields, notice.values[purpose]))
     third = [third_parties] if third_parties != "none" else []
     out += [say["span"].format(words.span(days * law.DAY, language)), say["third"] + "".join(third or [say["nobody"]])]
-    out.append(words.transfers(third, at))
+    out.append(words.transfers(third, at, _ASK))
     if notice.page:
         out.append(say["page"].format(notice.page))
     out.append(say["rights"])
