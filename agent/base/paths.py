@@ -47,9 +47,7 @@ class Paths:
         self.socket = self.control + "/socket"
         self.config = root + CONFIG
         self.accepted = root + "/etc/oubli/accepted"  # the last configuration that was accepted, root's copy
-        self.note = (
-            root + "/srv/oubli-root/store-"
-        )  # and a purpose: root's note of its store (agent.vault.stores.noted)
+        self.note = root + "/srv/oubli-root/store-"  # and a purpose: root's note of its store (agent.vault.stores)
         self.network = root + "/etc/config/network"
         self.dhcp = root + "/etc/config/dhcp"
 

@@ -155,7 +155,7 @@ def test_a_guest_does_on_the_page_what_the_law_gives_him(guests: Guests) -> None
         guests.grant(guest)
     assert "Your consent is suspended" in guests.act(guest, "suspend")
     assert guests.consents()["suspended"] == 1
-    assert "is suspended no more" in guests.act(guest, "resume")
+    assert "is no longer suspended" in guests.act(guest, "resume")
     assert guests.consents()["active"] == 1
     guests.world.lan.generate(8)
     guests.world.lan.ended(machine, WAIT)

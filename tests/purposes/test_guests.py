@@ -317,13 +317,13 @@ def test_the_kernel_limits_each_terminal_by_its_mac(tmp_path: Path) -> None:
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 SAYS: dict[str, dict[str, str]] = {
     "fr": {
-        "suspend": "Votre accord est suspendu", "resume": "Votre accord n'est plus suspendu",
+        "suspend": "Votre accord est suspendu", "resume": "Votre accord est rétabli",
         "withdraw": "Votre accord est retiré", "object": "n'est plus compté",
         "accept": "Votre opposition au comptage est levée",
         "erase": "Votre demande d'effacement a été prise en compte", "see": "sécurité du réseau",
     },
     "en": {
-        "suspend": "Your consent is suspended", "resume": "is suspended no more",
+        "suspend": "Your consent is suspended", "resume": "is no longer suspended",
         "withdraw": "Your consent is withdrawn",
         "object": "is counted no more", "accept": "is taken back",
         "erase": "Your request for erasure has been received",

@@ -296,7 +296,7 @@ def test_what_the_operator_has_turned_off_is_not_told_as_in_force(guest, recorde
     recorder.answers["consent resume"] = {"resumed": 1}
     recorder.own([CONSENT], on=())
     text = guest.ask(f"token={UNDOES}&act=resume", **SAME)[2].text
-    assert "Votre accord n'est plus suspendu.\n" in text
+    assert "Votre accord est rétabli.\n" in text
     assert "rétabli" not in text.replace("qu'une ancienne copie le rétablisse", "")
     assert "en vigueur jusqu'au 16 janvier 2027\u202f; l'exploitant a arrêté ce traitement, transmis" in text
     recorder.answers["consent suspend"] = {"suspended": 1, "durable": True}
@@ -479,7 +479,7 @@ def test_what_is_said_of_an_act_is_true_where_the_recorder_tells_no_more(state, 
     ("act", "call", "word", "said"),
     [
         ("suspend", "consent suspend", "suspended", "is suspended"),
-        ("resume", "consent resume", "resumed", "is suspended no more"),
+        ("resume", "consent resume", "resumed", "is no longer suspended"),
         ("withdraw", "consent withdraw", "withdrawn", "is withdrawn"),
         ("object", "objection", "objected", "is counted no more"),
         ("accept", "objection end", "accepted", "is taken back"),

@@ -90,7 +90,7 @@ WORDS = {
             "withdraw."
         ),
     ),
-    "done resume": ("Votre accord n'est plus suspendu.", "Your consent is suspended no more."),
+    "done resume": ("Votre accord est rétabli.", "Your consent is no longer suspended."),
     "done withdraw": (
         "Votre accord est retiré : ce que la borne avait conservé avec lui est illisible.",
         "Your consent is withdrawn: what the gateway kept by it is unreadable.",
