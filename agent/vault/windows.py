@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The window that a segment covers: its width, how long its segments stay open, when they are due (EXP-1, EXP-4)."""
 
-from agent.base.dates import date
-
 SECOND = 1000000000
 GRACE = 240  # seconds a segment stays open after its window
 # Seconds after its window at which the second segment closes: a phone that walked away is told of 7,490 s late
@@ -23,6 +21,8 @@ def lasting(window: int, lifetime: int) -> int:
     """
     if lifetime <= _SHORT:
         return lifetime
+    from agent.base.dates import date  # for few, and one import deeper than MIPS has stack for at the start
+
     day = date(window // 86400)
     return _SHORT if int(day[:4]) % 4 and "-01-30" <= day[4:] < "-03" else lifetime
 
