@@ -56,6 +56,7 @@ class Days:
         """There is no ledger any more: what was spent isn't known, so nothing is for 24 powered-on hours (ANON-6)."""
         self.ledger.floor = self.checkpoints = 0
         self.ledger.restored(0)
+        self.ledger.there = False
 
     def boot(self, clock: DeviceClock, monotonic: int = 0) -> None:
         """Another boot, or a new installation so long after one: tmpfs is empty, nobody has confirmed the time."""

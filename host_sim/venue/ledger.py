@@ -8,13 +8,14 @@ EPSILON, CEILING = 1000, 2000  # thousandths
 class Ledger:
     """One gateway's ledger. `day` is the newest agent-day that was opened (ns), `floor` before which nothing is drawn.
 
-    `room` says if flash has any for it; `stale` if something has changed since it was written, `writes` times so far.
+    `room` says if flash has any for it, `there` if it has one; `stale` if something has changed since it was written,
+    `writes` times so far.
     """
 
     def __init__(self) -> None:
         self.tokens, self.hours, self._since_token = 1, 0, 0
         self.day = self.spent = self.floor = 0
-        self.room, self.stale, self.writes = True, False, 0
+        self.room, self.there, self.stale, self.writes = True, False, False, 0
         self._on_flash: tuple[int, ...] | None = None  # what a restart finds, where that is another ledger
 
     def _said(self) -> tuple[int, ...]:
@@ -28,7 +29,7 @@ class Ledger:
     def write(self) -> None:
         """It is written with what changes now, where there is room."""
         if self.room:
-            self.stale, self._on_flash = False, None
+            self.there, self.stale, self._on_flash = True, False, None
             self.writes += 1
         else:
             self.stale, self._on_flash = True, self._on_flash or self._said()

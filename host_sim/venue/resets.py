@@ -91,6 +91,7 @@ class Resets:
         yield Step(now, tape.COPY, struct.pack("<H", number) + " ".join(names).encode())
         days, portal, log = self._world.days, self._world.portal, self._gateway.log()
         hours, ledger, emptied = days.ledger.written, days.ledger.writes, self._gateway.flash.emptied
+        there = days.ledger.there  # else the copy has none, and leaves the one that is there then
         states, acts = (portal.copy(), portal.acts.copy()) if portal else ({}, None)
 
         def restore(later: int) -> Iterator[Step]:
@@ -100,7 +101,7 @@ class Resets:
                 yield from self._gateway.look(later)
                 if emptied == self._gateway.flash.emptied and (LEDGER not in names or days.ledger.writes != ledger):
                     yield from self._put_back(later, event, number)
-                    if LEDGER in names:
+                    if LEDGER in names and there:
                         days.ledger.restored(hours)
                     if LOG in names:
                         self._gateway.log_restored(*log)
