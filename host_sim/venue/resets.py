@@ -91,7 +91,8 @@ class Resets:
         yield Step(now, tape.COPY, struct.pack("<H", number) + " ".join(names).encode())
         days, portal, log = self._world.days, self._world.portal, self._gateway.log()
         hours, ledger, emptied = days.ledger.written, days.ledger.writes, self._gateway.flash.emptied
-        there = days.ledger.there  # else the copy has none, and leaves the one that is there then
+        # Else the copy has none, and leaves the one that is there then
+        there, noted = days.ledger.there, any(log)
         states, acts = (portal.copy(), portal.acts.copy()) if portal else ({}, None)
 
         def restore(later: int) -> Iterator[Step]:
@@ -103,11 +104,11 @@ class Resets:
                     yield from self._put_back(later, event, number)
                     if LEDGER in names and there:
                         days.ledger.restored(hours)
-                    if LOG in names:
+                    if LOG in names and noted:
                         self._gateway.log_restored(*log)
                     if portal and CONSENTS in names:
                         portal.restored(states)
-                    if portal and acts is not None and LOG in names:
+                    if portal and acts is not None and LOG in names and noted:
                         portal.acts = acts.copy()
 
         self._world.at(now + int(event.minutes * MINUTE), restore)
