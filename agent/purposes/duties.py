@@ -170,11 +170,11 @@ _WHY = {
     ),
     "short": ("attribution les efface avant un an : ", "attribution erases them before the year is over: "),
     "early": (
-        "attribution les efface jusqu'à 1 jour avant l'an (2 en année bissextile), avec les clés du jour",
+        "attribution les efface au plus 1 jour avant l'an (2 en année bissextile), avec les clés du jour",
         "attribution erases them up to 1 day before the year is over (2 in a leap year), with the day's keys",
     ),
     "former": (
-        "attribution conserve, ou a conservé, sur un fondement abrogé ou inconnu",
+        "attribution conserve, ou a conservé, des données sur un fondement abrogé ou inconnu",
         "attribution keeps, or kept, on a ground that is repealed or unknown",
     ),
     "line": (
