@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.db import connection, connections
+from django.utils import translation
 
 from tests.conftest import TMPFS
 from tools.fleet import site
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 site.configure("sqlite:///:memory:")
 _NUMBERS = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def language() -> None:
+    """Begin with no page's language: that of the last request stays the thread's."""
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session")
