@@ -132,8 +132,14 @@ _SAFE = {
         ),
     ),
     "consent": (
-        "chiffré sous la clé de la borne ; un refus : une empreinte à clé et une date de fin, dans un nom de fichier",
-        "encrypted under the gateway's key; a refusal: a keyed hash and its end, as a file's name",
+        (
+            "chiffré sous la clé de la borne ; un refus, et un retrait pendant 30 jours : une empreinte à clé et une "
+            "date, dans un nom de fichier"
+        ),
+        (
+            "encrypted under the gateway's key; a refusal, and a withdrawal for 30 days: a keyed hash and a date, as a "
+            "file's name"
+        ),
     ),
     "requests": (
         "lisible sur la borne par root et par l'enregistreur seuls",
