@@ -33,6 +33,7 @@ class Days:
         self.closed: list[int] = []
         self._clock: DeviceClock | None = None
         self._hour = HOUR
+        self._runs = 0  # since when the recorder does without a standstill, time since boot
         self._ends = 0  # time since boot at which the open day ends
 
     @property
@@ -61,10 +62,15 @@ class Days:
     def boot(self, clock: DeviceClock, monotonic: int = 0) -> None:
         """Another boot, or a new installation so long after one: tmpfs is empty, nobody has confirmed the time."""
         self._clock, self._trust, self.day = clock, Trust(), 0
-        self._hour = (monotonic // HOUR + 1) * HOUR
+        self._hour, self._runs = (monotonic // HOUR + 1) * HOUR, monotonic
         self.lost = 0
         self.ledger.read()
         self.ledger.write()
+
+    def resumed(self, true: int) -> None:
+        """The recorder goes on after a standstill: hours that were full meanwhile are counted only now."""
+        assert self._clock is not None  # noqa: S101 (a world boots first)
+        self._runs = self._clock.monotonic(true)
 
     def confirm(self, true: int) -> None:
         """The time service says that the clock is right."""
@@ -92,7 +98,8 @@ class Days:
         closed, today = 0, (wall - SHIFT) // DAY * DAY + SHIFT
         if self.trusted:
             # Those that were full before this agent-day began
-            self._pass_hours(monotonic - (wall - today) - SECOND, today)
+            begun = monotonic - (wall - today) - SECOND
+            self._pass_hours(begun, today - SECOND)
             if self.day:
                 drawn = min(wall, self.day + DAY) // HOUR * HOUR
                 self._draw(set(range(self.counted, drawn, HOUR)), drawn)
@@ -126,11 +133,12 @@ class Days:
     def _pass_hours(self, monotonic: int, wall: int) -> None:
         """Count the powered-on hours that are full."""
         while monotonic >= self._hour:
+            counted = wall - (monotonic - max(self._hour, self._runs))
             self._hour += HOUR
             self.ledger.pass_hour()
             self.checkpoints += "log" not in self._full
             if self.trusted:
-                self.ledger.floor = max(self.ledger.floor, wall // SECOND * SECOND)
+                self.ledger.floor = max(self.ledger.floor, counted // SECOND * SECOND)
 
     def _may_open(self, wall: int, monotonic: int) -> bool:
         today = (wall - SHIFT) // DAY * DAY + SHIFT

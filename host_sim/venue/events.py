@@ -119,6 +119,7 @@ class Events:
 
         def resume(later: int) -> Iterator[Step]:
             self._gateway.suspended = 0
+            self._world.days.resumed(later)
             yield from self._gateway.look(later)
 
         self._world.at(self._gateway.suspended, resume)

@@ -116,6 +116,7 @@ class Gateway:
             self._listen(now, anew=False)
             self.heard.crashes += 1
             self._world.days.ledger.read()
+            self._world.days.resumed(now)
             self._world.tell(now, "restart")
             yield Step(now, tape.START)
             yield from self.list(now)
@@ -225,11 +226,11 @@ class Gateway:
         if not self.uplink or not self.listening or self.suspended or self.still:
             self._world.at(now + _RETRY, lambda at: self._confirm(at, boot, first=first, second=second))
             return
-        if abs(now - self.clock.wall(now)) > SECOND // 2:
-            yield from self.look(now)  # what was done by the clock that is stepped now
+        trusted = self._world.days.trusted
+        if not trusted or abs(now - self.clock.wall(now)) > SECOND // 2:
+            yield from self.look(now)  # what was done by a clock that nobody believed, or that is stepped now
         yield from self.set_clock(now, now)
         yield Step(now, tape.CONFIRM)
-        trusted = self._world.days.trusted
         self._world.days.confirm(now)
         if self._world.days.trusted and not trusted:
             self._world.tell(now, "trusted")

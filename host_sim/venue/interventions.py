@@ -122,5 +122,6 @@ class Interventions:
 
     def _go_on(self, now: int) -> Iterator[Step]:
         self._gateway.still = 0
+        self._world.days.resumed(now)
         yield Step(now, tape.GO_ON)
         yield from self._gateway.look(now)

@@ -49,7 +49,8 @@ def test_time_never_goes_back_and_the_tape_ends_with_stop() -> None:
     assert step.operation == tape.STOP
     assert last == world.scenario.start + 2 * DAY + CAFE.lifetime * SECOND + 2 * HOUR
     assert operations[tape.BOOT] == operations[tape.STOP] == 1
-    assert operations[tape.REPORT] == (last - world.scenario.start) // STEP + operations[tape.CONFIRM]
+    unbelieved = 2  # confirmations before which a look shows what was done until then
+    assert operations[tape.REPORT] == (last - world.scenario.start) // STEP + operations[tape.CONFIRM] + unbelieved
     assert operations[tape.CONFIRM] > 70
 
 
