@@ -23,7 +23,7 @@ from tests.fleet import says
 from tests.fleet.test_collector import consumed, until
 from tools.fleet import enrol, trouble
 from tools.fleet.broker import address
-from tools.fleet.consumer import BACKOFF, Consumer
+from tools.fleet.consumer import TAKEN_OVER, Consumer
 from tools.fleet.delivery import FIGURES, STATUS
 from tools.fleet.models import Gateway, Message
 from tools.fleet.mosquitto import Mosquitto
@@ -230,7 +230,7 @@ def test_two_collectors_of_one_name_say_so_and_stop_taking_the_session_from_each
             said[1] == "not connected: another collector is connected as 'oubli-fleet-twin': "
             "give each its own --name; trying again"
         )
-        assert first._pause == BACKOFF[1]
+        assert first._pause == TAKEN_OVER
     finally:
         stop.set()
         thread.join(60)

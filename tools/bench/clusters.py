@@ -99,6 +99,7 @@ def outlive(kind: str, folder: Path, url: str, forwarders: int, each: int, hub: 
         "right": sum(Message.objects.values_list("v0", flat=True)) == expected and kept == wanted,
         "seconds": round(stored.seconds, 1),
         "gap_seconds": {part: round(gap, 1) for part, gap in stored.gaps.items()},
+        "late_seconds": round(max(stored.seconds - LASTS, 0), 1),
     }
 
 
@@ -138,12 +139,16 @@ def sheets(result: dict[str, Any]) -> list[Sheet]:
             f"{one['forwarders']:,} forwarders, {one['messages']:,} messages in {one['seconds']} s: {lost}",
         ),
         *((part, f"longest time without one stored: {gap} s") for part, gap in one["gap_seconds"].items()),
+        ("the last", f"{one['late_seconds']} s after all were due"),
     ]
     return [Sheet(f"Three nodes ({one['kind']}) behind HAProxy", ("", ""), rows, (0, 1))]
 
 
 class _Stored:
-    """How many messages are stored, and the longest time in which none came."""
+    """How many messages are stored, and the longest time in which none came while some were due.
+
+    After that a few gateways that were cut off are still in their pauses, up to 300 s.
+    """
 
     def __init__(self, wanted: int) -> None:
         self._wanted, self._count, self._since = wanted, 0, time.monotonic()
@@ -161,7 +166,7 @@ class _Stored:
         from tools.fleet.models import Message
 
         now, count = time.monotonic(), Message.objects.count()
-        if self._count and self._count < self._wanted:
+        if self._count and self._count < self._wanted and now < self._begun + LASTS:
             self.gaps[self.part] = max(self.gaps.get(self.part, 0), now - self._since)
         if count > self._count:
             self._begun = self._begun if self._count else now
@@ -184,7 +189,7 @@ def _kill(cluster: Cluster, hub: Apart | None, stored: _Stored, wanted: int) -> 
     cluster.nodes[0].signal(signal.SIGCONT)
     stored.part = "one killed"
     for place, node in enumerate(cluster.nodes):
-        until(lambda place=place: stored.look() >= wanted * (place + 4) // 8, "under way")  # type: ignore[misc]
+        until(lambda place=place: stored.look() >= wanted * (place + 3) // 8, "under way")  # type: ignore[misc]
         node.kill()
         stored.look()
         _pass(stored, 5)

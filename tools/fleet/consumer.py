@@ -24,7 +24,8 @@ from tools.fleet.mqtt import Mqtt
 
 BATCH = {FIGURES: 256, STATUS: 500}  # messages of one transaction
 GATHER = {FIGURES: 0.05, STATUS: 1.0}  # seconds that a message waits for others
-BACKOFF = (1, 60)  # seconds
+BACKOFF = (1, 10)  # seconds: a fleet has a few collectors, and while they wait nothing is stored
+TAKEN_OVER = 60  # seconds at most before a try to take a session back
 NAME = "oubli-fleet"
 
 
@@ -70,7 +71,7 @@ class Consumer:
                 self._serve(stopped)
             except Lost as failure:
                 if failure.taken_over:  # two who take a session from each other would go on for ever
-                    self._pause = BACKOFF[1]
+                    self._pause = TAKEN_OVER
                 self._lose(str(failure))
             except (OSError, ValueError, Error) as failure:
                 self._lose(trouble.of_failure(failure, self._address.host, self._address.port))
@@ -82,7 +83,7 @@ class Consumer:
                 raise
             if not stopped():
                 end = time.monotonic() + random.uniform(0.1, self._pause)
-                self._pause = min(2 * self._pause, BACKOFF[1])
+                self._pause = min(2 * self._pause, max(self._pause, BACKOFF[1]))
                 while time.monotonic() < end and not stopped():
                     time.sleep(0.1)
         self._transport.close()
