@@ -183,6 +183,10 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         # Both would take the same session at the broker from each other, for ever.
         sys.stderr.write("oubli forwarder: another forwarder runs below this root\n")
         return 1
+    try:
+        files.remove(Paths(root).forwarder)  # what one that was killed said
+    except OSError:
+        pass  # nothing was said
     stop = process.stop_descriptor()
     poll = sockets.Poll()
     poll.add(stop)

@@ -175,6 +175,21 @@ def test_killed_before_the_acknowledgement_it_sends_the_same_octets_again(interp
         assert words == ["online", received[0], "lost"]
 
 
+def test_what_one_that_was_killed_said_is_not_taken_for_the_next_ones_word(interpreter: Interpreter, tmp_path: Path):
+    """A connection that hangs in its first second isn't one that stands."""
+
+    def hangs(connection: Connection) -> None:
+        connection.stay()
+
+    with Peer(hangs) as peer:
+        gateway = Gateway(tmp_path, peer.port)
+        said = gateway.live / "forwarder.json"
+        said.write_text('{"connected":true}')
+        with gateway.forwarder(interpreter):
+            gateway.until("started")
+            assert not said.exists() or json.loads(said.read_text())["connected"] is False
+
+
 def test_absent_broker_is_tried_again_after_random_waits(interpreter: Interpreter, tmp_path: Path):
     """Full jitter below a ceiling that doubles.
 

@@ -78,7 +78,10 @@ class Gateway:
 
     def _due(self) -> None:
         if self._restart:
-            self._lines.append("/etc/init.d/oubli restart; until oubli status >/dev/null 2>&1; do sleep 1; done")
+            self._lines.append(
+                "rm -f /var/run/oubli-live/forwarder.json"  # of one that may be killed before it takes its word back
+                "; /etc/init.d/oubli restart; until oubli status >/dev/null 2>&1; do sleep 1; done"
+            )
         self._restart = False
 
     def go(self) -> None:
