@@ -20,7 +20,8 @@ from typing import IO, Any, cast
 
 from host_sim.load import rhythm
 from host_sim.load.fleet import FleetError, address, memory, worker
-from host_sim.load.light_worker import STEP, raise_limit
+from host_sim.load.light_tally import STEP
+from host_sim.load.light_worker import raise_limit
 from tools.fleet.mosquitto import BrokerError, Mosquitto
 
 PATIENCE = 120  # seconds that the last messages, or who was cut off, may take

@@ -12,7 +12,6 @@ import contextlib
 import errno
 import heapq
 import json
-import math
 import os
 import random
 import resource
@@ -20,9 +19,7 @@ import select
 import ssl
 import sys
 import time
-from collections import Counter
 from pathlib import Path
-from typing import IO
 
 from agent.forwarder import mqtt_small as mqtt
 from agent.forwarder.broker_connection import BACKOFF_FIRST, BACKOFF_LAST, STOPPED
@@ -30,11 +27,11 @@ from agent.outbox import jitter, topics
 from host_sim.load import light_gateway, rhythm
 from host_sim.load.fleet_worker import identity
 from host_sim.load.light_gateway import Due, Gateway, GoneError, Place
+from host_sim.load.light_tally import Tally
 
 _TELL, _PATIENCE = 0.5, 20.0  # seconds; the second for an answer, as the forwarder's
 _BOUND = 30.0  # seconds that goodbyes may take
 _PING, _CONNECT = rhythm.HEALTH + 1, rhythm.HEALTH + 2
-STEP = 1.05  # waits are counted by powers of it: each is known to 5 %
 _GONE = (OSError, GoneError)  # ssl.SSLError is an OSError
 
 
@@ -48,14 +45,12 @@ class Share:
 
     def __init__(self, given: dict) -> None:
         self._draw = random.Random(given["first"])
-        self._spread, self._ramp, self._ends = given["spread"], given["ramp"], given["ends"]
+        self._spread, self._ends = given["spread"], given["ends"]
         self._rhythm = rhythm.Rhythm(given["begins"], given["at"], given["speed"])
         self._context = ssl.create_default_context(cafile=given["ca"]) if given["ca"] else None
         self._poll = select.epoll()
         self._poll.register(sys.stdin, select.EPOLLIN)
-        self._sent: IO[str] | None = None
-        if given["sent"]:
-            self._sent = Path(given["sent"], f"sent-{given['first']}").open("w")  # noqa: SIM115 (as long as it lives)
+        self.tally = Tally(Path(given["sent"], f"sent-{given['first']}") if given["sent"] else None)
         places = [
             Place(one["family"], (one["host"], one["port"]), source(one["host"], given["worker"]), *one["who"])
             for one in given["brokers"]
@@ -66,15 +61,15 @@ class Share:
         ]
         self._plan: list[tuple[float, int, int, int]] = []  # moment, kind, gateway, end: a heap
         for place in range(given["count"]):
-            self._plan.append((given["at"] - given["lead"] + self._ramp * place / given["count"], _CONNECT, place, 0))
+            self._plan.append(
+                (given["at"] - given["lead"] + given["ramp"] * place / given["count"], _CONNECT, place, 0)
+            )
             for kind in (*rhythm.FIGURES, rhythm.HEALTH):
                 self._due(kind, place, *self._rhythm.first(kind, self._draw))
         heapq.heapify(self._plan)
         self._first = given["first"]
         self._streams: dict[int, Gateway] = {}
         self._flying: dict[Gateway, float] = {}  # who waits for an answer, since when; oldest first
-        self.counts: Counter[str] = Counter()
-        self.waits: dict[str, Counter[int]] = {"figures": Counter(), "healths": Counter()}
         self.leaving = 0.0
         self.over = False
 
@@ -114,8 +109,8 @@ class Share:
             after = self._rhythm.next(kind, end, moment, one.number * 37 % 300, self._draw)
             if after[0] < self._ends:
                 heapq.heappush(self._plan, (after[0], kind, place, after[1]))
-            self.counts["figures due"] += kind != rhythm.HEALTH
-            self.counts["given up"] += not one.keep(Due(kind, end, moment))
+            self.tally.counts["figures due"] += kind != rhythm.HEALTH
+            self.tally.counts["given up"] += not one.keep(Due(kind, end, moment))
             try:
                 self._speak(one)
             except _GONE:
@@ -168,14 +163,14 @@ class Share:
             self._publish(one, *rhythm.online(one.ident), retain=True)
         elif one.phase == light_gateway.ANNOUNCING:
             one.phase, one.backoff = light_gateway.UP, max(self._spread, BACKOFF_FIRST)
-            self.counts["connected"] += 1
+            self.tally.counts["connected"] += 1
             self._plan_ping(one, time.monotonic())
             self._speak(one)
         elif one.phase == light_gateway.LEAVING:
             one.write(mqtt.DISCONNECT)
             self._drop(one)
         elif one.sent is not None:
-            self._count(one.ident, one.sent)
+            self.tally.taken(one.ident, one.sent)
             one.sent = None
             self._speak(one)
 
@@ -185,7 +180,7 @@ class Share:
             return
         if self.leaving:
             one.phase = light_gateway.LEAVING
-            self.counts["connected"] -= 1
+            self.tally.counts["connected"] -= 1
             self._publish(one, topics.state(one.ident), STOPPED, retain=True)
         elif one.waiting:
             one.sent = one.waiting.popleft()
@@ -200,14 +195,6 @@ class Share:
         one.publish(topic, text, retain=retain)
         if one.out:
             self._listen(one)
-
-    def _count(self, ident: str, one: Due) -> None:
-        wait = max(time.monotonic() - one.moment, 0.0001)
-        what = "figures" if one.end else "healths"
-        self.counts[what] += 1
-        self.waits[what][math.ceil(math.log(wait, STEP))] += 1
-        if self._sent and one.end:
-            self._sent.write(f"{ident} {one.kind} {one.end} {time.time() - wait:.3f}\n")
 
     def _plan_ping(self, one: Gateway, former: float) -> None:
         moment = jitter.ping(int(former * 1e9), jitter.KEEPALIVE, self._draw.randbytes) / 1e9
@@ -228,14 +215,14 @@ class Share:
 
     def _fail(self, one: Gateway) -> None:
         """Drop a connection and come back as a forwarder does: at random within the window, which grows."""
-        self.counts["failures"] += 1
+        self.tally.counts["failures"] += 1
         self._drop(one)
         wait = self._draw.random() * one.backoff + 0.1
         one.backoff = max(one.backoff, min(one.backoff * 2, BACKOFF_LAST))
         heapq.heappush(self._plan, (time.monotonic() + wait, _CONNECT, one.number - self._first, 0))
 
     def _drop(self, one: Gateway) -> None:
-        self.counts["connected"] -= one.phase == light_gateway.UP
+        self.tally.counts["connected"] -= one.phase == light_gateway.UP
         if one.stream is not None:
             self._streams.pop(one.stream.fileno(), None)
         self._flying.pop(one, None)
@@ -252,11 +239,11 @@ class Share:
         elif line[0] == "cut":
             there = [one for one in self.gateways if one.phase == light_gateway.UP]
             chosen = self._draw.sample(there, round(len(there) * float(line[1])))
-            self.counts["cut"] += len(chosen)
+            self.tally.counts["cut"] += len(chosen)
             for one in chosen:
                 one.backoff = self._spread
                 self._fail(one)
-                self.counts["failures"] -= 1
+                self.tally.counts["failures"] -= 1
         else:
             self.leaving = time.monotonic()
             for one in self.gateways:
@@ -265,13 +252,6 @@ class Share:
                         self._speak(one)
                 elif one.phase != light_gateway.AWAY:
                     self._drop(one)
-
-    def told(self) -> dict[str, object]:
-        """Return how it goes."""
-        if self._sent:
-            self._sent.flush()
-        waits = {what: {str(step): count for step, count in steps.items()} for what, steps in self.waits.items()}
-        return {**self.counts, "cpu": time.process_time(), "waits": waits}
 
 
 def raise_limit() -> int:
@@ -290,8 +270,8 @@ def main(given: dict) -> None:
         share.turn()
         if time.monotonic() - told >= _TELL:
             told = time.monotonic()
-            print(json.dumps(share.told()), flush=True)
-    print(json.dumps(share.told()), flush=True)
+            print(json.dumps(share.tally.told()), flush=True)
+    print(json.dumps(share.tally.told()), flush=True)
 
 
 if __name__ == "__main__":

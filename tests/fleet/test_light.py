@@ -21,7 +21,7 @@ from django.test import Client
 
 from agent.outbox import jitter
 from agent.summary.metrics import METRICS
-from host_sim.load import light, light_worker, rhythm
+from host_sim.load import light, light_tally, rhythm
 from host_sim.load.fleet_worker import identity
 from host_sim.load.light_gateway import WAITING, Due, Gateway, Place
 from tests.fleet.test_collector import collector, connected, until
@@ -255,7 +255,7 @@ def test_what_a_gateway_that_is_away_keeps_is_bounded():
 
 
 def test_quantiles_are_those_of_the_waits_to_five_percent():
-    share = light_worker.STEP
+    share = light_tally.STEP
     assert share == 1.05
     waits = Counter({0: 98, 20: 1, 40: 1})
     found = light.Lived(1, 1, 1, light.Pace(), waits={"figures": waits}).data()["figures_s"]

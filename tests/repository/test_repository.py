@@ -186,7 +186,7 @@ MEASURED = {
     "host_sim/load/fleet.py": "when a message came, beside what fleet_worker.py in another process says",
     "host_sim/load/fleet_worker.py": "when a message went",
     "host_sim/load/light.py": "the newest day that is over, as a collector on this machine sees it",
-    "host_sim/load/light_worker.py": "when a message was due, beside a store's commit times",
+    "host_sim/load/light_tally.py": "when a message was due, beside a store's commit times",
     "host_sim/lab/blocks.py": "a window around what the real kernel stamps",
     "host_sim/lab/traffic.py": "when a connection was made, beside what the real kernel stamps",
     "host_sim/driver/clock_offset.py": "how far a simulated clock is from the real one that the daemons read",
