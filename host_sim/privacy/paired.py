@@ -177,6 +177,22 @@ class Witness:
         """Do nothing."""
 
 
+class Sender:
+    """A device's forwarder: it turns once each second, and what it would send goes to `wire`."""
+
+    def __init__(
+        self, one: forwarder.Forwarder, spool: Path, time: Time, wire: list[tuple[int, str, bytes, bool]]
+    ) -> None:
+        self._forwarder, self._spool, self._time, self._wire = one, spool, time, wire
+        self.due = 0  # when the next message is, in seconds of the day; one that is over: none waits
+
+    def turn(self) -> None:
+        """Let it turn once."""
+        turn(self._forwarder, self._time, self._wire)
+        waiting = [due(path.name) for path in self._spool.iterdir() if path.name[0] != "."]
+        self.due = min(waiting, default=OPENS) - OPENS
+
+
 class Device:
     """One device in a folder. `boot` and `restart` begin a recorder; `play` lets a day pass.
 
@@ -225,10 +241,10 @@ class Device:
         shutil.rmtree(self.root / "var", ignore_errors=True)
         self._boots += 1
         self.time, log = Time(f"{self._boots:032x}"), self.seen.log.append
-        self.forwarder = (
-            forwarder.Forwarder(self.config, str(self.root), self.time, log, bytes) if self._forwards else None
-        )
-        self._due = 0
+        self._sender = None
+        if self._forwards:
+            one = forwarder.Forwarder(self.config, str(self.root), self.time, log, bytes)
+            self._sender = Sender(one, self.root / "srv/oubli-spool", self.time, self.seen.wire)
         self.restart(second)
 
     def restart(self, second: int) -> None:
@@ -269,7 +285,8 @@ class Device:
         while self.time.second < second:
             cell = HOUR // 6 if "tenminutes" in self.config.metrics else HOUR
             hour = self.time.second // cell * cell + cell
-            mark = min(mark for mark in (hour, self._trust, self._due) if mark > self.time.second)
+            sends = self._sender.due if self._sender else 0
+            mark = min(mark for mark in (hour, self._trust, sends) if mark > self.time.second)
             if mark > second:
                 return
             self.time.second = mark
@@ -280,7 +297,7 @@ class Device:
                 if mark % HOUR:
                     continue
             else:
-                self._forward()
+                self._send()
                 continue
             table = self.recorder.terminals
             if table.day and self.key and not self._keyed:
@@ -288,14 +305,11 @@ class Device:
             self._keyed = bool(table.day)
             self.seen.filled |= table.filled()
             self._look()
-            self._forward()
+            self._send()
 
-    def _forward(self) -> None:
-        """Let the forwarder turn once, as it does each second; what it would send is written down."""
-        if self.forwarder:
-            turn(self.forwarder, self.time, self.seen.wire)
-            waiting = [due(path.name) for path in (self.root / "srv/oubli-spool").iterdir() if path.name[0] != "."]
-            self._due = min(waiting, default=OPENS) - OPENS
+    def _send(self) -> None:
+        if self._sender:
+            self._sender.turn()
 
     def _look(self) -> None:
         """Take what leaves: the health message, and each message of the spool that wasn't there before."""
@@ -348,9 +362,9 @@ class Device:
             (streams.live_table if lives else streams).datagram(event, len(event))
         self.pass_to(end + 1)
         self.recorder.close()
-        while self.forwarder and self._due > self.time.second:
-            self.time.second = self._due
-            self._forward()
+        while self._sender and self._sender.due > self.time.second:
+            self.time.second = self._sender.due
+            self._sender.turn()
         self.seen.spool = dict(sorted(self.seen.spool.items()))
         self.seen.table = (self.root / "var/run/oubli/terminals").read_bytes()
         return self.seen
