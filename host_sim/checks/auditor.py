@@ -40,7 +40,7 @@ class Auditor:
         self.root, self.world = root, world
         happens = {event.what for event in world.scenario.events}
         erases = "erase terminal" in happens
-        self.vault = Vault(root, world.scenario.lifetime, world.scenario.drift, erases=erases)
+        self.vault = Vault(root, world.scenario.gateway.lifetime, world.scenario.clock.drift, erases=erases)
         self._erased = 0  # records that went by an order, of this boot
         self.published = Published(root / SPOOL, world)
         self.people = PeopleSearch(root, FLASH, (SPOOL, LIVE), world.truth)

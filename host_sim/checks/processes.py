@@ -94,7 +94,7 @@ class Processes:
             self._looked = self.world.events.looks
             rows = process_memory.found(recorder, _ROW, _ROW_OCTETS)
             self.forgotten.wrong += [f"{len(rows)} rows of what was looked at"] if rows else []
-            lives = now - self.world.scenario.lifetime * SECOND
+            lives = now - self.world.scenario.gateway.lifetime * SECOND
             gone = [one.start for one in self._told if one.ended < lives or one.arrived <= self._erased][-_CANARIES:]
             left = process_memory.numbers(recorder, gone)
             self.forgotten.seen += len(gone)
@@ -113,15 +113,15 @@ class Processes:
             octets += size
             waiting += size if path.parent.name == "oubli-spool" else 0
         oldest = min((int(name[:12]) for name in _names(self.spool)), default=now // SECOND)
-        if now // SECOND - oldest > self.world.scenario.spool_days * 86400 + 3700 and self.world.days.trusted:
+        if now // SECOND - oldest > self.world.scenario.gateway.spool_days * 86400 + 3700 and self.world.days.trusted:
             self.bounded.wrong.append("a message waits for longer than it may")
         self.bounded.seen += files
         if files > MOST_FILES or octets > MOST_OCTETS:
             self.bounded.wrong.append(f"{files} files of {octets} octets")
         # the recorder trims on the hour: what an agent-day's end adds within one is allowed
-        if waiting > self.world.scenario.spool_bytes + 28 * 320:
+        if waiting > self.world.scenario.gateway.spool_bytes + 28 * 320:
             self.bounded.wrong.append(
-                f"{waiting} octets wait in the spool, {self.world.scenario.spool_bytes} are allowed"
+                f"{waiting} octets wait in the spool, {self.world.scenario.gateway.spool_bytes} are allowed"
             )
         resident = int(Path(f"/proc/{recorder}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         if len(self._memory) < _WARM:

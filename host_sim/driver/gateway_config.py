@@ -47,12 +47,12 @@ def written(scenario: Scenario, seed: int, port: int) -> str:
     """Return the file's text; the gateway's id follows from the seed, `port` is the broker's on this machine."""
     text = _CONFIG.format(
         identity="".join(_BASE32[seed >> shift & 31] for shift in range(0, 80, 5)),
-        lifetime=scenario.lifetime_text,
-        rows=scenario.rows,
-        budget=scenario.budget,
+        lifetime=scenario.gateway.lifetime_text,
+        rows=scenario.gateway.rows,
+        budget=scenario.gateway.budget,
         port=port,
-        spool=scenario.spool_bytes,
-        days=scenario.spool_days,
+        spool=scenario.gateway.spool_bytes,
+        days=scenario.gateway.spool_days,
     )
     return text + _more(scenario.purposes)
 

@@ -134,16 +134,16 @@ def stage_set(world: World, seed: int, programs: Programs) -> Iterator[Scene]:
         root.mkdir()
         broker = Broker(folder)
         stack.callback(broker.close)
-        link = Link(broker.port, one.latency / 1000)
+        link = Link(broker.port, one.network.latency / 1000)
         stack.callback(link.close)
         config.write_text(gateway_config.written(one, seed, link.port))
         auditor = Auditor(root, world)
         auditor.purposes.prepare()
         offset = ClockOffset(clock, one.start)
         stack.callback(offset.close)
-        sysctl.write_text(json.dumps({**one.timeouts, **_ACCOUNTING}))
+        sysctl.write_text(json.dumps({**one.network.timeouts, **_ACCOUNTING}))
         given = {
-            "recorder": ["--sysctl", str(sysctl), "--seed", str(seed), "--rate", str(int(one.rate))],
+            "recorder": ["--sysctl", str(sysctl), "--seed", str(seed), "--rate", str(int(one.gateway.rate))],
             "forwarder": ["forwarder", "--clock", str(clock)],
         }
         logs = [folder / f"{daemon}.log" for daemon in given]

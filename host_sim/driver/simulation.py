@@ -216,7 +216,7 @@ class Simulation:
             if not any(published.spool.glob("[0-9]*")):  # nothing waits any more: what hasn't come soon never comes
                 deadline = min(deadline, time.monotonic() + 3)
             time.sleep(0.05)
-        time.sleep(0.3 + 2 * self.scenario.latency / 1000)  # a message too many would come now
+        time.sleep(0.3 + 2 * self.scenario.network.latency / 1000)  # a message too many would come now
         messages = list(scene.broker.messages)
         published.look_at_delivery(messages)
         published.look_at_lengths(messages)

@@ -165,7 +165,7 @@ def _charts(outcome: Outcome) -> list[Chart]:
     points = outcome.series
     times = [point.wall for point in points]
     events = [one.at for one in outcome.events]
-    hours = outcome.scenario.lifetime / 3600
+    hours = outcome.scenario.gateway.lifetime / 3600
     people, held = [point.people for point in points], [point.records for point in points]
     ended = [later.connections - point.connections for point, later in pairwise(points)]
     ages = [point.oldest / 3600 for point in points]
@@ -186,7 +186,7 @@ def _charts(outcome: Outcome) -> list[Chart]:
             plots.over_time(times, held, title["ring"]),
             *fullest,
             f"{held[-1]:,}",
-            outcome.scenario.lifetime_text,
+            outcome.scenario.gateway.lifetime_text,
         )
     )
     made.append(_chart("age", plots.over_time(times, ages, title["age"], limit=hours), hours, max(ages)))

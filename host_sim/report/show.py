@@ -110,7 +110,7 @@ def _vault(outcome: Outcome, console: Console) -> None:
     looks, fullest, final = outcome.looks, outcome.fullest, outcome.looks[-1]
     most = max(fullest.records, 1)
     sparks = "".join(_SPARKS[-(-look.records * (len(_SPARKS) - 1) // most)] for look in looks)
-    console.print(f"vault of 'security', kept {outcome.scenario.lifetime_text}, then its keys are destroyed")
+    console.print(f"vault of 'security', kept {outcome.scenario.gateway.lifetime_text}, then its keys are destroyed")
     console.print(
         f"{clock_text(looks[0].wall)} [magenta]{sparks}[/] {clock_text(final.wall)}   records that open, every 3 hours"
     )

@@ -249,7 +249,7 @@ class Events:
         devices = list(self._visits.present.values())
         address = self._world.random.choice(devices).address
         if self._world.random.random() < 0.5:
-            address = LAN[:2] + struct.pack(">H", 256 + self._world.random.randrange(self._scenario.addresses))
+            address = LAN[:2] + struct.pack(">H", 256 + self._world.random.randrange(self._scenario.network.addresses))
         self._world.tell(now, "forged lease", minutes=event.minutes)
         self.forged[address] = self._world.random.choice(devices).mac
         yield self._leases(now)

@@ -58,7 +58,7 @@ class Gateway:
         self.uplink = True
         self.suspended = self.still = 0  # until when it sleeps, and until when the recorder is stopped, true ns
         self.disturbed = False  # the recorder was killed, or slept
-        self.clock = DeviceClock(world.scenario.start, BOOTED, world.scenario.drift, world.scenario.start)
+        self.clock = DeviceClock(world.scenario.start, BOOTED, world.scenario.clock.drift, world.scenario.start)
         self.boots = 0
         self.starts = 0  # of the recorder, that the audit log must say
         self.flash = Flash()
@@ -86,21 +86,21 @@ class Gateway:
     def boot(self, now: int) -> Iterator[Step]:
         """Power is there: the recorder starts, with a clock that shows what the scenario says."""
         scenario = self._world.scenario
-        shown = now if scenario.shows is None else scenario.shows
-        self.clock = DeviceClock(now, BOOTED, scenario.drift, shown)
+        shown = now if scenario.clock.shows is None else scenario.clock.shows
+        self.clock = DeviceClock(now, BOOTED, scenario.clock.drift, shown)
         self.boots += 1
         self.on = True
         self._listen(now, anew=True)
         self._world.days.boot(self.clock)
         self._world.tell(now, "boot", shown=clock_text(shown, date=True))
         boot = f"{self.boots:032x}".encode()
-        yield Step(now, tape.TABLE, struct.pack("<II", 0, scenario.table))
+        yield Step(now, tape.TABLE, struct.pack("<II", 0, scenario.network.table))
         yield Step(now, tape.BOOT, self._clocks(now) + boot)
         yield from self.list(now)
         boots = self.boots
         self._world.at(now + SECOND, lambda at: self._list_table(at, boots))
-        if scenario.confirms:
-            self._world.at(now + int(scenario.first * MINUTE), lambda at: self._confirm(at, boots, first=True))
+        if scenario.clock.confirms:
+            self._world.at(now + int(scenario.clock.first * MINUTE), lambda at: self._confirm(at, boots, first=True))
         self._world.at(self.clock.true(HOUR) + SECOND, lambda at: self._full_hour(at, boots, 1))
 
     def _listen(self, now: int, *, anew: bool) -> None:
@@ -188,7 +188,9 @@ class Gateway:
             yield Step(now, tape.NEIGHBOUR, kernel.neighbour(kernel.Neighbour(address, mac), self._world.byteorder))
 
     def _clocks(self, now: int) -> bytes:
-        return struct.pack(tape.CLOCKS, self.clock.wall(now), self.clock.monotonic(now), self._world.scenario.drift)
+        return struct.pack(
+            tape.CLOCKS, self.clock.wall(now), self.clock.monotonic(now), self._world.scenario.clock.drift
+        )
 
     def set_clock(self, now: int, wall: int) -> Iterator[Step]:
         """Somebody sets the wall clock; half a second and more is a step."""
@@ -237,7 +239,7 @@ class Gateway:
             if self._world.portal:
                 self._world.portal.confirmed(now)
         yield from self.look(now)
-        wait = SECOND_CONFIRMATION if first else int(self._world.scenario.confirms * MINUTE)
+        wait = SECOND_CONFIRMATION if first else int(self._world.scenario.clock.confirms * MINUTE)
         self._world.at(now + wait, lambda at: self._confirm(at, boot, second=first))
 
     def report(self, now: int) -> Iterator[Step]:

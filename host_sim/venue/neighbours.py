@@ -75,7 +75,7 @@ class Neighbours:
 
         It has room for that at worst, and the address didn't change hands just then.
         """
-        handed, rows = self._handed.get(entry.source, ()), self._world.scenario.rows
+        handed, rows = self._handed.get(entry.source, ()), self._world.scenario.gateway.rows
         few = len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES and len(handed) <= HOLDERS
         clear = not any(since - _NOTICE <= entry.first < since for since, _ in handed[1:])
         begins, read = self._unread.get(entry.source, (0, 0))

@@ -116,7 +116,7 @@ def live(scenario: Scenario, seed: int) -> Days:
     """Let a scenario's people live; days that were not counted from their first hour to their end are left out."""
     world = Venue(scenario, seed)
     for step in world.steps():
-        if step.wall > world.people_end + (scenario.timeouts["tcp_timeout_established"] + 3600) * 10**9:
+        if step.wall > world.people_end + (scenario.network.timeouts["tcp_timeout_established"] + 3600) * 10**9:
             break
     truth = world.truth
     truth.close_day()

@@ -35,6 +35,37 @@ class Event(NamedTuple):
     amount: int
 
 
+class Network(NamedTuple):
+    """The section of that name; `latency` in ms each way, timeouts of the connection table in seconds."""
+
+    addresses: int
+    dual_stack: float
+    table: int
+    latency: float
+    timeouts: dict[str, int]
+
+
+class Clock(NamedTuple):
+    """The section of that name; `shows` in ns since the epoch (None: right), `first` and `confirms` in minutes."""
+
+    shows: int | None
+    drift: int
+    first: float
+    confirms: float
+
+
+class Options(NamedTuple):
+    """The section `gateway`: `lifetime` in seconds, and as it is written; `rate` in events a second."""
+
+    lifetime: int
+    lifetime_text: str
+    rows: int
+    rate: float
+    budget: int
+    spool_bytes: int
+    spool_days: int
+
+
 class Purposes(NamedTuple):
     """What is kept beside `security`: the keys of the section; `sealed` in days."""
 
@@ -57,10 +88,7 @@ NOTHING_MORE = Purposes()
 
 @dataclass(frozen=True)
 class Scenario:
-    """A checked scenario.
-
-    `start` and `shows` in ns since the epoch (shows None: right); lifetimes in seconds; the rest as in the file.
-    """
+    """A checked scenario; `start` in ns since the epoch, the rest as in the file."""
 
     name: str
     description: str
@@ -70,22 +98,9 @@ class Scenario:
     crowd: Crowd
     closes: float
     activity: float
-    addresses: int
-    dual_stack: float
-    timeouts: dict[str, int]
-    lifetime_text: str
-    lifetime: int
-    table: int = 16384
-    latency: float = 0
-    shows: int | None = None
-    drift: int = 0
-    first: float = 1
-    confirms: float = 60
-    rows: int = 4096
-    rate: float = 5000
-    spool_bytes: int = 1 << 20
-    spool_days: int = 7
-    budget: int = 4 << 20
+    network: Network
+    clock: Clock
+    gateway: Options
     purposes: Purposes = NOTHING_MORE
     events: tuple[Event, ...] = ()
 
@@ -211,6 +226,7 @@ class _Checker:
         if not isinstance(events, list):
             self.fail("", "event", "accepted: as many [[event]] as you like")
         shows = clock["shows"]
+        clock["shows"] = None if isinstance(shows, str) else int(shows.timestamp()) * 1_000_000_000
         return Scenario(
             name=self.path.stem,
             description=top["description"],
@@ -223,22 +239,9 @@ class _Checker:
             ),
             closes=people["closes"],
             activity=people["activity"],
-            addresses=network["addresses"],
-            dual_stack=network["dual_stack"],
-            timeouts=timeouts,
-            lifetime_text=tables["gateway"].get("lifetime", "24h"),
-            lifetime=gateway["lifetime"],
-            table=network["table"],
-            latency=network["latency"],
-            shows=None if isinstance(shows, str) else int(shows.timestamp()) * 1_000_000_000,
-            drift=clock["drift"],
-            first=clock["first"],
-            confirms=clock["confirms"],
-            rows=gateway["rows"],
-            rate=gateway["rate"],
-            spool_bytes=gateway["spool_bytes"],
-            spool_days=gateway["spool_days"],
-            budget=gateway["budget"],
+            network=Network(**network, timeouts=timeouts),
+            clock=Clock(**clock),
+            gateway=Options(**gateway, lifetime_text=tables["gateway"].get("lifetime", "24h")),
             purposes=Purposes(**purposes),
             events=tuple(self._event(event, index) for index, event in enumerate(events)),
         )  # fmt: skip

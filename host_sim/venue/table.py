@@ -69,9 +69,9 @@ class ConnectionTable:
         """A connection begins: its entry's tuples are chosen now, its end is known to the world only."""
         if not self._gateway.on or self._gateway.suspended or not (self._gateway.uplink or talk.local):
             return
-        if len(self.live) >= self._scenario.table:
+        if len(self.live) >= self._scenario.network.table:
             yield from self._make_room(now)
-        if len(self.live) >= self._scenario.table:
+        if len(self.live) >= self._scenario.network.table:
             self.refused += 1
             return
         source, destination = self._route(device, talk)
@@ -104,14 +104,14 @@ class ConnectionTable:
         holder = self._gateway.neighbours.holders.get(source, device.mac)
         packets = talk.at, talk.at + talk.lasts
         self._enter(Entry(flow, (*rest, seen_port), holder, packets, timeout * SECOND), device.random, assured=assured)
-        if abs(len(self.live) - self._said) * _TABLE_EVERY > self._scenario.table:
+        if abs(len(self.live) - self._said) * _TABLE_EVERY > self._scenario.network.table:
             yield self._fill(now)
 
     def _route(self, device: Device, talk: Talk) -> tuple[bytes, bytes]:
         """Return from which of a device's addresses a connection goes where."""
         # A few places have most of the visits, so that NAT must change some ports
         place = min(int(device.random.paretovariate(0.5)), 254)
-        if device.temporary and not talk.local and device.random.random() < self._scenario.dual_stack:
+        if device.temporary and not talk.local and device.random.random() < self._scenario.network.dual_stack:
             source, destination = device.temporary[-1], _OUTSIDE6 + bytes((place,))
         else:
             source, destination = device.address, LAN if talk.local else _OUTSIDE + bytes((place,))
@@ -159,7 +159,7 @@ class ConnectionTable:
 
     def _fill(self, now: int) -> Step:
         self._said = len(self.live)
-        return Step(now, tape.TABLE, struct.pack("<II", self._said, self._scenario.table))
+        return Step(now, tape.TABLE, struct.pack("<II", self._said, self._scenario.network.table))
 
     def _make_room(self, now: int) -> Iterator[Step]:
         """A full table ends an entry that isn't ASSURED, if it finds one (nf_conntrack's early drop)."""
@@ -197,7 +197,7 @@ class ConnectionTable:
         """Tell of an entry that timed out at `stop`, `ran` seconds after its last packet."""
         del self.live[entry.key]
         self.use(entry, stop)
-        if abs(len(self.live) - self._said) * _TABLE_EVERY > self._scenario.table:
+        if abs(len(self.live) - self._said) * _TABLE_EVERY > self._scenario.network.table:
             yield self._fill(now)
         if not self._gateway.listening:
             self._world.truth.fates["unheard"] += 1
@@ -249,7 +249,7 @@ class ConnectionTable:
 
     def _ending(self, talk: Talk) -> tuple[int, int, bool]:
         """Return (TCP state, seconds of its timeout, ASSURED), as net/netfilter/nf_conntrack_proto_*.c sets them."""
-        timeouts = self._scenario.timeouts
+        timeouts = self._scenario.network.timeouts
         if talk.protocol == TCP:
             state, name = _STATES[talk.ending]
             return state, timeouts[name], talk.packets_down > 0

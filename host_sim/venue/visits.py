@@ -120,8 +120,8 @@ class Visits:
     def lend(self) -> bytes | None:
         """Lend the next address that nobody present has; None where the pool is exhausted."""
         taken = {device.address for device in self.present.values()}
-        for _ in range(self._scenario.addresses):
-            address = LAN[:2] + struct.pack(">H", 256 + self._lease % self._scenario.addresses)
+        for _ in range(self._scenario.network.addresses):
+            address = LAN[:2] + struct.pack(">H", 256 + self._lease % self._scenario.network.addresses)
             self._lease += 1
             if address not in taken:
                 return address

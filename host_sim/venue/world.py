@@ -44,7 +44,7 @@ class World:
         self.length = days or scenario.days
         self.people_end = scenario.start + int(self.length * DAY)
         # two hours more than a lifetime: whatever the kernel reported late has passed its deadline too
-        self.end = (self.people_end + scenario.lifetime * SECOND + 2 * HOUR + STEP - 1) // STEP * STEP
+        self.end = (self.people_end + scenario.gateway.lifetime * SECOND + 2 * HOUR + STEP - 1) // STEP * STEP
         self.truth, self.days = Truth(), Days()
         self.told: deque[Happening] = deque(maxlen=4000)  # what happened, for the report and a violation's history
         self.random = Random(seed)
@@ -54,7 +54,7 @@ class World:
         self.visits = Visits(self)
         self.events = Events(self)
         slept = max((event.minutes for event in scenario.events if event.what == "suspend"), default=0)
-        lingers = max(scenario.timeouts.values()) * SECOND + 2 * LAZINESS + 2 * int(slept * MINUTE)
+        lingers = max(scenario.network.timeouts.values()) * SECOND + 2 * LAZINESS + 2 * int(slept * MINUTE)
         asked = scenario.purposes.portal or scenario.purposes.consent
         self.portal = Portal(scenario.purposes, GatewaySide(self), lingers) if asked else None
 

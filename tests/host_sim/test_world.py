@@ -47,7 +47,7 @@ def test_time_never_goes_back_and_the_tape_ends_with_stop() -> None:
         last = step.wall
         operations[step.operation] += 1
     assert step.operation == tape.STOP
-    assert last == world.scenario.start + 2 * DAY + CAFE.lifetime * SECOND + 2 * HOUR
+    assert last == world.scenario.start + 2 * DAY + CAFE.gateway.lifetime * SECOND + 2 * HOUR
     assert operations[tape.BOOT] == operations[tape.STOP] == 1
     unbelieved = 2  # confirmations before which a look shows what was done until then
     assert operations[tape.REPORT] == (last - world.scenario.start) // STEP + operations[tape.CONFIRM] + unbelieved
@@ -66,7 +66,7 @@ def test_the_truth_is_what_the_datagrams_say() -> None:
             macs[address] = mac
 
     decoder, neighbour = connections.Decoder(), neighbours.Neighbours(Macs())
-    timeouts = Timeouts(CAFE.timeouts.get)
+    timeouts = Timeouts(CAFE.network.timeouts.get)
 
     def connection(c: "connections.Connection") -> None:
         end = timeouts.end(c)
@@ -286,7 +286,7 @@ def test_a_venue_of_ones_own_takes_few_lines_and_the_template_is_a_scenario(tmp_
     few = tmp_path / "few.toml"
     few.write_text("[people]\nvisitors = 30\n")
     loaded = scenarios.load(str(few))
-    assert (loaded.crowd.visitors, loaded.lifetime, loaded.days) == (30, 86400, 1)
+    assert (loaded.crowd.visitors, loaded.gateway.lifetime, loaded.days) == (30, 86400, 1)
     template = tmp_path / "venue.toml"
     template.write_text(scenarios.template("A bar"))
     ours = scenarios.load(str(template))

@@ -329,7 +329,7 @@ COUNT = 1000
 @pytest.fixture(scope="module")
 def hours() -> dict[int, list]:
     """Give a simulated café's first connections as the recorder hears of them, by hour, until one holds COUNT."""
-    decoder, timeouts = connections.Decoder(), Timeouts(scenario.load("cafe-day").timeouts.get)
+    decoder, timeouts = connections.Decoder(), Timeouts(scenario.load("cafe-day").network.timeouts.get)
     macs: dict[bytes, bytes] = {}
 
     class Macs(neighbours.Listener):

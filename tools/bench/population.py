@@ -64,7 +64,7 @@ class Population:
 def cafe(seed: int = 1) -> list[Row]:
     """Return the day's connections in the order the recorder hears of them."""
     plan = scenario.load("cafe-day")
-    decoder, timeouts = connections.Decoder(), Timeouts(plan.timeouts.get)
+    decoder, timeouts = connections.Decoder(), Timeouts(plan.network.timeouts.get)
     macs: dict[bytes, bytes] = {}
     rows: list[Row] = []
 

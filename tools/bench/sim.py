@@ -79,9 +79,12 @@ def _once(case: Case, seed: int) -> dict[str, Any]:
     """Run a case; returns its row."""
     one = scenarios.load(case.scenario)
     if case.visitors:
-        addresses = max(one.addresses, 2 * case.visitors)
+        addresses = max(one.network.addresses, 2 * case.visitors)
         one = replace(
-            one, crowd=replace(one.crowd, visitors=case.visitors), addresses=addresses, budget=1 << 28, table=262_144
+            one,
+            crowd=replace(one.crowd, visitors=case.visitors),
+            network=one.network._replace(addresses=addresses, table=262_144),
+            gateway=one.gateway._replace(budget=1 << 28),
         )
     outcome = Simulation(one, seed, case.interpreter, None).run()
     return _row(case, outcome)

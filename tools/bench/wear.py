@@ -158,7 +158,7 @@ class _Gateway(stage.Stage):
         self.flash = Noted(self.paths.root + "/srv")
         self.kernel = _Kernel()
         config = configuration.load(str(root / "etc/config"))
-        device = stage_device.Device(config, str(root), {**plan.timeouts, **_SYSCTL}, draw, draw, _RATE, _heard)
+        device = stage_device.Device(config, str(root), {**plan.network.timeouts, **_SYSCTL}, draw, draw, _RATE, _heard)
         super().__init__(device)
         # It counts what is given over the day
         device.blocks = lambda: self.kernel  # type: ignore[method-assign]
