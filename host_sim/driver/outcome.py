@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a simulation came to: figures, violations, what the auditor saw of the vault."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from host_sim.checks.findings import Finding
 from host_sim.checks.noise_bounds import Figures, Slot
@@ -35,8 +35,41 @@ class Violation:
 
 
 @dataclass(frozen=True)
+class Run:
+    """How it ran: `days` are simulated, `seconds` real ones, `steps` the auditor's."""
+
+    seed: int
+    interpreter: str
+    days: float
+    seconds: float
+    steps: int
+    sizes: tuple[int, int]  # resident octets of the recorder: after its first hours, at most
+    cpu: dict[str, float]  # seconds of the processor, by process
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What the people did, and what became of it: counts."""
+
+    terminals: int
+    connections: int
+    by_protocol: dict[str, int]
+    fates: dict[str, int]  # of the connections, as the world knows
+    losses: dict[str, int]  # as the agent counts
+
+
+@dataclass(frozen=True)
+class Published:
+    """What came out: hourly and daily figures beside the truth; `newest` is the last one's topic and text."""
+
+    slots: list[Slot]
+    daily: list[Figures]
+    newest: tuple[str, str]
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What a run showed. `newest` is a summary's topic and text, `seconds` are real ones.
+    """What a run showed.
 
     `looks` into the vault are in order of time, the last one after every deadline; `series` are the same of each hour.
     `digests` are equal for the same seed on each interpreter: of the messages as spooled, of the records as opened, of
@@ -44,28 +77,16 @@ class Outcome:
     """
 
     scenario: Scenario
-    seed: int
-    interpreter: str
-    days: float
-    seconds: float
-    connections: int
-    by_protocol: dict[str, int]
-    terminals: int
-    slots: list[Slot]
-    daily: list[Figures]
-    newest: tuple[str, str]
+    run: Run
+    traffic: Traffic
+    published: Published
     looks: list[Vault]
-    losses: dict[str, int]
+    series: list[Vault]
     findings: list[Finding]
-    fates: dict[str, int] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
-    events: list[Happening] = field(default_factory=list)
-    series: list[Vault] = field(default_factory=list)
-    steps: int = 0
-    sizes: tuple[int, int] = (0, 0)  # resident octets of the recorder: after its first hours, at most
-    cpu: dict[str, float] = field(default_factory=dict)  # seconds of the processor, by process
-    answers: dict[str, int] = field(default_factory=dict)  # to an authority's questions at the end, by result
-    violation: Violation | None = None
+    digests: dict[str, str]
+    events: list[Happening]
+    answers: dict[str, int]  # to an authority's questions at the end, by result
+    violation: Violation | None
 
     @property
     def passed(self) -> bool:
@@ -81,15 +102,15 @@ class Outcome:
         """Return the JSON of `--json`."""
         return {
             "scenario": self.scenario.name,
-            "seed": self.seed,
-            "interpreter": self.interpreter,
-            "days": self.days,
-            "seconds": round(self.seconds, 1),
-            "steps": self.steps,
-            "terminals": self.terminals,
-            "connections": self.connections,
-            "by_protocol": self.by_protocol,
-            "fates": self.fates,
+            "seed": self.run.seed,
+            "interpreter": self.run.interpreter,
+            "days": self.run.days,
+            "seconds": round(self.run.seconds, 1),
+            "steps": self.run.steps,
+            "terminals": self.traffic.terminals,
+            "connections": self.traffic.connections,
+            "by_protocol": self.traffic.by_protocol,
+            "fates": self.traffic.fates,
             "digests": self.digests,
             "slots": [
                 {
@@ -100,7 +121,7 @@ class Outcome:
                     "real": slot.real,
                     "inside": slot.inside,
                 }
-                for slot in self.slots
+                for slot in self.published.slots
             ],
             "daily": [
                 {
@@ -110,12 +131,12 @@ class Outcome:
                     "half_width": one.half_width,
                     "defined": one.truth,
                 }
-                for one in self.daily
+                for one in self.published.daily
             ],
             "vault": [
                 {"at": look.wall // SECOND, "records": look.records, "bytes": look.octets} for look in self.looks
             ],
-            "losses": self.losses,
+            "losses": self.traffic.losses,
             "answers": self.answers,
             "events": [{"at": at // SECOND, "what": what} for at, what, _ in self.events],
             "findings": [

@@ -20,7 +20,7 @@ from host_sim.checks.auditor import Auditor
 from host_sim.checks.noise_bounds import Figures, Slot
 from host_sim.driver.interpreters import FLASH, HEAP, MORE, byteorder, command
 from host_sim.driver.looks import Looks
-from host_sim.driver.outcome import Outcome, Vault, Violation
+from host_sim.driver.outcome import Outcome, Published, Run, Traffic, Vault, Violation
 from host_sim.driver.scene import Programs, Scene, SimulationError, stage_set
 from host_sim.venue import kernel, tape
 from host_sim.venue.people import MINUTE
@@ -83,27 +83,31 @@ class Simulation:
         truth, looks = self.world.truth, self._looks
         auditor, sealed = scene.auditor, scene.auditor.purposes.sealed
         summaries = auditor.published.messages()
+        topic, text = next((one for one in reversed(scene.broker.messages) if "/summary/" in one[0]), ("", b""))
         return Outcome(
             scenario=self.scenario,
-            seed=self.seed,
-            interpreter=self.interpreter,
-            days=self.world.length,
-            seconds=time.monotonic() - began,
-            connections=truth.connections.total(),
-            by_protocol=dict(sorted(truth.connections.items())),
-            terminals=len(truth.terminals),
-            slots=slots,
-            daily=daily,
-            newest=next(
-                ((topic, text.decode()) for topic, text in reversed(scene.broker.messages) if "/summary/" in topic),
-                ("", ""),
+            run=Run(
+                seed=self.seed,
+                interpreter=self.interpreter,
+                days=self.world.length,
+                seconds=time.monotonic() - began,
+                steps=looks.steps,
+                sizes=auditor.processes.sizes,
+                cpu={"world and auditor": time.process_time() - worked, **looks.cpu},
             ),
+            traffic=Traffic(
+                terminals=len(truth.terminals),
+                connections=truth.connections.total(),
+                by_protocol=dict(sorted(truth.connections.items())),
+                fates={**truth.fates, "refused": self.world.table.refused, "ended early": self.world.table.early},
+                losses=looks.losses,
+            ),
+            published=Published(slots, daily, (topic, text.decode())),
             looks=looks.shown,
-            losses=looks.losses,
+            series=looks.series,
             findings=auditor.report()
             if over
             else [finding for finding in auditor.report() if finding.seen or finding.wrong],
-            fates={**truth.fates, "refused": self.world.table.refused, "ended early": self.world.table.early},
             digests={
                 "messages": hashlib.sha256(
                     b"\n".join(topic.encode() + b" " + text for topic, text in summaries)
@@ -113,12 +117,8 @@ class Simulation:
                 **({"sealed": f"{sealed.digest:064x}"} if sealed else {}),
             },
             events=list(self.world.told),
-            series=looks.series,
-            steps=looks.steps,
-            sizes=auditor.processes.sizes,
-            cpu={"world and auditor": time.process_time() - worked, **looks.cpu},
-            violation=self.violation,
             answers=dict(sorted(auditor.purposes.answers.items())),
+            violation=self.violation,
         )
 
     def _feed(self, scene: Scene) -> bool:

@@ -162,7 +162,7 @@ def _highest(times: list[int], values: list[int]) -> tuple[str, str]:
 
 
 def _charts(outcome: Outcome) -> list[Chart]:
-    points = outcome.series
+    points, published = outcome.series, outcome.published
     times = [point.wall for point in points]
     events = [one.at for one in outcome.events]
     hours = outcome.scenario.gateway.lifetime / 3600
@@ -191,12 +191,12 @@ def _charts(outcome: Outcome) -> list[Chart]:
     )
     made.append(_chart("age", plots.over_time(times, ages, title["age"], limit=hours), hours, max(ages)))
     made.append(_chart("table", plots.over_time(times, fills, title["table"], limit=75), max(fills)))
-    if outcome.slots:
-        inside = sum(slot.inside for slot in outcome.slots)
-        chart = plots.arrivals(outcome.slots, title["arrivals"])
-        made.append(_chart("arrivals", chart, outcome.slots[0].half_width, inside, len(outcome.slots)))
-    if outcome.daily:
-        first = [one for one in outcome.daily if one.day == outcome.daily[0].day]
+    if published.slots:
+        inside = sum(slot.inside for slot in published.slots)
+        chart = plots.arrivals(published.slots, title["arrivals"])
+        made.append(_chart("arrivals", chart, published.slots[0].half_width, inside, len(published.slots)))
+    if published.daily:
+        first = [one for one in published.daily if one.day == published.daily[0].day]
         made.append(_chart("daily", plots.daily(first, title["daily"]), clock_text(first[0].day, date=True)))
     return made
 
@@ -204,12 +204,12 @@ def _charts(outcome: Outcome) -> list[Chart]:
 def page(outcome: Outcome) -> str:
     """Return the whole report."""
     about = (
-        outcome.terminals,
-        f"{outcome.connections:,}",
-        outcome.days,
-        outcome.interpreter,
-        outcome.seed,
-        outcome.seconds,
+        outcome.traffic.terminals,
+        f"{outcome.traffic.connections:,}",
+        outcome.run.days,
+        outcome.run.interpreter,
+        outcome.run.seed,
+        outcome.run.seconds,
     )
     return pages.render(
         Path(__file__).parent,
@@ -224,7 +224,7 @@ def page(outcome: Outcome) -> str:
         words=_WORDS,
         fates=[
             (_FATES.get(name, (name, name)), count)
-            for name, count in [*outcome.fates.items(), *outcome.losses.items()]
+            for name, count in [*outcome.traffic.fates.items(), *outcome.traffic.losses.items()]
             if count
         ],
         findings=outcome.findings,

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from host_sim.checks.published import SUM_B
-from host_sim.driver.outcome import Outcome
+from host_sim.driver.outcome import Outcome, Published
 from host_sim.trials.mutants import Verdict
 from host_sim.venue.happenings import clock_text
 from host_sim.venue.truth import Daily
@@ -32,8 +32,8 @@ def progress_bar(console: Console) -> Progress:
     )
 
 
-def _arrivals(outcome: Outcome, console: Console) -> None:
-    slots = outcome.slots[:_ROWS]
+def _arrivals(published: Published, console: Console) -> None:
+    slots = published.slots[:_ROWS]
     if not slots:
         return
     half = slots[0].half_width
@@ -70,16 +70,16 @@ def _arrivals(outcome: Outcome, console: Console) -> None:
     spread = 1.96 * math.sqrt(len(slots) * 2 * p) / (1 - p)  # of the sum: each draw has the variance 2p / (1 - p)^2
     table.add_row("sum", *map(str, sums), f"{sums[0] - sums[1]:+d}", f"± {spread:.0f} with 95 %")
     console.print(table)
-    inside = sum(slot.inside for slot in outcome.slots)
-    rest = len(outcome.slots) - len(slots)
+    inside = sum(slot.inside for slot in published.slots)
+    rest = len(published.slots) - len(slots)
     console.print(
         "defined: terminals whose first connection of the agent-day ended in that hour, as the recorder heard\n"
         "real:    devices whose people walked in; a number below zero is published as it was drawn (ANON-3)\n"
-        f"within ± {half} of the defined truth: {inside} of {len(outcome.slots)} published numbers"
+        f"within ± {half} of the defined truth: {inside} of {len(published.slots)} published numbers"
         + (f" ({rest} more than shown)" if rest else "")
         + "; 95 % is stated\n"
     )
-    topic, payload = outcome.newest
+    topic, payload = published.newest
     text = payload.rstrip()
     console.print(
         f"the last one as the broker gave it out, but for the {len(payload) - len(text)} spaces that make all of "
@@ -88,11 +88,11 @@ def _arrivals(outcome: Outcome, console: Console) -> None:
     console.print(f"{topic} {text}\n", highlight=False, markup=False)
 
 
-def _daily(outcome: Outcome, console: Console) -> None:
+def _daily(published: Published, console: Console) -> None:
     """The first agent-day's other messages, each cell beside its truth."""
-    if not outcome.daily:
+    if not published.daily:
         return
-    figures = [one for one in outcome.daily if one.day == outcome.daily[0].day]
+    figures = [one for one in published.daily if one.day == published.daily[0].day]
     title = f"of the agent-day from {clock_text(figures[0].day)} UTC, as published at its end: value (defined)"
     table = Table(title=title, box=None, show_header=False, title_justify="left", pad_edge=False)
     for one in figures:
@@ -118,11 +118,11 @@ def _vault(outcome: Outcome, console: Console) -> None:
     for justify in ("left", "right", "right", "left"):
         table.add_column(justify=justify)
     each = f"{fullest.octets / most:.1f} bytes a connection"
-    gone = f"{outcome.connections - final.records:,} of {outcome.connections:,} forgotten"
+    gone = f"{outcome.traffic.connections - final.records:,} of {outcome.traffic.connections:,} forgotten"
     for what, look, note in (("at its fullest", fullest, each), ("at the end", final, gone)):
         table.add_row(f"{what}, {clock_text(look.wall)}", f"{look.records:,} records", f"{look.octets:,} bytes", note)
     console.print(table)
-    losses = ", ".join(f"{count} {name}" for name, count in outcome.losses.items() if count)
+    losses = ", ".join(f"{count} {name}" for name, count in outcome.traffic.losses.items() if count)
     console.print(f"lost: {losses or 'nothing'}\n")
     if asked := sum(outcome.answers.values()):
         told = ", ".join(f"{count} {name} ({100 * count / asked:.1f} %)" for name, count in outcome.answers.items())
@@ -222,7 +222,7 @@ def _happened(outcome: Outcome, console: Console) -> None:
         lines = [f"{clock_text(at)} {what}" for at, what, _ in outcome.events]
         more = [f"... {len(lines) - 12} more ..."] if len(lines) > 12 else []
         console.print("\n".join(["what happened", *lines[:8], *more, *lines[8:][-4:], ""]), highlight=False)
-        fates = ", ".join(f"{count:,} {name}" for name, count in outcome.fates.items() if count)
+        fates = ", ".join(f"{count:,} {name}" for name, count in outcome.traffic.fates.items() if count)
         console.print(f"of the connections: {fates}\n", highlight=False)
 
 
@@ -232,7 +232,7 @@ def violation(outcome: Outcome, again: str) -> str:
     if found is None:
         return ""
     lines = [
-        f"violation at step {found.step} ({clock_text(found.wall, date=True)} UTC) of seed {outcome.seed}:",
+        f"violation at step {found.step} ({clock_text(found.wall, date=True)} UTC) of seed {outcome.run.seed}:",
         f"  must hold: {found.check}",
         f"  found:     {found.wrong}",
         *(f"    {line}" for line in found.story),
@@ -243,15 +243,15 @@ def violation(outcome: Outcome, again: str) -> str:
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print the whole outcome."""
-    kinds = ", ".join(f"{count:,} {name}" for name, count in outcome.by_protocol.items())
+    kinds = ", ".join(f"{count:,} {name}" for name, count in outcome.traffic.by_protocol.items())
     console.print(
         f"\n[bold]{outcome.scenario.description}[/]\n"
-        f"{outcome.terminals} terminals made {outcome.connections:,} connections ({kinds})\n"
-        f"the agent ran on {outcome.interpreter}, with seed {outcome.seed}, for {outcome.seconds:.1f} s\n"
+        f"{outcome.traffic.terminals} terminals made {outcome.traffic.connections:,} connections ({kinds})\n"
+        f"the agent ran on {outcome.run.interpreter}, with seed {outcome.run.seed}, for {outcome.run.seconds:.1f} s\n"
     )
     _happened(outcome, console)
-    _arrivals(outcome, console)
-    _daily(outcome, console)
+    _arrivals(outcome.published, console)
+    _daily(outcome.published, console)
     _vault(outcome, console)
     table = Table(title="the auditor", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for heading, justify in (("must hold", "left"), ("looked at", "right"), ("holds", "left")):

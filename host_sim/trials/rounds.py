@@ -41,8 +41,8 @@ def _one(name: str, seed: int, interpreter: str, figures: dict[str, Any]) -> Non
         return
     key = f"{name} on {interpreter}"
     figures["runs"][key] = figures["runs"].get(key, 0) + 1
-    figures["connections"] += outcome.connections
-    figures["simulated_days"] = round(figures["simulated_days"] + outcome.days, 2)
+    figures["connections"] += outcome.traffic.connections
+    figures["simulated_days"] = round(figures["simulated_days"] + outcome.run.days, 2)
     if outcome.violation:
         figures["findings"].append(
             f"{outcome.violation.check}: {outcome.violation.wrong}; again with: "

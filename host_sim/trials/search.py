@@ -247,10 +247,10 @@ def attempt(case: Case, agent: Path | None = None) -> tuple[Found | None, int]:
             return Found("ended", str(failure), 0), simulation.world.truth.connections.total()
         first = outcome.violation
         if first is None:
-            return None, outcome.connections
+            return None, outcome.traffic.connections
         return Found(
             first.check, first.wrong, round((first.wall - outcome.scenario.start) / 3.6e12, 2)
-        ), outcome.connections
+        ), outcome.traffic.connections
 
 
 def search(

@@ -222,7 +222,7 @@ def test_the_first_violation_stops_the_run_and_shows_again_where_the_command_say
     assert told.endswith(f"oubli-sim run noon --seed 3 --until {first.violation.step}")
     again = simulate(tmp_path, variant="stop-is-end", until=first.violation.step)
     assert again.violation == first.violation
-    assert again.steps == first.violation.step < simulate(tmp_path).steps
+    assert again.run.steps == first.violation.step < simulate(tmp_path).run.steps
 
 
 @pytest.mark.needs("mosquitto")

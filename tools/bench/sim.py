@@ -111,16 +111,16 @@ def one_more(points: list[tuple[int, float]]) -> list[float]:
 
 
 def _row(case: Case, outcome: Outcome) -> dict[str, Any]:
-    cpu = {name: round(seconds, 2) for name, seconds in outcome.cpu.items()}
+    cpu = {name: round(seconds, 2) for name, seconds in outcome.run.cpu.items()}
     return {
         "scenario": case.scenario,
         "visitors": outcome.scenario.crowd.visitors,
         "interpreter": case.interpreter,
-        "connections": outcome.connections,
-        "seconds": round(outcome.seconds, 1),
+        "connections": outcome.traffic.connections,
+        "seconds": round(outcome.run.seconds, 1),
         "cpu_s": cpu,
-        "us_a_connection": round(sum(cpu.values()) * 1e6 / max(outcome.connections, 1), 1),
-        "recorder_mib": [size >> 20 for size in outcome.sizes],
+        "us_a_connection": round(sum(cpu.values()) * 1e6 / max(outcome.traffic.connections, 1), 1),
+        "recorder_mib": [size >> 20 for size in outcome.run.sizes],
         "passed": outcome.passed,
         "grown": bool(case.visitors),
     }
