@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The form of the audit log, and what holds it together: each line's hash covers the line before it (L34-VI-3).
 
-A line is `NUMBER SECONDS CLOCK ACT WORD... HASH`: counted from 1 over the log's life, seconds since the epoch by a
-clock of that state, an act of agent.audit.log's table, and the BLAKE2b-256 of the former line's hash and this line's
-text. Files are named by their number and cover four weeks each. The first line of each is a `link`: its file's number,
-number and hash of the newest checkpoint, the hash it goes on from, and whether the file before was left `whole` or
-`torn` by a loss of power. So the oldest files can go and the rest still holds. Source of the hash: RFC 7693, by
-libsodium.
+A line is `NUMBER SECONDS CLOCK ACT WORD... HASH`:
+
+    NUMBER         counted from 1 over the log's life
+    SECONDS CLOCK  since the epoch, by a clock of that state
+    ACT WORD...    of agent.audit.log's table
+    HASH           BLAKE2b-256 of the former line's hash and this line's text (RFC 7693, by libsodium)
+
+Files are named by their number and cover four weeks each. The first line of each is a `link`, whose words are:
+
+    its file's number
+    number and hash of the newest checkpoint
+    the hash it goes on from
+    whether the file before was left `whole`, or `torn` by a loss of power
+
+So the oldest files can go and the rest still holds.
 """
 
 from agent.runtime import files

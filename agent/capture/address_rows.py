@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of the address table, found by a hash of the address or of the MAC.
 
-The table lies outside the collected heap. Rows of 52 octets: address 16 (IPv4 mapped into IPv6), MAC 6, who says that
-it is current, marks; then words: next row of the bucket, since (ns, two words), number of the association, serial of
-the last dump that needed it, link (`AddressRows.link`), next row of the MAC's bucket.
+The table lies outside the collected heap. A row has 52 octets:
+
+    16      address (IPv4 mapped into IPv6)
+    6       MAC
+    1, 1    who says that it is current, marks
+    4       next row of the bucket
+    8       since (ns)
+    4       number of the association
+    4       serial of the last dump that needed it
+    4       link (`AddressRows.link`)
+    4       next row of the MAC's bucket
+
 Buckets are chosen by a multilinear hash with random coefficients: a guest chooses its own IPv6 addresses and its MACs.
 """
 

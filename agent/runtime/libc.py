@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C library: one table of signatures, one table of the constants that differ by processor.
 
-Codes: v nothing, i int, I unsigned, Q 64 bits unsigned, B octet, z size_t, p pointer (None, an address, bytes, a
-buffer), a pointer that is no buffer: CPython takes it three times as fast.
+Codes:
+
+    v, i, I     nothing, int, unsigned
+    Q, B, z     64 bits unsigned, octet, size_t
+    p           pointer: None, an address, bytes, a buffer
+    a           pointer that is no buffer: CPython takes it three times as fast
+
 Offsets: both forms of a 32-bit libc (glibc's 32-bit off_t, musl's 64-bit one) read zeros where mmap gets spare zero
 arguments; `ftruncate64` and `posix_fallocate64` are used where they exist.
 Sources: Linux UAPI headers asm-generic/{fcntl,socket,mman}.h and arch/{mips,arm,arm64}/include/uapi/asm.

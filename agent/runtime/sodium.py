@@ -2,8 +2,14 @@
 """libsodium, from one table of signatures. There is no cryptography of our own.
 
 Buffers are addresses wherever a key or a stream state is meant (agent.runtime.memory); message buffers may be anything.
-Sizes in octets: key 32, stream state 52, stream header 24, added by each stream message 17, short hash 8 with a key of
-16, added by a sealed box 48, signature 64, nonce 24, added by a message sealed by itself 16.
+Sizes in octets:
+
+    32, 24, 64  key, nonce, signature
+    52, 24, 17  stream's state, its header, added by each of its messages
+    8, 16       short hash, its key
+    48          added by a sealed box
+    16          added by a message sealed by itself
+
 Source: libsodium's documentation of secretstream_xchacha20poly1305, aead_xchacha20poly1305_ietf, box_seal,
 sign_detached, sign_init, generichash, shorthash, randombytes, memzero.
 """

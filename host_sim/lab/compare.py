@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vault against the witness, record by record: nothing missing, nothing extra, nothing that differs (EXP-1).
 
-Compared exactly: protocol, terminal's MAC and address, both ports, service class, octets and packets each way, and at
-the record's own resolution of 100 ms start and duration, where the witness's duration is its stop - start - T(state). A
-third word comes from the terminals: when their programs began and ended each conversation, which no kernel clock is
-part of.
+Compared exactly: protocol, terminal's MAC and address, both ports, service class, octets and packets each way. Start
+and duration are compared at the record's own resolution of 100 ms. The witness's duration is its stop - start -
+T(state). A third word comes from the terminals: when their programs began and ended each conversation, which no kernel
+clock is part of.
 """
 
 import ipaddress

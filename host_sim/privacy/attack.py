@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """An attacker who knows everything but whether one terminal was there, and sees everything that leaves the gateway.
 
-Paired days: the same people with and without the victim, whose behaviour is as extreme as can be. Three attacks: the
-likelihood ratio on the noise that is known (no test is better on the values, says Neyman and Pearson); boosted trees on
-all else too: number, names, lengths and times of the spool's files, what reached the broker and when (state, last will,
-topics), what stands around the values, every health message, every log line, what is left of the table; and the low
-bits of noise that was made of floats (Mironov 2012): a value that its sampler can't reach from one of the two truths.
+Paired days: the same people with and without the victim, whose behaviour is as extreme as can be. Three attacks:
+
+- the likelihood ratio on the noise that is known (no test is better on the values, says Neyman and Pearson);
+- boosted trees on all else too (below);
+- the low bits of noise that was made of floats (Mironov 2012): a value that its sampler can't reach from one of the two
+  truths.
+
+All else is: number, names, lengths and times of the spool's files; what reached the broker and when (state, last will,
+topics); what stands around the values; every health message; every log line; what is left of the table.
+
 The advantage of an attack is its share of true alarms less its share of false ones; (e^eps - 1) / (e^eps + 1) bounds
 it.
 """

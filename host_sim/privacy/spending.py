@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gateway whose power and time an attacker has, and an auditor who counts what was drawn (ANON-5, ANON-6).
 
-A history is drawn from its seed: cuts of power at any write to flash, one more while the next boot recovers, forged NTP
-before and after a boot, clocks back by a minute, an hour, a week, forward by as much, steps by root, restarts of the
-process, forty boots a day, factory resets, backups put back: the ledger alone, or all that a sysupgrade keeps, on this
-flash or on one that was reset. Terminals come all the while. The recorder is the real one; its flash is
-`host_sim.faults.flash`, whose every remnant is kept. What the recorder draws comes from the seed too: the same seed is
-the same history.
+A history is drawn from its seed:
+
+- cuts of power at any write to flash, one more while the next boot recovers, forty boots a day;
+- forged NTP before and after a boot, clocks back by a minute, an hour, a week, forward by as much, steps by root;
+- restarts of the process, factory resets;
+- backups put back: the ledger alone, or all that a sysupgrade keeps, on this flash or on one that was reset.
+
+Terminals come all the while. The recorder is the real one; its flash is `host_sim.faults.flash`, whose every remnant is
+kept. What the recorder draws comes from the seed too: the same seed is the same history.
 """
 
 import json

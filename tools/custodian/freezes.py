@@ -4,10 +4,15 @@
 What is held already and matches is sealed again, until the order ends.
 
 It happens at the custodian's: the gateway collects nothing more and keeps nothing longer for it, the original expires
-as ever. The copy is sealed to a key for orders that end on that day, which the custodian's store destroys then. File:
-"OUBLIFRZ", u32 length and JSON of what it is, then a sealed box of the records, each behind one octet that says how
-long it is, then the custodian's Ed25519 signature of all before. Whoever knows the order's public key can seal
-something to it; so nothing is read whose signature isn't this store's.
+as ever. The copy is sealed to a key for orders that end on that day, which the custodian's store destroys then. A file,
+in octets:
+
+    8       "OUBLIFRZ"
+    4, ...  length of what follows, JSON of what it is
+    ...     a sealed box of the records, each behind one octet that says how long it is
+    64      the custodian's Ed25519 signature of all before
+
+Whoever knows the order's public key can seal something to it; so nothing is read whose signature isn't this store's.
 """
 
 import json

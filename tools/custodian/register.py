@@ -3,14 +3,18 @@
 
 It names no terminal and no address.
 
-One for each key store, in its folder. One JSON object a line, appended whole or not at all, and synced: day, number,
-kind (answer, freeze, invoice), purpose, ground, the kind and basis of who asks, his name and reference, gateway,
-result, how many records, and the SHA-256 of the line before. The store's log has each entry's SHA-256 before it is
-written and after. So a register that was cut, made anew or added to shows, and so does a log that lines were taken out
-of. Where both were cut alike, an answer that somebody has shows it: its manifest names its entry, and `verify` takes
-manifests. A number is answered once, and again as the same octets only; a refusal is entered and may be followed by an
-answer. The entry comes before the answer (tools/custodian/staged.py). So a last line that a loss of power cut off
-belongs to no answer, and is cut away.
+One for each key store, in its folder. One JSON object a line, appended whole or not at all, and synced:
+
+    day, number, kind (answer, freeze, invoice), purpose, ground
+    who asks: kind and basis, name and reference
+    gateway, result, how many records
+    the SHA-256 of the line before
+
+The store's log has each entry's SHA-256 before it is written and after. So a register that was cut, made anew or added
+to shows, and so does a log that lines were taken out of. Where both were cut alike, an answer that somebody has shows
+it: its manifest names its entry, and `verify` takes manifests. A number is answered once, and again as the same octets
+only; a refusal is entered and may be followed by an answer. The entry comes before the answer
+(tools/custodian/staged.py). So a last line that a loss of power cut off belongs to no answer, and is cut away.
 """
 
 import fcntl

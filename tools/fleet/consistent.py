@@ -2,10 +2,10 @@
 """What is known of a gateway's agent-day from all that it published: one total, and cells that add up to it.
 
 The day's terminals stand in several metrics (`estimate.QUESTIONS`), each with noise of its own. Whatever is computed
-from published numbers costs no privacy. All of them must have one total; of the best linear unbiased estimate under
-that constraint see Hay, Rastogi, Miklau, Suciu, "Boosting the accuracy of differentially private histograms through
-consistency" (2010), section 4. Where a metric's cells have the same noise it has a closed form: the total is the mean
-of the sums by the inverse of their variances. What a sum is off by is shared equally by its cells.
+from published numbers costs no privacy. All of them must have one total. The best linear unbiased estimate under
+that constraint is by Hay, Rastogi, Miklau and Suciu. They wrote "Boosting the accuracy of differentially private
+histograms through consistency" (2010; section 4). Where a metric's cells have the same noise it has a closed form: the
+total is the mean of the sums by the inverse of their variances. What a sum is off by is shared equally by its cells.
 
 Values so made are unbiased and may be negative: sums are made of them. What a person reads is the nearest point with no
 negative cell (`readable`), which isn't unbiased and is never added up.

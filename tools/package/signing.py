@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys of a feed: usign's (Ed25519, for opkg's Packages) and apk's (ECDSA on P-256, for packages.adb).
 
-usign's files are signify's: a comment line, then base64 of "Ed", for the secret half "BK", rounds 0 (no passphrase),
-salt 16 and the first 8 octets of SHA-512 of the key, then 8 octets by which the key is known, then the key or the
-signature.
+usign's files are signify's: a comment line, then base64 of, in octets:
+
+    2       "Ed"
+    30      of the secret half alone: "BK", rounds 0 (no passphrase), salt 16, first 8 octets of SHA-512 of the key
+    8       by which the key is known
+    ...     the key or the signature
 """
 
 import base64

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is in memory of each consent and objection, and where a terminal's are found (agent.purposes.consent.consents).
 
-A row is state, purposes, categories (bits), whether flash waits for it, since when it is in this state, its end, when
-it was given, the keyed hash of its terminal's MAC, and when one purpose of it was withdrawn (0: none was, or it isn't
-known when). Rows and index lie outside the heap, and are overwritten at the end.
+A row is:
+
+    state, purposes, categories (bits)
+    whether flash waits for it
+    since when it is in this state, its end, when it was given
+    the keyed hash of its terminal's MAC
+    when one purpose of it was withdrawn (0: none was, or it isn't known when)
+
+Rows and index lie outside the heap, and are overwritten at the end.
 """
 
 import struct

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files of consents: each sealed under the device's key and bound to its name, which is a number and says nothing.
 
-24 octets of nonce, then sealed: version u8, state u8, purposes u8, categories u8 (bits), given u32, since u32 (in this
-state), end u32, keyed hash of the MAC 16, hash of the text shown 32, third parties (u8 length, 63 octets UTF-8), when
-one purpose was withdrawn u32.
+24 octets of nonce, then sealed, in octets:
+
+    1 each  version, state, purposes, categories (bits)
+    4 each  given, since (in this state), end
+    16      keyed hash of the MAC
+    32      hash of the text shown
+    1, 63   third parties: length, UTF-8
+    4       when one purpose was withdrawn
 
 Flash may refuse. What can't be removed blocks its place until it can. What can't be changed may be taken away instead,
 which takes no room: its fields wait in memory, and are written once there is some.
