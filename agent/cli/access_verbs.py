@@ -81,7 +81,8 @@ def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]", held: "di
         name, ends = store["purpose"], law.duration(store["lifetime_seconds"])
         perhaps = "perhaps still kept; " if store["unseen"] else ""
         out.append(f"{name} ({law.purpose(name).paragraph}): {perhaps}sealed, this device can't read it; each record")
-        out.append(f"  goes {ends} after it ended at the latest; the custodian answers for it")
+        who = "nobody answers as long as its medium is away" if store["unseen"] else "the custodian answers for it"
+        out.append(f"  goes {ends} after it ended at the latest; {who}")
     return out + [name + ": " + canonical.dumps(held[name]) for name in sorted(held)]
 
 

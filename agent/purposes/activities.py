@@ -43,8 +43,8 @@ NAMES = {
     "access": ("accès", "access"),
     "portability": ("portabilité", "portability"),
     "erasure": ("effacement", "erasure"),
-    "suspension": ("limitation par suspension de l'accord", "restriction by suspending the consent"),
-    "withdrawal": ("retrait de l'accord", "withdrawal of the consent"),
+    "suspension": ("limitation (suspension de l'accord)", "restriction (suspending the consent)"),
+    "withdrawal": ("retrait", "withdrawal"),
     "objection": ("opposition", "objection"),
     "counting": ("opposition (efface aussitôt)", "objection (erases at once)"),
     "return": ("renonciation", "taking it back"),
@@ -55,6 +55,7 @@ _REPEALED = (
     " (rédaction de 2014 à 2021, abrogée : aucune base en vigueur)",
     " (wording of 2014 to 2021, repealed: no basis in force)",
 )
+_OF = (" pour « {} »", ' for "{}"')
 _PLACES = {"emergency": "L34-1 V, ", "counting": "L34-1 II, "}  # of the article, for what is held beside the stores
 NOBODY = ("aucun", "none")
 _FOR = {
@@ -104,12 +105,14 @@ _KEPT = {
     "own": ("pour la durée de l'accord, au plus ", "as long as the consent, at most "),
     "remembered": (
         (
-            "jusqu'à 30 jours après sa fin ou son retrait ; l'empreinte qui empêche de rétablir ce qui a été retiré "
-            "ou suspendu, jusqu'à 30 jours après la fin prévue ; au plus "
+            "jusqu'à 30 jours après sa fin ou son retrait ; une empreinte, contre le rétablissement d'un accord "
+            "retiré, suspendu ou terminé, jusqu'à 30 jours après la fin prévue ; l'instant d'un retrait, contre un "
+            "nouvel accord, 30 jours ; au plus "
         ),
         (
-            "until 30 days after its end or withdrawal; the hash that keeps what was withdrawn or suspended from "
-            "being restored, until 30 days after the end that was agreed; at most "
+            "until 30 days after its end or withdrawal; a hash, against restoring a consent that was withdrawn, "
+            "suspended or over, until 30 days after the end that was agreed; the moment of a withdrawal, against a new "
+            "consent, 30 days; at most "
         ),
     ),
     "over": ("arrêté, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; "),
@@ -134,11 +137,11 @@ _SAFE = {
     "consent": (
         (
             "chiffré sous la clé de la borne ; un refus, et un retrait pendant 30 jours : une empreinte à clé et une "
-            "date, dans un nom de fichier"
+            "date à la seconde, dans un nom de fichier"
         ),
         (
-            "encrypted under the gateway's key; a refusal, and a withdrawal for 30 days: a keyed hash and a date, as a "
-            "file's name"
+            "encrypted under the gateway's key; a refusal, and a withdrawal for 30 days: a keyed hash and a "
+            "time to the second, as a file's name"
         ),
     ),
     "requests": (
@@ -180,6 +183,7 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
     """Return every processing, in `fr` or `en`; `held` as in agent.purposes.beside."""
     at, repealed = words.LANGUAGES.index(language), ""
     found = []
+    asked: "list[tuple[str, str]]" = []  # of what is sealed: its name, and what a request for it rests on
     for row in rows(config, held):
         told = kept_for(row.name, config) if row.grounds else [""]
         bases = [_basis(row, ground, config, at) for ground in told]
@@ -187,16 +191,18 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
         basis, whom = newest_first(bases, at), _recipients(row, config, at)
         long = kept(row, config, language, held)
         found.append(Activity(row.name, row.fields, long, basis, whom, row.custody, at))
-        if any(ground in law.FORMER_GROUNDS for ground in told):  # no duty stands against it (GDPR 17.1 d)
-            found[-1].asked += ("erasure",)
+        if row.name in stores.SEALED:
+            on = [_basis(row, ground, config, at, "requests") for ground in told]
+            asked.append((found[-1].what, newest_first(on, at)))
         if row.name in stores.BY_CONSENT:
             found[-1].aim = [_AIM[at] + config.notice.values[row.name]]
     for name, here, fields, _ in article.memory(config, held):
         if here:
             basis = _PLACES.get(name, "") + _letter(name, config, at)
-            billed = "billing" in config.purposes or (name == "requests" and "billing" in held)
-            if repealed and (name == "ports" or (name in ("portal", "requests") and not billed)):
+            if repealed and (name == "ports" or (name == "portal" and "billing" not in config.purposes)):
                 basis = repealed  # it serves that alone
+            if name == "requests":
+                basis = _each(asked, at)
             custody = law.DEVICE if name == "objection" else ""
             found.append(Activity(name, fields, words.KEPT[name][at], basis, _FOR.get(name, NOBODY)[at], custody, at))
     return found
@@ -220,10 +226,20 @@ def _letter(key: str, config: "Config", at: int) -> str:
     return ("RGPD 6.1 ", "GDPR 6.1 ")[at] + (LAWFUL.get(key) or ", ".join(lawful))
 
 
-def _basis(row: "law.Purpose", ground: str, config: "Config", at: int) -> str:
+def _basis(row: "law.Purpose", ground: str, config: "Config", at: int, key: str = "") -> str:
+    """Return what a purpose rests on by a ground of its, or what is done with what it kept by that, named `key`."""
     if ground in law.FORMER_GROUNDS:
         return row.paragraph + _REPEALED[at]
-    return words.BLANK[at] if ground == stores.UNKNOWN else f"{row.in_force}, {_letter(row.name, config, at)}"
+    if ground == stores.UNKNOWN:
+        return words.BLANK[at]
+    return _letter(key, config, at) if key else f"{row.in_force}, {_letter(row.name, config, at)}"
+
+
+def _each(bases: "list[tuple[str, str]]", at: int) -> str:
+    """Return one basis where all have the same, else each with what it is of."""
+    if len({basis for _, basis in bases}) == 1:
+        return bases[0][1]
+    return ", ".join([f"{basis}{_OF[at].format(what)}" for what, basis in bases])
 
 
 def kept(row: "law.Purpose", config: "Config", language: str, held: "Sequence[str]") -> str:

@@ -170,12 +170,16 @@ _WHY = {
     ),
     "short": ("attribution les efface avant un an : ", "attribution erases them before the year is over: "),
     "early": (
-        "attribution les efface au plus 1 jour avant l'an (2 en année bissextile), avec les clés du jour",
+        "attribution les efface avant la fin de l'an, de 1 jour au plus (2 en année bissextile), avec les clés du jour",
         "attribution erases them up to 1 day before the year is over (2 in a leap year), with the day's keys",
     ),
     "former": (
         "attribution conserve, ou a conservé, des données sur un fondement abrogé ou inconnu",
         "attribution keeps, or kept, on a ground that is repealed or unknown",
+    ),
+    "away": (
+        "sur ce que la borne ne voit pas ({}), personne tant qu'elle ne le voit pas",
+        "on what the gateway can't see ({}), nobody as long as it can't",
     ),
     "line": (
         "aucune destination n'est conservée (L34-VI-1) ; à voir avec qui fournit la ligne",
@@ -252,6 +256,14 @@ def _freeze(config: "Config", held: "Sequence[str]") -> "tuple[str, tuple[str, s
     return NEVER, _WHY["forgotten"]
 
 
+def _away(config: "Config", held: "Sequence[str]") -> "tuple[str, str] | None":
+    """Return that nobody answers on what is sealed where the gateway can't look, nor preserves it; None for nothing."""
+    names = [name for name in held if name in config.unseen]
+    if not names:
+        return None
+    return _both(lambda one: _WHY["away"][one].format(", ".join([words.PURPOSES[name][one] for name in names])))
+
+
 def _both(text: "Callable[[int], str]") -> "tuple[str, str]":
     return text(0), text(1)
 
@@ -261,6 +273,11 @@ def who(name: str, config: "Config", held: "Sequence[str]" = ()) -> "tuple[str, 
 
     `held` as in agent.purposes.beside.
     """
+    away = _away(config, held) if name in ("procedures", "freeze") else None
+    if away is not None:
+        state, why = who(name, config, [one for one in held if one not in config.unseen])
+        state = NOBODY if state in (NOBODY, NEVER) else PARTLY
+        return state, _both(lambda one: why[one] + (" ; ", "; ")[one] + away[one])
     if name in ("identity", "account"):
         duty = config.gateway.duty
         return (OTHER, DECLARED[duty]) if duty in ("portal", "radius") else (NOBODY, _WHY["account"])
@@ -283,11 +300,14 @@ def who(name: str, config: "Config", held: "Sequence[str]" = ()) -> "tuple[str, 
 
 def unserved(config: "Config", held: "Sequence[str]" = ()) -> "list[str]":
     """Return the duties that nobody serves, or not wholly, in English, each with why; `held` as in `who`."""
-    out = []
+    out, away = [], _away(config, held)
+    seen = [name for name in held if name not in config.unseen]
     for name, _, english, source in MUST:
-        state, why = who(name, config, held)
-        if state in (NOBODY, PARTLY):
-            out.append(english + " (" + source + "): " + why[1])
+        state, why = who(name, config, seen if name in ("procedures", "freeze") else held)
+        found = [why] if state in (NOBODY, PARTLY) else []
+        if away is not None and name in ("procedures", "freeze"):
+            found.append(away)
+        out += [english + " (" + source + "): " + one[1] for one in found]
     return out
 
 

@@ -20,8 +20,11 @@ TEXTS = {
         "visiteurs, objection, consent, request.",
         "risks": "3. Risques",
         "access": "- accès illégitime aux données (la page des visiteurs n'est pas chiffrée entre l'appareil et la "
-        "borne : ne l'offrir que sur un Wi-Fi chiffré ; sur la flash, root lit les demandes en clair, et la clé de la "
-        "borne, qui ouvre les accords) : ",
+        "borne : ne l'offrir que sur un Wi-Fi chiffré{}) : ",
+        "root": " ; sur la flash, root lit : ",
+        "requests": "les demandes en clair",
+        "consent": "la clé qui ouvre les accords",
+        "objection": "la clé qui dit de quel appareil est une opposition",
         "change": "- modification non désirée de données : ",
         "loss": "- disparition de données : ",
         "blank": "sources, gravité, vraisemblance : ",
@@ -36,8 +39,11 @@ TEXTS = {
         "page, objection, consent, request.",
         "risks": "3. Risks",
         "access": "- illegitimate access to data (the guests' page isn't encrypted between device and gateway: offer "
-        "it on an encrypted Wi-Fi alone; on flash root reads requests in clear, and the gateway's key, which opens "
-        "consents): ",
+        "it on an encrypted Wi-Fi alone{}): ",
+        "root": "; on flash root reads: ",
+        "requests": "requests in clear",
+        "consent": "the key that opens consents",
+        "objection": "the key that tells whose an objection is",
         "change": "- unwanted change of data: ",
         "loss": "- disappearance of data: ",
         "blank": "sources, severity, likelihood: ",
@@ -46,6 +52,7 @@ TEXTS = {
     },
 }
 COUNTING = "counting"
+FLASH = ("requests", "consent", "objection")  # what of it root can read on flash, or tell whose it is
 # Each measure: what must be on for it ("": always), then its words in French and English.
 MEASURES = (
     (
@@ -104,10 +111,12 @@ def impact(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list
     text, at = TEXTS[language], words.LANGUAGES.index(language)
     found = activities.activities(config, language, held)
     out = [text["title"], "", text["context"]] + register.register(config, language, held)[1:] + ["", text["need"]]
-    out += ["- " + ", ".join([one.what] + one.aim + [one.basis, one.kept]) for one in found]
+    out += ["- " + ", ".join([one.what] + register.aims(one, language) + [one.basis, one.kept]) for one in found]
+    readable = ", ".join([text[one.key] for one in found if one.key in FLASH])
+    access = text["access"].format(text["root"] + readable if readable else "")
     out += (
         [text["rights"], "", text["risks"]]
-        + [text[name] + text["blank"] + words.BLANK[at] for name in ("access", "change", "loss")]
+        + [name + text["blank"] + words.BLANK[at] for name in (access, text["change"], text["loss"])]
         + ["", text["measures"]]
     )
     on = [one.custody for one in found if one.key != "objection"] + ([COUNTING] if config.metrics else [])

@@ -4,7 +4,7 @@
 It comes from the configuration that runs and the fields of the record formats (agent.purposes.activities): a purpose
 that is off isn't named, unless something of it is still kept; a field that is kept is. Law 78-17 art. 48 and GDPR
 art. 13 ask for it. Who answers for the processing is in the section `notice` of the configuration, else a blank to be
-filled in. `oubli-notice` makes a page to be hung up of it, on a host. Not legal advice.
+filled in. `oubli-notice` makes a page of this very text, to be hung up, on a host. Not legal advice.
 """
 
 from agent import law
@@ -38,30 +38,31 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "demande au responsable ; l'effacement ne vaut pas pour une obligation légale, une facture ou une preuve (17.3 "
         "b et e), la portabilité sans accord ni contrat (20), l'opposition sans intérêt légitime (21). Effacé sans que "
         "vous le demandiez, au terme indiqué : {}.",
-        "page": "- sur la page : ouvrez http://{}:8450/ avec votre appareil, sur ce réseau, sans compte ; elle montre "
+        "page": "- sur la page : ouvrez {} avec votre appareil, sur ce réseau, sans compte ; elle montre "
         "ce dont l'accès est un droit « page », l'enregistre dans un fichier, et efface ce qui peut l'être ;",
-        "gateway": "ADRESSE-DE-LA-PASSERELLE",
-        "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse en 1 à 3 mois ; "
-        "réclamation auprès de la CNIL (www.cnil.fr) ;",
+        "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois, ou dans les trois mois "
+        "si l'on vous en avise dans le premier (12.3) ; réclamation auprès de la CNIL (www.cnil.fr) ;",
         "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable ou sur la page ; "
         "enregistrée, elle exclut votre appareil du comptage{} (article 21).",
         "suspends": ", et aucun accord de vous n'est plus appliqué",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
         "à votre situation ; il efface ce qui est conservé (vos connexions qui finissent ensuite sont enregistrées), "
-        "ou vous donne le motif légitime et impérieux qui l'emporte (article 21.1).",
+        "ou vous donne le motif légitime et impérieux qui l'emporte (21.1).",
         "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
         "est conservé de votre appareil ;",
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir à qui sont les connexions "
-        "; quittez le réseau, et cela cesse au terme indiqué ; un appareil dont l'adresse MAC change est ici un autre, "
-        "sans vos choix ; ce qui concerne l'ancienne se demande au responsable ;",
+        "; quittez le réseau, cela cesse au terme indiqué ; un appareil dont l'adresse MAC change est ici un autre, "
+        "sans vos choix ; pour l'ancienne, voyez le responsable ;",
         "consent": "- accord : libre, pour le but du document accepté ; vous pouvez le suspendre ou le retirer à tout "
         "moment, gratuitement ; le retrait rend illisible ici ce qui a été conservé avec lui, et rien d'autre ; "
         "dites-le au responsable, pour qu'il en avertisse les tiers nommés (article 19) ;",
         "soon": "sauf panne, au plus tard {} après que la borne a appris la fin de {}{} ; dès lors{}, ",
-        "duty": "- scellement ({}) : {}ni la borne ni l'exploitant ne peuvent, sans le tiers de confiance, lire ces "
-        "données ou effacer celles d'un seul appareil ; accès : deux agents du responsable signent votre demande, pour "
-        "un jour à la fois, et le tiers de confiance y répond ; une injonction peut les faire préserver jusqu'à un an "
-        "de plus (L34-1 III bis) ;",
+        "duty": "- scellement ({}) : {}ni la borne ni l'exploitant ne lisent ces données sans le tiers de confiance ; "
+        "nul ne peut effacer celles d'un seul appareil{} : leurs clés sont détruites au terme indiqué ; accès : deux "
+        "agents du responsable signent votre demande, jour par jour, et le tiers de confiance y répond{} ; "
+        "une injonction peut les faire préserver jusqu'à un an de plus (L34-1 III bis) ;",
+        "even": ", même sans base en vigueur",
+        "away": ", sauf tant que la borne ne voit pas ce qui en reste ({})",
         "attribution": "autorités",
         "billing": "facturation",
         "a connection": "la connexion",
@@ -103,9 +104,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "that isn't named; there is no erasure of what a legal duty, a bill or a proof needs (17.3 b and e), no "
         "portability without consent or contract (20), no objection without a legitimate interest (21). Erased "
         "without your asking, at the end that is named: {}.",
-        "page": "- on the page: open http://{}:8450/ on your device, in this network, without an account; it shows "
+        "page": "- on the page: open {} on your device, in this network, without an account; it shows "
         'what has access as a right "page", saves that in a file, and erases what can be erased;',
-        "gateway": "ADDRESS-OF-THE-GATEWAY",
         "ask": "- from the controller: write to the contact above; an answer within a month, or word that it takes up "
         "to three (12.3); complaint to the CNIL (www.cnil.fr);",
         "counting": "Objection to being counted: at any time, without a reason, to the controller or on the page; once "
@@ -126,10 +126,13 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "tell the controller, so that he tells the third parties named (article 19);",
         "soon": "what is kept is sealed, but for a fault, at the latest {} after the gateway has learned of the end of "
         "{}{}; from then on{} ",
-        "duty": "- sealing ({}): {}neither the gateway nor the operator can, without the trusted third party, read "
-        "what is sealed or erase one device's part of it; for access, two agents of the controller sign your "
-        "request, for a day at a time, and the trusted third party answers it; an injunction may have it preserved for "
-        "up to a year more (L34-1 III bis);",
+        "duty": "- sealing ({}): {}neither the gateway nor the operator can read what is sealed without the trusted "
+        "third party; nobody, not even that party, can erase one device's part of it{}: its keys are destroyed at "
+        "the time told above; for access, two agents of the controller sign your request, for a day at "
+        "a time, and the trusted third party answers it{}; an injunction may have it preserved for up to a year more "
+        "(L34-1 III bis);",
+        "even": ", not even where no basis is in force",
+        "away": ", but not as long as the gateway can't see what is left of it ({})",
         "attribution": "authorities",
         "billing": "billing",
         "a connection": "the connection",
@@ -156,6 +159,12 @@ def responsible(config: "Config", language: str) -> "list[str]":
     told = {name: config.notice.values[name] or words.BLANK[at] for name in words.ANSWERS}
     told["dpo"] = text["nobody"] if told["dpo"] == "none" else told["dpo"]
     return [words.ANSWERS[name][at] + told[name] for name in ("controller", "contact", "dpo")]
+
+
+def address(config: "Config", at: int) -> str:
+    """Return where the guests' page is; where it has no name, a blank."""
+    line, _, blank = words.BLANK[at].partition(" ")
+    return f"http://{config.notice.page or line}:8450/" + ("" if config.notice.page else " " + blank)
 
 
 def offered(activity: "activities.Activity", language: str) -> "list[str]":
@@ -192,7 +201,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     out += (
         ([""] + against if against else [])
         + ["", text["rights"].format(passing)]
-        + [text["page"].format(config.notice.page or text["gateway"]), text["ask"]]
+        + [text["page"].format(address(config, at)), text["ask"]]
     )
     sealed = [one for one in found if one.custody == law.CUSTODIAN]
     out += ([text["restriction"]] if "restriction" in asked else []) + [text["leave"]]
@@ -208,7 +217,10 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
         of = [what for key, what in (("attribution", "a connection"), ("billing", "a session")) if key in on]
         about = text["and"].join([text[one.key] for one in sealed])
         soon = text["soon"].format(late, text["or"].join([text[what] for what in of]), ends, ports) if of else ""
-        out.append(text["duty"].format(about, soon))
+        former = any(ground in law.FORMER_GROUNDS for ground in activities.kept_for("attribution", config))
+        even = text["even"] if "attribution" in keys and former else ""
+        away = ", ".join([text[one.key] for one in sealed if one.key in config.unseen])
+        out.append(text["duty"].format(about, soon, even, text["away"].format(away) if away else ""))
     mended = (text["bill"] if "billing" in keys else "") + (text["statement"] if sealed else "")
     out += [text["rectification"] + mended + text["then"].rstrip(), text["death"]]
     return [words.typeset(line, language) for line in out]

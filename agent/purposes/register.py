@@ -12,6 +12,7 @@ from agent.vault import stores
 TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {
         "register": "Registre des activités de traitement (RGPD, article 30)",
+        "agreed": " (but d'aujourd'hui ; un accord, et ce qu'il fait garder, ne vaut que pour celui de son document)",
         "people": "personnes concernées : utilisateurs du réseau Wi-Fi",
         "askers": ", demandeurs, agents habilités",
         "data": "données : ",
@@ -23,6 +24,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
     },
     "en": {
         "register": "Record of processing activities (GDPR, article 30)",
+        "agreed": " (as told today; a consent, and what is kept by it, is for what its own document says alone)",
         "people": "data subjects: users of the Wi-Fi network",
         "askers": ", who asks, qualified agents",
         "data": "data: ",
@@ -52,7 +54,7 @@ def register(config: "Config", language: str, held: "Sequence[str]" = ()) -> "li
         ]
         parts = (
             [one.what]
-            + one.aim
+            + aims(one, language)
             + [
                 text["people"] + askers,
                 text["data"] + one.data + agents,
@@ -65,6 +67,11 @@ def register(config: "Config", language: str, held: "Sequence[str]" = ()) -> "li
         out.append("- " + shared["then"].join(parts))
     out += [shared["received"], activities.transfers(found, at)]
     return [words.typeset(line, language) for line in out]
+
+
+def aims(activity: "activities.Activity", language: str) -> "list[str]":
+    """Return what consented data are used for today: what was agreed to before may be for something else."""
+    return [aim + TEXTS[language]["agreed"] for aim in activity.aim]
 
 
 def run(line: "Line") -> int:

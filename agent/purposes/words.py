@@ -9,8 +9,11 @@ from agent import law
 from agent.base import dates
 
 LANGUAGES = ("fr", "en")
-# Of a store where nobody can look
-UNSEEN = ("la borne ne voit pas s'il en reste ; ", "the gateway can't see whether anything is left; ")
+# Of a store where nobody can look: no request reaches it
+UNSEEN = (
+    "la borne ne voit pas s'il en reste ; tant qu'elle ne le voit pas, rien n'en est communiqué ni préservé ; ",
+    "the gateway can't see whether anything is left; as long as it can't, nothing of it is handed over or preserved; ",
+)
 # What the configuration doesn't say
 BLANK = ("____________________ (à compléter)", "____________________ (to be filled in)")
 # Who answers, by the options of the section `notice`
@@ -118,7 +121,7 @@ FIELDS = {
     "purposes": ("finalités", "purposes"),
     "third_parties": ("tiers nommés", "third parties named"),
     "text_hash": ("empreinte du texte montré", "hash of the text shown"),
-    "state": ("état (en vigueur, suspendu, retiré)", "state (in force, suspended, withdrawn)"),
+    "state": ("état (en vigueur, suspendu, retiré, terminé)", "state (in force, suspended, withdrawn, ended)"),
     "presence": ("quarts d'heure de présence", "quarter-hours of presence"),
     "volume": ("volume", "volume"),
     "requests": ("nombre de demandes", "number of requests"),

@@ -458,7 +458,8 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(
             name for name, names in words.PURPOSES.items() if f"- {names[at]}{SEPARATOR[told is entry][at]}" in told
         } == named
     assert said["ask"] in text
-    assert f"http://{said['gateway']}:8450/" in text  # where the page is that has no name
+    blank = words.BLANK[at].replace(" ", ":8450/ ", 1)
+    assert f"http://{blank} " in text  # where the page is that has no name
     assert said["received"] not in text
     assert said["consent"] not in text
     assert said["duty"].partition("{}")[0] not in text

@@ -999,6 +999,8 @@ def test_a_store_that_nobody_can_see_is_told_of_as_the_notice_does(guest, record
             text = guest.ask(*asked, accept_language=language, **SAME)[2].text
             assert (row in text) == unseen, act
             assert ("30 jours", "30 days")[at] in text, act
+            answered = ("un tiers en répond", "a third party answers for it")[at] in text
+            assert answered == (not unseen and act != ""), act  # nothing can be handed over meanwhile
 
 
 def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
@@ -1085,5 +1087,6 @@ def test_the_page_is_where_everybody_says_that_it_is():
     assert page_server.PORT == service.PAGE
     common = PROJECT / "boards/common"
     assert f"tcp dport {page_server.PORT} " in (common / "usr/share/oubli/page.nft").read_text()
-    for text in (*(one["page"] for one in notice.TEXTS.values()), *(one["page"] for one in texts._HEAD.values())):
+    named: Any = SimpleNamespace(notice=SimpleNamespace(page="{}"))
+    for text in (notice.address(named, 0), *(one["page"] for one in texts._HEAD.values())):
         assert f"http://{{}}:{page_server.PORT}/" in text

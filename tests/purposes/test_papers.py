@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 import re
@@ -11,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent import law
+from agent.base.paths import Paths
 from agent.cli import article
 from agent.config import config
-from agent.purposes import activities, duties, impact, notice, words
-from agent.purposes.consent import texts
+from agent.purposes import activities, beside, duties, impact, notice, present, register, words
+from agent.purposes.consent import kept_consents, page_words, texts
 from agent.purposes.requests import requests
+from agent.vault import stores
 from host_sim.privacy import paired
 from tests.cli.test_law import GATEWAY, VENUE, noticed, typeset
-from tests.purposes.test_rights import BILL, PARTS
+from tests.purposes.test_rights import BILL, PARTS, commands
+from tests.support.interpreters import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -234,31 +238,233 @@ def test_what_an_order_may_preserve_is_told_whole() -> None:
     assert {*law.purpose("freeze").fields} == {field for name in stores for field in law.purpose(name).fields}
 
 
-@pytest.mark.parametrize("language", words.LANGUAGES)
-def test_what_rests_on_no_basis_in_force_may_be_erased_on_demand_and_so_may_its_requests(
-    tmp_path: Path, language: str
-) -> None:
-    """GDPR 17.1 d: no duty stands against it. What is asked of it has no better basis, unless bills are asked for."""
-    former = ATTRIBUTION.replace("IIbis-3", "STAD") + " option wording 'repealed'\n"
-    for on, more, repealed in ((former, "", True), (former, BILL, False), (ATTRIBUTION, "", False)):
-        found = activities.activities(read(tmp_path, GATEWAY + SMALL + on + more), language)
-        rows = {one.key: one for one in found}
-        assert ("erasure" in rows["attribution"].asked) == (on == former)
-        assert ("L34-1 III" in rows["requests"].basis) == repealed
-        assert all("erasure" not in one.asked for one in found if one.key == "billing")
-    held = read(tmp_path, GATEWAY + SMALL + former)
-    (requests_,) = [one for one in activities.activities(held, language, ["billing"]) if one.key == "requests"]
-    assert "L34-1 III" not in requests_.basis
+def former(ground: str) -> str:
+    """Return a section of attribution on a ground, with what a repealed one needs."""
+    return ATTRIBUTION.replace("IIbis-3", ground) + (" option wording 'repealed'\n" if ground != "IIbis-3" else "")
 
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
-def test_papers_promise_no_answer_sooner_than_the_law_does_and_no_page_that_is_not_there(
+@pytest.mark.parametrize(
+    ("on", "note", "held", "even"),
+    [
+        (former("IIbis-3"), [], [], False), (BILL, [], [], False), (former("STAD") + BILL, [], [], True),
+        (former("IIbis-3"), ["L336-3", "IIbis-3"], [], True), ("", ["STAD", "IIbis-3"], ["attribution"], True),
+        ("", ["STAD"], ["billing"], False),
+    ],
+)  # fmt: skip
+def test_nobody_is_offered_the_erasure_of_one_device_where_nothing_serves_it(
+    tmp_path: Path, language: str, on: str, note: list[str], held: list[str], *, even: bool
+) -> None:
+    """GDPR 17: a sealed store opens for a day and for all, or for nobody; the custodian too destroys a day's keys.
+
+    Also what no basis in force covers ends so, and a guest is told of that.
+    """
+    at, settings = words.LANGUAGES.index(language), read(tmp_path, GATEWAY + SMALL + on)
+    settings.notes["attribution"] = noted(note)
+    sealed = [one for one in activities.activities(settings, language, held) if one.custody == law.CUSTODIAN]
+    assert sealed
+    assert not [one.key for one in sealed if "erasure" in one.on_page + one.asked]
+    assert not [name for name in commands() if "custodian" in name and re.search("erase|forget", name)]
+    (told,) = [one for one in noticed(settings, language, held) if one.startswith(("- scellement", "- sealing"))]
+    end = ("leurs clés sont détruites au terme", "its keys are destroyed at the time")[at]
+    assert ("nul ne peut effacer", "nobody, not even that party, can erase")[at] in told
+    assert end in told
+    assert (("même sans base en vigueur", "not even where no basis is in force")[at] in told) == even
+
+
+def noted(grounds: list[str]) -> tuple[str, list[tuple[int, str]]] | None:
+    """Return root's note of what a store was kept for, the newest last, as agent.vault.stores has it."""
+    rows = [(20000 + at, word) for at, word in enumerate(grounds)]
+    return ("", [*rows[:-1], (stores.LASTS, grounds[-1])]) if rows else None
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+@pytest.mark.parametrize(
+    ("on", "note", "held", "letter", "repealed", "unknown"),
+    [
+        (former("IIbis-3"), [], [], True, False, False), (BILL, [], [], True, False, False),
+        (former("STAD"), [], [], False, True, False), (former("STAD") + BILL, [], [], True, True, False),
+        (former("IIbis-3"), ["L336-3", "IIbis-3"], [], True, True, False),
+        ("", ["STAD"], ["attribution"], False, True, False), (BILL, ["STAD"], ["attribution"], True, True, False),
+        ("", ["STAD"], ["attribution", "billing"], True, True, False), ("", [], ["attribution"], False, False, True),
+        (former("STAD"), [], ["billing"], True, True, False),
+    ],
+)  # fmt: skip
+def test_requests_rest_on_the_grounds_of_all_that_they_can_open(
+    tmp_path: Path, language: str, on: str, note: list[str], held: list[str], *,
+    letter: bool, repealed: bool, unknown: bool,
+) -> None:  # fmt: skip
+    """GDPR 13.1 c: what an older day was kept on, too; a bill's duty is none for what authorities may ask."""
+    at, settings = words.LANGUAGES.index(language), read(tmp_path, GATEWAY + SMALL + on)
+    settings.notes["attribution"] = noted(note)
+    rows = {one.key: one for one in activities.activities(settings, language, held)}
+    basis = rows["requests"].basis
+    assert (activities._REPEALED[at] in basis) == repealed
+    assert (("RGPD 6.1 c", "GDPR 6.1 c")[at] in basis) == letter
+    assert (words.BLANK[at] in basis) == unknown
+    if "attribution" in rows:  # what no basis covers there has none here
+        assert (activities._REPEALED[at] in rows["attribution"].basis) == repealed
+    both = {"attribution", "billing"} <= {*rows} and repealed
+    names = [f"« {words.PURPOSES[name][0]} »" if at == 0 else f'"{words.PURPOSES[name][1]}"' for name in stores.SEALED]
+    assert [name in basis for name in names] == [both, both]
+
+
+AWAY = "/mnt/disk\n{}\n"
+
+
+@pytest.mark.parametrize(
+    ("duty", "here", "away", "answers", "freezes"),
+    [
+        ("oubli", [], ["attribution", "billing"], "nobody", "nobody"), ("none", [], ["billing"], "nobody", "nobody"),
+        ("portal", [], ["attribution"], "partly", "nobody"),
+        ("oubli", ["billing"], ["attribution"], "partly", "partly"),
+        ("radius", ["attribution"], ["billing"], "partly", "partly"), ("oubli", ["billing"], [], "partly", "met"),
+    ],
+)  # fmt: skip
+def test_nobody_is_said_to_answer_from_a_medium_that_is_away(
+    any_interpreter: Interpreter,
+    tmp_path: Path,
+    duty: str,
+    here: list[str],
+    away: list[str],
+    answers: str,
+    freezes: str,
+) -> None:
+    """L34-1 II, III bis: until it is back no request reaches what is on it; duties, notice, register, doctor."""
+    settings = read(tmp_path, DUTY.format(duty) + SMALL)
+    (tmp_path / "srv/oubli-root").mkdir(parents=True)
+    kept = {"attribution": "IIbis-3", "billing": "-"}
+    for name in here + away:
+        text = AWAY if name in away else "\n{}\n"
+        (tmp_path / f"srv/oubli-root/store-{name}").write_text(text.format(kept[name]))
+    for name in here:
+        (store := tmp_path / "srv/oubli/vault" / name).mkdir(parents=True)
+        (store / "2026-10-01-0001").touch()
+    command = ("-m", "agent", "law", "--config", tmp_path / "oubli", "--root", tmp_path)
+    for at, language in enumerate(words.LANGUAGES):
+        told = {
+            one["name"]: one for one in json.loads(any_interpreter.run(*command, "--duties", language, "--json").stdout)
+        }
+        names = ", ".join(words.PURPOSES[name][at] for name in ("attribution", "billing") if name in away)
+        said = duties._WHY["away"][at].format(names)
+        for name, state in (("procedures", answers), ("freeze", freezes)):
+            assert told[name]["state"] == state, told[name]
+            assert (said in told[name]["by"]) == bool(away)
+            custodian = duties._WHY["custodian" if name == "procedures" else "freeze"][at] in told[name]["by"]
+            assert custodian == bool(here)
+        for paper in ("--notice", "--register"):
+            text = any_interpreter.run(*command, paper, language).stdout.decode().replace("\u00a0", " ")
+            assert text.count(typeset(words.UNSEEN[at], language).strip()) == len(away)
+        text = any_interpreter.run(*command, "--notice", language).stdout.decode()
+        seal = text.partition(("- scellement", "- sealing")[at])[2]
+        left = ", ".join(notice.TEXTS[language][name] for name in ("attribution", "billing") if name in away)
+        assert (notice.TEXTS[language]["away"].format(left) in seal) == bool(away)
+    held = beside.told(settings, Paths(str(tmp_path)))
+    found = [one for one in duties.unserved(settings, held) if duties._WHY["away"][1].partition("(")[0] in one]
+    assert len(found) == 2 * bool(away)
+
+
+def test_each_name_that_a_choice_leaves_on_flash_is_told_of_with_its_end(tmp_path: Path) -> None:
+    """L34-V-3, L34-VI-4: of what is suspended, over, withdrawn; and since when, for 30 days against a new consent."""
+    device = paired.Device(tmp_path / "device", None, options=SERVICES)
+    device.pass_to(1300)
+    room, now, day = device.recorder.groups.by_consent(), device.time.wall() // 10**9, law.DAY
+    register = room._consents_or_refuse()
+    for number, days in ((1, 1), (2, 9), (3, 9)):
+        register.grant(paired.mac_of(number), ["services"], ["connections"], "none", now + days * day, bytes(32), now)
+    register.suspend(paired.mac_of(2), now)
+    register.withdraw(paired.mac_of(3), now)
+    register.tick(now + day)
+    folder = device.root / "srv/oubli/vault/consent"
+
+    def signs() -> set[tuple[str, int, bool]]:
+        whose = register._owner(paired.mac_of(3)).hex()
+        return {(one.name[-9], int(one.name[-8:], 16), one.name.startswith(whose)) for one in folder.iterdir()}
+
+    moment = (kept_consents.PROMPT, now, True)
+    rest = {
+        (kept_consents.PAUSED, now + 9 * day, False),
+        (kept_consents.OVER, now + day, False),
+        ("1", now + 9 * day, False),
+    }
+    assert signs() == {moment} | rest
+    assert {one["state"] for number in (1, 2, 3) for one in register.of_terminal(paired.mac_of(number), now + day)} == {
+        "ended", "suspended", "withdrawn",
+    }  # fmt: skip
+    register._refusals._due = 0
+    register.tick(now + 30 * day - 1)
+    assert moment in signs()
+    register._refusals._due = 0
+    register.tick(now + 30 * day)
+    assert rest <= signs()
+    assert moment not in signs()
+    register._refusals._due = 0
+    register.tick(now + 39 * day)
+    assert (kept_consents.PAUSED, now + 9 * day, False) not in signs()
+    device.recorder.close()
+    for at, language in enumerate(words.LANGUAGES):
+        states = ("retiré, suspendu ou terminé", "withdrawn, suspended or over")[at]
+        when = ("l'instant d", "moment of ")[at]
+        notices = [one for one in noticed(device.config, language) if "30 " in one]
+        file = PROJECT / f"boards/common/usr/share/oubli/consent-2.{language}.txt"
+        for text in ("\n".join(notices), page_words.WORDS["proof"][at], file.read_text()):
+            assert (states in text, when in text) == (True, True), text
+        assert ("terminé", "ended")[at] in words.FIELDS["state"][at]
+        safe = {one.key: one.safe for one in activities.activities(device.config, language)}["consent"]
+        assert ("un retrait pendant 30 jours", "a withdrawal for 30 days")[at] in safe
+        assert ("à la seconde", "to the second")[at] in safe
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_papers_promise_no_answer_later_than_the_law_does_and_no_page_that_is_not_there(
     tmp_path: Path, language: str
 ) -> None:
-    """GDPR 12.3: two months more, with word of it in the first. GDPR 35.7 d: what root reads on flash is a risk."""
+    """GDPR 12.3: within a month; two more with word of it in the first. A page that has no name has a blank."""
     config = read(tmp_path, GATEWAY)
     told = "\n".join(notice.lines(config, language)).replace("\u00a0", " ")
-    assert ("réponse en 1 à 3 mois" if language == "fr" else "up to three (12.3)") in told
+    within = "dans le mois, ou dans les trois mois si l'on vous en avise dans le premier (12.3)"
+    assert (within if language == "fr" else "within a month, or word that it takes up to three (12.3)") in told
+    assert ("http://____________________:8450/ (à compléter)", ":8450/ (to be filled in)")[language == "en"] in told
     text = "\n".join(impact.impact(config, language)).replace("\u202f", " ").replace("\u00a0", " ")
     assert ("s'il y a lieu, page des visiteurs" if language == "fr" else "where it applies, the guests' page") in text
-    assert ("root lit les demandes en clair" if language == "fr" else "root reads requests in clear") in text
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+@pytest.mark.parametrize(
+    ("on", "held", "read_"),
+    [
+        ("config summary\n option enabled '0'\n", [], set()),
+        ("", [], {"objection"}),
+        (SMALL + BILL, [], {"objection", "requests"}),
+        (SERVICES, [], {"objection", "consent"}),
+        ("config summary\n option enabled '0'\n", ["billing", "consent"], {"requests", "consent"}),
+    ],
+)
+def test_a_risk_is_told_of_just_where_root_has_something_to_read(
+    tmp_path: Path, language: str, on: str, held: list[str], read_: set[str]
+) -> None:
+    """GDPR 35.7 c: requests in clear, the key of consents and of objections; nothing of what isn't there."""
+    settings, text = read(tmp_path, GATEWAY + on), impact.TEXTS[language]
+    risk = "\n".join(impact.impact(settings, language, held)).replace("\u202f", " ").replace("\u00a0", " ")
+    assert (text["root"].strip(" ;") in risk) == bool(read_)
+    assert {name for name in impact.FLASH if text[name] in risk} == read_
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_the_inspector_reads_that_an_aim_holds_for_its_own_document_alone(tmp_path: Path, language: str) -> None:
+    """GDPR 5.1 b: `notice.services` may change; what an older consent keeps was agreed to for something else."""
+    settings = read(tmp_path, GATEWAY + SERVICES)
+    own = ("ne vaut que pour celui de son document", "is for what its own document says alone")[language == "en"]
+    aim = ("pour conseils sur la ligne", "for conseils sur la ligne")[language == "en"]
+    for paper, times in ((register.register, 1), (impact.impact, 2)):
+        found = [one for one in paper(settings, language) if aim in one]
+        assert [own in one for one in found] == [True] * times
+    assert not [one for one in register.register(read(tmp_path, GATEWAY), language) if own in one]
+
+
+def test_what_the_page_alone_knows_is_promised_of_no_command() -> None:
+    """GDPR 15: `oubli who` asks the recorder, and how often a device asked is the page's own count."""
+    asked = inspect.getsource(present)
+    assert '"page"' not in asked
+    guide = " ".join((PROJECT / "boards/README.md").read_text().partition("## A guest asks")[2].split())
+    assert "by `oubli who` (but for how often the page was asked, which that page alone shows)" in guide

@@ -99,7 +99,7 @@ def spoken(file: str, names: tuple[str, ...]) -> list[ast.FunctionDef]:
 
 def duties() -> dict[str, str]:
     """Return each duty that doctor can find served by nobody, or not wholly, and each why: English -> French."""
-    names = ("erase", "procedures", "identity", "account", "source")
+    names = ("erase", "procedures", "identity", "account", "source", "freeze")
     heads = [
         (f"{english} ({source})", f"{french} ({source})") for name, french, english, source in MUST if name in names
     ]
@@ -107,6 +107,7 @@ def duties() -> dict[str, str]:
     for why in ("undeclared", "off", "account", "former", "early", "second-nat"):
         found[_WHY[why][1]] = _WHY[why][0]
     found[_WHY["short"][1] + PLACE] = _WHY["short"][0] + PLACE
+    found[_WHY["away"][1].format(PLACE)] = _WHY["away"][0].format(PLACE)
     for why in ("undeclared", "off"):
         sealed = [_WHY["sealed"][at].format(PLACE) + _WHY["custodian"][at] for at in range(2)]
         french, english = (_WHY["else"][at] + _WHY[why][at] for at in range(2))

@@ -22,9 +22,10 @@ WORDS = {
         "The newest first; all of them are in the file.",
     ),
     "sealed": (
-        "la borne ne peut pas lire ces données ; un tiers en répond, et chacune disparaît au plus tard après",
-        "the gateway can't read it; a third party answers for it, and each record goes at the latest after",
+        "la borne ne peut pas lire ces données ; {}chacune disparaît au plus tard après",
+        "the gateway can't read it; {}each record goes at the latest after",
     ),
+    "answered": ("un tiers en répond, et ", "a third party answers for it, and "),
     "once sealed": (", après scellement", ", once sealed"),
     "preserved": (
         ", sauf injonction de conservation (un an supplémentaire au maximum)",
@@ -58,13 +59,15 @@ WORDS = {
     "proof": (
         (
             "Votre accord ne vaut que pour le but du document accepté. Sa preuve est conservée jusqu'à 30 jours après "
-            "sa fin ou son retrait ; s'il est retiré ou suspendu, une empreinte, qui empêche qu'une ancienne copie le "
-            "rétablisse, est conservée jusqu'à 30 jours après la fin prévue."
+            "sa fin ou son retrait ; s'il est retiré, suspendu ou terminé, une empreinte, qui empêche qu'une ancienne "
+            "copie le rétablisse, est conservée jusqu'à 30 jours après la fin prévue. Après un retrait, l'empreinte de "
+            "votre appareil et l'instant du retrait sont conservés 30 jours, pour refuser un nouvel accord."
         ),
         (
             "Your consent holds for what the document accepted says alone. Its proof is kept until 30 days after it "
-            "ended or was withdrawn; if it is withdrawn or suspended, a hash that keeps an old copy from restoring it "
-            "stays until 30 days after the agreed end."
+            "ended or was withdrawn; if it is withdrawn, suspended or over, a hash that keeps an old copy from "
+            "restoring it stays until 30 days after the agreed end. After a withdrawal your device's hash and the "
+            "moment of the withdrawal stay for 30 days, to refuse a new consent."
         ),
     ),
     "aim": ("but indiqué aujourd'hui :", "for, as told today:"),
