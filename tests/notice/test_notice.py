@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,7 @@ from playwright.sync_api import sync_playwright
 
 from agent import law
 from agent.config import config
-from agent.purposes import notice
+from agent.purposes import notice, words
 from tests.cli.test_law import EVERYTHING, GATEWAY, VENUE
 from tests.support.interpreters import PROJECT
 from tools.notice import page
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Page
+
+    from tests.support.interpreters import Interpreter
 
 NAMED = " option page 'wifi.example.org'\n"
 ALL = GATEWAY + EVERYTHING[len(GATEWAY) :].format(law.IN_FORCE)
@@ -51,15 +54,16 @@ def sheet() -> Iterator[Page]:
     """Give a page of Chromium, as wide as the paper's text."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        made = browser.new_page(viewport={"width": 734, "height": 1062})
+        made = browser.new_page(viewport={"width": 741, "height": 1069})
         made.emulate_media(media="print")
         yield made
         browser.close()
 
 
-def read(folder: Path, text: str) -> config.Config:
+def told(folder: Path, text: str, language: str = "fr") -> list[str]:
+    """Return the notice's lines of a configuration."""
     (folder / "oubli").write_text(text)
-    return config.load(str(folder / "oubli"))
+    return notice.lines(config.load(str(folder / "oubli")), language)
 
 
 @pytest.mark.needs("chromium")
@@ -74,18 +78,18 @@ def test_notice_is_one_sheet_of_a4_that_says_what_the_gateway_says(
     Also where everything is on; only seven names of a hundred letters each need a second one. Nothing comes from
     elsewhere, and axe agrees.
     """
-    settings = read(tmp_path, SHEETS[which])
+    lines = told(tmp_path, SHEETS[which], language)
     asked: list[str] = []
     sheet.on("request", lambda request: asked.append(request.url))
-    sheet.set_content(page.html(settings, language))
+    sheet.set_content(page.html(lines, language))
     pdf = sheet.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == (2 if which == "long" else 1)
     assert re.search(rb"/MediaBox \[0 0 59[45]\S* 84[12]\S*\]", pdf)
     # Chromium would make a sheet that is too wide smaller
-    assert sheet.evaluate("document.documentElement.scrollWidth") <= 734
+    assert sheet.evaluate("document.documentElement.scrollWidth") <= 741
     assert sheet.evaluate("parseFloat(getComputedStyle(document.body).fontSize)") >= 8 * 4 / 3
     text = sheet.locator("main").inner_text()
-    for line in notice.lines(settings, language):
+    for line in lines:
         assert line.removeprefix("- ") in text
     assert sheet.locator("html").get_attribute("lang") == language
     assert asked == []
@@ -97,46 +101,41 @@ def test_notice_is_one_sheet_of_a4_that_says_what_the_gateway_says(
 @pytest.mark.xdist_group("chromium")
 def test_a_phone_reads_the_pages_address_off_the_sheet(sheet: Page, tmp_path: Path) -> None:
     """As it is printed, by a reader of its own; without a name for the page there is no code."""
-    settings = read(tmp_path, SHEETS["everything"])
-    sheet.set_content(page.html(settings, "fr"))
+    sheet.set_content(page.html(told(tmp_path, SHEETS["everything"]), "fr"))
     sheet.locator("svg").screenshot(path=str(tmp_path / "code.png"))
     done = subprocess.run(
         ["zbarimg", "--quiet", "--raw", tmp_path / "code.png"], capture_output=True, text=True, check=True
     )
     assert done.stdout == "http://wifi.example.org:8450/\n"
-    assert "<svg" not in page.html(read(tmp_path, GATEWAY), "fr")
+    assert "<svg" not in page.html(told(tmp_path, GATEWAY), "fr")
 
 
 def test_what_a_venue_calls_itself_is_only_text(tmp_path: Path) -> None:
-    made = page.html(
-        read(tmp_path, GATEWAY + "config notice\n option venue '<script>'\n option contact '<b>a: b'\n"), "fr"
-    )
+    evil = " option venue '<script>'\n option contact '<b>a: b'\n option controller 'http://elsewhere:8450/'\n"
+    made = page.html(told(tmp_path, f"{GATEWAY}config notice\n{evil}"), "fr")
     assert "<script>" not in made
     assert "&lt;script&gt;" in made
     assert made.count("<b>") == made.count("</b>")
+    assert "<svg" not in made  # the page's address is in the page's own line alone
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("none", "out"), "oubli-notice: CONFIG: none: "),
-        (("oubli", "out", "--language", "de"), "oubli-notice: --language: 'de' unknown; accepted: fr, en\n"),
-        (
-            ("oubli", "out", "--held", "security"),
-            "oubli-notice: --held: 'security' unknown; accepted: attribution, billing, consent, objection\n",
-        ),
-        (
-            ("on", "out", "--held", "billing"),
-            "oubli-notice: --held: 'billing' is on in CONFIG; accepted: what is off there, and still kept\n",
-        ),
-        (("on", "out", "--held", "consent"), "oubli-notice: --held: 'consent' is on in CONFIG; accepted: "),
-        (("oubli", "no/out"), "oubli-notice: PAGE: no/out: can't be written "),
-        (("oubli",), "oubli-notice: Missing argument 'page'; accepted: what oubli-notice --help says\n"),
+        (("none", "out"), "oubli-notice: NOTICE: none: "),
+        (("oubli", "out"), "oubli-notice: NOTICE: oubli: no notice, or not whole; accepted: what `oubli law --notice "),
+        (("cut", "out"), "oubli-notice: NOTICE: cut: no notice, or not whole; "),
+        (("empty", "out"), "oubli-notice: NOTICE: empty: no notice, or not whole; "),
+        (("octets", "out"), "oubli-notice: NOTICE: octets: "),
+        (("whole", "no/out"), "oubli-notice: PAGE: no/out: can't be written "),
+        (("whole",), "oubli-notice: Missing argument 'page'; accepted: what oubli-notice --help says\n"),
     ],
 )
 def test_bad_use_is_one_line(tmp_path: Path, words: tuple[str, ...], line: str) -> None:
-    (tmp_path / "oubli").write_text(GATEWAY)
-    (tmp_path / "on").write_text(SHEETS["everything"])
+    lines = told(tmp_path, GATEWAY)
+    for name, text in (("whole", "\n".join(lines)), ("cut", "\n".join(lines[:-1])), ("empty", "")):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "octets").write_bytes(b"\xff")
     command = [sys.executable, "-m", "tools.notice", *words]
     done = subprocess.run(
         command, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, check=False
@@ -145,19 +144,35 @@ def test_bad_use_is_one_line(tmp_path: Path, words: tuple[str, ...], line: str) 
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_off_and_still_kept_is_on_the_sheet(tmp_path: Path) -> None:
-    """L34-VI-4: the gateway's flash isn't here, so the one who makes the sheet says what `oubli law` says there."""
-    (tmp_path / "oubli").write_text(GATEWAY + "config purpose 'billing'\n option lifetime '90d'\n")
-    command = [sys.executable, "-m", "tools.notice", "oubli", "out.html", "--held", "billing", "--held", "consent"]
+KEPT_BEFORE = "config purpose 'billing'\n option lifetime '90d'\n"
+CHANGED = SHEETS["attribution"]
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+@pytest.mark.parametrize("which", ["everything", "off", "changed", "unseen"])
+def test_the_sheet_says_what_the_gateway_says_of_what_was_kept_before_too(
+    cpython: Interpreter, tmp_path: Path, which: str, language: str
+) -> None:
+    """L34-VI-4: by whom and on what ground, and what nobody can see: root's notes are on the gateway alone."""
+    path, notes = tmp_path / "oubli", tmp_path / "srv/oubli-root"
+    path.write_text({"everything": SHEETS["everything"], "changed": CHANGED}.get(which, BASIC + KEPT_BEFORE))
+    notes.mkdir(parents=True)
+    if which == "changed":
+        (notes / "store-attribution").write_text("\n2026-09-01 L336-3\nIIbis-3\n")
+    elif which != "everything":
+        (notes / "store-billing").write_text(("/mnt/disk" if which == "unseen" else "") + "\nVieille Compta\n")
+    if which == "off":
+        (store := tmp_path / "srv/oubli/vault/billing").mkdir(parents=True)
+        (store / "2026-10-01-0001").touch()
+    said = ("law", "--config", path, "--root", tmp_path, "--notice", language)
+    (tmp_path / "notice.txt").write_bytes(cpython.run("-m", "agent", *said).stdout)
+    command = [sys.executable, "-m", "tools.notice", "notice.txt", "out.html"]
     subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)}, check=True)
     made = (tmp_path / "out.html").read_text()
-    assert "arrêté, plus rien ne s" in made
-    assert "<b>facturation\u202f</b>" in made
-    assert "<b>preuve de l&#x27;accord\u202f</b>" in made
-
-
-def test_page_is_written_whole(tmp_path: Path) -> None:
-    (tmp_path / "oubli").write_text(SHEETS["everything"])
-    command = [sys.executable, "-m", "tools.notice", "oubli", "out.html", "--language", "en"]
-    subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)}, check=True)
-    assert (tmp_path / "out.html").read_text() == page.html(config.load(str(tmp_path / "oubli")), "en")
+    lines = (tmp_path / "notice.txt").read_text().splitlines()
+    assert made == page.html(lines, language)
+    text = unescape(re.sub("<[^>]*>", "", made.partition("<main>")[2]))
+    assert all(line.removeprefix("- ") in text for line in lines)
+    known = {"off": "Vieille Compta", "unseen": words.UNSEEN[language == "en"], "changed": "Arcom"}
+    assert words.typeset(known.get(which, "Lac SARL"), language) in text
+    assert f'<html lang="{language}">' in made

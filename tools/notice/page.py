@@ -6,19 +6,18 @@ large as lets one page have it all, so that it can be hung on a wall; names that
 second one. The browser that prints measures nothing, so their size follows from how much there is to say.
 """
 
-from collections.abc import Sequence
+import re
 from html import escape
 
 import segno
 
-from agent.config.config import Config
-from agent.purposes import notice
+from agent.purposes import notice, words
 
-PORT = 8450  # boards/common/etc/init.d/oubli
+_ADDRESS = re.compile(r"http://[^_/\s][^/\s]*:8450/")  # of the guests' page; a blank has none
 LARGEST, SMALLEST = 11.0, 8.0  # points; below 8 no French credit contract may be (code de la consommation, R312-10)
 CAPTION = {"fr": "Votre page", "en": "Your page"}
 _ABOUT = 60  # letters
-_ACROSS = 550  # points of a line of 194 mm
+_ACROSS = 556  # points of a line of 196 mm
 _AREA = 460_000  # square points of text that a page holds at most, as Chromium measures with a wide font (tests/notice)
 _PAGE = """<!DOCTYPE html>
 <html lang="{language}">
@@ -26,8 +25,8 @@ _PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <title>{title}</title>
 <style>
-@page {{ size: A4; margin: 8mm 8mm }}
-body {{ font: {size:.2f}pt/1.12 sans-serif; margin: 0 auto; max-width: 194mm; color: #000; background: #fff }}
+@page {{ size: A4; margin: 7mm 7mm }}
+body {{ font: {size:.2f}pt/1.12 sans-serif; margin: 0 auto; max-width: 196mm; color: #000; background: #fff }}
 h1 {{ font-size: 1.7em; margin: 0 0 .4em }}
 h1, p, li {{ overflow-wrap: anywhere; break-inside: avoid }}
 p {{ margin: .2em 0 }}
@@ -47,14 +46,25 @@ figcaption {{ font-size: .9em }}
 """
 
 
-def address(config: Config) -> str:
-    """Return where a guest finds the page, "" where the configuration gives it no name."""
-    return f"http://{config.notice.page}:{PORT}/" if config.notice.page else ""
+def language_of(lines: list[str]) -> str | None:
+    """Return in which language a gateway's notice is; None for another text, and for one that was cut off."""
+    for language, text in notice.TEXTS.items():
+        title, last = (words.typeset(text[name], language).partition(":")[0] for name in ("title", "death"))
+        if lines and lines[0].startswith(title) and lines[-1].startswith(last):
+            return language
+    return None
 
 
-def html(config: Config, language: str, held: Sequence[str] = ()) -> str:
-    """Return the page, in `fr` or `en`; `held` as in agent.purposes.beside."""
-    title, *lines = notice.lines(config, language, held)
+def address(lines: list[str], language: str) -> str:
+    """Return where a guest finds the page, as a gateway's notice says it; "" where that has a blank."""
+    start = words.typeset(notice.TEXTS[language]["page"], language).partition("{")[0]
+    found = [_ADDRESS.match(line.removeprefix(start)) for line in lines if line.startswith(start)]
+    return found[0][0] if found and found[0] else ""
+
+
+def html(notice_lines: list[str], language: str) -> str:
+    """Return the page of a notice's lines, as a gateway has them in `fr` or `en`."""
+    title, *lines = notice_lines
     parts: list[str] = []
     for line in lines:
         item = line.startswith("- ")
@@ -66,7 +76,7 @@ def html(config: Config, language: str, held: Sequence[str] = ()) -> str:
             parts.append(f"<li>{_text(line[2:])}</li>" if item else f"<p>{_text(line)}</p>")
     parts += ["</ul>"] if parts[-1].startswith("<li>") else []
     return _PAGE.format(
-        language=language, title=escape(title), figure=_figure(config, language),
+        language=language, title=escape(title), figure=_figure(address(lines, language), language),
         body="\n".join(parts), size=size(lines)
     )  # fmt: skip
 
@@ -89,9 +99,8 @@ def _needed(lines: list[str], points: float) -> float:
     return sum(len(line) // across + 1.4 for line in lines) * 1.15 * points * _ACROSS
 
 
-def _figure(config: Config, language: str) -> str:
-    """Return the QR code with the page's address below it."""
-    found = address(config)
+def _figure(found: str, language: str) -> str:
+    """Return the QR code with the page's address below it, if it has one."""
     if not found:
         return ""
     code = segno.make(found, error="m", micro=False).svg_inline(scale=1, border=4, omitsize=True, title=found)
