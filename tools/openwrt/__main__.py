@@ -3,12 +3,8 @@
 
 .cache/openwrt leads there; tools/setup-openwrt makes the name.
 
-In the result:
-
-    vmlinuz, initramfs.gz, root.squashfs, built.json
-    libraries.txt   those of the image
-    feed/           the packages that aren't in the image, with the key that signs them
-    host/           programs of the same build, for the internet's side
+In the result: vmlinuz, initramfs.gz, root.squashfs, libraries.txt (those of the image), feed/ (the packages that aren't
+in the image, with the key that signs them), host/ (programs of the same build, for the internet's side), built.json.
 """
 
 import argparse
