@@ -204,7 +204,8 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
             if name == "requests":
                 basis = _each(asked, at)
             custody = law.DEVICE if name == "objection" else ""
-            found.append(Activity(name, fields, words.KEPT[name][at], basis, _FOR.get(name, NOBODY)[at], custody, at))
+            long = words.kept(name, at, config.unseen)
+            found.append(Activity(name, fields, long, basis, _FOR.get(name, NOBODY)[at], custody, at))
     return found
 
 

@@ -139,7 +139,7 @@ UNSURE = (
         "une identité. Lire le texte en vigueur sur Légifrance."
     ),
     (
-        "Not verified: the words of loi 2025-532, read in commentaries only; whether its décret has come; whether the "
+        "Not verified: the words of loi 2025-532, read in commentaries only; whether its décret is out; whether the "
         "injunction was renewed after 21 October 2026; whether access without contract or account must ask for an "
         "identity. Read the text in force on Légifrance."
     ),

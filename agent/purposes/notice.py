@@ -46,8 +46,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "enregistrée, elle exclut votre appareil du comptage{} (article 21).",
         "suspends": ", et aucun accord de vous n'est plus appliqué",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
-        "à votre situation ; il efface ce qui est conservé (vos connexions qui finissent ensuite sont enregistrées), "
+        "à votre situation ; il efface ce qui est conservé (vos connexions qui finissent ensuite sont enregistrées){}, "
         "ou vous donne le motif légitime et impérieux qui l'emporte (21.1).",
+        "ends": " et met fin à vos accords",
         "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
         "est conservé de votre appareil ;",
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir à qui sont les connexions "
@@ -90,7 +91,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "declared": "; for authorities' requests the controller has another processing, of which he tells you: ",
         "kept": "What is kept, and until when:",
         "none": "oubli keeps nothing else of connections. Where no recipient is named, there is none.",
-        "received": "Who gets an answer or a bill keeps it by rules of his own.",
+        "received": "Who gets an answer or a bill keeps it by his own rules.",
         "basis": "basis: ",
         "recipients": "recipients: ",
         "on page": "rights (page): ",
@@ -112,13 +113,14 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "it is entered, your device is counted no more{} (article 21).",
         "suspends": ", and no consent of yours is applied any more",
         "objection": "Objection to the network's security: at any time, tell the controller what is particular to "
-        "your situation; he erases what is kept (your connections that end later are recorded), or "
-        "tells you the compelling legitimate ground that overrides it (article 21.1).",
+        "your situation; he erases what is kept (your connections that end later are recorded){}, or "
+        "tells you the compelling legitimate ground that overrides it (21.1).",
+        "ends": " and ends your consents",
         "restriction": "- restriction (article 18): but for an authority's request, the controller no longer uses "
         "what is kept of your device;",
         "leave": (
             "- which device has which address: oubli notes it to tell whose a connection is; leave the network, and "
-            "that ends as told above; a device whose MAC address changes is another device here, without your choices; "
+            "that ends as told above; a device whose MAC address changes is another one here, without your choices; "
             "ask the controller about the former one;"
         ),
         "consent": "- consent: free, for what the document accepted says alone; you can suspend or withdraw it at "
@@ -147,7 +149,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "statement": ", and your statement put beside what is sealed",
         "bill": ", a bill corrected",
         "death": "- after your death: by your directives on these data, given to the controller and revocable at any "
-        "time; without them, by your heirs, for the estate or to tell of the death (law 78-17, articles 84 and 85).",
+        "time; without them, by your heirs, for the estate or to tell of it (law 78-17, articles 84 and 85).",
         "then": "; ",
     },
 }
@@ -195,9 +197,9 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     received = [text["received"]] if "requests" in keys else []
     out += [" ".join([text["none"]] + received + [free]), activities.transfers(found, at)]
     # Apart from all else (GDPR 21.4).
-    also = text["suspends"] if "consent" in keys else ""
-    counting = [text["counting"].format(also)] if "counting" in keys else []
-    against = counting + ([text["objection"]] if "objection" in asked else [])
+    suspends, ends = [text[name] if "consent" in keys else "" for name in ("suspends", "ends")]
+    counting = [text["counting"].format(suspends)] if "counting" in keys else []
+    against = counting + ([text["objection"].format(ends)] if "objection" in asked else [])
     out += (
         ([""] + against if against else [])
         + ["", text["rights"].format(passing)]

@@ -61,7 +61,12 @@ PURPOSES = {
     "emergency": ("secours à une personne en danger", "rescue of somebody in danger"),
     "page": ("page des visiteurs", "guests' page"),
 }
-# For how long what is held beside the stores stays (agent.cli.article).
+# Of requests, where a store's medium isn't there: nobody removes their documents from it
+AWAY = (
+    " ; sur un support absent : jusqu'à son retour, non chiffrées",
+    "; on a medium that is away: until it is back, not encrypted",
+)
+# For how long what is held beside the stores stays (agent.cli.article): `kept`.
 KEPT = {
     "addresses": (
         "tant que durent le bail de l'adresse ou des connexions de l'appareil, et au plus 24 heures après",
@@ -87,7 +92,7 @@ KEPT = {
         ),
         (
             "until an hour after the request expires (31 days at most); who asks: without a fixed end, in the trusted "
-            "third party's register, as long as that is a proof"
+            "third party's register, as a proof"
         ),
     ),
     "emergency": ("au plus 4 heures", "at most 4 hours"),
@@ -132,6 +137,11 @@ FIELDS = {
 def fields(row: "law.Purpose", language: str) -> str:
     """Return what a record of a purpose holds, field by field."""
     return ", ".join([FIELDS[name][LANGUAGES.index(language)] for name in row.fields])
+
+
+def kept(name: str, at: int, away: object) -> str:
+    """Return for how long something beside the stores stays; `away`: whether a medium may have some of it unseen."""
+    return KEPT[name][at] + (AWAY[at] if away and name == "requests" else "")
 
 
 def transfers(names: "Sequence[str]", at: int, by_them: "tuple[str, str]" = BLANK) -> str:

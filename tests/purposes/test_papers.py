@@ -7,6 +7,7 @@ import inspect
 import itertools
 import json
 import re
+from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,8 @@ from agent.cli import article
 from agent.config import config
 from agent.purposes import activities, beside, duties, impact, notice, present, register, words
 from agent.purposes.consent import kept_consents, page_words, texts
+from agent.purposes.consent.guest_page import Page
+from agent.purposes.consent.page_connection import Request
 from agent.purposes.requests import requests
 from agent.vault import stores
 from host_sim.privacy import paired
@@ -362,6 +365,50 @@ def test_nobody_is_said_to_answer_from_a_medium_that_is_away(
     held = beside.told(settings, Paths(str(tmp_path)))
     found = [one for one in duties.unserved(settings, held) if duties._WHY["away"][1].partition("(")[0] in one]
     assert len(found) == 2 * bool(away)
+
+
+@pytest.mark.parametrize("away", [False, True])
+@pytest.mark.parametrize("name", stores.SEALED)
+def test_a_request_on_a_medium_that_is_away_is_promised_no_end(
+    any_interpreter: Interpreter, tmp_path: Path, name: str, *, away: bool
+) -> None:
+    """L34-VI-4: it names in clear whom it is about, and nobody can remove it there; papers, `oubli law`, the page."""
+    (settings := tmp_path / "oubli").write_text(GATEWAY)
+    handovers = tmp_path / ("srv/oubli/vault" if not away else "elsewhere") / name / "handovers"
+    handovers.mkdir(parents=True)
+    (handovers / "0123.tar").touch()
+    if away:
+        (tmp_path / "srv/oubli-root").mkdir(parents=True)
+        kept = {"attribution": "IIbis-3", "billing": "-"}[name]
+        (tmp_path / f"srv/oubli-root/store-{name}").write_text(AWAY.format(kept))
+    command = ("-m", "agent", "law", "--config", settings, "--root", tmp_path)
+    for at, language in enumerate(words.LANGUAGES):
+        said = ("sur un support absent : jusqu'à son retour, non chiffrées", "until it is back, not encrypted")[at]
+        own = {"kept": [[name, law.DAY, away]], "beside": ["requests", "page"], "objects": [], "counted": False}
+        asked = Request("", b"", False, "lang=" + language, {})
+        shown = Page(asked, lambda *_, **__: {}, lambda _: iter(()), None).without(own, "")
+        papers = [any_interpreter.run(*command, one, language).stdout.decode() for one in ("--notice", "--register")]
+        told = [shown, *papers, any_interpreter.run(*command).stdout.decode()]
+        for text in told[: 4 if at else 3]:  # `oubli law` alone is English
+            plain = unescape(text).replace("\u00a0", " ").replace("\u202f", " ")
+            assert plain.count(said) == away, text
+
+
+@pytest.mark.parametrize("more", ["", SERVICES])
+def test_who_objects_to_security_reads_that_an_erasure_ends_her_consents_too(tmp_path: Path, more: str) -> None:
+    """L34-VI-4, GDPR 21.1: the operator's `erase --mac` does both, and no new consent is taken for 30 days."""
+    device = paired.Device(tmp_path / "device", None, options=more, security="option enabled '1'")
+    device.pass_to(1300)
+    room, now, mac = device.recorder.groups.by_consent(), device.time.wall() // 10**9, paired.mac_of(1)
+    if more:
+        register_ = room._consents_or_refuse()
+        register_.grant(mac, ["services"], ["connections"], "none", now + law.DAY, bytes(32), now)
+    ended = device.recorder.groups.erasure().begin({"terminal": mac, "address": None}, "root")["withdrawn"]
+    assert ended == bool(more)
+    for language, said in zip(words.LANGUAGES, ("et met fin à vos accords", "and ends your consents"), strict=True):
+        (told,) = [one for one in noticed(device.config, language) if "21.1" in one]
+        assert (said in told) == bool(ended)
+    device.recorder.close()
 
 
 def test_each_name_that_a_choice_leaves_on_flash_is_told_of_with_its_end(tmp_path: Path) -> None:

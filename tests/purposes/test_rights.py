@@ -1155,7 +1155,7 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
 
 _REGISTER = (
     "sans terme fixé, au registre du tiers de confiance, comme preuve",
-    "without a fixed end, in the trusted third party's register, as long as that is a proof",
+    "without a fixed end, in the trusted third party's register, as a proof",
 )
 
 

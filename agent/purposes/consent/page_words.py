@@ -66,8 +66,8 @@ WORDS = {
         (
             "Your consent holds for what the document accepted says alone. Its proof is kept until 30 days after it "
             "ended or was withdrawn; if it is withdrawn, suspended or over, a hash that keeps an old copy from "
-            "restoring it stays until 30 days after the agreed end. After a withdrawal your device's hash and the "
-            "moment of the withdrawal stay for 30 days, to refuse a new consent."
+            "restoring it stays until 30 days after the agreed end. After a withdrawal your device's hash and "
+            "the moment of it stay for 30 days, to refuse a new consent."
         ),
     ),
     "aim": ("but indiqué aujourd'hui :", "for, as told today:"),
@@ -136,7 +136,7 @@ WORDS = {
         ),
         (
             'The erasure takes some minutes. "See what is kept" shows what is left. '
-            "If the gateway restarts before that, ask for it again."
+            "If the gateway restarts before, ask again."
         ),
     ),
     "unchanged": ("Rien n'a changé.", "Nothing has changed."),
@@ -152,19 +152,19 @@ WORDS = {
     "refused": ("Cela n'a pas pu être fait. Réessayez.", "That could not be done. Try again."),
     "often": (
         "Vous avez changé d'avis plusieurs fois aujourd'hui : revenez demain. Suspendre ou retirer reste possible.",
-        "You changed your mind several times today: come back tomorrow. Suspending and withdrawing are still possible.",
+        "You changed your mind several times today: come back tomorrow. Suspending and withdrawing stay possible.",
     ),
     "full": (
         "Il n'y a plus de place ici : réessayez demain, ou adressez-vous à l'exploitant.",
         "There is no place left here: try again tomorrow, or turn to the operator.",
     ),
     "busy": (
-        "Il y a trop de demandes en ce moment. Réessayez dans une minute.",
-        "There are too many requests at present. Try again in a minute.",
+        "Trop de demandes en ce moment. Réessayez dans une minute.",
+        "Too many requests at present. Try again in a minute.",
     ),
     "closed": (
         ("La borne ne répond pas en ce moment. Rouvrez cette page bientôt : elle montre ce qui est en vigueur."),
-        "The gateway doesn't answer at present. Open this page again in a moment: it shows what is in force.",
+        "The gateway doesn't answer at present. Open this page again soon: it shows what is in force.",
     ),
     "unknown": (
         "Votre appareil n'est pas reconnu sur ce réseau. Réessayez dans une minute.",
@@ -200,7 +200,7 @@ WORDS = {
         ),
         (
             "This page knows your device's present MAC address alone. If it had another one, what you chose then "
-            "holds for it no more, and the controller is asked about the former address."
+            "holds for it no more, and the controller is asked about the former one."
         ),
     ),
     "more rights": (
