@@ -502,7 +502,7 @@ def test_one_click_does_it(act, call, word, said, guest, recorder):
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        ("too many calls; accepted: 6 a second of a terminal", "429 Too Many Requests", "too many requests"),
+        ("too many calls; accepted: 6 a second of a terminal", "429 Too Many Requests", "Too many requests"),
         ("changed 5 times today; accepted: tomorrow", "429 Too Many Requests", "come back tomorrow"),
         (
             "no room: 512 objections are remembered; accepted: the operator's word with you",

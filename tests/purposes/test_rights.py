@@ -333,7 +333,7 @@ def check_rights(everything: config.Config) -> None:
         assert set(how) == asked
         assert all(ways and ways <= known for ways in how.values()), how
         assert lines[lines.index("", 5) + 1 :][:2] == [
-            said("counting").format(text["suspends"]), said("objection"),
+            said("counting").format(text["suspends"]), said("objection").format(text["ends"]),
         ]  # fmt: skip
         assert typeset(text["page"].format(f"http://{everything.notice.page}:8450/"), language) in lines
         for word in ("ask", "restriction", "leave", "consent", "death"):
