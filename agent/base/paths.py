@@ -9,65 +9,93 @@ from agent.runtime import files
 CONFIG = "/etc/config/oubli"
 
 
+class Flash:
+    """What outlasts a power cut, in `folder`; the spool, which the forwarder empties, lies beside it."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.ledger = folder + "/ledger"
+        self.audit = folder + "/audit"
+        self.published = folder + "/published"
+        self.sealed = folder + "/vault"
+        self.bundles = folder + "/bundles"
+        self.device_key = folder + "/device.key"
+        self.consents = folder + "/consents"
+        self.ports = folder + "/ports"
+        self.requests = folder + "/requests"
+        self.spool = folder + "-spool"
+
+
+class Run:
+    """What a power cut takes, in `folder`; `live`, where the forwarder writes too, lies beside it."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.vault = folder + "/vault"
+        self.keys = folder + "/keys"
+        self.terminals = folder + "/terminals"
+        self.counters = folder + "/counters"
+        self.clock = folder + "/clock"
+        self.heartbeat = folder + "/heartbeat"
+        self.blocks = folder + "/blocks"
+        self.billing = folder + "/billing"
+        self.control = folder + "/control"
+        self.socket = self.control + "/socket"
+        self.live = folder + "-live"
+        self.health = self.live + "/health"
+        self.forwarder = self.live + "/forwarder.json"
+
+
+class Etc:
+    """What the operator configures, and root's copy of it."""
+
+    def __init__(self, root: str) -> None:
+        self.config = root + CONFIG
+        self.accepted = root + "/etc/oubli/accepted"  # the last configuration that was accepted, root's copy
+        self.anchor = root + "/etc/oubli/custodian.pub"
+        self.agents = root + "/etc/oubli/agents"
+        self.network = root + "/etc/config/network"
+        self.dhcp = root + "/etc/config/dhcp"
+
+
 class Paths:
-    """Every path of the agent; `root` without a trailing slash."""
+    """Every path of the agent; `root` without a trailing slash.
+
+    `flash` and `run` are the recorder's own. Beside them and `etc` stands what root and other programs put there.
+    """
 
     def __init__(self, root: str) -> None:
         while root.endswith("/"):
             root = root[:-1]
         self.root = root
-        self.flash = root + "/srv/oubli"
-        self.ledger = self.flash + "/ledger"
-        self.spool = self.flash + "-spool"
-        self.audit = self.flash + "/audit"
-        self.published = self.flash + "/published"
-        self.sealed = self.flash + "/vault"
-        self.bundles = self.flash + "/bundles"
-        self.anchor = root + "/etc/oubli/custodian.pub"
-        self.device_key = self.flash + "/device.key"
-        self.consents = self.flash + "/consents"
+        self.flash = Flash(root + "/srv/oubli")
+        self.run = Run(root + "/var/run/oubli")
+        self.etc = Etc(root)
         self.texts = root + "/usr/share/oubli"
         self.ubus = root + "/var/run/ubus/ubus.sock"
-        self.agents = root + "/etc/oubli/agents"
         self.portal = root + "/var/run/oubli-portal/clients"
-        self.run = run = root + "/var/run/oubli"
-        self.vault = run + "/vault"
-        self.keys = run + "/keys"
-        self.terminals = run + "/terminals"
-        self.counters = run + "/counters"
-        self.clock = run + "/clock"
-        self.heartbeat = run + "/heartbeat"
-        self.handed = run + "-root"  # root writes there, the recorder reads
-        self.verdict = self.handed + "/doctor"
-        self.networks = self.handed + "/networks"  # what it tells of them (etc/init.d/oubli)
-        self.live = run + "-live"
-        self.health = self.live + "/health"
-        self.forwarder = self.live + "/forwarder.json"
-        self.control = run + "/control"
-        self.socket = self.control + "/socket"
-        self.config = root + CONFIG
-        self.accepted = root + "/etc/oubli/accepted"  # the last configuration that was accepted, root's copy
         self.note = root + "/srv/oubli-root/store-"  # and a purpose: root's note of its store (agent.vault.stores)
-        self.network = root + "/etc/config/network"
-        self.dhcp = root + "/etc/config/dhcp"
+        self.verdict = root + "/var/run/oubli-root/doctor"
+        self.networks = root + "/var/run/oubli-root/networks"  # what root tells of them (etc/init.d/oubli)
 
     def network_files(self) -> "tuple[str, str]":
         """Return where networks and DHCP servers are read: what root has handed over, else these."""
         if files.exists(self.networks):
             return self.networks, self.networks
-        return self.network, self.dhcp
+        return self.etc.network, self.etc.dhcp
 
 
 def make_folders(paths: Paths) -> None:
     """Make what is missing of the folders, each open to whom it must be (the forwarder works in two)."""
+    flash, run = paths.flash, paths.run
     for folder, mode in (
-        (paths.flash, 0o700),
-        (paths.spool, 0o2770),
-        (paths.audit, 0o700),
-        (paths.run, 0o711),
-        (paths.live, 0o2770),
-        (paths.control, 0o711),
-        (paths.vault, 0o700),
-        (paths.vault + "/security", 0o700),
+        (flash.folder, 0o700),
+        (flash.spool, 0o2770),
+        (flash.audit, 0o700),
+        (run.folder, 0o711),
+        (run.live, 0o2770),
+        (run.control, 0o711),
+        (run.vault, 0o700),
+        (run.vault + "/security", 0o700),
     ):
         files.make_folder(folder, mode)

@@ -60,79 +60,70 @@ _FIELDS = {
 }
 
 
-class Layout:
-    """What a walk learned of a message: offsets from its start; `heads` are (where, octets) to be found again."""
+class Ends:
+    """Where a message has the addresses of one direction: offsets, 0 for what it lacks."""
 
-    read: "Any"  # the pattern's
+    source = destination = 0
+
+
+class Walk:
+    """What a walk of a message has found so far: offsets from its start."""
 
     def __init__(self, family: int) -> None:
         self.family = family
-        self.octets = _ADDRESSES[family][2]  # of an address
-        self.heads: "list[tuple[int, bytes]]" = []
-        self.places: "dict[str, int]" = {}
-        self.source = self.destination = self.reply_source = self.reply_destination = self.near = self.answers = 0
-        self.accounted = False
-        self.state = self.status = _ZERO  # where the protocol's state stands, and the lowest octet of the status
         self.protocol = 0  # if it is a common one
-        self.stamped = False  # whether it says when the connection began and ended
-        self.timed = False  # whether it says how much of the time-out was left
-        self.placed: "tuple[Any, ...]" = (None, None, None, None)  # agent.recorder.fast_path's
-        self.pattern: "Any" = None
-        self.following: "Layout | None" = None  # another one of the same size
+        self.heads: "list[tuple[int, bytes]]" = []  # where, and octets to be found again
+        self.places: "dict[str, int]" = {}
+        self.original, self.reply = Ends(), Ends()
 
-    def seal(self) -> None:
+
+class Layout:
+    """What a walk has learned of a message: its pattern, and where stands what the pattern doesn't read."""
+
+    read: "Any"  # the pattern's
+
+    def __init__(self, walk: Walk) -> None:
         """Make the pattern: each value as wide as it is, the header's zero for one that is absent."""
-        places = self.places
+        self.octets = _ADDRESSES[walk.family][2]  # of an address
+        self.protocol = walk.protocol
+        self.original, self.reply = walk.original, walk.reply
+        places = walk.places
         counters = [name for name in places if name.startswith(("packets_", "bytes_"))]
         self.accounted = len(counters) == 4
         if not self.accounted:
             for name in counters:
                 del places[name]
+        # Where the protocol's state stands, and the lowest octet of the status
         self.state = places.get("state", _ZERO)
         self.status = places["status"] + 3 if "status" in places else _ZERO
-        self.stamped = "start" in places and "stop" in places
-        self.timed = "remaining" in places
+        self.stamped = "start" in places and "stop" in places  # whether it says when the connection began and ended
+        self.timed = "remaining" in places  # whether it says how much of the time-out was left
+        self.near, self.answers = walk.original.destination or _ZERO, walk.reply.source or _ZERO
+        self.pattern: "Any" = native.Pattern(walk.heads, self._fields(places))
+        self.read = self.pattern.read
+        self.placed: "tuple[Any, ...]" = (None, None, None, None)  # agent.recorder.prepared's
+        self.following: "Layout | None" = None  # another one of the same size
+
+    def _fields(self, places: "dict[str, int]") -> "dict[str, tuple[int, int]]":
+        """Return what the pattern reads: a place and octets by name."""
         fields = {"accounted": (_ONE if self.accounted else _ZERO, 1), "family": (HEADER, 1)}
         for name in _FIELDS:
             fields[name] = (places[name], _FIELDS[name]) if name in places else (_ZERO, 1)
         absent = 4 - self.octets // 4
         for word in range(4):
-            fields[_WORDS[word]] = (_ZERO, 1) if word < absent else (self.source + 4 * (word - absent), 4)
-        for name, place in (("near", self.destination), ("answers", self.reply_source)):
-            fields[name] = (place or _ZERO, 1)
-        self.near, self.answers = self.destination or _ZERO, self.reply_source or _ZERO
+            fields[_WORDS[word]] = (_ZERO, 1) if word < absent else (self.original.source + 4 * (word - absent), 4)
+        fields["near"], fields["answers"] = (self.near, 1), (self.answers, 1)
         # A number of more than 30 bits takes heap on a 32-bit processor: what comes after the upper
         # half of a time, without its last octet.
         for name, part in (("start", "start_low"), ("stop", "stop_low")):
             fields[part] = (places[name] + 4, 3) if name in places else (_ZERO, 1)
-        self.pattern = native.Pattern(self.heads, fields)
-        self.read = self.pattern.read
-        # The pattern has them now: a small heap doesn't keep them twice.
-        self.heads, self.places = [], {}
+        return fields
 
 
-def source_of(connection: "Connection") -> bytes:
+def source_of(connection: "Source") -> bytes:
     """Return a connection's original source address, 4 or 16 octets."""
     words = (connection.word0, connection.word1, connection.word2, connection.word3)
     return b"".join([word.to_bytes(4, "big") for word in words])[16 - _ADDRESSES[connection.family][2] :]
-
-
-class _Restated:
-    """A connection with other times."""
-
-    def __init__(self, connection: "Connection", start: int, stop: int) -> None:
-        self._connection = connection
-        self.start, self.stop = start, stop
-
-    def __getattr__(self, name: str) -> int:
-        """Return what the clock has no part in."""
-        return getattr(self._connection, name)
-
-
-def restated(connection: "Connection", times: "tuple[int, int]") -> "Connection":
-    """Return a connection that was stamped before a step of the wall clock, start and stop by the present clock."""
-    made: "Any" = _Restated(connection, *times)
-    return made
 
 
 class Decoder:
@@ -142,13 +133,14 @@ class Decoder:
     last one, which stands in `buffer` from `at` on as `layout` says; valid while the sink runs.
     """
 
+    layout: Layout
+
     def __init__(self, kind: int = DESTROY) -> None:
         self.reader = Reader(self._take)
         self.connections = 0
         self.connection: "Any" = None
         self.buffer: "bytearray | bytes" = b""
         self.at = 0
-        self.layout = Layout(INET)
         self._kind = kind
         self._sink: "Callable[[Connection], None]" = _nowhere
         # By octets of the message (whole words), + 1 for IPv6; each has those of its key in a row
@@ -157,10 +149,11 @@ class Decoder:
 
     def public(self) -> bytes:
         """Return the address that the last connection's source has for the world: where its replies go."""
-        if not self.layout.reply_destination:
+        layout = self.layout
+        if not layout.reply.destination:
             return source_of(self.connection)
-        at = self.at + self.layout.reply_destination
-        return bytes(self.buffer[at : at + self.layout.octets])
+        at = self.at + layout.reply.destination
+        return bytes(self.buffer[at : at + layout.octets])
 
     def feed(self, buffer: "bytearray | bytes", length: int, sink: "Callable[[Connection], None]") -> None:
         """Call `sink` with each connection of this datagram: `length` octets at the start of `buffer`."""
@@ -174,7 +167,7 @@ class Decoder:
     def _take(self, kind: int, buffer: "bytearray | bytes", at: int, end: int) -> None:
         if kind == self._kind and not self._known(buffer, at, end - at):
             layout = _walk(buffer, at, end)
-            self._remember(end - at | layout.family >> 3 & 1, layout)
+            self._remember(end - at | buffer[at + HEADER] >> 3 & 1, layout)
             self._known(buffer, at, end - at)
 
     def _known(self, buffer: "bytearray | bytes", at: int, size: int) -> bool:
@@ -239,156 +232,168 @@ def _walk(buffer: "bytearray | bytes", at: int, end: int) -> Layout:
     # The kernel pads each message to whole words.
     if not HEADER + 4 <= end - at <= _LARGEST or (end - at) & 3 or buffer[at + HEADER] not in _ADDRESSES:
         raise Malformed
-    layout = Layout(buffer[at + HEADER])
-    _head(layout, buffer, at, 0, 8)  # length, kind and flags; the numbers behind them differ
-    _head(layout, buffer, at, HEADER, 4)
-    for kind, value, stop in _each(layout, buffer, at, at + HEADER + 4, end):
+    walk = Walk(buffer[at + HEADER])
+    _head(walk, buffer, at, 0, 8)  # length, kind and flags; the numbers behind them differ
+    _head(walk, buffer, at, HEADER, 4)
+    for kind, value, stop in _each(walk, buffer, at, at + HEADER + 4, end):
         if kind == _TUPLE_ORIG:
-            _original(layout, buffer, at, value, stop)
+            _original(walk, buffer, at, value, stop)
         elif kind == _TUPLE_REPLY:
-            _reply(layout, buffer, at, value, stop)
+            _reply(walk, buffer, at, value, stop)
         elif kind == _STATUS:
-            layout.places["status"] = exactly(4, value, stop) - at
+            walk.places["status"] = exactly(4, value, stop) - at
         elif kind == _TIMEOUT:
-            layout.places["remaining"] = exactly(4, value, stop) - at
+            walk.places["remaining"] = exactly(4, value, stop) - at
         elif kind == _PROTOINFO:
-            _state(layout, buffer, at, value, stop)
+            _state(walk, buffer, at, value, stop)
         elif kind in _PAIRS:
-            _pair(layout, buffer, at, value, stop, _PAIRS[kind])
-    if not layout.source or "protocol" not in layout.places:
+            _pair(walk, buffer, at, value, stop, _PAIRS[kind])
+    if not walk.original.source or "protocol" not in walk.places:
         raise Malformed
-    layout.seal()
-    return layout
+    return Layout(walk)
 
 
-def _head(layout: Layout, buffer: "bytearray | bytes", at: int, offset: int, octets: int) -> None:
+def _head(walk: Walk, buffer: "bytearray | bytes", at: int, offset: int, octets: int) -> None:
     """Note octets that the layout demands, together with those they follow."""
     wanted = bytes(buffer[at + offset : at + offset + octets])
-    if layout.heads:
-        before, run = layout.heads[-1]
+    if walk.heads:
+        before, run = walk.heads[-1]
         if before + len(run) == offset:
-            layout.heads[-1] = (before, run + wanted)
+            walk.heads[-1] = (before, run + wanted)
             return
-    layout.heads.append((offset, wanted))
+    walk.heads.append((offset, wanted))
 
 
-def _each(
-    layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int
-) -> "Iterator[tuple[int, int, int]]":
+def _each(walk: Walk, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> "Iterator[tuple[int, int, int]]":
     """Yield attributes as `attributes` does, noting each header as one that the layout demands."""
     for kind, inner, inner_stop in attributes(buffer, value, stop):
-        _head(layout, buffer, at, inner - 4 - at, 4)
+        _head(walk, buffer, at, inner - 4 - at, 4)
         yield kind, inner, inner_stop
 
 
-def _original(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> None:
-    source, destination, octets = _ADDRESSES[layout.family]
-    for kind, inner, inner_stop in _each(layout, buffer, at, value, stop):
+def _original(walk: Walk, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> None:
+    source, destination, octets = _ADDRESSES[walk.family]
+    for kind, inner, inner_stop in _each(walk, buffer, at, value, stop):
         if kind == _IP:
-            for number, place, place_stop in _each(layout, buffer, at, inner, inner_stop):
+            for number, place, place_stop in _each(walk, buffer, at, inner, inner_stop):
                 if number == source:
-                    layout.source = exactly(octets, place, place_stop) - at
+                    walk.original.source = exactly(octets, place, place_stop) - at
                 elif number == destination:
-                    layout.destination = exactly(octets, place, place_stop) - at
+                    walk.original.destination = exactly(octets, place, place_stop) - at
         elif kind == _PROTO:
-            for number, place, place_stop in _each(layout, buffer, at, inner, inner_stop):
+            for number, place, place_stop in _each(walk, buffer, at, inner, inner_stop):
                 if number == _NUMBER:
-                    layout.places["protocol"] = exactly(1, place, place_stop) - at
-                    layout.protocol = _common(layout, buffer, at, place, place_stop, inner_stop)
+                    walk.places["protocol"] = exactly(1, place, place_stop) - at
+                    walk.protocol = _common(walk, buffer, at, place, place_stop, inner_stop)
                 elif number == _DESTINATION_PORT:
-                    layout.places["destination_port"] = exactly(2, place, place_stop) - at
+                    walk.places["destination_port"] = exactly(2, place, place_stop) - at
                 elif number in (_SOURCE_PORT, _ICMP_ID, _ICMPV6_ID):
-                    layout.places["source_port"] = exactly(2, place, place_stop) - at
+                    walk.places["source_port"] = exactly(2, place, place_stop) - at
 
 
-def _common(layout: Layout, buffer: "bytearray | bytes", at: int, place: int, end: int, stop: int) -> int:
+def _common(walk: Walk, buffer: "bytearray | bytes", at: int, place: int, end: int, stop: int) -> int:
     """Return the protocol at a place if it is a common one, 0 else; it is demanded then, like headers."""
     # Whoever sends other protocols, one after the other, doesn't make a layout of each.
     if end - place != 1 or place + 4 > stop or buffer[place] not in _COMMON:
         return 0
-    _head(layout, buffer, at, place - at, 4)
+    _head(walk, buffer, at, place - at, 4)
     return buffer[place]
 
 
-def _reply(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> None:
+def _reply(walk: Walk, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> None:
     """Note where replies come from, and the address and port they go to: those that translation chose."""
-    source, destination, octets = _ADDRESSES[layout.family]
-    for kind, inner, inner_stop in _each(layout, buffer, at, value, stop):
+    source, destination, octets = _ADDRESSES[walk.family]
+    for kind, inner, inner_stop in _each(walk, buffer, at, value, stop):
         if kind == _IP:
-            for number, place, place_stop in _each(layout, buffer, at, inner, inner_stop):
+            for number, place, place_stop in _each(walk, buffer, at, inner, inner_stop):
                 if number == source and place_stop - place == octets:
-                    layout.reply_source = place - at
+                    walk.reply.source = place - at
                 elif number == destination and place_stop - place == octets:
-                    layout.reply_destination = place - at
+                    walk.reply.destination = place - at
         elif kind == _PROTO:
-            for number, place, place_stop in _each(layout, buffer, at, inner, inner_stop):
+            for number, place, place_stop in _each(walk, buffer, at, inner, inner_stop):
                 if number == _NUMBER:
-                    _common(layout, buffer, at, place, place_stop, inner_stop)
+                    _common(walk, buffer, at, place, place_stop, inner_stop)
                 elif number in (_DESTINATION_PORT, _ICMP_ID, _ICMPV6_ID):
-                    layout.places["translated_port"] = exactly(2, place, place_stop) - at
+                    walk.places["translated_port"] = exactly(2, place, place_stop) - at
 
 
-def _pair(
-    layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int, names: "tuple[str, str]"
-) -> None:
+def _pair(walk: Walk, buffer: "bytearray | bytes", at: int, value: int, stop: int, names: "tuple[str, str]") -> None:
     """Note where attributes 1 and 2 have their 64 bits; of a pair that comes twice the last one counts."""
     for name in names:
-        layout.places.pop(name, None)
-    for kind, inner, inner_stop in _each(layout, buffer, at, value, stop):
+        walk.places.pop(name, None)
+    for kind, inner, inner_stop in _each(walk, buffer, at, value, stop):
         if kind in (1, 2):
-            layout.places[names[kind - 1]] = exactly(8, inner, inner_stop) - at
+            walk.places[names[kind - 1]] = exactly(8, inner, inner_stop) - at
 
 
-def _state(layout: Layout, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> None:
+def _state(walk: Walk, buffer: "bytearray | bytes", at: int, value: int, stop: int) -> None:
     """Note where PROTOINFO has the state: attribute 1 of TCP (1) or SCTP (3)."""
-    for kind, inner, inner_stop in _each(layout, buffer, at, value, stop):
+    for kind, inner, inner_stop in _each(walk, buffer, at, value, stop):
         if kind in (1, 3):
-            for number, place, place_stop in _each(layout, buffer, at, inner, inner_stop):
+            for number, place, place_stop in _each(walk, buffer, at, inner, inner_stop):
                 if number == 1:
-                    layout.places["state"] = exactly(1, place, place_stop) - at
+                    walk.places["state"] = exactly(1, place, place_stop) - at
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterator, Protocol
 
-    class Connection(Protocol):
-        """One connection, read in place where that costs nothing; valid until the next message.
+    class Source(Protocol):
+        """Who began a connection.
 
         family           2 (IPv4) or 10 (IPv6)
-        protocol         IP protocol number
         word0 .. word3   original source address as four words; IPv4 has the last one,
                          zeros before; `source_of` has the octets
-        source_port      original source port (ICMP: query id; 0 where the protocol has none)
-        destination_port original destination port
-        translated_port  source port after source translation
-        packets_up/down, bytes_up/down   original and reply direction, as the kernel counts (with IP headers)
-        start, stop      kernel wall clock, ns since the epoch; 0 where the entry has no timestamps
-        state            TCP or SCTP state number at the end, 0 for others
-        status           IPS_* bits
-        remaining        seconds its timeout still had to run (an entry deleted early, or alive), else 0
-        accounted        1 where the entry has counters
-        near, answers    first octets of the original destination and of the address that answers
         """
 
         family: int
-        protocol: int
         word0: int
         word1: int
         word2: int
         word3: int
-        source_port: int
-        destination_port: int
-        translated_port: int
+
+    class Counters(Protocol):
+        """What it carried, as the kernel counts (with IP headers): up in the original direction, down in the reply's.
+
+        accounted        1 where the entry has counters
+        """
+
         packets_up: int
         packets_down: int
         bytes_up: int
         bytes_down: int
+        accounted: int
+
+    class Times(Protocol):
+        """When it was.
+
+        start, stop      kernel wall clock, ns since the epoch; 0 where the entry has no timestamps
+        remaining        seconds its timeout still had to run (an entry deleted early, or alive), else 0
+        """
+
         start: int
         stop: int
+        remaining: int
+
+    class Connection(Source, Counters, Times, Protocol):
+        """One connection, read in place where that costs nothing; valid until the next message.
+
+        protocol         IP protocol number
+        source_port      original source port (ICMP: query id; 0 where the protocol has none)
+        destination_port original destination port
+        translated_port  source port after source translation
+        state            TCP or SCTP state number at the end, 0 for others
+        status           IPS_* bits
+        near, answers    first octets of the original destination and of the address that answers
+        """
+
+        protocol: int
+        source_port: int
+        destination_port: int
+        translated_port: int
         state: int
         status: int
-        remaining: int
-        accounted: int
         near: int
         answers: int

@@ -181,7 +181,7 @@ class Lan(Listener):
 
     def inside(self, buffer: "bytearray | bytes", layout: "Layout", at: int = 0) -> str:
         """Say the same as `stays` of the message at `at`, which deserves the second look."""
-        return self._near(buffer, at + layout.destination, at + layout.reply_source, layout.octets)
+        return self._near(buffer, at + layout.original.destination, at + layout.reply.source, layout.octets)
 
     def stays(self, last: "Decoder") -> str:
         """Return how the last read connection stays inside: BROADCAST, HAIRPIN, or TERMINAL (out, or to the router)."""

@@ -116,7 +116,7 @@ class Line(Start):
         from agent.control import client
 
         try:
-            for answer in client.ask_for(self.paths.socket, call, 0, **fields):
+            for answer in client.ask_for(self.paths.run.socket, call, 0, **fields):
                 if "error" in answer:
                     sys.stderr.write("oubli: " + answer["error"] + "\n")
                     return
@@ -124,7 +124,7 @@ class Line(Start):
         except (OSError, ValueError) as failure:
             refused = isinstance(failure, OSError) and failure.errno == errno.EACCES
             why = "not permitted for this user" if refused else "the recorder isn't running"
-            sys.stderr.write("oubli: no answer at " + self.paths.socket + ": " + why + "\n")
+            sys.stderr.write("oubli: no answer at " + self.paths.run.socket + ": " + why + "\n")
 
     def show(self, value: "Any", lines: "Sequence[str]") -> int:
         """Print the value where --json was given, else the lines; returns 0."""

@@ -20,7 +20,7 @@ class Start:
 
     def __init__(self, root: str, config: "str | None") -> None:
         self.paths = Paths(root)
-        self.config = config or self.paths.config
+        self.config = config or self.paths.etc.config
 
     def settings(self) -> "Config":
         """Return the configuration that runs; ConfigError."""
@@ -65,10 +65,9 @@ def recorder(start: "Start") -> int:
         return 1
     if not start.paths.root:
         make_folders(start.paths)
-        if not files.in_memory(start.paths.vault):
-            sys.stderr.write(
-                "oubli: " + start.paths.vault + " isn't in memory, and a disk doesn't forget; accepted: tmpfs (EXP-2)\n"
-            )
+        vault = start.paths.run.vault
+        if not files.in_memory(vault):
+            sys.stderr.write(f"oubli: {vault} isn't in memory, and a disk doesn't forget; accepted: tmpfs (EXP-2)\n")
             return 1
         place = stores.forgetful(settings, start.paths)
         if place:

@@ -37,7 +37,7 @@ def summary(line: "Line") -> int:
     """Show what was published of a day."""
     from agent.summary import published
 
-    figures = published.Published(line.paths.published).day(line.get("--day"))
+    figures = published.Published(line.paths.flash.published).day(line.get("--day"))
     lines = ["nothing was published " + ("on " + line["--day"] if "--day" in line else "yet")]
     if figures:
         lines = [figures[0].day + ", as published"] + published.lines(figures)
@@ -80,7 +80,7 @@ def erase(line: "Line") -> int:
         return 1
     end = DeviceTime().monotonic() + CLOSING * 1000000000
     while True:
-        if _alone(line.paths.run):
+        if _alone(line.paths.run.folder):
             # A service that was stopped for good destroys nothing by itself.
             from agent.vault import expiry
 
@@ -90,7 +90,7 @@ def erase(line: "Line") -> int:
         if DeviceTime().monotonic() >= end:
             break
         try:
-            answer = client.ask(line.paths.socket, "erase", purpose=purpose)
+            answer = client.ask(line.paths.run.socket, "erase", purpose=purpose)
         except ValueError:
             answer = {}  # it went away meanwhile
         except OSError as failure:
@@ -116,7 +116,7 @@ def expire(line: "Line") -> int:
 
     time_ = DeviceTime()
     gone = 0
-    if _alone(line.paths.run):
+    if _alone(line.paths.run.folder):
         as_recorder(line.paths)
         gone = expiry.destroy_due(line.paths.root, time_.boot, time_.monotonic())
     return line.show({"segments": gone}, ["destroyed " + str(gone) + " segments that were due"])
@@ -134,10 +134,10 @@ def forget(line: "Line") -> int:
     """Destroy what is kept and remove the daemons' files: all, or what only oubli-purposes could destroy."""
     from agent.vault import expiry
 
-    paths = line.paths
+    paths, flash, run = line.paths, line.paths.flash, line.paths.run
     end = DeviceTime().monotonic() + CLOSING * 1000000000
     # The recorder isn't asked: one that closes answers by what it still runs with
-    for folder in (paths.run, paths.spool):
+    for folder in (run.folder, flash.spool):
         while not _alone(folder):
             if DeviceTime().monotonic() >= end:
                 sys.stderr.write(
@@ -148,13 +148,13 @@ def forget(line: "Line") -> int:
     as_recorder(paths)
     if line.word == "everything":
         expiry.erase_all(paths, line.config)
-        places = [paths.flash, paths.spool, paths.run, paths.live]
+        places = [flash.folder, flash.spool, run.folder, run.live]
     else:
         names = [row.name for row in table.PURPOSES if row.name != "security"]
         for name in names:
             expiry.erase_all(paths, line.config, name)
-        places = [paths.device_key, paths.consents, paths.sealed, paths.bundles]
-        places += [paths.vault + "/" + name for name in names]
+        places = [flash.device_key, flash.consents, flash.sealed, flash.bundles]
+        places += [run.vault + "/" + name for name in names]
     for place in places:
         files.clear(place)
     return 0
@@ -165,7 +165,7 @@ def as_recorder(paths: "Paths") -> None:
 
     So root changes nothing that the user may have linked to elsewhere (L34-VI-2).
     """
-    for folder in (paths.run, paths.flash, paths.spool):
+    for folder in (paths.run.folder, paths.flash.folder, paths.flash.spool):
         if files.exists(folder):
             status = os.stat(folder)
             process.become(status[4], status[5])
@@ -196,11 +196,11 @@ def log(line: "Line") -> int:
     from agent.audit.history import History, written
 
     try:
-        list(files.names(line.paths.audit))
+        list(files.names(line.paths.flash.audit))
     except OSError as failure:
-        sys.stderr.write("oubli: no audit log at " + line.paths.audit + reason(failure.errno) + "\n")
+        sys.stderr.write("oubli: no audit log at " + line.paths.flash.audit + reason(failure.errno) + "\n")
         return 1
-    book = History(line.paths.audit, line.get("--head"))
+    book = History(line.paths.flash.audit, line.get("--head"))
     quiet = "--verify" in line
     book.read(
         lambda entry: None if quiet else print(canonical.dumps(entry.data()) if "--json" in line else written(entry))
@@ -211,7 +211,9 @@ def log(line: "Line") -> int:
 
 def doctor(line: "Line") -> int:
     """Examine this gateway."""
-    settings = in_force(line.config, line.paths.accepted) if line.config == line.paths.config else load(line.config)
+    settings = (
+        in_force(line.config, line.paths.etc.accepted) if line.config == line.paths.etc.config else load(line.config)
+    )
     from agent.capture.netlink import RECEIVE_BUFFER
     from agent.doctor import examination
     from agent.doctor.gateway import Gateway

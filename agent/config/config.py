@@ -37,7 +37,6 @@ class Config:
     canonical                 every validated value as one text, without a secret, for the digest in `state`
     refused                   why a later configuration is refused, "" where this is the present one
     plain                     messages go in plain text: to a broker on this machine, or because `mqtt.insecure` says so
-    exposed                   they go in plain text to another machine (L34-VI-2)
     here                      each broker is on this machine
     """
 
@@ -63,7 +62,11 @@ class Config:
         self.canonical = canonical.dumps(values)
         self.here = all(_on_this_machine(host) for host in self.mqtt.host)
         self.plain = self.mqtt.insecure or (self.here and self.mqtt.ca is None)
-        self.exposed = self.plain and not self.here
+
+    @property
+    def exposed(self) -> bool:
+        """Return True if messages go in plain text to another machine (L34-VI-2)."""
+        return self.plain and not self.here
 
     def require_mqtt(self) -> None:
         """Check what only the forwarder needs; ConfigError with the one line to show."""
@@ -145,9 +148,9 @@ def running(path: str, paths: "Paths") -> Config:
 
     A file that isn't the gateway's own is that file.
     """
-    if path != paths.config:
+    if path != paths.etc.config:
         return load(path)
-    config = in_force(path, paths.accepted)
+    config = in_force(path, paths.etc.accepted)
     if config.refused:
         sys.stderr.write(
             "oubli: the last accepted configuration goes on, for this one is refused: " + config.refused + "\n"

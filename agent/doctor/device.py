@@ -20,7 +20,7 @@ def clock(gateway: "Gateway") -> "Iterator[Finding]":
     if gateway.wall() // 1000000000 < floor:
         yield Finding("clock-wrong", "the clock shows a time before the program or its configuration was written")
     try:
-        state = client.ask(gateway.paths.socket, "status")["clock"]
+        state = client.ask(gateway.paths.run.socket, "status")["clock"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     if state != "trusted":
@@ -32,7 +32,7 @@ def clock(gateway: "Gateway") -> "Iterator[Finding]":
 
 def tmpfs(gateway: "Gateway") -> "Iterator[Finding]":
     """Check that what must forget lies in memory."""
-    if not files.in_memory(gateway.nearest(gateway.paths.vault)):
+    if not files.in_memory(gateway.nearest(gateway.paths.run.vault)):
         yield Finding("tmpfs", "the folder of volatile stores and keys isn't on tmpfs")
 
 
@@ -53,7 +53,7 @@ def libsodium(_gateway: "Gateway") -> "Iterator[Finding]":
 
 def flash(gateway: "Gateway") -> "Iterator[Finding]":
     """Check that the spool can grow to its bound and the ledger be rewritten."""
-    spool = gateway.paths.spool
+    spool = gateway.paths.flash.spool
     held = sum(files.size_of(spool + "/" + name) for name in files.names(spool)) if files.exists(spool) else 0
     status = os.statvfs(gateway.nearest(spool))
     free, needed = status[1] * status[4], max(0, gateway.config.mqtt.spool_bytes - held) + RESERVE

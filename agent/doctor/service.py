@@ -24,12 +24,12 @@ def configuration(gateway: "Gateway") -> "Iterator[Finding]":
 def recorder(gateway: "Gateway") -> "Iterator[Finding]":
     """Ask the recorder what it sees."""
     try:
-        status = client.ask(gateway.paths.socket, "status")
+        status = client.ask(gateway.paths.run.socket, "status")
         missing, deaf = status["missing"], status["deaf"]
         refused = sorted([name for name in status["purposes"] if status["purposes"][name].get("trouble")])
         refused += ["ledger and messages"] if status["refusing"] else []
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        held = _held(gateway.paths.run)
+        held = _held(gateway.paths.run.folder)
         yield Finding("recorder", "it runs, and doesn't answer" if held else "no recorder runs")
         return
     if missing:
@@ -42,7 +42,7 @@ def recorder(gateway: "Gateway") -> "Iterator[Finding]":
     if refused:
         yield Finding("flash-refuses", "not written: " + ", ".join(refused))
     if gateway.config.mqtt.host:
-        if not _held(gateway.paths.spool):
+        if not _held(gateway.paths.flash.spool):
             yield Finding("forwarder", "a broker is configured, and no forwarder runs")
         elif not status["forwarder"]["connected"]:
             yield Finding("unconnected", "the forwarder runs, and isn't connected to the broker")
@@ -66,16 +66,16 @@ def page(gateway: "Gateway") -> "Iterator[Finding]":
 
 def folders(gateway: "Gateway") -> "Iterator[Finding]":
     """Hold owners and modes of the daemons' folders and of the forwarder's secrets against what they must be."""
-    paths, mqtt = gateway.paths, gateway.config.mqtt
-    users = gateway.users()
+    paths, flash, run = gateway.paths, gateway.paths.flash, gateway.paths.run
+    users, mqtt = gateway.users(), gateway.config.mqtt
     wrong = []
     keeper = "oubli-rec" if files.exists(paths.root + "/sbin/ujail") else "root"  # without a jail the recorder is root
     for path, mode in (
-        (paths.flash, 0o700),
-        (paths.spool, 0o2770),
-        (paths.run, 0o711),
-        (paths.live, 0o2770),
-        (paths.vault, 0o700),
+        (flash.folder, 0o700),
+        (flash.spool, 0o2770),
+        (run.folder, 0o711),
+        (run.live, 0o2770),
+        (run.vault, 0o700),
     ):
         status = _status(path)
         if status is not None and "oubli-rec" in users and status[_UID] != users.get(keeper, 0):

@@ -43,7 +43,7 @@ class Forwarder:
         self._log = log
         self._random = random
         self._gateway = config.gateway.id
-        self._spool = Spool(self._paths.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
+        self._spool = Spool(self._paths.flash.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
         # Of the oldest messages: when each is to be sent, ns since the epoch, and when at the latest, ns since boot.
         self._seen: "dict[str, tuple[int, int]]" = {}
         self.broker = BrokerConnection(config, source, log, random)
@@ -101,7 +101,7 @@ class Forwarder:
             at, latest = self._seen[name]
             if at > now and latest > monotonic:
                 continue
-            path = self._paths.spool + "/" + name
+            path = self._paths.flash.spool + "/" + name
             text = self._read(path)
             if text:
                 client.publish(topics.summary(self._gateway, metric(name)), text)
@@ -114,7 +114,7 @@ class Forwarder:
             return
         if monotonic >= self._next_health:
             self._next_health = jitter.health_sent(monotonic, self._random)
-        text = self._read(self._paths.health)
+        text = self._read(self._paths.run.health)
         if (
             text is not None
             and text != self._health
@@ -126,7 +126,7 @@ class Forwarder:
     def _set_aside(self, name: str) -> None:
         """Take what can't be sent out of the queue, count it, and leave it to the recorder's next sweep."""
         try:
-            os.rename(self._paths.spool + "/" + name, self._paths.spool + "/.unsendable-" + name)
+            os.rename(self._paths.flash.spool + "/" + name, self._paths.flash.spool + "/.unsendable-" + name)
         except OSError:
             return  # it stays where it is, in nobody's way, until it is too old
         del self._seen[name]
@@ -157,7 +157,7 @@ class Forwarder:
         if said == self._said:
             return
         try:
-            files.write_atomic(self._paths.forwarder, said.encode(), 0o640, durable=False)
+            files.write_atomic(self._paths.run.forwarder, said.encode(), 0o640, durable=False)
             self._said = said
         except OSError:
             pass  # the recorder, which makes the folder, hasn't started yet: said again in the next turn
@@ -176,7 +176,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         process.log("oubli forwarder: " + text)
 
     try:
-        alone = files.hold_folder(Paths(root).spool)
+        alone = files.hold_folder(Paths(root).flash.spool)
     except OSError:
         alone = True  # the recorder, which makes the folder, hasn't started yet
     if not alone:
@@ -184,7 +184,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         sys.stderr.write("oubli forwarder: another forwarder runs below this root\n")
         return 1
     try:
-        files.remove(Paths(root).forwarder)  # what one that was killed said
+        files.remove(Paths(root).run.forwarder)  # what one that was killed said
     except OSError:
         pass  # nothing was said
     stop = process.stop_descriptor()

@@ -84,7 +84,7 @@ class Client:
                 flags |= flag
                 fields += field(value)
         self._hello = framed(0x10, MQTT_3_1_1 + struct.pack("!BH", flags, keepalive) + fields)
-        self._seconds, self._random = keepalive, random
+        self._random = random
         self._keepalive, self._connect_timeout = keepalive * 1000, connect_timeout * 1000
         self._acknowledge_timeout = acknowledge_timeout * 1000
         self._clock = DeviceTime()
@@ -162,7 +162,7 @@ class Client:
             raise MqttError("the broker did not answer in time")
         if packet[3] != 0:
             raise MqttError("the broker refused the connection")
-        self._ping = jitter.ping(self._clock.monotonic(), self._seconds, self._random)
+        self._ping = jitter.ping(self._clock.monotonic(), self._keepalive // 1000, self._random)
 
     def _reach(self, address: "tuple[Any, ...]", deadline: int) -> bool:
         raw = self._raw = socket.socket(address[0], address[1], address[2])
@@ -233,7 +233,9 @@ class Client:
         self._asked = self._now()
         # One that was overdue by a keepalive (the processor stood still) isn't made up for.
         self._ping = jitter.ping(
-            max(self._ping, self._clock.monotonic() - self._keepalive * 1_000_000), self._seconds, self._random
+            max(self._ping, self._clock.monotonic() - self._keepalive * 1_000_000),
+            self._keepalive // 1000,
+            self._random,
         )
 
     def _send(self, packet: bytes, deadline: int) -> None:

@@ -60,11 +60,11 @@ def remembered(config: "Config", paths: "Paths") -> "list[str]":
     """
     for name in stores.SEALED:
         config.notes[name] = stores.noted(name, paths)
-    _any(paths.flash)  # below a folder that may not be read nothing seems to be there
+    _any(paths.flash.folder)  # below a folder that may not be read nothing seems to be there
     found, config.unseen = _off(config, paths)
-    found, refused = found + config.unseen, Refusals(paths.sealed + "/consent")
+    found, refused = found + config.unseen, Refusals(paths.flash.sealed + "/consent")
     objections = len(list(refused.of("o")))
-    if not stores.by_consent(config) and (_any(paths.consents) or refused.count > objections):
+    if not stores.by_consent(config) and (_any(paths.flash.consents) or refused.count > objections):
         found.append("consent")
     return found + (["objection"] if objections else [])
 

@@ -96,7 +96,7 @@ def purposes(gateway: "Gateway") -> "Iterator[Finding]":
     """Look at what authorities' requests rest on."""
     attribution = gateway.config.purposes.get("attribution")
     try:
-        names = set(executor.agents_at(gateway.paths.agents).values())
+        names = set(executor.agents_at(gateway.paths.etc.agents).values())
     except requests.Refused as refusal:
         yield Finding("agents", refusal.args[0].split(" (")[0])
     else:
@@ -114,7 +114,7 @@ def keys(gateway: "Gateway") -> "Iterator[Finding]":
     """Check that each purpose of custodian custody has keys, and for how long."""
     names = [name for name in gateway.config.purposes if law.purpose(name).custody == law.CUSTODIAN]
     try:
-        bundle = Bundle(gateway.paths.bundles, gateway.paths.anchor, Sodium())
+        bundle = Bundle(gateway.paths.flash.bundles, gateway.paths.etc.anchor, Sodium())
     except (OSError, AttributeError):
         return  # `libsodium` says so
     for text in bundle.refused:

@@ -85,7 +85,7 @@ class DeferredPurposes(Purposes):
         if section is not None:
             stores["attribution"].mark = self._mark
             if section.mode == "blocks":
-                path, flash = paths.run + "/blocks", paths.flash + "/ports"
+                path, flash = paths.run.blocks, paths.flash.ports
                 keep = self._row_kept
                 made = Blocks(path, flash, section.block_size, table, keep, self._user, self._time.now)
                 self.attribution.holdings = Holdings(made, self.attribution.keep_row, self._user)
@@ -93,13 +93,13 @@ class DeferredPurposes(Purposes):
         if "billing" in stores:
             grounds["billing"] = None
         if "billing" in config.purposes:
-            self.billing = billing.Billing(paths.run + "/billing", stores["billing"].append, self._user)
+            self.billing = billing.Billing(paths.run.billing, stores["billing"].append, self._user)
         self._gateway = config.gateway.id
         places = {name: place(name, config, paths)[0] + "/handovers" for name in grounds}
         at = executor.RequestExecutor(
-            paths.agents, paths.flash + "/requests", places, self._gateway, grounds, sodium.signed
+            paths.etc.agents, paths.flash.requests, places, self._gateway, grounds, sodium.signatures.valid
         )
-        running = executor.RunningRequest(at, self._gateway, sodium, paths.device_key, note)
+        running = executor.RunningRequest(at, self._gateway, sodium, paths.flash.device_key, note)
         self.requests: "executor.RunningRequest" = running  # said for agent.control.calls, which this file imports
         self._lines = clock.lines
 

@@ -55,18 +55,18 @@ class Signer:
         key = DeviceKey(path, sodium)
         self._region = region = memory.scratch(SECRET + SIGNING)
         region.lock()
-        self.public = sodium.sign_keys(region.address, key.sign)
+        self.public = sodium.signatures.keys(region.address, key.sign)
         key.close()
-        sodium.sign_begin(region.address + SECRET)
+        sodium.signatures.begin(region.address + SECRET)
 
     def update(self, data: "bytes | int", size: int) -> None:
         """Take the next octets in."""
-        self._sodium.sign_update(self._region.address + SECRET, data, size)
+        self._sodium.signatures.update(self._region.address + SECRET, data, size)
 
     def signature(self) -> bytes:
         """Return the signature of all octets that were taken in."""
         out = bytearray(SIGNATURE)
-        self._sodium.sign_end(self._region.address + SECRET, out, self._region.address)
+        self._sodium.signatures.end(self._region.address + SECRET, out, self._region.address)
         return bytes(out)
 
     def close(self) -> None:

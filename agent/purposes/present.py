@@ -58,7 +58,7 @@ def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "
             f"{ports} ({written(address)} > {written(public)}, {one(whose)}{dates.moment(since)} - {at_boot(last)} UTC)"
             for ports, address, public, whose, since, last in deferred.attribution.holdings.ports_of(mac)
         ]
-    terminals = recorder.terminals
+    terminals = recorder.day.terminals
     terminals.objects = lambda _mac: True  # a look makes no row
     at = terminals.row_of(mac, 0)
     if at:
@@ -77,7 +77,7 @@ def unsealed(
 ) -> "Generator[tuple[str, dict[str, Any]]]":
     """Yield what no store has yet: a purpose, and the row; with `going_on` what lasts, up to its newest sign."""
     consented = recorder.groups.consented
-    stay = consented.stations.stay(mac) if consented is not None else None
+    stay = consented.stations.stays.of(mac) if consented is not None else None
     if stay is not None:
         yield "location", {"start": stay[0], "access_point": stay[1].decode(), "going_on": True}
     deferred = recorder.groups.deferred
@@ -89,7 +89,7 @@ def unsealed(
     for holding in deferred.attribution.holdings.rows_of(mac):
         yield "attribution", _row("attribution", holding, written, {"going_on": True})
     user = deferred.sessions.user(mac)
-    kept: "dict[str, Any]" = recorder.stores
+    kept: "dict[str, Any]" = recorder.kept.by_name
     for name in sorted(kept):
         if law.purpose(name).custody == law.CUSTODIAN:
             unpack = __import__("agent.purposes." + name + ".record", None, None, ("unpack",)).unpack

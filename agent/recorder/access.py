@@ -102,7 +102,7 @@ class Access:
         if not own and by not in calls.STAFF:
             raise calls.Refused("access.agreed: not for a portal; accepted: address, of who asks")
         mac = calls.named(fields, self._holder)
-        if len(recorder.copies) > (0 if own else 1):
+        if len(recorder.orders.copies) > (0 if own else 1):
             raise calls.Refused("somebody else is looking; accepted: again in a moment")
         # Where the log has no room left a guest's look is counted: nobody can take the right from others by asking.
         if not recorder.audit.note("look" if own else "access", by) and not own:

@@ -28,43 +28,30 @@ What is repeated here, and where it is told in full: agent.capture.address_rows 
 (`append`).
 """
 
-from struct import calcsize, pack_into
+from struct import pack_into
 
 from agent.capture.address_rows import CACHED, FORMER, LINK, LINKED, LINKED_4, MAC_WORD, NUMBER, ROW, SINCE
-from agent.capture.connections import ASSURED, ICMP, ICMPV6, TCP, UDP
+from agent.capture.connections import ASSURED
 from agent.capture.netlink import HEADER
-from agent.runtime import memory, sockets
-from agent.summary import services
+from agent.recorder.prepared import DOWN, LONG, LONG_DELTA, LONG_DURATION, UP, Prepared
+from agent.runtime.sockets import Handed
 from agent.summary.day import QUARTER
 from agent.summary.metrics import QUARTERS
-from agent.summary.terminals import CLASSES_AT, KIB, MOST, OCTETS, QUARTERS_AT
+from agent.summary.terminals import KIB, MOST, OCTETS, QUARTERS_AT
 from agent.vault.open_segment import FULL
-from agent.vault.record import CODES, COLUMN, COUNT, FEW, LEAST, REST, TERMINALS, UNIT, UNITS, put
+from agent.vault.record import COLUMN, COUNT, FEW, REST, TERMINALS, UNIT, UNITS, put
 from agent.vault.segment import PAGE_HEADER
 
 _SECOND = 1000000000
-# Fields that are read in place, one by one.
-_NUMBERS = (
-    "source_port",
-    "destination_port",
-    "translated_port",
-    "packets_up",
-    "bytes_up",
-    "packets_down",
-    "bytes_down",
-)
 _QUARTER = QUARTER // UNIT
 _FIRST, _REST_AT = PAGE_HEADER + COUNT, PAGE_HEADER + REST
 _LAST, _ROOM = _FIRST + COLUMN - 1, FULL + _REST_AT
 _PLACES = TERMINALS - 1
-_IPV4 = 4  # octets of an address
 # Of a time in ns, its upper 32 bits and the next 24: of 2**32 ns, how many whole ticks
 # and what is left, and a tick, in 2**8 ns.
 _TICK = UNIT >> 8
 _TICKS, _OVER = divmod(1 << 24, _TICK)
 TWO = (1 << 14) - 1  # what a varint of two octets holds
-# Bits of a form: what has two octets; without the octets up and down.
-_LONG_DURATION, _LONG_DELTA, _UP, _DOWN, _LONG = 1, 2, 4, 8, 16
 
 
 class FastPath:
@@ -81,37 +68,10 @@ class FastPath:
         self._holders, self._lan, self._timeouts, self._day, self._terminals, self._ring = collaborators
         self._values = values
         self._plain = plain
+        self._prepared = Prepared(decoder, self._timeouts)
         self._erased = self._terminals.erased
-        # What depends on the protocol alone: its code in a record, least octets of a packet,
-        # class of each port, class of other ports.
-        self._protocols = {}
-        for protocol in (TCP, UDP, ICMP, ICMPV6):
-            code = CODES[protocol]
-            self._protocols[protocol] = (
-                code,
-                LEAST[code],
-                services.PORTS.get(protocol, {}).get,
-                services.service_of(protocol, 0),
-            )
-        # Where in a row of the day's table each class has its bit.
-        self._spots = tuple(
-            [(CLASSES_AT + (service >> 3), 1 << (service & 7)) for service in range(len(services.CLASSES))]
-        )
-        # What a record's numbers look like, and how long it is then, once it was asked for.
-        self._forms = [""] * (_LONG + _UP)
-        self._sizes = bytearray(_LONG + _UP)
         self.left = 0  # of the limit of the last run
         self._handed: "Handed | None" = None
-
-    def _form(self, form: int) -> None:
-        """Make a form.
-
-        Its fields: duration, end, lower octet of the port, octets up and down, each but the port's of one or two
-        octets.
-        """
-        numbers = ["H" if form & bit else "B" for bit in (_LONG_DURATION, _LONG_DELTA, 0, _UP, _DOWN)]
-        self._forms[form] = ">" + "".join(numbers[:3] if form & _LONG else numbers)
-        self._sizes[form] = calcsize(self._forms[form])
 
     def _met(self, at: int) -> int:
         """Return the link of the association at a word, made when the first connection comes by; 0 for none."""
@@ -127,37 +87,6 @@ class FastPath:
         if self._erased != self._terminals.erased:
             self._erased = self._terminals.erased
             self._holders.unlink()
-
-    def _fitting(self, key: int, buffer: "Any") -> "tuple[Any, ...] | None":
-        """Return what a run asks of the layout of the message at the buffer's start; None: it isn't ordinary.
-
-        It stands in the layout's `placed`, behind the buffer that it was made for. Then come the octets there that are
-        the layout's heads, and what they must be.
-        """
-        layout = self._decoder.first(key, buffer, 0)
-        if layout is None or not layout.accounted or not layout.stamped or layout.protocol not in self._protocols:
-            return None
-        if layout.placed[0] is not buffer:
-            pattern, protocol = layout.pattern, layout.protocol
-            ipv4 = layout.octets == _IPV4
-            address = pattern.numbers("word3" if ipv4 else "word0", 2, layout.octets >> 1)
-            numbers = [pattern.numbers(name) for name in _NUMBERS] + [
-                pattern.numbers(name, 4) for name in ("start", "stop")
-            ]
-            parts = (
-                pattern.message,
-                layout,
-                ipv4,
-                layout.near,
-                layout.answers,
-                layout.state,
-                layout.status,
-                layout.timed,
-                address,
-            )
-            more = self._protocols[protocol] + (self._timeouts.lasting[protocol],)
-            layout.placed = buffer, pattern.there, pattern.wanted, parts + tuple(numbers) + more
-        return layout.placed[3]
 
     def run(self, inbox: "Inbox", limit: int) -> int:
         """Receive at most `limit` datagrams and handle them, up to the first that isn't ordinary.
@@ -183,31 +112,20 @@ class FastPath:
         page: "Any" = None
         # What holds for the whole run, by names of this function: they cost the least.
         find = self._decoder.layouts.get
-        forms, sizes, spots = self._forms, self._sizes, self._spots
+        forms, sizes, spots = self._prepared.formats, self._prepared.sizes, self._prepared.spots
         table, cache, halves = self._holders.in_place()
         search = self._holders.search
-        (near_4, near_6), inside, changed = (
-            self._lan.near,
-            self._lan.inside,
-            max(self._timeouts.changed, self._holders.begun - 1),
-        )
+        (near_4, near_6), inside = self._lan.near, self._lan.inside
+        changed = max(self._timeouts.changed, self._holders.begun - 1)
         changed_high = changed >> 32
         counts, opened, counted = self._day.counts()
         rows, row_words = self._terminals.in_place()
         family, few, two, link_at, second = HEADER, FEW, TWO, LINK, _SECOND
-        linked, linked_4, former, since_at, number_at, unit, most = (
-            LINKED,
-            LINKED_4,
-            FORMER,
-            SINCE,
-            NUMBER,
-            UNIT,
-            CACHED - 1,
-        )
+        linked, linked_4, former, since_at, number_at = LINKED, LINKED_4, FORMER, SINCE, NUMBER
         which, terminals, room, octets_at, kib_at, full, assured = _PLACES, TERMINALS, _ROOM, OCTETS, KIB, MOST, ASSURED
-        f_duration, f_delta, f_up, f_down, f_long, final = _LONG_DURATION, _LONG_DELTA, _UP, _DOWN, _LONG, _LAST
-        column_2, column_3, column_4 = COLUMN, 2 * COLUMN, 3 * COLUMN
-        rest_of_high, ticks_of_high, tick_of_low, units, pack = _OVER, _TICKS, _TICK, UNITS, pack_into
+        f_duration, f_delta, f_up, f_down, f_long, final = LONG_DURATION, LONG_DELTA, UP, DOWN, LONG, _LAST
+        column_2, column_3, column_4, most = COLUMN, 2 * COLUMN, 3 * COLUMN, CACHED - 1
+        rest_of_high, ticks_of_high, tick_of_low, unit, units, pack = _OVER, _TICKS, _TICK, UNIT, UNITS, pack_into
         left, handled = self.left, 0
         buffer, more = inbox.view, inbox.more
         # The segment that took the last record, and what it goes on with. Ticks
@@ -233,7 +151,7 @@ class FastPath:
                     return size
                 held, there, wanted, parts = layout.placed
                 if held is not buffer or there != wanted:
-                    parts = self._fitting(size | buffer[family] >> 3 & 1, buffer)
+                    parts = self._prepared.parts(size | buffer[family] >> 3 & 1, buffer)
                     if parts is None:
                         return size
                 (
@@ -348,10 +266,8 @@ class FastPath:
                 if counts:
                     seen = link >> 3 << 5
                     if begun < quarter or tick >= quarter_end:
-                        first, last = (
-                            max((begun - day) // _QUARTER, counted),
-                            min((tick - day) // _QUARTER, QUARTERS - 1),
-                        )
+                        first = max((begun - day) // _QUARTER, counted)
+                        last = min((tick - day) // _QUARTER, QUARTERS - 1)
                         quarter_end = 0
                         if first <= last:
                             quarter, octet, bit = day + last * _QUARTER, QUARTERS_AT + (last >> 3), 1 << (last & 7)
@@ -399,14 +315,8 @@ class FastPath:
                     if not known:
                         head |= 1
                         places[place] = key
-                        pack_into(
-                            "<BIH",
-                            page,
-                            at,
-                            4 if is_ipv4 else 16,
-                            table[row + MAC_WORD],
-                            table[row + MAC_WORD + 1] & 0xFFFF,
-                        )
+                        mac, rest_of_mac = table[row + MAC_WORD], table[row + MAC_WORD + 1] & 0xFFFF
+                        pack_into("<BIH", page, at, 4 if is_ipv4 else 16, mac, rest_of_mac)
                         if is_ipv4:
                             pack_into(">I", page, at + 7, message.word3)
                             at += 11
@@ -436,7 +346,7 @@ class FastPath:
                         else:
                             at = put(page, at, packets_down)
                 if not sizes[form]:
-                    self._form(form)
+                    self._prepared.make_form(form)
                 if form < f_long:
                     pack(forms[form], page, at, duration, delta, source_port & 255, up, down)
                     at += sizes[form]
@@ -461,27 +371,6 @@ class FastPath:
             self._decoder.reader.datagrams += handled
             self.left = left
         return 0
-
-
-class Handed:
-    """An inbox for one datagram that somebody else received."""
-
-    def __init__(self) -> None:
-        self._region = memory.scratch(sockets.ROOM)
-        self.view = self._region.view
-        self._size = 0
-
-    def take(self, buffer: "bytearray | bytes", length: int) -> bool:
-        """Copy the datagram at the start of a buffer; False where it is too long."""
-        if length > sockets.ROOM:
-            return False
-        self.view[:length] = memoryview(buffer)[:length]  # a slice would be a copy that stays in the heap (EXP-1)
-        self._size = length
-        return True
-
-    def more(self) -> int:
-        """Return its size."""
-        return self._size
 
 
 TYPE_CHECKING = False

@@ -16,7 +16,7 @@ _SECOND = 1000000000
 
 
 class Health:
-    """Looks at one recorder; `sysctl(name)` reads a setting of conntrack, `random(count)` gives the moments.
+    """Looks at one recorder; `sysctl` and `network` are as in agent.recorder.recorder, `random(count)` gives moments.
 
     Times in ns since boot.
     """
@@ -25,11 +25,13 @@ class Health:
         self,
         recorder: "Recorder",
         sysctl: "Callable[[str], int | None]",
+        network: "Callable[[], dict[str, int] | None]",
         random: "Callable[[int], bytes]",
         monotonic: int,
     ) -> None:
         self._recorder = recorder
         self._sysctl = sysctl
+        self.network = network
         self._random = random
         self.next = monotonic  # when a message is due
         self._key_days: "int | None" = None  # of the custodian's keys, when it was last told
@@ -66,14 +68,14 @@ class Health:
     @property
     def deaf(self) -> bool:
         """Return True if no connection has ended for a day although the kernel has some (told at the gateway alone)."""
-        return self._recorder.monotonic - self._heard_at >= law.DAY * _SECOND and self.tracked() > 0
+        return self._recorder.turn.monotonic - self._heard_at >= law.DAY * _SECOND and self.tracked() > 0
 
     def findings(self) -> "list[str]":
         """Return doctor's names of what is wrong with the gateway itself and known at once: a closed list."""
         recorder = self._recorder
         found = ["configuration"] if recorder.config.refused else []
         if recorder.refusing or any(
-            store.status(recorder.monotonic).get("trouble") for store in recorder.stores.values()
+            store.status(recorder.turn.monotonic).get("trouble") for store in recorder.kept.by_name.values()
         ):
             found.append("flash-refuses")
         return found
@@ -81,10 +83,10 @@ class Health:
     def write(self, capture: str, due: int) -> None:
         """Write the message that was due at a time since boot."""
         recorder = self._recorder
-        config, ledger, monotonic = recorder.config, recorder.ledger, recorder.monotonic
-        wall = recorder.wall if recorder.clock.trusted else None
-        late = [name for name in recorder.stores if recorder.stores[name].late(wall, monotonic)]
-        days = stores.key_days(recorder.stores, config)
+        config, ledger, turn, kept = recorder.config, recorder.day.ledger, recorder.turn, recorder.kept.by_name
+        wall = turn.wall if recorder.clock.trusted else None
+        late = [name for name in kept if kept[name].late(wall, turn.monotonic)]
+        days = stores.key_days(kept, config)
         self._note_bundle(days)
         facts = {
             "purposes": [(name, name in config.purposes, name in late) for name in law.CONFIGURABLE],
@@ -99,10 +101,10 @@ class Health:
             "tls": not config.exposed,
             "doctor": verdict.with_own(verdict.newest(recorder.paths.verdict), self.findings()),
         }
-        second = (recorder.wall - monotonic + due) // _SECOND
+        second = (turn.wall - turn.monotonic + due) // _SECOND
         text = messages.health(config.gateway.id, second, facts)
         try:
-            files.write_atomic(recorder.paths.health, text, 0o640, durable=False)
+            files.write_atomic(recorder.paths.run.health, text, 0o640, durable=False)
         except OSError as failure:
             recorder.log("health can't be written" + reason(failure.errno))
 

@@ -18,27 +18,27 @@ class Hourly:
 
     def boot(self) -> None:
         """Count a boot, with the hours since it."""
-        self.refusing = self._write(self._recorder.ledger.boot, self._recorder.monotonic // HOUR)
+        self.refusing = self._write(self._recorder.day.ledger.boot, self._recorder.turn.monotonic // HOUR)
 
     def run(self) -> None:
         """Count a powered-on hour on flash; drop what the spool can't hold."""
-        recorder = self._recorder
-        now = recorder.wall // _SECOND if recorder.clock.trusted else 0
+        recorder, spool = self._recorder, self._recorder.day.releases.spool
+        now = recorder.turn.wall // _SECOND if recorder.clock.trusted else 0
         recorder.clock.floor = max(recorder.clock.floor, now)
-        refused = self._write(recorder.ledger.hour, now)
-        self.refusing = self._write(recorder.spool.trim, now) or refused
-        if recorder.spool.stuck:
-            stuck = recorder.spool.stuck
+        refused = self._write(recorder.day.ledger.hour, now)
+        self.refusing = self._write(spool.trim, now) or refused
+        if spool.stuck:
+            stuck = spool.stuck
             recorder.log(f"the spool holds {stuck} entries that are no messages and that only root can remove")
         self.note_losses()
-        for name in recorder.stores:  # flash that refused at the start, or came later, is put in order later
+        for name in recorder.kept.by_name:  # flash that refused at the start, or came later, is put in order later
             recorder.kept.note_torn(name)
         recorder.audit.hour()
         for metric in METRICS:  # whatever the spool was made to hold besides is nobody's loss
-            count = recorder.spool.dropped.get(metric.name, 0)
+            count = spool.dropped.get(metric.name, 0)
             recorder.counters.add("messages dropped", count)
             recorder.counters.add("messages dropped: " + metric.name, count)
-        recorder.spool.dropped = {}
+        spool.dropped = {}
         for part in recorder.groups.all:
             part.hour()
 

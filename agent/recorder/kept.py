@@ -34,15 +34,15 @@ class PurposeStores:
         lifetime, budget = (security.lifetime, security.budget) if security else (law.DAY, 0)
         sealed, by_consent = len(stores.needed(config, paths)), len(stores.by_consent(config))
         slots = slots_for(lifetime, budget) + stores.PAGES * sealed + stores.CONSENTS * by_consent
-        self.keys = KeyRing(paths.keys, slots, boot, sodium)
+        self.keys = KeyRing(paths.run.keys, slots, boot, sodium)
         number = law.number("security")
-        self.ring = Ring(paths.vault + "/security", self.keys, sodium, number, lifetime, budget, boot, self.lose)
+        self.ring = Ring(paths.run.vault + "/security", self.keys, sodium, number, lifetime, budget, boot, self.lose)
         if security is None:  # nothing says any more that it is kept (L34-II-1)
             counters.add("erased", self.ring.erase())
         if "billing" not in config.purposes:
             from agent.vault import expiry  # here, for MicroPython's stack on MIPS holds few imports within imports
 
-            expiry.wipe(paths.run + "/billing", sodium)  # its open sessions
+            expiry.wipe(paths.run.billing, sodium)  # its open sessions
         self.by_name: "dict[str, Store]" = {"security": self.ring}
         self.note_torn("security")
 

@@ -38,7 +38,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     process.harden()
     paths = Paths(root)
     make_folders(paths)
-    if not files.hold_folder(paths.run):
+    if not files.hold_folder(paths.run.folder):
         # It would close the other's open segments and take over its socket.
         sys.stderr.write("oubli recorder: another recorder runs below this root\n")
         return 1
@@ -52,13 +52,14 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     for descriptor in (stop, routes, table, ruleset):
         poll.add(descriptor)
     peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
-    server = Server(paths.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles), recorder.copies)
-    heartbeat = process.Heartbeat(paths.heartbeat)
+    server = Server(
+        paths.run.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles), recorder.orders.copies
+    )
+    heartbeat = process.Heartbeat(paths.run.heartbeat)
     streams = _streams(recorder.streams, recorder.rules, routes, events, table, ruleset)
     datagram = memory.scratch(sockets.ROOM)
     inbox = sockets.Inbox(events, datagram.view)
-    wait, behind = 0, False
-    deaf = True  # events wait in the kernel until the LAN is known
+    wait, behind, deaf = 0, False, True  # deaf: events wait in the kernel until the LAN is known
     while True:
         LIBC.call("alarm", jitter.HANG)
         ready = poll.wait(wait)
@@ -77,9 +78,9 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
             if not server.ready(descriptor, now):
                 recorder.ready(descriptor)
         server.tick(now)
-        if now >= recorder.due:
+        if now >= recorder.turn.due:
             recorder.tick()
-        wait = 0 if not behind and recorder.work() else max(0, recorder.due - now) // 1000000
+        wait = 0 if not behind and recorder.work() else max(0, recorder.turn.due - now) // 1000000
         _ask(
             (routes, recorder.streams.neighbour_request()),
             (table, recorder.streams.live_request()),
@@ -101,8 +102,8 @@ def _log(text: str) -> None:
 def _end(recorder: Recorder, server: Server, paths: Paths) -> None:
     recorder.close()
     server.close()
-    files.remove(paths.socket)
-    files.remove(paths.heartbeat)
+    files.remove(paths.run.socket)
+    files.remove(paths.run.heartbeat)
     _log("stopped")
 
 
@@ -131,7 +132,7 @@ def _nat(config: "Config", paths: Paths) -> "Any":
     """Return the kernel's table of port blocks where `attribution` needs it, else None; one left over goes."""
     section = config.purposes.get("attribution")
     wanted = section is not None and section.mode == "blocks"
-    if not wanted and not files.exists(paths.run + "/blocks"):
+    if not wanted and not files.exists(paths.run.blocks):
         return None
     from agent.purposes.attribution.nftables import Refused, Table
 
@@ -140,7 +141,7 @@ def _nat(config: "Config", paths: Paths) -> "Any":
         return table
     try:
         table.remove()
-        os.remove(paths.run + "/blocks")
+        os.remove(paths.run.blocks)
     except Refused:
         pass
     return None

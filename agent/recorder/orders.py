@@ -18,12 +18,13 @@ class Orders:
 
     def __init__(self, recorder: "Recorder") -> None:
         self._recorder = recorder
+        self.copies: "list[int]" = []  # of this process, that answer somebody who looks
 
     def new_device(self) -> "dict[str, Any]":
         """Take root's word that nobody was ever counted here (ANON-6)."""
         recorder = self._recorder
         try:
-            new = recorder.ledger.begin()
+            new = recorder.day.ledger.begin()
         except OSError:
             raise calls.Refused("new-device: flash refuses; accepted: once it takes the ledger")
         if not new:
@@ -31,13 +32,13 @@ class Orders:
                 "new-device: a ledger was here before; accepted: on a gateway that never counted anybody"
             )
         recorder.audit.note("ledger", "new")
-        return {"tokens": recorder.ledger["tokens"]}
+        return {"tokens": recorder.day.ledger["tokens"]}
 
     def read_leases(self) -> "dict[str, Any]":
         """Read the DHCP leases now."""
         recorder = self._recorder
-        recorder.wall = recorder.streams.pipeline.wall = recorder.clock.source.wall()
-        return {"read": recorder.guests.read_leases(recorder.wall)}
+        recorder.turn.wall = recorder.streams.pipeline.wall = recorder.clock.source.wall()
+        return {"read": recorder.guests.read_leases(recorder.turn.wall)}
 
     def access(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
         """Look at what is held on a terminal, for the person at it."""
@@ -62,19 +63,19 @@ class Orders:
 
     def erase(self, purpose: str, by: str) -> "dict[str, Any]":
         """Destroy what a purpose keeps, or "all" of them; `by` is the caller's role."""
-        recorder = self._recorder
-        if purpose != "all" and purpose not in recorder.stores:
-            raise calls.Refused("purpose isn't kept; accepted: " + ", ".join(["all"] + sorted(recorder.stores)))
+        recorder, stores = self._recorder, self._recorder.kept.by_name
+        if purpose != "all" and purpose not in stores:
+            raise calls.Refused("purpose isn't kept; accepted: " + ", ".join(["all"] + sorted(stores)))
         records = 0
         refused = []  # one store's flash keeps no other store from being erased
-        for name in recorder.stores if purpose == "all" else (purpose,):
-            store = recorder.stores[name]
-            before = store.status(recorder.monotonic)["records"]
+        for name in stores if purpose == "all" else (purpose,):
+            store = stores[name]
+            before = store.status(recorder.turn.monotonic)["records"]
             try:
                 records += store.erase()
             except OSError:
                 refused.append(name)
-                records += before - store.status(recorder.monotonic)["records"]
+                records += before - store.status(recorder.turn.monotonic)["records"]
             try:
                 for part in recorder.groups.all:
                     part.erase(name)
@@ -95,7 +96,7 @@ class Orders:
         """Take a terminal's objection: its row of the day's table counts nothing any more, and it gets no other one."""
         recorder = self._recorder
         mac, answer = recorder.groups.by_consent().object(fields, by)
-        recorder.terminals.forget(mac)
+        recorder.day.terminals.forget(mac)
         return answer
 
     def enrolled(self, digest: bytes) -> "dict[str, Any]":

@@ -12,6 +12,18 @@ from agent.summary.services import service_of
 from agent.vault.segment import LATEST
 
 
+class _Restated:
+    """A connection that was stamped before a step of the wall clock, start and stop by the present clock."""
+
+    def __init__(self, connection: "connections.Connection", start: int, stop: int) -> None:
+        self._connection = connection
+        self.start, self.stop = start, stop
+
+    def __getattr__(self, name: str) -> int:
+        """Return what the clock has no part in."""
+        return getattr(self._connection, name)
+
+
 class Pipeline:
     """`values` are the recorder's counters, `decoders` those of events and of the table.
 
@@ -67,11 +79,12 @@ class Pipeline:
             self._record(connection, terminal, self._timeouts.end(connection) if connection.stop else self.wall)
 
     def _restated(self, connection: "connections.Connection", stop: int) -> "connections.Connection":
-        return connections.restated(connection, self._lines.restate(connection.start, stop))
+        made: "Any" = _Restated(connection, *self._lines.restate(connection.start, stop))
+        return made
 
     def _surely(self, connection: "connections.Connection") -> "Terminal | None":
         """Return whose a restated connection is; None where that depends on how its start's stamp is read."""
-        younger = connections.restated(connection, (connection.start + self._lines.doubt, connection.stop))
+        younger: "Any" = _Restated(connection, connection.start + self._lines.doubt, connection.stop)
         terminal = self._holders.find(younger)
         row = terminal.row if terminal is not None else 0
         terminal = self._holders.find(connection)
@@ -126,6 +139,8 @@ class Pipeline:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from agent.base.time_lines import TimeLines
     from agent.capture.address_rows import Terminal
     from agent.capture.timeouts import Timeouts

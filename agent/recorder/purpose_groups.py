@@ -38,22 +38,22 @@ class PurposeGroups:
             one = self._recorder
             self.consented = made = Consented(one, self._sodium, self._second, self._bus)
             for name in made.stores:
-                one.stores[name] = made.stores[name]
+                one.kept.by_name[name] = made.stores[name]
             self.all.insert(0, made)
-            one.terminals.objects = made.objects
+            one.day.terminals.objects = made.objects
         return self.consented
 
     def defer(self, nat: "Any") -> None:
         """Make ready what `attribution` and `billing` have beside their stores; nothing without one."""
         one = self._recorder
-        if "attribution" not in one.stores and "billing" not in one.stores:
+        if "attribution" not in one.kept.by_name and "billing" not in one.kept.by_name:
             return
         from agent.purposes import deferred_purposes
 
         self.deferred = deferred_purposes.DeferredPurposes(
             one.config,
             one.paths,
-            one.stores,
+            one.kept.by_name,
             one.guests.lan,
             one.guests.holders,
             self._sodium,
@@ -61,7 +61,7 @@ class PurposeGroups:
             one.counters.add,
             one.audit.note,
             one.clock,
-            one.monotonic,
+            one.turn.monotonic,
         )
         self.all.append(self.deferred)
 
@@ -73,7 +73,7 @@ class PurposeGroups:
 
     def tell(self, pipeline: "Pipeline") -> None:
         """Let those be told of each connection whom that concerns."""
-        pipeline.by_consent = self.consented is not None and "services" in self._recorder.stores
+        pipeline.by_consent = self.consented is not None and "services" in self._recorder.kept.by_name
         told = [
             self.consented if pipeline.by_consent else None,
             self.deferred if self.deferred and self.deferred.on else None,

@@ -43,6 +43,14 @@ def _next(monotonic: int) -> int:
     return (monotonic // _TICK + 1) * _TICK
 
 
+class Turn:
+    """When the recorder last looked at its clocks, in ns; `due`: when `tick` wants to be called again, monotonic."""
+
+    def __init__(self, source: "TimeSource") -> None:
+        self.wall, self.monotonic = source.wall(), source.monotonic()
+        self.due = self.monotonic
+
+
 class Recorder:
     """One gateway's recorder below `root`.
 
@@ -78,40 +86,36 @@ class Recorder:
         self.paths = paths = Paths(root)
         self.log = log
         make_folders(paths)
-        self.network = network
-        self.copies: "list[int]" = []  # of this process, that answer somebody who looks
-        self._sodium = sodium = Sodium()
-        self.counters = Counters(paths.counters)
+        sodium = Sodium()
+        self.counters = Counters(paths.run.counters)
         self.counters.add("starts")
         self.hourly = Hourly(self)
         of_ledger: "list[str]" = []
-        self.ledger = Ledger(paths.ledger, of_ledger.append, random)
-        floor = max(BUILT, newest(paths.config.rsplit("/", 1)[0]), self.ledger["high_water"])
-        self.clock = Clock(source, paths.clock, floor, hardware=config.gateway.hardware_clock)
-        self.audit = Audit(paths.audit, sodium, self.clock, log, random)
+        ledger = Ledger(paths.flash.ledger, of_ledger.append, random)
+        terminals = Terminals(paths.run.terminals, config.summary.rows, source.boot, sodium)
+        spool = Spool(paths.flash.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
+        published, sampler = Published(paths.flash.published), sampler or Sampler(os.urandom)
+        releases = Releases(config, terminals, ledger, sampler, spool, published, log)
+        self.day = day = AgentDay(config, terminals, ledger, releases, random, log)
+        floor = max(BUILT, newest(paths.etc.config.rsplit("/", 1)[0]), ledger["high_water"])
+        self.clock = Clock(source, paths.run.clock, floor, hardware=config.gateway.hardware_clock)
+        self.audit = Audit(paths.flash.audit, sodium, self.clock, log, random)
         self.audit.begin(booted=self.clock.booted, config=sodium.digest(config.canonical.encode(), 8))
-        self.terminals = Terminals(paths.terminals, config.summary.rows, source.boot, sodium)
-        self.wall, self.monotonic = source.wall(), source.monotonic()  # ns, when last looked at
-        self.due = self.monotonic  # when `tick` wants to be called again, monotonic ns
-        self.guests = GuestNetwork(config, paths, source, self.counters.values, self.monotonic)
+        self.turn = Turn(source)
+        wall, monotonic = self.turn.wall, self.turn.monotonic
+        self.guests = GuestNetwork(config, paths, source, self.counters.values, monotonic)
         self.groups = PurposeGroups(self, sodium, self._second, bus)
         self.kept = PurposeStores(config, paths, sodium, source.boot, self.counters, self.audit.note)
-        self._ring, self.stores = self.kept.ring, self.kept.by_name
-        self.kept.open_sealed(lambda: self.ledger.age, lambda: self.clock.floor)
+        self.kept.open_sealed(lambda: ledger.age, lambda: self.clock.floor)
         if stores.by_consent(config) or stores.remembered(paths):
             self.groups.by_consent()
         self.kept.destroy_strays()
         self.orders = Orders(self)
-        self.spool = Spool(paths.spool, config.mqtt.spool_bytes, config.mqtt.spool_days)
-        self.published = Published(paths.published)
-        sampler = sampler or Sampler(os.urandom)
-        releases = Releases(config, self.terminals, self.ledger, sampler, self.spool, self.published, log)
-        self._day = AgentDay(config, self.terminals, self.ledger, releases, random, log)
         security = "security" in config.purposes
-        taken = (self._day, self.terminals, self._ring, security, sysctl, switch, drops, self.monotonic)
+        taken = (day, terminals, self.kept.ring, security, sysctl, switch, drops, monotonic)
         self.streams = Streams(self.clock.lines, self.counters.values, self.guests, *taken)
-        self._ring.now(self.wall + _AHEAD, self.monotonic + _AHEAD)
-        self.health = Health(self, sysctl, random, self.monotonic)
+        self.kept.ring.now(wall + _AHEAD, monotonic + _AHEAD)
+        self.health = Health(self, sysctl, network, random, monotonic)
         self._note_gap()
         self.groups.defer(nat)
         self.groups.tell(self.streams.pipeline)
@@ -123,8 +127,8 @@ class Recorder:
 
         Never shorter than it was.
         """
-        if self.counters.saved and self.counters.saved < self.monotonic:
-            gap = -((self.counters.saved - self.monotonic) // _SECOND)
+        if self.counters.saved and self.counters.saved < self.turn.monotonic:
+            gap = -((self.counters.saved - self.turn.monotonic) // _SECOND)
             self.counters.add("gaps")
             self.counters.add("gap seconds", gap)
             self.log("gap of " + str(gap) + " s since the former process")
@@ -153,34 +157,35 @@ class Recorder:
     def rules(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one datagram of the list of the ruleset's objects: what it says counts for the next event."""
         self.streams.timeouts.policies.reader.read(buffer, length)
-        self.due = 0
+        self.turn.due = 0
 
     def tick(self) -> int:
         """Do what is due now; returns the ns until it wants to be called again."""
         source = self.clock.source
         self._watch_clock()
-        self.wall, self.monotonic = wall, monotonic = source.wall(), source.monotonic()
+        turn, day = self.turn, self.day
+        turn.wall, turn.monotonic = wall, monotonic = source.wall(), source.monotonic()
         trusted = self.clock.trusted
-        self._ring.now(wall + _AHEAD, monotonic + _AHEAD)
-        for store in self.stores.values():
+        self.kept.ring.now(wall + _AHEAD, monotonic + _AHEAD)
+        for store in self.kept.by_name.values():
             store.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
         for group in self.groups.all:
             group.tick(wall, monotonic, trusted=trusted)
-        self._day.tick(wall, monotonic, trusted=trusted)
-        self.clock.floor = max(self.clock.floor, self.ledger["high_water"])
+        day.tick(wall, monotonic, trusted=trusted)
+        self.clock.floor = max(self.clock.floor, self.day.ledger["high_water"])
         self.streams.begin(wall, monotonic)
         self.guests.tick(wall, monotonic)
         while self.clock.hour():
             self.hourly.run()
         self.health.tick(monotonic)
         self._hear()
-        self.counters.values["messages lost"] += self._day.releases.lost
-        self._day.releases.lost = 0
+        self.counters.values["messages lost"] += day.releases.lost
+        day.releases.lost = 0
         self.counters.save(monotonic)
-        self.due = min(_next(monotonic), self.health.next)
-        if wall < self._day.due:
-            self.due = min(self.due, monotonic + self._day.due - wall)
-        return self.due - monotonic
+        turn.due = min(_next(monotonic), self.health.next)
+        if wall < day.due:
+            turn.due = min(turn.due, monotonic + day.due - wall)
+        return turn.due - monotonic
 
     def _hear(self) -> None:
         """Gather what the netlink streams said about themselves; sweep associations once a dump is over."""
@@ -200,8 +205,8 @@ class Recorder:
                 if missing
                 else "every interface of gateway.lan is there again"
             )
-            self.health.write(self.health.capture(), self.monotonic)
-        self.health.hear(self.counters.values["connections"], self.monotonic)
+            self.health.write(self.health.capture(), self.turn.monotonic)
+        self.health.hear(self.counters.values["connections"], self.turn.monotonic)
 
     def _watch_clock(self) -> None:
         """Follow a step of the wall clock: what was stamped before it is restated, and trust may go (EXP-5)."""
@@ -214,7 +219,7 @@ class Recorder:
             self.streams.timeouts.shift(step)
             for group in self.groups.all:
                 group.stepped(step, self.clock.source.wall())
-            for store in self.stores.values():
+            for store in self.kept.by_name.values():
                 store.stepped()
         if before and not self.clock.trusted:
             self.log("clock " + self.clock.state + ": more than a day from what was confirmed")
@@ -223,7 +228,7 @@ class Recorder:
     @property
     def refusing(self) -> bool:
         """Return True if flash refused the last write of the ledger, of a message or of the audit log."""
-        return self.hourly.refusing or self._day.releases.failing or self.audit.failing
+        return self.hourly.refusing or self.day.releases.failing or self.audit.failing
 
     def confirm_time(self) -> "dict[str, Any]":
         """Take one NTP confirmation; returns what the clock is then (EXP-5)."""
@@ -256,12 +261,12 @@ class Recorder:
 
         True where there is more of it.
         """
-        return any(group.work(self.monotonic) for group in self.groups.all)
+        return any(group.work(self.turn.monotonic) for group in self.groups.all)
 
     def status(self) -> "dict[str, Any]":
         """Return what `oubli status` shows; for the person at the gateway, never for the wire."""
         self.tick()
-        return snapshot.snapshot(self, self.monotonic)
+        return snapshot.snapshot(self, self.turn.monotonic)
 
     def close(self) -> None:
         """Close segments in order and save; the keys stay for the next process of this boot.
@@ -270,13 +275,13 @@ class Recorder:
         """
         self.tick()
         for group in self.groups.all:
-            group.close(self.wall)
+            group.close(self.turn.wall)
         self.hourly.note_losses()
         self.audit.note("stop")
-        self.health.write("stopped", self.monotonic)
+        self.health.write("stopped", self.turn.monotonic)
         self.guests.holders.close()
         self.kept.close()
-        self.terminals.close()
+        self.day.terminals.close()
         self.counters.close()
 
 

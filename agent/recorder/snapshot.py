@@ -16,11 +16,12 @@ FORWARDER_LIMIT = 1024
 
 def snapshot(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
     """Return what `oubli status` shows of a recorder whose clock says `monotonic` (ns)."""
-    purposes, consented, deferred = {}, recorder.groups.consented, recorder.groups.deferred
+    day, groups = recorder.day, recorder.groups
+    purposes, consented, deferred = {}, groups.consented, groups.deferred
     for name in sorted(recorder.config.purposes):
-        entry: "dict[str, Any]" = recorder.stores[name].status(monotonic)
+        entry: "dict[str, Any]" = recorder.kept.by_name[name].status(monotonic)
         entry["paragraph"] = law.purpose(name).paragraph
-        for part in recorder.groups.all:
+        for part in groups.all:
             entry.update(part.shown(name))
         wording = law.other_wording(recorder.config.purposes[name].values.get("ground"))
         if wording:
@@ -41,20 +42,20 @@ def snapshot(recorder: "Recorder", monotonic: int) -> "dict[str, Any]":
         "consents": consented.counts() if consented is not None else None,
         "requests": deferred.open_requests() if deferred is not None else [],
         "counters": dict(recorder.counters.values),
-        "network": recorder.network(),
+        "network": recorder.health.network(),
         "summary": {
             "metrics": sorted(recorder.config.metrics),
-            "day": date(recorder.terminals.day) if recorder.terminals.day else None,
-            "filled": recorder.terminals.filled(),
-            "spent": recorder.ledger["spent"],
+            "day": date(day.terminals.day) if day.terminals.day else None,
+            "filled": day.terminals.filled(),
+            "spent": day.ledger["spent"],
             "ceiling": recorder.config.summary.epsilon_ceiling,
-            "tokens": recorder.ledger["tokens"],
-            "silent_hours": recorder.ledger.silent,
-            "powered_on_hours": recorder.ledger.age,
-            "published": [figure.data() for figure in recorder.published.newest()],
-            "spooled": recorder.spool.waiting(),
+            "tokens": day.ledger["tokens"],
+            "silent_hours": day.ledger.silent,
+            "powered_on_hours": day.ledger.age,
+            "published": [figure.data() for figure in day.releases.published.newest()],
+            "spooled": day.releases.spool.waiting(),
         },
-        "forwarder": _forwarder(recorder.paths.forwarder),
+        "forwarder": _forwarder(recorder.paths.run.forwarder),
         "tls": not recorder.config.exposed,
     }
 

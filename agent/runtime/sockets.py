@@ -47,6 +47,27 @@ class Inbox:
         return self.of(self._descriptor)
 
 
+class Handed:
+    """An inbox for one datagram that somebody else received."""
+
+    def __init__(self) -> None:
+        self._region = memory.scratch(ROOM)
+        self.view = self._region.view
+        self._size = 0
+
+    def take(self, buffer: "bytearray | bytes", length: int) -> bool:
+        """Copy the datagram at the start of a buffer; False where it is too long."""
+        if length > ROOM:
+            return False
+        self.view[:length] = memoryview(buffer)[:length]  # a slice would be a copy that stays in the heap (EXP-1)
+        self._size = length
+        return True
+
+    def more(self) -> int:
+        """Return its size."""
+        return self._size
+
+
 def netlink(protocol: int, groups: int, buffer_octets: int) -> int:
     """Open a non-blocking netlink socket bound to multicast group bits; returns its descriptor.
 

@@ -52,44 +52,108 @@ class SealError(Exception):
     """A sealed chunk that doesn't open: damaged, out of order, or under another key."""
 
 
+def _library() -> "Any":
+    for name in _NAMES:
+        try:
+            return native.library(name)
+        except OSError:
+            continue
+    raise OSError(2, LIBRARY)
+
+
+class Stream:
+    """Chunks sealed one after the other (secretstream); each opens only behind those before it."""
+
+    def __init__(self, bound: "dict[str, Any]") -> None:
+        name = "crypto_secretstream_xchacha20poly1305_"
+        self._init_push = bound[name + "init_push"]
+        self._push = bound[name + "push"]
+        self._init_pull = bound[name + "init_pull"]
+        self._pull = bound[name + "pull"]
+        self._length = bytearray(8)
+        self._tag = bytearray(1)
+
+    def open(self, state: int, header: "bytearray | int", key: int) -> None:
+        """Begin a stream for writing: fills the 52-octet state and the 24-octet public header."""
+        self._init_push(state, header, key)
+
+    def push(self, state: int, out: int, message: "int | bytes", size: int, data: bytes, tag: int) -> int:
+        """Seal `size` octets with associated `data` into memory at `out`; returns the octets written (size + 17)."""
+        self._push(state, out, None, message, size, data, len(data), tag)
+        return size + OVERHEAD
+
+    def read(self, state: int, header: bytes, key: int) -> None:
+        """Begin a stream for reading; SealError for a header that can't be one."""
+        if self._init_pull(state, header, key) != 0:
+            raise SealError
+
+    def pull(self, state: int, out: int, sealed: bytes, data: bytes) -> "tuple[int, int]":
+        """Open one chunk into memory at `out`; returns (octets, tag). SealError where it doesn't verify."""
+        if len(sealed) < OVERHEAD:
+            raise SealError
+        if self._pull(state, out, self._length, self._tag, sealed, len(sealed), data, len(data)) != 0:
+            raise SealError
+        return struct.unpack("Q", self._length)[0], self._tag[0]
+
+
+class Signatures:
+    """Ed25519; what is signed here is in parts (Ed25519ph)."""
+
+    def __init__(self, bound: "dict[str, Any]") -> None:
+        self._verify = bound["crypto_sign_verify_detached"]
+        self._keys = bound["crypto_sign_seed_keypair"]
+        self._begin = bound["crypto_sign_init"]
+        self._update = bound["crypto_sign_update"]
+        self._end = bound["crypto_sign_final_create"]
+        self._length = bytearray(8)
+
+    def valid(self, signature: bytes, data: bytes, public: bytes) -> bool:
+        """Return True if a signature of `data` (Ed25519) is by the holder of a public signing key."""
+        return self._verify(signature, data, len(data), public) == 0
+
+    def keys(self, secret: int, seed: int) -> bytes:
+        """Put the secret signing key of a 32-octet seed at an address; returns its public half."""
+        public = bytearray(KEY)
+        self._keys(public, secret, seed)
+        return bytes(public)
+
+    def begin(self, state: int) -> None:
+        """Begin a signature of many parts: fills the state at an address (SIGNING octets)."""
+        self._begin(state)
+
+    def update(self, state: int, data: "bytes | int", size: int) -> None:
+        """Take the next octets into it."""
+        self._update(state, data, size)
+
+    def end(self, state: int, out: bytearray, secret: int) -> None:
+        """Put the signature by the secret key at an address into `out` (64 octets)."""
+        self._end(state, out, self._length, secret)
+
+
 class Sodium:
-    """The few functions oubli uses, bound when this object is made; OSError where libsodium is absent."""
+    """The few functions oubli uses, bound when this object is made; OSError where libsodium is absent.
+
+    What belongs together has an object of its own: `stream`, `signatures`.
+    """
 
     def __init__(self) -> None:
-        lib = None
-        for name in _NAMES:
-            try:
-                lib = native.library(name)
-                break
-            except OSError:
-                continue
-        if lib is None:
-            raise OSError(2, LIBRARY)
+        lib = _library()
         bound = {}
         for name in _SIGNATURES:
             result, arguments = _SIGNATURES[name]
             bound[name] = native.function(lib, result, name, arguments)
         if bound["sodium_init"]() < 0:
             raise OSError(5, LIBRARY)
+        self.stream = Stream(bound)
+        self.signatures = Signatures(bound)
         self._zero = bound["sodium_memzero"]
         self._random = bound["randombytes_buf"]
         self._generichash = bound["crypto_generichash"]
         self._shorthash = bound["crypto_shorthash"]
         self._seal = bound["crypto_box_seal"]
-        self._verify = bound["crypto_sign_verify_detached"]
-        self._sign_keys = bound["crypto_sign_seed_keypair"]
-        self._sign_begin = bound["crypto_sign_init"]
-        self._sign_update = bound["crypto_sign_update"]
-        self._sign_end = bound["crypto_sign_final_create"]
-        stream = "crypto_secretstream_xchacha20poly1305_"
-        self._init_push = bound[stream + "init_push"]
-        self._push = bound[stream + "push"]
-        self._init_pull = bound[stream + "init_pull"]
-        self._pull = bound[stream + "pull"]
         self._encrypt = bound["crypto_aead_xchacha20poly1305_ietf_encrypt"]
         self._decrypt = bound["crypto_aead_xchacha20poly1305_ietf_decrypt"]
         self._length = bytearray(8)
-        self._tag = bytearray(1)
 
     def zero(self, address: int, size: int) -> None:
         """Overwrite memory with zeros in a way no compiler drops."""
@@ -139,46 +203,7 @@ class Sodium:
         if self._seal(out, address, size, public) != 0:
             raise SealError  # not a point of the curve, or one of small order
 
-    def signed(self, signature: bytes, data: bytes, public: bytes) -> bool:
-        """Return True if an Ed25519 signature of `data` is by the holder of a public signing key."""
-        return self._verify(signature, data, len(data), public) == 0
 
-    def sign_keys(self, secret: int, seed: int) -> bytes:
-        """Put the secret signing key of a 32-octet seed at an address; returns its public half."""
-        public = bytearray(KEY)
-        self._sign_keys(public, secret, seed)
-        return bytes(public)
-
-    def sign_begin(self, state: int) -> None:
-        """Begin an Ed25519ph signature of many parts: fills the state at an address (SIGNING octets)."""
-        self._sign_begin(state)
-
-    def sign_update(self, state: int, data: "bytes | int", size: int) -> None:
-        """Take the next octets into it."""
-        self._sign_update(state, data, size)
-
-    def sign_end(self, state: int, out: bytearray, secret: int) -> None:
-        """Put the signature by the secret key at an address into `out` (64 octets)."""
-        self._sign_end(state, out, self._length, secret)
-
-    def stream_open(self, state: int, header: "bytearray | int", key: int) -> None:
-        """Begin a stream for writing: fills the 52-octet state and the 24-octet public header."""
-        self._init_push(state, header, key)
-
-    def stream_push(self, state: int, out: int, message: "int | bytes", size: int, data: bytes, tag: int) -> int:
-        """Seal `size` octets with associated `data` into memory at `out`; returns the octets written (size + 17)."""
-        self._push(state, out, None, message, size, data, len(data), tag)
-        return size + OVERHEAD
-
-    def stream_read(self, state: int, header: bytes, key: int) -> None:
-        """Begin a stream for reading; SealError for a header that can't be one."""
-        if self._init_pull(state, header, key) != 0:
-            raise SealError
-
-    def stream_pull(self, state: int, out: int, sealed: bytes, data: bytes) -> "tuple[int, int]":
-        """Open one chunk into memory at `out`; returns (octets, tag). SealError where it doesn't verify."""
-        if len(sealed) < OVERHEAD:
-            raise SealError
-        if self._pull(state, out, self._length, self._tag, sealed, len(sealed), data, len(data)) != 0:
-            raise SealError
-        return struct.unpack("Q", self._length)[0], self._tag[0]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any

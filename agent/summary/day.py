@@ -39,8 +39,8 @@ class AgentDay:
     ) -> None:
         self.releases = releases
         self._config = config
-        self._terminals = terminals
-        self._ledger = ledger
+        self.terminals = terminals
+        self.ledger = ledger
         self._random = random
         self._log = log
         self._refused = 0
@@ -59,11 +59,11 @@ class AgentDay:
 
     def counts(self) -> "tuple[bool, int, int]":
         """Return whether a connection counts now, the agent-day's begin (ns) and its first counted quarter-hour."""
-        return self._terminals.day > 0 and self.sixth >= 0, self.opened, self._terminals.first_hour() << 2
+        return self.terminals.day > 0 and self.sixth >= 0, self.opened, self.terminals.first_hour() << 2
 
     def see(self, mac: "int | bytes", start: int, end: int, service: int, octets: int) -> None:
         """Count a terminal's connection, from its first packet to its last (ns); nothing where no day is open."""
-        terminals = self._terminals
+        terminals = self.terminals
         if terminals.day and self.sixth >= 0:
             first, last = self._touched(start, end)
             if first <= last:
@@ -72,16 +72,16 @@ class AgentDay:
     def enter(self, mac: int, start: int, end: int) -> int:
         """Return where the terminal's row stands, made where `see` would count a connection so; 0 for none."""
         first, last = self._touched(start, end)
-        return self._terminals.row_of(mac, self.sixth) if first <= last else 0
+        return self.terminals.row_of(mac, self.sixth) if first <= last else 0
 
     def _touched(self, start: int, end: int) -> "tuple[int, int]":
         """Return the first and the last quarter-hour that count of a connection."""
-        first = max((start - self.opened) // QUARTER, self._terminals.first_hour() << 2)
+        first = max((start - self.opened) // QUARTER, self.terminals.first_hour() << 2)
         return first, min((end - self.opened) // QUARTER, QUARTERS - 1)
 
     def tick(self, wall: int, monotonic: int, *, trusted: bool) -> None:
         """Draw what has closed, close and open days; wall clock in ns since the epoch, `monotonic` in ns since boot."""
-        terminals, second = self._terminals, wall // _SECOND
+        terminals, second = self.terminals, wall // _SECOND
         if not trusted or not self._config.metrics:
             # Nothing is published; the day's key is destroyed at its end all the same (ANON-7).
             if terminals.over(monotonic):
@@ -104,11 +104,11 @@ class AgentDay:
         # A day that has closed and isn't drawn yet counts nothing more
         self.sixth = -1 if 0 < terminals.day < today else passed // 600
         self.opened = (second - passed) * _SECOND
-        if not terminals.day and today != self._refused and second >= self._ledger["high_water"]:
+        if not terminals.day and today != self._refused and second >= self.ledger["high_water"]:
             summary = self._config.summary
-            if self._ledger.start(today, summary.epsilon, summary.epsilon_ceiling):
+            if self.ledger.start(today, summary.epsilon, summary.epsilon_ceiling):
                 terminals.open_day(today, self.sixth // 6, monotonic + (DAY - passed) * _SECOND, self._terms)
-            elif today == self._ledger["day"] and self._ledger["spent"] + summary.epsilon > summary.epsilon_ceiling:
+            elif today == self.ledger["day"] and self.ledger["spent"] + summary.epsilon > summary.epsilon_ceiling:
                 self._refused = today
                 self._log("summary: silent until the next agent-day, its epsilon is spent (ANON-5)")
 

@@ -32,8 +32,8 @@ class Releases:
         self._terminals = terminals
         self._ledger = ledger
         self._sampler = sampler
-        self._spool = spool
-        self._published = published
+        self.spool = spool
+        self.published = published
         self._log = log
 
     def draw(self, passed: int) -> None:
@@ -58,7 +58,7 @@ class Releases:
             values = [count + self._sampler.laplace(b) for count in terminals.count(metric, slot)]
             start = max(end - metric.slot_seconds, opened + terminals.first_hour() * 3600)
             text = messages.summary(self._config.gateway.id, metric, terminals.day, slot, start, end, values, b)
-            self._spool.put(end + jitter.SETTLE, metric.name, slot, text)
+            self.spool.put(end + jitter.SETTLE, metric.name, slot, text)
             self.failing = False
         except OSError:
             # Marked and not spooled: lost for ever, never drawn again.
@@ -67,7 +67,7 @@ class Releases:
             self._log("summary: a message could not be spooled and is lost")
             return
         try:
-            self._published.put(terminals.day, metric.place + slot, text)
+            self.published.put(terminals.day, metric.place + slot, text)
         except OSError as failure:
             self._log("summary: a message can't be shown here" + reason(failure.errno))
 

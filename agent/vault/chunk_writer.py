@@ -31,7 +31,7 @@ class ChunkWriter:
             following = slot.generation + 1 & 255
             state = slot.bank(following)
             memory.copy(state, slot.bank(slot.generation), crypto.STATE)
-            sealed = self._sodium.stream_push(state, self._scratch.address + 2, self._deflated, size, header, tag)
+            sealed = self._sodium.stream.push(state, self._scratch.address + 2, self._deflated, size, header, tag)
             struct.pack_into(">H", self._scratch.view, 0, sealed)
             files.write_to(path, ("O_APPEND",), self._scratch.address, sealed + 2)
             slot.prepare(following, slot.written() + sealed + 2)

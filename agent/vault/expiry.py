@@ -62,15 +62,15 @@ def erase_all(paths: "Paths", path: str, purpose: str = "all") -> int:
     sodium, gone = Sodium(), 0
     wanted = [row.name for row in law.PURPOSES if purpose in ("all", row.name)]
     if purpose == "all":
-        wipe(paths.keys, sodium)
-    elif files.exists(paths.keys):
-        _wipe_keys(paths.keys, law.number(purpose), sodium)
+        wipe(paths.run.keys, sodium)
+    elif files.exists(paths.run.keys):
+        _wipe_keys(paths.run.keys, law.number(purpose), sodium)
     if "billing" in wanted:
-        wipe(paths.run + "/billing", sodium)  # its open sessions
+        wipe(paths.run.billing, sodium)  # its open sessions
     folders = []
     for name in wanted:
-        gone += _wipe_all(paths.vault + "/" + name, sodium)
-        folders.append(paths.sealed + "/" + name)
+        gone += _wipe_all(paths.run.vault + "/" + name, sodium)
+        folders.append(paths.flash.sealed + "/" + name)
     try:
         settings = config.load(path)
         folders += [stores.place(name, settings, paths)[0] for name in stores.needed(settings, paths) if name in wanted]
@@ -84,7 +84,7 @@ def erase_all(paths: "Paths", path: str, purpose: str = "all") -> int:
             files.clear(folder + "/handovers")
             files.sync_folder(folder)
     if purpose == "all" and not config.installed("location"):
-        for place in paths.consents, paths.sealed + "/consent":
+        for place in paths.flash.consents, paths.flash.sealed + "/consent":
             files.clear(place)  # the package that could let go of it in time isn't here any more
     return gone
 

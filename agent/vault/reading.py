@@ -81,10 +81,10 @@ def read_segment(folder: str, slot: keys.Slot, sodium: crypto.Sodium, scratch: m
         header = file.read(segment.HEADER)
         window, stream = segment.parse(header)
         unpacker = Unpacker(window)
-        sodium.stream_read(scratch.address, stream, slot.key)
+        sodium.stream.read(scratch.address, stream, slot.key)
         ended = False
         for chunk in segment.chunks(file, written - segment.HEADER):
-            size, tag = sodium.stream_pull(scratch.address, scratch.address + 64, chunk, header)
+            size, tag = sodium.stream.pull(scratch.address, scratch.address + 64, chunk, header)
             size = DEFLATE.unpack(scratch.address + plain, segment.PAGE, scratch.address + 64, size)
             yield from unpacker.unpack(memoryview(scratch.view)[plain:], size)
             ended = tag == crypto.FINAL

@@ -134,7 +134,7 @@ class Ring:
         if like is not None:
             slot.lifetime, slot.anchor = like.lifetime, like.anchor
         stream = bytearray(crypto.HEADER)
-        self._sodium.stream_open(slot.bank(0), stream, slot.key)
+        self._sodium.stream.open(slot.bank(0), stream, slot.key)
         header = segment.header(
             self._purpose, 0, self._boot, window, slot.lifetime, wall, monotonic, slot.number, bytes(stream)
         )

@@ -19,9 +19,9 @@ def lacking(config: "Config", paths: "Paths") -> str:
 
     Absent media are left out.
     """
-    wanted = [("mqtt.spool_bytes", paths.spool, config.mqtt.spool_bytes + RESERVE)]
+    wanted = [("mqtt.spool_bytes", paths.flash.spool, config.mqtt.spool_bytes + RESERVE)]
     for name in sorted(config.purposes):
-        folder, mount = paths.vault + "/" + name, ""
+        folder, mount = paths.run.vault + "/" + name, ""
         if law.purpose(name).custody == law.CUSTODIAN:
             folder, mount = stores.place(name, config, paths)
         if not mount or files.is_mount(mount):

@@ -27,12 +27,12 @@ def homeless(config: "Config", paths: "Paths") -> bool:
     for name in needed(config, paths):
         if name in config.purposes or any(True for _ in files.names(place(name, config, paths)[0])):
             return True
-    return remembered(paths) or files.exists(paths.run + "/blocks")
+    return remembered(paths) or files.exists(paths.run.blocks)
 
 
 def remembered(paths: "Paths") -> bool:
     """Return True if a consent or a refusal may be kept: a sysupgrade keeps the latter's name, and no empty folder."""
-    return files.exists(paths.consents) or files.exists(paths.sealed + "/consent")
+    return files.exists(paths.flash.consents) or files.exists(paths.flash.sealed + "/consent")
 
 
 def name_of(day: int, number: int) -> str:
@@ -67,7 +67,7 @@ def place(name: str, config: "Config", paths: "Paths") -> "tuple[str, str]":
         note = noted(name, paths)
         path = note[0] if note and note[1] else path
     mount = paths.root + path if path else ""
-    return (mount or paths.sealed) + "/" + name, mount
+    return (mount or paths.flash.sealed) + "/" + name, mount
 
 
 def noted(name: str, paths: "Paths") -> "tuple[str, list[tuple[int, str]]] | None":
@@ -137,13 +137,13 @@ def custodians(
     from agent.purposes.custodian.bundle import Bundle
     from agent.purposes.custodian.custodian import Custodian
 
-    bundle = Bundle(paths.bundles, paths.anchor, sodium)
+    bundle = Bundle(paths.flash.bundles, paths.etc.anchor, sodium)
     for name in names:
         folder, mount = place(name, config, paths)
         section = config.sections[name]
         lifetime = section.lifetime or law.purpose(name).ceiling
         sync = config.vault.sync_minutes * 60
-        pages = paths.vault + "/" + name
+        pages = paths.run.vault + "/" + name
         opened[name] = Custodian(
             name, folder, pages, ring, sodium, bundle, lifetime, section.budget, sync, boot, hours, floor, lose, mount
         )

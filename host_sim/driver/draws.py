@@ -16,4 +16,4 @@ def keys_from(recorder: Recorder, octets: Callable[[int], bytes]) -> None:
     def fill(address: int, size: int) -> None:
         native.buffer_at(address, size)[:] = octets(size)
 
-    recorder._sodium.random = fill  # type: ignore[method-assign]  # noqa: SLF001 (a device has no such handle)
+    recorder.kept._sodium.random = fill  # type: ignore[method-assign]  # noqa: SLF001 (a device has no such handle)

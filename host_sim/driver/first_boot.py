@@ -13,7 +13,7 @@ from agent.summary.ledger import Ledger
 
 def new_device(root: str, random: "Callable[[int], bytes]" = os.urandom) -> None:
     """Give a device below `root` that has no ledger one that has its first token."""
-    path = Paths(root).ledger
+    path = Paths(root).flash.ledger
     if not files.exists(path):
         files.make_folder(path.rsplit("/", 1)[0], 0o711)
         Ledger(path, _quiet, random).begin()

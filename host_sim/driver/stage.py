@@ -253,7 +253,7 @@ class Stage:
             device.radios.killed()
         if device.nat is not None:
             device.nat.remove()
-        for place in (paths.run, paths.live):
+        for place in (paths.run.folder, paths.run.live):
             files.clear(place)
         self._reset(true, length)
 

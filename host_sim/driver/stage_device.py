@@ -85,13 +85,13 @@ class Device:
             random=bytes,  # zeros: what has closed is drawn at once, and a day's truth is that of its hours
         )
         # A device has no such door: its key is never told
-        recorder.terminals._sodium = self._sodium  # noqa: SLF001
+        recorder.day.terminals._sodium = self._sodium  # noqa: SLF001
         return recorder
 
     def cut(self, recorder: "Recorder") -> None:
         """Let the power go while the recorder seals what waits."""
         if self.chip is not None:
-            self.chip.cut(lambda: [store.seal() for store in recorder.stores.values() if hasattr(store, "seal")])
+            self.chip.cut(lambda: [store.seal() for store in recorder.kept.by_name.values() if hasattr(store, "seal")])
 
     def show(self) -> None:
         """Copy what the chip holds to where its path is on this machine."""
@@ -106,12 +106,12 @@ class Device:
     def copy(self, number: int, names: "list[str]") -> None:
         """Copy folders and files of flash to the backup of this number."""
         for name in names:
-            copy(Paths(self.root).flash + "/" + name, self._backup(number) + "/" + name)
+            copy(Paths(self.root).flash.folder + "/" + name, self._backup(number) + "/" + name)
 
     def restore(self, number: int) -> None:
         """Put a backup back, over what is there."""
         for name in os.listdir(self._backup(number)):
-            copy(self._backup(number) + "/" + name, Paths(self.root).flash + "/" + name)
+            copy(self._backup(number) + "/" + name, Paths(self.root).flash.folder + "/" + name)
 
     def _backup(self, number: int) -> str:
         """Return where the backup of a number lies: beside the device, with a folder of its own."""

@@ -198,11 +198,11 @@ class Story(cutter.Story):
             _, stream, key = sealed.unpack(data[: sealed.HEADER])
             view = self.scratch.view
             view[:32] = key[:32]
-            self.sodium.stream_read(self.scratch.address + 64, stream, self.scratch.address)
+            self.sodium.stream.read(self.scratch.address + 64, stream, self.scratch.address)
             at, check = sealed.HEADER, binascii.crc32(data[: sealed.HEADER])
             while sealed.whole(data[at:], check):
                 end = at + sealed.whole(data[at:], check)
-                size, _ = self.sodium.stream_pull(
+                size, _ = self.sodium.stream.pull(
                     self.scratch.address + 64,
                     self.scratch.address + 256,
                     data[at + sealed.FRAME : end],

@@ -60,7 +60,6 @@ def _log_mac(_root: str) -> None:
 
 def _keep_destination(root: str) -> None:
     """Copy every message about a connection that ended, destination included, to a file (L34-VI-1)."""
-    from agent.recorder.fast_path import Handed
 
     def make(more: "Any") -> "Any":
         def keep(self: "Any") -> int:
@@ -72,7 +71,7 @@ def _keep_destination(root: str) -> None:
 
         return keep
 
-    for inbox in (sockets.Inbox, Handed):  # the kernel's, and where a simulator hands them on
+    for inbox in (sockets.Inbox, sockets.Handed):  # the kernel's, and where a simulator hands them on
         _swap(inbox, "more", make)
 
 

@@ -64,7 +64,7 @@ def _forwarders(given: dict) -> list[Forwarder]:
         root.mkdir()
         paths = Paths(str(root))
         make_folders(paths)
-        fill(Path(paths.spool), number, given["start"], given["seconds"], given["messages"])
+        fill(Path(paths.flash.spool), number, given["start"], given["seconds"], given["messages"])
         text = _CONFIG.format(identity=identity(number), host=given["host"], port=given["port"], tls=given["tls"])
         (root / "oubli.config").write_text(text)
         made.append(

@@ -90,17 +90,17 @@ class Span:
             device.config, str(folder), clock, sampler=Silence(), random=random, **words
         )
         self.forwarder = forwarder.Forwarder(device.config, str(folder), clock, lambda _: None, sends)
-        put, health = made.spool.put, made.health.write
+        put, health = made.day.releases.spool.put, made.health.write
 
         def put_and_note(due: int, metric: str, slot: int, text: bytes) -> None:
             put(due, metric, slot, text)
-            self._note(MADE, clock.wall() - made._day.due)  # noqa: SLF001 (when it has done it is what is looked at)
+            self._note(MADE, clock.wall() - made.day.due)
 
         def health_and_note(capture: str, due: int) -> None:
             health(capture, due)
             self._note(TOLD, clock.monotonic() - due)
 
-        made.spool.put = put_and_note  # type: ignore[method-assign]
+        made.day.releases.spool.put = put_and_note  # type: ignore[method-assign]
         made.health.write = health_and_note  # type: ignore[method-assign]
         for message in (kernel.link("lan"), kernel.address(b"\x0a\x14\0\1", 16)):
             made.streams.neighbour(message, len(message))
@@ -147,7 +147,7 @@ class Span:
         client = mock.patch.object(broker_connection, "Client", return_value=self)
         with client, mock.patch.object(forwarder, "time", naps):
             while clock.now() < LASTS:
-                wakes = gathers or min(made.due - SINCE, *waiting[-1:], LASTS)
+                wakes = gathers or min(made.turn.due - SINCE, *waiting[-1:], LASTS)
                 clock.wait_until(min(wakes, self._wakes))
                 if self._wakes <= wakes:
                     self._turn()
@@ -162,7 +162,7 @@ class Span:
                     waiting.pop()
                     made.streams.datagram(event, len(event))
                 behind = bool(waiting) and waiting[-1] <= clock.now()
-                if clock.monotonic() >= made.due:
+                if clock.monotonic() >= made.turn.due:
                     made.tick()
         made.close()
         return [moment for moment in self.jitter if BEFORE // 2 < moment.at < LASTS]

@@ -67,7 +67,7 @@ class LivingDevice:
             sysctl={"events": 1, "acct": 1, "timestamp": 1}.get, random=self.octets,
         )  # fmt: skip
         keys_from(self.recorder, self.octets)
-        releases = self.recorder._day.releases  # noqa: SLF001 (the auditor stands beside each draw)
+        releases = self.recorder.day.releases
         releases.publish = self._beside(self, releases)
         message = kernel.link("lan")
         self.recorder.streams.neighbour(message, len(message))

@@ -299,7 +299,7 @@ class Device:
             else:
                 self._send()
                 continue
-            table = self.recorder.terminals
+            table = self.recorder.day.terminals
             if table.day and self.key and not self._keyed:
                 table._view[64:80] = self.key  # noqa: SLF001 (as above)
             self._keyed = bool(table.day)

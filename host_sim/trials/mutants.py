@@ -156,7 +156,7 @@ MUTANTS = (
     Mutant("back-fill", "what began before a consent is kept too (L34-V-4)", "guests", "consents", True,
         Patch("purposes/consent/by_consent.py", "ByConsent.connection", "connection.start <= A", "False")),
     Mutant("stay-from-before", "a stay begins before the terminal came (L34-V-1)", "guests", "stays", True,
-        Patch("purposes/location/stations.py", "Stations._moved", "struct.pack_into(A, B, C, 1, D, E, F, now)",
+        Patch("purposes/location/stays.py", "Stays.move", "struct.pack_into(A, B, C, 1, D, E, F, now)",
             "struct.pack_into(A, B, C, 1, D, E, F, now - 600)")),
     Mutant("no-bound-for-a-mac", "one terminal takes the places of the others' associations (L34-I-2)", "addresses",
         "records", True,

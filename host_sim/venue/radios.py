@@ -65,7 +65,7 @@ class Radios:
         """Part."""
         if self._connected:
             self.killed()
-            self._stations.finish_all(now)
+            self._stations.stays.finish_all(now)
             self._stations.lost()
 
     def killed(self) -> None:

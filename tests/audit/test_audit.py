@@ -548,14 +548,14 @@ def test_a_store_whose_flash_refuses_keeps_no_other_from_being_erased(memory):
     device = Device(memory / "device", None)
     recorder = device.recorder
 
-    ring = recorder.stores.pop("security")
+    ring = recorder.kept.by_name.pop("security")
     refuses = {"erase": Mock(side_effect=OSError(30, "")), "status": Mock(side_effect=[{"records": 9}, {"records": 5}])}
-    recorder.stores["attribution"] = Mock(wraps=ring, **refuses)  # some of it went before flash refused
-    recorder.stores["security"] = Mock(wraps=ring, erase=Mock(return_value=3))
+    recorder.kept.by_name["attribution"] = Mock(wraps=ring, **refuses)  # some of it went before flash refused
+    recorder.kept.by_name["security"] = Mock(wraps=ring, erase=Mock(return_value=3))
     with pytest.raises(calls.Refused, match="attribution: flash refuses"):
         recorder.orders.erase("all", "operator")
     assert recorder.counters.values["erased"] == 3 + 4
-    recorder.stores = {"security": ring}
+    recorder.kept.by_name = {"security": ring}
     recorder.close()
     assert "erase all operator" in lines(device.root / "srv/oubli/audit")
 

@@ -88,8 +88,8 @@ def test_an_example_starts_and_goes_on(example: str, memory: Path) -> None:
     device.config = config.load(str(device.root / "config"))
     paths, custodian, today = Paths(str(device.root)), Custodian(), device.time.wall() // 10**9 // law.DAY
     for place, data in (
-        (paths.anchor, custodian.anchor.encode()),
-        (f"{paths.bundles}/1", custodian.bundle(today, 30, 365)),
+        (paths.etc.anchor, custodian.anchor.encode()),
+        (f"{paths.flash.bundles}/1", custodian.bundle(today, 30, 365)),
     ):
         Path(place).parent.mkdir(parents=True, exist_ok=True)
         Path(place).write_bytes(data)

@@ -701,13 +701,13 @@ FAULTS = {
     "a day doesn't end": Fault(matching, "one.start - one.start % DAY + DAY, ", ""),
     "of any address": Fault(matching, "one.public_address == other.public_address and other.first", "other.first"),
     "a block without its first port": Fault(
-        matching, "record.first <= request.port <= record.last", "record.first < request.port <= record.last"
+        matching, "record.first <= scope.port <= record.last", "record.first < scope.port <= record.last"
     ),
     "a block without its last port": Fault(
-        matching, "record.first <= request.port <= record.last", "record.first <= request.port < record.last"
+        matching, "record.first <= scope.port <= record.last", "record.first <= scope.port < record.last"
     ),
-    "any protocol": Fault(matching, "same = record.protocol in (None, request.protocol) and ", "same = "),
-    "any public address": Fault(matching, " and record.public_address == request.public", ""),
+    "any protocol": Fault(matching, "same = record.protocol in (None, scope.protocol) and ", "same = "),
+    "any public address": Fault(matching, " and record.public_address == scope.public", ""),
     "not what begins with the window's end": Fault(
         matching, "record.start <= request.end and", "record.start < request.end and"
     ),
@@ -829,7 +829,9 @@ def test_an_hour_that_comes_twice_or_never_changes_no_answer() -> None:
     written: dict[str, int] = {}
     for change, begin, end, edge, (before, after) in NIGHTS:
         start, over = change + edge + before, change + edge + after
-        asked = SimpleNamespace(store="attribution", public=PUBLIC, port=BLOCK, protocol=6, start=start, end=over)
+        asked = SimpleNamespace(
+            store="attribution", scope=SimpleNamespace(public=PUBLIC, port=BLOCK, protocol=6), start=start, end=over
+        )
         segment = [pack(row(A, change + begin, None)), pack(row(A, change + begin, change + end))]
         rows, unknown = matching.rows(asked, [segment])  # type: ignore[arg-type]
         assert unknown == []

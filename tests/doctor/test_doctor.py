@@ -750,7 +750,7 @@ def test_a_clock_that_the_recorder_does_not_trust_is_found(clinic):
     )
     ask = (
         "from agent.control.client import ask\nfrom agent.base.paths import Paths\n"
-        f"ask(Paths('{clinic.root}').socket, 'ntp')"
+        f"ask(Paths('{clinic.root}').run.socket, 'ntp')"
     )
     confirm = clinic.shell(clinic.interpreter.command("-c", ask))
     report = clinic.run(

@@ -102,18 +102,16 @@ class Forgetful(fast_path.FastPath):
 @pytest.mark.parametrize(
     ("name", "wrong", "differ"),
     [
-        ("FEW", record.FEW - 1, "records"),
-        ("CLASSES_AT", terminals.CLASSES_AT + 1, "day's table"),
-        ("FastPath", Forgetful, "counters"),
+        ("fast_path.FEW", record.FEW - 1, "records"),
+        ("prepared.CLASSES_AT", terminals.CLASSES_AT + 1, "day's table"),
+        ("streams.FastPath", Forgetful, "counters"),
     ],
 )
 def test_a_fast_path_that_leaves_something_else_behind_is_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, wrong: object, differ: str
 ) -> None:
     """It alone takes something for another: packets of 14, the place of a class; or counts wrongly."""
-    monkeypatch.setattr(
-        "agent.recorder.streams.FastPath" if name == "FastPath" else f"agent.recorder.fast_path.{name}", wrong
-    )
+    monkeypatch.setattr(f"agent.recorder.{name}", wrong)
     assert re.match(f"the fast path leaves something else behind: .*{differ}", found(tmp_path))
 
 

@@ -134,7 +134,7 @@ BROKEN = (
         "store",
         "echo nonsense >/srv/oubli-root/store-attribution",
         "rm /srv/oubli-root/store-attribution",
-        also=("agents", "duty"),
+        also=("agents", "duty", "duty", "duty"),
     ),
     Broken("tmpfs", "mount -o bind /proc /var/run/oubli/vault", "umount /var/run/oubli/vault", also=("folders",)),
     Broken(

@@ -158,7 +158,10 @@ class Venue:
             (first, at) for first, _, _ in self.truth for at in range(MORNING - HOUR, made - 60, 1500)
         ):
             asked: Any = SimpleNamespace(
-                store="attribution", public=PUBLIC, port=first, protocol=6, start=moment, end=moment + 60
+                store="attribution",
+                scope=SimpleNamespace(public=PUBLIC, port=first, protocol=6),
+                start=moment,
+                end=moment + 60,
             )
             days = range(moment // DAY - 1, (moment + 60) // DAY + 2)
             rows, unknown = matching.rows(asked, [self.kept[day] for day in days], made, self.made._time.unbroken)
@@ -306,7 +309,10 @@ def test_what_began_before_a_false_time_was_believed_names_nobody(ahead: int, be
     end = venue.shown * SECOND
     assert venue.made.attribution.connection(one, bytes([192, 168, 1, 9]), PUBLIC, terminal, end, venue.true) == "kept"
     asked: Any = SimpleNamespace(
-        store="attribution", public=PUBLIC, port=2000, protocol=6, start=begun + ahead, end=begun + ahead + 60
+        store="attribution",
+        scope=SimpleNamespace(public=PUBLIC, port=2000, protocol=6),
+        start=begun + ahead,
+        end=begun + ahead + 60,
     )
 
     def named() -> bool:
@@ -329,7 +335,7 @@ def test_a_reading_that_was_days_behind_is_denied_by_a_recorder_that_is_started_
     first, begin, _ = venue.truth[-1]
     moment = begin - 30 * HOUR + 600
     asked: Any = SimpleNamespace(
-        store="attribution", public=PUBLIC, port=first, protocol=6, start=moment, end=moment + 60
+        store="attribution", scope=SimpleNamespace(public=PUBLIC, port=first, protocol=6), start=moment, end=moment + 60
     )
 
     def named() -> bool:

@@ -13,7 +13,7 @@ from agent.purposes.custodian.bundle import Bundle
 from agent.purposes.custodian.custodian import Custodian
 from agent.purposes.custodian.segment_writer import SegmentWriter
 from agent.runtime import files, memory
-from agent.runtime.sodium import Sodium
+from agent.runtime.sodium import Sodium, Stream
 from agent.vault.keys import KeyRing
 from host_sim.faults import flash, sealed_cuts
 from host_sim.faults.flash import PREFIX, Dice, Flash
@@ -270,14 +270,14 @@ def test_an_error_at_any_operation_loses_nothing_that_waits_and_uses_no_state_tw
 def fail_once(later: int, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep records while flash breaks at an operation and comes back, and watch what is sealed."""
     pushed: dict[bytes, bytes] = {}
-    push = Sodium.stream_push
+    push = Stream.push
 
     def watched(self, state, out, message, size, data, tag):
         before, plain = (bytes(memory.buffer_at(address, count)) for address, count in ((state, 52), (message, size)))
         assert pushed.setdefault(before, plain) == plain, "a nonce for two messages"
         return push(self, state, out, message, size, data, tag)
 
-    monkeypatch.setattr(Sodium, "stream_push", watched)
+    monkeypatch.setattr(Stream, "push", watched)
     gateway.append(*RECORDS[:10])
     gateway.flash.fail_at = gateway.flash.operations + 1 + later
     gateway.tick(900)

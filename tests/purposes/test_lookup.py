@@ -48,8 +48,8 @@ def looked_up(
     )
     clock.state = "trusted" if clock.trusted else state
     recorder: Any = SimpleNamespace(
-        config=SimpleNamespace(purposes={"security": 1}), copies=[], paths=SimpleNamespace(root=""),
-        audit=SimpleNamespace(note=lambda *_: True), clock=clock,
+        config=SimpleNamespace(purposes={"security": 1}), paths=SimpleNamespace(root=""), clock=clock,
+        audit=SimpleNamespace(note=lambda *_: True), orders=SimpleNamespace(copies=[]),
     )  # fmt: skip
     fields = {
         "terminal": mac,

@@ -271,7 +271,7 @@ def test_a_store_on_a_medium_that_no_option_names_any_more_is_told_of(interprete
     finally:
         subprocess.run(["umount", store.parent], check=True)
     Path(paths.note + "attribution").write_text("\nIIbis-3\n")  # on this flash, when it was on last
-    assert stores.place("attribution", read, paths) == (paths.sealed + "/attribution", "")
+    assert stores.place("attribution", read, paths) == (paths.flash.sealed + "/attribution", "")
     (tmp_path / "oubli").write_text(SMALL + attribution("IIbis-3", ON) + " option storage '/mnt/other'\n")
     on = config.load(str(tmp_path / "oubli"))
     assert stores.place("attribution", on, paths)[1] == str(tmp_path / "mnt/other")

@@ -406,7 +406,7 @@ def test_erasing_a_store_takes_its_handovers(stages, tmp_path):
     room.erase("attribution")
     assert list((tmp_path / "handovers").iterdir()) == []
     paths = Paths(str(tmp_path))
-    place = Path(paths.sealed) / "attribution"
+    place = Path(paths.flash.sealed) / "attribution"
     (place / "handovers").mkdir(parents=True)
     for name in ("2027-01-16-0001", "handovers/one.tar", "handovers/.two.tar.new"):
         (place / name).write_bytes(b"x")

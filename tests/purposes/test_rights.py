@@ -656,11 +656,11 @@ def test_the_end_of_what_goes_by_itself_is_the_one_that_stands_with_it(everythin
 def test_a_day_s_count_lasts_until_the_draw_and_nothing_says_that_it_is_shorter(tmp_path: Path) -> None:
     """ANON-4: the last figures are drawn at a random moment within two minutes of the day's end."""
     device = paired.Device(tmp_path / "device", None)
-    device.recorder._day._random = lambda count: b"\xff" * count
+    device.recorder.day._random = lambda count: b"\xff" * count
     device.pass_to(paired.DAY + 60)
-    today = device.recorder.terminals.day
+    today = device.recorder.day.terminals.day
     device.pass_to(paired.DAY + 121)
-    assert today == paired.TODAY < device.recorder.terminals.day
+    assert today == paired.TODAY < device.recorder.day.terminals.day
     device.recorder.close()
     text = words.KEPT["counting"]
     assert ["jusque vers 4 h" in text[0], "until about 04:00" in text[1]] == [True, True]
@@ -700,7 +700,7 @@ def test_cnil_reads_that_what_is_encrypted_in_memory_lies_there_in_clear_before(
     recorder, mac, chunks = (
         device.recorder,
         paired.mac_of(1),
-        Path(Paths(str(tmp_path / "device")).vault, "security/chunks"),
+        Path(Paths(str(tmp_path / "device")).run.vault, "security/chunks"),
     )
     for sign in (paired.Sign(1100, 1, lives=True), paired.Sign(1190, 1)):
         device.pass_to(sign.at + 1)
@@ -714,7 +714,7 @@ def test_cnil_reads_that_what_is_encrypted_in_memory_lies_there_in_clear_before(
     clear = []
     for at in (1200, 3000, 4300):
         device.pass_to(at)
-        clear.append((mac in chunks.read_bytes(), mac in bytes(room.stations._stays.view)))
+        clear.append((mac in chunks.read_bytes(), mac in bytes(room.stations.stays._rows.view)))
     assert clear == [(True, True), (True, True), (False, True)]
     for language, said in zip(
         words.LANGUAGES, ("en clair en mémoire vive, puis", "in memory in clear, then"), strict=True
@@ -797,14 +797,14 @@ def test_a_refusal_that_is_all_that_is_left_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "oubli").write_text(GATEWAY + "config summary\n option enabled '0'\n")
     read, paths = config.load(str(tmp_path / "oubli")), Paths(str(tmp_path))
     assert beside.remembered(read, paths) == []
-    Path(paths.sealed, "consent").mkdir(parents=True)
+    Path(paths.flash.sealed, "consent").mkdir(parents=True)
     assert beside.remembered(read, paths) == []
-    Path(paths.sealed, "consent", "00" * 16 + "o6d2b05e4").touch()
+    Path(paths.flash.sealed, "consent", "00" * 16 + "o6d2b05e4").touch()
     assert beside.remembered(read, paths) == ["objection"]
     text = "\n".join(noticed(read, "en", ["objection"]))
     assert "- objection to being counted:" in text
     assert "consent" not in text.replace("without consent or contract", "")  # there never was one
-    Path(paths.sealed, "consent", "00" * 8 + "s6d2b05e4").touch()
+    Path(paths.flash.sealed, "consent", "00" * 8 + "s6d2b05e4").touch()
     assert beside.remembered(read, paths) == ["consent", "objection"]
     text = "\n".join(noticed(read, "en", ["consent", "objection"]))
     assert "- proof of the consent:" in text
@@ -839,8 +839,8 @@ def test_an_objection_holds_over_a_sysupgrade_that_keeps_files_alone(tmp_path: P
     device.recorder.close()
     (device.root / "srv/oubli/consents").rmdir()
     device.boot(7200)
-    assert device.recorder.terminals.objects is not None
-    assert device.recorder.terminals.objects(paired.mac_of(1))
+    assert device.recorder.day.terminals.objects is not None
+    assert device.recorder.day.terminals.objects(paired.mac_of(1))
     assert device.recorder.groups.by_consent().own(mine)["objects"]
     device.recorder.close()
 
@@ -930,7 +930,7 @@ def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) 
         device.recorder.streams.neighbour(near, len(near))
         device.recorder.streams.datagram(event, len(event))
     recorder, written = device.recorder, bytes.hex
-    used = recorder.terminals.used()
+    used = recorder.day.terminals.used()
     shown = present.of(recorder, paired.mac_of(1), written)
     assert shown == {
         "addresses": [f"0a140003 ({moment(paired.OPENS + 4500)} UTC)"],
@@ -942,8 +942,8 @@ def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) 
         },
     }
     assert present.of(recorder, paired.mac_of(3), written) == {}
-    assert recorder.terminals.used() == used == 2
-    recorder.terminals.forget(paired.mac_of(1))
+    assert recorder.day.terminals.used() == used == 2
+    recorder.day.terminals.forget(paired.mac_of(1))
     assert set(present.of(recorder, paired.mac_of(1), written)) == {"addresses"}
     device.recorder.close()
 
@@ -960,7 +960,10 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
     device = paired.Device(tmp_path / "device", None, options=on)
     paths, custodian, today = Paths(str(device.root)), Custodian(), device.time.wall() // 10**9 // law.DAY
     keys = custodian.rows(today, 2, 365) + custodian.rows(today, 2, 30, "billing")
-    for place, data in ((paths.anchor, custodian.anchor.encode()), (f"{paths.bundles}/1", custodian.sign(today, keys))):
+    for place, data in (
+        (paths.etc.anchor, custodian.anchor.encode()),
+        (f"{paths.flash.bundles}/1", custodian.sign(today, keys)),
+    ):
         (path := Path(place)).parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     device.boot(0)
@@ -1013,7 +1016,7 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
     assert follows == {"start": over, "seconds": 0, "bytes_up": 0, "bytes_down": 0, "going_on": True}
     recorder.groups.erasure().begin({"terminal": mac, "address": None}, "root")
     assert [name for name, _ in seen(mac)[0] if name != "attribution"] == ["billing", "billing"]
-    kept: dict[str, Any] = recorder.stores
+    kept: dict[str, Any] = recorder.kept.by_name
     assert kept["billing"].seal()
     assert [row for name, row in seen(mac)[0] if name == "billing"] == [follows]
     deferred.billing.tick(over + IDLE)
@@ -1088,9 +1091,9 @@ def test_a_count_is_told_of_only_while_a_day_is_open(tmp_path: Path) -> None:
     own, mine = device.recorder.groups.by_consent().own, {"terminal": paired.mac_of(1), "address": None}
     told = [(own(mine)["counted"], "counting" in own(mine)["beside"])]
     device.pass_to(1000)
-    assert device.recorder.terminals.day
+    assert device.recorder.day.terminals.day
     told.append((own(mine)["counted"], "counting" in own(mine)["beside"]))
-    device.recorder.terminals.erase()
+    device.recorder.day.terminals.erase()
     told.append((own(mine)["counted"], "counting" in own(mine)["beside"]))
     assert told == [(True, False), (True, True), (True, False)]
     device.recorder.close()
@@ -1231,7 +1234,7 @@ def test_a_key_that_is_made_anew_says_what_is_not_known_any_more(tmp_path: Path)
         if objects:
             device.recorder.orders.object({"terminal": paired.mac_of(1), "address": None}, "root")
         device.recorder.close()
-        Path(Paths(str(device.root)).device_key).unlink()
+        Path(Paths(str(device.root)).flash.device_key).unlink()
         log: list[str] = []
         opened = Opened(Paths(str(device.root)), Sodium(), log.append)
         assert opened.read(make=True)
@@ -1265,7 +1268,7 @@ def test_a_consent_that_nobody_is_asked_for_any_more_may_still_be_withdrawn(tmp_
     device.configure(VENUE)
     device.restart(1400)
     device.pass_to(2100)
-    names = Path(Paths(str(device.root)).sealed, "consent")
+    names = Path(Paths(str(device.root)).flash.sealed, "consent")
     assert not names.exists()
     mine: dict[str, Any] = {"terminal": paired.mac_of(1), "address": None, "purpose": None}
     assert device.recorder.groups.by_consent().withdraw(mine, "root")["withdrawn"] == 1
@@ -1298,7 +1301,7 @@ def test_an_objection_that_no_clock_dated_has_no_end_in_1971(tmp_path: Path) -> 
 def test_a_notice_is_of_the_configuration_that_runs(any_interpreter: Interpreter, tmp_path: Path) -> None:
     """L34-VI-4: where the present one is refused the last accepted one runs, and that one is told of."""
     paths = Paths(str(tmp_path))
-    for path, text in ((paths.accepted, GATEWAY + VENUE), (paths.config, GATEWAY + "config oops\n")):
+    for path, text in ((paths.etc.accepted, GATEWAY + VENUE), (paths.etc.config, GATEWAY + "config oops\n")):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text)
     for paper in ("--notice", "--register", "--dpia", "--duties"):

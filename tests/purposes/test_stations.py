@@ -212,7 +212,7 @@ def test_who_is_there_already_is_there_from_now_on(any_interpreter, radios, tmp_
     made.allow(GUEST)
     made.now = NOW + 500
     made.until(lambda seen: seen["answered"] and seen["stays"] == [1])
-    made.stage("radios", "finish", 1, NOW + 600)
+    made.stage("stays", "finish", 1, NOW + 600)
     made.turn(0)
     assert made.kept == [[1, GUEST.replace(":", ""), NOW + 500, NOW + 600, "wlan0"]]
     assert radios.said == {"get_clients": 2}
@@ -225,7 +225,7 @@ def test_a_stay_that_is_withdrawn_is_kept_nowhere(ear, radios):
     for mac in (GUEST, OTHER):
         radios.associate(mac, "wlan0")
     ear.until(lambda seen: seen["stays"] == [1])
-    ear.stage("radios", "drop", 1)
+    ear.stage("stays", "drop", 1)
     ear.allow(GUEST, -1)
     radios.leave(GUEST, "wlan0")
     for _ in range(3):
@@ -300,7 +300,7 @@ def test_a_hundred_terminals_at_once(ear, radios):
 
 def test_signal_strength_is_never_read():
     """L34-V-1: neither its name nor any other field's but these stands in the modules that read the bus."""
-    for room in ("ubus", "stations", "bus"):
+    for room in ("ubus", "stations", "stays", "bus"):
         code = (PROJECT / f"agent/purposes/location/{room}.py").read_text()
         assert not any(word in code for word in ('b"signal"', 'b"freq"', 'b"rssi"', 'b"capabilities"', 'b"rate"'))
     assert {'b"address"', 'b"clients"', 'b"assoc"'} <= set(
@@ -343,7 +343,7 @@ def test_malformed_messages_harm_nobody(any_interpreter):
         for _ in range(dice.randrange(1, 5)):
             changed[dice.randrange(8, len(changed))] = dice.randrange(256)
         stage("radios_feed", changed.hex(), NOW)
-    assert stage("radios", "stays") == []
+    assert stage("stays", "places") == []
     assert stage.close() == 0
 
 

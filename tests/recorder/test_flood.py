@@ -48,7 +48,7 @@ def test_100_000_macs_in_an_hour_fill_the_table_and_harm_nothing_else(memory):
             recorder.tick()
         come(RESIDENTS + number)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    table, status = recorder.terminals, recorder.status()
+    table, status = recorder.day.terminals, recorder.status()
     used = table.used()
     assert table.filled()
     assert status["summary"]["filled"]

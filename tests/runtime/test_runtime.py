@@ -515,8 +515,8 @@ region = memory.map_file(F + "/key", 4096)
 lib.random(region.address + 64, 32)
 work = memory.scratch(4096)
 header = bytearray(24)
-lib.stream_open(work.address, header, region.address + 64)
-lib.stream_push(work.address, work.address + 100, b"message", 7, b"", sodium.MESSAGE)
+lib.stream.open(work.address, header, region.address + 64)
+lib.stream.push(work.address, work.address + 100, b"message", 7, b"", sodium.MESSAGE)
 out = bytearray(8)
 lib.short_hash(out, b"data", 4, region.address + 64)
 print("made")
@@ -542,12 +542,12 @@ region = memory.scratch(size)
 state, key, out = region.address, region.address + 64, region.address + 128
 lib.random(key, 32)
 header = bytearray(sodium.HEADER)
-lib.stream_open(state, header, key)
+lib.stream.open(state, header, key)
 print(hexlify(region.view[64:96]).decode(), hexlify(header).decode())
 for number, count in enumerate((0, 1, 63, 64, 65, 4096, 65536)):
     message = bytes((number + octet) & 255 for octet in range(count))
     tag = sodium.FINAL if count == 65536 else sodium.MESSAGE
-    written = lib.stream_push(state, out, message, count, b"data" * (number % 3), tag)
+    written = lib.stream.push(state, out, message, count, b"data" * (number % 3), tag)
     print(hexlify(region.view[128:128 + written]).decode())
 """
 OPEN = """
@@ -556,10 +556,10 @@ region = memory.scratch(70000)
 state, key, out = region.address, region.address + 64, region.address + 128
 text, header = sys.stdin.readline().split()
 region.view[64:96] = unhexlify(text)
-lib.stream_read(state, unhexlify(header), key)
+lib.stream.read(state, unhexlify(header), key)
 for number in range(7):
     sealed = unhexlify(sys.stdin.readline().strip())
-    size, tag = lib.stream_pull(state, out, sealed, b"data" * (number % 3))
+    size, tag = lib.stream.pull(state, out, sealed, b"data" * (number % 3))
     print(size, tag, hexlify(lib.digest(bytes(region.view[128:128 + size]))).decode())
 """
 
@@ -592,9 +592,9 @@ def opens(header, chunks, data, wrong=0):
     region.view[64:96] = unhexlify(text)
     region.view[64] ^= wrong
     try:
-        lib.stream_read(state, header, key)
+        lib.stream.read(state, header, key)
         for chunk, extra in zip(chunks, data):
-            lib.stream_pull(state, out, chunk, extra)
+            lib.stream.pull(state, out, chunk, extra)
     except sodium.SealError as failure:
         return str(failure)
     return "opened"

@@ -136,7 +136,7 @@ def test_a_slot_is_drawn_at_its_moment_and_counts_what_came_until_it_closed(devi
     see(made, 2 * HOUR - 90, 1)
     time.second = 2 * HOUR
     made.tick()
-    assert made.due == time.monotonic() + SECOND
+    assert made.turn.due == time.monotonic() + SECOND
     see(made, 2 * HOUR + 1, 2)
     time.second = 2 * HOUR + 29
     made.tick()
@@ -174,14 +174,14 @@ def test_the_recorder_asks_to_be_called_at_the_moment_itself(device, tmp_path):
     time.extra = 5
     made.tick()
     moment = jitter.drawn(share, jitter.MADE)
-    assert made.due - time.monotonic() == moment - 30 * SECOND - 5
+    assert made.turn.due - time.monotonic() == moment - 30 * SECOND - 5
     time.second, time.extra = 2 * HOUR, moment
     assert made.tick() > 0
     assert spooled(tmp_path) == []  # the day was opened in this hour
     time.second, time.extra = 3 * HOUR, moment - 1
     made.tick()
     assert spooled(tmp_path) == []
-    assert made.due == time.monotonic() + 1
+    assert made.turn.due == time.monotonic() + 1
     time.extra = moment
     made.tick()
     assert spooled(tmp_path) == ["arrivals-02"]
@@ -198,7 +198,7 @@ def test_a_day_that_has_closed_counts_nothing_more_until_the_next_one_opens(devi
         time.second = second
         made.tick()
     see(made, DAY + 59, 2)
-    assert (made.terminals.day, made.terminals.used()) == (TODAY, 1)
+    assert (made.day.terminals.day, made.day.terminals.used()) == (TODAY, 1)
     assert len(spooled(tmp_path)) == 23
     time.second = DAY + 60
     made.tick()

@@ -552,7 +552,7 @@ def log_a_count(patch):
 NO_NOISE_BELOW = "[count + self._sampler.laplace(b) if count else 0 for count in"
 DRAW = "[count + self._sampler.laplace(b) for count in"
 SCALE = "b = self._config.metrics[metric.name]"
-PUT = "self._spool.put(end + jitter.SETTLE, metric.name, slot, text)"
+PUT = "self.spool.put(end + jitter.SETTLE, metric.name, slot, text)"
 MANY_BOOTS = tuple(hour * HOUR + 1800 for hour in range(1, 23))
 ARRIVALS_ALONE = "config metric 'arrivals'\n option epsilon '1000'\n" + "".join(
     f"config metric '{name}'\n option enabled '0'\n" for name in metrics.PROFILES["medium"][1:]

@@ -1343,7 +1343,7 @@ def test_what_ends_between_a_days_close_and_its_draw_counts_in_neither_day(memor
     monkeypatch.setattr(jitter, "drawn", lambda _random, _within: 100 * 10**9)
     device = paired.Device(memory / "between", None)
     device.pass_to(24 * HOUR - 60)
-    terminals = device.recorder.terminals
+    terminals = device.recorder.day.terminals
     assert (terminals.day > 0, terminals.first_hour()) == (True, 0)
 
     def ends(second: int, terminal: int) -> bool:

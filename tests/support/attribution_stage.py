@@ -409,7 +409,7 @@ class _Made:
 
     def public(self) -> bytes:
         """Return its public address."""
-        return source_of(self) if self.family == 10 else bytes((203, 0, 113, 2))  # type: ignore[arg-type]
+        return source_of(self) if self.family == 10 else bytes((203, 0, 113, 2))
 
 
 def bill(folder: str, steps: "list[list[Any]]") -> "list[Any]":
@@ -521,11 +521,12 @@ def judge(text: str, agents: str) -> "list[Any]":
     """Read a request and verify its signatures; returns ["ok", names, scope] or [reason, text]."""
     try:
         request = requests.Request(text)
-        names = requests.verify(request, requests.agents_in(agents), Sodium().signed)
+        names = requests.verify(request, requests.agents_in(agents), Sodium().signatures.valid)
     except requests.Refused as refusal:
         return [refusal.reason, refusal.args[0]]
-    scope = [request.start, request.end, request.expires, request.port, request.protocol]
-    return ["ok", names, scope + [_hex(value) for value in (request.number, request.public, request.user, request.mac)]]
+    scope = request.scope
+    told = [request.start, request.end, request.expires, scope.port, scope.protocol]
+    return ["ok", names, told + [_hex(value) for value in (request.number, scope.public, scope.user, scope.mac)]]
 
 
 def desk_run(
@@ -544,7 +545,7 @@ def desk_run(
     """
     places = dict.fromkeys(grounds, folder + "/handovers")
     room = executor.RequestExecutor(
-        folder + "/etc/agents", folder + "/requests", places, "abcdefgh23456777", grounds, Sodium().signed
+        folder + "/etc/agents", folder + "/requests", places, "abcdefgh23456777", grounds, Sodium().signatures.valid
     )
     try:
         request = room.check(text, now, latest, trusted=trusted)

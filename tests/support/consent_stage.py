@@ -10,6 +10,7 @@ from agent.purposes.location import ubus
 from agent.purposes.location.bus import Bus
 from agent.purposes.location.emergency import Emergency
 from agent.purposes.location.stations import Stations
+from agent.purposes.location.stays import Stays
 from agent.runtime import files, sockets
 from agent.runtime.sodium import SealError, Sodium
 from agent.vault import expiry
@@ -145,7 +146,7 @@ def radios_open(path: str) -> None:
     def keep(place, mac, start, end, name):
         _held["kept"].append([place, _hex(mac), start, end, name.decode()])
 
-    _held["stations"] = stations = Stations(lambda mac: _held["allowed"].get(_hex(mac), -1), keep)
+    _held["stations"] = stations = Stations(lambda mac: _held["allowed"].get(_hex(mac), -1), Stays(keep))
     _held["emergency"] = Emergency(stations)
     _held["poll"] = sockets.Poll()
     _held["bus"] = Bus(path, _held["poll"], stations, lambda: _held["wanted"])
@@ -173,7 +174,7 @@ def radios_turn(monotonic: int, now: int, milliseconds: int = 0) -> "list[Any]":
     kept, _held["kept"] = _held["kept"], []
     return [
         kept,
-        stations.stays(),
+        stations.stays.places(),
         stations.radios,
         stations.answered,
         stations.refused,
@@ -185,6 +186,11 @@ def radios_turn(monotonic: int, now: int, milliseconds: int = 0) -> "list[Any]":
 def radios(call: str, *words: "Any") -> "Any":
     """Call a method of the stations."""
     return getattr(_held["stations"], call)(*words)
+
+
+def stays(call: str, *words: "Any") -> "Any":
+    """Call a method of their stays."""
+    return getattr(_held["stations"].stays, call)(*words)
 
 
 def radios_feed(octets: str, now: int) -> "list[str]":
@@ -214,7 +220,7 @@ def emergency_memory() -> "list[Any]":
 CALLS = (
     consents_open, consents, store_open, store_put, store, store_losses, store_close,
     store_read, destroy_due, location_row, services_rows, radios_open, radios_allow,
-    radios_wanted, radios_turn, radios, radios_feed, emergency, emergency_memory,
+    radios_wanted, radios_turn, radios, stays, radios_feed, emergency, emergency_memory,
 )  # fmt: skip
 
 TYPE_CHECKING = False

@@ -37,7 +37,7 @@ def main(path: str, folder: str, fast_path: bool) -> "dict[str, Any]":
     recorder, time = started(folder, b"", settings.get, sodium)
     plainly = 0
     waiting: "list[bytes]" = []
-    ring = recorder._ring
+    ring = recorder.kept.ring
     seen = []
 
     class Inbox:
@@ -53,7 +53,7 @@ def main(path: str, folder: str, fast_path: bool) -> "dict[str, Any]":
     def look() -> None:
         # Pages that wait to be sealed, and the day's table: digests, for a day's
         # worth of both doesn't fit a small heap.
-        rows: "Any" = memoryview(recorder.terminals._view)[96:]
+        rows: "Any" = memoryview(recorder.day.terminals._view)[96:]
         pages = [
             (entry.slot.window, entry.used, entry.held, entry.slot.records, bytes(entry.page))
             for entry in ring._open.values()

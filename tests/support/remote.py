@@ -25,7 +25,7 @@ from agent.outbox.spool import Spool
 from agent.recorder.recorder import Recorder
 from agent.runtime import files, memory
 from agent.runtime.libc import native, words
-from agent.runtime.sodium import SealError, Sodium
+from agent.runtime.sodium import SealError, Sodium, Stream
 from agent.summary import messages, services
 from agent.summary.ledger import Ledger
 from agent.summary.metrics import MESSAGES, METRICS
@@ -605,7 +605,7 @@ def die(instant: int, packing: bool = True) -> None:
         (Slot, "commit"),
         (Sodium, "zero"),
         (Sodium, "random"),
-        (Sodium, "stream_push"),
+        (Stream, "push"),
         (Terminals, "mark"),
         (Terminals, "open_day"),
         (Spool, "put"),

@@ -23,7 +23,7 @@ def keep(rows: "list[list[Any]]") -> "list[str]":
 def vouch() -> None:
     """Write a mark, and let all that waits be written."""
     _recorder().groups.deferred._mark()
-    _recorder().stores["attribution"].seal()
+    _recorder().kept.by_name["attribution"].seal()
 
 
 def ask(call: str, fields: "dict[str, Any]") -> "Any":
@@ -41,7 +41,7 @@ def run(document: str, number: str) -> "Any":
 
 def held(store: str) -> "list[str]":
     """Return the names of a store's segments."""
-    return [path.rsplit("/", 1)[1] for path in _recorder().stores[store].held(0, 1 << 20)]
+    return [path.rsplit("/", 1)[1] for path in _recorder().kept.by_name[store].held(0, 1 << 20)]
 
 
 def told() -> "list[int]":

@@ -1247,7 +1247,7 @@ def test_what_was_deflated_is_overwritten_once_it_is_sealed(tmp_path, monkeypatc
     """EXP-2: whoever inflates it has what was plain."""
     recording = instructions.record(tmp_path, 50)
     recorder, _, inbox, ended = way_stage.prepared(str(recording), str(tmp_path / "device"))
-    vault, pack, packed = recorder._ring, deflate.DEFLATE.pack, []
+    vault, pack, packed = recorder.kept.ring, deflate.DEFLATE.pack, []
 
     def noting(out, *parts):
         made = pack(out, *parts)

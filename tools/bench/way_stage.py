@@ -86,7 +86,8 @@ def started(
     time = Time()
     first_boot.new_device(folder)
     recorder = Recorder(config.load(folder + "/oubli"), folder, time, log=_quiet, sysctl=sysctl, network=dict)
-    recorder.terminals._sodium = sodium or recorder.terminals._sodium  # noqa: SLF001 (the bench's looks inside)
+    terminals = recorder.day.terminals
+    terminals._sodium = sodium or terminals._sodium  # noqa: SLF001 (the bench's looks inside)
     recorder.tick()
     recorder.confirm_time()
     time.move(700)
@@ -142,7 +143,7 @@ def main(path: str, times: int, way: str, folder: str) -> int:
     """Play it `times` times; returns how many connections went that way."""
     recorder, time, inbox, ended = prepared(path, folder)
     play = player(recorder, inbox, ended)
-    ring = recorder.stores["security"]
+    ring = recorder.kept.by_name["security"]
     plugs = [bytearray(16) for _ in range(PLUGS)]
     # Whether a collection falls into a run is chance; a connection leaves a collector next to nothing to do
     gc.disable()

@@ -178,9 +178,9 @@ class _Gateway(stage.Stage):
             bundles.Row("attribution", day, bytes(PrivateKey.generate().public_key), day + timedelta(days=_LIFETIME))
             for day in dates
         ]
-        files.make_folder(self.paths.bundles, 0o755)
-        files.write_atomic(self.paths.bundles + "/one", bundles.write(dates[0], rows, signing), 0o644)
-        anchor = Path(self.paths.anchor)
+        files.make_folder(self.paths.flash.bundles, 0o755)
+        files.write_atomic(self.paths.flash.bundles + "/one", bundles.write(dates[0], rows, signing), 0o644)
+        anchor = Path(self.paths.etc.anchor)
         anchor.parent.mkdir(parents=True)
         anchor.write_text(bytes(signing.verify_key).hex() + "\n")
         anchor.chmod(0o644)
@@ -203,7 +203,7 @@ class _Gateway(stage.Stage):
 
     def _start(self, true: int, length: int) -> None:
         super()._start(true, length)
-        self.recorder.published.put = self.flash.put
+        self.recorder.day.releases.published.put = self.flash.put
         blocks = self.recorder.groups.deferred.attribution.holdings.blocks
         covers = blocks.covers
 
@@ -217,7 +217,7 @@ class _Gateway(stage.Stage):
         self._tick()
         self.counted = dict(self.recorder.counters.values)
         self.notes = self.flash.notes + self.flash.unsynced
-        self.stored = self.recorder.stores["attribution"].status(self.time.monotonic())["bytes"]
+        self.stored = self.recorder.kept.by_name["attribution"].status(self.time.monotonic())["bytes"]
         self.programmed, self.syncs = self.flash.programmed, self.flash.syncs
 
 

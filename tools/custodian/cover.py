@@ -58,10 +58,10 @@ def _list(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _scope(handover: Handover) -> str:
-    request, fields = handover.request, handover.request.fields
-    if request.public:
+    scope, fields = handover.request.scope, handover.request.fields
+    if scope.public:
         return f"adresse publique {fields['public_address']}, port {fields['port']}, protocole {fields['protocol']}"
-    return f"identifiant au portail {request.user.decode()}" if request.user else f"adresse MAC {request.mac.hex(':')}"
+    return f"identifiant au portail {scope.user.decode()}" if scope.user else f"adresse MAC {scope.mac.hex(':')}"
 
 
 def _certainty(rows: Sequence[dict[str, Any]]) -> str:

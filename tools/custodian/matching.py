@@ -105,14 +105,16 @@ def records(octets: Iterable[Sequence[bytes]]) -> list[list[attribution.Record]]
 
 
 def _is_subject(request: Request, record: attribution.Record | billing.Record) -> bool:
-    return record.portal_user == request.user if request.user else record.mac == request.mac
+    scope = request.scope
+    return record.portal_user == scope.user if scope.user else record.mac == scope.mac
 
 
 def _in_scope(request: Request, record: attribution.Record) -> bool:
-    if not request.public:
+    scope = request.scope
+    if not scope.public:
         return _is_subject(request, record)
-    same = record.protocol in (None, request.protocol) and record.public_address == request.public
-    return same and record.first <= request.port <= record.last
+    same = record.protocol in (None, scope.protocol) and record.public_address == scope.public
+    return same and record.first <= scope.port <= record.last
 
 
 def attributed(
@@ -230,7 +232,7 @@ def _port_row(request: Request, holding: Holding) -> dict[str, Any]:
         "from_paris": times.paris(max(one.start, request.start)),
         "until_paris": times.paris(min(holding.until, request.end)),
         "end": "recorded" if holding.recorded else f"not recorded, held at least until {times.utc(holding.until)}",
-        "protocol": request.protocol if request.public else one.protocol,
+        "protocol": request.scope.protocol if request.scope.public else one.protocol,
         "public_address": str(ipaddress.ip_address(one.public_address)),
         "public_ports": f"{one.first}" if one.first == one.last else f"{one.first}-{one.last}",
         "terminal_address": str(ipaddress.ip_address(one.address)),

@@ -35,7 +35,7 @@ class Ways:
         for way in ("fast", "plain"):
             folder = "%s/%s-%d" % (self._folder, way, self._told)
             self._pair.append(way_stage.prepared(self._recording, folder)[0])
-        one, other = [recorder.terminals for recorder in self._pair]
+        one, other = [recorder.day.terminals for recorder in self._pair]
         memory.copy(other._key, one._key, _KEY)
         for data in way_stage.frames(self._recording):  # the first connection of a terminal goes the plain way anyway
             for recorder in self._pair:
@@ -72,9 +72,9 @@ class Ways:
             yield "counters"
         if _read(one) != _read(other):
             yield "what was read"
-        if _open(one) != _open(other) or self._differ(one._ring._pages._region, other._ring._pages._region):
+        if _open(one) != _open(other) or self._differ(one.kept.ring._pages._region, other.kept.ring._pages._region):
             yield "records"
-        if self._differ(one.terminals._region, other.terminals._region):
+        if self._differ(one.day.terminals._region, other.day.terminals._region):
             yield "day's table"
 
     def _differ(self, region: memory.Region, other: memory.Region) -> bool:
@@ -92,7 +92,7 @@ def _read(recorder: "Recorder") -> "list[int]":
 
 
 def _open(recorder: "Recorder") -> "list[list[int]]":
-    ring = recorder._ring
+    ring = recorder.kept.ring
     entries = [
         [name, entry.used, entry.held, entry.slot.records, entry.packer.end] for name, entry in ring._open.items()
     ]

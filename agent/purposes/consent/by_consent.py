@@ -14,6 +14,7 @@ from agent.purposes.consent.opened import Opened
 from agent.purposes.location import record as location
 from agent.purposes.location.emergency import Emergency
 from agent.purposes.location.stations import Stations
+from agent.purposes.location.stays import Stays
 from agent.purposes.purposes import Purposes
 from agent.purposes.services.record import Services
 from agent.runtime import files
@@ -45,7 +46,7 @@ class ByConsent(Purposes):
         self._unwritten = 0  # suspensions by a process without a role that the audit log and flash don't have yet
         self.stores: "dict[str, consent_ring.ConsentRing]" = {}
         for name in BY_CONSENT:
-            folder = paths.vault + "/" + name
+            folder = paths.run.vault + "/" + name
             if name in config.purposes:
                 files.make_folder(folder, 0o700)
                 self.stores[name] = consent_ring.ConsentRing(
@@ -53,7 +54,7 @@ class ByConsent(Purposes):
                 )
             elif files.exists(folder + "/ring"):
                 files.remove(folder + "/ring")  # noise: the ring of keys has another size without the purpose
-        self.stations = Stations(self._allowed, self._keep)
+        self.stations = Stations(self._allowed, Stays(self._keep))
         self.emergency = Emergency(self.stations)
         self._bus = bus(self.stations, self.wanted)
         self._services = Services(self.stores["services"].plain) if "services" in self.stores else None
@@ -117,8 +118,8 @@ class ByConsent(Purposes):
         self._wall, self._monotonic = wall, monotonic
         if not trusted:
             # Neither a stay's times nor the end of its key could be told (L34-V-2, EXP-5).
-            for place in self.stations.stays():
-                self.stations.drop(place)
+            for place in self.stations.stays.places():
+                self.stations.stays.drop(place)
                 self._lose("clock", 1)
         incident = self.emergency.tick(monotonic)
         if incident:
@@ -145,7 +146,7 @@ class ByConsent(Purposes):
         Stays keep their length; a connection from before it can't be held against the time of a consent: it isn't kept.
         """
         self._stepped = wall // SECOND
-        self.stations.shift((step + SECOND // 2) // SECOND)
+        self.stations.stays.shift((step + SECOND // 2) // SECOND)
 
     def _prune(self, now: "int | None") -> None:
         """Drop what no consent allows any more: keys and stays."""
@@ -156,18 +157,18 @@ class ByConsent(Purposes):
             for place in store.places():
                 if not register.alive(place, name, now):
                     store.destroy(place)
-        for place in self.stations.stays():
+        for place in self.stations.stays.places():
             if not register.alive(place, "location", now):
-                self.stations.drop(place)
+                self.stations.stays.drop(place)
 
     def close(self, wall: int) -> None:
         """End every stay, and close; the stores are the recorder's to close, afterwards."""
         now = wall // SECOND
         self.emergency.close()
-        self.stations.finish_all(now)
+        self.stations.stays.finish_all(now)
         if self._bus is not None:
             self._bus.close(now)
-        self.stations.close()
+        self.stations.stays.close()
         self._opened.close()
 
 

@@ -29,7 +29,7 @@ class Consented(ByConsent):
     ) -> None:
         super().__init__(recorder, sodium, now, bus)
         self._config, self._paths, self._sodium = recorder.config, recorder.paths, sodium
-        self._holders, self._table = recorder.guests.holders, recorder.terminals
+        self._holders, self._table = recorder.guests.holders, recorder.day.terminals
         # Under it the page's forms are known to come from the page, as shown to this terminal
         self._token = memory.scratch(KEY)
         sodium.random(self._token.address, KEY)
@@ -114,7 +114,7 @@ class Consented(ByConsent):
         destroyed = 0
         for place in places:
             if not register.alive(place, "location", now):
-                self.stations.drop(place)
+                self.stations.stays.drop(place)
             for name in self.stores:
                 if not register.alive(place, name, now):
                     destroyed += self.stores[name].destroy(place)
@@ -180,9 +180,9 @@ class Consented(ByConsent):
         places = register.suspend(mac, now)
         for place in places:
             if now is None:
-                self.stations.drop(place)
+                self.stations.stays.drop(place)
             else:
-                self.stations.finish(place, now)
+                self.stations.stays.finish(place, now)
         if by == calls.ANYONE:
             self._unwritten += bool(places)
             return dict(_HEARD)

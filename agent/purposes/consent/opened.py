@@ -22,10 +22,10 @@ class Opened:
         if self.consents is not None or not (make or remembered(paths)):
             return False
         try:
-            files.make_folder(paths.consents, 0o700)
-            key = DeviceKey(paths.device_key, self._sodium)
+            files.make_folder(paths.flash.consents, 0o700)
+            key = DeviceKey(paths.flash.device_key, self._sodium)
             try:
-                self.consents = consents.Consents(paths.consents, key, self._sodium)
+                self.consents = consents.Consents(paths.flash.consents, key, self._sodium)
             except OSError:
                 key.close()
                 raise
@@ -37,7 +37,7 @@ class Opened:
             return False
         self.trouble = 0
         if key.made:
-            lost = files.exists(paths.sealed + "/consent")
+            lost = files.exists(paths.flash.sealed + "/consent")
             self._log(
                 "made the device's key" + (": no objection or refusal of before is known any more" if lost else "")
             )

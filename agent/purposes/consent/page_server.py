@@ -248,7 +248,7 @@ def run(start: "Start") -> int:
 
 def serve(start: "Start", listener: int) -> int:
     """Serve the page at a listener until the process is told to end."""
-    path = start.paths.socket
+    path = start.paths.run.socket
 
     def asking(until: int) -> "Callable[..., dict[str, Any]]":
         def ask(call: str, **fields: "object") -> "dict[str, Any]":

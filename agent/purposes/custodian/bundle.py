@@ -83,7 +83,7 @@ def read(data: bytes, key: bytes, sodium: crypto.Sodium) -> int:
         raise BundleError("not a bundle; accepted: what oubli-custodian bundle wrote")
     try:
         signature = binascii.unhexlify(data[at + len(_SIGNATURE) : -1])
-        if not sodium.signed(signature, data[: at + 1], key):
+        if not sodium.signatures.valid(signature, data[: at + 1], key):
             raise BundleError(
                 "the signature isn't the custodian's; accepted: a bundle signed by the holder of custodian.pub"
             )

@@ -175,7 +175,7 @@ class SegmentWriter:
         boxed, stream = bytearray(sealed.SEALED_KEY), bytearray(crypto.HEADER)
         self._sodium.random(slot.key, 32)
         self._sodium.seal(boxed, slot.key, 32, page.public)
-        self._sodium.stream_open(slot.bank(slot.generation), stream, slot.key)
+        self._sodium.stream.open(slot.bank(slot.generation), stream, slot.key)
         self._sodium.zero(slot.key, 32)
         time = self._time
         clock = 2 if time.trusted else 1 if time.floor() else 0
@@ -193,7 +193,7 @@ class SegmentWriter:
         state = slot.bank(slot.generation + 1)
         memory.copy(state, slot.bank(slot.generation), crypto.STATE)
         message = page.address + segment.PAGE_HEADER
-        size = self._sodium.stream_push(
+        size = self._sodium.stream.push(
             state, self._scratch.address + sealed.FRAME, message, page.used, page.header, tag
         )
         check = binascii.crc32(page.header)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A record that was read back, as the packer takes it: connection and terminal in one (agent.vault.ring, L34-VI-5)."""
+"""A record that was read back, as the packer takes it: a connection and its terminal (agent.vault.ring, L34-VI-5)."""
 
 from agent.capture.connections import INET, INET6
 from agent.summary import services
@@ -7,21 +7,16 @@ from agent.vault.record import MAC, UNIT
 
 
 class Copied:
-    """One record after the other, by `take`; one object serves for a whole segment."""
+    """The connection of one record after the other, by `take`; one object serves for a whole segment. Times in ns."""
 
     def __init__(self) -> None:
-        self._keys: "dict[bytes, int]" = {}  # of MAC and address, for as long as the segment lasts
-        self._mac = bytes(MAC)
-        self.key = self.family = self.protocol = self.start = self.end = 0
+        self.family = self.protocol = self.start = self.end = 0
         self.source_port = self.translated_port = self.destination_port = 0
         self.packets_up = self.packets_down = self.bytes_up = self.bytes_down = 0
         self.word0 = self.word1 = self.word2 = self.word3 = 0
 
-    def take(self, record: "Record") -> "Copied | None":
-        """Take a record's values; returns this object, which is its terminal too, None where that is unknown.
-
-        `end` is in ns.
-        """
+    def take(self, record: "Record") -> None:
+        """Take a record's values."""
         for name in (
             "protocol",
             "source_port",
@@ -41,12 +36,24 @@ class Copied:
         self.word0, self.word1, self.word2, self.word3 = [
             int.from_bytes(octets[at : at + 4], "big") for at in (0, 4, 8, 12)
         ]
+
+
+class Owner:
+    """The terminal of one record after the other, by `take`."""
+
+    def __init__(self) -> None:
+        self._keys: "dict[bytes, int]" = {}  # of MAC and address, for as long as the segment lasts
+        self._mac = bytes(MAC)
+        self.key = 0
+
+    def take(self, record: "Record") -> "Owner | None":
+        """Return this object as a record's terminal, None where that is unknown."""
         self._mac = record.mac
-        owner = self._mac + address
-        if owner not in self._keys:
-            self._keys[owner] = len(self._keys) + 1
-        self.key = self._keys[owner]
-        return self if self._mac != bytes(MAC) else None
+        whose = record.mac + record.address
+        if whose not in self._keys:
+            self._keys[whose] = len(self._keys) + 1
+        self.key = self._keys[whose]
+        return self if record.mac != bytes(MAC) else None
 
     def mac(self) -> bytes:
         """Return the MAC."""

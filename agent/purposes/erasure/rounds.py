@@ -11,7 +11,7 @@ else. What ends after that is kept as before. MACs that wait are in memory, and 
 
 from agent.control import calls
 from agent.purposes import beside
-from agent.purposes.erasure.copied import Copied
+from agent.purposes.erasure.copied import Copied, Owner
 from agent.purposes.purposes import Purposes
 from agent.runtime import memory
 from agent.runtime.sodium import SealError
@@ -106,11 +106,11 @@ def without(ring: "Ring", macs: "set[bytes]") -> "Generator[int]":
 
 def _others(records: "Iterator[Record]", macs: "set[bytes]") -> "Generator[tuple[Any, Any, int]]":
     """Yield the records of other terminals as the packer takes them."""
-    copied = Copied()
+    copied, owner = Copied(), Owner()
     for record in records:
         if record.mac not in macs:
-            terminal = copied.take(record)
-            yield copied, terminal, copied.end
+            copied.take(record)
+            yield copied, owner.take(record), copied.end
 
 
 TYPE_CHECKING = False

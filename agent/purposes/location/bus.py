@@ -119,7 +119,7 @@ class Bus:
         self._descriptor, self._buffer = -1, None
         self._fill = self._skip = 0
         self._outbox = b""
-        self._stations.finish_all(now)
+        self._stations.stays.finish_all(now)
         self._stations.lost()
 
     def close(self, now: int) -> None:

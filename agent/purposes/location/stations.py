@@ -7,40 +7,32 @@ consent isn't active is dropped there and then. Signal strength, channel and cap
 are never read. `get_clients` is asked when a radio is subscribed to, so that who is there already is there from then
 on, never from before.
 
-Does no I/O: `feed` takes a message, `out` holds the messages to send. A terminal's stay is a row of
-mapped memory, overwritten when it ends.
+Does no I/O: `feed` takes a message, `out` holds the messages to send.
 """
 
 import struct
 
 from agent.purposes.location import ubus
-from agent.runtime import memory
 
 ARRIVALS = (b"assoc", b"sta-authorized")
 DEPARTURES = (b"disassoc", b"deauth", b"local-deauth", b"inactive-deauth")
 LOOK = 30000000000  # ns between two looks for radios
 RADIOS = 16
 NAME = 15
-STAYS = 1024
 _PREFIX = b"hostapd."
-_ROW = "<B6sB15sI"  # 1 for there, MAC, length of the access point's name, name, since (s)
-_OCTETS = 32
 _ASKED = 64
 
 
 class Stations:
-    """`allowed(mac) -> place` of the consent, -1: no; `keep(place, mac, start, end, access_point)` takes a stay.
+    """`allowed(mac) -> place` of the consent, -1: no; who is where stands in `stays`.
 
     `mac` is a buffer of 6 octets that is used again. Times in seconds since the epoch. `sought` is whom an emergency
     looks for, `sighted(access_point)` is told where that terminal is.
     """
 
-    def __init__(
-        self, allowed: "Callable[[bytearray], int]", keep: "Callable[[int, bytes, int, int, bytes], None]"
-    ) -> None:
+    def __init__(self, allowed: "Callable[[bytearray], int]", stays: "Stays") -> None:
         self._allowed = allowed
-        self._keep = keep
-        self._stays = memory.scratch(STAYS * _OCTETS)
+        self.stays = stays
         self._mac = bytearray(6)
         self.sought: "bytearray | None" = None
         self.sighted: "Callable[[bytes], None]" = _nobody
@@ -141,10 +133,7 @@ class Stations:
         for table in (self._ears, self._asked, self._adding):
             for key in [key for key in table if table[key] == radio]:
                 del table[key]
-        for place in self.stays():
-            row = self._row(place)
-            if row[3][: row[2]] == name:
-                self.finish(place, now)
+        self.stays.finish_at(name, now)
         self._next = 0
 
     def _told(self, view: "memoryview | bytearray", size: int, sequence: int, peer: int, now: int) -> None:
@@ -189,65 +178,11 @@ class Stations:
             self._mac[index] = high << 4 | low
         return True
 
-    # Stays
-
-    def _row(self, place: int) -> "tuple[Any, ...]":
-        return struct.unpack_from(_ROW, self._stays.view, place * _OCTETS)
-
-    def stays(self) -> "list[int]":
-        """Return the places of the consents under which a terminal is somewhere now."""
-        return [place for place in range(STAYS) if self._stays.view[place * _OCTETS]]
-
-    def stay(self, mac: bytes) -> "tuple[int, bytes] | None":
-        """Return since when a terminal is at an access point, and at which; None where none is known."""
-        for place in self.stays():
-            _, whose, length, name, since = self._row(place)
-            if whose == mac:
-                return since, name[:length]
-        return None
-
     def _moved(self, name: bytes, arrives: bool, now: int) -> None:
         """Follow the terminal of `_mac`, where its consent allows that."""
-        place = self._allowed(self._mac)
-        if 0 <= place < STAYS:
-            there, _, length, known, _ = self._row(place)
-            if there and arrives and known[:length] == name:
-                return
-            if there and (arrives or known[:length] == name):
-                self.finish(place, now)
-            if arrives:
-                struct.pack_into(_ROW, self._stays.view, place * _OCTETS, 1, self._mac, len(name), name, now)
+        self.stays.move(self._allowed(self._mac), self._mac, name, arrives, now)
         for index in range(6):
             self._mac[index] = 0
-
-    def finish(self, place: int, now: int) -> None:
-        """End the stay under a consent, and keep it: its terminal left, or its consent is suspended."""
-        there, mac, length, name, since = self._row(place)
-        if there:
-            self.drop(place)
-            self._keep(place, mac, since, now, name[:length])
-
-    def drop(self, place: int) -> None:
-        """End the stay under a consent, and keep nothing: it is withdrawn or over."""
-        struct.pack_into(_ROW, self._stays.view, place * _OCTETS, 0, bytes(6), 0, b"", 0)
-
-    def shift(self, step: int) -> None:
-        """Take note that the clock was stepped by so many seconds."""
-        for place in self.stays():
-            there, mac, length, name, since = self._row(place)
-            struct.pack_into(
-                _ROW, self._stays.view, place * _OCTETS, there, mac, length, name, max(since + step, 0) & 0xFFFFFFFF
-            )
-
-    def finish_all(self, now: int) -> None:
-        """End every stay, and keep them."""
-        for place in self.stays():
-            self.finish(place, now)
-
-    def close(self) -> None:
-        """Overwrite and unmap."""
-        self._stays.wipe()
-        self._stays.close()
 
 
 def _among(view: "memoryview | bytearray", start: int, end: int, names: "tuple[bytes, ...]") -> bool:
@@ -268,4 +203,6 @@ def _nobody(_access_point: bytes) -> None:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Callable
+
+    from agent.purposes.location.stays import Stays

@@ -110,9 +110,8 @@ class Request:
     """A document that was understood; not yet a word on whether it is to be run.
 
     number 16 octets, purpose, ground, gateway; start and end of the window, `issued`, `expires` in s since the epoch;
-    the scope: public (4 or 16 octets), port, protocol (number), or user / mac in octets; `signed` are the octets that
-    were signed, `signatures` pairs of (public key, signature). `store` is the purpose whose records are asked for.
-    `keep_until` is a day since the epoch, 0 for what is no order to preserve.
+    `scope`; `signed` are the octets that were signed, `signatures` pairs of (public key, signature). `store` is the
+    purpose whose records are asked for. `keep_until` is a day since the epoch, 0 for what is no order to preserve.
     """
 
     def __init__(self, text: str) -> None:
@@ -146,9 +145,8 @@ class Request:
         for name in ("authority", "reference"):
             if not fields[name].strip() or len(fields[name]) > _TEXT:
                 raise _wrong(name, "a text that isn't blank, of at most " + str(_TEXT) + " characters")
-        self.public = self.user = self.mac = b""
-        self.port = self.protocol = self.keep_until = 0
-        self._scope()
+        self.keep_until = self._kept() if "keep_until" in fields else 0
+        self.scope = Scope(fields)
         self._entitled()
         # The line, not the word: a value may hold "agent_1 = ", and what follows it would be signed by nobody.
         body = text[: text.find("\nagent_1 = ") + 1] if "agent_1" in fields else text
@@ -178,15 +176,23 @@ class Request:
                 text = f"request.{name}: not one that entitles on {ground} (L34-III-1); accepted: {accept}"
                 raise Refused("authority", text)
 
-    def _scope(self) -> None:
-        fields = self.fields
-        if "keep_until" in fields:
-            accepted = (
-                "a day after the window, at most " + law.duration(law.purpose("freeze").ceiling) + " after expires"
-            )
-            self.keep_until = _parsed(fields, "keep_until", day_of, accepted)
-            if not self.end < self.keep_until * 86400 <= self.expires + law.purpose("freeze").ceiling:
-                raise _wrong("keep_until", accepted)
+    def _kept(self) -> int:
+        accepted = "a day after the window, at most " + law.duration(law.purpose("freeze").ceiling) + " after expires"
+        day: int = _parsed(self.fields, "keep_until", day_of, accepted)
+        if not self.end < day * 86400 <= self.expires + law.purpose("freeze").ceiling:
+            raise _wrong("keep_until", accepted)
+        return day
+
+
+class Scope:
+    """Whom a request asks for: who had `public` (4 or 16 octets), `port` and `protocol` (number), or `user` or `mac`.
+
+    The latter two in octets, b"" for what isn't asked for.
+    """
+
+    def __init__(self, fields: "dict[str, str]") -> None:
+        self.public = self.user = self.mac = b""
+        self.port = self.protocol = 0
         if "subject" not in fields:
             self.public = sockets.packed(fields["public_address"].encode())
             if not self.public or self.public[:12] == _MAPPED:

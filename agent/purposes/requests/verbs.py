@@ -46,7 +46,7 @@ def bundle_install(line: "Line") -> int:
     try:
         paths = line.paths
         said = module.install(
-            line.word, paths.bundles, paths.anchor, lifetimes, today, Sodium(), lambda: as_recorder(paths)
+            line.word, paths.flash.bundles, paths.etc.anchor, lifetimes, today, Sodium(), lambda: as_recorder(paths)
         )
     except module.BundleError as failure:
         sys.stderr.write("oubli: " + str(failure) + "\n")
@@ -63,7 +63,7 @@ def enrol(line: "Line") -> int:
     try:
         if text.strip().count("\n") or not text.strip():
             raise ValueError
-        new = executor.enrol(line.paths.agents, text)
+        new = executor.enrol(line.paths.etc.agents, text)
     except ValueError:
         raise UsageError(line.word + ": not a key to enrol; accepted: " + accepted)
     line.ask("enrolled", digest=hexlify(Sodium().digest(text.encode(), 8)).decode())
