@@ -206,7 +206,7 @@ class Device:
 
     def spool(self) -> dict[str, bytes]:
         """Return the messages that wait, by file name."""
-        return live_files.contents(self.root / "srv/oubli-spool", "*")
+        return live_files.contents(self.root / "srv/oubli-spool", "[!.]*")
 
     def close(self) -> None:
         """End both daemons."""

@@ -46,6 +46,7 @@ class Fullness:
             return
         yield from self._gateway.look(now)
         yield self._change(now)
+        yield from self._gateway.look(now)  # a day that waited for room opens in the hour that it is
 
     def _change(self, now: int) -> Step:
         full = {name for name, until in self._until.items() if until > now}
