@@ -167,7 +167,7 @@ class Auditor:
         lines = [
             (one.start, f"a connection of protocol {one.protocol} to port {one.port} begins, by the gateway's clock"),
             (one.ended, "its last packet"),
-            (one.arrived, f"the kernel tells the recorder of its end; datagram {one.number}"),
+            (one.notice.arrived, f"the kernel tells the recorder of its end; datagram {one.notice.number}"),
             (one.ended + self.vault.lifetime, "its record must be gone"),
             (now, "this step"),
         ]

@@ -21,8 +21,10 @@ class Bills:
 
     def tell(self, one: Kept) -> None:
         """The recorder was told of this connection."""
-        may = {(one.user, b"") if one.user else ("", one.mac)}
-        if one.young or not one.exact:  # it may have begun before the log-in, for all the recorder knows
+        user = one.subscriber.user
+        may = {(user, b"") if user else ("", one.mac)}
+        # It may have begun before the log-in, for all the recorder knows
+        if one.subscriber.young or not one.notice.exact:
             may.add(("", one.mac))
             self._young |= may
         for who in may:

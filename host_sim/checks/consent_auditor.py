@@ -37,8 +37,8 @@ class ConsentAuditor:
 
     def tell(self, records: list[Kept]) -> None:
         """The recorder was told of these."""
-        self._kept += [one for one in records if one.consent]
-        self.stepped = self.stepped or not all(one.exact for one in records)
+        self._kept += [one for one in records if one.subscriber.consent]
+        self.stepped = self.stepped or not all(one.notice.exact for one in records)
 
     def forget(self) -> None:
         """Tmpfs is empty."""
@@ -57,7 +57,7 @@ class ConsentAuditor:
         """Read both stores and compare."""
         self.wrong = []
         alive = self._portal.alive
-        self._kept = [one for one in self._kept if one.consent in alive]
+        self._kept = [one for one in self._kept if one.subscriber.consent in alive]
         self._stays = [one for one in self._stays + self._portal.stays if one.consent in alive]
         self._portal.stays = []
         self._look_at_services(Counter(_record(octets) for octets in self._read("services")))
@@ -74,7 +74,7 @@ class ConsentAuditor:
 
     def _look_at_services(self, found: Counter[tuple[object, ...]]) -> None:
         allowed = Counter(_truth(one) for one in self._kept)
-        wanted = Counter(_truth(one) for one in self._kept if one.known and one.sure)
+        wanted = Counter(_truth(one) for one in self._kept if one.notice.known and one.notice.sure)
         if self.stepped:
             found, allowed = (Counter(one[:_UNSTAMPED] for one in each.elements()) for each in (found, allowed))
         self.seen["consents"] += found.total()

@@ -95,7 +95,8 @@ class Processes:
             rows = process_memory.found(recorder, _ROW, _ROW_OCTETS)
             self.forgotten.wrong += [f"{len(rows)} rows of what was looked at"] if rows else []
             lives = now - self.world.scenario.gateway.lifetime * SECOND
-            gone = [one.start for one in self._told if one.ended < lives or one.arrived <= self._erased][-_CANARIES:]
+            over = [one for one in self._told if one.ended < lives or one.notice.arrived <= self._erased]
+            gone = [one.start for one in over[-_CANARIES:]]
             left = process_memory.numbers(recorder, gone)
             self.forgotten.seen += len(gone)
             self.forgotten.wrong += (

@@ -66,23 +66,24 @@ class SealedAuditor:
     def tell(self, records: list[Kept], *, trusted: bool) -> None:
         """The recorder was told of these; while it has no key for the day, nobody is to be asked for them."""
         for one in records:
-            self._inexact = self._inexact or not one.exact
-            self.disturbed = self.disturbed or self._inexact or not trusted or not one.known
+            notice, subscriber = one.notice, one.subscriber
+            self._inexact = self._inexact or not notice.exact
+            self.disturbed = self.disturbed or self._inexact or not trusted or not notice.known
             # It left the venue
-            if self._purposes.attribution and (one.public != one.address or len(one.address) == 16):
+            if self._purposes.attribution and (subscriber.public != one.address or len(one.address) == 16):
                 self._waiting += [one] if trusted else []
-                self._made[_key(one)] += 1
-                if not (one.known and one.sure):
-                    self._made[_key(one._replace(mac=bytes(6), user=""))] += 1  # nobody may be named for it
-                if one.young:
-                    self._made[_key(one._replace(user=""))] += 1
-            self.disturbed = self.disturbed or not one.sure
+                self._made[_key(one, one.mac, subscriber.user)] += 1
+                if not (notice.known and notice.sure):
+                    self._made[_key(one, bytes(6), "")] += 1  # nobody may be named for it
+                if subscriber.young:
+                    self._made[_key(one, one.mac, "")] += 1
+            self.disturbed = self.disturbed or not notice.sure
             if self._purposes.billing:
                 self._bills.tell(one)
 
     def forget(self, now: int) -> None:
         """A cut of power: what wasn't on flash yet is gone, and so are the sessions that were open."""
-        self._waiting = [one for one in self._waiting if one.arrived < now - SYNC and not self.waits]
+        self._waiting = [one for one in self._waiting if one.notice.arrived < now - SYNC and not self.waits]
         self.disturbed = True
 
     def erase(self, wall: int) -> None:
@@ -199,29 +200,30 @@ class SealedAuditor:
         due = [
             one
             for one in self._waiting
-            if one.exact and (ended or one.arrived < now - SYNC) and one.start // DAY > lives // DAY
+            if one.notice.exact and (ended or one.notice.arrived < now - SYNC) and one.start // DAY > lives // DAY
         ]
-        self._waiting = [one for one in self._waiting if not ended and one.arrived >= now - SYNC]
+        self._waiting = [one for one in self._waiting if not ended and one.notice.arrived >= now - SYNC]
         single, holdings = self._index(self._stores["attribution"]) if due else ({}, {})
         for one in due:
             self.seen["attribution"] += 1
+            notice, subscriber = one.notice, one.subscriber
             start, answers = one.start // SECOND, set()
-            for record in holdings.get(one.public, ()):
+            for record in holdings.get(subscriber.public, ()):
                 if record.first <= one.translated_port <= record.last and record.start - SLACK <= start <= (
                     record.end or 0
                 ):
                     answers.add((record.address, record.mac, record.portal_user.decode()))
-            own = (one.address, one.mac, one.user)
-            if answers - {own, (*own[:2], ""), (*own[:2], one.once)}:
+            own = (one.address, one.mac, subscriber.user)
+            if answers - {own, (*own[:2], ""), (*own[:2], subscriber.once)}:
                 self.wrong.append(("attribution", "another terminal is named for a connection"))
             elif (
                 not answers
                 and start > self._erased
-                and one.known
-                and one.sure
+                and notice.known
+                and notice.sure
                 and not self.stepped
-                and not single.get(_key(one))
-                and not (one.young and single.get(_key(one._replace(user=""))))
+                and not single.get(_key(one, one.mac, subscriber.user))
+                and not (subscriber.young and single.get(_key(one, one.mac, "")))
             ):
                 self.wrong.append(("attribution", "nobody is named for a connection"))
 
@@ -239,5 +241,6 @@ class SealedAuditor:
         return single, holdings
 
 
-def _key(one: Kept) -> tuple[object, ...]:
-    return one.protocol, one.public, one.translated_port, one.address, one.mac, one.user, one.start // SECOND
+def _key(one: Kept, mac: bytes, user: str) -> tuple[object, ...]:
+    """Return what a record of a single connection says, where it names this terminal and portal user."""
+    return one.protocol, one.subscriber.public, one.translated_port, one.address, mac, user, one.start // SECOND

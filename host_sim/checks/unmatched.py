@@ -17,7 +17,7 @@ Key = tuple[object, ...]
 
 def known(one: Kept) -> bool:
     """Return True if the recorder must know whose a connection is."""
-    return one.known and one.sure and one.exact
+    return one.notice.known and one.notice.sure and one.notice.exact
 
 
 class Unmatched:
@@ -32,7 +32,7 @@ class Unmatched:
         self._whosever.clear()
         for record in records:
             key: Key = record[:9]
-            if record.exact:
+            if record.notice.exact:
                 key = (*record[:9], record.start // UNIT, record.end // UNIT)
             self._waiting.setdefault(key, []).append(record)
 

@@ -19,7 +19,7 @@ from agent.summary.metrics import PROFILES
 from agent.summary.noise import Sampler
 from host_sim.driver.scratch import scratch
 from host_sim.privacy.paired import HOUR, OPENS, SECOND, Device, Sign, crowd
-from host_sim.venue.truth import Daily, Kept
+from host_sim.venue.truth import Daily, Kept, Notice
 
 PEOPLE = 40  # of a small café
 MOST = 443  # ports whose classes the world knows
@@ -39,7 +39,8 @@ def truths(signs: list[Sign]) -> dict[str, list[tuple[int, int]]]:
             continue  # it began before the recorder listened: whose it is can't be known
         last = (OPENS + sign.at - 30) * SECOND
         octets = (sign.octets, 0, 1, 0)
-        record = Kept(bytes([sign.terminal]), b"", 17, 0, 0, *octets, last - sign.lasts * SECOND, last, 0, sign.port)
+        times = last - sign.lasts * SECOND, last
+        record = Kept(bytes([sign.terminal]), b"", 17, 0, 0, *octets, *times, Notice(0), sign.port)
         sixths[sign.at // (HOUR // 6)] += truth.add(record, OPENS * SECOND, OPENS * SECOND)
     found = truth.cells()
     for name, per in (("tenminutes", 1), ("arrivals", 6), ("dayparts", 24)):

@@ -14,7 +14,7 @@ from host_sim.venue.kernel import ICMP, ICMPV6, INET, INET6, TCP, UDP, Flow
 from host_sim.venue.people import Device, Talk
 from host_sim.venue.scenario import Purposes
 from host_sim.venue.step import Step
-from host_sim.venue.truth import Kept
+from host_sim.venue.truth import UNASKED, Kept, Notice, Subscriber
 
 if TYPE_CHECKING:
     from host_sim.venue.world import World
@@ -210,10 +210,9 @@ class ConnectionTable:
         mac = self._gateway.neighbours.holder(entry)
         self._world.truth.destroyed(Kept(
             mac, entry.source, flow.protocol, flow.source_port, flow.reply_destination_port, flow.bytes_up,
-            flow.bytes_down, flow.packets_up, flow.packets_down, flow.start, end, now, entry.port, entry.last,
-            not self._gateway.clock.stepped, self.sent,
-            *(self._said_of(entry, mac, now) if self._keeps_more else (b"", "", False, 0, "")),
-            *self._gateway.neighbours.known(entry, mac),
+            flow.bytes_down, flow.packets_up, flow.packets_down, flow.start, end,
+            Notice(now, not self._gateway.clock.stepped, self.sent, *self._gateway.neighbours.known(entry, mac)),
+            entry.port, entry.last, self._subscriber(entry, mac, now) if self._keeps_more else UNASKED,
         ))  # fmt: skip
         yield Step(now, tape.DATAGRAM, kernel.conntrack("destroy", flow, self._world.byteorder))
 
@@ -236,16 +235,13 @@ class ConnectionTable:
                 self.blocks[one] = first, last
             self.given.setdefault(one, []).append((now, first, last))
 
-    def _said_of(self, entry: Entry, mac: bytes, now: int) -> tuple[bytes, str, bool, int, str]:
-        """Return what other purposes than `security` know of a connection: public address, portal user, consent.
-
-        And whether the user had logged in just as it began, and who had, whichever recorder was told so.
-        """
+    def _subscriber(self, entry: Entry, mac: bytes, now: int) -> Subscriber:
+        """Return who stands behind a connection, as other purposes than `security` know it."""
         public, portal = entry.flow.reply_destination, self._world.portal
         if not portal:
-            return public, "", False, 0, ""
+            return Subscriber(public)
         under, once = portal.under(mac, entry.flow.start, now), portal.once(mac, entry.first)
-        return public, *portal.user(mac, entry.first), under, once
+        return Subscriber(public, *portal.user(mac, entry.first), under, once)
 
     def _ending(self, talk: Talk) -> tuple[int, int, bool]:
         """Return (TCP state, seconds of its timeout, ASSURED), as net/netfilter/nf_conntrack_proto_*.c sets them."""

@@ -34,12 +34,36 @@ _EVERYBODYS = ("web", "dns")  # not published (ANON-2)
 _QUARTER = 15 * 60 * SECOND
 
 
+class Notice(NamedTuple):
+    """The kernel's notice of a connection's end, and how much it lets the recorder know.
+
+    `arrived`: when the kernel told of it, ns since the epoch. `number` is its datagram's, as the stage counts them.
+    """
+
+    arrived: int
+    exact: bool = True  # nothing stepped the gateway's clock since the boot
+    number: int = 0
+    known: bool = True  # the connection began since the recorder listens: whose it is can be known
+    sure: bool = True  # and is known: there is room for that
+
+
+class Subscriber(NamedTuple):
+    """Who stands behind a connection, as other purposes than `security` know it."""
+
+    public: bytes = b""  # the address that it had for the world
+    user: str = ""  # who was logged in at its terminal when it began
+    young: bool = False  # he had logged in just then
+    consent: int = 0  # under which it may be kept
+    once: str = ""  # who was logged in then, whichever recorder was told so
+
+
+UNASKED = Subscriber()  # where `security` is the only purpose
+
+
 class Kept(NamedTuple):
     """What a `security` record of a connection must say, and when. Times in ns since the epoch.
 
-    `start` and `end` are as the gateway's own clock stamped them (`exact`: nothing stepped it since the boot), `ended`
-    when the last packet truly passed, `arrived` when the kernel told of it. `number` is its datagram's, as the stage
-    counts them.
+    `start` and `end` are as the gateway's own clock stamped them, `ended` when the last packet truly passed.
     """
 
     mac: bytes
@@ -53,18 +77,10 @@ class Kept(NamedTuple):
     packets_down: int
     start: int
     end: int
-    arrived: int
+    notice: Notice
     port: int = 0  # where the connection went to, for its class
     ended: int = 0
-    exact: bool = True
-    number: int = 0
-    public: bytes = b""  # the address that it had for the world
-    user: str = ""  # who was logged in at its terminal when it began
-    young: bool = False  # he had logged in just then
-    consent: int = 0  # under which it may be kept
-    once: str = ""  # who was logged in then, whichever recorder was told so
-    known: bool = True  # it began since the recorder listens: whose it is can be known
-    sure: bool = True  # and is known: there is room for that
+    subscriber: Subscriber = UNASKED
 
 
 class Alive(NamedTuple):
@@ -208,7 +224,8 @@ class Truth:
         for first, last in dropped:
             gone.update(range(first, last + 1))
         for record in self._waiting:
-            if record.known and not record.sure:
+            notice = record if isinstance(record, Alive) else record.notice
+            if notice.known and not notice.sure:
                 self.muddle()
             if isinstance(record, Alive):
                 counts = self._day and record.known
@@ -219,13 +236,13 @@ class Truth:
                     self.learned[record.at // HOUR * HOUR] += 1
                 continue
             self.connections[{TCP: "tcp", UDP: "udp"}.get(record.protocol, "icmp")] += 1
-            if record.number in gone:
+            if record.notice.number in gone:
                 self.fates["dropped"] += 1
                 continue
             self.fates["told"] += 1
-            counts = self._day and record.known and record.arrived >= self._counted
+            counts = self._day and record.notice.known and record.notice.arrived >= self._counted
             if counts and self._now.add(record, self._counted, self._day):
-                self.learned[record.arrived // HOUR * HOUR] += 1
+                self.learned[record.notice.arrived // HOUR * HOUR] += 1
             self.kept.append(record)
         self._waiting.clear()
 

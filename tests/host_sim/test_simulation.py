@@ -38,7 +38,7 @@ from host_sim.venue import scenario as scenarios
 from host_sim.venue.days import DAY, HOUR, SHIFT, Days
 from host_sim.venue.device_clock import SECOND, DeviceClock
 from host_sim.venue.happenings import SENTENCES
-from host_sim.venue.truth import Kept
+from host_sim.venue.truth import Kept, Notice
 from host_sim.venue.world import World
 from tests.support.interpreters import PROJECT, Interpreter
 
@@ -456,7 +456,7 @@ def test_a_step_of_more_than_a_day_takes_the_trust_away() -> None:
 
 def test_a_segment_is_remembered_by_its_first_and_last_end() -> None:
     """And by no record of it once it is closed: memory stays flat."""
-    ends = [Kept(b"", b"", 6, 1, 1, 0, 0, 0, 0, 0, 0, 0, ended=ended) for ended in (5, 3, 9)]
+    ends = [Kept(b"", b"", 6, 1, 1, 0, 0, 0, 0, 0, 0, Notice(0), ended=ended) for ended in (5, 3, 9)]
     closed, opened = Segment(ends, 100, final=True), Segment(ends, 100, final=False)
     assert (closed.first, closed.last, closed.count, closed.claims) == (3, 9, 3, [])
     assert opened.claims == ends

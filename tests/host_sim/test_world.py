@@ -18,7 +18,7 @@ from host_sim.venue.kernel import INET, UDP, Flow
 from host_sim.venue.people import HOUR, KINDS, MINUTE, SECOND
 from host_sim.venue.scenario import ScenarioError
 from host_sim.venue.table import LAZINESS, Entry
-from host_sim.venue.truth import DAY, Kept, Truth
+from host_sim.venue.truth import DAY, Kept, Notice, Truth
 from host_sim.venue.world import World
 
 CAFE = scenarios.load("cafe-day")
@@ -82,7 +82,7 @@ def test_the_truth_is_what_the_datagrams_say() -> None:
             decoder.feed(step.payload, len(step.payload), connection)
             kept = handed[-1]
             assert kept[:11] == seen[-1]
-            assert kept.arrived == step.wall
+            assert kept.notice.arrived == step.wall
             (stop,) = struct.unpack(">Q", step.payload[-struct.calcsize(">4sQ") :][4:])
             assert kept.end < stop
     assert decoder.reader.malformed == neighbour.reader.malformed == 0
@@ -155,19 +155,21 @@ def test_a_terminal_counts_from_when_the_day_opens_once_a_day() -> None:
     The next agent-day begins anew, and what is over is summed.
     """
     truth, opens = Truth(), CAFE.start + 11 * MINUTE
-    early = Kept(b"\2\0\0\0\0\1", b"", 6, 1, 1, 0, 0, 0, 0, CAFE.start, CAFE.start, opens - 1)
+    early = Kept(b"\2\0\0\0\0\1", b"", 6, 1, 1, 0, 0, 0, 0, CAFE.start, CAFE.start, Notice(opens - 1))
     truth.destroyed(early)
     truth.settle()
     truth.open_day(CAFE.start, CAFE.start)
     assert truth.learned.total() == 0
     for later in (opens, CAFE.start + 5 * HOUR, CAFE.start + DAY - 1):
-        truth.destroyed(early._replace(end=later, arrived=later, bytes_up=6 << 20))
+        truth.destroyed(early._replace(end=later, notice=Notice(later), bytes_up=6 << 20))
     truth.settle()
     truth.close_day()
     truth.open_day(CAFE.start + DAY, CAFE.start + DAY)
     for later in (CAFE.start + DAY, CAFE.start + DAY + HOUR):
-        truth.destroyed(early._replace(end=later, arrived=later, bytes_up=6 << 20))
-    truth.destroyed(early._replace(mac=b"\2\0\0\0\0\2", end=CAFE.start + DAY - 1, arrived=CAFE.start + DAY + HOUR))
+        truth.destroyed(early._replace(end=later, notice=Notice(later), bytes_up=6 << 20))
+    truth.destroyed(
+        early._replace(mac=b"\2\0\0\0\0\2", end=CAFE.start + DAY - 1, notice=Notice(CAFE.start + DAY + HOUR))
+    )
     truth.settle()
     assert truth.learned == {CAFE.start: 1, CAFE.start + DAY: 1}
     (cells,) = truth.daily.values()

@@ -39,7 +39,7 @@ from agent.summary.terminals import TERMS as MOST
 from host_sim.driver import live_files
 from host_sim.privacy import paired
 from host_sim.venue import kernel
-from host_sim.venue.truth import Daily, Kept
+from host_sim.venue.truth import Daily, Kept, Notice
 from tests.support.remote import Tape
 
 SECOND, HOUR, DAY = 10**9, 3600, 86400
@@ -847,7 +847,7 @@ class Talk:
         octets = (self.octets - self.octets // 3, self.octets // 3)
         return Kept(
             bytes.fromhex(MACS[self.number]), b"", self.protocol, 0, 0, *octets,
-            1, 1, last - self.lasts * SECOND, last, second * SECOND, self.port,
+            1, 1, last - self.lasts * SECOND, last, Notice(second * SECOND), self.port,
         )  # fmt: skip
 
 
