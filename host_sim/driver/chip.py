@@ -12,6 +12,7 @@ import os
 
 from agent.runtime.libc import NAME
 from host_sim.faults import flash
+from host_sim.faults.cells import PlainCells
 
 CAPACITY = 64 << 20  # octets
 # Octets between two collections of garbage on MicroPython, eight times the agent's: each goes through all that lies on
@@ -20,24 +21,17 @@ _GARBAGE = 262144
 _WITHIN = 12  # operations within which a cut comes
 
 
-class PlainFlash(flash.Flash):
-    """One that forgets what it was programmed with."""
-
-    def _program(self, octets: bytes) -> None:
-        self.programmed += -(-len(octets) // flash.PAGE) * flash.PAGE
-
-
 class Chip:
     """The chip of one device, mounted at `path`; `seed` decides what a cut leaves."""
 
     def __init__(self, path: str, seed: int) -> None:
         self._path = path
         self._shown: "dict[str, bytes]" = {}
-        self._dice, self._capacity = flash.Dice(seed), CAPACITY
+        self._dice = flash.Dice(seed)
         if NAME == "micropython":
             gc.threshold(_GARBAGE)  # type: ignore[attr-defined]
         _make(path)
-        self._now: flash.Flash = PlainFlash(self._dice, CAPACITY, path)
+        self._now = flash.Flash(self._dice, CAPACITY, path, PlainCells(flash.PAGE))
         flash.mount(self._now)
 
     def cut(self, write: "Callable[[], object]") -> None:
@@ -47,19 +41,17 @@ class Chip:
             write()
         except flash.PowerCut:
             pass
-        left, self._now = self._now.after_cut(), PlainFlash(self._dice, self._capacity, self._path)
-        for name in ("folders", "names", "safe", "programmed", "syncs"):
-            setattr(self._now, name, getattr(left, name))
+        self._now = self._now.after_cut()
         flash.mount(self._now)
 
     def empty(self) -> None:
         """Let nothing be left on it, as a factory reset does."""
-        self._now = PlainFlash(self._dice, self._capacity, self._path)
+        self._now = flash.Flash(self._dice, self._now.capacity, self._path, PlainCells(flash.PAGE))
         flash.mount(self._now)
 
     def fill(self, *, full: bool) -> None:
         """Let it have no free page, or room again."""
-        self._capacity = self._now.capacity = 0 if full else CAPACITY
+        self._now.capacity = 0 if full else CAPACITY
 
     def show(self) -> None:
         """Copy what the chip holds to where its path is on this machine."""

@@ -46,7 +46,7 @@ def boot(story: Story, flash: Flash, cut_at: int) -> "tuple[Flash, bool]":
 def fresh(dice: Dice, *folders: str) -> Flash:
     """Return an empty flash with these folders, and pages of a size that there is."""
     flash = Flash(dice)
-    flash.page = PAGES[dice(len(PAGES))]
+    flash.cells.page = PAGES[dice(len(PAGES))]
     flash.folders |= set(folders)
     return flash
 
@@ -62,7 +62,7 @@ def run(
     whole, story = fresh(dice, *folders), make()
     boot(story, whole, 0)
     figures: dict[str, Any] = {"operations": whole.operations, "cuts": 0, "wrong": {}}
-    figures["programmed"], figures["syncs"] = whole.programmed, whole.syncs
+    figures["programmed"], figures["syncs"] = whole.cells.programmed, whole.syncs
     story.end({"wrong": {}})
     for _ in range(rounds):
         for cut_at in range(1, whole.operations + 1):

@@ -7,9 +7,9 @@ the middle of a sync. It keeps of what wasn't synced any part, in any order: eac
 middle; a file's length; each name made, renamed or removed in a folder, or not. A sync of a file says nothing about its
 name: that takes a sync of its folder. Errors can be ordered: full, read-only, or EIO at the n-th operation.
 
-Nothing that was ever programmed is gone: `remnants` is what somebody finds who lifts the chip. `programmed` counts
-octets in pages, one more page for each sync's own metadata; divided by the size of an erase block it is how many of
-these a flash spends. Log-structured file systems program what is new and erase whole blocks.
+Nothing that was ever programmed is gone: `cells.remnants` is what somebody finds who lifts the chip. `cells.programmed`
+counts octets in pages, one more page for each sync's own metadata; divided by the size of an erase block it is how many
+of these a flash spends. Log-structured file systems program what is new and erase whole blocks.
 
 Runs on MicroPython too.
 """
@@ -19,6 +19,7 @@ import os
 
 from agent.runtime import files
 from agent.runtime.libc import LIBC
+from host_sim.faults.cells import Cells
 
 PREFIX = "/flash"
 PAGE = 512  # octets that are programmed at once: a quarter of a NAND page
@@ -54,28 +55,34 @@ class _Node:
         self.mode = 0o600
 
 
+class _Opened:
+    """What a descriptor stands for: a file or a folder's path, and how far it was read (octets)."""
+
+    def __init__(self, target: "str | _Node") -> None:
+        self.target = target
+        self.at = 0
+
+
 class Flash:
-    """One flash with one volume, mounted at `prefix`.
+    """One flash with one volume, mounted at `prefix`. Its cells outlive a cut of power: each boot has the same.
 
     `cut_at`: power goes before that operation, counted from 1; `fail_at`: EIO from that one on.
     """
 
-    def __init__(self, dice: Dice, capacity: int = 1 << 20, prefix: str = PREFIX) -> None:
+    def __init__(self, dice: Dice, capacity: int = 1 << 20, prefix: str = PREFIX, cells: "Cells | None" = None) -> None:
         self.dice = dice
         self.prefix = prefix
         self.capacity = capacity
-        self.page = PAGE
+        self.cells = cells or Cells(PAGE)
         self.read_only = False
         self.cut_at = self.fail_at = 0
-        self.operations = self.programmed = self.syncs = 0
-        self.remnants: "list[bytes]" = []
+        self.operations = self.syncs = 0
         # Names: what the process sees, what is safe, and for each folder the changes that aren't: (name, node or None).
         self.names: "dict[str, _Node]" = {}
         self.safe: "dict[str, _Node]" = {}
         self.pending: "list[tuple[str, _Node | None]]" = []
         self.folders = {prefix}
-        self._open: "dict[int, str | _Node]" = {}
-        self._at: "dict[int, int]" = {}  # how far a descriptor was read
+        self._open: "dict[int, _Opened]" = {}
         self._next = 1000000
 
     # What happens to the power
@@ -89,33 +96,10 @@ class Flash:
         if writes and self.read_only:
             raise OSError(_ROFS, "")
 
-    def _program(self, octets: bytes) -> None:
-        """Count what is programmed, and never forget it."""
-        self.remnants.append(octets)
-        self.programmed += -(-len(octets) // self.page) * self.page
-
-    def _part(self, node: _Node) -> bytes:
-        """Return what a cut leaves of an unsynced file: any pages, torn or not, at the old length or the new."""
-        old, new = node.safe, node.seen
-        size = len(new) if self.dice(2) else len(old)
-        result = bytearray(size)
-        for at in range(0, size, self.page):
-            chosen, other = (new, old) if self.dice(2) else (old, new)
-            page = chosen[at : at + self.page]
-            # A page that nobody wrote to isn't programmed again
-            if page != other[at : at + self.page] and self.dice(3) == 0:
-                tear = _common(old[at : at + self.page], new[at : at + self.page])
-                tear += self.dice(self.page - tear)
-                page = page[:tear] + other[at + tear : at + self.page] if self.dice(2) else page[:tear]
-            end = min(at + self.page, size, at + len(page))
-            result[at:end] = page[: end - at]
-        return bytes(result)
-
     def after_cut(self) -> "Flash":
         """Return the flash as the next boot finds it."""
-        following = Flash(self.dice, self.capacity, self.prefix)
-        following.page, following.folders = self.page, set(self.folders)
-        following.remnants, following.programmed, following.syncs = self.remnants, self.programmed, self.syncs
+        following = Flash(self.dice, self.capacity, self.prefix, self.cells)
+        following.folders, following.syncs = set(self.folders), self.syncs
         names = dict(self.safe)
         for name, node in self.pending:
             if self.dice(2):
@@ -126,10 +110,11 @@ class Flash:
         for name, node in names.items():
             left = _Node()
             left.mode = node.mode
-            left.seen = left.safe = self._part(node) if node.seen != node.safe else node.safe
+            unsynced = node.seen != node.safe
+            left.seen = left.safe = self.cells.part(node.safe, node.seen, self.dice) if unsynced else node.safe
             left.same = len(left.safe)
             if left.seen != node.safe:
-                self._program(left.seen)
+                self.cells.program(left.seen)
             following.names[name] = following.safe[name] = left
         return following
 
@@ -180,19 +165,19 @@ class Flash:
             target = self.names[path]
         elif bits & LIBC["O_CREAT"]:
             self._step()
-            self._room(self.page)
+            self._room(self.cells.page)
             target = _Node()
             self._rename(path, target)
         else:
             raise OSError(errno.ENOENT, "")
         self._next += 1
-        self._open[self._next] = target
+        self._open[self._next] = _Opened(target)
         return self._next
 
-    def _descriptor(self, name: str, target: "str | _Node", arguments: "tuple[Any, ...]") -> int:
+    def _descriptor(self, name: str, opened: _Opened, arguments: "tuple[Any, ...]") -> int:
+        target = opened.target
         if name == "close":
             del self._open[arguments[0]]
-            self._at.pop(arguments[0], None)
         elif name == "fsync":
             self._sync(target)
         elif isinstance(target, str):
@@ -203,8 +188,8 @@ class Flash:
             target.seen += bytes(arguments[1][: arguments[2]])
             return int(arguments[2])
         elif name == "read":
-            part = target.seen[self._at.get(arguments[0], 0) :][: arguments[2]]
-            self._at[arguments[0]] = self._at.get(arguments[0], 0) + len(part)
+            part = target.seen[opened.at :][: arguments[2]]
+            opened.at += len(part)
             arguments[1][: len(part)] = part
             return len(part)
         elif name == "fchmod":
@@ -218,7 +203,7 @@ class Flash:
         return 0
 
     def _room(self, octets: int) -> None:
-        if sum(max(len(node.seen), self.page) for node in self.names.values()) + octets > self.capacity:
+        if sum(max(len(node.seen), self.cells.page) for node in self.names.values()) + octets > self.capacity:
             raise OSError(_NOSPC, "")
 
     def _sync(self, target: "str | _Node") -> None:
@@ -226,7 +211,7 @@ class Flash:
         self.operations += 1
         half = self.operations == self.cut_at
         self.syncs += 1
-        self.programmed += self.page
+        self.cells.programmed += self.cells.page
         if isinstance(target, str):
             for change in list(self.pending):
                 if change[0].rsplit("/", 1)[0] == target and not (half and self.dice(2)):
@@ -236,12 +221,14 @@ class Flash:
                     else:
                         self.safe[change[0]] = change[1]
         elif half:
-            target.safe, target.same = self._part(target), 0
+            target.safe, target.same = self.cells.part(target.safe, target.seen, self.dice), 0
         else:
-            same = target.same // self.page * self.page  # pages that nobody wrote to aren't programmed again
+            same = (
+                target.same // self.cells.page * self.cells.page
+            )  # pages that nobody wrote to aren't programmed again
             target.safe, target.same = target.seen, len(target.seen)
             if same < len(target.seen):
-                self._program(target.seen[same:])
+                self.cells.program(target.seen[same:])
         if half:
             raise PowerCut
 
@@ -318,18 +305,6 @@ class Flash:
         return [path[len(name) + 1 :] for path in self.names if path.rsplit("/", 1)[0] == name]
 
 
-def _common(one: bytes, other: bytes) -> int:
-    """Return how many octets at the start of both are the same."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) >> 1
-        if one[:middle] == other[:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
 def mount(flash: Flash) -> None:
     """Let the agent's file code work on this flash below PREFIX, instead of on the one before."""
     for name, value in (("LIBC", flash), ("os", flash), ("names", flash.listdir), ("read_at", flash.read_at)):
@@ -341,7 +316,7 @@ def no_file_sync() -> None:
     call = Flash.call
 
     def unsynced(self: Flash, name: str, *arguments: "Any") -> int:
-        if name == "fsync" and not isinstance(self._open[arguments[0]], str):
+        if name == "fsync" and not isinstance(self._open[arguments[0]].target, str):
             return 0
         return call(self, name, *arguments)
 

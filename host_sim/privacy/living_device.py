@@ -88,8 +88,7 @@ class LivingDevice:
     def reset(self, backup: dict[str, bytes]) -> None:
         """Empty the flash, whose remnants an attacker still has, and lay a backup on it; another life begins."""
         self.kill()
-        self.flash, remnants = Flash(Dice(self.seed + self.boots), prefix=self.flash.prefix), self.flash.remnants
-        self.flash.remnants = remnants
+        self.flash = Flash(Dice(self.seed + self.boots), prefix=self.flash.prefix, cells=self.flash.cells)
         for name, text in backup.items():
             self.flash.lay(name, text)
         self.life += 1

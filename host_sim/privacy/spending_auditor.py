@@ -69,8 +69,8 @@ class SpendingAuditor:
         on = device.on()
         if len(self.drawn) > 1 + on // TOKEN:
             raise SpendingError(f"{len(self.drawn)} agent-days in {on / HOUR:.1f} powered-on hours")
-        texts = device.flash.remnants[self._seen :] + [node.seen for node in device.flash.names.values()]
-        self._seen = len(device.flash.remnants)
+        texts = device.flash.cells.remnants[self._seen :] + [node.seen for node in device.flash.names.values()]
+        self._seen = len(device.flash.cells.remnants)
         for text in texts:
             for *cell, values in _MESSAGE.findall(text):
                 if self.cells.setdefault((b"%d" % device.life, *cell), values) != values:

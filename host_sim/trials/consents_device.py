@@ -21,7 +21,7 @@ class ConsentsDevice:
 
     def __init__(self, seed: int, draw: random.Random) -> None:
         self.flash = Flash(Dice(seed))
-        self.flash.page = draw.choice(PAGES)
+        self.flash.cells.page = draw.choice(PAGES)
         self.flash.folders.add(FOLDER)
         self.cuts = 0
         self.sealed = b""

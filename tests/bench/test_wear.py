@@ -56,7 +56,7 @@ def test_a_page_counts_as_in_the_model(page, monkeypatch):
     made.call("ftruncate", descriptor, 700)
     made.call("fsync", descriptor)
     made.call("fsync", made.call("open", b"/flash\0", 0, 0))
-    assert wear.programmed(made.notes, page) == made.programmed
+    assert wear.programmed(made.notes, page) == made.cells.programmed
     assert len(made.notes) == made.syncs == 7
 
 

@@ -74,8 +74,9 @@ def test_what_was_programmed_stays_to_be_found(mounted):
     files.remove(path)
     files.sync_folder(PREFIX)
     assert not survivors(mounted) - {None}
-    assert {b"former", b"latter"} <= set(mounted.remnants)
-    assert mounted.programmed == (2 * 2 + 2 + 1) * flash.PAGE  # each a page of data, and one for each of five syncs
+    assert {b"former", b"latter"} <= set(mounted.cells.remnants)
+    # Each a page of data, and one for each of five syncs
+    assert mounted.cells.programmed == (2 * 2 + 2 + 1) * flash.PAGE
 
 
 def test_power_goes_at_the_operation_that_was_told(mounted):

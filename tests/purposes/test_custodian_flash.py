@@ -187,9 +187,9 @@ def test_nothing_holds_capture_up_for_more_than_50_ms(way, gateway):
     asked = [0]
 
     def held(call: Callable[[], object]) -> None:
-        operations, programmed = made.operations, made.programmed
+        operations, programmed = made.operations, made.cells.programmed
         call()
-        worst["ms"] = max(worst["ms"], (made.programmed - programmed) / flash.PAGE * PROGRAM)
+        worst["ms"] = max(worst["ms"], (made.cells.programmed - programmed) / flash.PAGE * PROGRAM)
         worst["operations"] = max(worst["operations"], made.operations - operations)
         asked[0] += made.operations > operations
 
@@ -308,7 +308,7 @@ def test_after_the_last_day_flash_with_remnants_tmpfs_and_the_custodians_keys_op
         gateway.tick(900)
         gateway.tick(DAY - 900)
     gateway.store.seal()
-    image = list(gateway.flash.remnants)
+    image = list(gateway.flash.cells.remnants)
 
     def thief() -> int:
         """Try every key on every segment that was ever programmed, whole or in parts."""

@@ -36,7 +36,7 @@ def test_the_same_seed_is_the_same_history(memory):
     assert seen[0].auditor.cells
     assert seen[0].auditor.cells == seen[1].auditor.cells
     assert seen[0].auditor.drawn == seen[1].auditor.drawn
-    assert seen[0].device.flash.remnants == seen[1].device.flash.remnants
+    assert seen[0].device.flash.cells.remnants == seen[1].device.flash.cells.remnants
 
 
 def free_boots(patch):

@@ -35,6 +35,7 @@ from agent.summary.metrics import MESSAGES
 from agent.summary.published import DAYS
 from host_sim.driver import seeded, stage, stage_device
 from host_sim.faults import flash as model
+from host_sim.faults.cells import common
 from host_sim.venue import scenario, tape
 from host_sim.venue.world import World
 from tools.bench.rounds import Tell
@@ -88,8 +89,8 @@ class Noted(model.Flash):
             self.notes.append((self.part((changed or [target])[-1]), -1, 0))
         else:
             name = next(name for name, node in self.names.items() if node is target)
-            common = model._common(target.safe, target.seen)  # noqa: SLF001 (its own rule)
-            self.notes.append((self.part(name), common, len(target.seen)))
+            same = common(target.safe, target.seen)
+            self.notes.append((self.part(name), same, len(target.seen)))
         super()._sync(target)
 
     def part(self, path: str) -> str:
@@ -167,7 +168,7 @@ class _Gateway(stage.Stage):
         model.mount(self.flash)
         self._keys()
         self.flash.notes.clear()
-        self.flash.programmed = self.flash.syncs = 0
+        self.flash.cells.programmed = self.flash.syncs = 0
         self.counted: dict[str, int] = {}
 
     def _keys(self) -> None:
@@ -218,7 +219,7 @@ class _Gateway(stage.Stage):
         self.counted = dict(self.recorder.counters.values)
         self.notes = self.flash.notes + self.flash.unsynced
         self.stored = self.recorder.kept.by_name["attribution"].status(self.time.monotonic())["bytes"]
-        self.programmed, self.syncs = self.flash.programmed, self.flash.syncs
+        self.programmed, self.syncs = self.flash.cells.programmed, self.flash.syncs
 
 
 def size(*, quick: bool) -> int:
