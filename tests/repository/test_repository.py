@@ -256,6 +256,76 @@ def test_agent_imports_nothing_that_micropython_lacks_at_run_time():
                 assert node.module not in {"__future__", "typing", "collections.abc"}, name
 
 
+# What one reader can hold in mind at once.
+MOST_LINES = 400  # of a module
+MOST_ATTRIBUTES = 15  # of a class
+# Classes that have more, with how many and why.
+LARGER = {
+    "host_sim/venue/kernel.py: Flow": (30, "the kernel's own fields of a connection"),
+}
+# Modules that are longer, the same way.
+LONGER = {"host_sim/privacy/paired.py": (410, "a day lived twice: its pieces are of no use by themselves")}
+
+
+def attributes(one: ast.ClassDef) -> set[str]:
+    """Return what is stored on a class's own `self`, or annotated in its body."""
+    annotated = [room.target for room in one.body if isinstance(room, ast.AnnAssign)]
+    kept = {target.id for target in annotated if isinstance(target, ast.Name)}
+    for node in ast.walk(one):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                kept.add(name)
+    return kept
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each of the project's own modules but the tests."""
+    for path in project_files():
+        name = path.relative_to(PROJECT).as_posix()
+        if name.endswith(".py") and name.startswith(("agent/", "host_sim/", "tools/")):
+            yield name, path.read_text()
+
+
+def test_no_class_has_more_attributes_than_a_reader_can_hold_in_mind():
+    found = {
+        f"{name}: {one.name}": len(attributes(one))
+        for name, text in sources()
+        for one in ast.walk(ast.parse(text))
+        if isinstance(one, ast.ClassDef)
+    }
+    assert {one: count for one, count in found.items() if count > MOST_ATTRIBUTES} == {
+        one: count for one, (count, _) in LARGER.items()
+    }
+
+
+def test_every_attribute_of_a_class_is_counted():
+    """The test above proves something: each way to make one is seen, once."""
+    text = """
+class One:
+    kind: int
+    shared = 0
+
+    def __init__(self):
+        self.first, (self.second, _) = 1, (2, 3)
+        self.first += other.third
+
+    def later(self):
+        self.fourth: int = self.fifth
+        with room() as self.sixth:
+            self.first = 1
+"""
+    (one,) = ast.parse(text).body
+    assert isinstance(one, ast.ClassDef)
+    assert attributes(one) == {"kind", "first", "second", "fourth", "sixth"}
+
+
+def test_no_module_is_longer_than_a_reader_goes_through():
+    lines = {name: len(text.splitlines()) for name, text in sources()}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {
+        name: count for name, (count, _) in LONGER.items()
+    }
+
+
 # What imports what as soon as it is imported itself: each folder only those before it.
 LAYERS = {
     "agent": (
