@@ -81,6 +81,7 @@ class Gateway:
             self._lines.append(
                 "rm -f /var/run/oubli-live/forwarder.json"  # of one that may be killed before it takes its word back
                 "; /etc/init.d/oubli restart; until oubli status >/dev/null 2>&1; do sleep 1; done"
+                "; n=30; until [ -e /var/run/oubli-live/forwarder.json ] || [ $((n -= 1)) = 0 ]; do sleep 1; done"
             )
         self._restart = False
 
