@@ -94,7 +94,7 @@ def memory(config: "Config", held: "Sequence[str]" = ()) -> "list[tuple[str, boo
         from agent.purposes import beside, words
     except ImportError:
         return found
-    told = [(name, words.kept(name, 1, config.unseen)) for name, _ in beside.MEMORY]
+    told = [(name, words.kept(name, 1, beside.on_medium(config, held))) for name, _ in beside.MEMORY]
     kept = {name: beside.FLASH.get(name, "in memory, ") + text for name, text in told}
     return found + [(name, here, fields, kept[name]) for name, here, fields in beside.memory(config, held)]
 

@@ -9,7 +9,7 @@ boards/README.md, "A guest asks". Not legal advice.
 
 from agent import law
 from agent.cli import article
-from agent.purposes import words
+from agent.purposes import beside, words
 from agent.vault import stores
 
 # What each processing rests on: the letter of GDPR 6.1. What the portal says, and ports, serve what is sealed.
@@ -55,6 +55,8 @@ _REPEALED = (
     " (rédaction de 2014 à 2021, abrogée : aucune base en vigueur)",
     " (wording of 2014 to 2021, repealed: no basis in force)",
 )
+# Of requests, where authorities ask on another basis
+_ALSO = (" ; accès (15), injonctions (L34-1 III bis) : ", "; access (15), injunctions (L34-1 III bis): ")
 _OF = (" pour « {} »", ' for "{}"')
 _PLACES = {"emergency": "L34-1 V, ", "counting": "L34-1 II, "}  # of the article, for what is held beside the stores
 NOBODY = ("aucun", "none")
@@ -116,6 +118,7 @@ _KEPT = {
         ),
     ),
     "over": ("arrêté, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; "),
+    "nat": ("rien derrière un second NAT non déclaré ; ", "nothing behind an unacknowledged second NAT; "),
     "unasked": (" ; plus aucun accord n'est recueilli", "; no consent is taken any more"),
 }
 # How each is kept from others.
@@ -145,8 +148,8 @@ _SAFE = {
         ),
     ),
     "requests": (
-        "lisible sur la borne par root et par l'enregistreur seuls",
-        "for root and the recorder alone to read",
+        "non chiffré, lisible sur la borne par root et l'enregistreur",
+        "not encrypted, for root and the recorder to read",
     ),
     "objection": (
         "une empreinte à clé et une date de fin, dans un nom de fichier",
@@ -183,6 +186,7 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
     """Return every processing, in `fr` or `en`; `held` as in agent.purposes.beside."""
     at, repealed = words.LANGUAGES.index(language), ""
     found = []
+    medium = beside.on_medium(config, held)
     asked: "list[tuple[str, str]]" = []  # of what is sealed: its name, and what a request for it rests on
     for row in rows(config, held):
         told = kept_for(row.name, config) if row.grounds else [""]
@@ -199,12 +203,15 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
     for name, here, fields, _ in article.memory(config, held):
         if here:
             basis = _PLACES.get(name, "") + _letter(name, config, at)
-            if repealed and (name == "ports" or (name == "portal" and "billing" not in config.purposes)):
-                basis = repealed  # it serves that alone
+            if repealed and name in ("ports", "portal") and "attribution" in config.purposes:
+                bases = [basis, repealed] if name == "portal" and "billing" in config.purposes else [repealed]
+                serves = ("billing", "attribution")[-len(bases) :]
+                basis = _each([(words.PURPOSES[one][at], on) for one, on in zip(serves, bases)], at)
             if name == "requests":
-                basis = _each(asked, at)
+                rest, basis = basis, _each(asked, at)
+                basis += _ALSO[at] + rest if basis != rest else ""
             custody = law.DEVICE if name == "objection" else ""
-            long = words.kept(name, at, config.unseen)
+            long = words.kept(name, at, medium)
             found.append(Activity(name, fields, long, basis, _FOR.get(name, NOBODY)[at], custody, at))
     return found
 
@@ -252,6 +259,8 @@ def kept(row: "law.Purpose", config: "Config", language: str, held: "Sequence[st
     text = _KEPT[word][at] + words.span(seconds or row.ceiling, language)
     if row.name in held:  # who withdraws still leaves the day, and a refusal
         text = text + _KEPT["unasked"][at] if row.custody == law.DEVICE else _KEPT["over"][at] + text
+    elif row.name == "attribution" and not config.purposes[row.name].upstream_nat:
+        text = _KEPT["nat"][at] + text
     return words.UNSEEN[at] + text if row.name in config.unseen else text
 
 

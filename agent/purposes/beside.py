@@ -41,6 +41,12 @@ def memory(config: "Config", held: "Sequence[str]") -> "list[tuple[str, bool, tu
     ]
 
 
+def on_medium(config: "Config", held: "Sequence[str]") -> bool:
+    """Return True if a custodian's store is on a medium, which may be away or taken; `held` as above."""
+    names = [name for name in stores.SEALED if name in config.purposes or name in held]
+    return any(name in config.unseen or stores.medium(name, config, config.notes.get(name)) for name in names)
+
+
 def told(config: "Config", paths: "Paths") -> "list[str]":
     """Return what is remembered; where this user may not know, say so on standard error."""
     try:
@@ -61,26 +67,29 @@ def remembered(config: "Config", paths: "Paths") -> "list[str]":
     for name in stores.SEALED:
         config.notes[name] = stores.noted(name, paths)
     _any(paths.flash.folder)  # below a folder that may not be read nothing seems to be there
-    found, config.unseen = _off(config, paths)
-    found, refused = found + config.unseen, Refusals(paths.flash.sealed + "/consent")
+    found, refused = _off(config, paths) + config.unseen, Refusals(paths.flash.sealed + "/consent")
     objections = len(list(refused.of("o")))
     if not stores.by_consent(config) and (_any(paths.flash.consents) or refused.count > objections):
         found.append("consent")
     return found + (["objection"] if objections else [])
 
 
-def _off(config: "Config", paths: "Paths") -> "tuple[list[str], list[str]]":
-    """Return the custodian's purposes that are off: of which something is here; whose store nobody can look at."""
-    seen, unseen = [], []
+def _off(config: "Config", paths: "Paths") -> "list[str]":
+    """Return the custodian's purposes that are off and have something here.
+
+    `config` gets root's notes of all, and which stores nobody can look at.
+    """
+    seen, config.unseen = [], []
     for name in stores.SEALED:
+        config.notes[name] = note = stores.noted(name, paths)
         if name not in config.purposes:
-            at, note = stores.place(name, config, paths)[0], stores.noted(name, paths)
+            at = stores.place(name, config, paths)[0]
             segments = files.names(at) if files.exists(at) else ()
             if any(stores.parse_name(one) for one in segments) or _any(at + "/handovers"):
                 seen.append(name)
             elif note and (not note[1] or (note[0] and not files.is_mount(paths.root + note[0]))):
-                unseen.append(name)
-    return seen, unseen
+                config.unseen.append(name)
+    return seen
 
 
 def _any(folder: str) -> bool:
@@ -92,9 +101,9 @@ def sealed(config: "Config", paths: "Paths") -> "list[tuple[str, int, bool]]":
 
     Each with its lifetime in seconds, and whether nobody can see if anything is left.
     """
-    held, unseen = _off(config, paths)
-    there = [name for name in stores.SEALED if name in config.purposes or name in held + unseen]
-    return [(name, config.sections[name].lifetime or law.purpose(name).ceiling, name in unseen) for name in there]
+    held = _off(config, paths) + config.unseen
+    there = [name for name in stores.SEALED if name in config.purposes or name in held]
+    return [(one, config.sections[one].lifetime or law.purpose(one).ceiling, one in config.unseen) for one in there]
 
 
 TYPE_CHECKING = False

@@ -81,7 +81,7 @@ MUST = (
     ),
     (
         "account",
-        "conserver ce qui fut fourni au contrat ou au compte, et les paiements, jusqu'à 1 an après leur fin",
+        "conserver ce qui a été fourni au contrat ou au compte, et les paiements, jusqu'à 1 an après leur fin",
         "keep what was given for the contract or account, and payments, until 1 year after their end",
         "L34-1 II bis 2°, R10-13 II et III (décret 2021-1361), décret 2021-1362",
     ),
@@ -135,7 +135,7 @@ MAY = (
 UNSURE = (
     (
         "Non vérifié : la lettre de la loi 2025-532, lue chez des commentateurs seulement ; si son décret a paru ; si "
-        "l'injonction fut renouvelée après le 21 octobre 2026 ; si un accès sans contrat ni compte doit recueillir "
+        "l'injonction a été renouvelée après le 21 octobre 2026 ; si un accès sans contrat ni compte doit recueillir "
         "une identité. Lire le texte en vigueur sur Légifrance."
     ),
     (
@@ -170,8 +170,14 @@ _WHY = {
     ),
     "short": ("attribution les efface avant un an : ", "attribution erases them before the year is over: "),
     "early": (
-        "attribution les efface avant la fin de l'an, de 1 jour au plus (2 en année bissextile), avec les clés du jour",
-        "attribution erases them up to 1 day before the year is over (2 in a leap year), with the day's keys",
+        (
+            "attribution les efface avant la fin de l'an, de 1 jour au plus (2 en année bissextile), et ne garde rien "
+            "derrière un second NAT non déclaré"
+        ),
+        (
+            "attribution erases them up to 1 day before the year is over (2 in a leap year), and keeps nothing behind "
+            "an unacknowledged second NAT"
+        ),
     ),
     "former": (
         "attribution conserve, ou a conservé, des données sur un fondement abrogé ou inconnu",

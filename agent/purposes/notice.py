@@ -23,7 +23,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "declared": " ; pour les demandes des autorités, le responsable a un autre traitement, sur lequel il vous "
         "renseigne : ",
         "kept": "Ce qui est conservé, et jusqu'à quand :",
-        "none": "oubli ne conserve rien d'autre des connexions. Où aucun destinataire n'est nommé, il n'y en a pas.",
+        "none": "oubli ne conserve rien d'autre des connexions. Là où aucun destinataire n'est nommé, il n'y en a pas.",
         "received": "Qui reçoit une réponse ou une facture la garde selon ses règles.",
         "basis": "base : ",
         "recipients": "destinataires : ",
@@ -44,7 +44,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "si l'on vous en avise dans le premier (12.3) ; réclamation auprès de la CNIL (www.cnil.fr) ;",
         "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable ou sur la page ; "
         "enregistrée, elle exclut votre appareil du comptage{} (article 21).",
-        "suspends": ", et aucun accord de vous n'est plus appliqué",
+        "suspends": ", et aucun accord de votre part n'est plus appliqué",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
         "à votre situation ; il efface ce qui est conservé (vos connexions qui finissent ensuite sont enregistrées){}, "
         "ou vous donne le motif légitime et impérieux qui l'emporte (21.1).",

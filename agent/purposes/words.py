@@ -11,8 +11,8 @@ from agent.base import dates
 LANGUAGES = ("fr", "en")
 # Of a store where nobody can look: no request reaches it
 UNSEEN = (
-    "la borne ne voit pas s'il en reste ; tant qu'elle ne le voit pas, rien n'en est communiqué ni préservé ; ",
-    "the gateway can't see whether anything is left; as long as it can't, nothing of it is handed over or preserved; ",
+    "la borne ne voit pas s'il en reste ; tant qu'elle ne le voit pas, rien de plus n'en est communiqué ni préservé ; ",
+    "the gateway can't see whether anything is left; until it can, nothing more of it is handed over or preserved; ",
 )
 # What the configuration doesn't say
 BLANK = ("____________________ (à compléter)", "____________________ (to be filled in)")
@@ -61,10 +61,10 @@ PURPOSES = {
     "emergency": ("secours à une personne en danger", "rescue of somebody in danger"),
     "page": ("page des visiteurs", "guests' page"),
 }
-# Of requests, where a store's medium isn't there: nobody removes their documents from it
-AWAY = (
-    " ; sur un support absent : jusqu'à son retour, non chiffrées",
-    "; on a medium that is away: until it is back, not encrypted",
+# Of requests, where a store is on a medium: while it is away nobody removes their documents from it
+MEDIUM = (
+    " ; sur un support : lisibles par qui le prend, et jusqu'à son retour s'il est absent",
+    "; on a medium: readable by whoever takes it, and until its return if away",
 )
 # For how long what is held beside the stores stays (agent.cli.article): `kept`.
 KEPT = {
@@ -139,9 +139,9 @@ def fields(row: "law.Purpose", language: str) -> str:
     return ", ".join([FIELDS[name][LANGUAGES.index(language)] for name in row.fields])
 
 
-def kept(name: str, at: int, away: object) -> str:
-    """Return for how long something beside the stores stays; `away`: whether a medium may have some of it unseen."""
-    return KEPT[name][at] + (AWAY[at] if away and name == "requests" else "")
+def kept(name: str, at: int, medium: object) -> str:
+    """Return for how long something beside the stores stays; `medium`: whether a custodian's store is on one."""
+    return KEPT[name][at] + (MEDIUM[at] if medium and name == "requests" else "")
 
 
 def transfers(names: "Sequence[str]", at: int, by_them: "tuple[str, str]" = BLANK) -> str:

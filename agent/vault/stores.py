@@ -61,13 +61,18 @@ def by_consent(config: "Config") -> "list[str]":
 
 def place(name: str, config: "Config", paths: "Paths") -> "tuple[str, str]":
     """Return where a purpose's segments lie, and what must be mounted there ("": nothing)."""
-    path = config.sections[name].values.get("storage") or config.vault.path
-    # What an option names no more is there all the same: it is told of, handed over, and goes in time
-    if name not in config.purposes:
-        note = noted(name, paths)
-        path = note[0] if note and note[1] else path
+    path = medium(name, config, noted(name, paths) if name not in config.purposes else None)
     mount = paths.root + path if path else ""
     return (mount or paths.flash.sealed) + "/" + name, mount
+
+
+def medium(name: str, config: "Config", note: "tuple[str, list[tuple[int, str]]] | None") -> str:
+    """Return the path of the medium that a purpose's segments lie on, "" for this flash; `note` as `noted` has it."""
+    # What an option names no more is there all the same: it is told of, handed over, and goes in time
+    if note and note[1] and name not in config.purposes:
+        return note[0]
+    path: str = config.sections[name].values.get("storage") or config.vault.path
+    return path
 
 
 def noted(name: str, paths: "Paths") -> "tuple[str, list[tuple[int, str]]] | None":

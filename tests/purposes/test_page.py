@@ -122,7 +122,7 @@ class Recorder:
         self.answers["consent own"] = {
             "consents": consents, "kept": kept, "beside": beside, "counted": counted,
             "objects": objects, "token": TOKEN, "undoes": UNDOES, "timed": timed, "on": list(on),
-            "unreadable": unreadable,
+            "unreadable": unreadable, "medium": False,
         }  # fmt: skip
 
     def _serve(self) -> None:
@@ -538,7 +538,7 @@ def test_others_who_are_being_answered_are_waited_for(interpreter, recorder, roo
         recorder.busy = 10**6
         request, said, limit = Guest(server).request(), b"", time.monotonic() + 240
         # A machine that is busy itself may take all of the half second
-        while b"Il y a trop de demandes" not in said:
+        while b"Trop de demandes" not in said:
             assert time.monotonic() < limit, said
             with contextlib.suppress(ConnectionError):
                 said = server.ask(request)
@@ -883,7 +883,7 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert "public ports given: 16384-16895\n" in page.text
     assert "guests' page: 1 recent request\n" in page.text
     assert "count of visitors: 2027-01-15 07:50, 2 quarter-hours of presence, 12 KiB, web, mail\n" in page.text
-    assert "requests of authorities, once sealed: the gateway can't read it; a third party answers for it" in page.text
+    assert "requests of authorities, once sealed: the gateway can't read it; a third party alone can" in page.text
     assert page.text.count("address 127.0.7.1, port ") == 100
     assert page.text.index("port 30119,") < page.text.index("port 30020,")
     assert "port 30019," not in page.text
@@ -956,12 +956,12 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     )
     assert "b" not in {tag for tag, _ in page.tags}
     for said, shown in (
-        ([{"error": "somebody else is looking; accepted: again in a moment"}], "trop de demandes"),
+        ([{"error": "somebody else is looking; accepted: again in a moment"}], "Trop de demandes"),
         (
             [{"sealed": []}, {"error": "security changed while it was read; accepted: once more"}],
             "n'a pas pu être fait",
         ),
-        ([{"sealed": []}], "trop de demandes"),  # it ended before its end
+        ([{"sealed": []}], "Trop de demandes"),  # it ended before its end
         (
             [{"error": "address: nobody on the LAN is known to hold it; accepted: a terminal's present address"}],
             "n'est pas reconnu",
@@ -999,7 +999,7 @@ def test_a_store_that_nobody_can_see_is_told_of_as_the_notice_does(guest, record
             text = guest.ask(*asked, accept_language=language, **SAME)[2].text
             assert (row in text) == unseen, act
             assert ("30 jours", "30 days")[at] in text, act
-            answered = ("un tiers en répond", "a third party answers for it")[at] in text
+            answered = ("seul un tiers le peut", "a third party alone can")[at] in text
             assert answered == (not unseen and act != ""), act  # nothing can be handed over meanwhile
 
 

@@ -297,12 +297,17 @@ def test_requests_rest_on_the_grounds_of_all_that_they_can_open(
     tmp_path: Path, language: str, on: str, note: list[str], held: list[str], *,
     letter: bool, repealed: bool, unknown: bool,
 ) -> None:  # fmt: skip
-    """GDPR 13.1 c: what an older day was kept on, too; a bill's duty is none for what authorities may ask."""
+    """GDPR 13.1 c: what an older day was kept on, too; a bill's duty is none for what authorities may ask.
+
+    A person's access and an order to preserve rest on the law, whatever the store was kept on.
+    """
     at, settings = words.LANGUAGES.index(language), read(tmp_path, GATEWAY + SMALL + on)
     settings.notes["attribution"] = noted(note)
     rows = {one.key: one for one in activities.activities(settings, language, held)}
     basis = rows["requests"].basis
     assert (activities._REPEALED[at] in basis) == repealed
+    basis, also, rest = basis.partition(activities._ALSO[at])
+    assert (bool(also), rest) == ((True, ("RGPD 6.1 c", "GDPR 6.1 c")[at]) if repealed or unknown else (False, ""))
     assert (("RGPD 6.1 c", "GDPR 6.1 c")[at] in basis) == letter
     assert (words.BLANK[at] in basis) == unknown
     if "attribution" in rows:  # what no basis covers there has none here
@@ -383,8 +388,9 @@ def test_a_request_on_a_medium_that_is_away_is_promised_no_end(
         (tmp_path / f"srv/oubli-root/store-{name}").write_text(AWAY.format(kept))
     command = ("-m", "agent", "law", "--config", settings, "--root", tmp_path)
     for at, language in enumerate(words.LANGUAGES):
-        said = ("sur un support absent : jusqu'à son retour, non chiffrées", "until it is back, not encrypted")[at]
+        said = words.MEDIUM[at].strip(" ;")
         own = {"kept": [[name, law.DAY, away]], "beside": ["requests", "page"], "objects": [], "counted": False}
+        own["medium"] = away
         asked = Request("", b"", False, "lang=" + language, {})
         shown = Page(asked, lambda *_, **__: {}, lambda _: iter(()), None).without(own, "")
         papers = [any_interpreter.run(*command, one, language).stdout.decode() for one in ("--notice", "--register")]
@@ -392,6 +398,87 @@ def test_a_request_on_a_medium_that_is_away_is_promised_no_end(
         for text in told[: 4 if at else 3]:  # `oubli law` alone is English
             plain = unescape(text).replace("\u00a0", " ").replace("\u202f", " ")
             assert plain.count(said) == away, text
+
+
+@pytest.mark.parametrize("medium", ["", "attribution", "vault"])
+@pytest.mark.parametrize("on", [ATTRIBUTION, BILL, ""])
+def test_requests_beside_a_store_on_a_medium_are_said_to_be_readable_and_to_stay_while_it_is_away(
+    tmp_path: Path, on: str, medium: str
+) -> None:
+    """L34-VI-4: whoever takes it reads them, they lie in clear; of what is on, too, on papers and the guests' page."""
+    text = SMALL + on + {"": "", "vault": "config vault\n option path '/mnt/disk'\n"}.get(medium, "")
+    if medium == "attribution":
+        text = text.replace("option reference 'x'\n", "option reference 'x'\n option storage '/mnt/disk'\n")
+    told_of = bool(on) and (medium == "vault" or (medium == "attribution" and on == ATTRIBUTION))
+    settings = read(tmp_path, GATEWAY + text)
+    for at, language in enumerate(words.LANGUAGES):
+        for paper in (notice.lines, register.register):
+            plain = "\n".join(paper(settings, language)).replace("\u00a0", " ").replace("\u202f", " ")
+            assert (words.MEDIUM[at] in plain) == told_of
+        rows = {one.key: one for one in activities.activities(settings, language)}
+        assert ("requests" in rows) == bool(on)
+        assert not on or ("non chiffré", "not encrypted")[at] in rows["requests"].safe
+    assert (words.MEDIUM[1] in "\n".join(article.lines(settings))) == told_of
+    device = paired.Device(tmp_path / "device", None, options=text.removeprefix(SMALL), rows=256)
+    own = device.recorder.groups.by_consent().own({"terminal": paired.mac_of(1), "address": None})
+    device.recorder.close()
+    assert own["medium"] == told_of
+    shown = Page(Request("", b"", False, "", {}), lambda *_, **__: {}, lambda _: iter(()), None).without(own, "")
+    assert (words.MEDIUM[0].strip(" ;") in unescape(shown).replace("\u202f", " ")) == told_of
+
+
+@pytest.mark.parametrize("acknowledged", [False, True])
+def test_attribution_is_said_to_keep_nothing_behind_a_second_nat_that_is_not_acknowledged(
+    tmp_path: Path, *, acknowledged: bool
+) -> None:
+    """L34-II-4, L34-VI-4: whether there is one the recorder sees, not the configuration: the papers say the condition.
+
+    What is acknowledged is kept there too, and a guest isn't told otherwise.
+    """
+    more = " option upstream_nat 'acknowledged'\n" if acknowledged else ""
+    settings = read(tmp_path, GATEWAY + ATTRIBUTION + more + SMALL)
+    for at, language in enumerate(words.LANGUAGES):
+        said = ("rien derrière un second NAT non déclaré", "nothing behind an unacknowledged second NAT")[at]
+        (kept,) = [one.kept for one in activities.activities(settings, language) if one.key == "attribution"]
+        assert (said in kept) == (not acknowledged)
+        said = said.removeprefix("rien ")
+        (source,) = [one["by"] for one in duties.data(settings, language) if one["name"] == "source"]
+        assert (said in source) == (not acknowledged)
+    off = read(tmp_path, GATEWAY + SMALL)
+    (kept,) = [one.kept for one in activities.activities(off, "fr", ["attribution"]) if one.key == "attribution"]
+    assert "NAT" not in kept
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+@pytest.mark.parametrize(
+    ("on", "held", "letter", "repealed"),
+    [
+        (former("STAD"), [], False, True), (former("STAD") + BILL, [], True, True),
+        (BILL, ["attribution"], True, False),
+        (former("IIbis-3") + BILL, [], True, False),
+    ],
+)  # fmt: skip
+def test_the_portal_s_word_rests_on_each_of_the_grounds_that_it_serves(
+    tmp_path: Path, language: str, on: str, held: list[str], *, letter: bool, repealed: bool
+) -> None:
+    """GDPR 13.1 c: of a bill and of a repealed ground it serves both, and says so; of what is off it serves none."""
+    at, settings = words.LANGUAGES.index(language), read(tmp_path, GATEWAY + SMALL + on)
+    settings.notes["attribution"] = noted(["STAD"]) if held else None
+    rows = {one.key: one for one in activities.activities(settings, language, held)}
+    basis = rows["portal"].basis
+    assert (activities._REPEALED[at] in basis, ("RGPD 6.1 b", "GDPR 6.1 b")[at] in basis) == (repealed, letter)
+    for name in stores.SEALED:
+        assert (words.PURPOSES[name][at] in basis) == (letter and repealed)
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_an_injunction_that_is_excepted_is_not_denied_in_the_same_row(tmp_path: Path, language: str) -> None:
+    """L34-VI-4: on a medium that is away nothing more is preserved; what an earlier injunction preserved is."""
+    settings, at = read(tmp_path, GATEWAY + SMALL), words.LANGUAGES.index(language)
+    settings.unseen = ["billing"]
+    (row,) = [one for one in register.register(settings, language, ["billing"]) if words.PURPOSES["billing"][at] in one]
+    assert register.TEXTS[language]["preserved"].strip(", ").partition(" ")[0] in row
+    assert ("rien de plus n'en est communiqué ni préservé", "nothing more of it is handed over or preserved")[at] in row
 
 
 @pytest.mark.parametrize("more", ["", SERVICES])

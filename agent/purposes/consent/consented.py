@@ -219,13 +219,15 @@ class Consented(ByConsent):
         security = self._config.purposes.get("security")
         sealed = beside.sealed(self._config, self._paths)
         kept = ([("security", security.lifetime, False)] if security else []) + sealed
-        told = beside.memory(self._config, [one[0] for one in sealed])
+        held = [one[0] for one in sealed]
+        told = beside.memory(self._config, held)
         more = [row[0] for row in told if row[1] and row[0] in ("portal", "ports", "requests", "page")]
         names = (["counting"] if self._table.day else []) + ["addresses"] + more
         counted, unreadable = bool(self._config.metrics) and not self._opened.trouble, self._opened.trouble > 0
         flags: "dict[str, Any]" = {"counted": counted, "objects": objects, "timed": self._now() is not None}
         flags["unreadable"] = unreadable
         flags.update({"consents": found, "on": sorted(self.stores), "kept": kept, "beside": names})
+        flags["medium"] = beside.on_medium(self._config, held)
         flags.update({"token": self._signed(mac), "undoes": self._signed(mac + refused.encode())})
         return flags
 

@@ -164,9 +164,8 @@ class Page(HeldPage):
             most = f"{self.say('most')} {words.span(seconds, self.language)}{frozen}"
             goes_on.append(self.purpose(name) + ", " + (self.say("unseen") if unseen else "") + most)
         at = words.LANGUAGES.index(self.language)
-        away = [name for name, _, unseen in own["kept"] if unseen]
         goes_on += [
-            self.purpose(name) + ", " + words.kept(name, at, away)
+            self.purpose(name) + ", " + words.kept(name, at, own["medium"])
             for name in own["beside"]
             if name != "counting" or not own["objects"]
         ]

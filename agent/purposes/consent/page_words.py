@@ -25,7 +25,7 @@ WORDS = {
         "la borne ne peut pas lire ces données ; {}chacune disparaît au plus tard après",
         "the gateway can't read it; {}each record goes at the latest after",
     ),
-    "answered": ("un tiers en répond, et ", "a third party answers for it, and "),
+    "answered": ("seul un tiers le peut, et ", "a third party alone can, and "),
     "once sealed": (", après scellement", ", once sealed"),
     "preserved": (
         ", sauf injonction de conservation (un an supplémentaire au maximum)",
