@@ -10,7 +10,7 @@ Ordinary is what nearly every connection is:
 - the segment of its end is open and has room;
 - the terminal has a row in the day's table, or is given one there.
 
-All of that is asked before anything is written. Whatever isn't ordinary goes the plain way, `Recorder.event`, through
+All of that is asked before anything is written. Whatever isn't ordinary goes the plain way, `Streams.event`, through
 the modules one after the other. Both ways leave the same octets behind: tests/recorder/test_fast_path.py holds them to
 it.
 

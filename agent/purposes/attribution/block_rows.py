@@ -15,8 +15,8 @@ _DAY = 86400
 class BlockRows:
     """The rows of the blocks of a map.
 
-    `keep(record) -> bool` hands one to the store, and says whether the clock is trusted; `user(mac, start)` answers who
-    has been logged in since before then. Times: `wall` in s since the epoch, `now` in s since boot.
+    `keep(record)` marks a row as of a trusted clock or not, and returns True if the store took it. `user(mac, start)`
+    answers who has been logged in since before then. Times: `wall` in s since the epoch, `now` in s since boot.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ class _Own:
 
 
 class OwnAddresses:
-    """`keep(record) -> bool` hands a row to the store, and says whether the clock is trusted.
+    """`keep(record)` marks a row as of a trusted clock or not, and returns True if the store took it.
 
     `user(mac, start)` answers who has been logged in since before then. Times in s since the epoch.
     """
