@@ -28,7 +28,8 @@ from agent.runtime.sodium import Sodium
 from agent.summary.noise import Sampler
 from host_sim.checks.key_holder import Custodian
 from host_sim.driver.scratch import scratch
-from host_sim.privacy.paired import DAY, HOUR, OPENS, PORTS, TRUSTED, Address, Claim, Device, Seen, Sign, Silence, crowd
+from host_sim.privacy.paired import PORTS, TRUSTED, Device, Seen, Silence, crowd
+from host_sim.privacy.terminal_signs import DAY, HOUR, OPENS, Address, Claim, Sign
 
 VICTIM = 0
 _ABSENT = -1e6

@@ -18,7 +18,8 @@ from typing import Any
 from agent.summary.metrics import PROFILES
 from agent.summary.noise import Sampler
 from host_sim.driver.scratch import scratch
-from host_sim.privacy.paired import HOUR, OPENS, SECOND, Device, Sign, crowd
+from host_sim.privacy.paired import Device, crowd
+from host_sim.privacy.terminal_signs import HOUR, OPENS, SECOND, Sign
 from host_sim.venue.truth import Daily, Kept, Notice
 
 PEOPLE = 40  # of a small café

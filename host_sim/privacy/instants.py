@@ -24,7 +24,8 @@ from agent.recorder import loop, recorder
 from agent.summary.metrics import MESSAGES
 from host_sim.driver.scratch import scratch
 from host_sim.privacy import attack
-from host_sim.privacy.paired import ACCOUNTING, HOUR, OPENS, SECOND, TRUSTED, Device, Sign, Silence
+from host_sim.privacy.paired import ACCOUNTING, TRUSTED, Device, Silence
+from host_sim.privacy.terminal_signs import HOUR, OPENS, SECOND, Sign
 from host_sim.venue import kernel
 
 BEFORE = 10 * SECOND  # of the slot's end, when the clock is trusted

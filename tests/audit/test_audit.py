@@ -28,7 +28,8 @@ from agent.runtime.sodium import Sodium
 from agent.vault import stores
 from host_sim.checks import log_auditor
 from host_sim.faults import audit_cuts
-from host_sim.privacy.paired import Device, Sign
+from host_sim.privacy.paired import Device
+from host_sim.privacy.terminal_signs import Sign
 from tests.support.interpreters import INTERPRETERS, PROJECT
 from tools.fleet import heads
 

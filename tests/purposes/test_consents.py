@@ -32,7 +32,7 @@ from agent.runtime import files
 from agent.runtime.sodium import Sodium
 from host_sim.faults import consent_cuts as story
 from host_sim.faults import cutter, flash
-from host_sim.privacy import paired
+from host_sim.privacy import paired, terminal_signs
 from host_sim.trials import consent_histories
 from host_sim.trials.held_records import HistoryError
 from host_sim.venue.portal import NOTICE
@@ -209,7 +209,7 @@ def test_services_keeps_nothing_that_began_before_the_consent_or_while_it_was_su
     def ends(at: int, lasts: int) -> int:
         device.pass_to(at)
         device.time.second = at
-        neighbour, event, _ = paired.Sign(at, 7, lasts).messages()
+        neighbour, event, _ = terminal_signs.Sign(at, 7, lasts).messages()
         device.recorder.streams.neighbour(neighbour, len(neighbour))
         device.recorder.streams.datagram(event, len(event))
         return device.recorder.counters.values["services kept"]
@@ -1004,7 +1004,7 @@ def test_who_has_changed_anything_is_forgotten_within_a_day_though_nobody_confir
     stage("consents", "tick", None, 6 * DAY)
     assert stage("consents", "changes", GUEST) == 0
     device = paired.Device(tmp_path / "device", None)
-    room, mac = device.recorder.groups.by_consent(), paired.mac_of(1)
+    room, mac = device.recorder.groups.by_consent(), terminal_signs.mac_of(1)
     wall, booted, left = device.time.wall(), device.time.monotonic(), []
     for seconds in (0, 60, 120, DAY + 180):
         room.object({"terminal": mac, "address": None}, "root")

@@ -23,6 +23,7 @@ from agent.purposes.consent.page_connection import Request
 from agent.purposes.requests import requests
 from agent.vault import stores
 from host_sim.privacy import paired
+from host_sim.privacy.terminal_signs import mac_of
 from tests.cli.test_law import GATEWAY, VENUE, noticed, typeset
 from tests.purposes.test_rights import BILL, PARTS, commands
 from tests.support.interpreters import PROJECT
@@ -54,7 +55,7 @@ def test_an_objection_is_told_of_just_where_the_page_has_its_button(
 ) -> None:
     """L34-VI-5: one is made where somebody is counted, and taken back where one is remembered, whatever is on."""
     device = paired.Device(memory / "device", None, options=f" option enabled '{int(counted)}'\n{more}")
-    room, mine = device.recorder.groups.by_consent(), {"terminal": paired.mac_of(1), "address": None}
+    room, mine = device.recorder.groups.by_consent(), {"terminal": mac_of(1), "address": None}
     if objected:
         assert device.recorder.orders.object(mine, "root")["durable"]
     own = room.own(mine)
@@ -70,7 +71,7 @@ def test_an_objection_is_told_of_just_where_the_page_has_its_button(
 def test_an_objection_s_end_is_the_one_that_is_promised(memory: Path) -> None:
     """L34-VI-5: 13 months in each text and in the copy; until then nobody is counted, and then the name goes."""
     device = paired.Device(memory / "device", None)
-    mine: dict[str, Any] = {"terminal": paired.mac_of(1), "address": None}
+    mine: dict[str, Any] = {"terminal": mac_of(1), "address": None}
     device.pass_to(1300)
     device.recorder.orders.object(mine, "root")
     room = device.recorder.groups.by_consent()
@@ -78,7 +79,7 @@ def test_an_objection_s_end_is_the_one_that_is_promised(memory: Path) -> None:
     assert end - since == law.purpose("consent").ceiling
     for second, left in ((end - 1, True), (end, False)):
         room._consents_or_refuse().tick(second)
-        assert bool(room.own(mine)["objects"]) == room.objects(paired.mac_of(1)) == left
+        assert bool(room.own(mine)["objects"]) == room.objects(mac_of(1)) == left
     device.recorder.close()
 
 
@@ -420,7 +421,7 @@ def test_requests_beside_a_store_on_a_medium_are_said_to_be_readable_and_to_stay
         assert not on or ("non chiffré", "not encrypted")[at] in rows["requests"].safe
     assert (words.MEDIUM[1] in "\n".join(article.lines(settings))) == told_of
     device = paired.Device(tmp_path / "device", None, options=text.removeprefix(SMALL), rows=256)
-    own = device.recorder.groups.by_consent().own({"terminal": paired.mac_of(1), "address": None})
+    own = device.recorder.groups.by_consent().own({"terminal": mac_of(1), "address": None})
     device.recorder.close()
     assert own["medium"] == told_of
     shown = Page(Request("", b"", False, "", {}), lambda *_, **__: {}, lambda _: iter(()), None).without(own, "")
@@ -486,7 +487,7 @@ def test_who_objects_to_security_reads_that_an_erasure_ends_her_consents_too(tmp
     """L34-VI-4, GDPR 21.1: the operator's `erase --mac` does both, and no new consent is taken for 30 days."""
     device = paired.Device(tmp_path / "device", None, options=more, security="option enabled '1'")
     device.pass_to(1300)
-    room, now, mac = device.recorder.groups.by_consent(), device.time.wall() // 10**9, paired.mac_of(1)
+    room, now, mac = device.recorder.groups.by_consent(), device.time.wall() // 10**9, mac_of(1)
     if more:
         register_ = room._consents_or_refuse()
         register_.grant(mac, ["services"], ["connections"], "none", now + law.DAY, bytes(32), now)
@@ -505,14 +506,14 @@ def test_each_name_that_a_choice_leaves_on_flash_is_told_of_with_its_end(tmp_pat
     room, now, day = device.recorder.groups.by_consent(), device.time.wall() // 10**9, law.DAY
     register = room._consents_or_refuse()
     for number, days in ((1, 1), (2, 9), (3, 9)):
-        register.grant(paired.mac_of(number), ["services"], ["connections"], "none", now + days * day, bytes(32), now)
-    register.suspend(paired.mac_of(2), now)
-    register.withdraw(paired.mac_of(3), now)
+        register.grant(mac_of(number), ["services"], ["connections"], "none", now + days * day, bytes(32), now)
+    register.suspend(mac_of(2), now)
+    register.withdraw(mac_of(3), now)
     register.tick(now + day)
     folder = device.root / "srv/oubli/vault/consent"
 
     def signs() -> set[tuple[str, int, bool]]:
-        whose = register._owner(paired.mac_of(3)).hex()
+        whose = register._owner(mac_of(3)).hex()
         return {(one.name[-9], int(one.name[-8:], 16), one.name.startswith(whose)) for one in folder.iterdir()}
 
     moment = (kept_consents.PROMPT, now, True)
@@ -522,7 +523,7 @@ def test_each_name_that_a_choice_leaves_on_flash_is_told_of_with_its_end(tmp_pat
         ("1", now + 9 * day, False),
     }
     assert signs() == {moment} | rest
-    assert {one["state"] for number in (1, 2, 3) for one in register.of_terminal(paired.mac_of(number), now + day)} == {
+    assert {one["state"] for number in (1, 2, 3) for one in register.of_terminal(mac_of(number), now + day)} == {
         "ended", "suspended", "withdrawn",
     }  # fmt: skip
     register._refusals._due = 0

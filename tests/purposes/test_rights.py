@@ -59,6 +59,7 @@ from agent.summary import terminals
 from agent.vault import record as security
 from agent.vault.stores import BY_CONSENT
 from host_sim.privacy import paired
+from host_sim.privacy.terminal_signs import DAY, OPENS, TODAY, Address, Sign, mac_of
 from tests.cli.test_law import EVERYTHING, GATEWAY, VENUE, assessed, noticed, registered, typeset
 from tests.support.interpreters import PROJECT
 from tests.support.keyholder import Custodian
@@ -598,7 +599,7 @@ def test_a_handover_goes_in_31_days_though_nobody_confirms_the_time(tmp_path: Pa
 def test_an_erasure_that_a_restart_cuts_off_is_to_be_asked_for_again(tmp_path: Path) -> None:
     """GDPR art. 17: whose it is lies in no file, so another recorder knows nothing of it; the page says so."""
     device = paired.Device(tmp_path / "device", None)
-    whose = {"terminal": paired.mac_of(1), "address": None}
+    whose = {"terminal": mac_of(1), "address": None}
     device.recorder.groups.erasure().begin(whose, "root")
     assert device.recorder.groups.erasure().state(whose) == {"erasing": True}
     device.recorder.close()
@@ -613,20 +614,20 @@ def test_an_erasure_that_a_restart_cuts_off_is_to_be_asked_for_again(tmp_path: P
 def test_what_ends_after_an_erasure_is_kept_and_that_is_said(tmp_path: Path) -> None:
     """L34-VI-4: of a connection that began before, too."""
     device = paired.Device(tmp_path / "device", None, security="option enabled '1'")
-    near, _, _ = paired.Sign(1100, 1, lives=True).messages()
+    near, _, _ = Sign(1100, 1, lives=True).messages()
     device.recorder.streams.neighbour(near, len(near))
-    whose = {"terminal": paired.mac_of(1), "address": None}
+    whose = {"terminal": mac_of(1), "address": None}
     device.pass_to(1200)
     erasure = device.recorder.groups.erasure()
     erasure.begin(whose, "root")
     while erasure.state(whose)["erasing"]:
         device.recorder.work()
     device.pass_to(1300)
-    _, event, _ = paired.Sign(1300, 1, lasts=600).messages()
+    _, event, _ = Sign(1300, 1, lasts=600).messages()
     device.recorder.streams.datagram(event, len(event))
     lines = [*device.recorder.orders.access(whose | {"agreed": 1}, "root")]
     (row,) = [row for line in lines for row in line.get("rows", ())]
-    assert row["start"] < paired.OPENS + 1200
+    assert row["start"] < OPENS + 1200
     device.recorder.close()
     for text, said in (
         (page_words.WORDS["left"], ("connexions qui finissent ensuite", "connections that end later")),
@@ -657,10 +658,10 @@ def test_a_day_s_count_lasts_until_the_draw_and_nothing_says_that_it_is_shorter(
     """ANON-4: the last figures are drawn at a random moment within two minutes of the day's end."""
     device = paired.Device(tmp_path / "device", None)
     device.recorder.day._random = lambda count: b"\xff" * count
-    device.pass_to(paired.DAY + 60)
+    device.pass_to(DAY + 60)
     today = device.recorder.day.terminals.day
-    device.pass_to(paired.DAY + 121)
-    assert today == paired.TODAY < device.recorder.day.terminals.day
+    device.pass_to(DAY + 121)
+    assert today == TODAY < device.recorder.day.terminals.day
     device.recorder.close()
     text = words.KEPT["counting"]
     assert ["jusque vers 4 h" in text[0], "until about 04:00" in text[1]] == [True, True]
@@ -699,10 +700,10 @@ def test_cnil_reads_that_what_is_encrypted_in_memory_lies_there_in_clear_before(
     device = paired.Device(tmp_path / "device", None, security="option enabled '1'", options=options)
     recorder, mac, chunks = (
         device.recorder,
-        paired.mac_of(1),
+        mac_of(1),
         Path(Paths(str(tmp_path / "device")).run.vault, "security/chunks"),
     )
-    for sign in (paired.Sign(1100, 1, lives=True), paired.Sign(1190, 1)):
+    for sign in (Sign(1100, 1, lives=True), Sign(1190, 1)):
         device.pass_to(sign.at + 1)
         near, event, _ = sign.messages()
         recorder.streams.neighbour(near, len(near))
@@ -740,12 +741,16 @@ def test_a_guest_reads_that_her_identifier_may_be_her_name_or_her_address(everyt
 
 
 def test_the_portal_s_word_rests_on_what_it_is_needed_for(tmp_path: Path) -> None:
-    """GDPR 13.1 c: on a bill's contract, on a duty; not on a duty whose ground is repealed."""
+    """GDPR 13.1 c: on a bill's contract, on a duty; where that one's ground is repealed, each by its purpose."""
     duty = "config purpose 'attribution'\n option enabled '1'\n option reference 'x'\n option budget '90000000'\n"
     former = duty + " option ground 'L336-3'\n option wording 'repealed'\n"
     duty += " option ground 'IIbis-3'\n"
+    both = (
+        'GDPR 6.1 b for "billing", L34-1 III (wording of 2014 to 2021, repealed: no basis in force) '
+        'for "requests of authorities"'
+    )
     for more, basis in (
-        (BILL, "GDPR 6.1 b"), (duty, "GDPR 6.1 c"), (BILL + duty, "GDPR 6.1 b, c"), (BILL + former, "GDPR 6.1 b"),
+        (BILL, "GDPR 6.1 b"), (duty, "GDPR 6.1 c"), (BILL + duty, "GDPR 6.1 b, c"), (BILL + former, both),
     ):  # fmt: skip
         (tmp_path / "oubli").write_text(f"{GATEWAY}{more}config summary\n option rows '256'\n")
         read = config.load(str(tmp_path / "oubli"))
@@ -759,7 +764,7 @@ def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early
     options = "".join(f"config purpose '{name}'\n option enabled '1'\n" for name in BY_CONSENT) + VENUE + BILL
     device = paired.Device(tmp_path / "device", None, options=options)
     device.pass_to(1300)
-    room, mac, now = device.recorder.groups.by_consent(), paired.mac_of(1), device.time.wall() // 10**9
+    room, mac, now = device.recorder.groups.by_consent(), mac_of(1), device.time.wall() // 10**9
     register = room._consents_or_refuse()
     register.grant(mac, [*BY_CONSENT], ["connections", "access-point"], "none", now + law.DAY, bytes(32), now)
     register.withdraw(mac, now, "services")
@@ -785,7 +790,7 @@ def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early
         return "kept"
 
     bill = Billing(str(tmp_path / "sessions"), keep, lambda *_: b"")
-    noon = paired.TODAY * law.DAY + law.DAY // 2
+    noon = TODAY * law.DAY + law.DAY // 2
     bill.connection(mac, noon, noon + law.DAY, 1, 1)
     bill.finish()
     assert kept[0] == (noon + law.DAY // 2, noon)
@@ -825,7 +830,7 @@ def test_an_objection_makes_no_paper_tell_of_consents(any_interpreter: Interpret
         ]
 
     before = shown()
-    device.recorder.orders.object({"terminal": paired.mac_of(1), "address": None}, "root")
+    device.recorder.orders.object({"terminal": mac_of(1), "address": None}, "root")
     assert shown() == before
     assert any((device.root / "srv/oubli/vault/consent").iterdir())
     device.recorder.close()
@@ -833,14 +838,14 @@ def test_an_objection_makes_no_paper_tell_of_consents(any_interpreter: Interpret
 
 def test_an_objection_holds_over_a_sysupgrade_that_keeps_files_alone(tmp_path: Path) -> None:
     """L34-VI-5: another firmware has no folder that was empty, such as that of consents where nobody gave one."""
-    device, mine = paired.Device(tmp_path / "device", None), {"terminal": paired.mac_of(1), "address": None}
+    device, mine = paired.Device(tmp_path / "device", None), {"terminal": mac_of(1), "address": None}
     device.pass_to(3600)
     device.recorder.orders.object(mine, "root")
     device.recorder.close()
     (device.root / "srv/oubli/consents").rmdir()
     device.boot(7200)
     assert device.recorder.day.terminals.objects is not None
-    assert device.recorder.day.terminals.objects(paired.mac_of(1))
+    assert device.recorder.day.terminals.objects(mac_of(1))
     assert device.recorder.groups.by_consent().own(mine)["objects"]
     device.recorder.close()
 
@@ -920,9 +925,9 @@ def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) 
     """GDPR art. 15: addresses, quarter-hours, volume, kinds of service; of nobody else, and of who objects nothing."""
     device = paired.Device(tmp_path / "device", None)
     signs = [
-        paired.Sign(5 * 900, 1, octets=5000),
-        paired.Sign(9 * 900 + 120, 1, port=123),
-        paired.Sign(9 * 900 + 121, 2),
+        Sign(5 * 900, 1, octets=5000),
+        Sign(9 * 900 + 120, 1, port=123),
+        Sign(9 * 900 + 121, 2),
     ]
     for sign in signs:
         device.pass_to(sign.at)
@@ -931,20 +936,20 @@ def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) 
         device.recorder.streams.datagram(event, len(event))
     recorder, written = device.recorder, bytes.hex
     used = recorder.day.terminals.used()
-    shown = present.of(recorder, paired.mac_of(1), written)
+    shown = present.of(recorder, mac_of(1), written)
     assert shown == {
-        "addresses": [f"0a140003 ({moment(paired.OPENS + 4500)} UTC)"],
+        "addresses": [f"0a140003 ({moment(OPENS + 4500)} UTC)"],
         "counting": {
-            "arrival": moment(paired.OPENS + 4200)[:16] + " UTC",
+            "arrival": moment(OPENS + 4200)[:16] + " UTC",
             "quarter_hours": [4, 9],
             "kib": 5,
             "services": ["web", "time"],
         },
     }
-    assert present.of(recorder, paired.mac_of(3), written) == {}
+    assert present.of(recorder, mac_of(3), written) == {}
     assert recorder.day.terminals.used() == used == 2
-    recorder.day.terminals.forget(paired.mac_of(1))
-    assert set(present.of(recorder, paired.mac_of(1), written)) == {"addresses"}
+    recorder.day.terminals.forget(mac_of(1))
+    assert set(present.of(recorder, mac_of(1), written)) == {"addresses"}
     device.recorder.close()
 
 
@@ -968,7 +973,7 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
         path.write_bytes(data)
     device.boot(0)
     device.pass_to(4000)
-    recorder, mac, other = device.recorder, paired.mac_of(1), paired.mac_of(2)
+    recorder, mac, other = device.recorder, mac_of(1), mac_of(2)
     room, deferred = recorder.groups.by_consent(), recorder.groups.deferred
     assert deferred is not None
     deferred.session(mac, "Zoé")
@@ -977,10 +982,10 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
     room.stations._mac[:] = mac
     room.stations._moved(b"wlan0", True, began + 5)
     signs = [
-        paired.Sign(4100, 1, octets=5000),
-        paired.Sign(4110, 2),
-        paired.Address(4115, 1, octets=7),
-        paired.Sign(4120, 1, octets=70),
+        Sign(4100, 1, octets=5000),
+        Sign(4110, 2),
+        Address(4115, 1, octets=7),
+        Sign(4120, 1, octets=70),
     ]
     for sign in signs:
         device.pass_to(sign.at)
@@ -997,12 +1002,12 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
     assert ("location", {"start": began + 5, "access_point": "wlan0", "going_on": True}) in rows
     (session,) = [row for name, row in rows if name == "billing"]
     assert (session["portal_user"], session["bytes_up"], session["going_on"]) == ("Zoé", 5070 + 100, True)
-    assert paired.OPENS + 4000 < session["start"] < session["start"] + session["seconds"] <= paired.OPENS + 4120
+    assert OPENS + 4000 < session["start"] < session["start"] + session["seconds"] <= OPENS + 4120
     duties = [row for name, row in rows if name == "attribution"]
     assert duties
     assert all({"start", "address", "public_address", "translated_port"} <= set(row) for row in duties)
     (own,) = [row for row in duties if "going_on" in row]  # of her own address: with its last sign
-    assert paired.OPENS + 4080 < own["start"] < own["start"] + own["seconds"] <= paired.OPENS + 4115
+    assert OPENS + 4080 < own["start"] < own["start"] + own["seconds"] <= OPENS + 4115
     assert counts == {"location": 1, "billing": 1, "attribution": len(duties)}
     theirs = seen(other)[0]
     assert [row["bytes_up"] for name, row in theirs if name == "billing"] == [signs[1].octets]
@@ -1049,7 +1054,7 @@ def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path
     """
     segment, mac = (
         tmp_path / "device/srv/oubli/vault/billing/2026-11-01-0001",
-        {"terminal": paired.mac_of(1), "address": None},
+        {"terminal": mac_of(1), "address": None},
     )
     device = paired.Device(tmp_path / "device", None, options="config purpose 'billing'\n option lifetime '90d'\n")
     recorder = device.recorder
@@ -1088,7 +1093,7 @@ def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path
 def test_a_count_is_told_of_only_while_a_day_is_open(tmp_path: Path) -> None:
     """L34-VI-4: before the time is trusted nobody is counted, and nothing says so; she may object all the same."""
     device = paired.Device(tmp_path / "device", None)
-    own, mine = device.recorder.groups.by_consent().own, {"terminal": paired.mac_of(1), "address": None}
+    own, mine = device.recorder.groups.by_consent().own, {"terminal": mac_of(1), "address": None}
     told = [(own(mine)["counted"], "counting" in own(mine)["beside"])]
     device.pass_to(1000)
     assert device.recorder.day.terminals.day
@@ -1106,7 +1111,7 @@ def test_consents_that_flash_refuses_are_no_empty_list(tmp_path: Path) -> None:
         (root / "srv/oubli").mkdir(parents=True)
         (root / "srv/oubli/consents").write_text("no folder")
 
-    mine: dict[str, Any] = {"terminal": paired.mac_of(1), "address": None}
+    mine: dict[str, Any] = {"terminal": mac_of(1), "address": None}
     found = []
     for install in (broken, lambda _root: None):
         device = paired.Device(tmp_path / "device", None, install=install)
@@ -1126,7 +1131,7 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     A block that is taken back, and of which no row goes on, is nobody's.
     """
     device = paired.Device(tmp_path / "device", None)
-    recorder, mine, other = device.recorder, paired.mac_of(1), paired.mac_of(2)
+    recorder, mine, other = device.recorder, mac_of(1), mac_of(2)
     known, record = Sessions(), lambda _: True
     source = recorder.clock.source
     booted = lambda seconds: moment((source.wall() - source.monotonic()) // 10**9 + seconds)  # noqa: E731 (a word)
@@ -1210,9 +1215,7 @@ def consented(folder: Path) -> paired.Device:
     device = paired.Device(folder / "device", None, options=options)
     device.pass_to(1300)
     room, now = device.recorder.groups.by_consent(), device.time.wall() // 10**9
-    room._consents_or_refuse().grant(
-        paired.mac_of(1), ["location"], ["access-point"], "none", now + law.DAY, bytes(32), now
-    )
+    room._consents_or_refuse().grant(mac_of(1), ["location"], ["access-point"], "none", now + law.DAY, bytes(32), now)
     return device
 
 
@@ -1232,7 +1235,7 @@ def test_a_key_that_is_made_anew_says_what_is_not_known_any_more(tmp_path: Path)
     for objects in (False, True):
         device = consented(tmp_path / str(objects))
         if objects:
-            device.recorder.orders.object({"terminal": paired.mac_of(1), "address": None}, "root")
+            device.recorder.orders.object({"terminal": mac_of(1), "address": None}, "root")
         device.recorder.close()
         Path(Paths(str(device.root)).flash.device_key).unlink()
         log: list[str] = []
@@ -1247,8 +1250,8 @@ def test_a_device_that_changes_its_mac_is_another_one_and_that_is_said(tmp_path:
     """L34-VI-4: neither an objection nor a consent follows a phone that takes another address."""
     device = consented(tmp_path)
     room = device.recorder.groups.by_consent()
-    device.recorder.orders.object({"terminal": paired.mac_of(1), "address": None}, "root")
-    found = [room.own({"terminal": paired.mac_of(number), "address": None}) for number in (1, 2)]
+    device.recorder.orders.object({"terminal": mac_of(1), "address": None}, "root")
+    found = [room.own({"terminal": mac_of(number), "address": None}) for number in (1, 2)]
     assert [(bool(own["objects"]), len(own["consents"])) for own in found] == [(True, 1), (False, 0)]
     device.recorder.close()
     texts = PROJECT / "boards/common/usr/share/oubli"
@@ -1270,7 +1273,7 @@ def test_a_consent_that_nobody_is_asked_for_any_more_may_still_be_withdrawn(tmp_
     device.pass_to(2100)
     names = Path(Paths(str(device.root)).flash.sealed, "consent")
     assert not names.exists()
-    mine: dict[str, Any] = {"terminal": paired.mac_of(1), "address": None, "purpose": None}
+    mine: dict[str, Any] = {"terminal": mac_of(1), "address": None, "purpose": None}
     assert device.recorder.groups.by_consent().withdraw(mine, "root")["withdrawn"] == 1
     assert len([*names.iterdir()]) == 2  # of the consent, and of prompts
     device.recorder.close()
@@ -1287,14 +1290,14 @@ def test_a_consent_that_nobody_is_asked_for_any_more_may_still_be_withdrawn(tmp_
 def test_an_objection_that_no_clock_dated_has_no_end_in_1971(tmp_path: Path) -> None:
     """GDPR art. 20: a copy says nothing of when it was made, or ends; the time is told once it is known."""
     device = paired.Device(tmp_path / "device", None)
-    mine, told = {"terminal": paired.mac_of(1), "address": None}, []
+    mine, told = {"terminal": mac_of(1), "address": None}, []
     device.recorder.orders.object(mine, "root")
     for second in (10, 1300):
         device.pass_to(second)
         told.append(device.recorder.groups.by_consent().own(mine)["objects"])
     assert told[0] == [0, 0]
     assert told[1][1] - told[1][0] == 395 * law.DAY
-    assert told[1][0] > paired.OPENS
+    assert told[1][0] > OPENS
     device.recorder.close()
 
 

@@ -14,7 +14,8 @@ import pytest
 from agent.runtime.sodium import Sodium
 from agent.summary.metrics import MESSAGES, METRICS
 from agent.summary.terminals import Terminals
-from host_sim.privacy.paired import DAY, HOUR, OPENS, PORTS, SECOND, TRUSTED, Device, Sign, Silence, cells
+from host_sim.privacy.paired import PORTS, TRUSTED, Device, Silence, cells
+from host_sim.privacy.terminal_signs import DAY, HOUR, OPENS, SECOND, Sign
 from host_sim.venue import kernel
 from tests.support.interpreters import Remote
 

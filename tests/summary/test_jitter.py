@@ -19,20 +19,8 @@ from agent.forwarder.forwarder import HOLD, Forwarder
 from agent.outbox import jitter
 from agent.recorder.recorder import Recorder
 from host_sim.privacy import attack, instants, pings
-from host_sim.privacy.paired import (
-    ACCOUNTING,
-    DAY,
-    HOUR,
-    OPENS,
-    SECOND,
-    TODAY,
-    TRUSTED,
-    Device,
-    Sign,
-    Silence,
-    Time,
-    turn,
-)
+from host_sim.privacy.paired import ACCOUNTING, TRUSTED, Device, Silence, Time, turn
+from host_sim.privacy.terminal_signs import DAY, HOUR, OPENS, SECOND, TODAY, Sign
 from host_sim.venue import kernel
 from tests.support.interpreters import Interpreter
 from tools.fleet.reading import PUNCTUAL

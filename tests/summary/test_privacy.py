@@ -33,20 +33,8 @@ from agent.summary.noise import Sampler
 from agent.summary.releases import Releases
 from agent.summary.terminals import Terminals
 from host_sim.privacy import attack, bands
-from host_sim.privacy.paired import (
-    DAY,
-    HOUR,
-    PORTS,
-    TODAY,
-    TRUSTED,
-    Address,
-    Device,
-    Seen,
-    Sign,
-    Silence,
-    crowd,
-    distances,
-)
+from host_sim.privacy.paired import PORTS, TRUSTED, Device, Seen, Silence, crowd, distances
+from host_sim.privacy.terminal_signs import DAY, HOUR, TODAY, Address, Sign
 from host_sim.venue import kernel
 
 L1 = {metric.name: metric.l1 for metric in metrics.METRICS}

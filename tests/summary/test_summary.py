@@ -37,7 +37,7 @@ from agent.summary.published import Published
 from agent.summary.terminals import HEADER, ROW, Terminals
 from agent.summary.terminals import TERMS as MOST
 from host_sim.driver import live_files
-from host_sim.privacy import paired
+from host_sim.privacy import paired, terminal_signs
 from host_sim.venue import kernel
 from host_sim.venue.truth import Daily, Kept, Notice
 from tests.support.remote import Tape
@@ -1350,7 +1350,7 @@ def test_what_ends_between_a_days_close_and_its_draw_counts_in_neither_day(memor
         """Whether the table has changed by a connection that ended half a minute ago."""
         device.time.second = second
         device.recorder.tick()
-        before, (neighbour, event, _) = bytes(terminals._view), paired.Sign(second, terminal, 20).messages()
+        before, (neighbour, event, _) = bytes(terminals._view), terminal_signs.Sign(second, terminal, 20).messages()
         device.recorder.streams.neighbour(neighbour, len(neighbour))
         device.recorder.streams.datagram(event, len(event))
         return bytes(terminals._view) != before
