@@ -22,7 +22,8 @@ A change of hands is read a moment after the kernel made it, later where the rec
 that began meanwhile isn't known: it may be either's.
 
 What one terminal does takes no association from another one. A MAC has ADDRESSES at most: of one more address that
-nobody else holds its own oldest goes, unless a connection may still need that; then the new one isn't held. What is
+nobody else holds its own oldest goes, unless a connection may still need that, or a former holder's that stands behind
+it; then the new one isn't held. What is
 needed, or current, is never given up for somebody else's sake: a full table leaves newcomers out, as the day's table
 does (ANON-8). An address that changes hands does so in any case, for what begins there from now on isn't the former
 holder's; where there is no room its oldest holder goes.
@@ -179,13 +180,16 @@ class AddressTable(AddressRows):
         self._chain(row, four, mac)
 
     def _may_have_another(self, mac: bytes) -> bool:
-        """Return True if a MAC may have one address more; its oldest that isn't needed goes where it must."""
+        """Return True if a MAC may have one address more; its oldest that isn't needed goes where it must.
+
+        Not who came after one that is kept, which would be taken for the address's holder again.
+        """
         count = oldest = 0
         row = self._heads[self._bucket_of_mac(mac)]
         while row:
             if self.mac(row) == mac:
                 count += 1
-                if not self._is_needed(row):
+                if not (self._is_needed(row) or self._follows(row * ROW)):
                     oldest = row
             row = self._words[row * ROW + NEXT_OF_MAC]
         if count < ADDRESSES:

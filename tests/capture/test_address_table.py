@@ -247,6 +247,15 @@ def test_terminal_that_stays_for_weeks_has_its_newest_addresses(table: Callable[
     assert who.find((X, 350), (X, 450)) == [B, A]
 
 
+def test_who_makes_room_for_its_own_addresses_gives_none_back_to_who_had_it_before(table: Callable[..., Table]) -> None:
+    """L34-I-2: a connection of the former holder lasts, so that one is kept; what begins now is not the former's."""
+    who = table(256)
+    who.ask(("learn", X, B, 100), ("learn", X, A, 200))
+    for number in range(2 * ADDRESSES):
+        who.ask(("learn", f"fd{number:030x}", A, 201 + number), *[("needed", X, 150), ("sweep",)] * 3)
+    assert who.find((X, 150), (X, 400)) == [B, A]
+
+
 @pytest.mark.long
 def test_guest_that_takes_hundreds_of_addresses_makes_no_long_chain(
     remotes: Callable[[str], Remote], interpreter: Interpreter

@@ -23,7 +23,7 @@ from tests.support.interpreters import PROJECT
 # Numbers of runs, a few seconds each.
 DRAWN = (
     201, 206, 208, 210, 215, 218, 225, 409, 1002, 1007, 1021, 7000, 7001, 7003, 7004, 7005, 7006, 7007, 1720231018,
-    461319812, 2997619810,
+    461319812, 2345425602, 2997619810,
     536514860, 1420185441, 1712792623, 1753830098, 2474231673, 2627855880, 3208942349, 3289575821,
 )  # fmt: skip
 SCENARIOS = sorted((PROJECT / "tests/scenarios").glob("*.toml"))
