@@ -29,6 +29,7 @@ def begin(
     """Begin to look up; the answers are lines. Refused where the question is too wide, or the audit log can't take it.
 
     `holder(address)` answers the MAC that holds an address now, `row_of(record)` what is told of a record.
+    `by` is who asks, as the audit log is to say it.
     """
     port = fields["port"]
     if "security" not in recorder.config.purposes:

@@ -89,7 +89,7 @@ class Access:
         self._holder = holder
 
     def look(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
-        """Begin to look; the answers are lines.
+        """Begin to look; the answers are lines. `by` is who asks, as the audit log is to say it.
 
         Refused where it isn't clear at whom, or the audit log can't take it.
         """

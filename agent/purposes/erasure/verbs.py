@@ -12,7 +12,10 @@ ERASING = 600  # seconds for which the erasure of a terminal is waited for
 
 
 def run(line: "Line") -> int:
-    """Erase what is kept on one terminal, by the recorder; say what can't be, with its end (L34-VI-5)."""
+    """Erase what is kept on one terminal, by the recorder; say what can't be, with its end (L34-VI-5).
+
+    Returns the exit code: 0 where all of it is done and on flash, else 1.
+    """
     mac = line["--mac"]
     answer = line.ask("erase terminal", terminal=mac)
     if answer is None:

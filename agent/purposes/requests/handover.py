@@ -29,7 +29,7 @@ class Handover:
     It has the request, the gateway's `statement`, `segments` as they are, and the gateway's signature.
 
     `octets` is what it takes, `archive.octets` what is written of it. Refused where it
-    doesn't fit, OSError where flash refuses.
+    doesn't fit, OSError where flash refuses. `now` (s since the epoch) dates what is in it.
     """
 
     def __init__(
