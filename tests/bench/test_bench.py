@@ -157,6 +157,36 @@ def test_an_interrupted_run_leaves_nothing_behind():
     assert namespaces(bench) == []
 
 
+INTERRUPTED = """
+from tools.bench import gateway
+enter = gateway._enter
+def interrupted(descriptor):
+    enter(descriptor)
+    if descriptor == place._inside:
+        gateway._enter = enter
+        raise KeyboardInterrupt
+place = gateway.Gateway([])
+gateway._enter = interrupted
+try:
+    with place:
+        pass
+except KeyboardInterrupt:
+    print(place.name)
+"""
+
+
+@pytest.mark.needs("root", "ip", "nft", "conntrack")
+def test_who_is_interrupted_inside_the_namespace_doesn_t_end_itself_with_it():
+    """What removes the namespace ends whatever runs inside: this process has left it by then."""
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    assert ended.stdout.strip().startswith("oubli-bench-")
+    assert ended.stdout.strip() not in listed
+
+
 @pytest.mark.needs("root", "ip", "nft", "conntrack")
 @pytest.mark.parametrize(
     ("words", "said"),

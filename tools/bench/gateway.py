@@ -55,6 +55,7 @@ class Gateway:
 
     def __enter__(self) -> "Gateway":
         """Make it; on failure remove what was made so far."""
+        self._outside = self._opened("/proc/self/ns/net")
         self._open.callback(self._remove)
         try:
             self._make()
@@ -69,10 +70,7 @@ class Gateway:
 
     def _make(self) -> None:
         run("ip", "netns", "add", self.name)
-        for name in ("/proc/self/ns/net", f"/run/netns/{self.name}"):
-            descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-            self._open.callback(os.close, descriptor)
-            self._outside, self._inside = getattr(self, "_inside", descriptor), descriptor
+        self._inside = self._opened(f"/run/netns/{self.name}")
         settings = "".join(
             f"echo {value} > /proc/sys/net/netfilter/nf_conntrack_{name}\n" for name, value in _SYSCTL.items()
         )
@@ -101,7 +99,13 @@ class Gateway:
         for option in (_SO_RCVBUFFORCE, _SO_SNDBUFFORCE):
             self._kernel.setsockopt(socket.SOL_SOCKET, option, 4 << 20)
 
+    def _opened(self, name: str) -> int:
+        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        self._open.callback(os.close, descriptor)
+        return descriptor
+
     def _remove(self) -> None:
+        _enter(self._outside)  # an interruption between two steps leaves this process inside: it would end itself
         pids = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=False)
         for pid in pids.stdout.split():
             subprocess.run(["kill", "-KILL", pid], capture_output=True, check=False)
@@ -110,8 +114,8 @@ class Gateway:
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
         """Be in the namespace for a while."""
-        _enter(self._inside)
         try:
+            _enter(self._inside)
             yield
         finally:
             _enter(self._outside)
