@@ -84,6 +84,10 @@ class Venue:
     def counters(self) -> dict[str, int]:
         return {name: count for name, count in self.lab.device.call({"call": "status"})["counters"].items() if count}
 
+    def handed_over(self, times: int) -> None:
+        """Wait until the recorder has read of so many changes of hands: a busy machine lets it wait for its turn."""
+        self.lab.wait(lambda: self.counters().get("addresses handed over") == times, "no change of hands is read", 120)
+
     def log(self) -> list[str]:
         return [
             line.removeprefix("oubli recorder: ") for line in self.lab.device.log("recorder").read_text().splitlines()
@@ -134,7 +138,7 @@ def test_connection_stays_with_who_held_the_address_when_it_began(name: str) -> 
         place.ip(b.namespace, f"addr add {a.address4}/24 dev eth0", f"addr add {a.address6}/64 dev eth0 nodad")
         place.exchange(B, a.address4, 21002)
         place.exchange(B, a.address6, 21003)
-        time.sleep(1.2)
+        place.handed_over(2)
         place.exchange(B, a.address4, 21004)
         place.exchange(B, a.address6, 21005)
         assert place.holders(*range(21000, 21006)) == [A, A, None, None, B, B]
@@ -158,12 +162,12 @@ def test_forged_neighbour_entry_is_recorded_as_the_kernel_treats_it_and_shows(na
         place.exchange(A, a.address4, 22000)
         time.sleep(1.2)  # the kernel heeds no second claim within a second
         place.claim(C, a.address4)
-        time.sleep(0.3)
+        place.handed_over(1)
         place.exchange(A, a.address4, 22001, patience=0.2)
         time.sleep(1.2)
         assert place.lab.device.call({"call": "leases"}) == {"read": True}
         place.claim(A, a.address4)
-        time.sleep(1.2)
+        place.handed_over(2)
         place.exchange(A, a.address4, 22002)
         assert place.holders(22000, 22001, 22002) == [A, C, A]
         counters = place.counters()
