@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
 import threading
 from collections import Counter
@@ -11,9 +13,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import connection, connections
 from django.db.models import Q
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from agent.summary.metrics import METRICS
 from tests.fleet import says
@@ -304,18 +309,32 @@ def test_a_store_of_before_gets_its_rows_and_the_collector_makes_them(store, mon
     assert agree() == 30
 
 
+def test_a_store_whose_rows_hadnt_their_weeks_by_blocks_has_them_made_anew(store):
+    Intake().take(sent(ONE, days=(DAY - 30, DAY - 1, DAY)) + sent(OTHER, days=range(DAY - 9, DAY + 1)), NOW)
+    assert agree() == 22
+    call_command("migrate", "fleet", "0012", verbosity=0)
+    for row in Grouped.objects.all():
+        row.weeks = json.dumps([week[:4] for week in json.loads(row.weeks)])
+        row.save(update_fields=["weeks"])
+    call_command("migrate", verbosity=0)
+    assert agree() == 22
+
+
 def told_in(gateways: dict[str, list[int]]) -> None:
-    """Let gateways tell of days by their daily rows alone."""
+    """Let gateways tell of days by their daily rows alone, each of another number of terminals."""
     Intake().take([says.health(name) for name in gateways], NOW)
-    for row in Gateway.objects.all():
-        own = {(row.pk, day): Day(gateway=row, day=day, tenths=10, noise="4/1*10*24") for day in gateways[row.ident]}
+    for row in Gateway.objects.order_by("ident"):
+        own = {
+            (row.pk, day): Day(gateway=row, day=day, tenths=10 + row.pk * 400 + day % 400, noise="4/1*10*24")
+            for day in gateways[row.ident]
+        }
         rows = daily.summed(own, {(row.pk, day + later) for _, day in own for later in range(7)})
         Day.objects.bulk_create(rows)
         spells.note(rows)
 
 
 @pytest.mark.parametrize("step", [7, 364, 1])
-def test_spells_tell_who_missed_a_week(sqlite, step):
+def test_spells_tell_who_missed_a_week_and_who_began(sqlite, step):
     """Against every week of ten gateways, each of which is silent by lot for days and weeks."""
     lot = random.Random(step)
     gateways = {}
@@ -333,13 +352,81 @@ def test_spells_tell_who_missed_a_week(sqlite, step):
     for newest in (DAY, DAY - 5, DAY + 3):
         for count in (1, 2, 9, 53):
             ends = [newest - step * back for back in range(count)]
-            wanted = {}
+            wanted, since = {}, set()
             for name, days in gateways.items():
-                bits = sum(1 << back for back, end in enumerate(ends) if any(end - 6 <= day <= end for day in days))
-                if 0 < bits < (1 << count) - 1:
-                    wanted[keys[name]] = bits
-            assert spells.missing(ends, step, None) == wanted
-    assert spells.missing([DAY, DAY - 7], 7, "elsewhere") == {}
+                weeks = [any(at - 6 <= day <= at for day in days) for at in range(ends[-1], newest + 1)]
+                if "10" in "".join("01"[week] for week in weeks):
+                    wanted[keys[name]] = sum(1 << back for back, end in enumerate(ends) if weeks[end - ends[-1]])
+                elif weeks[-1] and not weeks[0]:
+                    since.add((keys[name], ends[-1] + weeks.index(True)))
+            found = spells.ended(ends[-1], newest, None)
+            assert {key: spells.told(each, ends, step) for key, each in found.items()} == wanted
+            began = spells.part(ends[-1], newest, None).filter(last__gte=newest).exclude(gateway__in=list(found))
+            assert set(began.values_list("gateway", "first")) == since
+    assert spells.ended(DAY - 100, DAY, "elsewhere") == {}
+
+
+def alike(last: int, step: int, count: int, share: int) -> list[Counter[str]]:
+    """Return what `same_weeks.of` should, from the gateways' own weeks; gateways of a count, and their tenths."""
+    ends = [last - step * back for back in range(count)]
+    told: dict[int, dict[int, Day]] = {end: {} for end in ends}
+    for row in Day.objects.filter(day__in=ends, week_days__gt=0):
+        told[row.day][row.gateway_id] = row
+    in_all, found = set(told[last]), []
+    for end in ends:
+        if share * len(in_all & set(told[end])) < len(told[last]):
+            break
+        in_all &= set(told[end])
+        found.append(end)
+    sums: list[Counter[str]] = [Counter() for _ in found]
+    for one, end in zip(sums, found, strict=True):
+        for key in in_all:
+            row = told[end][key]
+            one[f"{row.week_days} days: gateways"] += 1
+            one[f"{row.week_days} days: tenths"] += row.week_tenths
+    return sums
+
+
+def test_weeks_of_a_fleet_that_grew_look_few_gateways_up(store):
+    """Seventy of which most came within 400 days; one in seven went again, two were silent for a week or more.
+
+    What the page hands out of a year's weeks is what the gateways' own say.
+    """
+    lot = random.Random(7)
+    gateways = {}
+    for number in range(70):
+        first = DAY - (lot.randrange(380) if number % 3 else 390)
+        days = range(first, DAY + 1 if number % 7 else DAY - lot.randrange(20, 60))
+        quiet, last = DAY - lot.randrange(30, 300), lot.choice((9, 25)) if number % 7 < 3 else 0
+        gateways[says.name(number)] = [
+            day for day in days if not quiet <= day < quiet + last and (lot.random() > 0.1 or day == first)
+        ]
+    told_in(gateways)
+    ends = {*Day.objects.values_list("day", flat=True)}
+    grouped.mark({(grouped.EVERY, day) for day in ends})
+    looked_up = set()
+    for last, step, count, share in itertools.product((DAY, DAY - 5), (7, 364, 1), (1, 2, 8, 53), (2, 5, 1 << 31)):
+        wanted = alike(last, step, count, share)
+        with CaptureQueriesContext(connection) as queries:
+            found = same_weeks.of(last, step, count, None, share)
+        sums: list[Counter[str]] = [Counter() for _ in found]
+        for one, week in zip(sums, found, strict=True):
+            for part in week:
+                one[f"{part.days} days: gateways"] += part.gateways
+                one[f"{part.days} days: tenths"] += part.tenths
+        assert sums == wanted
+        looked_up |= {one["sql"].count("),(") + 1 for one in queries if "column4" in one["sql"]}
+    assert max(looked_up) < 30
+    Intake().take(a_day(ONE, DAY), NOW)
+    get_user_model().objects.create_user("chief", password="a long password")
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(get_user_model().objects.get())
+    handed = client.get("/fleet/figures.csv?chart=weeks&first=2000-01-01").content.decode().splitlines()[1:]
+    wanted = alike(DAY, 7, 58, 2)
+    assert len(handed) == len(wanted) > 20
+    for line, each in zip(handed[::-1], wanted, strict=True):
+        mean = sum(each[f"{days} days: tenths"] / days / 10 for days in range(1, 8))
+        assert float(line.split(",")[2]) == pytest.approx(mean)
 
 
 def marks() -> Iterator[str]:
@@ -355,9 +442,10 @@ def test_a_message_marks_its_own_group_and_day_alone(store):
     assert not [*marks()]
     Intake().take([says.summary(ONE, "arrivals", DAY - 2, 5)], NOW)
     assert set(Grouped.objects.filter(due=True).values_list("scope", "day")) == {("", DAY - 2), ("=", DAY - 2)}
-    Intake().take([says.summary(ONE, "presence", DAY - 2)], NOW)  # the day is over: weeks have it
+    # The day is over: weeks have it, and all to DAY + 6 go on from those of DAY - 9
+    Intake().take([says.summary(ONE, "presence", DAY - 2)], NOW)
     assert set(Grouped.objects.filter(due=True).values_list("scope", "day")) == {
-        (scope, day) for scope in ("", "=") for day in range(DAY - 2, DAY + 5)
+        (scope, day) for scope in ("", "=") for day in range(DAY - 2, DAY + 7)
     }
     same_weeks.of(DAY, 7, 2, "south")
     assert {*marks()} == {"", "="}

@@ -58,14 +58,15 @@ def of(gateway: Gateway, first: int, last: int) -> dict[int, Estimate]:
 def note(touched: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
     """Make the rows of some days of some gateways anew, (gateway's key, agent-day), of which messages were stored.
 
-    To be called in a transaction that has locked the gateways. Return those whose total has changed: a day that isn't
-    over yet has none, and a metric of which a message is missing tells of none.
+    To be called in a transaction that has locked the gateways. Return those of which a week tells something else now,
+    or whose spell begins in another block. A day that isn't over yet has no total, and a metric of which a message is
+    missing tells of none.
     """
     at = {"gateway__in": {gateway for gateway, _ in touched}, "day__in": {day for _, day in touched}}
     over = Message.objects.filter(**at, metric__in=_DAILY).values_list("gateway_id", "day")
     wanted = set(touched) & set(over) if touched else set()
     if not wanted:
-        return wanted
+        return set()
     at = {"gateway__in": {gateway for gateway, _ in wanted}, "day__in": {day for _, day in wanted}}
     told: dict[tuple[int, int], list[views.Told]] = {}
     found = Message.objects.filter(**at, metric__in=TOLD).order_by("metric", "slot")
@@ -79,7 +80,8 @@ def note(touched: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         former, (row.tenths, row.noise) = (row.tenths, row.noise), _total(told[place])
         if (row.tenths, row.noise) != former:
             changed.add(place)
-    rows = summed(own, {(gateway, day + later) for gateway, day in changed for later in range(WEEK)})
+    weeks = {(gateway, day + later) for gateway, day in changed for later in range(WEEK)}
+    rows = summed(own, weeks)
     Day.objects.bulk_create(
         rows,
         update_conflicts=True,
@@ -87,8 +89,8 @@ def note(touched: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
         update_fields=KEPT,
         batch_size=500,
     )
-    spells.note([row for row in rows if bool(row.week_days) != bool(week_days.get((row.gateway_id, row.day)))])
-    return changed
+    told_now = [row for row in rows if bool(row.week_days) != bool(week_days.get((row.gateway_id, row.day)))]
+    return weeks | spells.note(told_now)
 
 
 def made(gateway: int, days: Mapping[int, list[views.Told]]) -> list[Day]:

@@ -7,13 +7,13 @@ What they show as a file, and a group's picture for elsewhere.
 import functools
 import io
 import secrets
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 from django.contrib.auth.decorators import login_not_required
 from django.core.cache import cache
+from django.db.models import Max, Min
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -42,15 +42,15 @@ def _group(request: HttpRequest, names: Sequence[str]) -> str | None:
 def _zone(group: str | None) -> str:
     """Return the time zone of a group's venues, or of all; UTC where they have several."""
     rows = Gateway.objects.all() if group is None else Gateway.objects.filter(group=group)
-    names = list(rows.order_by().values_list("zone", flat=True).distinct()[:2])
-    return names[0] if len(names) == 1 else "UTC"
+    first, last = rows.aggregate(first=Min("zone"), last=Max("zone")).values()
+    return first if first and first == last else "UTC"
 
 
 class Summed:
     """What a fleet's or a group's charts are drawn from."""
 
     def __init__(self, span: Span, group: str | None) -> None:
-        self._span, self._group = span, group
+        self._span, self.zone = span, _zone(group)
         self._sums = figures.Sums(span.first, span.last, group)
         self.days = self._sums.days()
         self.means = figures.weekly_means(span.last, span.weeks, group)
@@ -59,7 +59,7 @@ class Summed:
         """Return the charts of the fleet's page, weeks first where a day is mostly noise."""
         days = shown.of_days(self.days, self._span)
         weekly = shown.of_weeks([(first, mean) for first, mean, _ in self.means])
-        hours = shown.of_hours(self._span, self._sums, _zone(self._group))
+        hours = shown.of_hours(self._span, self._sums, self.zone)
         cells = shown.of_cells(self._sums.cells(self._span.last - 6))
         return [*([weekly, days] if days.mostly_noise else [days, weekly]), hours, *cells]
 
@@ -68,7 +68,8 @@ class Summed:
 def fleet(request: HttpRequest) -> HttpResponse:
     """Show the fleet's sums."""
     newest = figures.newest_day()
-    names = figures.groups()
+    sizes = figures.group_sizes()
+    names = list(sizes)
     group = _group(request, names)
     context: dict[str, Any] = {"groups": names, "group": group, "named": group is not None, "newest": newest}
     if newest is None:
@@ -81,7 +82,7 @@ def fleet(request: HttpRequest) -> HttpResponse:
         "span": span,
         "lead": [first.drawn(), second.drawn()],
         "hours": hours.drawn(),
-        "zone": _zone(group),
+        "zone": summed.zone,
         "cells": [one.drawn() for one in cells],
         "last": figures.shown(told[0]) if told else "",
         "told": told[1] if told else 0,
@@ -90,7 +91,6 @@ def fleet(request: HttpRequest) -> HttpResponse:
         "compared": _compared(figures.against(span.last, 7, group), figures.against(span.last, _YEAR, group)),
     }
     if group is None and len(names) > 1:
-        sizes = Counter(Gateway.objects.values_list("group", flat=True))
         of_groups = figures.group_means(span.last)
         context["of_groups"] = [
             (name, count, sizes[name], figures.shown(one)) for name, (one, count) in of_groups.items()

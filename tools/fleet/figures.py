@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 
-from django.db.models import Max, Sum
+from django.db.models import Count, Max, Sum
 
 from agent.summary.metrics import METRICS
 from tools.fleet import daily, grouped, same_weeks
@@ -45,6 +45,11 @@ def as_date(day: int) -> datetime:
 def groups() -> list[str]:
     """Return the names of the groups that there are, the nameless one first."""
     return list(Gateway.objects.order_by("group").values_list("group", flat=True).distinct())
+
+
+def group_sizes() -> dict[str, int]:
+    """Return how many gateways each group has, in the same order."""
+    return dict(Gateway.objects.order_by("group").values_list("group").annotate(count=Count("*")))
 
 
 def fleet_days(first: int, last: int, group: str | None = None) -> dict[int, tuple[Estimate, int]]:

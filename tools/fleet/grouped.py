@@ -36,13 +36,24 @@ INSERT INTO fleet_grouped (scope, day, due, gateways, tenths, half_width, parts,
 ON CONFLICT (scope, day) DO UPDATE SET due = excluded.due WHERE fleet_grouped.due <> excluded.due"""
 
 
+_WEEKS = """
+SELECT {scope}, fleet_day.day, week_days, week_noise, fleet_spell.first / {block}, COUNT(*), SUM(week_tenths)
+FROM fleet_day JOIN fleet_spell ON fleet_spell.gateway_id = fleet_day.gateway_id
+    AND fleet_day.day BETWEEN fleet_spell.first AND fleet_spell.last
+{grouped} WHERE fleet_day.day IN ({days}) AND week_days > 0 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 5, 3, 4"""
+
+
 class Weeks(NamedTuple):
-    """Gateways whose week has as many days with the same noise: how many they are, their terminals in tenths."""
+    """Gateways whose week has as many days with the same noise: how many they are, their terminals in tenths.
+
+    `block`: that of the day from which on each of their weeks was told of.
+    """
 
     days: int
     noise: str
     gateways: int
     tenths: int
+    block: int
 
 
 class Part(NamedTuple):
@@ -60,13 +71,12 @@ def scope(group: str | None) -> str:
     return EVERY if group is None else f"={group}"
 
 
-def changed(days: Collection[tuple[str, int]], over: Collection[tuple[str, int]] = ()) -> None:
-    """Mark days of some groups, (group, agent-day), and all gateways'; of those `over` each week that has the day, too.
+def changed(days: Collection[tuple[str, int]]) -> None:
+    """Mark days of some groups, (group, agent-day), and all gateways'.
 
     To be called in the transaction that changes them.
     """
-    each = {*days, *((group, day + later) for group, day in over for later in range(daily.WEEK))}
-    mark({(one, day) for group, day in each for one in (EVERY, scope(group))})
+    mark({(one, day) for group, day in days for one in (EVERY, scope(group))})
 
 
 def all_changed(group: str) -> None:
@@ -170,17 +180,23 @@ def _days(keys: Sequence[tuple[str, int]]) -> "dict[tuple[str, int], _Day]":
     return found
 
 
-def _weeks(keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], list[tuple[int, str, int, int]]]:
+def _weeks(keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], list[Weeks]]:
     """Return what gateways' weeks that end with these days have in all."""
-    found: dict[tuple[str, int], list[tuple[int, str, int, int]]] = {}
+    found: dict[tuple[str, int], list[Weeks]] = {}
     for groups, days in _split(keys):
-        rows = Day.objects.filter(day__in=days, week_days__gt=0)
-        names = ["day", "week_days", "week_noise"]
+        words = {"scope": "''", "grouped": "", "block": spells.BLOCK, "days": ",".join(map(str, days))}
         if groups is not None:
-            rows, names = rows.filter(gateway__group__in=groups), ["gateway__group", *names]
-        for row in rows.order_by(*names).values_list(*names).annotate(count=Sum(1), sum=Sum("week_tenths")):
-            one, (day, week_days, noise, count, total) = (EVERY, row) if groups is None else (groups[row[0]], row[1:])
-            found.setdefault((one, day), []).append((week_days, noise, int(count), int(total)))
+            places = ",".join(["%s"] * len(groups))
+            words["scope"] = '"group"'
+            words["grouped"] = (
+                f'JOIN fleet_gateway ON fleet_gateway.id = fleet_day.gateway_id AND "group" IN ({places})'
+            )
+        with connection.cursor() as cursor:
+            cursor.execute(_WEEKS.format(**words), list(groups or ()))
+            rows = cursor.fetchall()
+        for group, day, week_days, noise, block, count, total in rows:
+            place = EVERY if groups is None else groups[group], day
+            found.setdefault(place, []).append(Weeks(week_days, noise, count, int(total), block))
     return found
 
 

@@ -222,9 +222,9 @@ class Intake:
             )
             _seen_before(fates, gateway.ident, same=kept == _compared(row))
         add_totals(totals)
-        over = daily.note({(row[0], row[2]) for row in rows if row[:4] in new and row[1] in daily.TOLD})
-        days = {(gateways[row[0]].group, row[2]) for row in rows if row[:4] in new}
-        grouped.changed(days, {(gateways[key].group, day) for key, day in over})
+        weeks = daily.note({(row[0], row[2]) for row in rows if row[:4] in new and row[1] in daily.TOLD})
+        days = {(row[0], row[2]) for row in rows if row[:4] in new}
+        grouped.changed({(gateways[key].group, day) for key, day in days | weeks})
 
 
 _TOLD = (

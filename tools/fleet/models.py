@@ -80,6 +80,7 @@ class Gateway(models.Model):
             models.Index(fields=["group", "name", "ident"], name="gateway_group"),
             models.Index(fields=["grade", "rank", "folded", "id"], name="gateway_list"),
             models.Index(fields=["due"], name="gateway_due"),
+            models.Index(fields=["zone"], name="gateway_zone"),
             models.Index(fields=["retired"], name="gateway_retired", condition=models.Q(retired__gt=0)),
         ]
 

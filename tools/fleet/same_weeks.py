@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weeks of the same gateways, side by side: what grew or fell is no gateway that came or went.
 
-A row of `grouped` has what all gateways told of in a week. Those that told in some of the weeks and not in all are
-looked up and taken off: in a fleet at rest they are few, however many it has.
+A row of `grouped` has what all gateways told of in a week, those apart that began in another block of days. So whoever
+began after the oldest week's block is left out with its block. Gateways that began within it, or were silent for a week
+since, are looked up one by one and taken off, or added: they are few, however many a fleet has, and however it grew.
 """
 
 from collections import Counter
@@ -10,17 +11,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from tools.fleet import grouped, spells
 from tools.fleet.grouped import Weeks
 from tools.fleet.models import Grouped
 
 _TRIES = 5  # where messages come all the time, the last try's figures may lack one
-_OUT = """
-SELECT day, week_days, week_noise, COUNT(*), SUM(week_tenths)
-FROM (VALUES {gateways}) gone JOIN fleet_day ON gateway_id = gone.column1 AND day IN ({days})
-WHERE week_days > 0 GROUP BY day, week_days, week_noise"""
+_APART = """
+SELECT day, week_days, week_noise, SUM(column4), SUM(column4 * week_tenths)
+FROM (VALUES {spells}) apart JOIN fleet_day ON gateway_id = column1 AND day IN ({days})
+    AND day BETWEEN column2 AND column3 WHERE week_days > 0 GROUP BY day, week_days, week_noise"""
+Apart = dict[tuple[int, str], tuple[int, int]]  # (days, noise) -> gateways and tenths that are to be added
 
 
 def of(last: int, step: int, count: int, group: str | None, share: int = 2) -> list[list[Weeks]]:
@@ -31,18 +33,42 @@ def of(last: int, step: int, count: int, group: str | None, share: int = 2) -> l
     """
     ends = [last - step * back for back in range(count)]
     with _snapshot(Q(scope=grouped.scope(group), day__in=ends)) as found:
-        missing = spells.missing(ends, step, group)
+        began, silent = _parts(ends[-1], last, group)
+        masks = {key: spells.told(each, ends, step) for key, each in silent.items()}
+        runs = Counter(_run(mask) for mask in masks.values() if mask & 1)
+        for first, number in began.items():
+            runs[(last - first) // step + 1] += number
         told = sum(week.gateways for week in found.get(last, []))
-        runs = Counter(_run(mask) for mask in missing.values())
-        runs[count] += told - sum(mask & 1 for mask in missing.values())
         weeks, left = 1, told - runs[1]
         while weeks < count and share * left >= told > 0:
             weeks += 1
             left -= runs[weeks]
-        full = (1 << weeks) - 1
-        out = [key for key, mask in missing.items() if 0 < mask & full < full]
-        apart = _apart(ends[:weeks], out) if out else {}
-    return [_without(found.get(day, []), apart.get(day, {})) for day in ends[:weeks]]
+        ends = ends[:weeks]
+        oldest, full, block = ends[-1], (1 << weeks) - 1, ends[-1] // spells.BLOCK
+        some = []
+        for key, each in silent.items():
+            inside = masks[key] & full == full
+            some += [(key, *one, 1 if inside else -1) for one in each if inside != (one[0] // spells.BLOCK <= block)]
+        if any(oldest < first and first // spells.BLOCK == block for first in began):
+            late = spells.part(oldest, last, group).filter(first__lt=(block + 1) * spells.BLOCK, last__gte=last)
+            some += [(*one, -1) for one in late.values_list("gateway", "first", "last") if one[0] not in silent]
+        apart = _apart(ends, some)
+    return [_same(found.get(day, []), block, apart.get(day, {})) for day in ends]
+
+
+def _parts(oldest: int, newest: int, group: str | None) -> tuple[Counter[int], dict[int, list[spells.Pair]]]:
+    """Return how many gateways began on each day and went on to the newest, and those that were silent, with spells."""
+    began, ended = Counter[int](), False
+    rows = spells.part(oldest, newest, group).values_list("first", "last").annotate(number=Count("*"))
+    for first, last, number in rows:
+        if last < newest:
+            ended = True
+        else:
+            began[first] += number
+    silent = spells.ended(oldest, newest, group) if ended else {}
+    for each in silent.values():
+        began.subtract(first for first, last in each if last >= newest)
+    return began, silent
 
 
 @contextmanager
@@ -70,22 +96,23 @@ def _run(mask: int) -> int:
     return (~mask & (mask + 1)).bit_length() - 1
 
 
-def _apart(ends: Sequence[int], gateways: Sequence[int]) -> dict[int, dict[tuple[int, str], tuple[int, int]]]:
-    """Return what some gateways have in these weeks."""
-    text = _OUT.format(days=",".join(map(str, ends)), gateways=",".join(f"({one})" for one in gateways))
-    found: dict[int, dict[tuple[int, str], tuple[int, int]]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(text)
-        for day, week_days, noise, count, total in cursor.fetchall():
-            found.setdefault(day, {})[week_days, noise] = count, int(total)
+def _apart(ends: Sequence[int], some: Sequence[tuple[int, int, int, int]]) -> dict[int, Apart]:
+    """Return what some gateways told of in these weeks: (gateway, first and last day of a spell, 1 or -1)."""
+    found: dict[int, Apart] = {}
+    if some:
+        text = _APART.format(days=",".join(map(str, ends)), spells=",".join(map(str, some)))
+        with connection.cursor() as cursor:
+            cursor.execute(text)
+            for day, week_days, noise, count, total in cursor.fetchall():
+                found.setdefault(day, {})[week_days, noise] = int(count), int(total)
     return found
 
 
-def _without(week: Sequence[Weeks], apart: dict[tuple[int, str], tuple[int, int]]) -> list[Weeks]:
-    """Return a week without what some of its gateways have."""
-    left = []
+def _same(week: Sequence[Weeks], block: int, apart: Apart) -> list[Weeks]:
+    """Return a week of the gateways that began up to a block of days, and of what stands apart."""
+    sums: dict[tuple[int, str], tuple[int, int]] = dict(apart)
     for one in week:
-        count, total = apart.get((one.days, one.noise), (0, 0))
-        if one.gateways > count:
-            left.append(Weeks(one.days, one.noise, one.gateways - count, one.tenths - total))
-    return left
+        if one.block <= block:
+            count, total = sums.get((one.days, one.noise), (0, 0))
+            sums[one.days, one.noise] = count + one.gateways, total + one.tenths
+    return [Weeks(days, noise, count, total, block) for (days, noise), (count, total) in sums.items() if count]
