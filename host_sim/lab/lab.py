@@ -151,7 +151,7 @@ class Lab:
                 (terminal, f"terminal{number}", self._play(terminal.namespace, "terminal", given, f"terminal{number}"))
             )
         for terminal, name, process in running:
-            if process.wait(120) != 0:
+            if process.wait(600) != 0:
                 raise LabError(f"a terminal failed: {(self.folder / f'{name}.errors').read_text()[-500:]}")
             self._processes.remove(process)
             for act in json.loads((self.folder / f"{name}.json").read_text()):
