@@ -79,8 +79,10 @@ class Gateway:
     def _due(self) -> None:
         if self._restart:
             self._lines.append(
-                "rm -f /var/run/oubli-live/forwarder.json"  # of one that may be killed before it takes its word back
-                "; /etc/init.d/oubli restart; until oubli status >/dev/null 2>&1; do sleep 1; done"
+                # What the former forwarder says to its very end isn't the new one's word
+                "/etc/init.d/oubli stop; while pgrep -f '[m]icropython.* agent' >/dev/null; do sleep 1; done"
+                "; rm -f /var/run/oubli-live/forwarder.json"
+                "; /etc/init.d/oubli start; until oubli status >/dev/null 2>&1; do sleep 1; done"
                 "; n=30; until [ -e /var/run/oubli-live/forwarder.json ] || [ $((n -= 1)) = 0 ]; do sleep 1; done"
             )
         self._restart = False
