@@ -74,22 +74,21 @@ class Spool:
                 return  # there is more than any recorder leaves: the rest at the next turn
             budget[0] -= 1
             try:
-                files.remove(path)
+                if files.remove(path) and message:  # else the forwarder has sent it just now
+                    self._drop(name)
             except OSError:
                 self._clear(path, budget)
-            else:
-                if message:
-                    self._drop(name)
         for name in self.names():
             if total <= self._octets and due(name) + self._seconds >= now:
                 break
             try:
                 size = max(LEAST, files.size_of(self.path + "/" + name))
-                files.remove(self.path + "/" + name)
+                dropped = files.remove(self.path + "/" + name)
             except OSError:
                 continue
             total -= size
-            self._drop(name)
+            if dropped:
+                self._drop(name)
 
     def _drop(self, name: str) -> None:
         """Count a message that was dropped; of kinds that a forwarder makes up only so many."""

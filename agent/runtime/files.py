@@ -111,13 +111,15 @@ def write_atomic(path: str, data: "bytes | memoryview", mode: int = 0o600, *, du
         sync_folder(folder)
 
 
-def remove(path: "str | bytes") -> None:
-    """Remove a file if it is there."""
+def remove(path: "str | bytes") -> bool:
+    """Remove a file if it is there; returns if it was."""
     try:
         os.remove(path)
     except OSError as failure:
         if failure.errno != 2:  # ENOENT
             raise
+        return False
+    return True
 
 
 def entries(path: "str | bytes") -> "Iterator[str | bytes]":

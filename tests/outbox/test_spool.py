@@ -122,6 +122,15 @@ def test_what_is_dropped_is_counted_by_its_kind(room, interpreter, remotes):
     assert answer["dropped"] == {"arrivals": 4, "presence": 3}
 
 
+@pytest.mark.parametrize("asked", [0, 3], ids=["while they are counted", "while the oldest is dropped"])
+def test_what_the_forwarder_sends_meanwhile_is_no_loss(room, interpreter, remotes, asked):
+    """A message that is removed while the spool is looked at has arrived: it isn't counted as dropped."""
+    now = 1795000860
+    steps = [put(now), put(now, 1, "x" * 400), ["sent", asked], ["trim", now], ["trim", now]]
+    answer = remotes(interpreter.name)("spool", str(room), 400 if asked else PLENTY, 7, steps)
+    assert answer == {"names": [], "dropped": {}, "failures": []}
+
+
 def test_the_recorder_counts_what_its_spool_dropped_by_kind(memory):
     """What isn't a message of ours goes too, and is nobody's loss."""
     device = Device(memory / "device", None)

@@ -370,19 +370,31 @@ def ledger(path: str, steps: "list[list[Any]]") -> "dict[str, Any]":
 
 
 def spool(path: str, octets: int, days: int, steps: "list[list[Any]]") -> "dict[str, Any]":
-    """Open a spool and take steps: ["put", due, slot, text], ["trim", now].
+    """Open a spool and take steps: ["put", due, slot, text], ["trim", now], ["sent", asked].
 
-    Returns what each did, the names and the drops.
+    Since "sent" a forwarder removes a message when its size is asked for: just before it, or (asked > 0) just after
+    the size of one was asked for so many times. Returns what each did, the names and the drops.
     """
-    room, failures = Spool(path, octets, days), []
+    room, failures, size_of, left = Spool(path, octets, days), [], files.size_of, [0]
+
+    def sent(path: "str | bytes") -> int:
+        left[0] -= 1
+        size = size_of(path) if left[0] >= 0 else 0
+        if left[0] <= 0:
+            files.remove(path)
+        return size or size_of(path)
+
     for step in steps:
         try:
             if step[0] == "put":
                 room.put(step[1], "arrivals", step[2], step[3].encode())
+            elif step[0] == "sent":
+                files.size_of, left[0] = sent, step[1]
             else:
                 room.trim(step[1])
         except OSError as failure:
             failures.append(failure.errno)
+    files.size_of = size_of
     return {"names": room.names(), "dropped": room.dropped, "failures": failures}
 
 
