@@ -68,10 +68,10 @@ def lifetime(row: "law.Purpose", config: "Config") -> int:
 def held(config: "Config", paths: "Paths") -> "list[str]":
     """Return the purposes that are off, and of which something is still kept here."""
     try:
-        from agent.purposes import beside
+        from agent.purposes import also_held
     except ImportError:
         return []
-    return beside.told(config, paths)
+    return also_held.told(config, paths)
 
 
 def memory(config: "Config", held: "Sequence[str]" = ()) -> "list[tuple[str, bool, tuple[str, ...], str]]":
@@ -91,12 +91,12 @@ def memory(config: "Config", held: "Sequence[str]" = ()) -> "list[tuple[str, boo
         ),
     ]
     try:
-        from agent.purposes import beside, words
+        from agent.purposes import also_held, words
     except ImportError:
         return found
-    told = [(name, words.kept(name, 1, beside.on_medium(config, held))) for name, _ in beside.MEMORY]
-    kept = {name: beside.FLASH.get(name, "in memory, ") + text for name, text in told}
-    return found + [(name, here, fields, kept[name]) for name, here, fields in beside.memory(config, held)]
+    told = [(name, words.kept(name, 1, also_held.on_medium(config, held))) for name, _ in also_held.MEMORY]
+    kept = {name: also_held.FLASH.get(name, "in memory, ") + text for name, text in told}
+    return found + [(name, here, fields, kept[name]) for name, here, fields in also_held.memory(config, held)]
 
 
 def data(config: "Config", held: "Sequence[str]" = ()) -> "dict[str, Any]":
@@ -119,10 +119,10 @@ def data(config: "Config", held: "Sequence[str]" = ()) -> "dict[str, Any]":
         }
         for row in law.PURPOSES
     ]
-    beside = [
+    also_held = [
         {"what": row[0], "state": _STATES[row[1]], "fields": row[2], "kept": row[3]} for row in memory(config, held)
     ]
-    return {"rule": RULE, "content": CONTENT, "wording": _TEXT, "purposes": rows, "memory": beside}
+    return {"rule": RULE, "content": CONTENT, "wording": _TEXT, "purposes": rows, "memory": also_held}
 
 
 def _ground(row: "law.Purpose", config: "Config", held: "Sequence[str]") -> "str | None":

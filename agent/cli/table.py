@@ -129,7 +129,7 @@ VERBS = (
     ),
     Verb(
         "who",
-        "cli.access_verbs.show",
+        "cli.who_verb.show",
         "right of access: what is held on a terminal, with consent",
         ("--agreed", "--json"),
         needs=("--mac",),

@@ -32,7 +32,7 @@ class Config:
     gateway, summary, mqtt, vault, notice    sections
     sections                  every section by its name, the disabled ones too
     purposes                  name -> section, the enabled ones only
-    notes, unseen             root's notes of stores; those that can't be looked at (agent.purposes.beside.remembered)
+    notes, unseen             root's notes of stores; those that can't be read (agent.purposes.also_held.remembered)
     metrics                   name -> scale of its noise as a fraction, those that are published only
     canonical                 every validated value as one text, without a secret, for the digest in `state`
     refused                   why a later configuration is refused, "" where this is the present one

@@ -3,8 +3,8 @@
 
 Bounded in clients, octets, time and rate.
 
-An answer of several lines is made and sent by a copy of this process: the records that it reads stay in no memory but
-the copy's, which ends with it (EXP-1), and nobody is held up.
+An answer of several lines is made and sent by a child process. The records that it reads stay in no memory but
+the child's, which ends with it (EXP-1). Nobody is held up.
 
 The caller is known by the kernel's word (SO_PEERCRED), never by his own; what he may ask is in agent.control.calls.
 Places are few: somebody who isn't root holds two at most, the portal's user four, for the guests' page asks by it. All
@@ -45,8 +45,8 @@ class _Client:
 class Server:
     """Serves `answer(line, roles)`, a dict or a generator of them, on a socket at `path`, inside another's poll loop.
 
-    `peers` gives the roles. `copies` are the processes that answer in several lines, for who
-    decides whether there may be another one.
+    `peers` gives the roles. `children` gets the ids of the processes that answer in several lines. Who answers reads
+    there whether there may be another one.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Server:
         poll: sockets.Poll,
         peers: "calls.Peers",
         answer: "Callable[[bytes, calls.Roles], calls.Answer]",
-        copies: "list[int]",
+        children: "list[int]",
     ) -> None:
         self.listener = sockets.unix_server(path, _MODE)
         self._poll = poll
         self._peers = peers
         self._answer = answer
-        self._copies = copies
+        self._children = children
         self._clients: "dict[int, _Client]" = {}
         self._second = 0
         self._calls: "dict[tuple[int, bytes], int]" = {}  # user and whom he asks for -> calls in this second
@@ -85,12 +85,12 @@ class Server:
         return True
 
     def tick(self, now: int) -> None:
-        """Close clients that took too long, let go of copies that have ended, and forget who has asked."""
+        """Close clients that took too long, let go of child processes that have ended, and forget who has asked."""
         if self._calls and now - self._second >= _SECOND:
             self._calls = {}
-        for copy in list(self._copies):
-            if process.ended(copy):
-                self._copies.remove(copy)
+        for child in list(self._children):
+            if process.ended(child):
+                self._children.remove(child)
         for client in list(self._clients.values()):
             if now >= client.deadline:
                 if not client.outbox:
@@ -151,10 +151,10 @@ class Server:
                 return
             answer = self._reply(client, now)
             if not isinstance(answer, dict):
-                copy = process.fork(LONGEST)
-                if not copy:
+                child = process.fork(LONGEST)
+                if not child:
                     tell(client.descriptor, answer, [other for other in self._clients if other != client.descriptor])
-                self._copies.append(copy)
+                self._children.append(child)
                 self._drop(client)
                 return
             self._poll.remove(client.descriptor)
@@ -192,7 +192,7 @@ class Server:
 
 
 def tell(descriptor: int, lines: "Generator[dict[str, Any]]", others: "list[int]") -> None:
-    """Make an answer's lines and send them, in a copy of the process, which ends and holds no other's stream."""
+    """Make an answer's lines and send them, in a child process, which ends and holds no other's stream."""
     try:
         for other in others:
             sockets.close(other)
@@ -203,7 +203,7 @@ def tell(descriptor: int, lines: "Generator[dict[str, Any]]", others: "list[int]
                 _send(poll, descriptor, line)
         except calls.Refused as failure:
             _send(poll, descriptor, {"error": failure.args[0]})
-    finally:  # whatever happened: none of what this was copied from may go on here
+    finally:  # whatever happened: none of what the parent does may go on here
         process.leave()
 
 

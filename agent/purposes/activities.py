@@ -9,7 +9,7 @@ boards/README.md, "A guest asks". Not legal advice.
 
 from agent import law
 from agent.cli import article
-from agent.purposes import beside, words
+from agent.purposes import also_held, words
 from agent.vault import stores
 
 # What each processing rests on: the letter of GDPR 6.1. What the portal says, and ports, serve what is sealed.
@@ -183,10 +183,10 @@ class Activity:
 
 
 def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[Activity]":
-    """Return every processing, in `fr` or `en`; `held` as in agent.purposes.beside."""
+    """Return every processing, in `fr` or `en`; `held` as in agent.purposes.also_held."""
     at, repealed = words.LANGUAGES.index(language), ""
     found = []
-    medium = beside.on_medium(config, held)
+    medium = also_held.on_medium(config, held)
     asked: "list[tuple[str, str]]" = []  # of what is sealed: its name, and what a request for it rests on
     for row in rows(config, held):
         told = kept_for(row.name, config) if row.grounds else [""]

@@ -10,7 +10,7 @@ from agent.cli.status import WARNING
 from agent.doctor import catalogue
 from agent.doctor.catalogue import ERROR, NOTE
 from agent.doctor.catalogue import WARNING as WARNED
-from agent.purposes import activities, beside, duties
+from agent.purposes import activities, also_held, duties
 from agent.purposes.custodian.bundle import Bundle
 from agent.purposes.requests import executor, requests
 from agent.runtime.sodium import Sodium
@@ -76,7 +76,7 @@ class Finding(catalogue.Finding):
 def found(gateway: "Gateway") -> "Iterator[Finding]":
     """Look for duties that nobody serves (L34-II-3), at blanks of the notice, and at all that the two need."""
     config = gateway.config
-    held = beside.told(config, gateway.paths)
+    held = also_held.told(config, gateway.paths)
     for text in duties.unserved(config, held):
         yield Finding("duty", text)
     sealed = [name for name in stores.SEALED if name in config.purposes or name in held]

@@ -10,7 +10,7 @@ Engineering, not legal advice.
 
 from agent import law
 from agent.config.config import running
-from agent.purposes import activities, beside, words
+from agent.purposes import activities, also_held, words
 from agent.vault import stores
 
 MET, WITH, OTHER, NEVER, NOBODY, PARTLY = "met", "with", "other", "never", "nobody", "partly"
@@ -277,7 +277,7 @@ def _both(text: "Callable[[int], str]") -> "tuple[str, str]":
 def who(name: str, config: "Config", held: "Sequence[str]" = ()) -> "tuple[str, tuple[str, str]]":
     """Return who serves a duty here, or whether a permission is used: a state, its words in French and English.
 
-    `held` as in agent.purposes.beside.
+    `held` as in agent.purposes.also_held.
     """
     away = _away(config, held) if name in ("procedures", "freeze") else None
     if away is not None:
@@ -342,7 +342,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
 def run(line: "Line") -> int:
     """Show them."""
     config, language = running(line.config, line.paths), line["--duties"]
-    held = beside.told(config, line.paths)
+    held = also_held.told(config, line.paths)
     return line.show(data(config, language, held), lines(config, language, held))
 
 

@@ -9,7 +9,7 @@ a controller alone can say, how severe and how likely a risk is, is a blank. Not
 
 from agent import law
 from agent.config.config import running
-from agent.purposes import activities, beside, register, words
+from agent.purposes import activities, also_held, register, words
 
 TEXTS = {
     "fr": {
@@ -107,7 +107,7 @@ MEASURES = (
 
 
 def impact(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[str]":
-    """Return the skeleton, in `fr` or `en`; `held` as in agent.purposes.beside."""
+    """Return the skeleton, in `fr` or `en`; `held` as in agent.purposes.also_held."""
     text, at = TEXTS[language], words.LANGUAGES.index(language)
     found = activities.activities(config, language, held)
     out = [text["title"], "", text["context"]] + register.register(config, language, held)[1:] + ["", text["need"]]
@@ -129,7 +129,7 @@ def impact(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list
 def run(line: "Line") -> int:
     """Show it."""
     config = running(line.config, line.paths)
-    print("\n".join(impact(config, line["--dpia"], beside.told(config, line.paths))))
+    print("\n".join(impact(config, line["--dpia"], also_held.told(config, line.paths))))
     return 0
 
 

@@ -46,7 +46,7 @@ def begin(
     ):
         raise calls.Refused("lookup: not one question (L34-II-6); accepted: a port and its protocol, or a terminal")
     mac = calls.named(fields, holder) if about else b""
-    if len(recorder.orders.copies) > 1:
+    if len(recorder.orders.children) > 1:
         raise calls.Refused("somebody else is looking; accepted: again in a moment")
     if not recorder.audit.note("lookup", fields["reason"], fields["report"] or 0, by):
         raise calls.Refused("the audit log can't take it; accepted: again once it can")

@@ -2,8 +2,8 @@
 """`oubli lookup`: what the operator asks and sees; the recorder answers (agent.purposes.lookup, L34-II-6)."""
 
 from agent.base import canonical, dates
-from agent.cli.access_verbs import written
 from agent.cli.command import UsageError
+from agent.cli.who_verb import written
 from agent.purposes.consent.verbs import given, whose
 from agent.purposes.requests.requests import second_of
 

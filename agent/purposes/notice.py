@@ -9,7 +9,7 @@ filled in. `oubli-notice` makes a page of this very text, to be hung up, on a ho
 
 from agent import law
 from agent.config.config import running
-from agent.purposes import activities, beside, duties, words
+from agent.purposes import activities, also_held, duties, words
 from agent.purposes.attribution import own_addresses
 from agent.purposes.billing import billing
 
@@ -177,7 +177,7 @@ def offered(activity: "activities.Activity", language: str) -> "list[str]":
 
 
 def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[str]":
-    """Return the guests' notice, in `fr` or `en`; `held` as in agent.purposes.beside."""
+    """Return the guests' notice, in `fr` or `en`; `held` as in agent.purposes.also_held."""
     text, at = TEXTS[language], words.LANGUAGES.index(language)
     found = activities.activities(config, language, held)
     venue, declared = config.notice.venue, duties.DECLARED.get(config.gateway.duty)
@@ -231,7 +231,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
 def run(line: "Line") -> int:
     """Show it."""
     config = running(line.config, line.paths)
-    print("\n".join(lines(config, line["--notice"], beside.told(config, line.paths))))
+    print("\n".join(lines(config, line["--notice"], also_held.told(config, line.paths))))
     return 0
 
 

@@ -5,13 +5,13 @@ Addresses, the portal's word, public ports, its row of the day's table.
 
 And what is on its way into a store: the stay and the session that go on, and what waits to be sealed.
 
-Asked in the copy of the recorder's process that answers a look
-(agent.recorder.access), whose changes are nobody else's.
+Asked in the child process of the recorder's that answers a look
+(agent.recorder.right_of_access), whose changes are nobody else's.
 """
 
 from agent import law
 from agent.base import dates
-from agent.purposes.beside import sealed as stores
+from agent.purposes.also_held import sealed as stores
 from agent.summary.metrics import QUARTERS, SHIFT
 from agent.summary.services import CLASSES, PROTOCOLS
 from agent.summary.terminals import QUARTERS_AT, Row
@@ -19,7 +19,7 @@ from agent.summary.terminals import QUARTERS_AT, Row
 _SECOND = 1000000000
 
 
-def beside(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "dict[str, Any]":
+def also_held(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "dict[str, Any]":
     """Return the first line of a look: the sealed stores with their ends, and what else is held.
 
     `written` writes an address.

@@ -6,7 +6,7 @@ It has a line for each processing, as the notice has (agent.purposes.activities)
 
 from agent import law
 from agent.config.config import running
-from agent.purposes import activities, beside, notice, words
+from agent.purposes import activities, also_held, notice, words
 from agent.vault import stores
 
 TEXTS: "dict[str, dict[str, str]]" = {
@@ -38,7 +38,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
 
 
 def register(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[str]":
-    """Return the entry for the register of processing, in `fr` or `en`; `held` as in agent.purposes.beside."""
+    """Return the entry for the register of processing, in `fr` or `en`; `held` as in agent.purposes.also_held."""
     text, shared, at = TEXTS[language], notice.TEXTS[language], words.LANGUAGES.index(language)
     out = [text["register"]] + notice.responsible(config, language)
     found = activities.activities(config, language, held)
@@ -77,7 +77,7 @@ def aims(activity: "activities.Activity", language: str) -> "list[str]":
 def run(line: "Line") -> int:
     """Show it."""
     config = running(line.config, line.paths)
-    print("\n".join(register(config, line["--register"], beside.told(config, line.paths))))
+    print("\n".join(register(config, line["--register"], also_held.told(config, line.paths))))
     return 0
 
 

@@ -53,7 +53,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         poll.add(descriptor)
     peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
     server = Server(
-        paths.run.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles), recorder.orders.copies
+        paths.run.socket, poll, peers, lambda line, roles: calls.answer(recorder, line, roles), recorder.orders.children
     )
     heartbeat = process.Heartbeat(paths.run.heartbeat)
     streams = _streams(recorder.streams, recorder.rules, routes, events, table, ruleset)

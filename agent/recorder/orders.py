@@ -14,11 +14,11 @@ class Orders:
     Refused says what was wrong and what is accepted.
     """
 
-    _access: "Access | None" = None
+    _access: "RightOfAccess | None" = None
 
     def __init__(self, recorder: "Recorder") -> None:
         self._recorder = recorder
-        self.copies: "list[int]" = []  # of this process, that answer somebody who looks
+        self.children: "list[int]" = []  # process ids of those that answer somebody who looks
 
     def new_device(self) -> "dict[str, Any]":
         """Take root's word that nobody was ever counted here (ANON-6)."""
@@ -44,9 +44,9 @@ class Orders:
         """Look at what is held on a terminal, for the person at it."""
         recorder = self._recorder
         if self._access is None:
-            from agent.recorder.access import Access
+            from agent.recorder.right_of_access import RightOfAccess
 
-            self._access = Access(recorder, recorder.guests.holders.holder)
+            self._access = RightOfAccess(recorder, recorder.guests.holders.holder)
         return self._access.look(fields, by)
 
     def lookup(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
@@ -54,7 +54,7 @@ class Orders:
         recorder = self._recorder
         try:
             from agent.purposes import lookup
-            from agent.recorder.access import row_of
+            from agent.recorder.right_of_access import row_of
         except ImportError:
             raise calls.Refused(law.PACKAGE + " isn't installed; accepted: on a gateway that has it")
         return lookup.begin(
@@ -110,5 +110,5 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Generator
 
-    from agent.recorder.access import Access
     from agent.recorder.recorder import Recorder
+    from agent.recorder.right_of_access import RightOfAccess

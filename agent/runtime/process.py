@@ -62,26 +62,26 @@ def end_at_alarm() -> None:
 
 
 def fork(seconds: int) -> int:
-    """Make a copy of this process, for what must not stay in its memory; returns the copy's number, and 0 in the copy.
+    """Fork a child for what must not stay in this process's memory; returns its process id, and 0 in the child.
 
-    The copy yields to everything else, ends with this process, and after so many seconds at
-    the latest. OSError where there is no room.
+    The child yields to everything else, ends with this process, and after `seconds` at the latest. OSError where there
+    is no room for it.
     """
-    copy = LIBC.call("fork")
-    if not copy:
+    child = LIBC.call("fork")
+    if not child:
         LIBC.function("prctl")(_PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
         LIBC.function("alarm")(seconds)
         LIBC.function("nice")(_YIELDING)
-    return copy
+    return child
 
 
-def ended(copy: int) -> bool:
-    """Return True if a copy of this process has ended, of which nothing is left then."""
-    return LIBC.function("waitpid")(copy, None, _WNOHANG) != 0
+def ended(child: int) -> bool:
+    """Return True if a child process has ended, of which nothing is left then."""
+    return LIBC.function("waitpid")(child, None, _WNOHANG) != 0
 
 
 def leave() -> None:
-    """End this copy, and run nothing more of what it was copied from."""
+    """End this child process, and run nothing more of what its parent does."""
     LIBC.function("_exit")(0)
 
 

@@ -38,7 +38,7 @@ def mutants(
     chosen = [one for one in breakages.MUTANTS if not only or one.name in only]
     console = options.console(json_file)
     try:
-        with console.status("mutants in court") as status:
+        with console.status("mutants on trial") as status:
             found = []
             for verdict in breakages.trial(chosen, interpreter, os.cpu_count() or 1):
                 found.append(verdict)

@@ -43,7 +43,7 @@ class Callers:
     def _ask(self, recorder: "Any", line: bytes, roles: "tuple[str, ...]") -> "dict[str, Any] | None":
         """Ask the recorder.
 
-        What it answers by reading is told by a copy of this process, as the daemon's would be, and wiped.
+        What it answers by reading is told by a child process, as the daemon's would be, and wiped.
         """
         answer = calls.answer(recorder, line, roles)
         if isinstance(answer, dict):
@@ -51,8 +51,8 @@ class Callers:
         listener = sockets.unix_server(self._path)
         reader = sockets.unix_client(self._path)
         writer = sockets.accept(listener)
-        copy = process.fork(_LOOKS)
-        if not copy:
+        child = process.fork(_LOOKS)
+        if not child:
             server.tell(writer, answer, [])
         sockets.close(writer)
         poll, part = sockets.Poll(), memory.scratch(_BUFFER)
@@ -60,7 +60,7 @@ class Callers:
         while poll.wait(_LOOKS * 1000) and LIBC.function("recv")(reader, part.address, part.size, 0) > 0:
             part.wipe()
         part.close()
-        while not process.ended(copy):
+        while not process.ended(child):
             poll.wait(1)
         for descriptor in (reader, listener):
             sockets.close(descriptor)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Agents broken on purpose, a row and a patch each, and the court that must find each out (`oubli-sim mutants`).
+"""Agents broken on purpose, a row and a patch each, with the scenario that must find each out (`oubli-sim mutants`).
 
 A check that has never failed proves nothing. A copy of the agent with a patch in it (host_sim.trials.patches) lives in
-a small scenario, its court, to the end. `check` is the auditor's check that must find it; a row says `only` where no
+a small scenario to the end. `check` is the auditor's check that must find it; a row says `only` where no
 other does, and each check has such a row. A patch that doesn't fit the agent any more is an error, not a mutant that
 was caught.
 """
@@ -22,12 +22,12 @@ from typing import NamedTuple
 from host_sim.driver.interpreters import command, environment
 from host_sim.driver.scene import SimulationError
 from host_sim.driver.simulation import Simulation
-from host_sim.trials.courts import COURTS
 from host_sim.trials.patches import Patch, patched
+from host_sim.trials.small_scenarios import SMALL_SCENARIOS
 from host_sim.venue import scenario as scenarios
 
 SEED = 3
-CUTS = "power cuts"  # the court of whatever forgets to sync: host_sim.faults.cuts
+CUTS = "power cuts"  # of whatever forgets to sync: host_sim.faults.cuts
 # Of whatever spends what it doesn't have: host_sim.privacy.spending, which CPython alone lives
 SPENDING = "power and time"
 HISTORIES = 60  # at most
@@ -41,7 +41,7 @@ class Mutant(NamedTuple):
 
     name: str
     breaks: str
-    court: str
+    scenario: str
     check: str
     only: bool
     patch: Patch
@@ -138,7 +138,7 @@ MUTANTS = (
         "attribution", True, Patch("purposes/attribution/record.py", "pack", "return out", 'return out + b"\\0"')),
     Mutant("custodian-never-syncs", "what a custodian's store writes isn't synced (EXP-6)", "cuts", "attribution", True,
         Patch("purposes/custodian/flash_folder.py", "FlashFolder.sync", "files.sync(A)", "None")),
-    Mutant("stepped-is-believed", "a clock that was set is believed before it is confirmed (L34-II-4)", "court",
+    Mutant("stepped-is-believed", "a clock that was set is believed before it is confirmed (L34-II-4)", "examiners",
         "answers", True, Patch("purposes/believed_time.py", "BelievedTime.tick", "trusted = trusted and A", "pass")),
     Mutant("user-and-mac", "`billing` joins user and MAC (L34-IV-2)", "guests", "billing", True,
         Patch("purposes/billing/billing.py", "Billing.session", "user[:size]",
@@ -174,7 +174,7 @@ MUTANTS = (
             "(self.__dict__.setdefault('told', []).append(bytes(buffer[:length])), handed.take(buffer, length))[1]")),
     Mutant("rows-at-home", "what somebody looks at is read in the recorder's own memory (EXP-1)", "looks", "forgotten",
         True,
-        Patch("recorder/access.py", "Access.look", "self._lines(mac)",
+        Patch("recorder/right_of_access.py", "RightOfAccess.look", "self._lines(mac)",
             "iter([line for line in self._lines(mac) if __import__('json').dumps(line)])")),
 )  # fmt: skip
 
@@ -195,17 +195,17 @@ class Verdict:
         return self.mutant.check in self.caught_by and (not self.mutant.only or self.caught_by == (self.mutant.check,))
 
 
-def court(name: str, folder: Path) -> scenarios.Scenario:
-    """Return a court as the scenario that it is."""
+def small_scenario(name: str, folder: Path) -> scenarios.Scenario:
+    """Return a small scenario by its name; its file goes to `folder`."""
     path = folder / f"{name.replace(' ', '-')}.toml"
-    path.write_text(COURTS[name])
+    path.write_text(SMALL_SCENARIOS[name])
     return scenarios.load(str(path))
 
 
 def judge(
-    mutant: Mutant | None, interpreter: str, court_name: str = "", seed: int = SEED, halt: threading.Event | None = None
+    mutant: Mutant | None, interpreter: str, name: str = "", seed: int = SEED, halt: threading.Event | None = None
 ) -> Verdict | tuple[str, ...]:
-    """Let a mutant live in its court; without one, the agent as it is, of which the failing checks are returned.
+    """Let a mutant live in its scenario; without one, the agent as it is, of which the failing checks are returned.
 
     `halt` ends it.
     """
@@ -219,13 +219,13 @@ def judge(
         folder = Path(temporary)
         if mutant:
             patched(mutant.patch, folder)
-        if mutant and mutant.court == CUTS:
+        if mutant and mutant.scenario == CUTS:
             return Verdict(mutant, *_cut(folder, interpreter), time.monotonic() - began)
-        if mutant and mutant.court == SPENDING:
+        if mutant and mutant.scenario == SPENDING:
             return Verdict(mutant, *_found(folder, "spending", HISTORIES), time.monotonic() - began)
-        if mutant and mutant.court == PINGS:
+        if mutant and mutant.scenario == PINGS:
             return Verdict(mutant, *_found(folder, "pings", BLOCKS), time.monotonic() - began)
-        scene = court(mutant.court if mutant else court_name, folder)
+        scene = small_scenario(mutant.scenario if mutant else name, folder)
         try:
             outcome = Simulation(
                 scene, seed, interpreter, None, look, agent=folder if mutant else None, stop=False

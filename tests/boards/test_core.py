@@ -99,7 +99,7 @@ def test_what_the_law_asks_of_every_gateway_is_in_the_core():
         "vault.deadlines",
         "audit.audit",
         "audit.history",
-        "recorder.access",
+        "recorder.right_of_access",
     }
     assert not needed & ABSENT
 

@@ -21,7 +21,7 @@ from agent.base.paths import Paths
 from agent.cli import article
 from agent.config import config as configuration
 from agent.doctor import examination
-from agent.purposes import activities, beside, checks, duties, words
+from agent.purposes import activities, also_held, checks, duties, words
 from host_sim.venue.portal import NOTICE
 from tests.support.interpreters import PROJECT, Interpreter
 
@@ -184,7 +184,7 @@ def test_what_is_kept_on_no_ground_in_force_is_a_duty_that_is_not_met(
         (store / "2026-10-01-0001").touch()
         (tmp_path / "srv/oubli-root").mkdir(parents=True)
         (tmp_path / "srv/oubli-root/store-attribution").write_text(f"\n{note}\n" if note != "?" else "")
-    held = beside.told(config, Paths(str(tmp_path)))
+    held = also_held.told(config, Paths(str(tmp_path)))
     (erase,) = [one for one in duties.data(config, "en", held) if one["name"] == "erase"]
     assert erase["state"] == state
     for language in words.LANGUAGES:

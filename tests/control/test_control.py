@@ -83,8 +83,8 @@ TABLE = {{
     "mine": room.Call((room.ROOT, room.PORTAL), {{}}, answer),
     "all": room.Call((room.ROOT, room.ANYONE), {{}}, answer),
 }}
-peers, copies = room.Peers(OWN_USER, PATH.rsplit("/", 1)[0]), []
-server = Server(PATH, poll, peers, lambda line, roles: room.answer(None, line, roles, TABLE), copies)
+peers, children = room.Peers(OWN_USER, PATH.rsplit("/", 1)[0]), []
+server = Server(PATH, poll, peers, lambda line, roles: room.answer(None, line, roles, TABLE), children)
 print("listening")
 while True:
     ready = poll.wait(20)
@@ -288,23 +288,23 @@ def test_a_big_answer_waits_for_its_reader_and_not_for_ever(interpreter: Interpr
         assert 0 < len(rest(lazy)) < 300000
 
 
-def copies_of(process: subprocess.Popen[bytes]) -> list[int]:
+def children_of(process: subprocess.Popen[bytes]) -> list[int]:
     """Return the processes that a server has made of itself."""
     return [int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
-def until_no_copy(process: subprocess.Popen[bytes]) -> None:
+def until_no_child(process: subprocess.Popen[bytes]) -> None:
     limit = time.monotonic() + 90
-    while copies_of(process):
-        assert time.monotonic() < limit, "a copy goes on"
+    while children_of(process):
+        assert time.monotonic() < limit, "a child process goes on"
         time.sleep(0.02)
 
 
 @pytest.mark.long
-def test_an_answer_of_many_lines_is_made_by_a_copy_and_others_are_answered_meanwhile(
+def test_an_answer_of_many_lines_is_made_by_a_child_and_others_are_answered_meanwhile(
     any_interpreter: Interpreter, folder: Path
 ) -> None:
-    """EXP-1: what it reads is in no memory but the copy's.
+    """EXP-1: what it reads is in no memory but the child's.
 
     That one ends with its answer, where it can't go on, with its reader, its patience, and the server.
     """
@@ -318,28 +318,28 @@ def test_an_answer_of_many_lines_is_made_by_a_copy_and_others_are_answered_meanw
         assert len(failed) == 8
         assert json.loads(failed[-1]) == {"error": "it changed; accepted: once more", "v": 1}
         assert len(ask(path, b'{"v":1,"call":"many","lines":50,"fail":"ever"}\n').splitlines()) == 7
-        until_no_copy(process)
+        until_no_child(process)
         slow, lazy = connected(path), connected(path)
         for client in (slow, lazy):
             client.sendall(b'{"v":1,"call":"many","lines":99999,"size":9000}\n')
         assert slow.recv(4096)
         assert lazy.recv(1)
-        assert len(copies_of(process)) == 2
+        assert len(children_of(process)) == 2
         assert ask(path, b'{"v":1,"call":"status"}\n').startswith(b'{"a":')
         slow.close()
         # One goes with its reader, the other one whose reader reads nothing is cut after PATIENCE
-        until_no_copy(process)
+        until_no_child(process)
         lazy.close()
         left = connected(path)
         left.sendall(b'{"v":1,"call":"many","lines":99999,"size":9000}\n')
         assert left.recv(4096)
-        (copy,) = copies_of(process)
+        (child,) = children_of(process)
         process.send_signal(signal.SIGTERM)
         assert line(process).endswith(" True")
         assert process.wait(240) == 0
         limit = time.monotonic() + 90
-        while Path(f"/proc/{copy}").exists() and Path(f"/proc/{copy}/stat").read_text().split()[2] != "Z":
-            assert time.monotonic() < limit, "the copy outlived its server"
+        while Path(f"/proc/{child}").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
+            assert time.monotonic() < limit, "the child outlived its server"
             time.sleep(0.02)
         left.close()
 
@@ -554,7 +554,7 @@ def test_a_client_waits_for_a_whole_answer_and_not_for_ever(
 
 @pytest.mark.long
 def test_an_answer_of_many_lines_holds_no_other_stream_open(served: Path) -> None:
-    """The copy that tells them has let go of everybody else's.
+    """The child process that tells them has let go of everybody else's.
 
     Who asked meanwhile reads his answer to its end, while it goes on.
     """
@@ -1115,7 +1115,7 @@ def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, fo
             row for line in lines_as(65534, "1234", path, look[:-1] + ',"agreed":1}') for row in line.get("rows", ())
         ] == rows
         assert gateway.process is not None
-        # The copies have ended
+        # The child processes have ended
         assert process_memory.found(gateway.process.pid, re.compile(rb'"source_port": ?[0-9]+'), 24) == set()
         # Who isn't root has no way to her records but by this call.
         denied = [*as_user(65534, "1234"), "cat", str(folder / "var/run/oubli/keys")]

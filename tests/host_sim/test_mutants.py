@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agents broken on purpose are found out, each by the check that is named for it.
 
-The agent as it is passes every court.
+The agent as it is passes in every small scenario.
 
 The auditor's checks proved able to fail: each has a mutant that only it catches.
 """
@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from host_sim.checks.auditor import Auditor
-from host_sim.trials.courts import COURTS
 from host_sim.trials.mutants import CUTS, MUTANTS, PINGS, SPENDING, Mutant, Verdict, judge
 from host_sim.trials.patches import Patch, PatchError, apply
+from host_sim.trials.small_scenarios import SMALL_SCENARIOS
 from host_sim.venue.scenario import load
 from host_sim.venue.world import World
 from tests.support.interpreters import PROJECT
@@ -30,10 +30,10 @@ def test_each_mutant_is_caught_by_its_check(mutant: Mutant) -> None:
     assert verdict.caught, (verdict.caught_by, verdict.wrong)
 
 
-@pytest.mark.parametrize("court", COURTS)
-def test_the_agent_as_it_is_passes_every_court(court: str) -> None:
+@pytest.mark.parametrize("scenario", SMALL_SCENARIOS)
+def test_the_agent_as_it_is_passes_in_every_small_scenario(scenario: str) -> None:
     """So that what a mutant is blamed for is its own."""
-    assert judge(None, "cpython", court) == ()
+    assert judge(None, "cpython", scenario) == ()
 
 
 def test_each_check_of_the_auditor_has_a_mutant_that_only_it_catches(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_each_check_of_the_auditor_has_a_mutant_that_only_it_catches(tmp_path: P
     checks = {finding.name for finding in Auditor(tmp_path, World(load("hotel-week"), 1)).report()}
     assert {mutant.check for mutant in MUTANTS if mutant.only} >= checks
     assert {mutant.check for mutant in MUTANTS} <= checks | {"cuts", "pings", "spending"}
-    assert {mutant.court for mutant in MUTANTS} <= {*COURTS, CUTS, PINGS, SPENDING}
+    assert {mutant.scenario for mutant in MUTANTS} <= {*SMALL_SCENARIOS, CUTS, PINGS, SPENDING}
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 15
 
 

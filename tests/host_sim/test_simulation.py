@@ -32,7 +32,7 @@ from host_sim.driver.outcome import Outcome
 from host_sim.driver.simulation import Simulation
 from host_sim.report.report import HOLDS
 from host_sim.report.show import violation
-from host_sim.trials.mutants import court
+from host_sim.trials.mutants import small_scenario
 from host_sim.venue import keys
 from host_sim.venue import scenario as scenarios
 from host_sim.venue.days import DAY, HOUR, SHIFT, Days
@@ -207,7 +207,7 @@ def test_standard_output_that_is_full_is_told_in_one_line(words: list[str], buff
 
 
 def simulate(tmp_path: Path, **options: object) -> Outcome:
-    return Simulation(court("noon", tmp_path), SEED, "cpython", None, **options).run()  # type: ignore[arg-type]
+    return Simulation(small_scenario("noon", tmp_path), SEED, "cpython", None, **options).run()  # type: ignore[arg-type]
 
 
 @pytest.mark.needs("mosquitto")
@@ -228,7 +228,9 @@ def test_the_first_violation_stops_the_run_and_shows_again_where_the_command_say
 @pytest.mark.needs("mosquitto")
 def test_another_seed_another_world_and_the_same_one_the_same_outputs(tmp_path: Path) -> None:
     """Messages, opened records, events and figures."""
-    figures = [Simulation(court("reboots", tmp_path), seed, "cpython", None).run().figures() for seed in (5, 5, 6)]
+    figures = [
+        Simulation(small_scenario("reboots", tmp_path), seed, "cpython", None).run().figures() for seed in (5, 5, 6)
+    ]
     for one in figures:
         assert one.pop("seconds")
         for finding in one["findings"]:  # type: ignore[attr-defined]
@@ -244,7 +246,7 @@ def test_purposes_that_are_off_by_default_live_alike_on_both_interpreters(tmp_pa
 
     The same messages, records and events.
     """
-    lived = [Simulation(court("guests", tmp_path), SEED, interpreter, None).run() for interpreter in NAMES]
+    lived = [Simulation(small_scenario("guests", tmp_path), SEED, interpreter, None).run() for interpreter in NAMES]
     assert all(one.passed for one in lived), [one.violation for one in lived]
     assert lived[0].digests == lived[1].digests
     assert len(lived[0].digests["sealed"]) == 64
@@ -335,7 +337,7 @@ def test_the_forwarder_waits_for_the_acknowledgement_that_is_under_way(tmp_path:
 @pytest.mark.needs("mosquitto")
 def test_latency_changes_no_output(tmp_path: Path) -> None:
     """A bar far from its broker: the auditor is content; messages, records and events are a near bar's."""
-    far = court("far", tmp_path)
+    far = small_scenario("far", tmp_path)
     lived = [
         Simulation(one, SEED, "cpython", None).run()
         for one in (far, replace(far, network=far.network._replace(latency=0)))

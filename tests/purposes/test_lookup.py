@@ -49,7 +49,7 @@ def looked_up(
     clock.state = "trusted" if clock.trusted else state
     recorder: Any = SimpleNamespace(
         config=SimpleNamespace(purposes={"security": 1}), paths=SimpleNamespace(root=""), clock=clock,
-        audit=SimpleNamespace(note=lambda *_: True), orders=SimpleNamespace(copies=[]),
+        audit=SimpleNamespace(note=lambda *_: True), orders=SimpleNamespace(children=[]),
     )  # fmt: skip
     fields = {
         "terminal": mac,

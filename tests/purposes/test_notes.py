@@ -15,7 +15,7 @@ from agent import law
 from agent.base.paths import Paths
 from agent.config import config
 from agent.doctor.gateway import Gateway
-from agent.purposes import beside, checks, words
+from agent.purposes import also_held, checks, words
 from agent.vault import expiry, stores
 from tests.cli.test_law import GATEWAY, spaced
 
@@ -253,19 +253,19 @@ def test_a_store_on_a_medium_that_no_option_names_any_more_is_told_of(interprete
     """L34-VI-4, EXP-1: turned off, and `storage` left out since: it is found where it was until it is due."""
     lay(tmp_path, SMALL, b"/mnt/card\nIIbis-3\n").unlink()
     read, paths, store = config.load(str(tmp_path / "oubli")), Paths(str(tmp_path)), tmp_path / "mnt/card/attribution"
-    assert beside.remembered(read, paths) == read.unseen == ["attribution"]  # not mounted
+    assert also_held.remembered(read, paths) == read.unseen == ["attribution"]  # not mounted
     assert "attribution: off, perhaps still kept; " in told(interpreter, tmp_path)
     store.parent.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "none", store.parent], check=True)
     try:
-        assert (beside.remembered(read, paths), read.unseen) == ([], [])
+        assert (also_held.remembered(read, paths), read.unseen) == ([], [])
         store.mkdir()
         (store / "2026-10-01-0001").touch()
-        assert (beside.remembered(read, paths), read.unseen) == (["attribution"], [])
+        assert (also_held.remembered(read, paths), read.unseen) == (["attribution"], [])
         assert "attribution: off, still kept; " in told(interpreter, tmp_path)
         assert stores.needed(read, paths) == ["attribution"]
         assert stores.place("attribution", read, paths) == (str(store), str(store.parent))
-        assert [one[0] for one in beside.sealed(read, paths)] == ["attribution"]  # the guests' page
+        assert [one[0] for one in also_held.sealed(read, paths)] == ["attribution"]  # the guests' page
         assert expiry.erase_all(paths, str(tmp_path / "oubli")) == 1
         assert "attribution: off; " in told(interpreter, tmp_path)
     finally:

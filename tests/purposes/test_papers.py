@@ -16,7 +16,7 @@ from agent import law
 from agent.base.paths import Paths
 from agent.cli import article
 from agent.config import config
-from agent.purposes import activities, beside, duties, impact, notice, present, register, words
+from agent.purposes import activities, also_held, duties, impact, notice, present, register, words
 from agent.purposes.consent import kept_consents, page_words, texts
 from agent.purposes.consent.guest_page import Page
 from agent.purposes.consent.page_connection import Request
@@ -156,11 +156,11 @@ def test_who_is_asked_for_a_consent_reads_of_each_of_her_rights(tmp_path: Path, 
 AS_ANOTHER = """
 from agent.base.paths import Paths
 from agent.config import config
-from agent.purposes import beside
+from agent.purposes import also_held
 from agent.runtime.libc import LIBC
 read, paths = config.load({0!r} + "/oubli"), Paths({0!r})
 LIBC.call("setuid", 65534)
-print(beside.told(read, paths))
+print(also_held.told(read, paths))
 """
 
 
@@ -368,7 +368,7 @@ def test_nobody_is_said_to_answer_from_a_medium_that_is_away(
         seal = text.partition(("- scellement", "- sealing")[at])[2]
         left = ", ".join(notice.TEXTS[language][name] for name in ("attribution", "billing") if name in away)
         assert (notice.TEXTS[language]["away"].format(left) in seal) == bool(away)
-    held = beside.told(settings, Paths(str(tmp_path)))
+    held = also_held.told(settings, Paths(str(tmp_path)))
     found = [one for one in duties.unserved(settings, held) if duties._WHY["away"][1].partition("(")[0] in one]
     assert len(found) == 2 * bool(away)
 

@@ -24,10 +24,10 @@ from agent import law
 from agent.base.dates import moment
 from agent.base.paths import Paths
 from agent.capture import address_rows
-from agent.cli import access_verbs, article
+from agent.cli import article, who_verb
 from agent.cli.table import TABLE
 from agent.config import config
-from agent.purposes import activities, beside, notice, present, words
+from agent.purposes import activities, also_held, notice, present, words
 from agent.purposes.attribution import block_map, own_addresses
 from agent.purposes.attribution import record as attribution
 from agent.purposes.attribution.blocks import Blocks
@@ -473,9 +473,9 @@ BROKEN: dict[str, tuple[Any, str, Any, Callable[..., None]]] = {
     ),
     "an objection's row has one part more": (consent_rows, "_ROW", "<BBBBIII16sHH", check_memory),
     "the emergency is in no paper": (
-        beside,
+        also_held,
         "MEMORY",
-        tuple(one for one in beside.MEMORY if one[0] != "emergency"),
+        tuple(one for one in also_held.MEMORY if one[0] != "emergency"),
         check_memory,
     ),
 }
@@ -570,10 +570,10 @@ def test_a_handover_of_a_purpose_that_is_off_is_told_of_and_goes_with_its_reques
     device = paired.Device(tmp_path / "device", None, install=install)
     (tmp_path / "oubli").write_text(GATEWAY)
     read, paths = config.load(str(tmp_path / "oubli")), Paths(str(tmp_path / "device"))
-    assert beside.remembered(read, paths) == ["attribution"]
+    assert also_held.remembered(read, paths) == ["attribution"]
     assert "- requests for sealed data:" in "\n".join(noticed(read, "en", ["attribution"]))
     device.pass_to(3600)
-    assert beside.remembered(read, paths) == []
+    assert also_held.remembered(read, paths) == []
     device.recorder.close()
 
 
@@ -774,7 +774,7 @@ def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early
     line = type("Line", (dict,), {})(line)
     line.ask_for = lambda *_, **__: device.recorder.orders.access(asked, "root")
     line.show = lambda _, told: print("\n".join(told)) or 0
-    assert access_verbs.show(line) == 0
+    assert who_verb.show(line) == 0
     said = capsys.readouterr().out
     assert f"objects to being counted since {moment(now)}\n" in said
     assert re.search("consent to location: .*; withdrawn: services;", said)
@@ -782,7 +782,7 @@ def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early
     untimed = [
         {"state": "withdrawn", "since": 0, "end": now, "purposes": [], "withdrawn": [], "third_parties": "", "text": ""}
     ]
-    assert "".join(access_verbs._agreed(untimed, [0])).count("since a time that nobody confirmed") == 2
+    assert "".join(who_verb._agreed(untimed, [0])).count("since a time that nobody confirmed") == 2
     kept: list[tuple[int, int]] = []  # from when its deadline runs, and when it began
 
     def keep(begins: int, octets: bytes) -> str:
@@ -801,16 +801,16 @@ def test_a_refusal_that_is_all_that_is_left_is_told_of(tmp_path: Path) -> None:
     """L34-VI-4: a name on flash for 13 months, after all that it is about was turned off."""
     (tmp_path / "oubli").write_text(GATEWAY + "config summary\n option enabled '0'\n")
     read, paths = config.load(str(tmp_path / "oubli")), Paths(str(tmp_path))
-    assert beside.remembered(read, paths) == []
+    assert also_held.remembered(read, paths) == []
     Path(paths.flash.sealed, "consent").mkdir(parents=True)
-    assert beside.remembered(read, paths) == []
+    assert also_held.remembered(read, paths) == []
     Path(paths.flash.sealed, "consent", "00" * 16 + "o6d2b05e4").touch()
-    assert beside.remembered(read, paths) == ["objection"]
+    assert also_held.remembered(read, paths) == ["objection"]
     text = "\n".join(noticed(read, "en", ["objection"]))
     assert "- objection to being counted:" in text
     assert "consent" not in text.replace("without consent or contract", "")  # there never was one
     Path(paths.flash.sealed, "consent", "00" * 8 + "s6d2b05e4").touch()
-    assert beside.remembered(read, paths) == ["consent", "objection"]
+    assert also_held.remembered(read, paths) == ["consent", "objection"]
     text = "\n".join(noticed(read, "en", ["consent", "objection"]))
     assert "- proof of the consent:" in text
     assert "- objection to being counted:" in text
@@ -1033,7 +1033,7 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
 def test_who_and_erase_tell_the_operator_of_a_store_that_nobody_can_see(*, unseen: bool) -> None:
     """L34-VI-4, L34-VI-5: his commands say what the page says, in their words."""
     store = {"purpose": "billing", "lifetime_seconds": 86400, "unseen": unseen}
-    first, second = access_verbs._summary({}, [store], {})
+    first, second = who_verb._summary({}, [store], {})
     assert ("perhaps still kept" in first) == unseen
     assert ("the custodian answers" in second) == (not unseen)
     said: list[str] = []
@@ -1277,7 +1277,7 @@ def test_a_consent_that_nobody_is_asked_for_any_more_may_still_be_withdrawn(tmp_
     assert device.recorder.groups.by_consent().withdraw(mine, "root")["withdrawn"] == 1
     assert len([*names.iterdir()]) == 2  # of the consent, and of prompts
     device.recorder.close()
-    held = beside.remembered(device.config, Paths(str(device.root)))
+    held = also_held.remembered(device.config, Paths(str(device.root)))
     assert held == ["consent"]
     for language, said in zip(
         words.LANGUAGES, ("plus aucun accord n'est", "no consent is taken any more"), strict=True

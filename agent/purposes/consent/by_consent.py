@@ -21,7 +21,7 @@ from agent.runtime import files
 from agent.vault.stores import BY_CONSENT
 
 SECOND = 1000000000
-LOOK = 30 * SECOND  # how often the ends of consents are looked at; expiry of what is kept has its own, exact clock
+PERIOD = 30 * SECOND  # between two checks of the ends of consents; expiry of what is kept has its own, exact clock
 
 
 class ByConsent(Purposes):
@@ -42,7 +42,7 @@ class ByConsent(Purposes):
         keys, self._lose = recorder.kept.keys, recorder.kept.lose
         self._counters, self._note = recorder.counters.values, recorder.audit.note
         self._now = now
-        self._look = self._wall = self._monotonic = self._stepped = 0
+        self._next_check = self._wall = self._monotonic = self._stepped = 0
         self._unwritten = 0  # suspensions by a process without a role that the audit log and flash don't have yet
         self.stores: "dict[str, consent_ring.ConsentRing]" = {}
         for name in BY_CONSENT:
@@ -128,14 +128,14 @@ class ByConsent(Purposes):
             self._bus.tick(monotonic, wall // SECOND)
         while self._unwritten:
             self._unwritten -= 1
-            self._look = monotonic
+            self._next_check = monotonic
             self._note("consent", "suspended", calls.ANYONE)
         # An end is noted as soon as it has come, before flash is told that the time has:
         # no backup and no clock brings it back.
         register = self._opened.consents
-        if monotonic < self._look and (register is None or not register.due(self._now())):
+        if monotonic < self._next_check and (register is None or not register.due(self._now())):
             return
-        self._look = monotonic + LOOK
+        self._next_check = monotonic + PERIOD
         self._open()
         self._opened.tick(self._now(), monotonic // SECOND)
         self._prune(self._now())

@@ -8,7 +8,7 @@ the audit log, never about whom (L34-VI-3).
 from agent import law
 from agent.base import canonical
 from agent.control import calls
-from agent.purposes import beside
+from agent.purposes import also_held
 from agent.purposes.consent import consents, texts
 from agent.purposes.consent.by_consent import ByConsent
 from agent.purposes.consent.kept_consents import RESERVED
@@ -217,17 +217,17 @@ class Consented(ByConsent):
         )
         refused = canonical.dumps([changes, objects, [[one["number"], one["state"], one["since"]] for one in found]])
         security = self._config.purposes.get("security")
-        sealed = beside.sealed(self._config, self._paths)
+        sealed = also_held.sealed(self._config, self._paths)
         kept = ([("security", security.lifetime, False)] if security else []) + sealed
         held = [one[0] for one in sealed]
-        told = beside.memory(self._config, held)
+        told = also_held.memory(self._config, held)
         more = [row[0] for row in told if row[1] and row[0] in ("portal", "ports", "requests", "page")]
         names = (["counting"] if self._table.day else []) + ["addresses"] + more
         counted, unreadable = bool(self._config.metrics) and not self._opened.trouble, self._opened.trouble > 0
         flags: "dict[str, Any]" = {"counted": counted, "objects": objects, "timed": self._now() is not None}
         flags["unreadable"] = unreadable
         flags.update({"consents": found, "on": sorted(self.stores), "kept": kept, "beside": names})
-        flags["medium"] = beside.on_medium(self._config, held)
+        flags["medium"] = also_held.on_medium(self._config, held)
         flags.update({"token": self._signed(mac), "undoes": self._signed(mac + refused.encode())})
         return flags
 

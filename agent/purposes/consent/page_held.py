@@ -31,7 +31,7 @@ class HeldPage(Html):
     def held(self, address: str) -> "Iterator[str]":
         """Yield the page with what is held on this terminal: how much of each purpose, and the newest records."""
         sealed: "list[dict[str, Any]]" = []
-        beside: "dict[str, Any]" = {}
+        also_held: "dict[str, Any]" = {}
         counts: "dict[str, int] | None" = None
         newest: "list[tuple[int, int, str]]" = []
         seen = 0
@@ -39,7 +39,7 @@ class HeldPage(Html):
             if "error" in answer:
                 yield self.failed(answer["error"])
                 return
-            sealed, beside = answer.get("sealed", sealed), answer.get("held", beside)
+            sealed, also_held = answer.get("sealed", sealed), answer.get("held", also_held)
             counts = answer.get("records", counts)
             for row in answer.get("rows", ()):
                 seen += 1
@@ -54,7 +54,7 @@ class HeldPage(Html):
             for name in sorted(counts)
         ]
         lines += [self.sealed(store["purpose"], store["lifetime_seconds"], store["unseen"]) for store in sealed]
-        shown = self.items(lines + self.beside(beside))
+        shown = self.items(lines + self.also_held(also_held))
         if sum(counts.values()) > len(newest):
             shown += self.paragraph("newest")
         newest.reverse()
@@ -73,8 +73,8 @@ class HeldPage(Html):
             if not begun:
                 begun = True
                 yield head("200 OK", ("Content-Type: application/json", _ATTACHED))
-                beside = canonical.dumps(dict(answer.get("held", {}), page={"requests": self._had}))
-                yield '{"sealed":%s,\n"held":%s,\n"records":[' % (canonical.dumps(answer.get("sealed", ())), beside)
+                also_held = canonical.dumps(dict(answer.get("held", {}), page={"requests": self._had}))
+                yield '{"sealed":%s,\n"held":%s,\n"records":[' % (canonical.dumps(answer.get("sealed", ())), also_held)
             for row in answer.get("rows", ()):
                 row["purpose"] = answer["purpose"]
                 yield comma + "\n" + canonical.dumps(row)
@@ -85,7 +85,7 @@ class HeldPage(Html):
         if not begun:
             yield self.failed("somebody")
 
-    def beside(self, held: "dict[str, Any]") -> "list[str]":
+    def also_held(self, held: "dict[str, Any]") -> "list[str]":
         """Return lines on what is held beside the stores (agent.purposes.present)."""
         names = [name for name in ("addresses", "portal", "ports") if name in held]
         lines = [

@@ -8,7 +8,7 @@ request costs some milliseconds, and nothing at all before its turn (`page_turns
 isn't whole, or hasn't had its turn, within three seconds is given up. It counts as answered, as does a connection that
 its own end gives up, or that has to give up its place.
 
-An answer that shows records may take long: a copy of this process sends it, one at a time, and ends with it. Nobody
+An answer that shows records may take long: a child process sends it, one at a time, and ends with it. Nobody
 waits for that but who wants records too.
 """
 
@@ -56,7 +56,7 @@ class Server:
         self._came = 0
         self._turns = Turns()
         self._free = 0  # ms since boot: when the next request may be worked at
-        self._copies: "list[int]" = []
+        self._children: "list[int]" = []
         self._short: "dict[tuple[str, str], bytes]" = {}  # answers that need no work
         poll.add(listener)
 
@@ -67,9 +67,9 @@ class Server:
 
         Times in ms, since boot.
         """
-        for copy in list(self._copies):
-            if process.ended(copy):
-                self._copies.remove(copy)
+        for child in list(self._children):
+            if process.ended(child):
+                self._children.remove(child)
         self._turns.tick(now)
         for descriptor in ready:
             if descriptor in self._clients:
@@ -89,10 +89,10 @@ class Server:
             chosen = self._next(now)
         if chosen is not None:
             return max(0, self._free - now)
-        return _TURN if self._clients or self._copies else MINUTE
+        return _TURN if self._clients or self._children else MINUTE
 
     def _next(self, now: int) -> "Connection | None":
-        return self._turns.next(self._clients.values(), now, looking=bool(self._copies))
+        return self._turns.next(self._clients.values(), now, looking=bool(self._children))
 
     def _accept(self, now: int) -> bool:
         """Take the next one who waits; False where nobody does."""
@@ -148,7 +148,7 @@ class Server:
     # What goes out
 
     def _answer(self, client: Connection, now: int) -> None:
-        """Answer a request, or let a copy of this process do it."""
+        """Answer a request, or let a child process do it."""
         request = client.request
         if request is None or self._turns.had(client.address) >= ALLOWED:
             self._refuse(client, "429 Too Many Requests", "busy", now)
@@ -161,14 +161,14 @@ class Server:
             if isinstance(answer, str):
                 self._begin(client, answer.encode(), now)
                 return
-            copy = process.fork(LONGEST)
-            if not copy:
+            child = process.fork(LONGEST)
+            if not child:
                 tell(
                     client.descriptor,
                     answer,
                     [self._listener] + [other for other in self._clients if other != client.descriptor],
                 )
-            self._copies.append(copy)
+            self._children.append(child)
         except (OSError, MemoryError):
             pass
         except Exception as failure:  # noqa: BLE001 (whatever a request brings about, the next one is answered)
@@ -224,7 +224,7 @@ class Server:
 
 
 def tell(descriptor: int, parts: "Iterator[str]", others: "list[int]") -> None:
-    """Send an answer in parts, in a copy of the process, which ends and holds no other's connection."""
+    """Send an answer in parts, in a child process, which ends and holds no other's connection."""
     try:
         for other in others:
             sockets.close(other)
@@ -236,7 +236,7 @@ def tell(descriptor: int, parts: "Iterator[str]", others: "list[int]") -> None:
                 octets = octets[sockets.send_some(descriptor, octets) :]
             if octets:
                 break
-    finally:  # whatever happened: nothing of what this was copied from may go on here
+    finally:  # whatever happened: nothing of what the parent does may go on here
         process.leave()
 
 

@@ -22,7 +22,7 @@ SEGMENT_LIMIT = 1 << 20  # octets of a file at which it closes
 KEPT_OPEN = 2  # days after which a day's segment closes
 # Ns by which a day may begin earlier than its page says: what a quartz is wrong by in a day, and a second
 WRONG = 10000000000
-LOOK = 10000000000  # ns between two looks for a new bundle
+PERIOD = 10000000000  # ns between two checks for a new bundle
 _SECOND = 1000000000
 
 
@@ -71,7 +71,7 @@ class Custodian:
         self._boot = boot
         self._time = StoreTime(hours, floor)
         self._lose = lose
-        self._look = 0
+        self._next_check = 0
         files.make_folder(pages, 0o700)
         self._flash = FlashFolder(folder, mount, lifetime // DAY, self._time)
         self._writer = SegmentWriter(
@@ -117,8 +117,8 @@ class Custodian:
         flash.turn()
         if flash.refusal and not flash.ready and flash.rested():
             self._prepare()
-        if monotonic >= self._look:
-            self._look = monotonic + LOOK
+        if monotonic >= self._next_check:
+            self._next_check = monotonic + PERIOD
             self._bundle.refresh()
             self._look_at_mount()
         gone = self._expire()

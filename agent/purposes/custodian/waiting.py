@@ -49,7 +49,7 @@ class Page:
         self.counter[0] = self.records
 
     def waiting(self) -> "Iterator[bytes]":
-        """Yield the records that wait: in a copy of the recorder's process, what it has sealed meanwhile doesn't."""
+        """Yield the records that wait: in a child process of the recorder's, what it has sealed meanwhile doesn't."""
         octets = bytes(self.view[segment.PAGE_HEADER : segment.PAGE_HEADER + self._valid()])
         end = min(len(octets), self._valid())
         at = 0

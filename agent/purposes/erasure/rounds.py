@@ -10,7 +10,7 @@ else. What ends after that is kept as before. MACs that wait are in memory, and 
 """
 
 from agent.control import calls
-from agent.purposes import beside
+from agent.purposes import also_held
 from agent.purposes.erasure.copied import Copied, Owner
 from agent.purposes.purposes import Purposes
 from agent.runtime import memory
@@ -48,7 +48,7 @@ class Erasure(Purposes):
                 answer["durable"] = False
         if new:
             recorder.audit.note("erase", "terminal", by)
-        answer["sealed"] = [list(one) for one in beside.sealed(recorder.config, recorder.paths)]
+        answer["sealed"] = [list(one) for one in also_held.sealed(recorder.config, recorder.paths)]
         return answer
 
     def state(self, fields: "dict[str, Any]") -> "dict[str, Any]":

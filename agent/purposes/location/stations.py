@@ -16,7 +16,7 @@ from agent.purposes.location import ubus
 
 ARRIVALS = (b"assoc", b"sta-authorized")
 DEPARTURES = (b"disassoc", b"deauth", b"local-deauth", b"inactive-deauth")
-LOOK = 30000000000  # ns between two looks for radios
+PERIOD = 30000000000  # ns between two searches for radios
 RADIOS = 16
 NAME = 15
 _PREFIX = b"hostapd."
@@ -59,7 +59,7 @@ class Stations:
     def tick(self, monotonic: int) -> None:
         """Look for radios from time to time."""
         if self._greeted and monotonic >= self._next:
-            self._next = monotonic + LOOK
+            self._next = monotonic + PERIOD
             self._send(ubus.LOOKUP, 0, ubus.text(ubus.A_PATH, _PREFIX + b"*"))
 
     def ask(self) -> None:

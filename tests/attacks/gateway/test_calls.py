@@ -58,15 +58,15 @@ ONE: dict[str, dict[str, tuple[Any, ...]]] = {
         "a network socket of IPv6": ("socket", "iii", 10, 2, 0),
         "the radios": ("socket", "iii", 16, 3, 16),
         "the kernel's tunnels": ("socket", "iii", 16, 3, 6),
-        "a copy in a namespace of its own": ("syscall", "iiii", 56, 0x10000011, 0, 0),
+        "a child in a namespace of its own": ("syscall", "iiii", 56, 0x10000011, 0, 0),
     },
     "forwarder": {
-        "a copy of itself": ("fork", ""),
+        "a child process": ("fork", ""),
         "a folder": ("mkdir", "pi", NOWHERE, 0o700),
         "to be connected to": ("listen", "ii", 0, 1),
     },
     "page": {
-        "a copy in a namespace of its own": ("syscall", "iiii", 56, 0x10000011, 0, 0),
+        "a child in a namespace of its own": ("syscall", "iiii", 56, 0x10000011, 0, 0),
         "a folder": ("mkdir", "pi", NOWHERE, 0o700),
     },
 }
@@ -104,11 +104,11 @@ listener = sockets.unix_server(folder + "/s")
 client = sockets.unix_client(folder + "/s")
 other = sockets.accept(listener)
 sockets.peer(other), sockets.send_some(client, b"hi"), sockets.read_some(other, 10)
-copy = process.fork(5)
-if not copy:
+child = process.fork(5)
+if not child:
     process.leave()
 time.sleep(0.1)
-process.ended(copy)
+process.ended(child)
 poll = sockets.Poll()
 poll.add(listener)
 poll.wait(5)

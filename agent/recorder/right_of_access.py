@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The right of access (law 78-17, GDPR art. 15, to which L34-1 VI refers): what this device holds on one terminal.
 
-Records of the stores that it can read, and what it holds in those that it can't, with their end. Asked by the person at
-the terminal, on the gateway's page, for the terminal that holds the address the request comes from; or by an operator,
-with her agreement, by `oubli who`. The audit log says that somebody looked, never at whom.
+Records of the stores that it can read, and what it holds in those that it can't, with their end. Two may ask:
 
-The stores are read by a copy of the recorder's process (agent.control.server), which yields to everything else: capture
-goes on meanwhile, and nothing of a record stays in memory. One look is taken at a time, but for the operator's, who
-needn't wait for the page.
+- the person at the terminal, on the gateway's page, for the terminal that holds the address the request comes from;
+- an operator, with her agreement, by `oubli who`.
+
+The audit log says that somebody looked, never at whom.
+
+The stores are read by a child process of the recorder's (agent.control.server). It yields to everything else, so that
+capture goes on. Nothing of a record stays in memory. One look is taken at a time, but for the operator's, who needn't
+wait for the page.
 """
 
 from agent import law
@@ -81,7 +84,7 @@ def _location(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Gen
 _READERS = {"security": _security, "services": _services, "location": _location}
 
 
-class Access:
+class RightOfAccess:
     """Looks into one recorder's stores; `holder(address)` answers the MAC that holds an address now."""
 
     def __init__(self, recorder: "Recorder", holder: "Callable[[bytes], bytes | None]") -> None:
@@ -102,7 +105,7 @@ class Access:
         if not own and by not in calls.STAFF:
             raise calls.Refused("access.agreed: not for a portal; accepted: address, of who asks")
         mac = calls.named(fields, self._holder)
-        if len(recorder.orders.copies) > (0 if own else 1):
+        if len(recorder.orders.children) > (0 if own else 1):
             raise calls.Refused("somebody else is looking; accepted: again in a moment")
         # Where the log has no room left a guest's look is counted: nobody can take the right from others by asking.
         if not recorder.audit.note("look" if own else "access", by) and not own:
@@ -113,7 +116,7 @@ class Access:
         """Yield what there is in all, then records, then how many they were."""
         recorder = self._recorder
         purposes = recorder.config.purposes
-        yield _beside(recorder, mac)
+        yield _also_held(recorder, mac)
         source = recorder.clock.source
         wall = source.wall() if recorder.clock.trusted else None
         counts = {}
@@ -158,12 +161,12 @@ def _unsealed(recorder: "Recorder", mac: bytes) -> "Iterator[tuple[str, dict[str
     return present.unsealed(recorder, mac, _address)
 
 
-def _beside(recorder: "Recorder", mac: bytes) -> "dict[str, Any]":
+def _also_held(recorder: "Recorder", mac: bytes) -> "dict[str, Any]":
     try:
         from agent.purposes import present
     except ImportError:
         return {"sealed": [], "held": {}}
-    return present.beside(recorder, mac, _address)
+    return present.also_held(recorder, mac, _address)
 
 
 TYPE_CHECKING = False

@@ -481,11 +481,11 @@ def vouched(story: Story, question: Question) -> bool:
 
 
 @pytest.fixture(scope="module")
-def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Gateway]]:
+def examined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Gateway]]:
     """Give a gateway a story, its segments sealed by a real store."""
     gateways = {}
     for name, story in STORIES.items():
-        gateways[name] = made = Gateway(tmp_path_factory.mktemp("court"))
+        gateways[name] = made = Gateway(tmp_path_factory.mktemp("examined"))
         for record in story.written:
             if record is None:
                 assert made.stores["attribution"].seal()
@@ -551,12 +551,12 @@ def wrong(gateway: Gateway, question: Question, room: Any = answers) -> str:
 
 
 @pytest.mark.long
-def test_every_answer_is_what_is_true(court: dict[str, Gateway]) -> None:
+def test_every_answer_is_what_is_true(examined: dict[str, Gateway]) -> None:
     """L34-II-4: of the questions at least 200 have somebody, or doubt, in their window.
 
     And what mustn't be answered isn't.
     """
-    assert judge_answers(court, answers) == ""
+    assert judge_answers(examined, answers) == ""
     seen = Counter(expected(question)[0] for question in QUESTIONS)
     assert len(QUESTIONS) > 500
     assert seen[answers.HELD] + seen[answers.NOT_KNOWN] > 200
@@ -790,7 +790,7 @@ def judged(gateways: dict[str, Gateway], room: Any, name: str, folder: Path, pat
 @pytest.mark.long
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_shows_in_an_answer(
-    name: str, court: dict[str, Gateway], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, examined: dict[str, Gateway], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Matching, windows, grounds and keys, each with a fault: an examiner's questions find it."""
     fault = FAULTS[name]
@@ -800,7 +800,7 @@ def test_a_fault_shows_in_an_answer(
         for place in (answers, matching):
             monkeypatch.setattr(place, room, made, raising=False)
 
-    assert judged(court, with_fault(fault), room, tmp_path, patch)
+    assert judged(examined, with_fault(fault), room, tmp_path, patch)
 
 
 def test_without_a_fault_no_document_and_no_key_is_wrong(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The small venues in which agents that are broken on purpose must be found out.
+"""The small scenarios in which agents that are broken on purpose must be found out.
 
-Each is a scenario as an operator would write it.
+Each is written as an operator would write it.
 """
 
-COURTS = {
+SMALL_SCENARIOS = {
     "noon": """
 description = "A café's noon, 3 h, each record kept for 3 h"
 [time]
@@ -135,7 +135,7 @@ at = 1.3
 every = 0.7
 minutes = 5
 """,
-    "court": """
+    "examiners": """
 description = "Somebody sets the clock of a venue with port blocks ahead, for good; examiners ask afterwards"
 [time]
 start = 2026-11-25T08:00:00Z
