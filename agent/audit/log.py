@@ -11,9 +11,9 @@ was seen outside.
 
 A line is on flash before `note` returns. What a loss of power tears stays where it is; the next file goes on from the
 last line that holds, and says so. A file covers four weeks; files older than twelve months go. An act has room for 200
-lines in a file; more of it is only counted, so that nobody can fill the flash by suspending his consent again and
-again. Giving a consent and withdrawing it have room of their own, for as many as a gateway remembers: no other act, and
-nobody else's, keeps a withdrawal from being noted.
+lines in a file. More of it is only counted: nobody can fill the flash by suspending his consent again and again. Giving
+a consent and withdrawing it have room of their own, for as many as a gateway remembers: no other act, and nobody
+else's, keeps a withdrawal from being noted.
 """
 
 import os

@@ -21,12 +21,11 @@ wouldn't say it either: while nobody listens, an address may change hands and ba
 A change of hands is read a moment after the kernel made it, later where the recorder stood still. Whose a connection is
 that began meanwhile isn't known: it may be either's.
 
-What one terminal does takes no association from another one. A MAC has ADDRESSES at most: of one more address that
-nobody else holds its own oldest goes, unless a connection may still need that, or a former holder's that stands behind
-it; then the new one isn't held. What is
-needed, or current, is never given up for somebody else's sake: a full table leaves newcomers out, as the day's table
-does (ANON-8). An address that changes hands does so in any case, for what begins there from now on isn't the former
-holder's; where there is no room its oldest holder goes.
+What one terminal does takes no association from another one. A MAC has ADDRESSES at most: one more address, which
+nobody else holds, takes the place of its own oldest. Where a connection may still need that one, or a former holder's
+behind it, the new one isn't held. What is needed, or current, is never given up for somebody else's sake: a full table
+leaves newcomers out, as the day's table does (ANON-8). An address that changes hands does so in any case, for what
+begins there from now on isn't the former holder's. Where there is no room its oldest holder goes.
 """
 
 import struct

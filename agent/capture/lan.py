@@ -3,7 +3,7 @@
 
 The interfaces come from the configuration (`gateway.lan`, as interface or as OpenWrt network), their prefixes and the
 router's own addresses from the kernel, followed live. Destinations are looked at in place, octet by octet, and only to
-tell what stays inside the venue (hairpin, broadcast) from what goes out; nothing of them is copied (L34-VI-1).
+tell what stays inside the venue (hairpin, broadcast) from what goes out. Nothing of them is copied (L34-VI-1).
 """
 
 from agent.capture.address_table import NEIGHBOUR

@@ -2,11 +2,12 @@
 """When a connection really ended: the kernel's time-outs, and what they have been (EXP-1).
 
 TIMESTAMP_STOP is when the entry timed out, that is its last packet plus the timeout T of the state it died in. So
-`end = STOP - T`, where T is the largest value that timeout has had since the connection began; an entry deleted early
+`end = STOP - T`, where T is the largest value that timeout has had since the connection began. An entry deleted early
 says how much of T was left. `end` is thus never later than the last packet, and early by what the kernel had shortened
 (its `unacknowledged` and `max_retrans` timeouts). A rule may give a connection a `ct timeout` object instead of the
 setting: which connection had one can't be told afterwards, so the largest value of them all counts for every
 connection.
+
 Source: net/netfilter/nf_conntrack_proto_*.c; values in seconds from /proc/sys/net/netfilter. Objects:
 linux/netfilter/nf_tables.h (NFTA_OBJ_TYPE 3, NFTA_OBJ_DATA 4), nfnetlink_cttimeout.h (a state's number is its
 attribute's).

@@ -105,7 +105,7 @@ def edited(text: str, kind: str, options: "Sequence[tuple[str, str]]") -> str:
     """Return a configuration in which a section has these options, its comments and everything else as they were.
 
     An option takes the place of the lines that had it, as an option or a list, or of the comment that shows its
-    default; a section that isn't there comes last.
+    default. A section that isn't there comes last.
     """
     lines = text.split("\n")
     first = _after(lines, 0, ["config", kind])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """/etc/config/oubli as sections of parsed values; what isn't understood is one line that says where (L34-II-2).
 
-Words are printable ASCII, so that both interpreters read them alike and an error shown on a terminal is only text;
-comments are free, and names and documents are UTF-8.
+Words are printable ASCII, so that both interpreters read them alike and an error shown on a terminal is only text.
+Comments are free, and names and documents are UTF-8.
 """
 
 from agent import law

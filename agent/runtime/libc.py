@@ -9,7 +9,8 @@ Codes:
     a           pointer that is no buffer: CPython takes it three times as fast
 
 Offsets: both forms of a 32-bit libc (glibc's 32-bit off_t, musl's 64-bit one) read zeros where mmap gets spare zero
-arguments; `ftruncate64` and `posix_fallocate64` are used where they exist.
+arguments. `ftruncate64` and `posix_fallocate64` are used where they exist.
+
 Sources: Linux UAPI headers asm-generic/{fcntl,socket,mman}.h and arch/{mips,arm,arm64}/include/uapi/asm.
 """
 

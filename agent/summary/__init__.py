@@ -30,22 +30,22 @@ comes there again.
 0.25 + 0.20 + 0.20 + 0.15 + 0.20 = 1.00. Shares are exact fractions; what is on is configuration, and follows no
 terminal. A boot forgets the table and starts the day anew, which spends epsilon once more. The `ledger` has that on
 flash before anything is counted, up to `epsilon_ceiling` (2.0); then the day is silent. Restarts of the process go on
-with the table and cost nothing; a profile or an epsilon that changes within a day is a start of its own. The guarantee
+with the table and cost nothing. A profile or an epsilon that changes within a day is a start of its own. The guarantee
 for an agent-day is the ceiling; a day without a boot costs epsilon. An agent-day opens at most once, so a forged or
 repaired clock buys no second one.
 
 **Nothing else follows terminals.** Messages have one shape, one length and a fixed window of time, and are sent whether
 or not anybody came. What is learned after a slot or a day has closed counts nowhere. A loop that terminals keep busy is
 late: so files of the spool are made, and messages sent, at moments drawn at random, the second ones without regard to
-the first; `agent.outbox.jitter` says what is left of it. Health says only what is true of the device (the audit log's
-hash covers random octets beside what guests can cause); the log has no line that guests can cause. What a person reads
+the first. `agent.outbox.jitter` says what is left of it. Health says only what is true of the device (the audit log's
+hash covers random octets beside what guests can cause). The log has no line that guests can cause. What a person reads
 (`published`) is made of the noised messages.
 
 **Not covered.** A phone that changes its MAC is several terminals, and so are several devices of one person: k of them
 cost k epsilon. Days add up: n days with the same phone cost n epsilon. On a day on which the table filled, one terminal
 more can leave another one out: 2 epsilon, said by `oubli status`. Two terminals whose 60-bit hashes are equal share a
 row, which costs 2 epsilon with a chance of 2^-48 for a given terminal among 4,096. Someone with a radio in the room, or
-root on the running gateway, sees terminals without any of this; the table itself is personal data until the day ends.
+root on the running gateway, sees terminals without any of this. The table itself is personal data until the day ends.
 Whoever measures the uplink itself (its queue, how fast TCP or a keep-alive is answered) or the processor sees how busy
 they are. So are facts about everybody at once not covered: that the café is full at noon is what the figures are for.
 """

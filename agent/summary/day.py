@@ -2,9 +2,9 @@
 """The agent-day: opens and closes it, counts, and says when what is drawn (ANON-3 to ANON-6).
 
 An agent-day is a UTC date shifted to 03:00. While it is open every slot that has closed is drawn, whether or not
-anybody came. That is at a moment of the next two minutes (`jitter`); what has one message a day follows at its close,
-and the next day opens then. What is learned after a slot or day has closed counts nowhere, and so does a
-connection that ended before the day's first counted hour.
+anybody came. That is at a moment of the next two minutes (`jitter`). What has one message a day follows at its close,
+and the next day opens then. What is learned after a slot or day has closed counts nowhere, and so does a connection
+that ended before the day's first counted hour.
 """
 
 from agent.outbox import jitter

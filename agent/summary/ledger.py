@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What privacy has been spent, on flash, synced before anything is counted (ANON-5, ANON-6).
 
-An agent-day opens at most once, later than every day before it, for a token; a token comes with every six powered-on
+An agent-day opens at most once, later than every day before it, for a token. A token comes with every six powered-on
 hours, and at most two are held. A further start on the same day (a boot) spends epsilon again up to the ceiling, then
 the day is silent. The file is JSON, replaced atomically: at most one power cut away from the truth. It is then on the
 side of silence, because the spending is on flash before the first terminal is counted.

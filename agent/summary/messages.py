@@ -48,9 +48,9 @@ def summary(
 def health(gateway: str, time: int, facts: "dict[str, Any]") -> bytes:
     """Return the health message; every fact is of the device itself.
 
-    purposes (name, on, late), keys (days left; None: not needed), capture, clock, day, spent, ceiling, duty, audit
-    (number and hash of the newest checkpoint), tls, doctor (names of what the newest examination found; None: there was
-    none since the boot)
+    `facts`: purposes (name, on, late), keys (days left, None: not needed), capture, clock, day, spent, ceiling, duty,
+    tls. audit has number and hash of the newest checkpoint. doctor has the names of what the newest examination found,
+    None: there was none since the boot.
     """
     purposes = ['"%s":{"on":%s,"late":%s}' % (name, _FLAGS[on], _FLAGS[late]) for name, on, late in facts["purposes"]]
     text = (

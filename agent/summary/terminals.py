@@ -114,7 +114,7 @@ class Terminals:
     def see(self, mac: "int | bytes", sixth: int, first: int, last: int, service: int, octets: int) -> None:
         """Count a connection of a terminal, first heard of in this sixth of an hour of the day (0..143).
 
-        `mac` is 6 octets or where they stand in memory; `first` to `last` are the quarter-hours of the day (0..95) that
+        `mac` is 6 octets or where they stand in memory. `first` to `last` are the quarter-hours of the day (0..95) that
         the connection touched, `octets` what it carried both ways.
         """
         at = self.row_of(mac, sixth)

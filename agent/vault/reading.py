@@ -53,8 +53,8 @@ def _age(slot: keys.Slot) -> "tuple[int, int]":
 def _snapshot(folder: str, slot: keys.Slot) -> "tuple[int, bytes]":
     """Return how many octets of a segment's file are good, and its page (empty: closed), both of one moment.
 
-    A recorder may be at work in another process. Had it sealed the page between the two, its records would be missed;
-    had another segment taken the page, they would be read as this one's. SealError where the segment is gone.
+    A recorder may be at work in another process. Had it sealed the page between the two, its records would be missed.
+    Had another segment taken the page, they would be read as this one's. SealError where the segment is gone.
     """
     number = slot.number
     for _ in range(_TRIES):

@@ -6,7 +6,7 @@ in which each record has one octet, then the rest of each record. So like stands
 it is sealed, with a code of its own for each column (agent.vault.segment). While its page is filled, a column has
 COLUMN octets; read back by agent.vault.unpacker.
 
-Numbers are LEB128 varints unless said otherwise, in network order where they have 2 octets; `zigzag` maps 0, -1, 1, -2
+Numbers are LEB128 varints unless said otherwise, in network order where they have 2 octets. `zigzag` maps 0, -1, 1, -2
 to 0, 1, 2, 3. Times are in units of 100 ms, an end counts from the start of the segment's window. Dictionary and
 previous ends live for one segment; the dictionary has 256 places, so that made-up addresses can't fill the memory.
 

@@ -2,7 +2,7 @@
 """Holds what is kept by consent, `services` and `location`, against what guests said at the portal (L34-IV-1, L34-V).
 
 It reads as a thief with the files would: no deadline stops it. What can be read must be a connection or a stay of a
-terminal whose consent was active then, and isn't withdrawn now; what must be there is.
+terminal whose consent was active then, and isn't withdrawn now. What must be there is.
 """
 
 from collections import Counter

@@ -61,8 +61,8 @@ def noise_bound(count: int, numerator: int, denominator: int, chance: float = CH
 def spread_chance(total: int, count: int, numerator: int, denominator: int) -> float:
     """Return a bound on the chance that `count` draws' |X| add up to `total` or to something further from the mean.
 
-    Chernoff: P(S >= s) <= E[exp(t |X|)]^count exp(-t s) for each t > 0, P(S <=
-    s) for each t < 0; the best of a row of t.
+    By Chernoff P(S >= s) <= E[exp(t |X|)]^count exp(-t s) for each t > 0. The same bounds P(S <= s) for each t < 0. It
+    is the best of a row of t.
     """
     p = math.exp(-denominator / numerator)
     zero = (1 - p) / (1 + p)

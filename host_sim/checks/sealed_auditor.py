@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holds the custodian's stores against the truth, and that nobody else reads them (EXP-3, L34-III-2).
 
-The simulated custodian makes a key a day and store and signs a bundle of the public halves; the auditor opens with the
-private ones what lies on flash, with the custodian's own tool, and puts the authority's question: who stood behind this
-address and port then? Each connection must be answered by its own terminal, and no holding of another's may cover it.
+The simulated custodian makes a key a day and store and signs a bundle of the public halves. With the private ones and
+the custodian's own tool the auditor opens what lies on flash. Then it puts the authority's question: who stood behind
+this address and port then? Each connection must be answered by its own terminal, and no holding of another's may cover
+it.
 """
 
 import hashlib

@@ -4,7 +4,7 @@
 `launch.py recorder|forwarder --config FILE --root DIR --clock FILE [--variant NAME]`. The clocks are the device's own
 plus an offset in ns. That is a signed 64-bit little-endian number, read from the clock file at each call. It moves wall
 clock and time since boot together, as waiting does. Time since boot is an hour more than it is, so that an offset a
-little below zero is still after a boot; a second number in the file, where there is one, is added to it alone: a
+little below zero is still after a boot. A second number in the file, where there is one, is added to it alone: a
 simulated day may be of any year. The configuration knows nothing of all this, so no gateway can be told to. A variant
 is a daemon broken on purpose (see `variants`). Runs on MicroPython too.
 """

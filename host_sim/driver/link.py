@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way from the gateway to the broker, as a relay on loopback that can be cut and that can be slow.
 
-The broker and whoever listens to it stay up; the forwarder meets a connection that is refused or ends in the middle, as
+The broker and whoever listens to it stay up. The forwarder meets a connection that is refused or ends in the middle, as
 on a device whose uplink is gone. What is under way arrives so long after it was sent, in its order; a way that is cut
 loses it.
 """

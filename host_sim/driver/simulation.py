@@ -3,7 +3,7 @@
 
 The recorder runs on the stage (virtual clock, either interpreter). The forwarder is the daemon itself: its clocks are
 the machine's plus an offset in a mapped file, moved on after each simulated quarter of an hour. So it holds each
-message until its time as it would on a device; its way to the broker is a relay that the world cuts
+message until its time as it would on a device. Its way to the broker is a relay that the world cuts
 (`host_sim.driver.link`).
 """
 

@@ -4,9 +4,9 @@
     python|micropython -m host_sim.faults.cuts SEED ROUNDS [VARIANT]
 
 The story is the agent's own code over `host_sim.faults.flash`: hours are counted, a day is opened and spent on,
-messages are spooled, delivered, trimmed. Power is cut before each operation in turn, and in the middle of each sync;
-after the next boot has looked at what is left, again in the middle of that boot's own work. Each round leaves other
-parts of what wasn't synced. What must hold:
+messages are spooled, delivered, trimmed. Power is cut before each operation in turn, and in the middle of each sync.
+After the next boot has looked at what is left it is cut again, in the middle of that boot's own work. Each round leaves
+other parts of what wasn't synced. What must hold:
 
 - whoever was told "spent" finds it spent after the cut: on the side of silence, never of a free start;
 - the ledger is one that was written, whole; of the hours at most the one being written is lost;

@@ -3,7 +3,7 @@
 
 A story is the agent's own code over `host_sim.faults.flash`. It is lived once whole, to count its operations; then with
 a cut before each operation in turn and in the middle of each sync. That is done `rounds` times with other remains, on
-pages of a NOR's or a NAND's size; the next boot is cut too, early, while it recovers, and the one after it is not. Runs
+pages of a NOR's or a NAND's size. The next boot is cut too, early, while it recovers, and the one after it is not. Runs
 on MicroPython too.
 """
 

@@ -4,11 +4,11 @@
 `mount` puts it in the place of the C library and of `os` in `agent.runtime.files`, for every path below /flash. What is
 written stays in a cache until it is synced. A cut of power may come before any write, sync, rename or unlink, and in
 the middle of a sync. It keeps of what wasn't synced any part, in any order: each page of a file old, new or torn in the
-middle; a file's length; each name made, renamed or removed in a folder, or not. A sync of a file says nothing about its
-name: that takes a sync of its folder. Errors can be ordered: full, read-only, or EIO at the n-th operation.
+middle, a file's length, each change of a name in a folder. A sync of a file says nothing about its name: that takes a
+sync of its folder. Errors can be ordered: full, read-only, or EIO at the n-th operation.
 
 Nothing that was ever programmed is gone: `cells.remnants` is what somebody finds who lifts the chip. `cells.programmed`
-counts octets in pages, one more page for each sync's own metadata; divided by the size of an erase block it is how many
+counts octets in pages, one more page for each sync's own metadata. Divided by the size of an erase block it is how many
 of these a flash spends. Log-structured file systems program what is new and erase whole blocks.
 
 Runs on MicroPython too.

@@ -3,7 +3,7 @@
 
 `oubli-sim lab --port-blocks` runs it.
 
-One namespace stands for the whole venue, with an address a terminal; the gateway's neighbour table says which MAC each
+One namespace stands for the whole venue, with an address a terminal. The gateway's neighbour table says which MAC each
 one has, as it would for phones. Datagrams, connection attempts and echo requests leave through the kernel's own
 translation. Then two stores are asked the same: what the recorder kept (rows of leases, and the connections that no
 block covers) and what `conntrack -E` saw, one record a connection. For every connection the terminals behind (public

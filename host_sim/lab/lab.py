@@ -47,7 +47,7 @@ class Lab:
 
     `variant` breaks a daemon on purpose; `trace` names the daemons that strace follows. The steps (`start`,
     `confirm_time`, `traffic`, `settle`, `jump`, ...) are the caller's to order. The daemons' clocks begin as much
-    behind the kernel's as confirming the time takes. So traffic comes when the two agree, as on a device; where none
+    behind the kernel's as confirming the time takes. So traffic comes when the two agree, as on a device. Where none
     comes they may be `ahead` by so many seconds, to be of a certain time of day.
     """
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab's own small internet: terminals, a gateway and a world behind it, each a real kernel's network namespace.
 
-One namespace a terminal (own MAC, 192.168.1.100.. and fd00:1::100..) hangs on the gateway's bridge `lan`; the gateway
-translates on its way out of `wan` (nftables masquerade, both families); the internet answers on 203.0.113.1,
+One namespace a terminal (own MAC, 192.168.1.100.. and fd00:1::100..) hangs on the gateway's bridge `lan`. The gateway
+translates on its way out of `wan` (nftables masquerade, both families). The internet answers on 203.0.113.1,
 2001:db8:2::1 and on unusual *canary* addresses that nobody may keep (L34-VI-1). Names carry this process's pid and
 chance, so that labs run side by side, and nothing outside these namespaces is touched. Connection tracking is set up
 before the first packet: events 1, accounting, timestamps (see "Capture" in the design), and timeouts of a few seconds
@@ -202,7 +202,7 @@ class Network:
     def tracked(self) -> int:
         """Poke the gateway's table and return how many of the terminals' entries are left.
 
-        Reading it through /proc evicts what has timed out, in the kernel's own name; `conntrack -L` would do the same
+        Reading it through /proc evicts what has timed out, in the kernel's own name. `conntrack -L` would do the same
         in its own, and each listener would then search all of /proc for the process behind every event.
         """
         table = run(*self.inside(self.gateway, "cat", "/proc/net/nf_conntrack"))

@@ -2,7 +2,7 @@
 """A second independent reader beside `conntrack -E`: every DESTROY of the gateway, parsed by pyroute2.
 
 Run inside the namespace (`python reader.py`) it only records datagrams on its standard output, from a socket whose
-buffer holds all of a lab; pyroute2, which is slower than the events come, parses them afterwards. Nothing of `agent/`
+buffer holds all of a lab. pyroute2, which is slower than the events come, parses them afterwards. Nothing of `agent/`
 is used.
 """
 

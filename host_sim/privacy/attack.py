@@ -8,10 +8,11 @@ Paired days: the same people with and without the victim, whose behaviour is as 
 - the low bits of noise that was made of floats (Mironov 2012): a value that its sampler can't reach from one of the two
   truths.
 
-All else is: number, names, lengths and times of the spool's files; what reached the broker and when (state, last will,
-topics); what stands around the values; every health message; every log line; what is left of the table.
+All else is: number, names, lengths and times of the spool's files, every log line, what is left of the table. And on
+the broker's side: what reached it and when (state, last will, topics), what stands around the values, every health
+message.
 
-The advantage of an attack is its share of true alarms less its share of false ones; (e^eps - 1) / (e^eps + 1) bounds
+The advantage of an attack is its share of true alarms less its share of false ones. (e^eps - 1) / (e^eps + 1) bounds
 it.
 """
 

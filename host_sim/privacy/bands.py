@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How often the defined truth lies in the printed 95 % band, over a recorder's own days, from a seed (ANON-3).
 
-The truth is the world's count (`host_sim.venue.truth.Daily`: what each metric counts (ANON-2) at the moment the
-recorder learns of a terminal), made without the agent; a cell whose truth hangs on the day's lot of classes is left
+The truth is the world's count, made without the agent. `host_sim.venue.truth.Daily` says what each metric counts
+(ANON-2), at the moment the recorder learns of a terminal. A cell whose truth hangs on the day's lot of classes is left
 out.
 """
 

@@ -2,7 +2,7 @@
 """Minutes at a real clock's resolution: how late a busy terminal makes the daemons' loops, and who sees it (ANON-4).
 
 Recorder and forwarder take turns on one processor, as on a router with one core. What they do takes the processor time
-that it takes, to the nanosecond; where both wait, the clock is put forward, so that a quarter of an hour lasts a tenth
+that it takes, to the nanosecond. Where both wait, the clock is put forward, so that a quarter of an hour lasts a tenth
 of a second. The terminal does its worst: it lets connections end a moment before each whole second, when timers would
 run, and at other times. An attacker sees each moment at which a file is made or a message sent, whole, below the second
 and below the millisecond: `attack.learned`. `Trial.lateness` is what the moments of `agent.outbox.jitter` have to hide,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agent-days through a recorder in this process: what one terminal changes, and all that is seen outside.
 
-The recorder, the forwarder, their files and the kernel's messages are the real ones; the clock is virtual, and the
+The recorder, the forwarder, their files and the kernel's messages are the real ones. The clock is virtual, and the
 day's key may be given, so that two days differ in nothing but the terminal. In the place of the MQTT client stands a
 witness.
 """

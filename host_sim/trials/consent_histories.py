@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Consents on a device with old backups, stepped clocks and cuts of power, lived as random histories (L34-VI-5).
 
-A history is drawn from its seed: guests consent, suspend, resume, withdraw, one purpose or all, object and take that
-back; time passes, is stepped back and forward, isn't trusted for a while; power is cut before any operation on flash or
-in the midst of a sync; the process starts anew. All the while somebody copies what lies on flash, and puts an older
+A history is drawn from its seed. Guests consent, suspend, resume, withdraw, one purpose or all, object and take that
+back. Time passes, is stepped back and forward, isn't trusted for a while. Power is cut before any operation on flash or
+in the midst of a sync. The process starts anew. All the while somebody copies what lies on flash, and puts an older
 copy back, running or not: the folder of consents in the place of the present one or over it, a single file, the
 device's key, the ledger, or everything. Now and then the key is lost. It is the agent's own code over
 `host_sim.faults.flash`. After each step:

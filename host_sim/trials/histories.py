@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clock histories: clocks that lie, jump and die, and what must hold of the buffer (EXP-1, EXP-4, EXP-5).
 
-A history is drawn from its seed: boots at the right time, at 1970, at 2099 or at a time of long ago; a quartz that is
-wrong by up to 100 ppm; an honest time service and a forged one; steps back and forward by root; suspends; restarts of
-the process in order and by SIGKILL; cuts of power. Connections end all the while; the kernel stamps them with the wall
-clock of that moment. It tells of them up to 50 s after their timeout, which is 30 s or two hours. The recorder is the
-real one. After each step the vault is opened as a thief with the files would. Each record's *true* end is known,
-whatever its stamps say:
+A history is drawn from its seed. It boots at the right time, at 1970, at 2099 or at a time of long ago. Its quartz is
+wrong by up to 100 ppm, and beside the honest time service there is a forged one. Root steps the clock back and forward;
+the device is suspended, and loses power. The process is restarted in order and by SIGKILL. Connections end all the
+while; the kernel stamps them with the wall clock of that moment. It tells of them up to 50 s after their timeout, which
+is 30 s or two hours. The recorder is the real one. After each step the vault is opened as a thief with the files would.
+Each record's *true* end is known, whatever its stamps say:
 
 - no record opens past its true end plus the lifetime, but for what the quartz is wrong by;
 - none is gone before a window's width less than that, unless a counter says so; a stamp that several time lines can

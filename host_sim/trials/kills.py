@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGKILL at random instants of a real process that keeps records on a real file system (EXP-6).
 
-The process writes each record's number once its store has counted it as kept; when it is gone, the next one starts on
+The process writes each record's number once its store has counted it as kept. When it is gone, the next one starts on
 the same files. Every number that was told must be found at the end, none twice, none that was never handed in.
 `volatile` kills the whole recorder, fed with the kernel's datagrams, its ring on tmpfs. `custodian` kills a store on
 flash: what waits there lies on tmpfs and outlives the process.

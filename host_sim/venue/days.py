@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent-day by the book (ANON-5, ANON-6, not `agent/`): when it opens, what it costs, its cells.
 
-The world tells of boots, confirmations of the time and the passing of hours; what comes out is what the ledger must say
+The world tells of boots, confirmations of the time and the passing of hours. What comes out is what the ledger must say
 and which messages must exist. Flash may have no room for what is written: what isn't on it a restart doesn't know, and
 what needs it first doesn't happen.
 """

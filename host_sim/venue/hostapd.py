@@ -2,7 +2,7 @@
 """A fake peer: ubusd with the radios of a hostapd on it, as the recorder meets them on OpenWrt (L34-V-1, L34-V-5).
 
 It speaks ubus on a unix socket. It does what ubusd and hostapd's ubus object do for a client that looks up, subscribes
-and calls `get_clients`; it says all that hostapd says of a terminal, signal strength included, so that a test can look
+and calls `get_clients`. It says all that hostapd says of a terminal, signal strength included, so that a test can look
 for it afterwards. Its octets are made here, by its own few lines, from ubusmsg.h, blob.h and hostapd's src/ap/ubus.c:
 it shares no code with the agent. The real `ubus` command talks to it (list, call, subscribe).
 """

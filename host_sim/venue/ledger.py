@@ -8,8 +8,8 @@ EPSILON, CEILING = 1000, 2000  # thousandths
 class Ledger:
     """One gateway's ledger. `day` is the newest agent-day that was opened (ns), `floor` before which nothing is drawn.
 
-    `room` says if flash has any for it, `there` if it has one; `stale` if something has changed since it was written,
-    `writes` times so far.
+    `room` says if flash has any for it, `there` if it has one. `stale` says if something has changed since it was
+    written, `writes` times so far.
     """
 
     def __init__(self) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who comes to the venue, how long they stay, and what their devices talk about.
 
-People are drawn, not packets: an hour's arrivals, a stay, a kind of device; a device opens pages, syncs in the
+People are drawn, not packets: an hour's arrivals, a stay, a kind of device. A device opens pages, syncs in the
 background, streams, calls, holds a tunnel, pings, and keeps a push channel open until its owner walks out. Each number
-below stands beside what it rests on; "ours" means that no study gives it and that it was chosen so that a café day has
-about 200 terminals and 100,000 connections. `oubli-sim people` draws what is generated beside what the sources say.
+below stands beside what it rests on. "ours" means that no study gives it: it was chosen so that a café day has about
+200 terminals and 100,000 connections. `oubli-sim people` draws what is generated beside what the sources say.
 
 Sources:
   [stay]    Free-Hotspot, cafés of Paris, 2006: mean stay 89 min, most in the afternoon. Divgi and Chlebus, PIMRC 2007

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The world around one gateway: people, the conntrack table, what happens to the gateway, and the whole truth.
 
-Everything follows from a scenario and a seed. Events wait in one queue ordered by true time; a connection's life is its
+Everything follows from a scenario and a seed. Events wait in one queue ordered by true time. A connection's life is its
 talk (first packet to last), then STOP = last packet + the timeout of its last state. The DESTROY comes up to 50 s
 later. That is because the kernel collects its garbage lazily (nf_conntrack_core.c, gc_worker). Memory stays flat:
 people are drawn a day at a time, and the auditor takes from the truth what it has matched.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """agent/control: the socket of the person at the gateway, and `oubli status` asked of a recorder that runs.
 
-The server is driven by each interpreter with its clock five times as fast, which is what its caller hands in; the
+The server is driven by each interpreter with its clock five times as fast, which is what its caller hands in. The
 recorder is the real one, in a network namespace of its own, so that this machine's connections stay its own.
 """
 

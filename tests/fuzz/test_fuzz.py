@@ -2,7 +2,7 @@
 """tools/fuzz and tools/soak: a bounded run finds nothing, and what is broken on purpose is found.
 
 And what fuzzing alone may not reach: layouts that were learned before, in whatever order and however many, never change
-what a message says, on any interpreter, and nothing is read behind a message.
+what a message says. Nothing is read behind a message. Both hold on any interpreter.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """The simulator's netlink bytes are the kernel's.
 
 Every recorded datagram, read by a reader of this file's own and written again by host_sim.venue.kernel, must come out
-equal to the byte; and its big-endian form must be what a big-endian kernel writes.
+equal to the byte. Its big-endian form must be what a big-endian kernel writes.
 """
 
 import struct

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One lab an interpreter, played through once; the tests read what was seen on the way.
 
-The story: 2,000 conversations, vault against witness; then the broker freezes while a slot closes and a message is in
-flight, the forwarder is killed, the broker stays away for a minute, the forwarder is killed again, the broker comes
-back and is restarted; then the clock passes the lifetime. strace follows the recorder, and the forwarder from its
+The story: 2,000 conversations, vault against witness. Then the broker freezes while a slot closes and a message is in
+flight. The forwarder is killed, the broker stays away for a minute, the forwarder is killed again. The broker comes
+back and is restarted. Last, the clock passes the lifetime. strace follows the recorder, and the forwarder from its
 second life on: a process that is traced can't have its core taken, and the first one's is taken twice.
 """
 

@@ -4,7 +4,7 @@
 From the packet to the custodian's answer (L34-II-4, L34-III, L34-IV-2).
 
 Three terminals; each connection is one exchange of datagrams. An authority asks for a public address, a port and a
-time; two agents sign; the gateway hands over sealed segments; the custodian's tool opens them and says who it was.
+time, and two agents sign. The gateway hands over sealed segments. The custodian's tool opens them and says who it was.
 """
 
 from __future__ import annotations

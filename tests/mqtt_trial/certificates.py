@@ -2,7 +2,7 @@
 """Certificates for the trial, made when it runs: PEM (`.crt`, `.key`) and DER (`.der`, `.key.der`).
 
 `ca` signs `server` (localhost, 127.0.0.1), `elsewhere` (another name), `expired`, `early` (not yet valid) and `gateway`
-(a client); `other` is a certificate authority that signed none of them but `stranger`; `alone` is signed by itself.
+(a client). `other` is a certificate authority that signed none of them but `stranger`. `alone` is signed by itself.
 """
 
 import ssl

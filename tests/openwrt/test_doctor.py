@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli doctor` on a real OpenWrt: nothing on a healthy gateway, then what was broken on purpose, nothing else.
 
-The rows are those of tests/openwrt/broken.py. As many are broken at a time as don't hide one another: a recorder that
-has ended can't say that the LAN is missing, a configuration that is refused hides what else is written in it, and none
+The rows are those of tests/openwrt/broken.py. As many are broken at a time as don't hide one another. A recorder that
+has ended can't say that the LAN is missing. A configuration that is refused hides what else is written in it. None
 starts while there is swap on a disk. A start repairs owners and modes: what breaks these comes after what starts the
 service anew.
 """

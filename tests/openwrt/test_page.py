@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guests' page on a real OpenWrt: under procd and ujail, terminals that ask over the LAN by HTTP.
 
-A guest consents, suspends, resumes, sees, saves, objects, withdraws and has erased; a name that leads here (DNS
+A guest consents, suspends, resumes, sees, saves, objects, withdraws and has erased. A name that leads here (DNS
 rebinding) and a page of another site get 403 (L34-V-3, L34-V-4, L34-VI-5).
 """
 

@@ -180,7 +180,7 @@ def test_lease_gets_a_block_of_its_own_and_one_row(map_):
 def test_hundreds_of_blocks_are_given_and_told_to_the_kernel_32_in_a_turn(map_):
     """Hundreds of terminals at one start: a turn that gave each its block would hold a slow processor up.
 
-    The table of a former process is made anew likewise, from its beginning where a ruleset is flushed meanwhile; who
+    The table of a former process is made anew likewise, from its beginning where a ruleset is flushed meanwhile. Who
     isn't in it yet leaves by the ports of nobody.
     """
 

@@ -270,8 +270,8 @@ def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
 def logged_in(folder: str, steps: "list[list[Any]]") -> "list[Any]":
     """Let users of a terminal log in and out while its connections go on, in both purposes; no port block is left.
 
-    Steps: `at` wall clock and time since boot in s, `session`, `tick`; `connection` from start to end and `lasts` since
-    start, each with a family, IPv6 by its own address. Returns the rows of attribution, then those of billing.
+    Steps: `at` wall clock and time since boot in s, `session`, `tick`. And `connection` from start to end, `lasts`
+    since start, each with a family, IPv6 by its own address. Returns the rows of attribution, then those of billing.
     """
     attributed: "list[Any]" = []
     billed: "list[Any]" = []

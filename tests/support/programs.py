@@ -2,10 +2,10 @@
 """The packages in the hands of OpenWrt's own programs, those that are on the path: `python -m tests.support.programs`.
 
 Debian has none of them, so `tools/test` doesn't ask for them: apk (apk-tools 3), opkg-cl (opkg-lede), ujail (procd),
-ubusd and ubus, rpcd (for the prefix /usr, below which it looks for plugins) and jshn (libubox, whose jshn.sh is beside
-it in ../share/libubox), each built from its source. apk and opkg install, upgrade, refuse and remove, without scripts
-(these run under busybox, tests/boards/test_gateway.py, tests/boards/test_upgrade.py); ujail runs the daemons; rpcd
-answers.
+ubusd, ubus, rpcd and jshn (libubox), each built from its source. rpcd is built for the prefix /usr, below which it
+looks for plugins. jshn has its jshn.sh beside it in ../share/libubox. apk and opkg install, upgrade, refuse and remove,
+without scripts (these run under busybox, tests/boards/test_gateway.py, tests/boards/test_upgrade.py); ujail runs the
+daemons; rpcd answers.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 Three cases (tools.bench.gateway) for each peer (tools.bench.peers), interleaved: each round runs every peer once in
 every case, in another order, each time as a new process in its own namespace. Before the first round each is run once
 with few connections, and that isn't counted. Processor time is user and system time of the peer's process, all threads.
-It is counted from when it listens and rests until it has read everything and rests again; its start is left out, and so
+It is counted from when it listens and rests until it has read everything and rests again. Its start is left out, and so
 is what it does while a table for a flush is filled. Lost is what the table held and the peer doesn't know of in the
 end. Medians over the rounds, and the least and most.
 

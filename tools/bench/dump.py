@@ -4,11 +4,11 @@
 And how long a turn of its loop then takes.
 
 The recorder runs on the real kernel beside a table of stated fill, and its clock is moved to the next dump. Processor
-time is its own, user and system, for all that is due after five minutes; the row without entries says how much of that
-isn't an entry's: the kernel then walks every bucket of its table, the other namespaces' too, within one call.
-The kernel lists the table within the recorder's own calls, so its part is in it. An event waits for at most the turn
-that runs when it comes: the longest one, in processor time, is the most that a dump can delay it. Medians over the
-rounds; of the turns the longest of all.
+time is its own, user and system, for all that is due after five minutes. The row without entries says how much of that
+isn't an entry's: the kernel then walks every bucket of its table, the other namespaces' too, within one call. The
+kernel lists the table within the recorder's own calls, so its part is in it. An event waits for at most the turn that
+runs when it comes: the longest one, in processor time, is the most that a dump can delay it. Medians over the rounds;
+of the turns the longest of all.
 """
 
 import sys

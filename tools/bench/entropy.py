@@ -4,7 +4,7 @@
 Two estimates of the entropy of a population's connections, times to 100 ms.
 
 `independent` sums each field's entropy, as if no field told anything of another. A packer that knows what depends on
-what can do better, so it is no bound; it is what a packer can be held to that writes field by field.
+what can do better, so it is no bound. It is what a packer can be held to that writes field by field.
 
 `joint` takes as known what a packer could know: who was here in that hour, the connection's service for its duration,
 service and duration for its packets, service and packets for its volumes. Ports stay independent: the simulated

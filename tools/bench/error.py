@@ -3,7 +3,7 @@
 
 Beside theory and naive designs.
 
-The truth is that of simulated café days (host_sim), scaled to the size of the venue; the figure is the mean of the
+The truth is that of simulated café days (host_sim), scaled to the size of the venue. The figure is the mean of the
 busiest cell over gateways and days. Its error is measured on noise that the agent's own sampler drew, and stands beside
 the 95 % band that `tools.fleet.estimate` computes. The naive designs have the same epsilon:
 

@@ -8,12 +8,11 @@ seal     its share of sealing, 200 a segment       expire   its share of forgett
 Each is also told as a ratio to `walk`, a plain walk of the same message's attributes on the same interpreter. The
 ratios of `decode`, and on CPython of `whole`, are kept in kept.json, and a test fails where one grows by more than 5 %.
 The others differ by more than that where a module elsewhere changes: on MicroPython by how far it searches its heap for
-room.
-MIPS is estimated from MicroPython's count for all three ways, on Debian's build for x86-64: by how many instructions
-MIPS takes for one of x86-64, and cycles for one of those where all lies in the caches (tools.bench.mips: both counted,
-the whole way); and MISS for each line that isn't there, 155 ns as measured on an AR9344 with DDR2 (7-cpu.com). How many
-of those there are is counted by cachegrind, with the caches of the MT7628's 24KEc: of 64-bit data, which is twice as
-large. What the kernel does for a `recv` isn't in it.
+room. MIPS is estimated from MicroPython's count for all three ways, on Debian's build for x86-64: by how many
+instructions MIPS takes for one of x86-64, and cycles for one of those where all lies in the caches. tools.bench.mips
+counts both, the whole way. MISS is added for each line that isn't there: 155 ns as measured on an AR9344 with DDR2
+(7-cpu.com). How many of those there are is counted by cachegrind, with the caches of the MT7628's 24KEc: of 64-bit
+data, which is twice as large. What the kernel does for a `recv` isn't in it.
 
 Counted by valgrind, so the figure doesn't depend on what else the machine does: a run of twice as many messages less a
 run of once as many, divided by the messages between them. Start-up, imports and reading the recording thus fall out.

@@ -4,10 +4,10 @@
 Debian's qemu has no plugins. It logs each block that it translates, instruction by instruction, and each block that
 runs, so what runs is summed up from its log. Beside the instructions that has the cycles in which the pipeline waits
 though all lies in the caches. They follow the rules of GCC's description of the core (gcc/config/mips/24k.md, after
-MIPS's manual): it issues one instruction at a time; what was loaded can be used in the second cycle from then, as an
-address in the third; what was calculated, as an address in the second; a product in the fifth, a quotient in the 36th.
-What a jump costs that wasn't foreseen isn't in that description: FLUSH cycles (assumed, of eight stages), for every
-jump to a place in a register but returns, and for one conditional branch in MISSED (assumed).
+MIPS's manual): it issues one instruction at a time. What was loaded can be used in the second cycle from then, as an
+address in the third. What was calculated can be used as an address in the second, a product in the fifth, a quotient in
+the 36th. What a jump costs that wasn't foreseen isn't in that description: FLUSH cycles (assumed, of eight stages), for
+every jump to a place in a register but returns, and for one conditional branch in MISSED (assumed).
 
 It is the whole way that is counted: times in ns are large integers on 32 bits, which decoding alone has few of. That
 takes minutes, so a quick run takes the figures that kept.json has. The interpreter is the one that tools/test builds

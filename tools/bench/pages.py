@@ -3,7 +3,7 @@
 
 One in twenty gateways has a health that tells of trouble, one in fifty was silent for days. One day in ninety of each
 was not told of. All have a group, a tag, a name. Totals are there for each day of each group, days and weeks for each
-gateway; messages, of which a gateway's own page is made, for the newest `told` days.
+gateway. Messages, of which a gateway's own page is made, are there for the newest `told` days.
 """
 
 import base64

@@ -3,8 +3,8 @@
 
 For venues of 20 to 2,000 terminals: a day's total, its busiest hour, the mean day of a week. Besides, a weekday's
 busiest hour over four weeks, and the day of a group of 30 gateways. Errors are one standard deviation in per cent of
-the truth, measured on drawn noise; beside them how often the truth lay in the 95 % band. The truth is a day of the
-simulated café's hours, so that nothing but noise is measured.
+the truth, measured on drawn noise. Beside them stands how often the truth lay in the 95 % band. The truth is a day of
+the simulated café's hours, so that nothing but noise is measured.
 """
 
 import math

@@ -2,7 +2,7 @@
 """For which times a gateway's marks vouch for every connection, so that `nothing held` is said (L34-II-4).
 
 A mark is a holding of no address and no port. It stands in the store where all that was kept before it stands as well.
-It says from when until when one recorder process ran and lost nothing. Its next one begins where it ends; a restart, a
+It says from when until when one recorder process ran and lost nothing. Its next one begins where it ends. A restart, a
 loss of power, records that were lost and a clock that wasn't confirmed leave a gap. A connection is written when it
 ends, and up to each midnight (UTC). So what a window may hold is there for certain where marks go on from its begin to
 the midnight after its end. A handover that came before is as good as that midnight. And the end of a holding that began

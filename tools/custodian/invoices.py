@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A period's sessions for the bookkeeper (L34-IV-3): sessions and users' sums, sealed to the biller, signed.
 
-The segments of `billing` are copied from the gateway as they lie on its flash; a day is a UTC day, as the segments'
+The segments of `billing` are copied from the gateway as they lie on its flash. A day is a UTC day, as the segments'
 days are. They carry no signature of the gateway's. Who disputes a bill is answered by a request of two agents, whose
 handover the gateway signs.
 

@@ -8,9 +8,9 @@ its begin go on without a gap: one process wrote them, and would have written th
 may have gone on: nobody is named. Nor is anybody on a day of which a part can't be read: what ends a holding, or denies
 its time, may stand there. What was written under a clock that nobody had confirmed says nothing of when it was: it
 names nobody, proves nothing of others, and makes every time of the days that were searched doubtful for its ports.
-Nobody is named either for a time that came twice, both times confirmed, for the clock was set back between; nor for one
-that the time service has denied since. Times are cut to the window: what a terminal did before and after it isn't asked
-for.
+Nobody is named either for a time that came twice, both times confirmed, for the clock was set back between. Nor is
+anybody for one that the time service has denied since. Times are cut to the window: what a terminal did before and
+after it isn't asked for.
 """
 
 import ipaddress

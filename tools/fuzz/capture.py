@@ -2,9 +2,9 @@
 """Fuzzes agent/capture and the fast path: the kernel's bytes, bent ever further, on both interpreters.
 
 A datagram joins the corpus when it runs through lines in a way that none did before. What must hold of each execution:
-nothing raises; the modules that have read everything before say the same as fresh ones (a learned layout never
-misreads); and a recorder that takes it by the fast path then holds what one holds that doesn't (tools.fuzz.ways). What
-must hold of each new corpus entry, and of every EACH-th execution: MicroPython says the same, without a read behind the
+nothing raises, and the modules that have read everything before say the same as fresh ones (a learned layout never
+misreads). A recorder that takes it by the fast path then holds what one holds that doesn't (tools.fuzz.ways). What must
+hold of each new corpus entry, and of every EACH-th execution: MicroPython says the same, without a read behind the
 datagram.
 """
 

@@ -2,7 +2,7 @@
 """A sheet of A4, HTML by itself, of what `oubli law --notice` says, with a QR code to the guests' page.
 
 Made on a host, where there is a printer and a library for QR codes (segno); a gateway has neither. Its letters are as
-large as lets one page have it all, so that it can be hung on a wall; names that are too long for that go over to a
+large as lets one page have it all, so that it can be hung on a wall. Names that are too long for that go over to a
 second one. The browser that prints measures nothing, so their size follows from how much there is to say.
 """
 

@@ -3,7 +3,7 @@
 
 A terminal gets a block when its address is learned, and keeps it as long as it holds that address and uses it. A block
 is given again only 24 h after its last connection ended. Terminals without a block leave by the ports of `rest`, where
-each connection is recorded by itself; so is every connection whose port isn't in its own terminal's block, whatever the
+each connection is recorded by itself. So is every connection whose port isn't in its own terminal's block, whatever the
 reason. `block_map` is where this is kept, `block_marks` what of it over a boot. `block_rows` is when it is written in
 the store.
 """

@@ -2,7 +2,7 @@
 """Port blocks in the kernel: our own table gives each terminal a range of public source ports (RFC 7422, L34-II-4).
 
 The chain `post` stands before fw4's own translation. It looks a terminal's address up in the map `blocks` and jumps to
-the chain of its block. That masquerades into the block's range whatever has a port or an identifier; what no element
+the chain of its block. That masquerades into the block's range whatever has a port or an identifier. What no element
 names goes to `rest`, a range of its own, so that it never lands in somebody's block. Written over nf_tables netlink by
 the recorder itself, in transactions that hold as a whole or not at all: no program is started, and the answer is there
 when `sendto` returns.

@@ -3,7 +3,7 @@
 
 Absent, expired, suspended or unreadable means no (L34-V-2); so does a clock that isn't trusted, by which no end can be
 told. A consent is a file of its own (agent.purposes.consent.sealed_consents). A change replaces it, synced and renamed,
-before it is told. A grant or a resumption counts only after that; a suspension or a withdrawal counts at once, and is
+before it is told. A grant or a resumption counts only after that. A suspension or a withdrawal counts at once, and is
 tried again until flash takes it (L34-V-4: fails to suspended). A withdrawal ends the consent then and there; a prompt
 is refused for 30 days after it (L34-V-3). An end that has come is written too: a clock that is set back brings nothing
 to life again (L34-VI-5). 30 days after its end a consent is removed.

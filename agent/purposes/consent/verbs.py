@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`oubli consent ...` and `oubli emergency ...`: the person at the gateway, or a portal's script (L34-V-2 to L34-V-5).
 
-A terminal is named by its MAC, or by an address that it holds now; `-` reads that from standard input, so that it
+A terminal is named by its MAC, or by an address that it holds now. `-` reads that from standard input, so that it
 stands in no list of processes. Nothing that is shown says whose a consent is.
 """
 

@@ -2,10 +2,10 @@
 """Size is arithmetic: a store on flash that can't hold its declared lifetime doesn't start, and says the sum.
 
 Terminals a day are `summary.rows / 4`, for the table has four rows for each of the busiest day (ANON-8). What one adds
-in a day is that of `host_sim/scenarios/cafe-day.toml`, rounded up: 501 connections; 3 rows of its IPv4 lease and 5 of
-its IPv6 addresses, each written when it begins, at midnight and when it is over; two sessions. Octets are those of the
-largest usual record: a portal user id of 16 letters, and the octet that says how long it is; of IPv6 where a connection
-may be either.
+in a day is that of `host_sim/scenarios/cafe-day.toml`, rounded up: 501 connections, 8 rows of addresses and two
+sessions. Of the rows 3 are of its IPv4 lease and 5 of its IPv6 addresses. Each is written at its begin, at midnight and
+at its end. Octets are those of the largest usual record: a portal user id of 16 letters, and the octet that says how
+long it is; of IPv6 where a connection may be either.
 
 A block of ports that was used rests for a day. So in a day there are no more of them than fit the ports that are dealt
 out. The terminals beyond them are recorded connection by connection, and are most of the sum where `block_size` is too

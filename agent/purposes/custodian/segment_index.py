@@ -3,7 +3,7 @@
 
 A segment goes when any holds: the trusted wall clock is past its destroy day; of the same boot, the time since boot; of
 another boot, the powered-on hours. All are counted from 00:00 of the day whose key it has: never late. By the first two
-it goes early by at most a day; the hours are rounded up, twice and once for each boot, so by them it goes as many hours
+it goes early by at most a day. The hours are rounded up, twice and once for each boot, so by them it goes as many hours
 earlier. Plain lists of small numbers: a year of segments is a few kilobytes of a small heap, and what is due is found
 without a look at the files.
 """

@@ -5,7 +5,7 @@ A segment's key is random, sealed at once to the custodian's public key of that 
 stays is the stream's state in the key ring, which is another one after each chunk ("rekey"). So not even this device
 opens what it wrote a quarter of an hour ago.
 
-Order on flash: a new file gets header and first chunk, then the file is synced, then its folder; later chunks are one
+Order on flash: a new file gets header and first chunk, then the file is synced, then its folder. Later chunks are one
 write and one sync of the file. What isn't synced counts as still waiting. A stream whose write or sync failed, or was
 cut off, is never pushed again. Its next chunk could be another one under the same nonce. The file is cut behind its
 last good chunk and ends as torn; the page goes into a new segment under a new key.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What waits to be sealed for a store on flash: a page of tmpfs for each day that deadlines run from (EXP-6).
 
-A record stands behind one octet that says how long it is; the page's first word, written last, says how many octets are
+A record stands behind one octet that says how long it is. The page's first word, written last, says how many octets are
 valid and to which state of the stream they belong. So a process killed at any instant leaves whole records for the next
 one.
 """

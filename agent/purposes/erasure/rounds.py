@@ -4,7 +4,7 @@
 `oubli erase --mac`, and a button of the guests' page.
 
 Its segments are sealed anew without those terminals, a segment a turn of the recorder's loop, so that capture goes on
-meanwhile; the old keys are overwritten at once. Whoever asks while that goes on waits for the next round, together with
+meanwhile. The old keys are overwritten at once. Whoever asks while that goes on waits for the next round, together with
 all others who ask. A round begins a minute after the former one at the earliest: nobody makes the gateway do nothing
 else. What ends after that is kept as before. MACs that wait are in memory, and in no file.
 """

@@ -3,9 +3,9 @@
 
 The list is almost JSON: openNDS prints a field a line, and the text of `custom` as it is, quotes and line ends
 included. A guest may have had a word in that. So no JSON parser reads it, and nothing of it is believed before there
-are as many clients as the list announces. Each has one `mac`, which is its name, one `state` and one
-`custom`. A text that makes up a client is one too many, and the list is none; one that makes up a field leaves its own
-client odd. A small heap holds a line at a time.
+are as many clients as the list announces. Each has one `mac`, which is its name, one `state` and one `custom`. A text
+that makes up a client is one too many, and the list is none. One that makes up a field leaves its own client odd. A
+small heap holds a line at a time.
 """
 
 LINE = 4096  # octets; a list with a longer one is none

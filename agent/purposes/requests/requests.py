@@ -4,10 +4,10 @@ r"""Requests of an authority, the operator's "procédures internes" (L34-II-4).
 A request is a document that two qualified agents have signed.
 
 The document is TOML of the strictest kind, so that every reader reads the same: lines `name = "value"`, each ended by a
-newline, in the order of the table below, nothing else; values are printable ASCII without `"` and `\`, and in UTF-8
-also the letters of western Europe in `authority` and `reference`, all in `subject`. What is signed (Ed25519) is "oubli
-request 1\n" and the octets of all lines before the first `agent_` line. Two signatures follow, each over the same
-octets:
+newline, in the order of the table below, nothing else. Values are printable ASCII without `"` and `\`. In UTF-8 the
+letters of western Europe may stand in `authority` and `reference`, too, and all letters in `subject`. What is signed
+(Ed25519) is "oubli request 1\n" and the octets of all lines before the first `agent_` line. Two signatures follow, each
+over the same octets:
 
     format          "oubli-request-1"
     number          32 hexadecimal digits, drawn at random: a request runs once
@@ -109,9 +109,10 @@ def _wrong(name: str, accepted: str) -> Refused:
 class Request:
     """A document that was understood; not yet a word on whether it is to be run.
 
-    number 16 octets, purpose, ground, gateway; start and end of the window, `issued`, `expires` in s since the epoch;
-    `scope`; `signed` are the octets that were signed, `signatures` pairs of (public key, signature). `store` is the
-    purpose whose records are asked for. `keep_until` is a day since the epoch, 0 for what is no order to preserve.
+    `number` has 16 octets; `purpose`, `ground`, `gateway` and `scope` are as written. The window's `start` and `end`,
+    `issued` and `expires` are in s since the epoch. `signed` are the octets that were signed, `signatures` pairs of
+    (public key, signature). `store` is the purpose whose records are asked for. `keep_until` is a day since the epoch,
+    0 for what is no order to preserve.
     """
 
     def __init__(self, text: str) -> None:
