@@ -33,6 +33,11 @@ _MODE = 0o666  # everybody may knock: a suspension of consent needs no account (
 
 
 class _Client:
+    """Somebody who asks: his stream, uid, roles, and what came from him and is left to send.
+
+    `deadline` is monotonic ns: until then he must have asked and read.
+    """
+
     def __init__(self, descriptor: int, user: int, roles: "calls.Roles", deadline: int) -> None:
         self.descriptor = descriptor
         self.user = user
@@ -98,7 +103,7 @@ class Server:
                 self._drop(client)
 
     def _accept(self, now: int) -> bool:
-        """Take the next one who waits; False where nobody does."""
+        """Take the next one who waits, at `now` (monotonic ns); False where nobody does."""
         descriptor = sockets.accept(self.listener)
         if descriptor < 0:
             return False
@@ -117,7 +122,7 @@ class Server:
         return True
 
     def _place(self, user: int, roles: "calls.Roles") -> bool:
-        """Return True if there is a place for a caller.
+        """Return True if there is a place for a caller; `user` is his uid.
 
         One is taken back where another caller holds more than this one would.
         """
@@ -137,6 +142,10 @@ class Server:
         return len(self._clients) < CLIENTS
 
     def _serve(self, client: _Client, now: int) -> None:
+        """Read more of a client's line, or send more of his answer; `now` is monotonic ns.
+
+        OSError where he went away, MemoryError where the answer has no room.
+        """
         if not client.outbox:
             data = sockets.read_some(client.descriptor, LINE - len(client.inbox))
             if data is None:
@@ -165,6 +174,7 @@ class Server:
             self._drop(client)
 
     def _reply(self, client: _Client, now: int) -> "calls.Answer":
+        """Return the answer to a client's whole line, or an error where he asks too often; `now` is monotonic ns."""
         if calls.ROOT not in client.roles:
             if now - self._second >= _SECOND:
                 self._second, self._calls = now, {}
@@ -179,6 +189,7 @@ class Server:
         return self._answer(client.inbox.split(b"\n")[0], client.roles)
 
     def _drop(self, client: _Client) -> None:
+        """Close a client and forget him."""
         del self._clients[client.descriptor]
         self._poll.remove(client.descriptor)
         sockets.close(client.descriptor)
@@ -208,6 +219,7 @@ def tell(descriptor: int, lines: "Generator[dict[str, Any]]", others: "list[int]
 
 
 def _send(poll: sockets.Poll, descriptor: int, line: "dict[str, Any]") -> None:
+    """End this process where a line isn't taken within PATIENCE; OSError where the caller went away."""
     octets = _line(line)
     while octets:
         if not poll.wait(PATIENCE // 1000000):
@@ -216,11 +228,12 @@ def _send(poll: sockets.Poll, descriptor: int, line: "dict[str, Any]") -> None:
 
 
 def _held(clients: "list[_Client]", user: int) -> int:
-    """Return how many places a user holds."""
+    """Return how many places a user (uid) holds."""
     return sum([client.user == user for client in clients])
 
 
 def _line(answer: "dict[str, Any]") -> bytes:
+    """Return an answer as a line of JSON, with the version in it."""
     answer["v"] = calls.VERSION
     return (canonical.dumps(answer) + "\n").encode()
 

@@ -129,6 +129,7 @@ class Client:
         raise MqttError(reason)
 
     def _drop(self) -> None:
+        """Close and forget the connection, without DISCONNECT. Never raises."""
         for end in (self._stream, self._raw):  # TLS that has failed doesn't close the TCP socket below it
             try:
                 if end is not None:
@@ -140,9 +141,11 @@ class Client:
         self._asked: int | None = None  # when a ping went out, if nothing has come since
 
     def _now(self) -> int:
+        """Return ms since boot, as every `deadline` here is."""
         return self._clock.monotonic() // 1_000_000
 
     def _connect(self) -> None:
+        """Do what `connect` says; MqttError, OSError or ValueError where it fails."""
         self._drop()
         addresses = socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM)
         deadline = self._now() + self._connect_timeout
@@ -165,6 +168,7 @@ class Client:
         self._ping = jitter.ping(self._clock.monotonic(), self._keepalive // 1000, self._random)
 
     def _reach(self, address: "tuple[Any, ...]", deadline: int) -> bool:
+        """Return True if TCP connects to an address of `getaddrinfo`, before `deadline` (ms since boot)."""
         raw = self._raw = socket.socket(address[0], address[1], address[2])
         raw.setblocking(False)
         try:
@@ -175,6 +179,7 @@ class Client:
         return self._ready(select.POLLOUT, deadline) == select.POLLOUT  # else POLLERR or POLLHUP beside it, or 0
 
     def _secure(self, raw: "socket.socket", paths: "dict[str, Any]") -> "Any":
+        """Return a TLS stream over `raw` before its handshake; ValueError for a file that is no certificate or key."""
         import tls
 
         context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
@@ -187,7 +192,10 @@ class Client:
         return context.wrap_socket(raw, server_hostname=self._host, do_handshake_on_connect=False)
 
     def _shake_hands(self, deadline: int) -> None:
-        """Finish the TLS handshake, which receiving does, and look at whom the server's certificate vouches for."""
+        """Finish the TLS handshake, which receiving does, and look at whom the server's certificate vouches for.
+
+        `deadline` is in ms since boot. MqttError where it passes, or where the certificate isn't the host's.
+        """
         while True:
             if self._try("recv", 1) is not None:
                 raise MqttError("the broker closed the connection, or spoke before it was asked")
@@ -201,6 +209,7 @@ class Client:
             raise MqttError("TLS refused a certificate")
 
     def _publish(self, topic: str, payload: bytes, retain: bool) -> None:
+        """Do what `publish` says; MqttError where the message isn't acknowledged in time."""
         deadline = self._now() + self._acknowledge_timeout
         self._identifier = self._identifier % 0xFFFF + 1  # 1 to 65,535, never 0 (MQTT-2.3.1-1)
         identifier = struct.pack("!H", self._identifier)
@@ -212,6 +221,7 @@ class Client:
             raise MqttError("the broker acknowledged another message")
 
     def _idle(self, milliseconds: int) -> None:
+        """Do what `idle` says; MqttError where a ping has no answer for a keepalive."""
         end = self._now() + milliseconds
         while True:
             if self._asked is None and self._now() >= self._ping // 1_000_000 - 1:
@@ -239,6 +249,7 @@ class Client:
         )
 
     def _send(self, packet: bytes, deadline: int) -> None:
+        """Send a whole packet; MqttError where the broker doesn't take it before `deadline` (ms since boot)."""
         rest = memoryview(packet)
         while rest:
             count = self._try("send", rest)
@@ -250,7 +261,10 @@ class Client:
                 self._ready(select.POLLOUT, deadline)
 
     def _await(self, kind: int, deadline: int) -> "bytes | None":
-        """Return a packet of this kind, or None when the deadline comes first. Only a PINGRESP may come before it."""
+        """Return a packet of this kind, or None when `deadline` (ms since boot) comes first.
+
+        Only a PINGRESP may come before it; MqttError for anything else, and where the broker closes.
+        """
         while True:
             size = SIZES.get(self._inbox[0], 0) if self._inbox else 2
             if size == 0 or (len(self._inbox) > 1 and self._inbox[1] != size - 2):
@@ -272,7 +286,11 @@ class Client:
                 return None
 
     def _try(self, name: str, argument: object) -> "Any":
-        """Send or receive once; None when nothing can be done now: TLS returns that, plain sockets raise EAGAIN."""
+        """Send or receive once: call `name` of the stream.
+
+        Return what it returns, or None when nothing can be done now: TLS returns that, plain sockets raise EAGAIN.
+        MqttError where there is no connection, OSError where it fails.
+        """
         if self._stream is None:
             raise MqttError("not connected")
         try:
@@ -283,7 +301,7 @@ class Client:
         return None
 
     def _ready(self, events: int, deadline: int) -> int:
-        """Wait for the TCP socket; return the events that came, 0 when the deadline comes first."""
+        """Wait for the TCP socket; return the events that came, 0 when `deadline` (ms since boot) comes first."""
         poll = select.poll()
         poll.register(self._raw, events)
         found = poll.poll(max(0, deadline - self._now()))

@@ -26,6 +26,11 @@ _TENTHS = 10
 
 
 def _security(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Generator[dict[str, Any] | None]":
+    """Yield the rows of `security`: of `mac` as `row_of` says, None for each of another terminal.
+
+    `wall` is ns since the epoch, None while the clock isn't trusted; `monotonic` is ns since boot. OSError and
+    SealError where a segment goes meanwhile, VersionError for one of another version.
+    """
     records = reading.read(root, "security", wall, monotonic)
     try:
         for record in records:
@@ -35,6 +40,7 @@ def _security(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Gen
 
 
 def _services(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Generator[dict[str, Any] | None]":
+    """Yield the rows of `services`, as `_security` does."""
     from agent.purposes.consent import consent_ring
     from agent.purposes.services import record as services
 
@@ -48,7 +54,10 @@ def _services(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Gen
 
 
 def row_of(record: "Record") -> "dict[str, Any]":
-    """Return what is told of a record of `security` or `services`."""
+    """Return what is told of a record of `security` or `services`.
+
+    `start` is in s since the epoch, `seconds` how long it lasted; tenths are cut off.
+    """
     row = {"start": record.start // _TENTHS, "seconds": record.duration // _TENTHS, "service": CLASSES[record.service]}
     row["protocol"] = PROTOCOLS.get(record.protocol, str(record.protocol))
     row["address"] = _address(record.address)
@@ -58,12 +67,14 @@ def row_of(record: "Record") -> "dict[str, Any]":
 
 
 def _address(octets: bytes) -> str:
+    """Return 4 or 16 octets as text."""
     if len(octets) == 4:
         return ".".join([str(octet) for octet in octets])
     return ":".join(["%02x%02x" % (octets[at], octets[at + 1]) for at in range(0, 16, 2)])
 
 
 def _location(root: str, mac: bytes, wall: "int | None", monotonic: int) -> "Generator[dict[str, Any] | None]":
+    """Yield the rows of `location`, as `_security` does: start in s since the epoch, how many seconds, where."""
     from agent.purposes.consent import consent_ring
     from agent.purposes.location import record as location
 
@@ -113,7 +124,10 @@ class RightOfAccess:
         return self._lines(mac)
 
     def _lines(self, mac: bytes) -> "Generator[dict[str, Any]]":
-        """Yield what there is in all, then records, then how many they were."""
+        """Yield what there is in all, then records, then how many they were.
+
+        Refused, between two lines, where a store can't be read now.
+        """
         recorder = self._recorder
         purposes = recorder.config.purposes
         yield _also_held(recorder, mac)
@@ -154,6 +168,7 @@ class RightOfAccess:
 
 
 def _unsealed(recorder: "Recorder", mac: bytes) -> "Iterator[tuple[str, dict[str, Any]]]":
+    """Yield (purpose, row) of what waits to be sealed; nothing without the package of the purposes."""
     try:
         from agent.purposes import present
     except ImportError:
@@ -162,6 +177,7 @@ def _unsealed(recorder: "Recorder", mac: bytes) -> "Iterator[tuple[str, dict[str
 
 
 def _also_held(recorder: "Recorder", mac: bytes) -> "dict[str, Any]":
+    """Return what is held beside the stores, and the sealed ones; nothing without the package of the purposes."""
     try:
         from agent.purposes import present
     except ImportError:
