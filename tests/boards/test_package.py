@@ -150,6 +150,25 @@ def test_a_package_over_its_budget_is_refused_with_the_five_largest_files(monkey
     assert found == sorted((len(file.octets) for file in content), reverse=True)[:5]
 
 
+def test_sizes_above_a_budget_are_shown_all_the_same_and_then_refused(monkeypatch):
+    """So that whoever has to save something sees where."""
+    one = board.load("gl-mt300n-v2")
+    one.data["budget"]["packages"]["oubli"][0] = 1000
+    one.data["budget"]["packages"]["luci-app-oubli"][1] = 1001
+    monkeypatch.setattr("tools.package.__main__.load", lambda _: one)
+    done = typer.testing.CliRunner().invoke(app, ["sizes", "--json", "-"], env={"SOURCE_DATE_EPOCH": str(WHEN)})
+    assert done.exit_code == 2
+    whole = {row["package"]: row for row in json.loads(done.stdout)["rows"] if row["folder"] == "in all"}
+    assert whole["oubli"]["packaged"] > whole["oubli"]["budget"] == 1000
+    assert set(whole) == {package.name for package in packages.PACKAGES}
+    said = [line for line in done.stderr.splitlines() if "accepted" in line]
+    place = "boards/gl-mt300n-v2/board.toml: budget.packages."
+    assert [re.sub(r"\d+ bytes", "N bytes", line) for line in said] == [
+        f"oubli-package: {place}oubli: N bytes installed; accepted: at most 1000; largest:",
+        f"{place}luci-app-oubli: N bytes in image; accepted: at most 1001; largest:",
+    ]
+
+
 @pytest.mark.long
 def test_sizes_are_told_folder_by_folder_and_add_up():
     told = json.loads(oubli_package("sizes", "--json", "-").stdout)

@@ -17,7 +17,7 @@ from agent import BUILT
 from tools.commands import Program, output
 from tools.package import apk, feed, ipk, signing
 from tools.package.board import Board, BoardError, load, names
-from tools.package.contents import BuildError, agent_sizes, by_folder, check_size, cut, files
+from tools.package.contents import BuildError, above, agent_sizes, by_folder, check_size, cut, files, measured
 
 _program = Program("oubli-package")
 
@@ -142,11 +142,15 @@ def sizes(
     board: Annotated[str, typer.Option(metavar="BOARD", help="A board's name.")] = "gl-mt300n-v2",
     json_file: Json = None,
 ) -> None:
-    """Show what each package takes, folder by folder of the agent, as files and in an image; scripts and the rest."""
-    item, rows = _board(board), []
+    """Show what each package takes, folder by folder of the agent, as files and in an image; scripts and the rest.
+
+    What is above a board's budget is said after the table, with exit code 2.
+    """
+    item, rows, refused = _board(board), [], []
     try:
         for package, content in cut(files(item, _when())).items():
-            most = check_size(item, package, content)
+            most = measured(item, package, content)
+            refused += [said] if (said := above(item, package, content, most)) else []
             whole = {
                 "folder": "in all",
                 "files": len(content),
@@ -159,8 +163,13 @@ def sizes(
         _program.refuse(str(failure))
     if json_file:
         _program.write(json.dumps({"board": board, "rows": rows}, indent=1) + "\n", json_file)
-    if json_file == "-":
-        return
+    if json_file != "-":
+        _show_sizes(rows)
+    if refused:
+        _program.refuse("\n".join(refused))
+
+
+def _show_sizes(rows: list[dict[str, Any]]) -> None:
     columns = ("files", "source", "packaged", "budget", "in_image", "image_budget")
     heads = ("files", "source", "packaged", "at most", "in an image", "at most")
     table = Table("package", "folder", *heads, box=None, pad_edge=False)

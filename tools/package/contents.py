@@ -168,16 +168,29 @@ def cut(content: list[File]) -> dict[Package, list[File]]:
     return parts
 
 
-def check_size(board: Board, package: Package, content: list[File]) -> dict[str, int]:
-    """Return the octets `installed` and `in_image`, and both budgets; above one BuildError with the five largest."""
+def measured(board: Board, package: Package, content: list[File]) -> dict[str, int]:
+    """Return the octets `installed` and `in_image`, and both budgets, which the octets may exceed."""
     most = board.data["budget"]["packages"][package.name]
     sizes = {"installed": sum(len(file.octets) for file in content), "in_image": in_image(content)}
-    for (what, size), limit in zip(sizes.items(), most, strict=True):
-        if size > limit:
+    return sizes | {"budget": most[0], "image_budget": most[1]}
+
+
+def above(board: Board, package: Package, content: list[File], sizes: dict[str, int]) -> str:
+    """Return what to say of a package whose sizes (of `measured`) are above a budget; "" where they aren't."""
+    for what, most in (("installed", "budget"), ("in_image", "image_budget")):
+        if sizes[what] > sizes[most]:
             largest = sorted(content, key=lambda file: -len(file.octets))[:5]
             rows = "".join(f"\n  {len(file.octets):>8}  {file.path}" for file in largest)
             place = f"boards/{board.key}/board.toml: budget.packages.{package.name}"
-            raise BuildError(
-                f"{place}: {size} bytes {what.replace('_', ' ')}; accepted: at most {limit}; largest:{rows}"
-            )
-    return sizes | {"budget": most[0], "image_budget": most[1]}
+            size = f"{sizes[what]} bytes {what.replace('_', ' ')}"
+            return f"{place}: {size}; accepted: at most {sizes[most]}; largest:{rows}"
+    return ""
+
+
+def check_size(board: Board, package: Package, content: list[File]) -> dict[str, int]:
+    """Return what `measured` does; BuildError above a budget."""
+    sizes = measured(board, package, content)
+    refused = above(board, package, content, sizes)
+    if refused:
+        raise BuildError(refused)
+    return sizes
