@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`tools/soak`: fuzzing, histories, attacks in one long command.
+"""`tools/soak`: fuzzing, histories, attacks in one long command. A room is one of them, as `--room` names it.
 
 Figures as JSON, exit 1 with findings; bad use: exit 2, one line.
 """
