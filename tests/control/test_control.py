@@ -48,7 +48,7 @@ def folder():
 
 SERVER = """
 import sys
-from agent.control import calls as room
+from agent.control import calls
 from agent.control.server import Server
 from agent.runtime import process, sockets
 from agent.runtime.clocks import DeviceTime
@@ -58,33 +58,33 @@ PATH, OWN_USER, SPEED = {path!r}, {user}, {speed}
 LIBC.function("umask")(0o077)
 stop, poll, clock = process.stop_descriptor(), sockets.Poll(), DeviceTime()
 poll.add(stop)
-calls = []
+heard = []
 
 def answer(_service, fields, roles):
-    calls.append(roles)
+    heard.append(roles)
     if fields.get("fail"):
         raise OSError(5, "")
-    return {{"calls": len(calls), "a": [None, True, 1.5], "big": "x" * (fields.get("size") or 0)}}
+    return {{"calls": len(heard), "a": [None, True, 1.5], "big": "x" * (fields.get("size") or 0)}}
 
 def many(_service, fields, roles):
     for number in range(fields["lines"]):
         if number == 7 and fields["fail"] == "now":
-            raise room.Refused("it changed; accepted: once more")
+            raise calls.Refused("it changed; accepted: once more")
         if number == 7 and fields["fail"] == "ever":
             raise ValueError
         yield {{"number": number, "big": "x" * (fields["size"] or 0)}}
 
-LINES = {{"lines": room.number(0, 99999), "size?": room.number(0, 9999), "fail?": room.one_of("now", "ever")}}
-FIELDS = {{"size?": room.number(0, 300000), "fail?": room.one_of("now"), "pad?": room.text(4096)}}
+LINES = {{"lines": calls.number(0, 99999), "size?": calls.number(0, 9999), "fail?": calls.one_of("now", "ever")}}
+FIELDS = {{"size?": calls.number(0, 300000), "fail?": calls.one_of("now"), "pad?": calls.text(4096)}}
 TABLE = {{
-    "status": room.Call(room.STAFF, FIELDS, answer),
-    "ntp": room.Call((room.ROOT,), {{}}, answer),
-    "many": room.Call((room.ROOT,), LINES, many),
-    "mine": room.Call((room.ROOT, room.PORTAL), {{}}, answer),
-    "all": room.Call((room.ROOT, room.ANYONE), {{}}, answer),
+    "status": calls.Call(calls.STAFF, FIELDS, answer),
+    "ntp": calls.Call((calls.ROOT,), {{}}, answer),
+    "many": calls.Call((calls.ROOT,), LINES, many),
+    "mine": calls.Call((calls.ROOT, calls.PORTAL), {{}}, answer),
+    "all": calls.Call((calls.ROOT, calls.ANYONE), {{}}, answer),
 }}
-peers, children = room.Peers(OWN_USER, PATH.rsplit("/", 1)[0]), []
-server = Server(PATH, poll, peers, lambda line, roles: room.answer(None, line, roles, TABLE), children)
+peers, children = calls.Peers(OWN_USER, PATH.rsplit("/", 1)[0]), []
+server = Server(PATH, poll, peers, lambda line, roles: calls.answer(None, line, roles, TABLE), children)
 print("listening")
 while True:
     ready = poll.wait(20)
@@ -96,7 +96,7 @@ while True:
             print("not mine")
     server.tick(now)
 server.close()
-print(len(calls), poll.wait(0) == [stop])
+print(len(heard), poll.wait(0) == [stop])
 """
 
 

@@ -506,7 +506,7 @@ def examined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Gat
         made.close()
 
 
-def ask(gateway: Gateway, question: Question, room: Any = answers, key: Key | None = None) -> answers.Answer:
+def ask(gateway: Gateway, question: Question, module: Any = answers, key: Key | None = None) -> answers.Answer:
     """Answer a question as the custodian does, with the answers' module that is judged."""
     story = STORIES[question.story]
     asked = Request(request(question))
@@ -524,14 +524,14 @@ def ask(gateway: Gateway, question: Question, room: Any = answers, key: Key | No
     }
     closed = {EPOCH + timedelta(days=day) for day in story.closed}
     given = key or (lambda purpose, day, _: None if day in closed else gateway.key(purpose, day))
-    made: answers.Answer = room.answer(Handover(asked, ["A", "B"], statement, segments), given)
+    made: answers.Answer = module.answer(Handover(asked, ["A", "B"], statement, segments), given)
     return made
 
 
-def wrong(gateway: Gateway, question: Question, room: Any = answers) -> str:
+def wrong(gateway: Gateway, question: Question, module: Any = answers) -> str:
     """Return what is wrong with an answer, "" where nothing is."""
     try:
-        made = ask(gateway, question, room)
+        made = ask(gateway, question, module)
     except Exception as failure:  # noqa: BLE001 (a mutant may fail in any way)
         return f"{type(failure).__name__}"
     result, named = expected(question)
@@ -566,64 +566,64 @@ def test_every_answer_is_what_is_true(examined: dict[str, Gateway]) -> None:
 # Faults
 
 
-def judge_answers(gateways: dict[str, Gateway], room: Any) -> str:
+def judge_answers(gateways: dict[str, Gateway], module: Any) -> str:
     """Return the first answer that is wrong, or what is answered and must not be.
 
     A window that wasn't over, another custodian's keys.
     """
     for question in QUESTIONS:
-        if found := wrong(gateways[question.story], question, room):
+        if found := wrong(gateways[question.story], question, module):
             return f"{question}: {found}"
     question = QUESTIONS[0]
     for late, key in ((MADE + 60, None), (question.end, lambda *_: PrivateKey.generate())):
         try:
-            ask(gateways[question.story], question._replace(end=late), room, key)
+            ask(gateways[question.story], question._replace(end=late), module, key)
         except HandoverError:
             continue
         return "it is answered"
     return ""
 
 
-def judge_requests(room: Any) -> str:
+def judge_requests(module: Any) -> str:
     """Return the first document that is understood and must not be, or isn't and must be."""
     for name, (text, reason) in REFUSED.items():
         try:
-            room.verify(room.Request(text), AGENTS.of_all(), handovers.signed)
-        except room.Refused as refusal:
+            module.verify(module.Request(text), AGENTS.of_all(), handovers.signed)
+        except module.Refused as refusal:
             if refusal.reason == reason:
                 continue
         except Exception:  # noqa: BLE001, S110 (a mutant may fail in any way)
             pass
         return name
-    room.verify(room.Request(AGENTS.sign(document(), 0, 1)), AGENTS.of_all(), handovers.signed)
+    module.verify(module.Request(AGENTS.sign(document(), 0, 1)), AGENTS.of_all(), handovers.signed)
     return ""
 
 
-def judge_keys(room: Any, folder: Path) -> str:
+def judge_keys(module: Any, folder: Path) -> str:
     """Return which key is given, or called destroyed, and must not be."""
     noon = datetime(2027, 1, 16, 12, tzinfo=UTC)
     passphrase = b"correct horse battery"
-    room.Store.make(folder, passphrase, operations=1, octets=8192, now=noon)
-    keys = room.Store(folder, passphrase, noon)
+    module.Store.make(folder, passphrase, operations=1, octets=8192, now=noon)
+    keys = module.Store(folder, passphrase, noon)
     keys.bundle(date(2027, 1, 16), 3, {"attribution": 2})
     given = {day: keys.key("attribution", date(2027, 1, day)) for day in (16, 17, 18)}
     if None in given.values():
         return "a key that is there"
     (folder / "keys/attribution/2027-01-17.json").unlink()
     keys.note("destroy", purpose="attribution", day="2027-01-17")  # begun, and never done
-    later = room.Store(folder, passphrase, noon + timedelta(days=2))
+    later = module.Store(folder, passphrase, noon + timedelta(days=2))
     if later.key("attribution", date(2027, 1, 16)) is not None:
         return "a key whose date has come"
     for day in (17, 25):
         try:
             later.key("attribution", date(2027, 1, day))
-        except room.StoreError:
+        except module.StoreError:
             continue
         return "a key that is lost"
     destruction.destroy_due(later)
     try:
         later.key("attribution", date(2027, 1, 16), date(2027, 1, 30))
-    except room.StoreError:
+    except module.StoreError:
         pass
     else:
         return "a key that lives on elsewhere"
@@ -631,7 +631,7 @@ def judge_keys(room: Any, folder: Path) -> str:
     (folder / "log").write_text("".join(lines[:1] + lines[2:]))
     try:
         later.key("attribution", date(2027, 1, 16))
-    except room.StoreError:
+    except module.StoreError:
         (folder / "log").write_text("".join(lines))
     else:
         return "a key by a log with a hole"
@@ -641,7 +641,7 @@ def judge_keys(room: Any, folder: Path) -> str:
 class Fault(NamedTuple):
     """A module, a piece of its source, and what stands there instead."""
 
-    room: ModuleType
+    module: ModuleType
     before: str
     after: str
 
@@ -769,22 +769,22 @@ FAULTS = {
 
 def with_fault(fault: Fault) -> ModuleType:
     """Return a module with its fault."""
-    source = Path(str(fault.room.__file__)).read_text()
+    source = Path(str(fault.module.__file__)).read_text()
     assert source.count(fault.before) == 1, fault.before
-    made = ModuleType(fault.room.__name__)
-    made.__file__ = fault.room.__file__
+    made = ModuleType(fault.module.__name__)
+    made.__file__ = fault.module.__file__
     # That is what is tried
     exec(compile(source.replace(fault.before, fault.after), str(made.__file__), "exec"), made.__dict__)  # noqa: S102
     return made
 
 
-def judged(gateways: dict[str, Gateway], room: Any, name: str, folder: Path, patch: Callable[[Any], None]) -> str:
+def judged(gateways: dict[str, Gateway], module: Any, name: str, folder: Path, patch: Callable[[Any], None]) -> str:
     """Return what of a module's answers is wrong."""
     if name in ("matching", "coverage"):
-        patch(room)
+        patch(module)
         return judge_answers(gateways, answers)
-    judges = {"answers": lambda: judge_answers(gateways, room), "requests": lambda: judge_requests(room)}
-    return judges[name]() if name in judges else judge_keys(room, folder)
+    judges = {"answers": lambda: judge_answers(gateways, module), "requests": lambda: judge_requests(module)}
+    return judges[name]() if name in judges else judge_keys(module, folder)
 
 
 @pytest.mark.long
@@ -794,13 +794,13 @@ def test_a_fault_shows_in_an_answer(
 ) -> None:
     """Matching, windows, grounds and keys, each with a fault: an examiner's questions find it."""
     fault = FAULTS[name]
-    room = fault.room.__name__.rpartition(".")[2]
+    module = fault.module.__name__.rpartition(".")[2]
 
     def patch(made: Any) -> None:
         for place in (answers, matching):
-            monkeypatch.setattr(place, room, made, raising=False)
+            monkeypatch.setattr(place, module, made, raising=False)
 
-    assert judged(examined, with_fault(fault), room, tmp_path, patch)
+    assert judged(examined, with_fault(fault), module, tmp_path, patch)
 
 
 def test_without_a_fault_no_document_and_no_key_is_wrong(tmp_path: Path) -> None:

@@ -166,9 +166,9 @@ def test_a_stay_over_a_step_keeps_its_length_and_none_is_kept_by_a_clock_that_is
     device.pass_to(4200)
     began = device.time.wall() // 10**9
     consented = device.recorder.groups.by_consent()
-    room = consented._opened.consents
-    assert room is not None
-    room.grant(mac, ["location"], ["access-point"], "none", began + 20 * DAY, bytes(32), began)
+    consents = consented._opened.consents
+    assert consents is not None
+    consents.grant(mac, ["location"], ["access-point"], "none", began + 20 * DAY, bytes(32), began)
 
     def there(*, arrives: bool) -> None:
         consented.stations._mac[:] = mac
@@ -202,8 +202,8 @@ def test_services_keeps_nothing_that_began_before_the_consent_or_while_it_was_su
         memory / "began-before", None, options="config purpose 'services'\n option enabled '1'\n" + NOTICE
     )
     device.pass_to(3600)
-    room = device.recorder.groups.by_consent()._opened.consents
-    assert room is not None
+    consents = device.recorder.groups.by_consent()._opened.consents
+    assert consents is not None
     mac, now = b"\x02\x11" + bytes(3) + b"\x07", device.time.wall() // 10**9
 
     def ends(at: int, lasts: int) -> int:
@@ -214,11 +214,11 @@ def test_services_keeps_nothing_that_began_before_the_consent_or_while_it_was_su
         device.recorder.streams.datagram(event, len(event))
         return device.recorder.counters.values["services kept"]
 
-    room.grant(mac, ["services"], ["connections"], "none", now + DAY, bytes(32), now)
+    consents.grant(mac, ["services"], ["connections"], "none", now + DAY, bytes(32), now)
     assert [ends(3700, 200), ends(3710, 60)] == [0, 1]
-    room.suspend(mac, now + 200)
+    consents.suspend(mac, now + 200)
     assert ends(3900, 60) == 1
-    room.resume(mac, now + 400)
+    consents.resume(mac, now + 400)
     assert [ends(4100, 200), ends(4110, 60)] == [1, 2]
     assert device.recorder.counters.values["services without consent"] == 3
     device.recorder.close()
@@ -257,9 +257,9 @@ def test_a_first_start_on_flash_that_refuses_follows_nobody_and_says_so(memory, 
         line.startswith("!! CONSENTS SUSPENDED: flash refuses them (read-only file system)")
         for line in status.lines(shown)
     )
-    room = device.recorder.groups.by_consent()
-    assert not room.wanted()
-    for act in (room.suspend, room.withdraw, room.resume):
+    purposes = device.recorder.groups.by_consent()
+    assert not purposes.wanted()
+    for act in (purposes.suspend, purposes.withdraw, purposes.resume):
         with pytest.raises(calls.Refused, match=r"\(read-only file system\): every consent is suspended"):
             act({"terminal": bytes.fromhex(GUEST[2:]), "address": None, "purpose": None}, "root")
     assert sum("all of them are suspended" in line for line in device.seen.log) == 1
@@ -557,23 +557,23 @@ def test_flash_that_refuses_stops_nobody_from_suspending(way, monkeypatch):
     made = cutter.fresh(flash.Dice(3), story.FOLDER)
     flash.mount(made)
     sodium = Sodium()
-    room = Consents(story.FOLDER, DeviceKey(story.KEY, sodium), sodium)
+    consents = Consents(story.FOLDER, DeviceKey(story.KEY, sodium), sodium)
     first, second, third = story.GUESTS[:3]
     for guest in (first, second):
-        room.grant(guest, ["location"], ["access-point"], "none", story.END, bytes(32), NOW)
-    room.suspend(second, NOW)
-    assert room.flush()
+        consents.grant(guest, ["location"], ["access-point"], "none", story.END, bytes(32), NOW)
+    consents.suspend(second, NOW)
+    assert consents.flush()
     getattr(Full, way)(made)
     with pytest.raises(OSError):
-        room.grant(third, ["location"], ["access-point"], "none", story.END, bytes(32), NOW)
+        consents.grant(third, ["location"], ["access-point"], "none", story.END, bytes(32), NOW)
     with pytest.raises(OSError):
-        room.resume(second, NOW)
-    assert len(room.suspend(first, NOW)) == 1
-    assert not room.flush()
-    assert [room.active(guest, "location", NOW) for guest in (first, second, third)] == [-1, -1, -1]
+        consents.resume(second, NOW)
+    assert len(consents.suspend(first, NOW)) == 1
+    assert not consents.flush()
+    assert [consents.active(guest, "location", NOW) for guest in (first, second, third)] == [-1, -1, -1]
     Full.right(made)
-    room.tick(NOW)
-    assert room.flush()
+    consents.tick(NOW)
+    assert consents.flush()
     again = Consents(story.FOLDER, DeviceKey(story.KEY, sodium), sodium)
     assert again.counts(NOW) == {"active": 0, "suspended": 2, "withdrawn": 0, "ended": 0}
 
@@ -588,18 +588,18 @@ def test_a_refusal_that_a_full_flash_has_no_room_for_outlives_the_process(monkey
     def start() -> Consents:
         return Consents(story.FOLDER, DeviceKey(story.KEY, sodium), sodium)
 
-    room = start()
+    consents = start()
     for guest in story.GUESTS[:3]:
-        room.grant(guest, ["location"], ["access-point"], "none", story.END, bytes(32), NOW)
+        consents.grant(guest, ["location"], ["access-point"], "none", story.END, bytes(32), NOW)
     Full.full(made)
-    room.suspend(story.GUESTS[0], NOW)
-    room.withdraw(story.GUESTS[1], NOW)
-    assert not room.flush()
+    consents.suspend(story.GUESTS[0], NOW)
+    consents.withdraw(story.GUESTS[1], NOW)
+    assert not consents.flush()
     assert start().counts(NOW) == {"active": 1, "suspended": 0, "withdrawn": 0, "ended": 0}
     Full.right(made)
-    assert room.flush()
+    assert consents.flush()
     assert start().counts(NOW) == {"active": 1, "suspended": 1, "withdrawn": 1, "ended": 0}
-    assert room.resume(story.GUESTS[0], NOW + 1) == [0]
+    assert consents.resume(story.GUESTS[0], NOW + 1) == [0]
     assert start().counts(NOW) == {"active": 2, "suspended": 0, "withdrawn": 1, "ended": 0}
 
 
@@ -874,19 +874,19 @@ def test_a_consent_is_taken_with_the_document_for_just_that_consent(memory):
     (device.root / "usr/share").mkdir(parents=True)
     shutil.copytree(SHIPPED_TEXTS, device.root / "usr/share/oubli")
     device.pass_to(3600)
-    room = device.recorder.groups.by_consent()
+    purposes = device.recorder.groups.by_consent()
     agreed = {"purposes": ["location"], "third_parties": "none", "days": 30}
-    shown = room.document(agreed | {"name": "2.fr"})
+    shown = purposes.document(agreed | {"name": "2.fr"})
     given = agreed | {"terminal": MAC, "address": None, "categories": ["access-point"], "text": shown["text"]}
     assert any("« localisation »" in line.replace("\u202f", " ") for line in shown["document"])
     for wrong in ({"days": 29}, {"third_parties": "Exemple SARL"}, {"text": SHIPPED["2.fr"]}):
         with pytest.raises(calls.Refused, match="not the hash of a document for this consent"):
-            room.grant(given | wrong, "portal")
-    assert room.grant(given, "portal")["number"] == 0
+            purposes.grant(given | wrong, "portal")
+    assert purposes.grant(given, "portal")["number"] == 0
     with pytest.raises(
         calls.Refused, match=r"no text of this device; accepted: consent-2\.en\.txt, consent-2\.fr\.txt"
     ):
-        room.document(agreed | {"name": "../2.fr"})
+        purposes.document(agreed | {"name": "../2.fr"})
     device.recorder.close()
 
 
@@ -894,15 +894,17 @@ def test_no_page_of_before_undoes_a_refusal(memory):
     """L34-V-4, L34-VI-5: each suspension and each objection has a token of its own by which it is undone."""
     device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n" + NOTICE)
     device.pass_to(3600)
-    room, mine = device.recorder.groups.by_consent(), {"terminal": MAC, "address": None}
+    consents, mine = device.recorder.groups.by_consent(), {"terminal": MAC, "address": None}
     now = device.time.wall() // 10**9
-    room._open(make=True)
-    room._consents_or_refuse().grant(MAC, ["location"], ["access-point"], "none", now + 86400, bytes(32), now)
+    consents._open(make=True)
+    consents._consents_or_refuse().grant(MAC, ["location"], ["access-point"], "none", now + 86400, bytes(32), now)
     tokens, undoing = set(), []
-    for turn, act in enumerate((room.suspend, room.resume, room.suspend) + (room.object, room.accept) * 2):
+    for turn, act in enumerate(
+        (consents.suspend, consents.resume, consents.suspend) + (consents.object, consents.accept) * 2
+    ):
         device.pass_to(3600 + 60 * turn)
         act(mine, "portal")
-        own = room.own(mine)
+        own = consents.own(mine)
         tokens.add(own["token"])
         undoing.append(own["undoes"])
     assert len(tokens) == 1
@@ -1004,14 +1006,14 @@ def test_who_has_changed_anything_is_forgotten_within_a_day_though_nobody_confir
     stage("consents", "tick", None, 6 * DAY)
     assert stage("consents", "changes", GUEST) == 0
     device = paired.Device(tmp_path / "device", None)
-    room, mac = device.recorder.groups.by_consent(), terminal_signs.mac_of(1)
+    consents, mac = device.recorder.groups.by_consent(), terminal_signs.mac_of(1)
     wall, booted, left = device.time.wall(), device.time.monotonic(), []
     for seconds in (0, 60, 120, DAY + 180):
-        room.object({"terminal": mac, "address": None}, "root")
+        consents.object({"terminal": mac, "address": None}, "root")
         if seconds == 60:
-            room.accept({"terminal": mac, "address": None}, "root")
-        room.tick(wall + seconds * 10**9, booted + seconds * 10**9, trusted=False)
-        left.append(room._consents_or_refuse().changes(mac))
+            consents.accept({"terminal": mac, "address": None}, "root")
+        consents.tick(wall + seconds * 10**9, booted + seconds * 10**9, trusted=False)
+        left.append(consents._consents_or_refuse().changes(mac))
     assert left == [0, 1, 1, 0]
     device.recorder.close()
 
@@ -1088,8 +1090,10 @@ def test_no_crowd_of_strangers_takes_the_operator_s_room(memory, monkeypatch):
     shutil.copytree(SHIPPED_TEXTS, device.root / "usr/share/oubli")
     device.pass_to(3600)
     groups, mine = device.recorder.groups, {"terminal": MAC, "address": None}
-    room, agreed = groups.by_consent(), {"purposes": ["location"], "third_parties": "none", "days": 30}
-    given = mine | agreed | {"categories": ["access-point"], "text": room.document(agreed | {"name": "2.fr"})["text"]}
+    consents, agreed = groups.by_consent(), {"purposes": ["location"], "third_parties": "none", "days": 30}
+    given = (
+        mine | agreed | {"categories": ["access-point"], "text": consents.document(agreed | {"name": "2.fr"})["text"]}
+    )
     for name, most in (("REFUSALS", kept_consents.RESERVED), ("CHANGES", 0), ("OBJECTIONS", 0)):
         monkeypatch.setattr(consents_module, name, most)
     monkeypatch.setattr(rounds, "WAITING", 0)
@@ -1099,14 +1103,14 @@ def test_no_crowd_of_strangers_takes_the_operator_s_room(memory, monkeypatch):
             act(fields, calls.PORTAL)
         act(fields, calls.OPERATOR)
 
-    refused(room.grant, given, "no room: 0 refusals")
-    room.suspend(mine, calls.PORTAL)
-    refused(room.resume, mine, "times today|no room for a change")
-    assert room.counts() == {"active": 1, "suspended": 0, "withdrawn": 0, "ended": 0}
+    refused(consents.grant, given, "no room: 0 refusals")
+    consents.suspend(mine, calls.PORTAL)
+    refused(consents.resume, mine, "times today|no room for a change")
+    assert consents.counts() == {"active": 1, "suspended": 0, "withdrawn": 0, "ended": 0}
     refused(device.recorder.orders.object, mine, "no room: 0 objections")
-    refused(room.accept, mine, "times today|no room for a change")
+    refused(consents.accept, mine, "times today|no room for a change")
     refused(groups.erasure().begin, mine, "too many terminals wait")
-    assert (room.objections(), groups.erasure().state(mine)) == (0, {"erasing": True})
+    assert (consents.objections(), groups.erasure().state(mine)) == (0, {"erasing": True})
     device.recorder.close()
 
 

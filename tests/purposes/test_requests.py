@@ -374,13 +374,13 @@ def test_open_requests_are_told_by_number_and_end_alone(gateway):
     handed_over = {"number": number, "purpose": "attribution", "until": until, "since": int(path.stat().st_mtime)}
     assert first["open"] == [handed_over]
     folder = gateway.folder
-    room = executor.RequestExecutor(
+    runner = executor.RequestExecutor(
         "", f"{folder}/requests", {"attribution": f"{folder}/handovers"}, GATEWAY, {}, lambda *_: False
     )
-    assert (room.open(until - 1), room.open(until)) == ([handed_over], [])
+    assert (runner.open(until - 1), runner.open(until)) == ([handed_over], [])
     (folder / "requests/ran").rename(folder / "ran")
     (folder / "requests/ran").mkdir()
-    assert room.open(until - 1) is None
+    assert runner.open(until - 1) is None
     (folder / "requests/ran").rmdir()
     (folder / "ran").rename(folder / "requests/ran")
     _, second = gateway.run(AGENTS.sign(document(number="f" * 32), 0, 1), grounds=here)
@@ -398,12 +398,12 @@ def test_erasing_a_store_takes_its_handovers(stages, tmp_path):
     gateway = Gateway(stages("cpython"), tmp_path)
     assert gateway.run(AGENTS.sign(document(), 0, 1))[0] == "ok"
     (tmp_path / "handovers/.half.tar.new").write_bytes(b"left by a loss of power")
-    room = executor.RequestExecutor(
+    runner = executor.RequestExecutor(
         "", str(tmp_path / "requests"), {"attribution": str(tmp_path / "handovers")}, GATEWAY, {}, lambda *_: False
     )
-    room.erase("billing")
+    runner.erase("billing")
     assert len(list((tmp_path / "handovers").iterdir())) == 2
-    room.erase("attribution")
+    runner.erase("attribution")
     assert list((tmp_path / "handovers").iterdir()) == []
     paths = Paths(str(tmp_path))
     place = Path(paths.flash.sealed) / "attribution"
@@ -509,10 +509,10 @@ def test_exports_and_the_memory_of_requests_are_bounded(stages, tmp_path):
     for number in range(256):
         assert gateway.run(AGENTS.sign(document(number=f"{number:032x}"), 0, 1))[0] == "ok"
     assert len(list((tmp_path / "handovers").glob("*.tar"))) == 8
-    room = executor.RequestExecutor(
+    runner = executor.RequestExecutor(
         "", f"{tmp_path}/requests", {"attribution": f"{tmp_path}/handovers"}, GATEWAY, {}, lambda *_: False
     )
-    shown = room.open(NOW)
+    shown = runner.open(NOW)
     assert shown is not None
     assert [row["number"] for row in shown] == [f"{number:032x}" for number in range(248, 256)]
     more = AGENTS.sign(document(number=f"{256:032x}", expires="2027-02-01T00:00:00Z"), 0, 1)

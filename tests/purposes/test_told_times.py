@@ -78,24 +78,24 @@ def session(folder: Path) -> int:
 
 
 def mapped(folder: Path) -> Blocks:
-    room = Blocks(str(folder / "map"), str(folder / "marks"), 512, NoKernel(), lambda _record: True, nobody, 1000)
-    room.rows.restate_public(bytes([203, 0, 113, 2]), NOON, 0, lambda _: b"")
-    room.hold(ADDRESS, MAC, NOON, 1000)
-    room.deal(NOON, 1000, lambda _address: MAC)
-    return room
+    blocks = Blocks(str(folder / "map"), str(folder / "marks"), 512, NoKernel(), lambda _record: True, nobody, 1000)
+    blocks.rows.restate_public(bytes([203, 0, 113, 2]), NOON, 0, lambda _: b"")
+    blocks.hold(ADDRESS, MAC, NOON, 1000)
+    blocks.deal(NOON, 1000, lambda _address: MAC)
+    return blocks
 
 
 def block(folder: Path) -> int:
     """Measure how long a block, and an IPv6 address's row, stand without a connection."""
-    room, own = mapped(folder), Attribution(lambda *_words, **_more: "kept", nobody)
-    own.holdings = Holdings(room, own.keep_row, nobody)
+    blocks, own = mapped(folder), Attribution(lambda *_words, **_more: "kept", nobody)
+    own.holdings = Holdings(blocks, own.keep_row, nobody)
     started = SimpleNamespace(start=NOON * 10**9, translated_port=5, protocol=6)
     terminal: Any = SimpleNamespace(mac=lambda: MAC, newest=True)
     assert own.connection(started, OWN, OWN, terminal, NOON * 10**9, 1000) == "attribution: in a block"
 
     def over(seconds: int) -> bool:
         own.holdings.tick(NOON + seconds, 1000 + seconds, lambda _address: MAC)
-        return not room.status()["held"]
+        return not blocks.status()["held"]
 
     found = until(over)
     assert own.holdings.rows_of(MAC) == []
@@ -107,20 +107,20 @@ def ports(folder: Path) -> int:
 
     It may be given by a list of neighbours, an hour after that sign. A restart amid it makes it no longer.
     """
-    room = mapped(folder)
+    blocks = mapped(folder)
 
     def over(seconds: int) -> bool:
-        room.tick(NOON + seconds, 1000 + seconds, lambda _address: MAC, OVER)
-        return not [*room.map.of(MAC)]
+        blocks.tick(NOON + seconds, 1000 + seconds, lambda _address: MAC, OVER)
+        return not [*blocks.map.of(MAC)]
 
     for seconds in range(0, 7190, STEP):
         assert not over(seconds)
-    room.close()
-    room = Blocks(str(folder / "map"), str(folder / "marks"), 512, NoKernel(), lambda _record: True, nobody, 8190)
-    room.rows.resume(NOON + 7190, 8190)
-    room.deal(NOON + 7190, 8190, lambda _address: MAC)
-    room.rows.restate(NOON + 7190, 8190, every=False)
-    assert [*room.map.of(MAC)]
+    blocks.close()
+    blocks = Blocks(str(folder / "map"), str(folder / "marks"), 512, NoKernel(), lambda _record: True, nobody, 8190)
+    blocks.rows.resume(NOON + 7190, 8190)
+    blocks.deal(NOON + 7190, 8190, lambda _address: MAC)
+    blocks.rows.restate(NOON + 7190, 8190, every=False)
+    assert [*blocks.map.of(MAC)]
     return neighbours.LONG // 100 + until(lambda seconds: over(7190 + seconds)) + 7190
 
 
@@ -224,16 +224,16 @@ def test_who_has_left_gets_no_block_by_somebody_else_s_lease(tmp_path: Path) -> 
         return True
 
     table, wall = AddressTable(64), [NOON]
-    lan, room = (
+    lan, blocks = (
         Lan(("lan",), table, lambda: wall[0] * 10**9),
         Blocks(str(tmp_path / "map"), str(tmp_path / "marks"), 512, NoKernel(), keep, nobody, 0),
     )
-    room.rows.restate_public(bytes([203, 0, 113, 2]), NOON, 0, lambda _: b"")
-    room.deal(NOON, 0, lambda _address: MAC)
+    blocks.rows.restate_public(bytes([203, 0, 113, 2]), NOON, 0, lambda _: b"")
+    blocks.deal(NOON, 0, lambda _address: MAC)
     lan.prefixes = [(ADDRESS[:3] + b"\0", 24)]
 
     def told(address: bytes) -> None:
-        room.hold(address, table.user(address) or b"", wall[0], wall[0] - NOON)
+        blocks.hold(address, table.user(address) or b"", wall[0], wall[0] - NOON)
 
     lan.holder_changed = told
     held = []
@@ -242,13 +242,13 @@ def test_who_has_left_gets_no_block_by_somebody_else_s_lease(tmp_path: Path) -> 
         if minutes % 600 == 0:
             table.doubt(LEASE)
             lan.lease(ADDRESS, MAC)
-        room.tick(wall[0], wall[0] - NOON, lambda address: table.user(address) or b"", OVER)
+        blocks.tick(wall[0], wall[0] - NOON, lambda address: table.user(address) or b"", OVER)
         table.sweep()
-        held += [minutes] if [*room.map.of(MAC)] else []
+        held += [minutes] if [*blocks.map.of(MAC)] else []
     assert held[-1] < 24 * 60
     assert [(row.start, row.end) for row in rows] == [(NOON, None), (NOON, NOON)]
     lan.lease(ADDRESS, MAC[:5] + b"\3")  # another one's: an address that changes hands is told of
-    assert [*room.map.of(MAC[:5] + b"\3")]
+    assert [*blocks.map.of(MAC[:5] + b"\3")]
 
 
 def test_nothing_is_told_of_blocks_where_each_connection_is_recorded_by_itself(tmp_path: Path) -> None:

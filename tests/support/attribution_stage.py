@@ -139,31 +139,31 @@ def _holder(address: bytes) -> bytes:
 
 def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
     """Do steps in order; returns what those answer that have an answer."""
-    room, answers = _held["blocks"], []
+    dealt, answers = _held["blocks"], []
     for step in steps:
         name, rest = step[0], step[1:]
         if name == "hold":
-            room.hold(_octets(rest[0]), _octets(rest[1]), rest[2], rest[3])
+            dealt.hold(_octets(rest[0]), _octets(rest[1]), rest[2], rest[3])
         elif name == "resume":
-            room.rows.resume(rest[0], rest[1])
+            dealt.rows.resume(rest[0], rest[1])
         elif name == "covers":
-            answers.append(room.covers(_octets(rest[0]), rest[1], _octets(rest[2]), rest[3], rest[4]))
+            answers.append(dealt.covers(_octets(rest[0]), rest[1], _octets(rest[2]), rest[3], rest[4]))
         elif name in ("tick", "deal"):
             _held["holders"] = rest[2]
-            turns = ((room.deal, ()), (room.tick, (holdings.OVER,)), (room.deal, ()))
+            turns = ((dealt.deal, ()), (dealt.tick, (holdings.OVER,)), (dealt.deal, ()))
             for turn, over in turns if name == "tick" else turns[:1]:
                 turn(rest[0], rest[1], _holder, *over)
         elif name == "public":
-            room.rows.restate_public(_octets(rest[0]), rest[1], rest[2], _holder)
+            dealt.rows.restate_public(_octets(rest[0]), rest[1], rest[2], _holder)
         elif name == "restate":
-            room.rows.restate(rest[0], rest[1], rest[2], ended=rest[3])
+            dealt.rows.restate(rest[0], rest[1], rest[2], ended=rest[3])
         elif name in ("users", "full"):
             _held[name] = rest[0]
         elif name == "refuses":
             _held["kernel"].refuses = rest[0]
         elif name in ("status", "remembered"):
-            whose = [room.map.users.get(block, b"").decode() for block in room.map.users.known()]
-            answers.append(room.status() if name == "status" else whose)
+            whose = [dealt.map.users.get(block, b"").decode() for block in dealt.map.users.known()]
+            answers.append(dealt.status() if name == "status" else whose)
         elif name == "kernel":
             answers.append(_held["kernel"].calls[:])
             del _held["kernel"].calls[:]
@@ -171,7 +171,7 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
             answers.append(_held["rows"][:])
             del _held["rows"][:]
         else:
-            getattr(room, name)(*rest)
+            getattr(dealt, name)(*rest)
     return answers
 
 
@@ -180,10 +180,10 @@ class _DeferredPurposes(deferred_purposes.DeferredPurposes):
 
     suspended = False
 
-    def __init__(self, room: "Any", terminals: "Any") -> None:
+    def __init__(self, dealt: "Any", terminals: "Any") -> None:
         self.attribution = attribution.Attribution(lambda _start, _octets: "kept", lambda _mac, _start: b"")
         kept = self.attribution
-        kept.holdings = holdings.Holdings(room, kept.keep_row, lambda _mac, _start: b"")
+        kept.holdings = holdings.Holdings(dealt, kept.keep_row, lambda _mac, _start: b"")
         self.billing = None
         clock: "Any" = _Clock()
         self._lines = clock.lines
@@ -249,20 +249,20 @@ def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
         rows.append([begins // 86400] + _row(attribution_records.unpack(data)))
         return "kept"
 
-    room = attribution.Attribution(append, lambda _mac, _start: b"")
-    room.holdings = holdings.Holdings(_NoBlocks(), room.keep_row, lambda _mac, _start: b"")  # type: ignore[arg-type]
+    purpose = attribution.Attribution(append, lambda _mac, _start: b"")
+    purpose.holdings = holdings.Holdings(_NoBlocks(), purpose.keep_row, lambda _mac, _start: b"")  # type: ignore[arg-type]
     answers = []
     for source, public, mac, start, end, *newest in steps:
         if source is None:
-            room.holdings.tick(start, start, lambda _address: b"")
+            purpose.holdings.tick(start, start, lambda _address: b"")
             continue
         if public is None:
-            room.holdings.hold(_octets(source), _octets(mac), start or 0, start or 0)
+            purpose.holdings.hold(_octets(source), _octets(mac), start or 0, start or 0)
             continue
         connection, holder = _Made(start * 1000000000), _Holder(_octets(mac))
         holder.newest = newest != [False]
         here, there = _octets(source), _octets(public)
-        answer = room.connection(connection, here, there, holder, end * 1000000000, end)  # type: ignore[arg-type]
+        answer = purpose.connection(connection, here, there, holder, end * 1000000000, end)  # type: ignore[arg-type]
         answers.append(answer)
     return answers + rows
 
@@ -286,17 +286,17 @@ def logged_in(folder: str, steps: "list[list[Any]]") -> "list[Any]":
 
     made, holder = _DeferredPurposes(_NoBlocks(), address_table.AddressTable(64)), _Holder(bytes((2, 0, 0, 0, 0, 1)))
     made.sessions = sessions.Sessions()
-    room = made.attribution = attribution.Attribution(append, made._user)
+    purpose = made.attribution = attribution.Attribution(append, made._user)
     made.billing = billing.Billing(folder + "/billing", bill, made._user)
-    room.holdings = holdings.Holdings(_NoBlocks(), room.keep_row, made._user)  # type: ignore[arg-type]
-    room.confirmed = made.billing.confirmed = True
+    purpose.holdings = holdings.Holdings(_NoBlocks(), purpose.keep_row, made._user)  # type: ignore[arg-type]
+    purpose.confirmed = made.billing.confirmed = True
     for name, *rest in steps:
         if name == "at":
             made._time.wall, made._time.now = rest
         elif name == "session":
             made.session(holder.mac(), rest[0])
         elif name == "tick":
-            room.holdings.tick(made._time.wall, made._time.now, lambda _address: b"")
+            purpose.holdings.tick(made._time.wall, made._time.now, lambda _address: b"")
         else:
             one: "Any" = _Made(rest[1] * 1000000000, rest[0])
             if name == "connection":
@@ -323,8 +323,8 @@ def vouched(steps: "list[list[Any]]") -> "list[Any]":
         rows.append([begins // 86400] + _row(attribution_records.unpack(data)))
         return "kept"
 
-    room = attribution.Attribution(append, lambda _mac, _start: b"")
-    room.confirmed = True
+    purpose = attribution.Attribution(append, lambda _mac, _start: b"")
+    purpose.confirmed = True
     public, source, mac = bytes((203, 0, 113, 2)), bytes((192, 168, 1, 10)), bytes((2, 0, 0, 0, 0, 1))
     for name, *rest in steps:
         if name == "refuse":
@@ -332,11 +332,11 @@ def vouched(steps: "list[list[Any]]") -> "list[Any]":
         elif name == "connection":
             made, last = _Made(rest[0] * 1000000000), rest[1] * 1000000000
             exact = len(rest) < 3 or rest[2]
-            room.connection(made, source, public, _Holder(mac), last, 0, exact=exact)  # type: ignore[arg-type]
+            purpose.connection(made, source, public, _Holder(mac), last, 0, exact=exact)  # type: ignore[arg-type]
         elif name == "last":
-            room.last(_Made(rest[0] * 1000000000), source, public, mac, rest[1])  # type: ignore[arg-type]
+            purpose.last(_Made(rest[0] * 1000000000), source, public, mac, rest[1])  # type: ignore[arg-type]
         else:
-            getattr(room, name)(*rest)
+            getattr(purpose, name)(*rest)
     return rows
 
 
@@ -426,20 +426,20 @@ def bill(folder: str, steps: "list[list[Any]]") -> "list[Any]":
         name, since = users.get(_hex(mac), ["", 0])
         return name.encode() if since < start else b""
 
-    room = billing.Billing(folder + "/billing", append, user)
-    room.confirmed = True
+    purpose = billing.Billing(folder + "/billing", append, user)
+    purpose.confirmed = True
     for step in steps:
         if step[0] == "connection":
-            room.connection(_octets(step[1]), *step[2:])
+            purpose.connection(_octets(step[1]), *step[2:])
         elif step[0] == "users":
             users = step[1]
         elif step[0] == "alive":
             start, last = step[2:4]
-            room.alive(_octets(step[1]), start, last, step[-1])
+            purpose.alive(_octets(step[1]), start, last, step[-1])
         else:
-            getattr(room, step[0])(*step[1:])
-    held = len(room)
-    room.close()
+            getattr(purpose, step[0])(*step[1:])
+    held = len(purpose)
+    purpose.close()
     return rows + [held]
 
 
@@ -544,26 +544,26 @@ def desk_run(
     Returns what it says, or reason and text.
     """
     places = dict.fromkeys(grounds, folder + "/handovers")
-    room = executor.RequestExecutor(
+    runner = executor.RequestExecutor(
         folder + "/etc/agents", folder + "/requests", places, "abcdefgh23456777", grounds, Sodium().signatures.valid
     )
     try:
-        request = room.check(text, now, latest, trusted=trusted)
+        request = runner.check(text, now, latest, trusted=trusted)
         signer = Signer(folder + "/device.key", Sodium())
-        room.begin(
+        runner.begin(
             request,
             segments,
             {"gateway": "abcdefgh23456777", "made": now, "second_nat": False, "unbroken": now},
             now,
             signer,
         )
-        handover, parts = room.busy, 1
+        handover, parts = runner.busy, 1
         assert handover is not None
-        begun = room.open(now)
-        while not room.work(now, lambda: permit):
+        begun = runner.open(now)
+        while not runner.work(now, lambda: permit):
             parts += 1
         answer = {"export": handover.path, "segments": handover.segments, "octets": handover.octets, "parts": parts}
-        answer["begun"], answer["open"] = begun, room.open(now)
+        answer["begun"], answer["open"] = begun, runner.open(now)
         answer["key"] = "".join(["%02x" % octet for octet in signer.public])
         signer.close()
         return ["ok", answer]

@@ -46,18 +46,18 @@ def test_the_spool_keeps_nothing_but_messages(
     remotes: Callable[[str], Remote], interpreter: Interpreter, tmp_path: Path, kind: str
 ) -> None:
     """Within an hour all else is gone, whatever it is called; what a link leads to stays."""
-    room = tmp_path / "spool"
-    room.mkdir()
+    folder = tmp_path / "spool"
+    folder.mkdir()
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/file").write_text("precious")
     for name in NAMES:
         if kind not in ("file", "link") or name != NAMES[-1]:  # that one is a message
-            LAYS[kind](room / name)
+            LAYS[kind](folder / name)
     told = remotes(interpreter.name)(
-        "spool", str(room), 1 << 20, 7, [["put", 1795000860, 7, "x" * 320], ["trim", 1795000860]]
+        "spool", str(folder), 1 << 20, 7, [["put", 1795000860, 7, "x" * 320], ["trim", 1795000860]]
     )
     assert told == {"names": [OURS], "dropped": {}, "failures": []}
-    assert [path.name for path in room.iterdir()] == [OURS]
+    assert [path.name for path in folder.iterdir()] == [OURS]
     assert (tmp_path / "kept/file").read_text() == "precious"
 
 
@@ -70,20 +70,20 @@ def test_a_spool_full_of_entries_holds_the_recorder_up_for_a_turn(
 
     A turn removes MOST entries of any kind, whatever there is of them.
     """
-    room, allowed = memory / f"{interpreter.name}-{kind}", 100
-    room.mkdir()
+    folder, allowed = memory / f"{interpreter.name}-{kind}", 100
+    folder.mkdir()
     many, form = MOST + 3000, "999999999999-{}-00" if kind == "messages" else ".{}"
-    where = room / "x" if kind == "folder" else room
+    where = folder / "x" if kind == "folder" else folder
     where.mkdir(exist_ok=True)
     for number in range(many):
         (where / form.format(f"{number:05}".translate(str.maketrans("0123456789", "abcdefghij")))).touch()
 
     def turn() -> tuple[int, dict[str, int]]:
-        told = remotes(interpreter.name)("spool", str(room), allowed * LEAST, 7, [["trim", 1795000860]])
+        told = remotes(interpreter.name)("spool", str(folder), allowed * LEAST, 7, [["trim", 1795000860]])
         assert told["failures"] == []
-        return sum(1 for path in room.rglob("*") if path.is_file()), told["dropped"]
+        return sum(1 for path in folder.rglob("*") if path.is_file()), told["dropped"]
 
-    assert Spool(str(room), allowed * LEAST, 7).waiting() <= MOST + allowed
+    assert Spool(str(folder), allowed * LEAST, 7).waiting() <= MOST + allowed
     left, dropped = turn()
     if kind == "messages":
         assert left == MOST + allowed - LISTED  # and so many less at each turn, until they are what the octets allow
