@@ -875,6 +875,28 @@ def test_a_person_gets_what_attribution_holds_on_her_and_nobody_elses(gateway, s
     assert "personne concernée (droit d'accès)" in cover
 
 
+@pytest.mark.parametrize("purpose", ["access", "freeze-subject"])
+def test_a_device_is_asked_about_behind_a_second_nat_too(gateway, purpose):
+    """GDPR art. 15, L34-II-4: its public port can't be matched there, which the answer says; whose a record is can.
+
+    Nothing found is never called nothing held.
+    """
+    gateway.keep(connection(20012, TEN + 60, TEN + 70), connection(20013, TEN + 60, TEN + 70, OTHER_MAC))
+    kinds = {
+        "access": {"ground": "RGPD", "authority_kind": "person", "basis": "RGPD 15"},
+        "freeze-subject": {"ground": "IIIbis", "authority_kind": "judicial", "basis": "CPP 60-1"},
+    }
+    for subject, macs, result in (
+        ("mac:02:00:00:00:00:0a", ["02:00:00:00:00:0a"], "held"), ("mac:02:00:00:00:00:77", [], "not known"),
+    ):  # fmt: skip
+        scope = {"subject": subject} | ({"keep_until": "2027-06-01"} if purpose != "access" else {})
+        asked = document(COMMON | kinds[purpose] | {"purpose": purpose} | scope)
+        answer = gateway.answer(AGENTS.sign(asked, 0, 1), second_nat=True)
+        assert ([row["terminal_mac"] for row in answer.rows], answer.manifest["result"]) == (macs, result)
+        assert answers.BEHIND in answer.manifest["notes"]
+        assert "Une seconde traduction d'adresses" in unescape(answer.cover())
+
+
 def test_cover_page_says_in_french_what_was_asked_searched_and_may_be_missing(gateway):
     """L34-II-4: for the file of a case.
 
