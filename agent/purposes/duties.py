@@ -171,12 +171,12 @@ _WHY = {
     "short": ("attribution les efface avant un an : ", "attribution erases them before the year is over: "),
     "early": (
         (
-            "attribution les efface avant la fin de l'an, de 1 jour au plus (2 en année bissextile), et ne garde rien "
-            "derrière un second NAT non déclaré"
+            "attribution les efface avant la fin de l'an, d'au plus 1 jour (2 en année bissextile), 3 heures et une "
+            "par démarrage, et ne garde rien derrière un second NAT non déclaré"
         ),
         (
-            "attribution erases them up to 1 day before the year is over (2 in a leap year), and keeps nothing behind "
-            "an unacknowledged second NAT"
+            "attribution erases them up to 1 day (2 in a leap year), 3 hours and one for each boot before the year is "
+            "over, and keeps nothing behind an unacknowledged second NAT"
         ),
     ),
     "former": (

@@ -22,6 +22,7 @@ from agent.cli import article
 from agent.config import config as configuration
 from agent.doctor import examination
 from agent.purposes import activities, also_held, checks, duties, words
+from agent.purposes.custodian import sealed, segment_index
 from host_sim.venue.portal import NOTICE
 from tests.support.interpreters import PROJECT, Interpreter
 
@@ -203,10 +204,35 @@ def test_a_year_is_not_said_to_be_kept_whole(tmp_path: Path) -> None:
     (source,) = [
         one for one in duties.data(read(tmp_path, GATEWAY.format("oubli") + YEAR), "en") if one["name"] == "source"
     ]
-    assert (source["state"], "up to 1 day before the year is over (2 in a leap year)" in source["by"]) == (
-        "partly",
-        True,
+    assert (source["state"], source["by"]) == ("partly", duties._WHY["early"][1])
+    assert "up to 1 day (2 in a leap year)" in source["by"]
+
+
+@pytest.mark.parametrize("boots", [1, 300])
+@pytest.mark.parametrize("position", [0, 3601, 86399])
+def test_how_much_earlier_each_boot_makes_it_is_in_what_is_said(boots: int, position: int) -> None:
+    """EXP-4: what a gateway that is on all year erases by its powered-on hours, and who owes a year is told."""
+    words_ = (
+        r"(\d) in a leap year\), (\d) hours and one for each",
+        r"(\d) en année bissextile\), (\d) heures et une par",
     )
+    told = {
+        tuple(map(int, re.findall(form, text)[0]))
+        for form, text in zip(words_, reversed(duties._WHY["early"]), strict=True)
+    }
+    ((days, more),) = told
+    year, hour = law.purpose("attribution").ceiling // law.DAY, 3600
+    index = segment_index.SegmentIndex("", year)
+    hours = 1000 - 1 - -(-position // hour)  # as the segment's writer says them
+    index.add(sealed.Sealed(2, 2, "a" * 32, 20000, 20000 + year, 0, hours, 0, 1), "b" * 32, 1, 1)
+    end = 20000 * law.DAY + position + (year + 1) * law.DAY  # of a leap year
+    due = next(
+        second
+        for second in range(20000 * law.DAY + position, end, hour)
+        if index.due(second // law.DAY, 0, 1000 + (second - 20000 * law.DAY - position) // hour + boots) >= 0
+    )
+    assert (end - due) // hour <= days * 24 + more + boots
+    assert boots == 1 or (end - due) // hour > days * 24 + more
 
 
 def test_what_was_turned_off_and_is_still_sealed_is_preserved(any_interpreter: Interpreter, tmp_path: Path) -> None:
