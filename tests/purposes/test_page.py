@@ -210,7 +210,9 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     assert headers["Cache-Control"] == "no-store"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert recorder.asked == [{"v": 1, "call": "consent own", "address": "127.0.7.1"}]
-    assert "services by consent, location by consent: in force until 2027-01-16, passed on to: nobody" in page.text
+    assert (
+        "services by consent, location by consent: in force until 2027-01-16 (UTC), passed on to: nobody" in page.text
+    )
     assert "security of the network, at most 24 hours" in page.text
     assert page.values("token") == {TOKEN}
     both = ["withdraw", "withdraw", "withdraw"]  # each purpose by itself, and all of it
@@ -218,7 +220,7 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     assert page.values("purpose") == {"services", "location"}
     _, _, page = guest.ask(accept_language="fr")
     agreed = "services avec accord, localisation avec accord"
-    assert f"{agreed}\u202f: en vigueur jusqu'au 16 janvier 2027, transmis à\u202f: personne" in page.text
+    assert f"{agreed}\u202f: en vigueur jusqu'au 16 janvier 2027 (UTC), transmis à\u202f: personne" in page.text
     assert "Retirer votre accord, et effacer ce que la borne a conservé avec lui" in page.text
     assert "Retirer votre accord pour\u202f: services avec accord" in page.text
     recorder.own([CONSENT | {"state": "suspended"}])
@@ -230,18 +232,18 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     assert page.acts() == ["withdraw", "accept", "see", "export", "erase"]
     # Nobody knows when; it was to nobody else that it was passed on
     assert "services avec accord\u202f: retiré, transmis à\u202f: personne\n" in page.text
-    assert "Opposition au comptage reçue le 15 janvier 2027.\n" in page.text
+    assert "Opposition au comptage reçue le 15 janvier 2027 (UTC).\n" in page.text
     assert "comptage des visiteurs" not in page.text
     recorder.own(
         [CONSENT | {"purposes": ["location"], "withdrawn": ["services"], "withdrawn_since": 1800000000 - 86400}]
     )
     text = guest.ask()[2].text
-    assert "services avec accord\u202f: retiré le 14 janvier 2027, transmis à\u202f: personne\n" in text
+    assert "services avec accord\u202f: retiré le 14 janvier 2027 (UTC), transmis à\u202f: personne\n" in text
     assert "localisation avec accord\u202f: en vigueur" in text
     recorder.own([CONSENT | {"state": "withdrawn"}])
     _, _, page = guest.ask()
     assert page.acts() == ["object", "see", "export", "erase"]
-    assert "retiré le 15 janvier 2027" in page.text
+    assert "retiré le 15 janvier 2027 (UTC)" in page.text
     recorder.own([CONSENT | {"state": "withdrawn", "since": 0}])  # while the clock wasn't confirmed
     assert "localisation avec accord\u202f: retiré, transmis" in guest.ask()[2].text
     # Nothing to be withdrawn
@@ -253,14 +255,15 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     recorder.own([CONSENT], timed=False)
     text = guest.ask()[2].text
     assert "en vigueur" not in text
-    assert "non appliqué tant que l'heure de la borne n'est pas confirmée\u202f; fin le 16 janvier 2027" in text
+    assert "non appliqué tant que l'heure de la borne n'est pas confirmée\u202f; fin le 16 janvier 2027 (UTC)" in text
     recorder.own([CONSENT], on=("location",))  # the operator has turned the other one off
     text = guest.ask()[2].text
-    assert "localisation avec accord\u202f: en vigueur jusqu'au 16 janvier 2027, transmis à\u202f: personne\n" in text
-    stopped = (
-        "en vigueur jusqu'au 16 janvier 2027\u202f; l'exploitant a arrêté ce traitement, transmis à\u202f: personne\n"
+    assert (
+        "localisation avec accord\u202f: en vigueur jusqu'au 16 janvier 2027 (UTC), transmis à\u202f: personne\n"
+        in text
     )
-    assert f"services avec accord\u202f: {stopped}" in text
+    stopped = "en vigueur jusqu'au 16 janvier 2027 (UTC)\u202f; l'exploitant a arrêté ce traitement"
+    assert f"services avec accord\u202f: {stopped}, transmis à\u202f: personne\n" in text
     recorder.own([CONSENT | {"state": "withdrawn"}], on=())
     assert "arrêté" not in guest.ask()[2].text
     recorder.own([], [], counted=False)
@@ -291,13 +294,13 @@ def test_what_the_operator_says_now_is_not_told_as_what_she_agreed_to(interprete
 def test_what_the_operator_has_turned_off_is_not_told_as_in_force(guest, recorder):
     """L34-V-4: nor does a suspension go unseen for it, and a button says no more than is done."""
     recorder.own([CONSENT | {"state": "suspended"}], on=("location",))
-    stopped = "suspendu\u202f; fin le 16 janvier 2027\u202f; l'exploitant a arrêté ce traitement"
+    stopped = "suspendu\u202f; fin le 16 janvier 2027 (UTC)\u202f; l'exploitant a arrêté ce traitement"
     assert f"services avec accord\u202f: {stopped}, transmis" in guest.ask()[2].text
     recorder.answers["consent resume"] = {"resumed": 1}
     recorder.own([CONSENT], on=())
     text = guest.ask(f"token={UNDOES}&act=resume", **SAME)[2].text
     assert "Votre accord est rétabli.\n" in text
-    assert "en vigueur jusqu'au 16 janvier 2027\u202f; l'exploitant a arrêté ce traitement, transmis" in text
+    assert "en vigueur jusqu'au 16 janvier 2027 (UTC)\u202f; l'exploitant a arrêté ce traitement, transmis" in text
     recorder.answers["consent suspend"] = {"suspended": 1, "durable": True}
     assert "Ce qui l'était déjà peut le rester" in guest.ask(f"{SENT}act=suspend", **SAME)[2].text
 
@@ -307,11 +310,11 @@ def test_a_person_reads_when_she_agreed_and_by_which_address_she_is_known(guest,
     for consents in ([CONSENT], [CONSENT | {"state": "withdrawn"}], []):
         recorder.own(consents)
         text = guest.ask()[2].text
-        assert ("Accord donné le 14 janvier 2027.\n" in text) == bool(consents)
+        assert ("Accord donné le 14 janvier 2027 (UTC).\n" in text) == bool(consents)
         assert "S'il en a changé, vos choix d'avant ne valent plus pour lui" in text
-    assert "Consent given on 2027-01-14." not in text
+    assert "Consent given on 2027-01-14 (UTC)." not in text
     recorder.own([CONSENT])
-    assert "Consent given on 2027-01-14.\n" in guest.ask(accept_language="en")[2].text
+    assert "Consent given on 2027-01-14 (UTC).\n" in guest.ask(accept_language="en")[2].text
 
 
 def test_nobody_is_told_of_a_count_that_does_not_go_on(guest, recorder):

@@ -48,8 +48,8 @@ class Html:
         return words.PURPOSES[name][words.LANGUAGES.index(self.language)]
 
     def on(self, word: str, when: int) -> str:
-        """Return a text and its day; s since the epoch."""
-        return f"{self.say(word)} {words.day(when, self.language)}"
+        """Return a text and its UTC day; s since the epoch."""
+        return f"{self.say(word)} {words.day(when, self.language)} (UTC)"
 
     def dated(self, text: str) -> str:
         """Return a text with its days as they are written in the page's language; a time follows each."""
