@@ -24,7 +24,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "renseigne : ",
         "kept": "Ce qui est conservé, et jusqu'à quand :",
         "none": "oubli ne conserve rien d'autre des connexions. Là où aucun destinataire n'est nommé, il n'y en a pas.",
-        "received": "Qui reçoit une réponse ou une facture la garde selon ses règles.",
+        "received": "Qui reçoit une réponse{} la garde selon ses règles.",
+        "or a bill": " ou une facture",
         "basis": "base : ",
         "recipients": "destinataires : ",
         "on page": "droits (page) : ",
@@ -91,7 +92,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "declared": "; for authorities' requests the controller has another processing, of which he tells you: ",
         "kept": "What is kept, and until when:",
         "none": "oubli keeps nothing else of connections. Where no recipient is named, there is none.",
-        "received": "Who gets an answer or a bill keeps it by his own rules.",
+        "received": "Who gets an answer{} keeps it by his own rules.",
+        "or a bill": " or a bill",
         "basis": "basis: ",
         "recipients": "recipients: ",
         "on page": "rights (page): ",
@@ -194,8 +196,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     passing = ", ".join([one.what for one in found if one.key in activities.PASSING])
     keys, asked = [one.key for one in found], [name for one in found for name in one.asked]
     free = text["law"].format(text["but agreed"] if "consent" in keys else "")
-    received = [text["received"]] if "requests" in keys else []
-    out += [" ".join([text["none"]] + received + [free]), activities.transfers(found, at)]
+    out += [" ".join([text["none"]] + received(keys, language) + [free]), activities.transfers(found, at)]
     # Apart from all else (GDPR 21.4).
     suspends, ends = [text[name] if "consent" in keys else "" for name in ("suspends", "ends")]
     counting = [text["counting"].format(suspends)] if "counting" in keys else []
@@ -226,6 +227,12 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     mended = (text["bill"] if "billing" in keys else "") + (text["statement"] if sealed else "")
     out += [text["rectification"] + mended + text["then"].rstrip(), text["death"]]
     return [words.typeset(line, language) for line in out]
+
+
+def received(keys: "Sequence[str]", language: str) -> "list[str]":
+    """Return what is said of whom the custodian answers, or seals bills to; nothing where nothing is sealed."""
+    text = TEXTS[language]
+    return [text["received"].format(text["or a bill"] if "billing" in keys else "")] if "requests" in keys else []
 
 
 def run(line: "Line") -> int:

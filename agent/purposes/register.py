@@ -65,7 +65,7 @@ def register(config: "Config", language: str, held: "Sequence[str]" = ()) -> "li
         preserved = text["preserved"] if one.custody == law.CUSTODIAN else ""
         parts += [text["duration"] + one.kept + preserved + enrolled, text["measures"] + one.safe]
         out.append("- " + shared["then"].join(parts))
-    out += [shared["received"], activities.transfers(found, at)]
+    out += notice.received([one.key for one in found], language) + [activities.transfers(found, at)]
     return [words.typeset(line, language) for line in out]
 
 

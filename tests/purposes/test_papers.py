@@ -318,6 +318,25 @@ def test_requests_rest_on_the_grounds_of_all_that_they_can_open(
     assert [name in basis for name in names] == [both, both]
 
 
+@pytest.mark.parametrize("language", words.LANGUAGES)
+@pytest.mark.parametrize(
+    ("on", "held", "answers", "bills"),
+    [
+        ("", [], False, False), (SERVICES, [], False, False), (ATTRIBUTION, [], True, False), (BILL, [], True, True),
+        ("", ["attribution"], True, False), (ATTRIBUTION, ["billing"], True, True),
+    ],
+)  # fmt: skip
+def test_nobody_is_told_of_answers_and_bills_that_nobody_gets(
+    tmp_path: Path, language: str, on: str, held: list[str], *, answers: bool, bills: bool
+) -> None:
+    """GDPR 13.1 e, 30.1 d: a gateway that seals nothing has no custodian who answers, and no biller."""
+    settings, at = read(tmp_path, GATEWAY + SMALL + on), words.LANGUAGES.index(language)
+    for paper in (notice.lines, register.register, impact.impact):
+        told = "\n".join(paper(settings, language, held))
+        assert (("Qui reçoit une réponse", "Who gets an answer")[at] in told) == answers
+        assert ((" ou une facture la garde", " or a bill keeps it")[at] in told) == bills
+
+
 AWAY = "/mnt/disk\n{}\n"
 
 
