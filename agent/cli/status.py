@@ -91,7 +91,7 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         states = [f"{consents[name]} {name}" for name in ("active", "suspended", "withdrawn", "ended")]
         out.append("consents: " + ", ".join(states))
     if status["requests"]:
-        out.append("open requests of authorities: " + str(len(status["requests"])))
+        out.append("open requests: " + str(len(status["requests"])))
     if status["objections"]:
         out.append("objections: " + str(status["objections"]))
     if not status["purposes"]:

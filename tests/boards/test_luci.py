@@ -171,8 +171,10 @@ def test_every_purpose_metric_and_severity_has_its_french_name(tmp_path):
     known = set(re.findall(r"(?:\t|\{ |, )'?([a-z][a-z, ]*)'?: (?:_\(|'attribution')", names))
     path = tmp_path / "oubli"
     path.write_text("config gateway 'gateway'\n\toption id 'abcdefgh23456777'\n")
-    states = {article.state(row, load(str(path)), ("billing",)) for row in law.PURPOSES}
-    assert states == {"on", "off", "off, still kept", "by order"}
+    away = load(str(path))
+    away.unseen = ["billing"]
+    states = {article.state(row, one, ("billing",)) for row in law.PURPOSES for one in (load(str(path)), away)}
+    assert states == {"on", "off", "off, still kept", "off, perhaps still kept", "by order"}
     assert {row.name for row in law.PURPOSES} | {one.name for one in METRICS} | states <= known
     assert {catalogue.ERROR, catalogue.WARNING, catalogue.NOTE} <= known
 

@@ -14,12 +14,14 @@ import pytest
 
 from agent import law
 from agent.base.paths import Paths
-from agent.cli import article
+from agent.cli import article, status
+from agent.cli.table import VERBS
 from agent.config import config
 from agent.purposes import activities, also_held, duties, impact, notice, present, register, words
 from agent.purposes.consent import kept_consents, page_words, texts
 from agent.purposes.consent.guest_page import Page
 from agent.purposes.consent.page_connection import Request
+from agent.purposes.erasure.rounds import Erasure
 from agent.purposes.requests import requests
 from agent.vault import stores
 from host_sim.privacy import paired
@@ -99,6 +101,18 @@ def test_a_request_is_told_with_what_such_a_one_names_and_nothing_else(
     for language in words.LANGUAGES:
         (one,) = [one for one in activities.activities(config, language, held) if one.key == "requests"]
         assert ("public" in one.data) == ("attribution" in names)
+
+
+def test_the_gateway_s_own_words_on_requests_and_erasure_are_what_is_done(memory: Path) -> None:
+    """GDPR 15, 17: a person asks by a request, too; the erasure of one terminal ends its consents."""
+    told = {verb.name: verb.text for verb in VERBS}
+    device = paired.Device(memory / "device", None)
+    lines = status.lines(device.recorder.status() | {"requests": [{}]})
+    device.recorder.close()
+    assert "open requests: 1" in lines
+    assert "authorit" not in told["request enrol"] + told["request run"]
+    assert "--mac ends" in told["erase"]
+    assert ".forget(" in inspect.getsource(Erasure.begin)
 
 
 def procedures(told: list[dict[str, str]]) -> tuple[str, str]:

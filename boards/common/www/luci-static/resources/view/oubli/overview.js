@@ -41,13 +41,14 @@ var metricNames = {
 	classes: _('Terminals by service class')
 };
 var severities = { error: _('error'), warning: _('warning'), note: _('note') };
-var states = { on: _('active'), off: _('inactive'), 'off, still kept': _('inactive, still kept'), 'by order': _('by order') };
+var states = { on: _('active'), off: _('inactive'), 'off, still kept': _('inactive, still kept'),
+	'off, perhaps still kept': _('inactive, perhaps still kept'), 'by order': _('by order') };
 // What the recorder says of its clock, of capture, and of who answers; the last ones are the settings' own words.
 var words = {
 	trusted: _('trusted'), floor: _('not confirmed since the last start'), unknown: _('not known'),
 	ok: _('fine'), misconfigured: _('the kernel tells too little of connections'), 'no-lan': _('an interface of the LAN is missing'),
 	undeclared: _('not said yet'), portal: _('the portal'), radius: _('the RADIUS server'), 'nat-log': _('whoever logs the NAT'),
-	oubli: _('oubli'), none: _('nobody owes anything here')
+	oubli: _('oubli'), none: _('nobody')
 };
 
 // A call that fails, or is answered with something else, is a line of its own part: the rest of the page stays.
@@ -121,7 +122,7 @@ function statusTable(status) {
 	return table([ _('What'), _('Value') ], rows);
 }
 
-// What authorities have asked for by signed requests that haven't expired: of whom isn't known here.
+// Signed requests that haven't expired, of authorities, of who disputes a bill, of a person herself: of whom isn't known here.
 function requests(status) {
 	if (!status.requests)
 		return E('p', {}, [ _('Flash refuses') ]);
@@ -240,7 +241,7 @@ return view.extend({
 
 	render: function(data) {
 		var now = answer => [ E('h3', {}, [ _('Status') ]), drawn(statusTable, answer) ].concat(answer.error ? [] :
-			[ E('h3', {}, [ _('Requests of authorities') ]), drawn(requests, answer) ]);
+			[ E('h3', {}, [ _('Open requests') ]), drawn(requests, answer) ]);
 		var status = E('div', {}, now(data[0]));
 		var waiting = () => E('em', {}, [ _('Looking …') ]);
 		var doctor = E('div', { 'aria-live': 'polite' }, [ waiting() ]), figures = E('div', {}, [ waiting() ]);
@@ -270,7 +271,7 @@ return view.extend({
 			E('h3', {}, [ _('Papers') ]),
 			paper(_('Notice for the guests, French'), () => callNotice('fr')),
 			paper(_('Notice for the guests, English'), () => callNotice('en')),
-			paper(_('Audit log, with authorities\' requests'), callLog)
+			paper(_('Audit log, with signed requests'), callLog)
 		]);
 	},
 

@@ -19,7 +19,7 @@ var duties = {
 	radius: _('the RADIUS server'),
 	'nat-log': _('whoever logs the NAT, such as the Internet provider\'s box'),
 	oubli: _('oubli, by its purpose attribution'),
-	none: _('nobody owes anything here')
+	none: _('nobody')
 };
 var grounds = {
 	'IIbis-3': _('IIbis-3: an order that is in force'),
