@@ -141,7 +141,7 @@ def lines(config: "Config", held: "Sequence[str]" = ()) -> "list[str]":
             law.duration(seconds)
             if seconds
             else "as long as its " + (row.needs[0] if row.needs[0] != "lifetime" else "option") + " says"
-        )
+        ) + (" and 30d more" if row.custody == law.DEVICE else "")
         ceiling = law.duration(row.ceiling)
         out.append(f"{row.name}: {state(row, config, held)}; {kept}, at most {ceiling}; {row.custody}")
         out.append(

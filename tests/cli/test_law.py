@@ -23,6 +23,7 @@ from agent.config import config
 from agent.config.options import OPTIONS
 from agent.config.reader import ConfigError
 from agent.purposes import activities, impact, notice, register, words
+from agent.purposes.consent.refusals import AFTER
 from agent.vault import record
 from host_sim.privacy.paired import Device
 from host_sim.venue.portal import NOTICE
@@ -532,7 +533,8 @@ def test_every_field_that_is_kept_is_named_with_its_time_basis_and_recipients(tm
         assert typeset(notice.TEXTS[language]["consent"], language) in text
         assert "Hôtel du Lac" in text
         assert ground + ", order 12/2026" in "\n".join(registered(read, language))
-    assert "consent: on" in "\n".join(article.lines(read))
+    after = law.duration(AFTER)  # its proof, and what refuses an older copy
+    assert f"consent: on; as long as its consent says and {after} more, at most 395d" in "\n".join(article.lines(read))
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])

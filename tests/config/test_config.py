@@ -643,6 +643,9 @@ def test_a_purpose_by_consent_needs_who_asks_and_what_for(tmp_path, interpreter,
         assert re.search(f"\\['security'\\] .*{refused}", interpreter.run("-c", script).stdout.decode().strip())
     told = f"config notice\n option controller 'x'\n option page 'x.y'\n option {name} 'y'\n"
     assert name in load(tmp_path, on + told).purposes
+    shipped = (PROJECT / "boards/common/etc/config/oubli").read_text()
+    (word,) = [row for row in shipped.splitlines() if "must be set where services or location is on" in row]
+    assert "with controller and page, must" in word
 
 
 MQTT_REFUSED = {

@@ -476,6 +476,14 @@ def test_nothing_is_kept_for_longer_than_three_months_of_the_calendar(first):
         assert lasting(day * DAY, 89 * DAY) == 89 * DAY
     assert lasting(day_of("2027-01-30") * DAY + 23 * 3600, 90 * DAY) == 89 * DAY  # in Paris it is the 31st
     assert lasting(day_of("2026-11-28") * DAY, 90 * DAY) == 90 * DAY
+    shorter = [
+        date(day)
+        for day in range(day_of("2027-01-01"), day_of("2029-01-01"))
+        if lasting(day * DAY, 90 * DAY) != 90 * DAY
+    ]
+    assert (shorter[0], shorter[-1], len(shorter)) == ("2027-01-30", "2027-02-28", 30)
+    told = " ".join((PROJECT / "LIMITS.md").read_text().split())
+    assert "90 days at most, and 89 of what ends from 30 January to 28 February, but in a leap year" in told
 
 
 def test_a_segment_of_february_goes_with_its_three_months(ask, tmp_path):
