@@ -125,6 +125,7 @@ def test_what_a_venue_calls_itself_is_only_text(tmp_path: Path) -> None:
         (("none", "out"), "oubli-notice: NOTICE: none: "),
         (("oubli", "out"), "oubli-notice: NOTICE: oubli: no notice, or not whole; accepted: what `oubli law --notice "),
         (("cut", "out"), "oubli-notice: NOTICE: cut: no notice, or not whole; "),
+        (("short", "out"), "oubli-notice: NOTICE: short: no notice, or not whole; "),
         (("empty", "out"), "oubli-notice: NOTICE: empty: no notice, or not whole; "),
         (("octets", "out"), "oubli-notice: NOTICE: octets: "),
         (("whole", "no/out"), "oubli-notice: PAGE: no/out: can't be written "),
@@ -133,7 +134,8 @@ def test_what_a_venue_calls_itself_is_only_text(tmp_path: Path) -> None:
 )
 def test_bad_use_is_one_line(tmp_path: Path, words: tuple[str, ...], line: str) -> None:
     lines = told(tmp_path, GATEWAY)
-    for name, text in (("whole", "\n".join(lines)), ("cut", "\n".join(lines[:-1])), ("empty", "")):
+    whole = "\n".join(lines)
+    for name, text in (("whole", whole), ("cut", "\n".join(lines[:-1])), ("short", whole[:-2]), ("empty", "")):
         (tmp_path / name).write_text(text)
     (tmp_path / "octets").write_bytes(b"\xff")
     command = [sys.executable, "-m", "tools.notice", *words]

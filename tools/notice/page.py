@@ -17,6 +17,7 @@ _ADDRESS = re.compile(r"http://[^_/\s][^/\s]*:8450/")  # of the guests' page; a 
 LARGEST, SMALLEST = 11.0, 8.0  # points; below 8 no French credit contract may be (code de la consommation, R312-10)
 CAPTION = {"fr": "Votre page", "en": "Your page"}
 _ABOUT = 60  # letters
+_END = 20  # letters by which a notice's end is known
 _ACROSS = 556  # points of a line of 196 mm
 _AREA = 460_000  # square points of text that a page holds at most, as Chromium measures with a wide font (tests/notice)
 _PAGE = """<!DOCTYPE html>
@@ -49,8 +50,9 @@ figcaption {{ font-size: .9em }}
 def language_of(lines: list[str]) -> str | None:
     """Return in which language a gateway's notice is; None for another text, and for one that was cut off."""
     for language, text in notice.TEXTS.items():
-        title, last = (words.typeset(text[name], language).partition(":")[0] for name in ("title", "death"))
-        if lines and lines[0].startswith(title) and lines[-1].startswith(last):
+        last, _, end = words.typeset(text["death"], language).partition(":")
+        begins = bool(lines) and lines[0].startswith(text["title"]) and lines[-1].startswith(last)
+        if begins and lines[-1].endswith(end[-_END:]):
             return language
     return None
 
