@@ -337,8 +337,11 @@ def test_port_that_nobody_used_is_answered_too(gateway):
     alive = gateway.answer(SIGNED, alive=7)
     assert alive.result == "not known"
     assert alive.notes[1:] == [
-        "7 connections had not ended when it handed over: those that no holding covers are in no record yet"
+        "7 connections had not ended when it handed over: what no holding covers is in no record yet"
     ]
+    (one,) = gateway.answer(SIGNED, alive=1).notes[1:]
+    assert one.startswith("1 connection had not ended")
+    assert one.french.startswith("1 connexion n'était pas terminée")
 
 
 def test_a_day_of_which_nothing_was_handed_over_is_not_known(gateway):
@@ -442,6 +445,7 @@ def test_billing_never_says_that_nothing_was(gateway, subject):
     assert answers.BILLING.french in page
     assert "Rien n'est conservé" not in page
     held = gateway.answer(AGENTS.sign(billing_document(subject="user:room 13"), 0, 1))
+    assert "registre des connexions" not in held.cover()
     assert (held.result, held.manifest["notes"]) == ("held", [answers.BILLING])
 
 
@@ -873,6 +877,7 @@ def test_a_person_gets_what_attribution_holds_on_her_and_nobody_elses(gateway, s
     cover = unescape(answer.cover())
     assert "RGPD 15" in cover
     assert "personne concernée (droit d'accès)" in cover
+    assert "<p>Voici ce qui est conservé à son sujet pour cette période.</p><table>" in cover
 
 
 @pytest.mark.parametrize("purpose", ["access", "freeze-subject"])

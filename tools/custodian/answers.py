@@ -19,6 +19,7 @@ from nacl.signing import SigningKey
 
 from agent import law
 from agent.base.dates import date as date_of
+from agent.purposes import words
 from agent.purposes.custodian.varint import Cut
 from agent.purposes.requests import executor
 from agent.vault.stores import parse_name
@@ -265,11 +266,13 @@ def alive(handover: Handover) -> list[Note]:
         ]
     if not count:
         return []
+    had = words.counted(count, ("connection had", "connections had"), "en")
+    forms = "connexion n'était pas terminée", "connexions n'étaient pas terminées"
     return [
         Note(
-            f"{count} connections had not ended when it handed over: those that no holding covers are in no record yet",
-            f"{count} connexions n'étaient pas terminées lors de la remise : celles qu'aucune attribution de ports ne "
-            "couvre ne sont pas encore enregistrées.",
+            f"{had} not ended when it handed over: what no holding covers is in no record yet",
+            f"{words.counted(count, forms, 'fr')} lors de la remise : ce qu'aucune attribution de ports ne couvre "
+            "n'est pas encore enregistré.",
         )
     ]
 

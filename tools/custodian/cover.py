@@ -33,6 +33,10 @@ RESULTS = {
     "second NAT": "Une seconde traduction d'adresses se trouve entre la borne et Internet : un port public ne peut "
     "être rapproché d'un équipement ici. Cela ne signifie pas que rien ne s'est passé.",
 }
+ABOUT = {  # a device, or a user
+    "held": "Voici ce qui est conservé à son sujet pour cette période.",
+    "nothing held": "Rien n'est conservé à son sujet pour cette période.",
+}
 _COLUMNS = {
     "from_paris": "de (heure de Paris)", "until_paris": "à (heure de Paris)",
     "from": "de (UTC)", "until": "à (UTC)", "end": "fin", "terminal_mac": "adresse MAC",
@@ -139,7 +143,8 @@ def page(
         _list(searched),
         "<h2>Réponse</h2>",
     ]
-    body.append(f"<p>{escape(RESULTS[result])}</p>" + (_table(rows) if rows else ""))
+    told = RESULTS[result] if request.scope.public else ABOUT.get(result, RESULTS[result])
+    body.append(f"<p>{escape(told)}</p>" + (_table(rows) if rows else ""))
     reasons = "".join(f"<li>{escape(text)}</li>\n" for text in missing) or "<li>Rien à signaler.</li>"
     body += ["<h2>Ce qui peut manquer, et pourquoi</h2>", f"<ul>{reasons}</ul>", "<h2>Certitude de l'horloge</h2>"]
     body.append(f"<p>{escape(_certainty(rows))}</p>")
