@@ -151,6 +151,7 @@ def test_who_keeps_a_connection_s_source_follows_from_what_runs(
         ("config purpose 'services'\n option enabled '1'\n" + NOTICE, "never"),
         (NOTHING, "never"),
         (YEAR, "met"),
+        (BEHIND, "met"),
         (BILLING + NOTHING, "met"),
     ],
 )
@@ -164,6 +165,8 @@ def test_who_preserves_what_is_held_follows_from_what_runs(tmp_path: Path, more:
     (freeze,) = [one for one in duties.data(config, "en") if one["name"] == "freeze"]
     assert freeze["state"] == state
     assert "goes when its time is over, injunction or not" in freeze["by"]
+    # By a public port nobody's is preserved there: an order about a device, or a user, is run
+    assert ("that provider alone can match a public port" in freeze["by"]) == (more == BEHIND)
     assert ("oubli-custodian freeze" in freeze["by"]) == (state == "met")
 
 
