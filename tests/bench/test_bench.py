@@ -23,6 +23,7 @@ from host_sim.venue import kernel
 from tests.support.interpreters import PROJECT
 from tools.bench import __main__ as bench
 from tools.bench import (
+    aims,
     capture,
     entropy,
     everything,
@@ -199,6 +200,7 @@ def test_who_is_interrupted_inside_the_namespace_doesn_t_end_itself_with_it():
         ),
         (("capture", "--rounds", "0"), "accepted: what oubli-bench capture --help says"),
         (("dump", "--entries", "99999999"), "--entries: 99999999 don't fit the kernel's table; accepted: at most"),
+        (("scale", "--curve", "fleets"), "--curve: 'fleets' isn't known; accepted: terminals, connections, segments"),
         (("nothing",), "accepted: what oubli-bench --help says"),
     ],
 )
@@ -417,9 +419,32 @@ def test_every_curve_has_its_points_on_both_interpreters():
         ("gateways", "PostgreSQL"),
         *((kind, on) for kind in ("connections", "segments") for on in ("CPython", "MicroPython")),
     }
+    assert {curve["what"] for curve in curves if curve["on"] == "PostgreSQL"} == {
+        "CPU µs a figure, by gateways",
+        "CPU µs a health, by gateways",
+    }
     for curve in curves:
         assert [point["size"] for point in curve["points"]] == list(sizes[curve["what"].rpartition(" ")[2]])
         assert all(point["cost"] > 0 for point in curve["points"])
+
+
+@pytest.mark.parametrize(("slope", "met"), [(0.05, True), (-0.05, True), (0.06, False), (-0.06, False)])
+def test_a_message_should_cost_the_same_of_however_many_gateways(slope, met):
+    points = [{"size": size, "cost": 1} for size in scale.SIZES["gateways"]]
+    curve = {"what": "CPU µs a health, by gateways", "on": "PostgreSQL", "points": points, "slope": slope}
+    (aim,) = aims.aims({"rooms": {"scale": {"curves": [curve]}}})
+    assert aim.met is met
+    assert "(1,000 to 100,000)" in aim.what
+
+
+def test_only_the_curves_that_are_asked_for_are_measured():
+    assert scale.sizes(["gateways"], quick=True) == {
+        "terminals": (),
+        "connections": (),
+        "segments": (),
+        "gateways": (1000, 10_000),
+    }
+    assert all(scale.sizes((), quick=True).values())
 
 
 FINDINGS = (

@@ -341,10 +341,17 @@ def memory(
 
 
 @app.command()
-def scale(json_file: Json = None, page: Page = None, rounds: Rounds = None, quick: Quick = False) -> None:
+def scale(
+    json_file: Json = None,
+    page: Page = None,
+    rounds: Rounds = None,
+    quick: Quick = False,
+    curve: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(scales.SIZES)}; may be given again.")] = None,
+) -> None:
     """What a connection, a segment, a message costs as there are more terminals, connections, segments, gateways."""
-    times = rounds or scales.rounds(quick=quick)
-    _run("scale", Output(json_file, page), lambda tell: scales.measure(scales.sizes(quick=quick), times, tell))
+    _known(("--curve", curve, scales.SIZES))
+    times, sizes = rounds or scales.rounds(quick=quick), scales.sizes(curve or (), quick=quick)
+    _run("scale", Output(json_file, page), lambda tell: scales.measure(sizes, times, tell))
 
 
 @app.command("all")

@@ -52,7 +52,7 @@ def _instructions(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]
 
 
 def _scale(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
-    return scale.measure(scale.sizes(quick=quick), rounds or scale.rounds(quick=quick), tell)
+    return scale.measure(scale.sizes((), quick=quick), rounds or scale.rounds(quick=quick), tell)
 
 
 def _error(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:

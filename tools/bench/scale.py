@@ -9,7 +9,7 @@ terminals     instructions a connection by how many terminals the LAN has, two a
 connections   CPU a connection by how many were played to one recorder, 20,000 a minute; both interpreters
 segments      CPU to append a record, to begin a segment and to forget the oldest,
               by how many segments the ring holds; both
-gateways      CPU a message of the fleet's intake and PostgreSQL, by how many gateways the store knows
+gateways      CPU a figure and a health of the fleet's intake and PostgreSQL, by how many gateways the store knows
 
 A start, and the first messages, which teach a decoder its layouts, are left out.
 """
@@ -18,6 +18,7 @@ import json
 import subprocess
 import tempfile
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,7 +35,7 @@ SIZES = {
     "terminals": (10, 100, 1000, 10_000),
     "connections": (1000, 10_000, 100_000, 1_000_000),
     "segments": (1, 10, 100, 1000, 10_000),
-    "gateways": (1, 10, 100, 1000),
+    "gateways": (1000, 10_000, 100_000),
 }
 NEEDS = ("valgrind", "micropython", *deliver.NEEDS)
 _PLAYED, _MESSAGES = 2, 2000  # playings of so many messages, under valgrind
@@ -44,9 +45,10 @@ _ON = {name: [word.replace(HEAP, MORE) for word in words] for name, words in ins
 _PARTS = {"append": "append a record", "begin": "begin and close a segment", "forget": "forget the oldest segment"}
 
 
-def sizes(*, quick: bool) -> dict[str, tuple[int, ...]]:
-    """Return how far each curve goes where nothing else is asked for."""
-    return {name: values[:-1] if quick else values for name, values in SIZES.items()}
+def sizes(curves: Sequence[str], *, quick: bool) -> dict[str, tuple[int, ...]]:
+    """Return how far each curve goes where nothing else is asked for; only of some, if those are named."""
+    every = {name: values[:-1] if quick else values for name, values in SIZES.items()}
+    return {name: values if not curves or name in curves else () for name, values in every.items()}
 
 
 def rounds(*, quick: bool) -> int:
@@ -67,9 +69,10 @@ def measure(chosen: dict[str, tuple[int, ...]], rounds: int, tell: Tell) -> dict
         for (curve, size), on in interleaved(rounds, cases, list(instructions.INTERPRETERS), tell):
             for what, cost in _stage(curve, on, size, played).items():
                 samples[what, on, size].append(cost)
-        tell("gateways")
-        for size, cost in intake.measure(folder, chosen["gateways"]):
-            samples["CPU µs a message, by gateways", "PostgreSQL", size].append(cost)
+        if chosen["gateways"]:
+            tell("gateways")
+        for kind, size, cost in intake.measure(folder, chosen["gateways"], rounds):
+            samples[f"CPU µs a {kind}, by gateways", "PostgreSQL", size].append(cost)
     return {"curves": _curves(samples), "rounds": rounds}
 
 
