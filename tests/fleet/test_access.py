@@ -20,7 +20,7 @@ from paho.mqtt import client as paho
 
 from agent.outbox import topics
 from tests.fleet import says
-from tests.fleet.test_collector import consumed, until
+from tests.fleet.test_collector import PATIENCE, consumed, until
 from tools.fleet import enrol, trouble
 from tools.fleet.broker import address
 from tools.fleet.consumer import TAKEN_OVER, Consumer
@@ -150,7 +150,7 @@ def test_nobody_connects_without_a_certificate_of_this_authority(broker, tmp_pat
         context.wrap_socket(stream, server_hostname="localhost")
     plain = paho.Client(paho.CallbackAPIVersion.VERSION2, reconnect_on_failure=False)
     plain.connect("localhost", broker.port)
-    end = time.monotonic() + 90
+    end = time.monotonic() + PATIENCE
     while not plain.loop(0.2):
         assert time.monotonic() < end
     assert not plain.is_connected()
@@ -166,7 +166,7 @@ def refused(broker: Mosquitto, folder: Path, who: str, ca: Path) -> None:
     except OSError:
         client._sock_close()
         raise
-    end = time.monotonic() + 90
+    end = time.monotonic() + PATIENCE
     try:
         while not client.is_connected():
             if client.loop(0.2):
@@ -179,7 +179,7 @@ def refused(broker: Mosquitto, folder: Path, who: str, ca: Path) -> None:
 def why(url: str, files: dict[str, Any], name: str = "test") -> str:
     """Return the one line that a consumer says when it can't connect."""
     said: list[str] = []
-    end = time.monotonic() + 90
+    end = time.monotonic() + PATIENCE
     consumer = Consumer(address(url, **files), name, FIGURES, said.append)
     consumer.run(lambda: any(line.startswith("not connected") for line in said) or time.monotonic() > end)
     return "\n".join(said)
@@ -233,7 +233,7 @@ def test_two_collectors_of_one_name_say_so_and_stop_taking_the_session_from_each
         assert first._pause == TAKEN_OVER
     finally:
         stop.set()
-        thread.join(60)
+        thread.join(PATIENCE)
 
 
 TOLD = {
@@ -270,8 +270,8 @@ def test_the_collector_takes_over_tls_what_enrolled_gateways_publish(sqlite, bro
     day = int(time.time()) // 86_400 - 2
     try:
         for arrival in (says.state(ONE), says.health(ONE, int(time.time())), says.summary(ONE, day=day)):
-            one.client.publish(arrival.topic, arrival.payload, qos=1, retain=True).wait_for_publish(60)
-        end = time.monotonic() + 90
+            one.client.publish(arrival.topic, arrival.payload, qos=1, retain=True).wait_for_publish(PATIENCE)
+        end = time.monotonic() + PATIENCE
         Consumer(at, "figures", FIGURES, said.append).run(lambda: time.monotonic() > end or Message.objects.exists())
         status = Gateway.objects.filter(config__gt="", health_at__gt=0)
         Consumer(at, "status", STATUS, said.append).run(lambda: time.monotonic() > end or status.exists())

@@ -311,7 +311,7 @@ def smtp(folder: Path, port: int = 0) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(240)
 
 
 def listens(port: int) -> bool:
@@ -448,7 +448,7 @@ def test_a_real_alertmanager_takes_what_is_wrong_and_what_is_over(sqlite, tmp_pa
         until(lambda: not shown(), "it is over")
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(240)
 
 
 def test_every_text_of_an_alert_is_one_in_both_languages(sqlite):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = [pytest.mark.needs("mosquitto", "chromium"), pytest.mark.xdist_group("chromium")]
+SLOW = 120_000  # ms that a page may take on a machine that does much else
 RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
     "resultTypes": ["violations"],  # of what is in order no list of all places
@@ -58,7 +59,7 @@ def served(sqlite: str, tmp_path: Path) -> Iterator[tuple[str, str, int, list[si
         )
         try:
             until(
-                lambda: b"page: http" in log.read_bytes() and log.read_bytes().count(b"connected without") == 2,
+                lambda: b"page: http" in log.read_bytes() and log.read_bytes().count(b"connected without") >= 2,
                 "the page is served",
             )
             address = re.search(r"page: (\S+)/\n", log.read_text())
@@ -86,6 +87,7 @@ def browser() -> Iterator[Browser]:
 def watched(page: Page) -> list[str]:
     """Return a list that grows by everything that the page asks for elsewhere, and whatever it complains of."""
     found: list[str] = []
+    page.set_default_timeout(SLOW)
     page.on(
         "request", lambda request: None if request.url.startswith("http://127.0.0.1:") else found.append(request.url)
     )
@@ -202,7 +204,7 @@ def test_an_operator_finds_the_gateway_in_breach_reads_its_band_and_exports(serv
     follow(page, page.get_by_role("link", name="Passerelles").first)
     publish(port, says.health(venues[0].ident, int(time.time()), late=True))
     page.get_by_role("link", name=venues[0].name, exact=True).scroll_into_view_if_needed()
-    page.locator("tr.breach", has_text=venues[0].name).wait_for(timeout=60_000)  # by itself: the list is live
+    page.locator("tr.breach", has_text=venues[0].name).wait_for()  # by itself: the list is live
     assert strange == []
 
 

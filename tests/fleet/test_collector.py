@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.needs("mosquitto")
-PATIENCE = 120  # seconds, at most, for what takes one
+PATIENCE = 240  # seconds, at most, for what takes one; or ten, on a machine that does much else
 
 
 def until(done: Callable[[], object], what: str) -> None:

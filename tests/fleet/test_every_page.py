@@ -121,7 +121,7 @@ def fleets(empty: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
         for one in running:
             one.terminate()
         for one in running:
-            assert one.wait(60) == 0
+            assert one.wait(240) == 0
     assert not any("Traceback" in log.read_text() for log in folder.glob("*.log"))
 
 

@@ -23,6 +23,7 @@ from django.test.utils import CaptureQueriesContext
 from agent.summary.metrics import METRICS
 from tests.fleet import says
 from tests.fleet.says import DAY, NOW
+from tests.fleet.test_collector import until
 from tests.fleet.test_store import a_day
 from tools import clock
 from tools.fleet import daily, figures, grouped, inventory, retention, same_weeks, spells, views
@@ -299,10 +300,7 @@ def test_a_store_of_before_gets_its_rows_and_the_collector_makes_them(store, mon
     upkeep = Upkeep()
     try:
         marked = Grouped.objects.filter(day__lte=DAY, due=True)
-        for _ in range(600):
-            if not marked.exists():
-                break
-            upkeep._stop.wait(0.05)
+        until(lambda: not marked.exists(), "all are made")
     finally:
         upkeep.close()
     assert set(Grouped.objects.filter(day__lte=DAY).values_list()) == kept

@@ -224,7 +224,7 @@ def test_two_administrators_at_once_leave_one(store):
 
         def run(place: int, pair: list[Any] = pair, act: str = act, ready: threading.Barrier = ready) -> None:
             by, target = pair[place], pair[place if act == "own" else 1 - place]
-            ready.wait(30)
+            ready.wait(120)
             with contextlib.suppress(ValueError):  # refused, or gone meanwhile
                 people.change("role" if act == "own" else act, target.username, "viewer", by)
             connections.close_all()
@@ -233,7 +233,7 @@ def test_two_administrators_at_once_leave_one(store):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(240)
         assert users.filter(is_superuser=True).count() == 1, act
 
 

@@ -57,7 +57,7 @@ def nats(folder: Path, own: int = 0, room: str = "") -> Iterator[int]:
         ["nats-server", "-c", configuration], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        _await(port, process, 30)
+        _await(port, process, 120)
         yield port
     finally:
         _end(process)
