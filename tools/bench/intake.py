@@ -29,7 +29,7 @@ KINDS = {FIGURES: "figure", STATUS: "health"}
 def measure(folder: Path, counts: Sequence[int], rounds: int) -> Iterator[tuple[str, int, float]]:
     """Yield for each number of known gateways, in each round, µs a figure, then a health: (kind, gateways, µs).
 
-    All have said a health and a figure. Then some of them, far apart, say a day's figures and an hour's healths; what
+    All have said a health and a figure. Then some of them, far apart, say a day's figures and an hour's healths. What
     follows from these in rows of days and in how a gateway stands counts, too.
     """
     cluster = folder / "postgres"
