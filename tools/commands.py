@@ -152,7 +152,7 @@ class Program:
             return
         path = Path(target)
         try:
-            with path.open("w") as file:
+            with path.open("w", encoding="utf-8") as file:
                 try:
                     file.write(text)
                     file.flush()

@@ -73,6 +73,7 @@ def test_every_text_is_said_in_french_with_what_is_filled_in():
         ("it is nobody's text", "it is nobody's text"),
         ("$1 $& (.*) %s %d", "$1 $& (.*) %s %d"),
         ("not set: $& %s", f"non réglés{NARROW}: $& %s"),
+        ("not set: constructor, __proto__", f"non réglés{NARROW}: constructor, __proto__"),
         ("", ""),
     ],
 )

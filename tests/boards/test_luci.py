@@ -30,7 +30,7 @@ VIEW = RESOURCES / "view/oubli/overview.js"
 # LuCI's words as a page has them: those of a language, of which `node` below is told.
 SPOKEN = """
 String.prototype.format = function(...given) { return require('node:util').format(String(this), ...given); };
-const spoken = JSON.parse(process.env.SPOKEN);
+const spoken = Object.assign(Object.create(null), JSON.parse(process.env.SPOKEN));
 const _ = (word) => spoken[word] || word;
 const N_ = (count, one, many) => spoken[one + Number(count > 1)] || (count === 1 ? one : many);
 const agent = new Function('baseclass', '_', require('node:fs').readFileSync(process.env.AGENT, 'utf8'))(

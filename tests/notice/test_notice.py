@@ -128,6 +128,7 @@ def test_what_a_venue_calls_itself_is_only_text(tmp_path: Path) -> None:
         (("short", "out"), "oubli-notice: NOTICE: short: no notice, or not whole; "),
         (("empty", "out"), "oubli-notice: NOTICE: empty: no notice, or not whole; "),
         (("octets", "out"), "oubli-notice: NOTICE: octets: "),
+        (("long", "out"), "oubli-notice: NOTICE: long: [Errno 27] File too large: 'long'\n"),
         (("whole", "no/out"), "oubli-notice: PAGE: no/out: can't be written "),
         (("whole",), "oubli-notice: Missing argument 'page'; accepted: what oubli-notice --help says\n"),
     ],
@@ -138,12 +139,20 @@ def test_bad_use_is_one_line(tmp_path: Path, words: tuple[str, ...], line: str) 
     for name, text in (("whole", whole), ("cut", "\n".join(lines[:-1])), ("short", whole[:-2]), ("empty", "")):
         (tmp_path / name).write_text(text)
     (tmp_path / "octets").write_bytes(b"\xff")
+    (tmp_path / "long").write_text(whole.replace("\n", "\n" * 262144, 1))
     command = [sys.executable, "-m", "tools.notice", *words]
     done = subprocess.run(
         command, cwd=tmp_path, env={"PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr.startswith(line), done.stderr.count("\n")) == (2, True, 1), done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_the_sheet_is_utf_8_whatever_the_host_speaks(tmp_path: Path) -> None:
+    (tmp_path / "notice").write_text("\n".join(told(tmp_path, BASIC)), encoding="utf-8")
+    plain = {"PYTHONPATH": str(PROJECT), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-m", "tools.notice", "notice", "out"], cwd=tmp_path, env=plain, check=True)
+    assert "Hôtel du Lac" in (tmp_path / "out").read_text(encoding="utf-8")
 
 
 KEPT_BEFORE = "config purpose 'billing'\n option lifetime '90d'\n"

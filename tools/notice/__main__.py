@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from tools.commands import Program
+from tools.commands import Program, bounded
 from tools.notice.page import html, language_of
 
+LIMIT = 262144  # octets, twenty times a notice with all that there is
 _program = Program("oubli-notice")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -26,7 +27,7 @@ def main(
 ) -> None:
     """Writes the notice that guests must be given (GDPR art. 13), as the gateway says it, with their page's QR code."""
     try:
-        lines = notice.read_text(encoding="utf-8").splitlines()
+        lines = bounded(notice, LIMIT).decode().splitlines()
     except (OSError, ValueError) as failure:
         _program.refuse(f"NOTICE: {notice}: {failure}")
     language = language_of(lines)

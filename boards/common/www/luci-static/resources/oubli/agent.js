@@ -198,13 +198,12 @@ function filled(parts, text) {
 	return at <= end ? found.concat(text.slice(at, end)) : null;
 }
 
-// A list in a place is filled in word by word: of a duty what it is about, and for how long that is kept.
-var told = { 'requests of authorities': _('requests of authorities'), '24 hours': _('24 hours') };
-
+// A list in a place is filled in word by word: of a duty what it is about, and for how long that is kept. No page itself asks for
+// _('requests of authorities') and _('24 hours').
 function word(place) {
 	return place.split(', ').map(function(one) {
 		var days = /^(\d+) days$/.exec(one);
-		return days ? N_(+days[1], '%d day', '%d days').format(+days[1]) : told[one] || one && _(one);
+		return days ? N_(+days[1], '%d day', '%d days').format(+days[1]) : one && _(one);
 	}).join(', ');
 }
 
