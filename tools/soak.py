@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`tools/soak`: fuzzing, histories, attacks in one long command. A room is one of them, as `--room` names it.
+"""`tools/soak`: fuzzing, histories, attacks in one long command. A trial is one of them, as `--trial` names it.
 
 Figures as JSON, exit 1 with findings; bad use: exit 2, one line.
 """
@@ -64,7 +64,7 @@ def vault(seed: int, seconds: float) -> dict[str, Any]:
 
 _program = Program("tools/soak")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-ROOMS = {
+TRIALS = {
     "capture": fuzz_capture,
     "vault": vault,
     "summary": try_summary,
@@ -86,10 +86,11 @@ def _commit() -> str:
 
 @app.command(cls=_program.command)
 def main(
-    room: Annotated[
-        list[str] | None, typer.Option(help=f"Only this room, or several: {', '.join(ROOMS)}; the last three only so.")
+    trial: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Only this trial, or several: {', '.join(TRIALS)}; the last three only so."),
     ] = None,
-    hours: Annotated[float, typer.Option(min=0, help="How long, for all rooms together.")] = 1,
+    hours: Annotated[float, typer.Option(min=0, help="How long, for all trials together.")] = 1,
     seed: Annotated[
         int | None, typer.Option(min=0, help="What everything is drawn from; another one each time.")
     ] = None,
@@ -99,17 +100,17 @@ def main(
 
     Exit 1 with findings. Ctrl-C ends it with the figures of what was done.
     """
-    for name in room or ():
-        if name not in ROOMS:
-            _program.refuse(f"--room: {name!r} isn't known; accepted: {', '.join(ROOMS)}")
-    names = [name for name in ROOMS if name in (room or ROOMS.keys() - ASKED_FOR)]
+    for name in trial or ():
+        if name not in TRIALS:
+            _program.refuse(f"--trial: {name!r} isn't known; accepted: {', '.join(TRIALS)}")
+    names = [name for name in TRIALS if name in (trial or TRIALS.keys() - ASKED_FOR)]
     seed = secrets.randbits(32) if seed is None else seed
-    result: dict[str, Any] = {"commit": _commit(), "seed": seed, "python": sys.version.split()[0], "rooms": {}}
+    result: dict[str, Any] = {"commit": _commit(), "seed": seed, "python": sys.version.split()[0], "trials": {}}
     try:
         for name in names:
             start = time.monotonic()
-            figures = ROOMS[name](seed, hours * 3600 / len(names))
-            result["rooms"][name] = {"seconds": round(time.monotonic() - start, 1), **figures}
+            figures = TRIALS[name](seed, hours * 3600 / len(names))
+            result["trials"][name] = {"seconds": round(time.monotonic() - start, 1), **figures}
             if figures.get("interrupted"):
                 result["interrupted"] = True
                 break
@@ -123,7 +124,7 @@ def main(
     _program.write(text, json_file)
     if "interrupted" in result:
         _program.refuse("interrupted; everything it made is removed", 130)
-    raise typer.Exit(any(figures["findings"] for figures in result["rooms"].values()))
+    raise typer.Exit(any(figures["findings"] for figures in result["trials"].values()))
 
 
 if __name__ == "__main__":

@@ -168,13 +168,13 @@ class SealedAuditor:
         self.digest = (self.digest + int.from_bytes(hashlib.sha256(store.encode() + octets).digest(), "big")) % (
             1 << 256
         )
-        room = attribution if store == "attribution" else billing
+        layout = attribution if store == "attribution" else billing
         try:
-            record = room.unpack(octets)
+            record = layout.unpack(octets)
         except Cut:
             self.wrong.append((store, "a record with other fields than its purpose has"))
             return False
-        if room.pack(record) != octets:
+        if layout.pack(record) != octets:
             self.wrong.append((store, "a record that isn't written as its fields are"))
         if isinstance(record, billing.Record):
             if not self._bills.read(record):

@@ -49,38 +49,38 @@ class Story(cutter.Story):
         key = DeviceKey(KEY, sodium)
         if key.made and self.said:
             self.blame("the device has lost its key")
-        room = Consents(FOLDER, key, sodium)
+        consents = Consents(FOLDER, key, sodium)
         try:
-            if room.unreadable and self.said:
+            if consents.unreadable and self.said:
                 self.blame("a consent can't be read")
-            self.look(room)
+            self.look(consents)
             while self.done < len(ACTS):
                 guest, act = ACTS[self.done]
                 self.trying[guest] = act
-                self.act(room, GUESTS[guest], act)
+                self.act(consents, GUESTS[guest], act)
                 self.said[guest] = self.trying.pop(guest)
                 self.done += 1
-            self.look(room)
+            self.look(consents)
         finally:
-            room.close()
+            consents.close()
             key.close()
 
-    def act(self, room: Consents, mac: bytes, act: str) -> None:
+    def act(self, consents: Consents, mac: bytes, act: str) -> None:
         """Do one act, if it wasn't done before the power went."""
         if act == "grant":
-            if room.active(mac, "location", NOW) < 0:
-                room.grant(mac, ["location"], ["access-point"], "none", END, bytes(32), NOW)
+            if consents.active(mac, "location", NOW) < 0:
+                consents.grant(mac, ["location"], ["access-point"], "none", END, bytes(32), NOW)
             return
         if act == "resume":
-            room.resume(mac, NOW)
+            consents.resume(mac, NOW)
         else:
-            getattr(room, act)(mac, NOW)
-        room.flush()
+            getattr(consents, act)(mac, NOW)
+        consents.flush()
 
-    def look(self, room: Consents) -> None:
+    def look(self, consents: Consents) -> None:
         """Hold what a boot finds against what was told."""
         for guest, mac in enumerate(GUESTS):
-            follows = room.active(mac, "location", NOW) >= 0
+            follows = consents.active(mac, "location", NOW) >= 0
             if guest in self.trying:
                 continue  # either is right, for nobody has been told
             if follows and self.said.get(guest) not in ALLOWED:

@@ -103,19 +103,19 @@ class Line:
 def play(kind: Kind, late: int, count: int, random: Callable[[int], bytes], chance: Random) -> list[int]:
     """Return the moments of `count` pings of a client that does nothing else, on a processor that is so late."""
     line: Any = Line(late, chance)
-    room = mqtt_paho if kind == "paho" else mqtt_small
+    module = mqtt_paho if kind == "paho" else mqtt_small
     clock = SimpleNamespace(monotonic=lambda: line.time / _SECOND, monotonic_ns=line.monotonic, sleep=line.sleep)
     polls = SimpleNamespace(poll=lambda: line, POLLIN=select.POLLIN, POLLOUT=select.POLLOUT)
     address = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("192.0.2.1", 1883))]
     sockets = SimpleNamespace(getaddrinfo=lambda *_: address, socket=lambda *_: line, SOCK_STREAM=socket.SOCK_STREAM)
     with (
-        mock.patch.object(room, "time", clock),
-        mock.patch.object(room, "select", polls),
-        mock.patch.object(room, "socket", sockets),
+        mock.patch.object(module, "time", clock),
+        mock.patch.object(module, "select", polls),
+        mock.patch.object(module, "socket", sockets),
         mock.patch.object(paho, "time_func", clock.monotonic),
         mock.patch.object(paho.Client, "_create_socket", return_value=line),
     ):
-        client = room.Client("broker", 1883, "gateway", "topic", b"lost", keepalive=KEEPALIVE, random=random)
+        client = module.Client("broker", 1883, "gateway", "topic", b"lost", keepalive=KEEPALIVE, random=random)
         if isinstance(client, mqtt_small.Client):
             client._clock = line  # noqa: SLF001 (its one clock)
         client.connect()

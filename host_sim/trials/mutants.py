@@ -250,12 +250,12 @@ def _cut(folder: Path, interpreter: str) -> tuple[tuple[str, ...], float, str]:
     return (("cuts",) if wrong else ()), 0.0, wrong[0] if wrong else ""
 
 
-def _found(folder: Path, room: str, count: int) -> tuple[tuple[str, ...], float, str]:
+def _found(folder: Path, module: str, count: int) -> tuple[tuple[str, ...], float, str]:
     """Let one of the simulator's modules look for what it is made to find."""
-    words = [sys.executable, "-m", f"host_sim.privacy.{room}", str(SEED), str(count)]
+    words = [sys.executable, "-m", f"host_sim.privacy.{module}", str(SEED), str(count)]
     done = subprocess.run(words, cwd=folder, env=environment(folder), capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    return ((room,) if found else ()), 0.0, str(found) if found else ""
+    return ((module,) if found else ()), 0.0, str(found) if found else ""
 
 
 def trial(mutants: Iterable[Mutant], interpreter: str, workers: int) -> Iterator[Verdict]:

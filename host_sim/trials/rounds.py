@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every scenario, seed after seed, as long as there is time: what `tools/soak --room sim` does.
+"""Every scenario, seed after seed, as long as there is time: what `tools/soak --trial sim` does.
 
 A round is all scenarios on CPython, the longest last, with the round's seed. One of them, the next in turn, runs on
 MicroPython too, which takes four times as long. Twenty rounds are the goal, and the end: each scenario has been lived

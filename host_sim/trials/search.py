@@ -311,6 +311,6 @@ def _shrunk(case: Case, number: int, found: Found, keep: Path | None) -> Data:
 
 
 def soak(seed: int, seconds: float) -> Data:
-    """Search as `tools/soak --room search` does; returns the figures, with what was found."""
+    """Search as `tools/soak --trial search` does; returns the figures, with what was found."""
     figures = vars(search(seed, seconds))
     return {**figures, "findings": figures.pop("violations")}

@@ -464,7 +464,9 @@ def test_a_loss_ends_each_command_with_one_line_and_exit_1(monkeypatch, tmp_path
     """The module's own command and `all` print their figures first; a peer may lose what it likes."""
     measured = dict(result)
     monkeypatch.setattr(
-        everything, "ROOMS", (everything.Room(name, lambda *_: measured, lambda _: [Sheet("", ("",), [("figures",)])]),)
+        everything,
+        "BENCHMARKS",
+        (everything.Benchmark(name, lambda *_: measured, lambda _: [Sheet("", ("",), [("figures",)])]),),
     )
     monkeypatch.setattr(f"tools.bench.{name}.measure", lambda *_, **__: measured)
     for words in ([name], ["all"]):
@@ -477,7 +479,7 @@ def test_a_loss_ends_each_command_with_one_line_and_exit_1(monkeypatch, tmp_path
 def test_every_command_takes_the_same_options():
     """--json, --report, --rounds and --quick; bad ones are one line."""
     commands = {one.name or one.callback.__name__ for one in bench.app.registered_commands if one.callback}
-    assert commands == {"all", *(one.name for one in everything.ROOMS)}
+    assert commands == {"all", *(one.name for one in everything.BENCHMARKS)}
     for name in commands:
         text = re.sub(r"\x1b\[[0-9;]*m", "", CliRunner().invoke(bench.app, [name, "--help"]).stdout)
         assert all(option in text for option in ("--json", "--report", "--rounds", "--quick")), name
@@ -529,7 +531,7 @@ def test_a_room_without_peers_is_repeated_and_its_spread_told(tmp_path):
     assert "Over 2 rounds" in page
 
 
-def room(name: str, *, fails: str = "", needs: tuple[str, ...] = (), root: bool = False) -> everything.Room:
+def benchmark(name: str, *, fails: str = "", needs: tuple[str, ...] = (), root: bool = False) -> everything.Benchmark:
     def measure(_quick: bool, rounds: int | None, _tell: object) -> dict:
         if fails:
             raise RuntimeError(fails)
@@ -538,13 +540,13 @@ def room(name: str, *, fails: str = "", needs: tuple[str, ...] = (), root: bool 
     def sheets(result: dict) -> list[Sheet]:
         return [Sheet(f"{name} <measured>", ("", "rounds"), [("a row", str(result["rounds"]))])]
 
-    return everything.Room(name, measure, sheets, needs=needs, root=root)
+    return everything.Benchmark(name, measure, sheets, needs=needs, root=root)
 
 
 def test_what_cannot_be_measured_is_named_and_the_rest_is_measured(monkeypatch, tmp_path):
     """Without root: exit 2, one line; a module that fails: exit 1; the page has both, and loads nothing."""
-    rooms = room("fine"), room("rooted", root=True), room("poor", needs=("no-such-command",))
-    monkeypatch.setattr(everything, "ROOMS", rooms)
+    benchmarks = benchmark("fine"), benchmark("rooted", root=True), benchmark("poor", needs=("no-such-command",))
+    monkeypatch.setattr(everything, "BENCHMARKS", benchmarks)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     words = [
         "all",
@@ -569,7 +571,7 @@ def test_what_cannot_be_measured_is_named_and_the_rest_is_measured(monkeypatch, 
     assert page.count("not measured: ") == 2
     assert "http" not in page.replace("http://www.w3.org/", "")
     result = json.loads((tmp_path / "json").read_text())
-    assert (list(result["rooms"]), list(result["skipped"]), result["failed"]) == (["fine"], ["rooted", "poor"], {})
+    assert (list(result["benchmarks"]), list(result["skipped"]), result["failed"]) == (["fine"], ["rooted", "poor"], {})
     for name in ("capture", "memory", "dump"):
         refused = CliRunner().invoke(bench.app, [name])
         assert (refused.exit_code, refused.stdout) == (2, "")
@@ -577,7 +579,7 @@ def test_what_cannot_be_measured_is_named_and_the_rest_is_measured(monkeypatch, 
     refused = CliRunner().invoke(bench.app, ["all", "--keep"])
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr.startswith("oubli-bench: --keep: wants every figure; rooted for want of root")
-    monkeypatch.setattr(everything, "ROOMS", (room("broken", fails="it fell"), room("fine")))
+    monkeypatch.setattr(everything, "BENCHMARKS", (benchmark("broken", fails="it fell"), benchmark("fine")))
     done = CliRunner().invoke(bench.app, ["all"])
     assert (done.exit_code, done.stderr.splitlines()[-1]) == (1, "oubli-bench: broken: it fell")
     assert "fine <measured>" in done.stdout
@@ -592,11 +594,11 @@ def test_the_page_has_every_room_and_plots_and_loads_nothing():
     """Made of the kept figures, as `oubli-bench all --report` makes it."""
     kept = figures.kept()
     page = report.page(kept)
-    assert re.findall("<h2>(.+?)</h2>", page) == [one.name for one in everything.ROOMS]
+    assert re.findall("<h2>(.+?)</h2>", page) == [one.name for one in everything.BENCHMARKS]
     assert (
         page.count("<figure><svg ")
         == page.count("<figcaption>")
-        == sum(len(one.charts(kept["rooms"][one.name])) for one in everything.ROOMS)
+        == sum(len(one.charts(kept["benchmarks"][one.name])) for one in everything.BENCHMARKS)
     )
     assert page.count("<svg ") >= 5
     assert not re.search(r"<(script|link rel=.stylesheet|img|iframe)|@import|url\((?!#)", page)

@@ -211,14 +211,14 @@ def test_seven_days_without_a_broker_are_delivered_in_order_and_what_is_older_is
 
     with delivery(interpreter, tmp_path) as run:
         run.proxy.drop()
-        room = Spool(str(run.gateway.spool), 1 << 20, 7)
+        spool = Spool(str(run.gateway.spool), 1 << 20, 7)
         now = int(time.time())
         run.process.send_signal(signal.SIGSTOP)  # so that it sends nothing meanwhile
         for hour in range(240):
             due = now - (240 - hour) * 3600
-            room.put(due, "arrivals", hour % 24, json.dumps({"id": hour + 1}).encode().ljust(80))
-            room.trim(due)
-        lost = room.dropped["arrivals"]
+            spool.put(due, "arrivals", hour % 24, json.dumps({"id": hour + 1}).encode().ljust(80))
+            spool.trim(due)
+        lost = spool.dropped["arrivals"]
         assert lost == 240 - len(list(run.gateway.spool.iterdir())) == 240 - 7 * 24 - 1
         run.process.send_signal(signal.SIGCONT)
         until(lambda: not list(run.gateway.spool.iterdir()))

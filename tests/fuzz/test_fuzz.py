@@ -246,27 +246,27 @@ def soak(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.needs("micropython")
 @pytest.mark.long
 def test_the_long_command_says_what_it_did() -> None:
-    done = soak("--room", "capture", "--hours", "0.0001", "--seed", "7")
+    done = soak("--trial", "capture", "--hours", "0.0001", "--seed", "7")
     assert (done.returncode, done.stderr) == (0, "")
     said = json.loads(done.stdout)
     commit = subprocess.run(
         ["git", "rev-parse", "--short=12", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=False
     ).stdout.strip()
     assert said["commit"].startswith(commit)
-    assert (said["seed"], list(said["rooms"])) == (7, ["capture"])
-    room = said["rooms"]["capture"]
-    assert room["findings"] == []
-    assert room["executions"] >= room["corpus"] > 0
-    assert room["features"] >= room["edges"] > 0
+    assert (said["seed"], list(said["trials"])) == (7, ["capture"])
+    trial = said["trials"]["capture"]
+    assert trial["findings"] == []
+    assert trial["executions"] >= trial["corpus"] > 0
+    assert trial["features"] >= trial["edges"] > 0
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (
-            ("--room", "attic"),
+            ("--trial", "attic"),
             (
-                "tools/soak: --room: 'attic' isn't known; accepted: capture, vault, summary, sim, search, "
+                "tools/soak: --trial: 'attic' isn't known; accepted: capture, vault, summary, sim, search, "
                 "consents, openwrt, gateway, firmware\n"
             ),
         ),

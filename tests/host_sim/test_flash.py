@@ -155,26 +155,26 @@ class Full:
 def test_flash_that_refuses_is_no_start_no_message_and_no_damage(way, mounted):
     """ENOSPC, EROFS, EIO: the caller is told, the former content stays whole, and later all works again."""
     mounted.folders.add(cuts.FOLDER)
-    ledger, room = Ledger(cuts.LEDGER, print), spool.Spool(cuts.FOLDER, 10000, 7)
+    ledger, spooled = Ledger(cuts.LEDGER, print), spool.Spool(cuts.FOLDER, 10000, 7)
     assert ledger.begin()
     ledger.hour(5)
-    room.put(1, "arrivals", 1, b"first")
+    spooled.put(1, "arrivals", 1, b"first")
     before = {name: node.seen for name, node in mounted.names.items()}
     getattr(Full, way)(mounted)
     assert not ledger.start(cuts.DAY, 1000, 2000)
     assert ledger["spent"] == 0
     with pytest.raises(OSError):
-        room.put(2, "arrivals", 2, b"second")
+        spooled.put(2, "arrivals", 2, b"second")
     with pytest.raises(OSError):
         ledger.hour(6)
     assert {name: node.seen for name, node in mounted.names.items() if "/." not in name} == before
     Full.right(mounted)
-    room.trim(1)
+    spooled.trim(1)
     assert {name: node.seen for name, node in mounted.names.items() if "/." not in name} == before
     assert ledger.start(cuts.DAY, 1000, 2000)
-    room.put(2, "arrivals", 2, b"second")
+    spooled.put(2, "arrivals", 2, b"second")
     assert Ledger(cuts.LEDGER, print)["spent"] == 1000
-    assert len(room.names()) == 2
+    assert len(spooled.names()) == 2
 
 
 @pytest.mark.parametrize("later", range(8))

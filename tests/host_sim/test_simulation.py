@@ -492,7 +492,7 @@ INTERRUPTED = (
     ("oubli-sim", signal.SIGINT, ["-m", "host_sim", "fleet", "--light", "20", "--seconds", "60"]),
     ("oubli-sim", signal.SIGTERM, ["-m", "host_sim", "run", "hotel-week"]),
     ("oubli-sim", signal.SIGINT, ["-m", "host_sim", "search", "--seed", "9", "--json", "-"]),
-    ("tools/soak", signal.SIGTERM, ["-m", "tools.soak", "--room", "sim"]),
+    ("tools/soak", signal.SIGTERM, ["-m", "tools.soak", "--trial", "sim"]),
 )
 
 

@@ -35,7 +35,7 @@ class Stage:
 
     def __init__(self, module, name):
         self.make = getattr(module, name)
-        self.room = sys.modules["agent.forwarder.mqtt_small"] if module.__name__.startswith("tests.") else module
+        self.patched = sys.modules["agent.forwarder.mqtt_small"] if module.__name__.startswith("tests.") else module
         self.error = module.MqttError
         self.client: Any = None
         self.resolver: Any = None
@@ -57,12 +57,12 @@ class Stage:
         if self.resolver is not None:
             self.resolver.answers = answers
             return
-        room: Any = self.room
-        resolver = self.resolver = Resolver(room.socket, answers)
+        patched: Any = self.patched
+        resolver = self.resolver = Resolver(patched.socket, answers)
         try:
-            room.socket.getaddrinfo = resolver.getaddrinfo
+            patched.socket.getaddrinfo = resolver.getaddrinfo
         except AttributeError:  # MicroPython's module is in ROM, but its only user is the client itself
-            room.socket = resolver
+            patched.socket = resolver
 
     def set(self, path, value):
         """Set an attribute of the client: the packet id just before it wraps."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A story of `tools/soak --room gateway`: guests' stations roam among three access points, which go down and up.
+"""A story of `tools/soak --trial gateway`: guests' stations roam among three access points, which go down and up.
 
 The radios are the kernel's simulated ones, with a real hostapd on ubus (tools/openwrt): what `location` and an
 emergency hear is what that says (L34-V-1).

@@ -3,7 +3,7 @@
 
 QEMU's board `malta`, a kernel of our own, our packages on an ext4 disk.
 
-What `tools/soak --room firmware` runs. Terminals and internet are namespaces of this machine, as in the lab. The
+What `tools/soak --trial firmware` runs. Terminals and internet are namespaces of this machine, as in the lab. The
 gateway between them is the emulated one, with its own connection tracking, translation and netlink. Beside the recorder
 runs a witness in C that only writes down what the kernel sends; pyroute2 reads that afterwards. Then the power is cut
 in the middle of traffic, and the machine starts again.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A story of `tools/soak --room gateway`: guests log in at a portal, and what they do is attributed and billed to them.
+"""A story of `tools/soak --trial gateway`: guests log in at a portal; what they do is attributed and billed to them.
 
 The portal is openNDS, OpenWrt's package of it (tools/openwrt): what `attribution` and `billing` hear is what it says
 (L34-II-1).

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `tools/soak --room openwrt` runs: the power goes at random moments while it writes (EXP-2, EXP-6).
+"""What `tools/soak --trial openwrt` runs: the power goes at random moments while it writes (EXP-2, EXP-6).
 
 QEMU is killed while terminals talk, root looks things up, a guest suspends and resumes, and flash is written to. Each
 boot is eight hours later by the clock's battery, so that sealed segments become due between two of them. Then stores

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `tools/soak --room gateway` runs on a real OpenWrt: lying batteries, a factory reset, a crowd, air, portal.
+"""What `tools/soak --trial gateway` runs on a real OpenWrt: lying batteries, a factory reset, a crowd, air, portal.
 
 The clock of the battery says 1970, 2020 and 2040 at power-up, and NTP puts it right (EXP-5). A gateway is set back to
 how it left the factory, and installed anew (ANON-5). 250 terminals hold 20,000 conversations in ten minutes (L34-I-2).

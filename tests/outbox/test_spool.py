@@ -123,11 +123,11 @@ def test_what_is_dropped_is_counted_by_its_kind(folder, interpreter, remotes):
 
 
 @pytest.mark.parametrize("asked", [0, 3], ids=["while they are counted", "while the oldest is dropped"])
-def test_what_the_forwarder_sends_meanwhile_is_no_loss(room, interpreter, remotes, asked):
+def test_what_the_forwarder_sends_meanwhile_is_no_loss(folder, interpreter, remotes, asked):
     """A message that is removed while the spool is looked at has arrived: it isn't counted as dropped."""
     now = 1795000860
     steps = [put(now), put(now, 1, "x" * 400), ["sent", asked], ["trim", now], ["trim", now]]
-    answer = remotes(interpreter.name)("spool", str(room), 400 if asked else PLENTY, 7, steps)
+    answer = remotes(interpreter.name)("spool", str(folder), 400 if asked else PLENTY, 7, steps)
     assert answer == {"names": [], "dropped": {}, "failures": []}
 
 

@@ -113,7 +113,10 @@ def test_the_glossary_is_short_and_each_word_is_used() -> None:
     glossary = (PROJECT / "agent" / "GLOSSARY.md").read_text()
     assert faults(glossary, text) == []
     more = "".join(f"| zz{number} | x |\n" for number in range(10, 20))
-    assert faults(glossary + more, text) == ["68 words", *(f"zz{number}: nobody says it" for number in range(10, 20))]
+    assert faults(glossary + more, text) == [
+        f"{len(rows(glossary)) + 10} words",
+        *(f"zz{number}: nobody says it" for number in range(10, 20)),
+    ]
     assert faults(glossary + "| window | x |\n| Who | |\n", text)[:2] == [
         "window stands there twice",
         "Who has no meaning",

@@ -67,7 +67,7 @@ def test_messages_reach_a_real_broker(name, tmp_path: Path):
 @on_processors
 def test_both_daemons_rooms_fit_into_the_smallest_boards_memory(name):
     """Resident pages of the guest alone: interpreter, libraries, a 576 KiB heap with the daemon's modules."""
-    sizes = {room: processors.resident(name, room) for room in processors.ROOMS.values()}
-    nothing, forwarder, recorder = (sizes[room] for room in processors.ROOMS.values())
+    sizes = {part: processors.resident(name, part) for part in processors.PARTS.values()}
+    nothing, forwarder, recorder = (sizes[part] for part in processors.PARTS.values())
     assert nothing < min(forwarder, recorder), sizes
     assert forwarder + recorder <= board.load("gl-mt300n-v2").budget["memory_kib"], sizes

@@ -1529,16 +1529,18 @@ def test_what_was_published_is_kept_for_eight_days_in_a_file_that_does_not_grow(
     """Days of the broker's absence included; a part that a cut of power left is not shown."""
     folder = tmp_path / "srv/oubli"
     folder.mkdir(parents=True)
-    room = Published(str(folder / "published"))
+    published = Published(str(folder / "published"))
     sampler = Sampler(random.Random(2).randbytes)
     for day in range(TODAY, TODAY + 12):
         for metric in metrics.METRICS[:5]:
             for slot in range(metric.slots):
                 values = [sampler.laplace((4, 1)) for _ in metric.cells]
-                room.put(day, metric.place + slot, messages.summary(GATEWAY, metric, day, slot, 1, 2, values, (4, 1)))
+                published.put(
+                    day, metric.place + slot, messages.summary(GATEWAY, metric, day, slot, 1, 2, values, (4, 1))
+                )
     path = folder / "published"
     assert path.stat().st_size == 8 * metrics.MESSAGES * messages.SUMMARY_OCTETS < 72000
-    assert {figure.day for figure in room.each()} == {date(day) for day in range(TODAY + 4, TODAY + 12)}
+    assert {figure.day for figure in published.each()} == {date(day) for day in range(TODAY + 4, TODAY + 12)}
     data = bytearray(path.read_bytes())
     place = (TODAY + 11) % 8 * metrics.MESSAGES * messages.SUMMARY_OCTETS
     data[place + 20 : place + 320] = bytes(300)

@@ -27,16 +27,16 @@ def inflated(data: str) -> str:
 
 def _through(data: str, sizes: "list[int]") -> str:
     octets = remote._octets(data)
-    room = memory.scratch(32768)
-    room.view[: len(octets)] = octets
+    scratch = memory.scratch(32768)
+    scratch.view[: len(octets)] = octets
     made = deflate.DEFLATE
-    target = room.address + 16384
+    target = scratch.address + 16384
     try:
-        parts = [(room.address + sum(sizes[:number]), size) for number, size in enumerate(sizes)]
-        size = made.pack(target, *parts) if parts else made.unpack(target, 4096, room.address, len(octets))
-        return remote._hex(bytes(room.view[16384 : 16384 + size]))
+        parts = [(scratch.address + sum(sizes[:number]), size) for number, size in enumerate(sizes)]
+        size = made.pack(target, *parts) if parts else made.unpack(target, 4096, scratch.address, len(octets))
+        return remote._hex(bytes(scratch.view[16384 : 16384 + size]))
     finally:
-        room.close()
+        scratch.close()
 
 
 if __name__ == "__main__":

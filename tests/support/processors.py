@@ -18,7 +18,7 @@ from host_sim.driver import interpreters as host
 from tests.support.interpreters import FOREIGN, INTERPRETERS, PROJECT
 
 BASE, SIZE = 0x200000000, 1 << 32  # of the guest's memory in the emulator's
-ROOMS = {"nothing": "gc", "forwarder": "agent.forwarder.forwarder", "recorder": "agent.recorder.loop"}
+PARTS = {"nothing": "gc", "forwarder": "agent.forwarder.forwarder", "recorder": "agent.recorder.loop"}
 
 
 def binary(name: str) -> Path:
@@ -27,9 +27,9 @@ def binary(name: str) -> Path:
     return next(iter([*folder.glob("micropython.*"), *folder.glob("root/usr/bin/micropython")]))
 
 
-def resident(name: str, room: str) -> int:
+def resident(name: str, part: str) -> int:
     """Return the KiB that are resident on a processor once a module of the agent is loaded."""
-    words = INTERPRETERS[name].command("-c", f"import sys, {room}; print('up'); sys.stdin.read()")
+    words = INTERPRETERS[name].command("-c", f"import sys, {part}; print('up'); sys.stdin.read()")
     environment = host.environment() | {"QEMU_GUEST_BASE": hex(BASE)}
     if name == "arm64":  # 64 bits reach beyond any range, unless told
         environment["QEMU_RESERVED_VA"] = hex(SIZE)
@@ -48,9 +48,9 @@ def resident(name: str, room: str) -> int:
 
 def main() -> None:
     """Print the table."""
-    print("processor", "MicroPython bytes", *(f"{room} KiB" for room in ROOMS), sep="\t")
+    print("processor", "MicroPython bytes", *(f"{part} KiB" for part in PARTS), sep="\t")
     for name in FOREIGN:
-        print(name, binary(name).stat().st_size, *(resident(name, room) for room in ROOMS.values()), sep="\t")
+        print(name, binary(name).stat().st_size, *(resident(name, part) for part in PARTS.values()), sep="\t")
 
 
 if __name__ == "__main__":

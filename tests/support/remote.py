@@ -375,7 +375,7 @@ def spool(path: str, octets: int, days: int, steps: "list[list[Any]]") -> "dict[
     Since "sent" a forwarder removes a message when its size is asked for: just before it, or (asked > 0) just after
     the size of one was asked for so many times. Returns what each did, the names and the drops.
     """
-    room, failures, size_of, left = Spool(path, octets, days), [], files.size_of, [0]
+    spooled, failures, size_of, left = Spool(path, octets, days), [], files.size_of, [0]
 
     def sent(path: "str | bytes") -> int:
         left[0] -= 1
@@ -387,15 +387,15 @@ def spool(path: str, octets: int, days: int, steps: "list[list[Any]]") -> "dict[
     for step in steps:
         try:
             if step[0] == "put":
-                room.put(step[1], "arrivals", step[2], step[3].encode())
+                spooled.put(step[1], "arrivals", step[2], step[3].encode())
             elif step[0] == "sent":
                 files.size_of, left[0] = sent, step[1]
             else:
-                room.trim(step[1])
+                spooled.trim(step[1])
         except OSError as failure:
             failures.append(failure.errno)
     files.size_of = size_of
-    return {"names": room.names(), "dropped": room.dropped, "failures": failures}
+    return {"names": spooled.names(), "dropped": spooled.dropped, "failures": failures}
 
 
 def recorder_open(path: str, root: str, boot: str, wall: int, monotonic: int, octets: str) -> None:
@@ -512,8 +512,8 @@ def addresses_close() -> "list[bool]":
 def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dict[str, Any]":
     """Follow rtnetlink datagrams ("": a listing begins anew), then say each connection's side and whether it stays."""
     table, told = AddressTable(256), []
-    room = Lan(names, table, lambda: 5000000000)
-    follower = Neighbours(room)
+    lan = Lan(names, table, lambda: 5000000000)
+    follower = Neighbours(lan)
     for text in datagrams:
         if text:
             follower.feed(_octets(text), len(text) // 2)
@@ -526,13 +526,13 @@ def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dic
 
     def say(one: "Any") -> None:
         found = table.find(one)
-        told.append([room.side(source_of(one)), room.stays(decoder), _hex(found.mac()) if found else None])
+        told.append([lan.side(source_of(one)), lan.stays(decoder), _hex(found.mac()) if found else None])
 
     for text in events:
         decoder.feed(_octets(text), len(text) // 2, say)
     held = table.held()
     table.close()
-    return {"told": told, "present": len(room.missing) < len(room.names), "held": held}
+    return {"told": told, "present": len(lan.missing) < len(lan.names), "held": held}
 
 
 def within(pairs: "list[list[Any]]") -> "list[bool]":

@@ -279,21 +279,21 @@ def test_libz_works_in_memory_that_is_overwritten(monkeypatch):
         wipe(region, at, size)
 
     monkeypatch.setattr(memory.Region, "wipe_part", watched)
-    made, room, secret = deflate.Deflate(), memory.scratch(16384), b"a phone's own address"
+    made, scratch, secret = deflate.Deflate(), memory.scratch(16384), b"a phone's own address"
     ways = made.way("deflate"), made.way("inflate")
     begun = [bytes(way.region.view) for way in ways if way is not None]
     assert len(begun) == len(ways)
     for number in range(1, 4):
-        room.view[: len(secret)] = secret
-        size = made.pack(room.address + 8192, (room.address, len(secret)))
+        scratch.view[: len(secret)] = secret
+        size = made.pack(scratch.address + 8192, (scratch.address, len(secret)))
         assert secret in seen[-1]
-        made.unpack(room.address + 12288, 4096, room.address + 8192, size)
+        made.unpack(scratch.address + 12288, 4096, scratch.address + 8192, size)
         with pytest.raises(crypto.SealError):  # before its end, libz keeps what it has made so far
-            made.unpack(room.address + 12288, 4096, room.address + 8192, size - 4)
+            made.unpack(scratch.address + 12288, 4096, scratch.address + 8192, size - 4)
         assert secret[:8] in seen[-1]
         assert len(seen) == 3 * number
         assert [bytes(way.region.view) for way in ways if way is not None] == begun
-    room.close()
+    scratch.close()
 
 
 def test_largest_record_fits_the_room_that_is_kept_for_it():

@@ -101,7 +101,7 @@ def _run(name: str, output: Output, measure: Callable[[Tell], dict[str, Any]]) -
         _program.write(json.dumps(result, indent=1) + "\n", output.json_file)
     if output.page:
         _program.write(report.page(whole), output.page, "--report")
-    if name != "all" and (lost := everything.losses(whole["rooms"])):
+    if name != "all" and (lost := everything.losses(whole["benchmarks"])):
         _program.refuse("; ".join(lost), 1)
     return result
 
@@ -367,7 +367,7 @@ def every(
 ) -> None:
     """All of these. What this machine can't measure is named, and the rest is measured. Most of it needs root."""
     _install(
-        {name for room in everything.ROOMS for name in room.needs} | {name for one in PEERS for name in one.needs},
+        {name for one in everything.BENCHMARKS for name in one.needs} | {name for one in PEERS for name in one.needs},
         wanted=install,
     )
     if keep and (lacking := everything.lacking()):
@@ -377,7 +377,7 @@ def every(
         _program.refuse("; ".join(f"{name}: {why}" for name, why in result["failed"].items()), 1)
     if keep:
         figures.write(result)
-    if lost := everything.losses(result["rooms"]):
+    if lost := everything.losses(result["benchmarks"]):
         _program.refuse("; ".join(lost), 1)
     if result["skipped"]:
         _program.refuse(f"all: not measured: {_reasons(result['skipped'])}; the rest was")

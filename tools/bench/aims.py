@@ -100,7 +100,9 @@ _OF: dict[str, Callable[[dict[str, Any]], Iterator[Aim]]] = {
 
 def aims(result: dict[str, Any]) -> list[Aim]:
     """Return the aims of the modules that were measured."""
-    return [aim for name, read in _OF.items() if name in result["rooms"] for aim in read(result["rooms"][name])]
+    return [
+        aim for name, read in _OF.items() if name in result["benchmarks"] for aim in read(result["benchmarks"][name])
+    ]
 
 
 def sheet(result: dict[str, Any]) -> Sheet:

@@ -19,8 +19,8 @@ def _none(_result: dict[str, Any]) -> list[Chart]:
 
 
 @dataclass(frozen=True)
-class Room:
-    """One of the subcommands. `measure(quick, rounds, tell)`; rounds None: as many as the room thinks right."""
+class Benchmark:
+    """One of the subcommands. `measure(quick, rounds, tell)`; rounds None: as many as the benchmark thinks right."""
 
     name: str
     measure: Callable[[bool, int | None, Tell], dict[str, Any]]
@@ -73,66 +73,70 @@ def _wear(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
     )
 
 
-ROOMS = (
-    Room("capture", _capture, capture.sheets, capture.charts, capture.NEEDS, root=True),
-    Room("dump", _dump, dump.sheets, needs=dump.NEEDS, root=True),
-    Room("memory", _memory, memory.sheets, memory.charts, memory.NEEDS, root=True),
-    Room("store", _store, store.sheets, store.charts),
-    Room("instructions", _instructions, instructions.sheets, needs=instructions.NEEDS),
-    Room("scale", _scale, scale.sheets, scale.charts, scale.NEEDS),
-    Room("error", _error, error.sheets, error.charts),
-    Room("sim", _sim, sim.sheets, needs=("mosquitto",)),
-    Room("deliver", _deliver, deliver.sheets, needs=deliver.NEEDS),
-    Room("wear", _wear, wear.sheets),
+BENCHMARKS = (
+    Benchmark("capture", _capture, capture.sheets, capture.charts, capture.NEEDS, root=True),
+    Benchmark("dump", _dump, dump.sheets, needs=dump.NEEDS, root=True),
+    Benchmark("memory", _memory, memory.sheets, memory.charts, memory.NEEDS, root=True),
+    Benchmark("store", _store, store.sheets, store.charts),
+    Benchmark("instructions", _instructions, instructions.sheets, needs=instructions.NEEDS),
+    Benchmark("scale", _scale, scale.sheets, scale.charts, scale.NEEDS),
+    Benchmark("error", _error, error.sheets, error.charts),
+    Benchmark("sim", _sim, sim.sheets, needs=("mosquitto",)),
+    Benchmark("deliver", _deliver, deliver.sheets, needs=deliver.NEEDS),
+    Benchmark("wear", _wear, wear.sheets),
 )
 
 
 def lacking() -> dict[str, list[str]]:
     """Return what the modules lack that can't be measured here, by name."""
-    return {room.name: lacks for room in ROOMS if (lacks := needs.lacks(room.needs, root=room.root))}
+    return {
+        benchmark.name: lacks
+        for benchmark in BENCHMARKS
+        if (lacks := needs.lacks(benchmark.needs, root=benchmark.root))
+    }
 
 
-def losses(rooms: dict[str, Any]) -> list[str]:
+def losses(benchmarks: dict[str, Any]) -> list[str]:
     """Return what must not be, a sentence each.
 
     A connection lost by a recorder, a message not there once, a life found fault with.
     """
-    found = [f"capture: {loss}" for loss in capture.losses(rooms["capture"])] if "capture" in rooms else []
+    found = [f"capture: {loss}" for loss in capture.losses(benchmarks["capture"])] if "capture" in benchmarks else []
     found += [
         f"sim: the auditor finds fault with {row['scenario']}"
-        for row in rooms.get("sim", {}).get("rows", ())
+        for row in benchmarks.get("sim", {}).get("rows", ())
         if not row["passed"]
     ]
-    return found + [f"deliver: {finding}" for finding in rooms.get("deliver", {}).get("findings", ())]
+    return found + [f"deliver: {finding}" for finding in benchmarks.get("deliver", {}).get("findings", ())]
 
 
 def alone(name: str, result: dict[str, Any]) -> dict[str, Any]:
     """Return one module's figures, machine included, in the shape of all of them."""
     about = {"date": str(clock.today()), "command": f"oubli-bench {name}", "machine": result["machine"]}
-    return {**about, "rooms": {name: result}, "skipped": {}, "failed": {}}
+    return {**about, "benchmarks": {name: result}, "skipped": {}, "failed": {}}
 
 
 def measure(quick: bool, rounds: int | None, tell: Tell) -> dict[str, Any]:
     """Measure all that can be measured here; `skipped` and `failed` say of each other module why not."""
     skipped, failed, results, seconds = lacking(), {}, {}, {}
-    for number, room in enumerate(ROOMS):
-        if room.name in skipped:
+    for number, benchmark in enumerate(BENCHMARKS):
+        if benchmark.name in skipped:
             continue
 
-        def told(text: str, share: float | None = None, /, number: int = number, name: str = room.name) -> None:
-            tell(f"{name}: {text}", (number + (share or 0)) / len(ROOMS))
+        def told(text: str, share: float | None = None, /, number: int = number, name: str = benchmark.name) -> None:
+            tell(f"{name}: {text}", (number + (share or 0)) / len(BENCHMARKS))
 
         began = time.monotonic()
         try:
-            results[room.name] = room.measure(quick, rounds, told)
+            results[benchmark.name] = benchmark.measure(quick, rounds, told)
         except (needs.UnableError, LabError, RuntimeError, OSError) as failure:
-            failed[room.name] = str(failure)
-        seconds[room.name] = round(time.monotonic() - began)
+            failed[benchmark.name] = str(failure)
+        seconds[benchmark.name] = round(time.monotonic() - began)
     return {
         "date": str(clock.today()),
         "command": f"oubli-bench all{' --quick' * quick}{f' --rounds {rounds}' if rounds else ''}",
         "seconds": seconds,
-        "rooms": results,
+        "benchmarks": results,
         "skipped": skipped,
         "failed": failed,
     }
@@ -143,8 +147,8 @@ def sheets(result: dict[str, Any], names: Sequence[str] = ()) -> list[Sheet]:
     from tools.bench import aims  # noqa: PLC0415 (aims reads the modules' figures, and is read here)
 
     made = [aims.sheet(result)] if aims.aims(result) else []
-    for room in ROOMS:
-        if room.name in result["rooms"] and (not names or room.name in names):
-            mine = result["rooms"][room.name]
-            made += [*room.sheets(mine), *spread_sheets(mine)]
+    for benchmark in BENCHMARKS:
+        if benchmark.name in result["benchmarks"] and (not names or benchmark.name in names):
+            mine = result["benchmarks"][benchmark.name]
+            made += [*benchmark.sheets(mine), *spread_sheets(mine)]
     return made

@@ -12,7 +12,7 @@ from tools.bench import everything
 
 KEPT = Path(__file__).parent / "figures.json"
 PAGE = Path(__file__).parent / "figures.md"
-ROOMS = ("capture", "memory", "store", "instructions", "scale", "dump", "sim", "deliver")
+BENCHMARKS = ("capture", "memory", "store", "instructions", "scale", "dump", "sim", "deliver")
 
 
 def page(result: dict[str, Any]) -> str:
@@ -29,7 +29,12 @@ def page(result: dict[str, Any]) -> str:
     )
     return (
         "\n\n".join(
-            [head, "# Figures of one run", about, *(sheet.markdown() for sheet in everything.sheets(result, ROOMS))]
+            [
+                head,
+                "# Figures of one run",
+                about,
+                *(sheet.markdown() for sheet in everything.sheets(result, BENCHMARKS)),
+            ]
         )
         + "\n"
     )
@@ -43,11 +48,13 @@ def kept() -> dict[str, Any]:
 
 def write(result: dict[str, Any]) -> None:
     """Keep the figures, the modules' a line each, and write the page."""
-    rooms = ",\n".join(f"  {json.dumps(name)}: {json.dumps(figures)}" for name, figures in result["rooms"].items())
-    others = "".join(
-        f",\n {json.dumps(name)}: {json.dumps(value)}" for name, value in result.items() if name != "rooms"
+    benchmarks = ",\n".join(
+        f"  {json.dumps(name)}: {json.dumps(figures)}" for name, figures in result["benchmarks"].items()
     )
-    KEPT.write_text(f'{{\n "rooms": {{\n{rooms}\n }}{others}\n}}\n')
+    others = "".join(
+        f",\n {json.dumps(name)}: {json.dumps(value)}" for name, value in result.items() if name != "benchmarks"
+    )
+    KEPT.write_text(f'{{\n "benchmarks": {{\n{benchmarks}\n }}{others}\n}}\n')
     PAGE.write_text(page(result))
 
 

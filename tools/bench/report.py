@@ -19,17 +19,17 @@ def page(result: dict[str, Any]) -> str:
         command=result["command"],
         machine=result["machine"],
         aims=aims.sheet(result) if aims.aims(result) else None,
-        modules=[one for module in everything.ROOMS if (one := _module(module, result))],
+        modules=[one for module in everything.BENCHMARKS if (one := _module(module, result))],
     )
 
 
-def _module(module: everything.Room, result: dict[str, Any]) -> dict[str, Any] | None:
+def _module(module: everything.Benchmark, result: dict[str, Any]) -> dict[str, Any] | None:
     """Return what the page shows of one module: its figures, or why it has none; None where it wasn't asked for."""
     if why := result["failed"].get(module.name) or ", ".join(result["skipped"].get(module.name, ())):
         return {"name": module.name, "why": why, "charts": [], "sheets": []}
-    if module.name not in result["rooms"]:
+    if module.name not in result["benchmarks"]:
         return None
-    mine = result["rooms"][module.name]
+    mine = result["benchmarks"][module.name]
     return {
         "name": module.name,
         "why": "",
