@@ -75,7 +75,7 @@ def _scale(result: dict[str, Any]) -> Iterator[Aim]:
                 f"{curve['points'][-1]['size']:,}, {curve['on']}"
             )
             yield Aim(what, f"slope {power:.2f}", "1.00 ± 0.05", abs(power - 1) <= 0.05)
-        elif "forget" in curve["what"] or curve["what"].endswith("by gateways"):
+        elif "forget" in curve["what"] or curve["what"].endswith(("a figure, by gateways", "a health, by gateways")):
             first, last = curve["points"][0]["size"], curve["points"][-1]["size"]
             what = f"{curve['what']} ({first:,} to {last:,}), {curve['on']}"
             yield Aim(what, f"slope {curve['slope']:.2f}", "0.00 ± 0.05", abs(curve["slope"]) <= 0.05)
