@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 MOST = 25  # words of a sentence
 _FOLDERS = ("agent", "host_sim", "tools", "tests")
-# In the built OpenWrt's cache key: a word changed there has every clone build it anew. The collector: not yet.
-_BUT = ("tools/openwrt/", "tools/fleet/")
+# In the built OpenWrt's cache key: a word changed there has every clone build it anew
+_BUT = ("tools/openwrt/",)
 _SOURCE = r"\((?:see )?(?:L34|ANON|EXP|RFC|GDPR|law|art\.|CPCE|agent\.|host_sim\.|tools\.|tests\.|`)[^()]*\)"
 _LISTED = re.compile(r"\s|[-*>|] |\d+\. |.*\S {2,}\S", re.DOTALL)  # indented, a list's item, columns
 

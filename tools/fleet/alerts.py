@@ -3,8 +3,8 @@
 
 `look` writes what is to be told into the store, in one transaction with the note that it was told. So a restart tells
 nothing twice, and a receiver that is down loses nothing (tools/fleet/notices.py). What lasts less than a channel's
-delay is told to nobody; what is over is told as resolved once it has stayed so for SETTLED, so that a fault that comes
-and goes is one alert.
+delay is told to nobody. What is over is told as resolved once it has stayed so for SETTLED. So a fault that comes and
+goes is one alert.
 """
 
 import secrets

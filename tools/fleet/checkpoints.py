@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The heads of the gateways' audit logs, outside their reach (L34-VI-3): cut, rewritten or forked logs show.
 
-tools/fleet/heads.py says when two heads contradict each other; here all that a gateway ever showed are kept, in the
+tools/fleet/heads.py says when two heads contradict each other. Here all that a gateway ever showed are kept, in the
 order in which they came (its own clock may be wrong). One number with two hashes is a log that was *rewritten*; where
 that goes on for another number, the log goes on in two ways: *forked*, two devices or two disks with one name.
 """

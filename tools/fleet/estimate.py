@@ -159,7 +159,7 @@ def terminals_a_day(messages: Iterable[Mapping[str, Any]]) -> dict[str, Estimate
     """Return how many terminals came on each agent-day, over all gateways.
 
     `presence` counts each of them in one of its cells, `volume` too, and `arrivals` in one of its slots. What all
-    gateways of a day told of is combined; what some of them didn't tell of is left out, beside `presence`, without
+    gateways of a day told of is combined. What some of them didn't tell of is left out, beside `presence`, without
     which there is no figure.
     """
     days: dict[str, dict[str, list[Mapping[str, Any]]]] = {}

@@ -2,7 +2,7 @@
 """Sums of what was published, with bands: a gateway's days, and the fleet's and its groups' from the running totals.
 
 Every figure is an `Estimate` of tools/fleet/estimate.py, made from the unsuppressed numbers and the known noise of each
-(ANON-3); what a person is shown is cut to what the noise allows only in `shown`. A day's terminals stand in three
+(ANON-3). What a person is shown is cut to what the noise allows only in `shown`. A day's terminals stand in three
 metrics (`estimate.TELLING`): those that all gateways of a day told of are combined, which takes a third off the band of
 the best of them.
 """

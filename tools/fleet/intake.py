@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What takes messages into the store, a batch a transaction: each once, also sent twice, late or in disorder.
 
-`Intake.take` returns when the batch is committed; the consumer acknowledges to the broker only then, so a collector
-that is killed gets the batch again, and the keys make that harmless. Totals of the fleet grow in the same transaction
-as the messages, and only by those that were new. Rows of one batch are written in the order of their keys, so that two
-consumers wait for each other and never for good.
+`Intake.take` returns when the batch is committed, and only then does the consumer acknowledge it to the broker. So a
+collector that is killed gets the batch again, and the keys make that harmless. Totals of the fleet grow in the same
+transaction as the messages, and only by those that were new. Rows of one batch are written in the order of their keys,
+so that two consumers wait for each other and never for good.
 
 No gateway stops another's messages. What the store can't hold, though every schema took it, is found by storing the
-batch message by message; it is left out and counted for its gateway. A gateway that sends more than its `Allowance` is
+batch message by message. It is left out and counted for its gateway. A gateway that sends more than its `Allowance` is
 refused the rest.
 """
 

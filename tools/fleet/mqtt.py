@@ -2,12 +2,12 @@
 """Messages from an MQTT broker by a session that outlives its connection: MQTT 5, or else 3.1.1.
 
 What the broker can do is read from its CONNACK and SUBACK (MQTT 5, 3.2.2.3 and 3.9.3), never assumed. Subscriptions are
-plain. Shared ones aren't used: Mosquitto hands messages to members of the share that are away and forgets the share at
-a restart; RabbitMQ grants one as a literal topic; NATS knows none. A second collector has a session of its own, gets
+plain. Shared ones aren't used. Mosquitto hands messages to members of the share that are away, and forgets the share
+at a restart. RabbitMQ grants one as a literal topic, NATS knows none. A second collector has a session of its own, gets
 everything too, and the store's keys make that harmless.
 
-State comes at QoS 1, so that what gateways say while the collector is away waits for it; health at QoS 0, since the
-next one is five minutes off. Both are retained and come once more when they are asked for: at most once an hour,
+State comes at QoS 1, so that what gateways say while the collector is away waits for it. Health comes at QoS 0, since
+the next one is five minutes off. Both are retained and come once more when they are asked for: at most once an hour,
 because a large fleet has 200,000.
 
 No thread: paho's `loop` runs in `receive`, and nothing is acknowledged but by `acknowledge`.

@@ -5,7 +5,7 @@ What a receiver hasn't taken waits, and is tried again.
 
 A message is claimed before it is sent and deleted once it is taken, so two collectors send it once. Only where a
 collector dies between the receiver's word and that, it is sent again, with the same Message-ID or id. Standard library:
-an alert is one request, whose answer decides whether it is deleted; libraries of a hundred services tell neither that
+an alert is one request, whose answer decides whether it is deleted. Libraries of a hundred services tell neither that
 answer nor how long they wait.
 """
 

@@ -28,7 +28,7 @@ Apart = dict[tuple[int, str], tuple[int, int]]  # (days, noise) -> gateways and 
 def of(last: int, step: int, count: int, group: str | None, share: int = 2) -> list[list[Weeks]]:
     """Return what the same gateways told of in the weeks that end with `last` and each `step` days before it.
 
-    The newest comes first. They are those that told of a day at least in each; so many weeks, of `count`, are returned
+    The newest comes first. They are those that told of a day at least in each. Of `count` weeks, so many are returned
     as one in `share` of the newest one's gateways told in.
     """
     ends = [last - step * back for back in range(count)]

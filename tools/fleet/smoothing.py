@@ -2,8 +2,8 @@
 """Weeks of figures whose noise is known, by a state-space model: what each day was, what an ordinary week is.
 
 Each cell is a series of days. Its truth is a level that wanders, plus what the day of the week adds, plus what is that
-day's own; what was published is the truth and noise of a known variance (Harvey, "Forecasting, structural time series
-models and the Kalman filter", 1989). statsmodels filters and smooths. How much level, week and day vary isn't known:
+day's own. What was published is the truth and noise of a known variance. See Harvey, "Forecasting, structural time
+series models and the Kalman filter" (1989). statsmodels filters and smooths. How much level, week and day vary isn't known:
 results are averaged over `_GRID` by its likelihood, which the cells of a metric have in common. So hours and days on
 which a venue is closed are learned: nothing comes, and nothing varies.
 
