@@ -3,9 +3,9 @@
 
 Each cell is a series of days. Its truth is a level that wanders, plus what the day of the week adds, plus what is that
 day's own. What was published is the truth and noise of a known variance. See Harvey, "Forecasting, structural time
-series models and the Kalman filter" (1989). statsmodels filters and smooths. How much level, week and day vary isn't known:
-results are averaged over `_GRID` by its likelihood, which the cells of a metric have in common. So hours and days on
-which a venue is closed are learned: nothing comes, and nothing varies.
+series models and the Kalman filter" (1989). statsmodels filters and smooths. How much level, week and day vary isn't
+known: results are averaged over `_GRID` by its likelihood, which the cells of a metric have in common. So hours and
+days on which a venue is closed are learned: nothing comes, and nothing varies.
 
 A day out of the ordinary (a holiday, a market, a closed week) shows by its auxiliary residual. See Harvey and Koopman,
 "Diagnostic checking of unobserved-components time series models" (1992). It then speaks for itself alone and moves no
