@@ -88,6 +88,11 @@ class Slot:
         """Return the address of the stream state that is in force at a generation."""
         return self.address + _BANK + (generation & 1) * _BANKS + _BANK_STATE
 
+    def can_go_on(self) -> bool:
+        """Return True if there is a stream's state in force: one that was given up is overwritten."""
+        at = self._at + _BANK + (self.generation & 1) * _BANKS + _BANK_STATE
+        return any(self._view[at : at + _BANKS - _BANK_STATE])
+
     def written(self) -> int:
         """Return how many octets of the segment's file are good."""
         (octets,) = struct.unpack_from("<I", self._view, self._at + _BANK + (self.generation & 1) * _BANKS)

@@ -187,15 +187,39 @@ def volatile(root: Path, interpreter: str, count: int, seed: int) -> dict[str, A
     return {"kills": count, "records": len(told), "segments": segments_left, "findings": wrong}
 
 
-def custodian(flash: Path, tmpfs: Path, interpreter: str, count: int, seed: int) -> dict[str, Any]:
-    """Kill a custodian's store `count` times; returns kills, records told, and what was found false."""
-    draw, signing, key = random.Random(seed), SigningKey.generate(), PrivateKey.generate()
+def bundle(tmpfs: Path) -> PrivateKey:
+    """Write a bundle of keys below a folder and return the private key of all its days."""
+    signing, key = SigningKey.generate(), PrivateKey.generate()
     (tmpfs / "bundles").mkdir()
     (tmpfs / "custodian.pub").write_text(bytes(signing.verify_key).hex())
     first = EPOCH + timedelta(days=NOON // 86400)
     days = [first + timedelta(days=ahead) for ahead in range(30)]
     rows = [bundles.Row("attribution", day, bytes(key.public_key), day + timedelta(days=30)) for day in days]
     (tmpfs / "bundles/one").write_bytes(bundles.write(first, rows, signing))
+    return key
+
+
+def opened(tmpfs: Path, flash: Path, now: int, first: int = 0) -> str:
+    """Return a script that opens a custodian's store, which it calls `store`, at a time in s since the epoch."""
+    text = BUSY.format(tmpfs=str(tmpfs), flash=str(flash / "attribution"), first=first, now=now, noon=NOON)
+    return text.split("print('busy')")[0]
+
+
+def sealed(flash: Path, key: PrivateKey) -> tuple[list[int], list[str]]:
+    """Return the numbers of the records in a store's segments, and what is damaged."""
+    found: list[int] = []
+    wrong: list[str] = []
+    for path in sorted((flash / "attribution").iterdir()):
+        segment = segments.read(path.read_bytes())
+        found += [int(record[:9]) for record in segment.records(key)]
+        if segment.damage:
+            wrong.append(f"{path.name}: {segment.damage}")
+    return found, wrong
+
+
+def custodian(flash: Path, tmpfs: Path, interpreter: str, count: int, seed: int) -> dict[str, Any]:
+    """Kill a custodian's store `count` times; returns kills, records told, and what was found false."""
+    draw, key = random.Random(seed), bundle(tmpfs)
     told: set[int] = set()
     wrong: list[str] = []
     now = NOON
@@ -209,25 +233,15 @@ def custodian(flash: Path, tmpfs: Path, interpreter: str, count: int, seed: int)
             continue
         told |= {int(line[0]) for line in lines}
         now = max([now, *(int(line[1]) for line in lines)])
-    # What waits is on tmpfs: one more process, that only closes.
-    last = (
-        BUSY.format(tmpfs=str(tmpfs), flash=str(flash / "attribution"), first=0, now=now, noon=NOON).split(
-            "print('busy')"
-        )[0]
-        + "store.close()\n"
-    )
+    last = opened(tmpfs, flash, now) + "store.close()\n"  # what waits is on tmpfs
     subprocess.run(
         [*interpreters.command(interpreter), "-c", last],
         cwd=interpreters.ROOT,
         env=interpreters.environment(),
         check=True,
     )
-    found: list[int] = []
-    for path in sorted((flash / "attribution").iterdir()):
-        segment = segments.read(path.read_bytes())
-        found += [int(record[:9]) for record in segment.records(key)]
-        if segment.damage:
-            wrong.append(f"{path.name}: {segment.damage}")
+    found, damage = sealed(flash, key)
+    wrong += damage
     wrong += _compare(told, found, count)
     return {
         "kills": count,

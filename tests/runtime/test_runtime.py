@@ -160,7 +160,7 @@ files.write_atomic(F + "/a", b"")
 print(files.exists(F + "/a"), files.remove(F + "/a"), files.exists(F + "/a"), files.remove(F + "/a"))
 print(refused(files.remove, F) != 0, refused(files.size_of, F + "/a") == errno.ENOENT)
 """,
-        "True None False None\nTrue True\n",
+        "True True False False\nTrue True\n",
     ),
     "folders are made with those above them, whatever the umask is; one that is there gets its mode": (
         """

@@ -48,27 +48,33 @@ def put_in_order(
 
 
 def _resume(page: "Page", flash: "FlashFolder", writer: "SegmentWriter", sodium: crypto.Sodium) -> None:
-    """Go on with a segment of a former process, unless a write of it was cut off."""
+    """Go on with a segment of a former process, unless it was closed, or a write of it was cut off.
+
+    A stream that was cut off is overwritten before its file is mended: where that is cut off too, the next start sees
+    it, and nothing is pushed again.
+    """
     slot = page.slot
     path = flash.segments.path(page.day, slot.number)
     size = files.size_of(path) if slot.number and files.exists(path) else 0
     check = binascii.crc32(files.read_at(path, 0, sealed.HEADER)) if size else 0
-    if size > slot.written():
-        if mending.finished(path, size, check) is not None:
-            writer.forget(page)  # it was closed: what waited is in it
-            return
-        if slot.written():
-            mending.cut(path, slot.written(), check)
-        else:
-            files.remove(path)
-    if size != slot.written() or not size:
-        writer.unopened(page)
-        if not page.used:
-            writer.forget(page)
-    else:
+    end = mending.finished(path, size, check) if size else None
+    if end is not None and end[0] == sealed.DONE:
+        writer.forget(page)  # it was closed: what waited is in it
+    elif size and size == slot.written() and slot.can_go_on():
         sodium.zero(slot.bank(slot.generation + 1), crypto.STATE)
         page.header = files.read_at(path, 0, sealed.HEADER)
         page.sealed = mending.scan(path, check)[2]
+    else:
+        if size and size >= slot.written():
+            for generation in (0, 1):
+                sodium.zero(slot.bank(generation), crypto.STATE)
+            if slot.written():
+                mending.cut(path, slot.written(), check)
+            else:
+                files.remove(path)
+        writer.unopened(page)
+        if not page.used:
+            writer.forget(page)
 
 
 def _shelve(name: str, number: int, boot: str, flash: "FlashFolder", writer: "SegmentWriter") -> bool:

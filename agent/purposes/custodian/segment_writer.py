@@ -260,13 +260,13 @@ class SegmentWriter:
             self.given_up.pop()
 
     def unopened(self, page: Page) -> None:
-        """Let a page's next chunk begin a segment."""
+        """Let a page's next chunk begin a segment; the slot says first that it has none."""
         slot = page.slot
         page.header, page.sealed, slot.number, slot.records = b"", 0, 0, page.records
+        slot.save()
         for generation in (0, 1):
             slot.prepare(generation, 0)
             self._sodium.zero(slot.bank(generation), crypto.STATE)
-        slot.save()
 
 
 TYPE_CHECKING = False
