@@ -27,14 +27,14 @@ from agent.purposes.billing import record as billing
 from agent.purposes.custodian.bundle import Bundle
 from agent.purposes.custodian.custodian import Custodian
 from agent.purposes.device_key import Signer
-from agent.purposes.requests import executor
+from agent.purposes.requests import executor, requests
 from agent.purposes.requests.archive import Archive
 from agent.purposes.requests.requests import Request
 from agent.runtime import files
 from agent.runtime.sodium import Sodium
 from agent.vault.keys import KeyRing
 from agent.vault.stores import parse_name
-from tests.purposes.test_requests import AGENTS, COMMON, GATEWAY, SCOPE, document, freeze
+from tests.purposes.test_requests import AGENTS, COMMON, DISPUTE, GATEWAY, SCOPE, document, freeze
 from tests.purposes.test_requests import billing as billing_document
 from tools import clock
 from tools.custodian import agents, answers, bundles, destruction, freezes, handovers, matching, register
@@ -441,7 +441,8 @@ def test_billing_never_says_that_nothing_was(gateway, subject):
     made = gateway.answer(AGENTS.sign(billing_document(subject=subject), 0, 1))
     assert (made.manifest["result"], made.rows, made.manifest["notes"]) == ("not known", [], [answers.BILLING])
     page = unescape(made.cover())
-    assert "Ce qui est conservé ne permet pas de répondre" in page
+    assert "Ce qui est conservé ne permet pas de répondre à son sujet" in page
+    assert "Personne n'est désigné" not in page
     assert answers.BILLING.french in page
     assert "Rien n'est conservé" not in page
     held = gateway.answer(AGENTS.sign(billing_document(subject="user:room 13"), 0, 1))
@@ -878,6 +879,53 @@ def test_a_person_gets_what_attribution_holds_on_her_and_nobody_elses(gateway, s
     assert "RGPD 15" in cover
     assert "personne concernée (droit d'accès)" in cover
     assert "<p>Voici ce qui est conservé à son sujet pour cette période.</p><table>" in cover
+
+
+def unconfirmed(record: attribution.Record) -> attribution.Record:
+    record.confirmed = False
+    return record
+
+
+def test_a_person_gets_what_was_written_under_a_clock_that_nobody_had_confirmed(gateway):
+    """GDPR art. 15: its times are told as the clock showed them, and that they may be wrong.
+
+    Whoever asks for a port is named nobody by it.
+    """
+    yesterday = TEN - DAY
+    gateway.keep(
+        *(
+            unconfirmed(one)
+            for one in (
+                connection(20012, yesterday, yesterday + 70),
+                connection(20013, TEN + 60, TEN + 70, OTHER_MAC),
+                holding(30000, yesterday, None),
+            )
+        )
+    )
+    fields = COMMON | {"purpose": "access", "ground": "RGPD", "authority_kind": "person", "basis": "RGPD 15"}
+    answer = gateway.answer(AGENTS.sign(document(fields | {"subject": "mac:02:00:00:00:00:0a"}), 0, 1))
+    began, over = "2027-01-15T10:00:00Z", "2027-01-15T10:01:10Z"
+    assert [(row["from"], row["until"], row["end"], row["clock_confirmed"]) for row in answer.rows] == [
+        (began, over, "recorded", False),
+        (began, began, f"not recorded, held at least until {began}", False),
+    ]
+    assert answer.result == "held"
+    page = unescape(answer.cover())
+    assert "avec l'heure que la borne indiquait, qui peut être fausse" in page
+    assert "personne n'est désigné" not in page
+    port = gateway.answer(AGENTS.sign(document(port="20012"), 0, 1))
+    assert (port.result, port.rows) == ("not known", [])
+    assert "personne n'est désigné d'après eux" in unescape(port.cover())
+
+
+@pytest.mark.parametrize("who", ["CORP\\anna", 'Jean "JJ" Petit', "fin\\"])
+def test_a_user_is_asked_about_as_the_portal_named_him(gateway, who):
+    """GDPR art. 15, L34-IV-2: what a portal may name somebody, two agents can ask for."""
+    gateway.keep(billing.Record(who.encode(), b"", TEN, TEN + 60, 1, 2))
+    asked = COMMON | DISPUTE | {"purpose": "billing", "subject": f"user:{who}"}
+    made = gateway.answer(AGENTS.sign(requests.document(asked), 0, 1))
+    assert [row["portal_user"] for row in made.rows] == [who]
+    assert f"identifiant au portail {who}" in unescape(made.cover())
 
 
 @pytest.mark.parametrize("purpose", ["access", "freeze-subject"])

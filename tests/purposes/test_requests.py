@@ -20,7 +20,7 @@ from nacl.signing import SigningKey
 from agent.base.dates import day_of
 from agent.base.paths import Paths
 from agent.purposes.device_key import Signer
-from agent.purposes.requests import executor
+from agent.purposes.requests import executor, requests
 from agent.purposes.requests.archive import Archive
 from agent.runtime.sodium import Sodium
 from agent.vault import expiry, stores
@@ -123,6 +123,10 @@ def test_document_of_two_agents_is_understood_alike_and_is_toml(stage):
         "",
         "02000000000a",
     ]
+    who = 'CORP\\anna "the" 2nd\\'  # as a portal may name somebody
+    quoted = requests.document(COMMON | DISPUTE | {"purpose": "billing", "subject": f"user:{who}"})
+    assert tomllib.loads(quoted)["subject"] == f"user:{who}"
+    assert stage("judge", AGENTS.sign(quoted, 2, 0), AGENTS.file())[2][7:] == [who.encode().hex(), ""]
     six = AGENTS.sign(document(public_address="2001:db8::1", protocol="58", port="0"), 0, 1)
     assert stage("judge", six, AGENTS.file())[2][4:7] == [58, COMMON["number"], "20010db8" + 23 * "0" + "1"]
     for who in (
@@ -226,6 +230,9 @@ REFUSED = {
     "no address": (AGENTS.sign(document(public_address="203.0.113"), 0, 1), "malformed"),
     "a network": (AGENTS.sign(document(public_address="203.0.113.0/24"), 0, 1), "malformed"),
     "an IPv4 address as IPv6": (AGENTS.sign(document(public_address="::ffff:203.0.113.2"), 0, 1), "malformed"),
+    "a portal's name that isn't quoted": (AGENTS.sign(billing(subject="user:CORP\\anna"), 0, 1), "malformed"),
+    "a subject that ends within an escape": (AGENTS.sign(billing(subject="user:anna\\"), 0, 1), "malformed"),
+    "another escape": (AGENTS.sign(billing(subject="user:\\u0041nna"), 0, 1), "malformed"),
     "no user": (AGENTS.sign(billing(subject="user:"), 0, 1), "malformed"),
     "every user": (AGENTS.sign(billing(subject="*"), 0, 1), "malformed"),
     "frozen for ever": (AGENTS.sign(freeze(keep_until="2028-01-21"), 0, 1), "malformed"),

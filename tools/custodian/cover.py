@@ -36,6 +36,7 @@ RESULTS = {
 ABOUT = {  # a device, or a user
     "held": "Voici ce qui est conservé à son sujet pour cette période.",
     "nothing held": "Rien n'est conservé à son sujet pour cette période.",
+    "not known": "Ce qui est conservé ne permet pas de répondre à son sujet pour toute la période.",
 }
 _COLUMNS = {
     "from_paris": "de (heure de Paris)", "until_paris": "à (heure de Paris)",

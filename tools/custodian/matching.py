@@ -8,6 +8,8 @@ its begin go on without a gap: one process wrote them, and would have written th
 may have gone on: nobody is named. Nor is anybody on a day of which a part can't be read: what ends a holding, or denies
 its time, may stand there. What was written under a clock that nobody had confirmed says nothing of when it was: it
 names nobody, proves nothing of others, and makes every time of the days that were searched doubtful for its ports.
+Whoever asks about a terminal, or a user, gets it all the same, with the times that the clock showed: whose it is, isn't
+in doubt (GDPR art. 15).
 Nobody is named either for a time that came twice, both times confirmed, for the clock was set back between. Nor is
 anybody for one that the time service has denied since. Times are cut to the window: what a terminal did before and
 after it isn't asked for.
@@ -192,11 +194,13 @@ def rows(
         )
         for one in touched:
             one.recorded = one.recorded and (one.record.protocol is not None or _key(one.record) not in copied)
-        return [_port_row(request, one) for one in touched if one.until >= request.start], [
+        named = not request.scope.public  # whose it is, isn't in doubt
+        shown = [one for one in touched if one.until >= request.start or (named and not one.record.confirmed)]
+        return [_port_row(request, one) for one in shown], [
             _unknown(one, max(one.until, request.start), min(one.record.end or 0, request.end))
             for one in touched
             if one.record.confirmed and one.until < min(one.record.end or 0, request.end)
-        ] + [_UNCONFIRMED] * any(not one.record.confirmed for one in touched)
+        ] + [_UNTIMED if named else _UNCONFIRMED] * any(not one.record.confirmed for one in touched)
     sessions = [billing.unpack(data) for data in billed(request, octets)]
     return [session_row(one) for one in sorted(sessions, key=lambda one: one.start)], []
 
@@ -224,14 +228,28 @@ _UNCONFIRMED = Note(
 )
 
 
+_UNTIMED = Note(
+    "records of it were written under a clock that nobody had confirmed, or are of a time that it showed twice, or "
+    "that the time service has denied since, or may have: they stand here with the times that the clock showed, which "
+    "may be wrong",
+    "Des enregistrements ont été écrits alors que personne n'avait confirmé l'heure de la borne, ou datent d'un moment "
+    "qu'elle a indiqué deux fois, ou que le service de temps a démenti depuis, ou a pu démentir : ils figurent ici "
+    "avec l'heure que la borne indiquait, qui peut être fausse.",
+)
+
+
 def _port_row(request: Request, holding: Holding) -> dict[str, Any]:
     one = holding.record
+    begin, end, held = max(one.start, request.start), min(holding.until, request.end), holding.until
+    if not one.confirmed:  # as its clock showed: that isn't to be compared with the window
+        begin, end = one.start, (one.end or one.start) if holding.recorded else one.start
+        held = end
     return {
-        "from": times.utc(max(one.start, request.start)),
-        "until": times.utc(min(holding.until, request.end)),
-        "from_paris": times.paris(max(one.start, request.start)),
-        "until_paris": times.paris(min(holding.until, request.end)),
-        "end": "recorded" if holding.recorded else f"not recorded, held at least until {times.utc(holding.until)}",
+        "from": times.utc(begin),
+        "until": times.utc(end),
+        "from_paris": times.paris(begin),
+        "until_paris": times.paris(end),
+        "end": "recorded" if holding.recorded else f"not recorded, held at least until {times.utc(held)}",
         "protocol": request.scope.protocol if request.scope.public else one.protocol,
         "public_address": str(ipaddress.ip_address(one.public_address)),
         "public_ports": f"{one.first}" if one.first == one.last else f"{one.first}-{one.last}",

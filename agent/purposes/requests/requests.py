@@ -5,9 +5,9 @@ A request is a document that two qualified agents have signed.
 
 The document is TOML of the strictest kind, so that every reader reads the same: lines `name = "value"`, each ended by a
 newline, in the order of the table below, nothing else. Values are printable ASCII without `"` and `\`. In UTF-8 the
-letters of western Europe may stand in `authority` and `reference`, too, and all letters in `subject`. What is signed
-(Ed25519) is "oubli request 1\n" and the octets of all lines before the first `agent_` line. Two signatures follow, each
-over the same octets:
+letters of western Europe may stand in `authority` and `reference`, too, and all letters in `subject`. A user whom the
+portal names with `"` or `\` has a `\` before each of these. What is signed (Ed25519) is "oubli request 1\n" and the
+octets of all lines before the first `agent_` line. Two signatures follow, each over the same octets:
 
     format          "oubli-request-1"
     number          32 hexadecimal digits, drawn at random: a request runs once
@@ -47,6 +47,7 @@ from agent.runtime import sockets
 FORMAT = "oubli-request-1"
 LIMIT = 3072  # octets of a document
 WINDOW = 86400  # seconds
+_ESCAPED = '"\\'
 _MAPPED = bytes(10) + b"\xff\xff"  # IPv4 written as IPv6: no record has it so
 LIFE = 31 * 86400  # seconds from its issue that a request may wait to be run
 _SIGNED = "oubli request 1\n"
@@ -228,14 +229,31 @@ def _line(line: str) -> "tuple[str, str]":
         raise ValueError
     value = value[:-1]
     if name == "subject":  # as the portal has named somebody
+        value = _unescaped(value)
         fine = canonical.showable(value, LIMIT)
     else:
         fine = all(
-            " " <= letter <= "~" or (name in ("authority", "reference") and _western(letter)) for letter in value
+            (" " <= letter <= "~" and letter not in _ESCAPED)
+            or (name in ("authority", "reference") and _western(letter))
+            for letter in value
         )
-    if not fine or '"' in value or "\\" in value:
+    if not fine:
         raise ValueError
     return name, value
+
+
+def _unescaped(value: str) -> str:
+    """Return a TOML string's text: a quotation mark and a backslash stand behind a backslash, and nothing else does."""
+    text, behind = "", False
+    for letter in value:
+        if behind != (letter in _ESCAPED) and (behind or letter == '"'):
+            raise ValueError
+        behind = not behind and letter == "\\"
+        if not behind:
+            text += letter
+    if behind:
+        raise ValueError
+    return text
 
 
 def _western(letter: str) -> bool:
@@ -284,7 +302,13 @@ def names(purpose: str) -> "tuple[str, ...]":
 
 def document(fields: "dict[str, str]") -> str:
     """Return the text of a document that nobody has signed yet."""
-    return "".join(name + ' = "' + fields[name] + '"\n' for name in names(fields["purpose"]))
+    lines = []
+    for name in names(fields["purpose"]):
+        value = fields[name]
+        if name == "subject":
+            value = value.replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(name + ' = "' + value + '"\n')
+    return "".join(lines)
 
 
 def verify(
