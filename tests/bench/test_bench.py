@@ -432,7 +432,7 @@ def test_every_curve_has_its_points_on_both_interpreters():
 def test_a_message_should_cost_the_same_of_however_many_gateways(slope, met):
     points = [{"size": size, "cost": 1} for size in scale.SIZES["gateways"]]
     curve = {"what": "CPU µs a health, by gateways", "on": "PostgreSQL", "points": points, "slope": slope}
-    (aim,) = aims.aims({"rooms": {"scale": {"curves": [curve]}}})
+    (aim,) = aims.aims({"benchmarks": {"scale": {"curves": [curve]}}})
     assert aim.met is met
     assert "(1,000 to 100,000)" in aim.what
 

@@ -123,10 +123,10 @@ def test_document_of_two_agents_is_understood_alike_and_is_toml(stage):
         "",
         "02000000000a",
     ]
-    who = 'CORP\\anna "the" 2nd\\'  # as a portal may name somebody
-    quoted = requests.document(COMMON | DISPUTE | {"purpose": "billing", "subject": f"user:{who}"})
-    assert tomllib.loads(quoted)["subject"] == f"user:{who}"
-    assert stage("judge", AGENTS.sign(quoted, 2, 0), AGENTS.file())[2][7:] == [who.encode().hex(), ""]
+    name = 'CORP\\anna "the" 2nd\\'  # as a portal may name somebody
+    quoted = requests.document(COMMON | DISPUTE | {"purpose": "billing", "subject": f"user:{name}"})
+    assert tomllib.loads(quoted)["subject"] == f"user:{name}"
+    assert stage("judge", AGENTS.sign(quoted, 2, 0), AGENTS.file())[2][7:] == [name.encode().hex(), ""]
     six = AGENTS.sign(document(public_address="2001:db8::1", protocol="58", port="0"), 0, 1)
     assert stage("judge", six, AGENTS.file())[2][4:7] == [58, COMMON["number"], "20010db8" + 23 * "0" + "1"]
     for who in (
