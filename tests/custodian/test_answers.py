@@ -889,7 +889,7 @@ def unconfirmed(record: attribution.Record) -> attribution.Record:
 def test_a_person_gets_what_was_written_under_a_clock_that_nobody_had_confirmed(gateway):
     """GDPR art. 15: its times are told as the clock showed them, and that they may be wrong.
 
-    Whoever asks for a port is named nobody by it.
+    No authority is, neither of a port nor of the device.
     """
     yesterday = TEN - DAY
     gateway.keep(
@@ -913,6 +913,10 @@ def test_a_person_gets_what_was_written_under_a_clock_that_nobody_had_confirmed(
     page = unescape(answer.cover())
     assert "avec l'heure que la borne indiquait, qui peut être fausse" in page
     assert "personne n'est désigné" not in page
+    order = {"purpose": "freeze-subject", "ground": "IIIbis", "authority_kind": "judicial", "basis": "CPP 60-1"}
+    device = {"subject": "mac:02:00:00:00:00:0a", "keep_until": "2027-06-01"}
+    asked = gateway.answer(AGENTS.sign(document(COMMON | order | device, number="b" * 32), 0, 1))
+    assert (asked.result, asked.rows) == ("not known", [])
     port = gateway.answer(AGENTS.sign(document(port="20012"), 0, 1))
     assert (port.result, port.rows) == ("not known", [])
     assert "personne n'est désigné d'après eux" in unescape(port.cover())

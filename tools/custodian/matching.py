@@ -8,8 +8,8 @@ its begin go on without a gap: one process wrote them, and would have written th
 may have gone on: nobody is named. Nor is anybody on a day of which a part can't be read: what ends a holding, or denies
 its time, may stand there. What was written under a clock that nobody had confirmed says nothing of when it was: it
 names nobody, proves nothing of others, and makes every time of the days that were searched doubtful for its ports.
-Whoever asks about a terminal, or a user, gets it all the same, with the times that the clock showed: whose it is, isn't
-in doubt (GDPR art. 15).
+A person who asks what is held on her gets it all the same, with the times that the clock showed: whose it is isn't in
+doubt (GDPR art. 15).
 Nobody is named either for a time that came twice, both times confirmed, for the clock was set back between. Nor is
 anybody for one that the time service has denied since. Times are cut to the window: what a terminal did before and
 after it isn't asked for.
@@ -194,13 +194,13 @@ def rows(
         )
         for one in touched:
             one.recorded = one.recorded and (one.record.protocol is not None or _key(one.record) not in copied)
-        named = not request.scope.public  # whose it is, isn't in doubt
-        shown = [one for one in touched if one.until >= request.start or (named and not one.record.confirmed)]
+        own = request.purpose == "access"  # hers, whenever it was
+        shown = [one for one in touched if one.until >= request.start or (own and not one.record.confirmed)]
         return [_port_row(request, one) for one in shown], [
             _unknown(one, max(one.until, request.start), min(one.record.end or 0, request.end))
             for one in touched
             if one.record.confirmed and one.until < min(one.record.end or 0, request.end)
-        ] + [_UNTIMED if named else _UNCONFIRMED] * any(not one.record.confirmed for one in touched)
+        ] + [_UNTIMED if own else _UNCONFIRMED] * any(not one.record.confirmed for one in touched)
     sessions = [billing.unpack(data) for data in billed(request, octets)]
     return [session_row(one) for one in sorted(sessions, key=lambda one: one.start)], []
 
