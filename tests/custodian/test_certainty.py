@@ -135,7 +135,11 @@ class Gateway:
     def ask(self, port: int, start: int, end: int) -> tuple[list[matching.Holding], Sequence[str]]:
         """Return what the custodian's tool finds, and what it says isn't known."""
         request = SimpleNamespace(
-            store="attribution", scope=SimpleNamespace(public=PUBLIC, port=port, protocol=6), start=start, end=end
+            store="attribution",
+            purpose="attribution",
+            scope=SimpleNamespace(public=PUBLIC, port=port, protocol=6),
+            start=start,
+            end=end,
         )
         parts = [[unpack(one) for one in part] for part in self.parts]
         # The scope alone is asked for

@@ -688,7 +688,7 @@ FAULTS = {
     ),
     "an unconfirmed time is outside": Fault(matching, "return not record.confirmed or (", "return ("),
     "nothing is said of it": Fault(
-        matching, " + [_UNCONFIRMED] * any(not one.record.confirmed for one in touched)", ""
+        matching, " + [_UNTIMED if own else _UNCONFIRMED] * any(not one.record.confirmed for one in touched)", ""
     ),
     "what a clock showed twice was once": Fault(
         matching, "if coverage.touches(denied, ", "if False and coverage.touches(denied, "
@@ -716,14 +716,13 @@ FAULTS = {
     ),
     "not who is certain until its begin": Fault(
         matching,
-        "for one in touched if one.until >= request.start]",
-        "for one in touched if one.until > request.start]",
+        "if one.until >= request.start or (",
+        "if one.until > request.start or (",
     ),
-    "what lies before the window": Fault(
-        matching, '"from": times.utc(max(one.start, request.start)),', '"from": times.utc(one.start),'
-    ),
+    "what has no sure time is told to anybody": Fault(matching, 'own = request.purpose == "access"', "own = True"),
+    "what lies before the window": Fault(matching, "held = max(one.start, request.start), ", "held = one.start, "),
     "what lies after the window": Fault(
-        matching, '"until": times.utc(min(holding.until, request.end)),', '"until": times.utc(holding.until),'
+        matching, "min(holding.until, request.end), holding.until", "holding.until, holding.until"
     ),
     "a second NAT is nothing": Fault(answers, 'if statement["second_nat"] and', "if False and"),
     "no doubt": Fault(answers, "NOT_KNOWN if doubt else NOTHING", "NOTHING"),
@@ -830,7 +829,11 @@ def test_an_hour_that_comes_twice_or_never_changes_no_answer() -> None:
     for change, begin, end, edge, (before, after) in NIGHTS:
         start, over = change + edge + before, change + edge + after
         asked = SimpleNamespace(
-            store="attribution", scope=SimpleNamespace(public=PUBLIC, port=BLOCK, protocol=6), start=start, end=over
+            store="attribution",
+            purpose="attribution",
+            scope=SimpleNamespace(public=PUBLIC, port=BLOCK, protocol=6),
+            start=start,
+            end=over,
         )
         segment = [pack(row(A, change + begin, None)), pack(row(A, change + begin, change + end))]
         rows, unknown = matching.rows(asked, [segment])  # type: ignore[arg-type]

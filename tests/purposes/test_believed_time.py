@@ -159,6 +159,7 @@ class Venue:
         ):
             asked: Any = SimpleNamespace(
                 store="attribution",
+                purpose="attribution",
                 scope=SimpleNamespace(public=PUBLIC, port=first, protocol=6),
                 start=moment,
                 end=moment + 60,
@@ -310,6 +311,7 @@ def test_what_began_before_a_false_time_was_believed_names_nobody(ahead: int, be
     assert venue.made.attribution.connection(one, bytes([192, 168, 1, 9]), PUBLIC, terminal, end, venue.true) == "kept"
     asked: Any = SimpleNamespace(
         store="attribution",
+        purpose="attribution",
         scope=SimpleNamespace(public=PUBLIC, port=2000, protocol=6),
         start=begun + ahead,
         end=begun + ahead + 60,
@@ -335,7 +337,11 @@ def test_a_reading_that_was_days_behind_is_denied_by_a_recorder_that_is_started_
     first, begin, _ = venue.truth[-1]
     moment = begin - 30 * HOUR + 600
     asked: Any = SimpleNamespace(
-        store="attribution", scope=SimpleNamespace(public=PUBLIC, port=first, protocol=6), start=moment, end=moment + 60
+        store="attribution",
+        purpose="attribution",
+        scope=SimpleNamespace(public=PUBLIC, port=first, protocol=6),
+        start=moment,
+        end=moment + 60,
     )
 
     def named() -> bool:
