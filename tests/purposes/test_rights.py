@@ -583,12 +583,12 @@ def test_a_handover_goes_in_31_days_though_nobody_confirms_the_time(tmp_path: Pa
     deferred = device.recorder.groups.deferred
     assert deferred is not None
     (handovers := tmp_path / "device/srv/oubli/vault/billing/handovers").mkdir(parents=True)
-    one, room = handovers / ("00" * 16 + ".tar"), deferred.requests.executor
+    one, runner = handovers / ("00" * 16 + ".tar"), deferred.requests.executor
     one.write_bytes(b"mac:02:00:00:00:00:01")
     second = 10**9
     wall, began = device.time.wall(), device.time.monotonic()
     floor = device.recorder.clock.floor
-    room._remember([(bytes(16), floor + 31 * law.DAY)])
+    runner._remember([(bytes(16), floor + 31 * law.DAY)])
     for seconds, there in ((31 * law.DAY - 1, True), (31 * law.DAY, False)):
         deferred.tick(wall - 900 * law.DAY * second, began + seconds * second, trusted=False)
         deferred.hour()
@@ -708,14 +708,14 @@ def test_cnil_reads_that_what_is_encrypted_in_memory_lies_there_in_clear_before(
         near, event, _ = sign.messages()
         recorder.streams.neighbour(near, len(near))
         recorder.streams.datagram(event, len(event))
-    room, now = recorder.groups.by_consent(), device.time.wall() // 10**9
-    room._consents_or_refuse().grant(mac, ["location"], ["access-point"], "none", now + law.DAY, bytes(32), now)
-    room.stations._mac[:] = mac
-    room.stations._moved(b"wlan0", True, now)
+    by_consent, now = recorder.groups.by_consent(), device.time.wall() // 10**9
+    by_consent._consents_or_refuse().grant(mac, ["location"], ["access-point"], "none", now + law.DAY, bytes(32), now)
+    by_consent.stations._mac[:] = mac
+    by_consent.stations._moved(b"wlan0", True, now)
     clear = []
     for at in (1200, 3000, 4300):
         device.pass_to(at)
-        clear.append((mac in chunks.read_bytes(), mac in bytes(room.stations.stays._rows.view)))
+        clear.append((mac in chunks.read_bytes(), mac in bytes(by_consent.stations.stays._rows.view)))
     assert clear == [(True, True), (True, True), (False, True)]
     for language, said in zip(
         words.LANGUAGES, ("en clair en mémoire vive, puis", "in memory in clear, then"), strict=True
@@ -764,8 +764,8 @@ def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early
     options = "".join(f"config purpose '{name}'\n option enabled '1'\n" for name in BY_CONSENT) + VENUE + BILL
     device = paired.Device(tmp_path / "device", None, options=options)
     device.pass_to(1300)
-    room, mac, now = device.recorder.groups.by_consent(), mac_of(1), device.time.wall() // 10**9
-    register = room._consents_or_refuse()
+    by_consent, mac, now = device.recorder.groups.by_consent(), mac_of(1), device.time.wall() // 10**9
+    register = by_consent._consents_or_refuse()
     register.grant(mac, [*BY_CONSENT], ["connections", "access-point"], "none", now + law.DAY, bytes(32), now)
     register.withdraw(mac, now, "services")
     register.object(mac, now)
@@ -974,13 +974,15 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
     device.boot(0)
     device.pass_to(4000)
     recorder, mac, other = device.recorder, mac_of(1), mac_of(2)
-    room, deferred = recorder.groups.by_consent(), recorder.groups.deferred
+    by_consent, deferred = recorder.groups.by_consent(), recorder.groups.deferred
     assert deferred is not None
     deferred.session(mac, "Zoé")
     began = device.time.wall() // 10**9
-    room._consents_or_refuse().grant(mac, ["location"], ["access-point"], "none", began + 9 * law.DAY, bytes(32), began)
-    room.stations._mac[:] = mac
-    room.stations._moved(b"wlan0", True, began + 5)
+    by_consent._consents_or_refuse().grant(
+        mac, ["location"], ["access-point"], "none", began + 9 * law.DAY, bytes(32), began
+    )
+    by_consent.stations._mac[:] = mac
+    by_consent.stations._moved(b"wlan0", True, began + 5)
     signs = [
         Sign(4100, 1, octets=5000),
         Sign(4110, 2),
@@ -1214,8 +1216,10 @@ def consented(folder: Path) -> paired.Device:
     options = "config purpose 'location'\n option enabled '1'\n" + VENUE
     device = paired.Device(folder / "device", None, options=options)
     device.pass_to(1300)
-    room, now = device.recorder.groups.by_consent(), device.time.wall() // 10**9
-    room._consents_or_refuse().grant(mac_of(1), ["location"], ["access-point"], "none", now + law.DAY, bytes(32), now)
+    by_consent, now = device.recorder.groups.by_consent(), device.time.wall() // 10**9
+    by_consent._consents_or_refuse().grant(
+        mac_of(1), ["location"], ["access-point"], "none", now + law.DAY, bytes(32), now
+    )
     return device
 
 
@@ -1249,9 +1253,9 @@ def test_a_key_that_is_made_anew_says_what_is_not_known_any_more(tmp_path: Path)
 def test_a_device_that_changes_its_mac_is_another_one_and_that_is_said(tmp_path: Path) -> None:
     """L34-VI-4: neither an objection nor a consent follows a phone that takes another address."""
     device = consented(tmp_path)
-    room = device.recorder.groups.by_consent()
+    by_consent = device.recorder.groups.by_consent()
     device.recorder.orders.object({"terminal": mac_of(1), "address": None}, "root")
-    found = [room.own({"terminal": mac_of(number), "address": None}) for number in (1, 2)]
+    found = [by_consent.own({"terminal": mac_of(number), "address": None}) for number in (1, 2)]
     assert [(bool(own["objects"]), len(own["consents"])) for own in found] == [(True, 1), (False, 0)]
     device.recorder.close()
     texts = PROJECT / "boards/common/usr/share/oubli"
