@@ -128,12 +128,9 @@ class AddressTable(AddressRows):
         """Take note that the kernel has a terminal as the neighbour that holds an address as of `now`."""
         self._hold(four_words(address), mac, now, NEIGHBOUR)
 
-    def lease(self, address: bytes, mac: bytes, now: int) -> bool:
-        """Take note that a terminal holds an address by a lease; what the neighbour table says goes first.
-
-        True where it wasn't known to: the same lease is told of each time that any other has changed.
-        """
-        four, number = four_words(address), self._number
+    def lease(self, address: bytes, mac: bytes, now: int) -> None:
+        """Take note that a terminal holds an address by a lease; what the neighbour table says goes first."""
+        four = four_words(address)
         row = self._newest(four)
         view, at = self._rows.view, row * ROW * 4
         if not row or self.mac(row) == mac or not view[at + CURRENT] & NEIGHBOUR:
@@ -141,7 +138,6 @@ class AddressTable(AddressRows):
         elif not view[at + MARKS] & DISPUTED:
             view[at + MARKS] |= DISPUTED
             self.conflicts += 1
-        return self._number != number
 
     def _hold(self, four: "tuple[int, ...]", mac: bytes, now: int, witness: int) -> None:
         row = self._newest(four)

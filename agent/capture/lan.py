@@ -156,10 +156,14 @@ class Lan(Listener):
             self._holders.leave(address)
 
     def lease(self, address: bytes, mac: bytes) -> None:
-        """Tell the address table of a lease; one for an address outside the LAN is nobody's business."""
+        """Tell the address table of a lease; one for an address outside the LAN is nobody's business.
+
+        Nobody else is told: whoever asks for a lease in another's name gives him no block by it. Who uses the address
+        has a neighbour entry by then.
+        """
         inside = any(_within(address, 0, len(address), prefix, bits) for prefix, bits in self.prefixes)
-        if inside and self._holders.lease(address, mac, self._wall()):
-            self.holder_changed(address)
+        if inside:
+            self._holders.lease(address, mac, self._wall())
 
     def side(self, source: bytes) -> str:
         """Say where an address lies that no terminal is known to hold: TERMINAL (inside the LAN), OWN or OUTSIDE."""

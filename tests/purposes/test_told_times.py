@@ -215,7 +215,8 @@ def test_a_time_that_is_told_is_the_one_that_is_measured(tmp_path: Path, what: s
 def test_who_has_left_gets_no_block_by_somebody_else_s_lease(tmp_path: Path) -> None:
     """L34-II-1: the lease file is read anew whenever any lease changes; a lease of four days alone is no use.
 
-    What is in memory goes a day after the last sign, and no row is sealed of who isn't there.
+    What is in memory goes a day after the last sign, and no row is sealed of who isn't there. A guest may ask for a
+    lease in another's name: that gives the other no block before somebody uses the address.
     """
     rows: list[Any] = []
 
@@ -230,12 +231,15 @@ def test_who_has_left_gets_no_block_by_somebody_else_s_lease(tmp_path: Path) -> 
     )
     blocks.rows.restate_public(bytes([203, 0, 113, 2]), NOON, 0, lambda _: b"")
     blocks.deal(NOON, 0, lambda _address: MAC)
-    lan.prefixes = [(ADDRESS[:3] + b"\0", 24)]
+    lan.link(1, "lan")
+    lan.address(1, ADDRESS[:3] + b"\1", 24)
 
     def told(address: bytes) -> None:
         blocks.hold(address, table.user(address) or b"", wall[0], wall[0] - NOON)
 
     lan.holder_changed = told
+    lan.neighbour(1, ADDRESS, MAC)
+    lan.no_neighbour(1, ADDRESS)
     held = []
     for minutes in range(0, 4 * 24 * 60, 5):
         wall[0] = NOON + 60 * minutes
@@ -247,8 +251,11 @@ def test_who_has_left_gets_no_block_by_somebody_else_s_lease(tmp_path: Path) -> 
         held += [minutes] if [*blocks.map.of(MAC)] else []
     assert held[-1] < 24 * 60
     assert [(row.start, row.end) for row in rows] == [(NOON, None), (NOON, NOON)]
-    lan.lease(ADDRESS, MAC[:5] + b"\3")  # another one's: an address that changes hands is told of
-    assert [*blocks.map.of(MAC[:5] + b"\3")]
+    other = MAC[:5] + b"\3"
+    lan.lease(ADDRESS, other)
+    assert not [*blocks.map.of(other)]
+    lan.neighbour(1, ADDRESS, other)
+    assert [*blocks.map.of(other)]
 
 
 def test_nothing_is_told_of_blocks_where_each_connection_is_recorded_by_itself(tmp_path: Path) -> None:
