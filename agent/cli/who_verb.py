@@ -14,7 +14,7 @@ def _connection(row: "dict[str, Any]") -> str:
 
 
 def _times(row: "dict[str, Any]") -> str:
-    parts = [dates.moment(row["start"])] + ([str(row["seconds"]) + " s"] if "seconds" in row else [])
+    parts = [dates.moment(row["start"]) + " UTC"] + ([str(row["seconds"]) + " s"] if "seconds" in row else [])
     return "  " + ", ".join(parts + (["going on"] if "going_on" in row else [])) + ", "
 
 
@@ -60,7 +60,7 @@ def _agreed(consents: "list[dict[str, Any]] | None", objects: "Sequence[int]") -
         return ["consents can't be read now: all are suspended"]
     out = ["objects to being counted since " + _when(objects[0])] if objects else []
     for one in consents:
-        since, end = _when(one["since"]), dates.moment(one["end"])
+        since, end = _when(one["since"]), _when(one["end"])
         what = f"{', '.join(one['purposes'])}: {one['state']} since {since}, ends {end}"
         what += "; withdrawn: " + ", ".join(one["withdrawn"]) if one["withdrawn"] else ""
         out.append("consent to " + what + "; third parties: " + one["third_parties"] + "; text " + one["text"])
@@ -69,7 +69,7 @@ def _agreed(consents: "list[dict[str, Any]] | None", objects: "Sequence[int]") -
 
 def _when(second: int) -> str:
     """Return a time of a choice; one that was made while nobody confirmed the time has none."""
-    return dates.moment(second) if second else "a time that nobody confirmed"
+    return dates.moment(second) + " UTC" if second else "a time that nobody confirmed"
 
 
 def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]", held: "dict[str, Any]") -> "list[str]":

@@ -197,11 +197,13 @@ def _installed(reader: Reader, name: str, without: "list[str] | None") -> None:
 
 
 def _informed(reader: Reader, name: str, config: Config, without: "list[str] | None") -> None:
-    """Refuse a purpose by consent where nothing says who asks, what for, and where it is withdrawn, or tell it.
+    """Refuse a purpose by consent where nothing says who asks, how he is reached, what for, and where it is withdrawn.
+
+    With `without`: tell it there.
 
     A consent to that is none (GDPR 4.11, 7.3).
     """
-    for option in ("controller", "page", name):
+    for option in ("controller", "contact", "page", name):
         if config.notice.values[option] is not None:
             continue
         if without is not None:

@@ -94,9 +94,15 @@ def person(value: str) -> str:
 
 def host(value: str) -> str:
     """Accept a host's name or address."""
-    if not 0 < len(value) < 64 or any(letter not in _HOST for letter in value.lower()):
+    name = value.lower()
+    labels = name.split(".")
+    if (
+        len(name) > 63
+        or any(letter not in _HOST for letter in name)
+        or any(one.strip("-") != one or not one for one in labels)
+    ):
         raise ValueError("a host name or address without a port, such as 192.168.1.1 or wifi.example.org")
-    return value.lower()
+    return name
 
 
 TYPE_CHECKING = False

@@ -108,13 +108,13 @@ _KEPT = {
     "remembered": (
         (
             "jusqu'à 30 jours après sa fin ou son retrait ; une empreinte, contre le rétablissement d'un accord "
-            "retiré, suspendu ou terminé, jusqu'à 30 jours après la fin prévue ; l'instant d'un retrait, contre un "
-            "nouvel accord, 30 jours ; au plus "
+            "retiré, suspendu ou terminé, jusqu'à 30 jours après la fin prévue (hors accès : la borne ne sait plus de "
+            "qui) ; l'instant d'un retrait, contre un nouvel accord, 30 jours ; au plus "
         ),
         (
             "until 30 days after its end or withdrawal; a hash, against restoring a consent that was withdrawn, "
-            "suspended or over, until 30 days after the end that was agreed; the moment of a withdrawal, against a new "
-            "consent, 30 days; at most "
+            "suspended or over, until 30 days after the end that was agreed (no access: the gateway no longer knows "
+            "whose); the moment of a withdrawal, against a new consent, 30 days; at most "
         ),
     ),
     "over": ("arrêté, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; "),

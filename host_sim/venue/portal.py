@@ -27,8 +27,8 @@ DAYS = 30  # a consent's
 PURPOSES = ["services", "location"]
 # Who asks for a consent, and what for: without these no purpose by consent is taken (L34-V-2).
 ASKS = {
-    "controller": "Example Ltd", "page": "wifi.example.org", "services": "help with the line",
-    "location": "a map of the rooms",
+    "controller": "Example Ltd", "contact": "privacy@example.org", "page": "wifi.example.org",
+    "services": "help with the line", "location": "a map of the rooms",
 }  # fmt: skip
 NOTICE = "config notice\n" + "".join(f"\toption {name} '{value}'\n" for name, value in ASKS.items())
 

@@ -436,6 +436,13 @@ REFUSED: dict[
         r"gateway\.id: 'ABCDEFGHIJKLMNOP'",
         "16 characters of a-z and 2-7",
     ),
+    "page with dots alone": (
+        GATEWAY + "config notice\n option page '..'\n",
+        ":4",
+        r"notice\.page: '\.\.'",
+        "a host name",
+    ),
+    "page that is no name": (GATEWAY + "config notice\n option page '-'\n", ":4", r"notice\.page: '-'", "a host name"),
     "no identity": ("config gateway\n", "", r"gateway\.id: missing", "16 characters"),
     "empty file": ("", "", r"gateway\.id: missing", "16 characters"),
     "another command": (
@@ -628,9 +635,10 @@ def test_a_purpose_by_consent_needs_who_asks_and_what_for(tmp_path, interpreter,
         "print(sorted(read.purposes), read.refused)"
     )
     for option, more in (
-        ("controller", f"config notice\n option page 'x.y'\n option {name} 'x'\n"),
-        ("page", f"config notice\n option controller 'x'\n option {name} 'x'\n"),
-        (name, "config notice\n option controller 'x'\n option page 'x.y'\n"),
+        ("controller", f"config notice\n option contact 'x'\n option page 'x.y'\n option {name} 'x'\n"),
+        ("contact", f"config notice\n option controller 'x'\n option page 'x.y'\n option {name} 'x'\n"),
+        ("page", f"config notice\n option controller 'x'\n option contact 'x'\n option {name} 'x'\n"),
+        (name, "config notice\n option controller 'x'\n option contact 'x'\n option page 'x.y'\n"),
     ):
         refused = (
             rf":{line}: {name}\.enabled: notice\.{option} isn't set \(L34-V-2, L34-1 I?V[^)]*\); "
@@ -641,11 +649,11 @@ def test_a_purpose_by_consent_needs_who_asks_and_what_for(tmp_path, interpreter,
         path.write_text(on + more)
         accepted.write_text(on + more)  # by a version that took it
         assert re.search(f"\\['security'\\] .*{refused}", interpreter.run("-c", script).stdout.decode().strip())
-    told = f"config notice\n option controller 'x'\n option page 'x.y'\n option {name} 'y'\n"
+    told = f"config notice\n option controller 'x'\n option contact 'x'\n option page 'x.y'\n option {name} 'y'\n"
     assert name in load(tmp_path, on + told).purposes
     shipped = (PROJECT / "boards/common/etc/config/oubli").read_text()
     (word,) = [row for row in shipped.splitlines() if "must be set where services or location is on" in row]
-    assert "with controller and page, must" in word
+    assert "with controller, contact and page, must" in word
 
 
 MQTT_REFUSED = {

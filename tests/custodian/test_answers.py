@@ -878,6 +878,7 @@ def test_a_person_gets_what_attribution_holds_on_her_and_nobody_elses(gateway, s
     cover = unescape(answer.cover())
     assert "RGPD 15" in cover
     assert "personne concernée (droit d'accès)" in cover
+    assert "la notice de ce réseau : l'opérateur la joint à cette réponse" in cover
     assert "<p>Voici ce qui est conservé à son sujet pour cette période.</p><table>" in cover
 
 

@@ -566,6 +566,7 @@ def test_each_name_that_a_choice_leaves_on_flash_is_told_of_with_its_end(tmp_pat
     register.tick(now + 30 * day)
     assert rest <= signs()
     assert moment not in signs()
+    assert not register.of_terminal(mac_of(3), now + 30 * day)  # so the page can't show what is left of it
     register._refusals._due = 0
     register.tick(now + 39 * day)
     assert (kept_consents.PAUSED, now + 9 * day, False) not in signs()
@@ -574,6 +575,7 @@ def test_each_name_that_a_choice_leaves_on_flash_is_told_of_with_its_end(tmp_pat
         states = ("retiré, suspendu ou terminé", "withdrawn, suspended or over")[at]
         when = ("l'instant d", "moment of ")[at]
         notices = [one for one in noticed(device.config, language) if "30 " in one]
+        assert ("la borne ne sait plus de qui", "no longer knows whose")[at] in "\n".join(notices)
         file = PROJECT / f"boards/common/usr/share/oubli/consent-2.{language}.txt"
         for text in ("\n".join(notices), page_words.WORDS["proof"][at], file.read_text()):
             assert (states in text, when in text) == (True, True), text

@@ -542,6 +542,7 @@ def test_a_guest_is_told_of_what_only_the_controller_knows(tmp_path: Path, langu
     billing = "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
     services = (
         "config purpose 'services'\n option enabled '1'\nconfig notice\n option controller 'Lac SARL'\n"
+        " option contact 'a@b.example'\n"
         " option page 'wifi.example.org'\n"
         " option services 'plans'\n"
     )
@@ -776,7 +777,7 @@ def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early
     line.show = lambda _, told: print("\n".join(told)) or 0
     assert who_verb.show(line) == 0
     said = capsys.readouterr().out
-    assert f"objects to being counted since {moment(now)}\n" in said
+    assert f"objects to being counted since {moment(now)} UTC\n" in said
     assert re.search("consent to location: .*; withdrawn: services;", said)
     assert "goes 30d after it ended at the latest" in said
     untimed = [

@@ -38,6 +38,11 @@ ABOUT = {  # a device, or a user
     "nothing held": "Rien n'est conservé à son sujet pour cette période.",
     "not known": "Ce qui est conservé ne permet pas de répondre à son sujet pour toute la période.",
 }
+INFORMED = (
+    "Les autres informations que l'article 15.1 du RGPD vous garantit (finalités, destinataires, durées, droits, "
+    "réclamation auprès de la CNIL, absence de décision automatisée) figurent dans la notice de ce réseau : "
+    "l'opérateur la joint à cette réponse."
+)
 _COLUMNS = {
     "from_paris": "de (heure de Paris)", "until_paris": "à (heure de Paris)",
     "from": "de (UTC)", "until": "à (UTC)", "end": "fin", "terminal_mac": "adresse MAC",
@@ -149,6 +154,8 @@ def page(
     reasons = "".join(f"<li>{escape(text)}</li>\n" for text in missing) or "<li>Rien à signaler.</li>"
     body += ["<h2>Ce qui peut manquer, et pourquoi</h2>", f"<ul>{reasons}</ul>", "<h2>Certitude de l'horloge</h2>"]
     body.append(f"<p>{escape(_certainty(rows))}</p>")
+    if fields["authority_kind"] == "person":
+        body.append(f"<p>{escape(INFORMED)}</p>")
     body.append(
         "<p>Un équipement n'est pas une personne. L'adresse MAC est celle que l'équipement a présentée ; elle peut "
         "avoir été choisie. Aucune destination n'est conservée. Le manifeste signé (manifest.json, manifest.sig) "
