@@ -908,12 +908,15 @@ def test_a_person_gets_what_was_written_under_a_clock_that_nobody_had_confirmed(
     began, over = "2027-01-15T10:00:00Z", "2027-01-15T10:01:10Z"
     assert [(row["from"], row["until"], row["end"], row["clock_confirmed"]) for row in answer.rows] == [
         (began, over, "recorded", False),
-        (began, began, f"not recorded, held at least until {began}", False),
+        (began, began, "not recorded", False),
     ]
     assert answer.result == "held"
     page = unescape(answer.cover())
     assert "avec l'heure que la borne indiquait, qui peut être fausse" in page
     assert "personne n'est désigné" not in page
+    assert "<td>non enregistrée</td>" in page
+    for field in ("adresse IP publique", "203.0.113.2", "protocole (numéro)", "tous", "20012", "02:00:00:00:00:0a"):
+        assert re.search(f"<t[hd]>{re.escape(field)}</t[hd]>", page), field
     order = {"purpose": "freeze-subject", "ground": "IIIbis", "authority_kind": "judicial", "basis": "CPP 60-1"}
     device = {"subject": "mac:02:00:00:00:00:0a", "keep_until": "2027-06-01"}
     asked = gateway.answer(AGENTS.sign(document(COMMON | order | device, number="b" * 32), 0, 1))
@@ -921,6 +924,17 @@ def test_a_person_gets_what_was_written_under_a_clock_that_nobody_had_confirmed(
     port = gateway.answer(AGENTS.sign(document(port="20012"), 0, 1))
     assert (port.result, port.rows) == ("not known", [])
     assert "personne n'est désigné d'après eux" in unescape(port.cover())
+
+
+def test_a_time_that_was_confirmed_is_not_told_as_one_that_was_not(gateway):
+    """GDPR art. 15: what a damaged part of its day may deny isn't certain; that is another matter."""
+    gateway.keep(connection(20012, TEN + 60, TEN + 70))
+    fields = COMMON | {"purpose": "access", "ground": "RGPD", "authority_kind": "person", "basis": "RGPD 15"}
+    asked = AGENTS.sign(document(fields | {"subject": "mac:02:00:00:00:00:0a"}), 0, 1)
+    assert "L'heure de la borne était confirmée" in unescape(gateway.answer(asked).cover())
+    page = unescape(gateway.answer(asked, damage=-1).cover())
+    (told,) = re.findall("<p>(Pour 1 enregistrement.*?)</p>", page)
+    assert told.endswith(" n'était pas confirmée, ou a été mise en doute depuis.")
 
 
 @pytest.mark.parametrize("who", ["CORP\\anna", 'Jean "JJ" Petit', "fin\\"])

@@ -47,7 +47,8 @@ _COLUMNS = {
     "from_paris": "de (heure de Paris)", "until_paris": "à (heure de Paris)",
     "from": "de (UTC)", "until": "à (UTC)", "end": "fin", "terminal_mac": "adresse MAC",
     "terminal_address": "adresse IP de l'équipement", "portal_user": "identifiant au portail",
-    "public_ports": "ports publics", "bytes_up": "octets envoyés", "bytes_down": "octets reçus",
+    "protocol": "protocole (numéro)", "public_address": "adresse IP publique", "public_ports": "ports publics",
+    "bytes_up": "octets envoyés", "bytes_down": "octets reçus",
 }  # fmt: skip
 _PAGE = """<!DOCTYPE html>
 <html lang="fr"><head><meta charset="utf-8"><title>Réponse à la demande {number}</title><style>
@@ -80,8 +81,8 @@ def _certainty(rows: Sequence[dict[str, Any]]) -> str:
     unsure = sum(not row["clock_confirmed"] for row in rows)
     if unsure:
         return (
-            f"Pour {unsure} enregistrement(s) sur {len(rows)}, l'heure de la borne n'était pas confirmée : "
-            "elle n'est pas certaine."
+            f"Pour {unsure} enregistrement(s) sur {len(rows)}, l'heure n'est pas certaine : celle de la borne n'était "
+            "pas confirmée, ou a été mise en doute depuis."
         )
     return (
         "L'heure de la borne était confirmée (par deux fois par le réseau, "
@@ -94,10 +95,10 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     head = "".join(f"<th>{escape(_COLUMNS[name])}</th>" for name in names)
     lines = []
     for row in rows:
-        end = (
-            "enregistrée" if row.get("end") == "recorded" else f"non enregistrée ; certain jusqu'à {row['until_paris']}"
-        )
-        cells = [end if name == "end" else str(row[name]) for name in names]
+        certain = f" ; certain jusqu'à {row['until_paris']}" if row["clock_confirmed"] else ""
+        end = "enregistrée" if row.get("end") == "recorded" else f"non enregistrée{certain}"
+        told = row | {"end": end, "protocol": "tous" if row.get("protocol") is None else row["protocol"]}
+        cells = [str(told[name]) for name in names]
         lines.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>\n")
     return f"<table><tr>{head}</tr>\n{''.join(lines)}</table>"
 

@@ -240,16 +240,17 @@ _UNTIMED = Note(
 
 def _port_row(request: Request, holding: Holding) -> dict[str, Any]:
     one = holding.record
-    begin, end, held = max(one.start, request.start), min(holding.until, request.end), holding.until
+    begin, end, held = max(one.start, request.start), min(holding.until, request.end), ""
     if not one.confirmed:  # as its clock showed: that isn't to be compared with the window
         begin, end = one.start, (one.end or one.start) if holding.recorded else one.start
-        held = end
+    elif not holding.recorded:
+        held = f", held at least until {times.utc(holding.until)}"
     return {
         "from": times.utc(begin),
         "until": times.utc(end),
         "from_paris": times.paris(begin),
         "until_paris": times.paris(end),
-        "end": "recorded" if holding.recorded else f"not recorded, held at least until {times.utc(held)}",
+        "end": "recorded" if holding.recorded else f"not recorded{held}",
         "protocol": request.scope.protocol if request.scope.public else one.protocol,
         "public_address": str(ipaddress.ip_address(one.public_address)),
         "public_ports": f"{one.first}" if one.first == one.last else f"{one.first}-{one.last}",
