@@ -258,8 +258,8 @@ def _erase(config: "Config", held: "Sequence[str]") -> "tuple[str, tuple[str, st
 def _freeze(config: "Config", held: "Sequence[str]") -> "tuple[str, tuple[str, str]]":
     """Return who preserves what is held: the custodian what is sealed, nobody what the gateway can read."""
     if any(name in config.purposes or name in held for name in stores.SEALED):
-        section = config.purposes.get("attribution")
-        behind = section is not None and section.upstream_nat  # an order by a public port is refused there
+        kept = "attribution" in config.purposes or "attribution" in held
+        behind = kept and config.sections["attribution"].upstream_nat  # an order by a public port is refused there
         nat = _both(lambda one: _WHY["second-nat"][one] + (" ; ", "; ")[one] if behind else "")
         return MET, _both(lambda one: _WHY["freeze"][one] + nat[one] + _WHY["forgotten"][one])
     return NEVER, _WHY["forgotten"]

@@ -256,6 +256,15 @@ def test_what_was_turned_off_and_is_still_sealed_is_preserved(any_interpreter: I
     assert (state, by.startswith("le tiers de confiance (oubli-custodian freeze)")) == ("met", True)
 
 
+@pytest.mark.parametrize("held", [[], ["attribution"], ["billing"]])
+def test_behind_a_second_nat_what_was_turned_off_is_preserved_by_device_alone(tmp_path: Path, held: list[str]) -> None:
+    """III bis: the order by a public port that is refused while `attribution` is on is refused afterwards, too."""
+    config = read(tmp_path, GATEWAY.format("portal") + BEHIND.replace("enabled '1'", "enabled '0'"))
+    for language, told in zip(words.LANGUAGES, duties._WHY["second-nat"], strict=True):
+        (by,) = [one["by"] for one in duties.data(config, language, held) if one["name"] == "freeze"]
+        assert (told in by) == ("attribution" in held)
+
+
 def test_permissions_are_on_or_off_with_their_time(tmp_path: Path) -> None:
     seen = {one["name"]: one for one in duties.data(read(tmp_path, GATEWAY.format("portal") + BILLING), "fr")}
     assert [(name, seen[name]["state"]) for name in ("security", "billing", "services", "location")] == [
