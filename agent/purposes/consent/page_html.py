@@ -52,10 +52,13 @@ class Html:
         return f"{self.say(word)} {words.day(when, self.language)} (UTC)"
 
     def dated(self, text: str) -> str:
-        """Return a text with its days as they are written in the page's language; a time follows each."""
+        """Return a text with its days as they are written in the page's language: what a time follows."""
         parts = text.split(" ")
-        told = [words.written(part, self.language) for part in parts]
-        return " ".join([day if day == part else day + " à" for day, part in zip(told, parts)])
+        for at in range(len(parts) - 1):
+            day = words.written(parts[at], self.language)
+            if day != parts[at] and parts[at + 1][2:3] == ":":  # a portal may call somebody by a day
+                parts[at] = day + " à"
+        return " ".join(parts)
 
     def counted(self, count: int, word: str) -> str:
         """Return a number and its noun, whose plural ends in "s" among WORDS."""
