@@ -24,8 +24,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "renseigne : ",
         "kept": "Ce qui est conservé, et jusqu'à quand :",
         "none": "oubli ne conserve rien d'autre des connexions. Là où aucun destinataire n'est nommé, il n'y en a pas.",
-        "received": "Qui reçoit une réponse{} la garde selon ses règles.",
-        "or a bill": " ou une facture",
+        "received": "Qui reçoit une réponse{} en garde les données selon ses règles.",
+        "or sessions": " ou le relevé des sessions",
         "basis": "base : ",
         "recipients": "destinataires : ",
         "on page": "droits (page) : ",
@@ -92,8 +92,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "declared": "; for authorities' requests the controller has another processing, of which he tells you: ",
         "kept": "What is kept, and until when:",
         "none": "oubli keeps nothing else of connections. Where no recipient is named, there is none.",
-        "received": "Who gets an answer{} keeps it by his own rules.",
-        "or a bill": " or a bill",
+        "received": "Who gets an answer{} keeps its data by his own rules.",
+        "or sessions": " or the list of sessions",
         "basis": "basis: ",
         "recipients": "recipients: ",
         "on page": "rights (page): ",
@@ -230,9 +230,9 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
 
 
 def received(keys: "Sequence[str]", language: str) -> "list[str]":
-    """Return what is said of whom the custodian answers, or seals bills to; nothing where nothing is sealed."""
+    """Return what is said of whom the custodian answers, or seals sessions to; nothing where nothing is sealed."""
     text = TEXTS[language]
-    return [text["received"].format(text["or a bill"] if "billing" in keys else "")] if "requests" in keys else []
+    return [text["received"].format(text["or sessions"] if "billing" in keys else "")] if "requests" in keys else []
 
 
 def run(line: "Line") -> int:

@@ -348,7 +348,7 @@ def test_nobody_is_told_of_answers_and_bills_that_nobody_gets(
     for paper in (notice.lines, register.register, impact.impact):
         told = "\n".join(paper(settings, language, held))
         assert (("Qui reçoit une réponse", "Who gets an answer")[at] in told) == answers
-        assert ((" ou une facture la garde", " or a bill keeps it")[at] in told) == bills
+        assert ((" ou le relevé des sessions en garde", " or the list of sessions keeps")[at] in told) == bills
 
 
 AWAY = "/mnt/disk\n{}\n"

@@ -1185,10 +1185,14 @@ def test_who_has_asked_stays_in_the_custodian_s_register_and_that_is_said(everyt
 
 
 def test_no_time_is_told_that_an_injunction_or_a_recipient_outlasts(everything: config.Config) -> None:
-    """GDPR 30.1 f: CNIL reads of an order's year, and guests and CNIL that a bill isn't here alone."""
+    """GDPR 30.1 f: CNIL reads of an order's year, and guests and CNIL that sessions aren't here alone.
+
+    Who makes out the bills gets a period's sessions (tools/custodian/invoices.py), and nobody a bill.
+    """
     for language, said, kept in zip(
         words.LANGUAGES, ("sauf injonction (L34-1 III bis", "but for an injunction (L34-1 III bis"),
-        ("Qui reçoit une réponse ou une facture la garde", "Who gets an answer or a bill keeps it"), strict=True,
+        ("réponse ou le relevé des sessions en garde les données", "answer or the list of sessions keeps its data"),
+        strict=True,
     ):  # fmt: skip
         rows = [one.replace("\u00a0", " ") for one in registered(everything, language) if one.startswith("- ")]
         sealed = [words.PURPOSES[name][language == "en"] for name in ("attribution", "billing")]
