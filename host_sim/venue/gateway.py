@@ -12,7 +12,7 @@ from host_sim.venue.happenings import clock_text
 from host_sim.venue.neighbours import Neighbours
 from host_sim.venue.people import HOUR, MINUTE
 from host_sim.venue.step import Step
-from host_sim.venue.truth import Alive
+from host_sim.venue.truth import DAY, Alive
 
 if TYPE_CHECKING:
     from host_sim.venue.world import World
@@ -262,10 +262,14 @@ class Gateway:
         """
         if self.heard.reached:
             now, self.heard.reached = self.heard.reached, 0
-            fates = self._world.truth.fates
-            before = fates["dropped"]
-            self._world.truth.settle(dropped)
-            self.heard.dropped += fates["dropped"] - before
+            truth, days = self._world.truth, self._world.days
+            former = truth.fates["dropped"]
+            over = self.clock.wall(now) - days.day - DAY
+            if days.day and over > 0:
+                truth.settle(dropped, now - over)  # what came after the open agent-day's end is the next one's
+                self.pass_time(now)
+            truth.settle(dropped)
+            self.heard.dropped += truth.fates["dropped"] - former
             self.pass_time(now)
 
     def pass_time(self, now: int) -> None:

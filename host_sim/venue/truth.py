@@ -218,12 +218,19 @@ class Truth:
         """The recorder was shown a connection that lasts."""
         self._waiting.append(alive)
 
-    def settle(self, dropped: Iterable[tuple[int, int]] = ()) -> None:
-        """Count what the recorder was told; `dropped`: first and last number of the datagrams dropped before."""
+    def settle(self, dropped: Iterable[tuple[int, int]] = (), before: int | None = None) -> None:
+        """Count what the recorder was told, before a moment (ns) where one is given; the rest waits.
+
+        `dropped`: first and last number of the datagrams dropped before.
+        """
         gone: set[int] = set()
         for first, last in dropped:
             gone.update(range(first, last + 1))
-        for record in self._waiting:
+        told, self._waiting = self._waiting, []
+        for record in told:
+            if before is not None and _told(record) >= before:
+                self._waiting.append(record)
+                continue
             notice = record if isinstance(record, Alive) else record.notice
             if notice.known and not notice.sure:
                 self.muddle()
@@ -244,9 +251,13 @@ class Truth:
             if counts and self._now.add(record, self._counted, self._day):
                 self.learned[record.notice.arrived // HOUR * HOUR] += 1
             self.kept.append(record)
-        self._waiting.clear()
 
     def forget(self) -> None:
         """A cut of power."""
         self.fates["forgotten"] += len(self.kept)
         self.kept.clear()
+
+
+def _told(record: Kept | Alive) -> int:
+    """Return when the recorder was told of it, in true ns since the epoch."""
+    return record.at if isinstance(record, Alive) else record.notice.arrived

@@ -18,7 +18,7 @@ from host_sim.venue.kernel import INET, UDP, Flow
 from host_sim.venue.people import HOUR, KINDS, MINUTE, SECOND
 from host_sim.venue.scenario import ScenarioError
 from host_sim.venue.table import LAZINESS, Entry
-from host_sim.venue.truth import DAY, Kept, Notice, Truth
+from host_sim.venue.truth import DAY, Alive, Kept, Notice, Truth
 from host_sim.venue.world import World
 
 CAFE = scenarios.load("cafe-day")
@@ -177,6 +177,22 @@ def test_a_terminal_counts_from_when_the_day_opens_once_a_day() -> None:
     assert cells["volume"] == [(0, 0), (1, 1), *[(0, 0)] * 3]
     assert cells["active"] == [(1, 1), (1, 1), *[(0, 0)] * 4]
     assert cells["classes"] == [(1, 1), *[(0, 0)] * 8]
+
+
+def test_what_is_told_after_an_agent_day_s_end_is_the_next_one_s_whenever_it_is_settled() -> None:
+    """ANON-6: a clock that drifts ends a day between two looks of the auditor."""
+    truth, end = Truth(), CAFE.start + DAY
+    one = Kept(b"\2\0\0\0\0\1", b"", 6, 1, 1, 0, 0, 0, 0, end - 2, end - 2, Notice(end - 1))
+    truth.open_day(CAFE.start, CAFE.start)
+    truth.destroyed(one)
+    truth.destroyed(one._replace(mac=b"\2\0\0\0\0\2", end=end, notice=Notice(end)))
+    truth.listed(Alive(b"\2\0\0\0\0\3", end, end, 6, 1, end))
+    truth.settle(before=end)
+    assert (list(truth.learned.values()), truth.fates["told"]) == ([1], 1)
+    truth.close_day()
+    truth.open_day(end, end)
+    truth.settle()
+    assert (list(truth.learned.values()), truth.fates["told"]) == ([1, 2], 2)
 
 
 @pytest.mark.long
