@@ -41,6 +41,7 @@ class LedgerAuditor:
             self.finding.wrong.append(
                 f"the ledger says (day, spent, tokens, hours) {said}, by ANON-5 and ANON-6 it is {due}"
             )
-        if values["spent"] > 2000 or (values["day"], values["spent"]) < self._spent:
+        if values["spent"] > 2000 or (not book.stale and said[:2] < self._spent):
             self.finding.wrong.append("more is spent than the ceiling, or something is given back")
-        self._spent = (values["day"], values["spent"])
+        if not book.stale:  # else it is what flash can't be rid of yet, perhaps a restored one's
+            self._spent = said[:2]
