@@ -184,6 +184,19 @@ def test_who_declares_that_nobody_answers_is_not_told_that_nobody_must(tmp_path)
         assert json.loads(spoken("fr")["SPOKEN"])[label] == "personne"
 
 
+def test_no_order_is_said_to_be_what_attribution_rests_on():
+    """L34-III-1: II bis 3° is a duty of the law's own; orders are III's and III bis's, as the duties say."""
+    (source,) = [french for name, french, _, _ in duties.MUST if name == "source"]
+    assert "injonction" not in source
+    text = VIEW.with_name("settings.js").read_text()
+    tab = text.partition("[ 'attribution'")[2].partition("[ 'billing'")[0]
+    labels = re.findall(r"_\('((?:[^'\\]|\\')*)'\)", tab + text.partition("var grounds")[2].partition("};")[0])
+    french = json.loads(spoken("fr")["SPOKEN"])
+    told = " ".join(label + " " + french[label.replace("\\'", "'")] for label in labels)
+    assert "rédaction en vigueur" in told
+    assert not re.search(r"\border\b|injonction", told)
+
+
 def test_a_refusal_is_in_french_wherever_it_stands():
     """The configuration that doesn't go on, a call that isn't answered, a paper that can't be read."""
     refused = "/etc/config/oubli:3: line: not UCI (L34-II-2); accepted: one command a line"

@@ -22,7 +22,7 @@ var duties = {
 	none: _('nobody')
 };
 var grounds = {
-	'IIbis-3': _('IIbis-3: an order that is in force'),
+	'IIbis-3': _('IIbis-3: wording in force'),
 	'L336-3': _('L336-3: former wording'),
 	STAD: _('STAD: former wording')
 };
@@ -47,12 +47,12 @@ var tabs = [
 		_('Each connection\'s metadata, in memory alone. It obliges to give the notice below to the guests.'),
 		{ enabled: enabled, lifetime: [ 'Value', lifetime[1], '24h' ] } ],
 	[ 'attribution', 'purpose', _('Purpose: attribution (L34-1 III)'),
-		_('Who had which public port, sealed. Only under an order: its ground and reference, and a custodian elsewhere whose keys are installed here. Nothing is opened but for a signed request.'), {
+		_('Who had which public port, sealed. Only on a ground of the law, with its reference, and with a custodian elsewhere whose keys are installed here. Nothing is opened but for a signed request.'), {
 		enabled: enabled,
 		ground: [ 'ListValue', _('Ground'), '', grounds ],
 		wording: [ 'ListValue', _('Wording of that ground'), '',
 			{ repealed: _('repealed, and known to be') } ],
-		reference: [ 'Value', _('Reference of the order'), '' ],
+		reference: [ 'Value', _('Reference of that ground'), '' ],
 		lifetime: [ 'Value', lifetime[1], '365d' ],
 		upstream_nat: [ 'ListValue', _('Another NAT lies between here and the Internet'), '',
 			{ acknowledged: _('acknowledged: public ports then prove nothing') } ]
