@@ -37,7 +37,7 @@ from agent.vault.stores import parse_name
 from tests.purposes.test_requests import AGENTS, COMMON, DISPUTE, GATEWAY, SCOPE, document, freeze
 from tests.purposes.test_requests import billing as billing_document
 from tools import clock
-from tools.custodian import agents, answers, bundles, destruction, freezes, handovers, matching, register
+from tools.custodian import agents, answers, bundles, cover, destruction, freezes, handovers, matching, register
 from tools.custodian import times as written_times
 from tools.custodian.__main__ import app as custodian_app
 from tools.custodian.handovers import HandoverError
@@ -448,6 +448,9 @@ def test_billing_never_says_that_nothing_was(gateway, subject):
     held = gateway.answer(AGENTS.sign(billing_document(subject="user:room 13"), 0, 1))
     assert "registre des connexions" not in held.cover()
     assert (held.result, held.manifest["notes"]) == ("held", [answers.BILLING])
+    assert cover.INFORMED not in unescape(held.cover())
+    party = billing_document(subject="user:room 13", authority_kind="party", basis="CPCE L34-1")
+    assert cover.INFORMED in unescape(gateway.answer(AGENTS.sign(party, 0, 1)).cover())
 
 
 @pytest.mark.parametrize("name", ["one signature", "twice the same", "an octet", "another gateway", "unknown agent"])

@@ -155,7 +155,7 @@ def page(
     reasons = "".join(f"<li>{escape(text)}</li>\n" for text in missing) or "<li>Rien à signaler.</li>"
     body += ["<h2>Ce qui peut manquer, et pourquoi</h2>", f"<ul>{reasons}</ul>", "<h2>Certitude de l'horloge</h2>"]
     body.append(f"<p>{escape(_certainty(rows))}</p>")
-    if fields["authority_kind"] == "person":
+    if fields["authority_kind"] in ("person", "party"):  # of billing a person's own access is a party's request
         body.append(f"<p>{escape(INFORMED)}</p>")
     body.append(
         "<p>Un équipement n'est pas une personne. L'adresse MAC est celle que l'équipement a présentée ; elle peut "
