@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who has which address on the gateway's network, as its kernel knows it, and whose a connection is by that."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from host_sim.venue.device_clock import SECOND
@@ -33,7 +34,8 @@ class Neighbours:
     def heard(self, now: int, *, anew: bool) -> None:
         """A recorder listens from now on; `anew`: it knows nothing of before."""
         self._heard_since = now
-        self._associations = 0 if anew else self._associations
+        if anew:  # the kernel tells it of all whom it has now
+            self._associations = sum(min(count, ADDRESSES) for count in Counter(self.holders.values()).values())
 
     def forget(self) -> None:
         """A cut of power."""
