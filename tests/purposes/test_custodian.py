@@ -14,7 +14,7 @@ import pytest
 from nacl import _sodium, bindings
 from nacl.public import PrivateKey
 
-from agent.purposes import notice
+from agent.purposes import duties, notice
 from tests.support.interpreters import PROJECT
 from tests.support.keyholder import LIFETIME, TODAY, Custodian
 from tools.custodian import segments
@@ -358,8 +358,9 @@ def test_a_quartz_that_runs_ahead_loses_nothing_and_a_clock_that_was_put_back_do
 def test_what_came_before_the_time_was_known_is_counted_where_it_goes_too_early(store, sealed):
     """EXP-3, EXP-5: off for longer than the lifetime; what came in the first minutes has the floor's day.
 
-    Its key is gone: it's a loss.
+    Its key is gone: it's a loss. Who owes a year reads of it.
     """
+    assert ["confirm" in text for text in duties._WHY["early"]] == [True, True]
     store.trusted = False
     store.since = 100
     store.open(floor=NOON)
