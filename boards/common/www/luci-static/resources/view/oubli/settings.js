@@ -58,7 +58,7 @@ var tabs = [
 			{ acknowledged: _('acknowledged: public ports then prove nothing') } ]
 	} ],
 	[ 'billing', 'purpose', _('Purpose: billing (L34-1 IV)'),
-		_('Sessions of the portal\'s users, sealed. It obliges to have a custodian, and to name who makes out the bills.'), {
+		_('Sessions of the portal\'s users, and of devices that have none, sealed. It obliges to have a custodian, and to name who makes out the bills.'), {
 		enabled: enabled,
 		lifetime: lifetime,
 		biller: [ 'Value', _('Who makes out the bills'), '' ]
