@@ -363,8 +363,16 @@ def test_who_withdraws_is_told_that_third_parties_keep_what_they_got(guest, reco
     for act, call in (("withdraw", "consent withdraw"), ("erase", "erase terminal")):
         for third, count, told in (("Météo SA", 1, True), ("Météo SA", 0, False), ("none", 1, False), ("", 1, False)):
             recorder.answers[call] = {"withdrawn": count, "durable": True, "sealed": []}
-            recorder.own([CONSENT | {"state": "withdrawn", "third_parties": third}])
+            recorder.own([CONSENT | {"third_parties": third}])
             assert (tell in guest.ask(f"{SENT}act={act}", **SAME)[2].text) == told, (act, third, count)
+        # One that ended before tells of others: what is withdrawn now went to nobody
+        recorder.own([CONSENT, CONSENT | {"state": "withdrawn", "third_parties": "Météo SA"}])
+        recorder.answers[call] = {"withdrawn": 1, "durable": True, "sealed": []}
+        assert tell not in guest.ask(f"{SENT}act={act}", **SAME)[2].text
+    parted = [CONSENT | {"purposes": ["services"], "third_parties": "Météo SA"}, CONSENT | {"purposes": ["location"]}]
+    recorder.own(parted)
+    for purpose, told in (("services", True), ("location", False)):
+        assert (tell in guest.ask(f"{SENT}act=withdraw&purpose={purpose}", **SAME)[2].text) == told
     recorder.answers["consent suspend"] = {"suspended": 1, "durable": True}
     recorder.own([CONSENT | {"third_parties": "Météo SA"}])
     assert tell not in guest.ask(f"{SENT}act=suspend", **SAME)[2].text

@@ -88,7 +88,8 @@ class Page(HeldPage):
         said = self.paragraph("done " + act + how if done.get(word) or act == "erase" else "unchanged", "status")
         if act == "erase":
             said += self.erased(done, address)
-        if done.get("withdrawn") and any(one["third_parties"] not in ("", "none") for one in before):
+        ended = [one for one in before if one["state"] in IN_FORCE and (not purpose or purpose in one["purposes"])]
+        if done.get("withdrawn") and any(one["third_parties"] not in ("", "none") for one in ended):
             said += self.paragraph("tell")
         said += "" if done.get("durable", True) or own["unreadable"] else self.paragraph("not durable")
         own = self._ask("consent own", address=address)
