@@ -73,8 +73,9 @@ class Gateway:
         self._restart = True
 
     def end(self, instance: str) -> None:
-        """End a process of the service for good."""
+        """End a process of the service for good; ujail loses a signal that comes before its jail runs."""
         self.shell(f"""ubus call service delete '{{"name":"oubli","instance":"{instance}"}}'""")
+        self.shell(f"sleep 1; kill $(pgrep -f '^/sbin/ujail .*-n oubli-{instance} ') 2>/dev/null")
 
     def _due(self) -> None:
         if self._restart:
