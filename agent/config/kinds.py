@@ -95,7 +95,7 @@ def person(value: str) -> str:
 def host(value: str) -> str:
     """Accept a host's name or address."""
     name = value.lower()
-    labels = name.split(".")
+    labels = (name[:-1] if name.endswith(".") else name).split(".")  # one dot may end it
     if (
         len(name) > 63
         or any(letter not in _HOST for letter in name)

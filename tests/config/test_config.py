@@ -442,6 +442,12 @@ REFUSED: dict[
         r"notice\.page: '\.\.'",
         "a host name",
     ),
+    "page with a dot too many": (
+        GATEWAY + "config notice\n option page 'x.y..'\n",
+        ":4",
+        r"notice\.page: 'x\.y\.\.'",
+        "a host name",
+    ),
     "page that is no name": (GATEWAY + "config notice\n option page '-'\n", ":4", r"notice\.page: '-'", "a host name"),
     "no identity": ("config gateway\n", "", r"gateway\.id: missing", "16 characters"),
     "empty file": ("", "", r"gateway\.id: missing", "16 characters"),
@@ -644,13 +650,15 @@ def test_a_purpose_by_consent_needs_who_asks_and_what_for(tmp_path, interpreter,
             rf":{line}: {name}\.enabled: notice\.{option} isn't set \(L34-V-2, L34-1 I?V[^)]*\); "
             r"accepted: '0', or '1' with it set$"
         )
-        with pytest.raises(ConfigError, match=refused):
-            load(tmp_path, on + more)
+        for blank in ("", f" option {option} 'none'\n"):  # what the document would leave out isn't said
+            with pytest.raises(ConfigError, match=refused):
+                load(tmp_path, on + more + blank)
         path.write_text(on + more)
         accepted.write_text(on + more)  # by a version that took it
         assert re.search(f"\\['security'\\] .*{refused}", interpreter.run("-c", script).stdout.decode().strip())
     told = f"config notice\n option controller 'x'\n option contact 'x'\n option page 'x.y'\n option {name} 'y'\n"
     assert name in load(tmp_path, on + told).purposes
+    assert load(tmp_path, on + told.replace("x.y", "Wifi.example.org.")).notice.page == "wifi.example.org."  # in full
     shipped = (PROJECT / "boards/common/etc/config/oubli").read_text()
     (word,) = [row for row in shipped.splitlines() if "must be set where services or location is on" in row]
     assert "with controller, contact and page, must" in word
