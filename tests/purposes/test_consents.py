@@ -130,6 +130,8 @@ def test_a_consent_allows_its_terminal_its_purpose_until_its_end(stage, tmp_path
         ({"third": "two\nlines"}, "third_parties: not understood"),
         ({"third": " "}, "third_parties: not understood"),
         ({"third": "none "}, "third_parties: not understood"),
+        ({"third": "None"}, "third_parties: not understood"),  # would be shown as a name
+        ({"third": "personne"}, "third_parties: not understood"),
         ({"third": "\xa0"}, "third_parties: not understood"),
         ({"third": "Exemple\u3164"}, "third_parties: not understood"),
         ({"third": "Exemple\u202eLRAS"}, "third_parties: not understood"),

@@ -55,6 +55,7 @@ _BLANKS = (
     (32, 32), (0xA0, 0xA0), (0xAD, 0xAD), (0x115F, 0x1160), (0x1680, 0x1680), (0x2000, 0x200A),
     (0x202F, 0x202F), (0x205F, 0x205F), (0x2800, 0x2800), (0x3000, 0x3000), (0x3164, 0x3164), (0xFFA0, 0xFFA0),
 )  # fmt: skip
+_NOBODY = ("none", "nobody", "aucun", "personne")  # said otherwise than by `none`, it would be shown as a name
 _RECENT = "withdrawn less than 30 days ago: not to be asked again before (L34-V-3)"
 CHANGES = 5  # that one terminal may make a day: resume, take an objection back
 
@@ -171,7 +172,8 @@ class Consents(KeptConsents):
                     "end: not within " + law.duration(ceiling) + " of now, the ceiling of " + name + " (L34-V-2)"
                 )
         named = third_parties.encode()
-        if not canonical.showable(third_parties, THIRD_PARTIES) or _blank(third_parties[0] + third_parties[-1]):
+        shown = canonical.showable(third_parties, THIRD_PARTIES) and not _blank(third_parties[0] + third_parties[-1])
+        if not shown or (third_parties.lower() in _NOBODY and third_parties != "none"):
             raise Refused("third_parties: not understood (L34-V-2); accepted: none, or names of at most 63 octets")
         self._hold_against_former(mac, bits, now)
         place = self._free(spare)
