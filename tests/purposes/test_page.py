@@ -315,6 +315,13 @@ def test_a_person_reads_when_she_agreed_and_by_which_address_she_is_known(guest,
     assert "Consent given on 2027-01-14 (UTC)." not in text
     recorder.own([CONSENT])
     assert "Consent given on 2027-01-14 (UTC).\n" in guest.ask(accept_language="en")[2].text
+    # Of several it is said which
+    first = CONSENT | {"purposes": ["services"], "withdrawn": ["location"], "given": 1799913600 - 86400}
+    recorder.own([first, CONSENT | {"purposes": ["location"]}])
+    text = guest.ask()[2].text
+    assert "donné le 13 janvier 2027 (UTC)\u202f: services avec accord, localisation avec accord.\n" in text
+    assert "donné le 14 janvier 2027 (UTC)\u202f: localisation avec accord.\n" in text
+    assert "given on 2027-01-14 (UTC): location by consent.\n" in guest.ask(accept_language="en")[2].text
 
 
 def test_nobody_is_told_of_a_count_that_does_not_go_on(guest, recorder):

@@ -143,7 +143,7 @@ class Page(HeldPage):
             for names, how in ((on, told), (off, told + self.say("turned off")), gone):
                 if names:
                     lines += self.item(names, how) + (", " + third if consent["third_parties"] else "") + "</li>\n"
-        given = "".join([f"<p>{self.plain(self.on('given', one['given']))}.</p>\n" for one in own["consents"]])
+        given = "".join([self.given(one, len(own["consents"]) > 1) for one in own["consents"]])
         shown = self.heading("consents") + "<ul>\n" + lines + "</ul>" + given + self.paragraph("proof") if lines else ""
         if "active" in states:
             shown += self.button("suspend")
@@ -179,6 +179,12 @@ class Page(HeldPage):
         elif own["counted"]:
             shown += self.button("object", "", more)
         return shown
+
+    def given(self, consent: "dict[str, Any]", which: bool) -> str:
+        """Return a paragraph: when a consent was given, and `which` it is."""
+        names = [self.purpose(name) for name in consent["purposes"] + consent["withdrawn"]]
+        of = self.colon() + ", ".join(names) if which else ""
+        return f"<p>{self.plain(self.on('given', consent['given']) + of)}.</p>\n"
 
     def gone(self, when: int) -> str:
         """Return that something was withdrawn, without a day where the clock wasn't confirmed then."""
