@@ -245,6 +245,12 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("which", ["cpython", "micropython"])
+def test_a_refused_line_names_what_a_portal_s_name_takes(stages, which):
+    """GDPR art. 15: a subject with a quotation mark is taken, behind a backslash, and that is said."""
+    assert "in subject behind \\" in stages(which)("judge", REFUSED["another escape"][0], AGENTS.file())[1]
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_document_that_is_anything_else_is_refused_alike(stages, name):
     """L34-II-4, L34-III-1: no signature, no window, no ground, no octet too many; the line says what is accepted."""

@@ -276,7 +276,9 @@ def _lines(text: str) -> "dict[str, str]":
         try:
             name, value = _line(line)
         except ValueError:
-            accepted = 'printable ASCII without " and \\, in authority, reference and subject \u00e9 too'
+            accepted = (
+                'printable ASCII, " and \\ in subject behind \\ alone, in authority, reference and subject \u00e9 too'
+            )
             raise Refused("malformed", f'request: line {number + 1} isn\'t name = "value"; accepted: {accepted}')
         if name == "purpose":
             if value not in KINDS:
