@@ -882,7 +882,29 @@ def test_a_person_gets_what_attribution_holds_on_her_and_nobody_elses(gateway, s
     assert "RGPD 15" in cover
     assert "personne concernée (droit d'accès)" in cover
     assert "la notice de ce réseau : l'opérateur la joint à cette réponse" in cover
+    assert "garantit à la personne concernée" in cover  # no word to whoever opens it, who may be another
     assert "<p>Voici ce qui est conservé à son sujet pour cette période.</p><table>" in cover
+
+
+@pytest.mark.parametrize("subject", ["user:Zoé 12", "mac:02:00:00:00:00:0a"])
+def test_who_asks_by_device_or_name_reads_nothing_of_a_port_that_nobody_asked_about(gateway, subject):
+    """GDPR 12.1: power was lost; what isn't known is told of her."""
+    gateway.keep(holding(19968, MIDNIGHT + 10, None, user="Zoé 12".encode()), mark(MIDNIGHT, TEN + 240))
+    fields = COMMON | {"purpose": "access", "ground": "RGPD", "authority_kind": "person", "basis": "RGPD 15"}
+    answer = gateway.answer(AGENTS.sign(document(fields | {"subject": subject}), 0, 1))
+    (note,) = [one for one in answer.notes if one.startswith("not known from")]
+    assert "a holding of theirs began" in note
+    assert "une attribution de ports à son sujet a commencé le" in note.french
+    assert "attribution de ce port" not in unescape(answer.cover())
+    assert "attribution de ce port" in unescape(gateway.answer(SIGNED).cover())
+
+
+def test_an_authority_reads_in_french_that_a_device_has_no_known_mac(gateway):
+    """L34-II-4: a connection that began before the recorder is nobody's that is known."""
+    gateway.keep(connection(20012, TEN + 60, TEN + 70, attribution.UNKNOWN_MAC))
+    page = unescape(gateway.answer(SIGNED).cover())
+    assert "<td>inconnue</td>" in page
+    assert "unknown" not in page
 
 
 def unconfirmed(record: attribution.Record) -> attribution.Record:
@@ -970,6 +992,7 @@ def test_a_device_is_asked_about_behind_a_second_nat_too(gateway, purpose):
         assert ([row["terminal_mac"] for row in answer.rows], answer.manifest["result"]) == (macs, result)
         assert answers.BEHIND in answer.manifest["notes"]
         assert "Une seconde traduction d'adresses" in unescape(answer.cover())
+        assert "L'adresse IP dite publique est ici celle de la borne." in unescape(answer.cover())
 
 
 def test_cover_page_says_in_french_what_was_asked_searched_and_may_be_missing(gateway):

@@ -175,9 +175,8 @@ def answer(handover: Handover, key: Key, frozen: Iterable[tuple[bytes, bool]] = 
     too. One whose time could still be denied names nobody where no segment of the window's days opens to say so.
     """
     request, statement = handover.request, handover.statement
-    behind = [Note(BEHIND, cover.RESULTS[SECOND_NAT])]
     if statement["second_nat"] and request.scope.public:
-        return Answer(handover, SECOND_NAT, [], behind)
+        return Answer(handover, SECOND_NAT, [], [Note(BEHIND, cover.RESULTS[SECOND_NAT])])
     if request.end > statement["made"]:
         raise HandoverError(
             "too early",
@@ -209,7 +208,9 @@ def answer(handover: Handover, key: Key, frozen: Iterable[tuple[bytes, bool]] = 
     except Cut:
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
     notes = [*missing, *unknown, *lost, *unproven, *[BILLING] * (not attributed), *alive(handover)]
-    notes += behind * (attributed and statement["second_nat"])  # of a device: whose it was holds there too
+    if attributed and statement["second_nat"]:  # of a device: whose it was holds there too
+        inside = " L'adresse IP dite publique est ici celle de la borne."
+        notes.append(Note(BEHIND, cover.RESULTS[SECOND_NAT] + inside))
     doubt = any(note.doubt for note in notes)
     return Answer(handover, HELD if rows else NOT_KNOWN if doubt else NOTHING, rows, notes, len(preserved))
 

@@ -39,9 +39,9 @@ ABOUT = {  # a device, or a user
     "not known": "Ce qui est conservé ne permet pas de répondre à son sujet pour toute la période.",
 }
 INFORMED = (
-    "Les autres informations que l'article 15.1 du RGPD vous garantit (finalités, destinataires, durées, droits, "
-    "réclamation auprès de la CNIL, absence de décision automatisée) figurent dans la notice de ce réseau : "
-    "l'opérateur la joint à cette réponse."
+    "Les autres informations que l'article 15.1 du RGPD garantit à la personne concernée (finalités, destinataires, "
+    "durées, droits, réclamation auprès de la CNIL, absence de décision automatisée) figurent dans la notice de ce "
+    "réseau : l'opérateur la joint à cette réponse."
 )
 _COLUMNS = {
     "from_paris": "de (heure de Paris)", "until_paris": "à (heure de Paris)",
@@ -98,6 +98,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
         certain = f" ; certain jusqu'à {row['until_paris']}" if row["clock_confirmed"] else ""
         end = "enregistrée" if row.get("end") == "recorded" else f"non enregistrée{certain}"
         told = row | {"end": end, "protocol": "tous" if row.get("protocol") is None else row["protocol"]}
+        told |= {"terminal_mac": "inconnue"} if row["terminal_mac"] == "unknown" else {}
         cells = [str(told[name]) for name in names]
         lines.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>\n")
     return f"<table><tr>{head}</tr>\n{''.join(lines)}</table>"

@@ -197,7 +197,7 @@ def rows(
         own = request.purpose == "access"  # hers, whenever it was
         shown = [one for one in touched if one.until >= request.start or (own and not one.record.confirmed)]
         return [_port_row(request, one) for one in shown], [
-            _unknown(one, max(one.until, request.start), min(one.record.end or 0, request.end))
+            _unknown(request, one, max(one.until, request.start), min(one.record.end or 0, request.end))
             for one in touched
             if one.record.confirmed and one.until < min(one.record.end or 0, request.end)
         ] + [_UNTIMED if own else _UNCONFIRMED] * any(not one.record.confirmed for one in touched)
@@ -205,12 +205,13 @@ def rows(
     return [session_row(one) for one in sorted(sessions, key=lambda one: one.start)], []
 
 
-def _unknown(holding: Holding, begin: int, end: int) -> Note:
+def _unknown(request: Request, holding: Holding, begin: int, end: int) -> Note:
     since = holding.record.start
+    of, french = ("this port", "de ce port") if request.scope.public else ("theirs", "de ports à son sujet")
     return Note(
         f"not known from {times.utc(begin)} to {times.utc(end)}: "
-        f"a holding of this port began at {times.utc(since)}, and its end isn't recorded",
-        f"Inconnu du {times.french(begin)} au {times.french(end)} : une attribution de ce port a commencé le "
+        f"a holding of {of} began at {times.utc(since)}, and its end isn't recorded",
+        f"Inconnu du {times.french(begin)} au {times.french(end)} : une attribution {french} a commencé le "
         f"{times.french(since)}, et sa fin n'est pas enregistrée (coupure de courant, "
         "ou attribution encore en cours).",
     )
