@@ -721,9 +721,7 @@ FAULTS = {
     ),
     "what has no sure time is told to anybody": Fault(matching, 'own = request.purpose == "access"', "own = True"),
     "what lies before the window": Fault(matching, "held = max(one.start, request.start), ", "held = one.start, "),
-    "what lies after the window": Fault(
-        matching, "min(holding.until, request.end), \"\"", "holding.until, \"\""
-    ),
+    "what lies after the window": Fault(matching, 'min(holding.until, request.end), ""', 'holding.until, ""'),
     "a second NAT is nothing": Fault(answers, 'if statement["second_nat"] and', "if False and"),
     "no doubt": Fault(answers, "NOT_KNOWN if doubt else NOTHING", "NOTHING"),
     "a segment that can't be read is nothing": Fault(answers, "notes = [*missing, ", "notes = ["),
