@@ -103,9 +103,18 @@ class ConnectionTable:
         # whom the kernel has as its neighbour is whose it is: a forger's, where there is one
         holder = self._gateway.neighbours.holders.get(source, device.mac)
         packets = talk.at, talk.at + talk.lasts
-        self._enter(Entry(flow, (*rest, seen_port), holder, packets, timeout * SECOND), device.random, assured=assured)
+        entry = Entry(flow, (*rest, seen_port), holder, packets, timeout * SECOND)
+        self._enter(entry, device.random, assured=assured)
+        if talk.at > now:  # one of a flood's: the clock may be stepped until then
+            self._world.at(talk.at, lambda begun: self._stamp(begun, entry))
         if abs(len(self.live) - self._said) * _TABLE_EVERY > self._scenario.network.table:
             yield self._fill(now)
+
+    def _stamp(self, now: int, entry: Entry) -> Iterator[Step]:
+        """The kernel stamps a connection when it begins."""
+        if self.live.get(entry.key) is entry:
+            entry.flow.start = self._gateway.clock.wall(now)
+        yield from ()
 
     def _route(self, device: Device, talk: Talk) -> tuple[bytes, bytes]:
         """Return from which of a device's addresses a connection goes where."""
