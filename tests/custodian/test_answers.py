@@ -992,7 +992,7 @@ def test_a_device_is_asked_about_behind_a_second_nat_too(gateway, purpose):
         assert ([row["terminal_mac"] for row in answer.rows], answer.manifest["result"]) == (macs, result)
         assert answers.BEHIND in answer.manifest["notes"]
         assert "Une seconde traduction d'adresses" in unescape(answer.cover())
-        assert "L'adresse IP dite publique est ici celle de la borne." in unescape(answer.cover())
+        assert "Là où l'adresse IP dite publique est privée, c'est celle de la borne." in unescape(answer.cover())
 
 
 def test_cover_page_says_in_french_what_was_asked_searched_and_may_be_missing(gateway):

@@ -209,7 +209,7 @@ def answer(handover: Handover, key: Key, frozen: Iterable[tuple[bytes, bool]] = 
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
     notes = [*missing, *unknown, *lost, *unproven, *[BILLING] * (not attributed), *alive(handover)]
     if attributed and statement["second_nat"]:  # of a device: whose it was holds there too
-        inside = " L'adresse IP dite publique est ici celle de la borne."
+        inside = " Là où l'adresse IP dite publique est privée, c'est celle de la borne."
         notes.append(Note(BEHIND, cover.RESULTS[SECOND_NAT] + inside))
     doubt = any(note.doubt for note in notes)
     return Answer(handover, HELD if rows else NOT_KNOWN if doubt else NOTHING, rows, notes, len(preserved))
