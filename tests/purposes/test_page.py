@@ -1081,6 +1081,9 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
         assert "This isn't erased" not in text
         stays = 'Its row in the count of visitors, if there is one, stays; "Stop counting your device" erases it.'
         assert (stays in text) == (day and not objects)
+    recorder.own([CONSENT])
+    recorder.answers["consent own"] |= {"counted": False, "unreadable": True}  # flash refuses an objection: no button
+    assert stays not in guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
 
 
 def test_every_field_of_a_record_is_shown_in_both_languages(guest, recorder):

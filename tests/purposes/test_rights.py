@@ -27,6 +27,7 @@ from agent.capture import address_rows
 from agent.cli import article, who_verb
 from agent.cli.table import TABLE
 from agent.config import config
+from agent.control.calls import Refused
 from agent.purposes import activities, also_held, notice, present, words
 from agent.purposes.attribution import block_map, own_addresses
 from agent.purposes.attribution import record as attribution
@@ -54,6 +55,7 @@ from agent.purposes.portal.sessions import Sessions
 from agent.purposes.requests import requests
 from agent.purposes.requests.authorities import AUTHORITIES
 from agent.purposes.services import record as services
+from agent.runtime import files
 from agent.runtime.sodium import Sodium
 from agent.summary import terminals
 from agent.vault import record as security
@@ -1104,6 +1106,32 @@ def test_a_count_is_told_of_only_while_a_day_is_open(tmp_path: Path) -> None:
     device.recorder.day.terminals.erase()
     told.append((own(mine)["counted"], "counting" in own(mine)["beside"]))
     assert told == [(True, False), (True, True), (True, False)]
+    device.recorder.close()
+
+
+def test_an_objection_that_flash_refused_can_be_made_once_it_does_not(
+    memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GDPR 21: at any time. The first objection of a gateway made the page's button go for everybody, for good."""
+    make, full = files.make_folder, [True]
+
+    def refuse(path: str, mode: int) -> None:
+        if full and path.endswith("consents"):
+            raise OSError(28, "")
+        make(path, mode)
+
+    monkeypatch.setattr(files, "make_folder", refuse)
+    device = paired.Device(memory / "device", None)
+    device.pass_to(3600)
+    consents, mine = device.recorder.groups.by_consent(), {"terminal": mac_of(1), "address": None}
+    told = [consents.own(mine)["counted"]]
+    with pytest.raises(Refused):
+        consents.object(mine, "portal")
+    told.append(consents.own(mine)["counted"])
+    full.clear()
+    device.pass_to(3700)
+    told.append(consents.own(mine)["counted"])
+    assert (told, consents.objects(mac_of(2))) == ([True, False, True], False)
     device.recorder.close()
 
 

@@ -62,7 +62,7 @@ class Page(HeldPage):
         if "error" in own:
             return self.failed(own["error"])
         self._token, self._undoes = own["token"], own["undoes"]
-        self._counts = "counting" in own["beside"] and not own["objects"]
+        self._counts = own["counted"] and "counting" in own["beside"] and not own["objects"]
         if not self.posted:
             return self.overview(own)
         if self.fields.get("token") != self.token(act):

@@ -19,7 +19,7 @@ class Opened:
     def read(self, make: bool) -> bool:
         """Read them, where they aren't yet; `make`: also where none were kept before. True where they are new."""
         paths = self._paths
-        if self.consents is not None or not (make or remembered(paths)):
+        if self.consents is not None or not (make or self.trouble or remembered(paths)):
             return False
         try:
             files.make_folder(paths.flash.consents, 0o700)
