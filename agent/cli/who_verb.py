@@ -49,6 +49,7 @@ def show(line: "Line") -> int:
                 "consents": consents,
                 "held": held,
                 "objects": answer["objects"],
+                "changes": answer["changes"],
             }
             return line.show(told, _summary(counts, sealed, held) + _agreed(consents, answer["objects"]))
     return 1

@@ -201,10 +201,10 @@ def _informed(reader: Reader, name: str, config: Config, without: "list[str] | N
 
     With `without`: tell it there.
 
-    A consent to that is none (GDPR 4.11, 7.3); nor does 'none' say any of these.
+    A consent to that is none (GDPR 4.11, 7.3).
     """
     for option in ("controller", "contact", "page", name):
-        if config.notice.values[option] not in (None, "none"):
+        if config.notice.values[option] is not None:
             continue
         if without is not None:
             without.append(name)

@@ -7,6 +7,7 @@ from agent.base import canonical
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _HOST = "abcdefghijklmnopqrstuvwxyz0123456789-."
 _PERSON = 120  # characters of a name
+NOBODY = (law.NOBODY, "nobody", "aucun", "personne")  # whoever reads such a name is told of nobody
 SIGNS = ("-", "?")  # what stands for a name in root's notes (agent.vault.stores), and is none
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": law.DAY}
 
@@ -85,11 +86,24 @@ def person(value: str) -> str:
         text = bytes([ord(letter) for letter in value]).decode()
     except (ValueError, UnicodeError):
         text = ""
-    if len(text) > _PERSON or not canonical.showable(text, 4 * _PERSON) or text != text.strip() or text in SIGNS:
+    if (
+        len(text) > _PERSON
+        or not canonical.showable(text, 4 * _PERSON)
+        or text != text.strip()
+        or text.lower() in SIGNS + NOBODY
+    ):
         raise ValueError(
-            "UTF-8, at most " + str(_PERSON) + " characters, no control character, no blank at an end, no lone ? or -"
+            f"UTF-8, at most {_PERSON} characters, no control character, no blank at an end, no lone ?, - or none"
         )
     return text
+
+
+def officer(value: str) -> str:
+    """Accept a data protection officer's name, or none."""
+    return value if value == law.NOBODY else person(value)
+
+
+PERSONS = person, officer  # what has a name, which no error repeats
 
 
 def host(value: str) -> str:
@@ -98,6 +112,7 @@ def host(value: str) -> str:
     labels = (name[:-1] if name.endswith(".") else name).split(".")  # one dot may end it
     if (
         len(name) > 63
+        or name in NOBODY
         or any(letter not in _HOST for letter in name)
         or any(one.strip("-") != one or not one for one in labels)
     ):

@@ -55,7 +55,7 @@ OPTIONS: "dict[str, dict[str, tuple[Callable[[str], Any], Any]]]" = {
         "venue": (kinds.person, None),
         "controller": (kinds.person, None),
         "contact": (kinds.person, None),
-        "dpo": (kinds.person, None),
+        "dpo": (kinds.officer, None),
         "custodian": (kinds.person, None),
         "services": (kinds.person, None),
         "location": (kinds.person, None),

@@ -86,7 +86,7 @@ class Reader:
             if not words:
                 continue
             known = OPTIONS.get(kind, {}).get(words[1]) if len(words) == 3 else None
-            ascii_only = words[:2] if known and known[0] is kinds.person else words[:3]
+            ascii_only = words[:2] if known and known[0] in kinds.PERSONS else words[:3]
             if any(not " " <= letter <= "~" for word in ascii_only for letter in word):
                 self.fail(
                     "line",
@@ -131,7 +131,7 @@ class Reader:
         try:
             parsed = table[name][0](value)
         except ValueError as failure:
-            shown = "this" if table[name][0] is kinds.person else "'" + value + "'"
+            shown = "this" if table[name][0] in kinds.PERSONS else "'" + value + "'"
             self.fail(subject, shown + " isn't accepted", failure.args[0], required_by(kind, name))
         former = section.given.get(name)
         if form == "list" and name not in LISTS:

@@ -612,7 +612,7 @@ def test_what_guests_read_of_the_venue_is_utf_8_and_bounded(any_interpreter: Int
         assert done.returncode == 2
         assert done.stderr.endswith(
             b": notice.venue: this isn't accepted (L34-VI-4); accepted: "
-            b"UTF-8, at most 120 characters, no control character, no blank at an end, no lone ? or -\n"
+            b"UTF-8, at most 120 characters, no control character, no blank at an end, no lone ?, - or none\n"
         )
     assert "Hôtel de l'Été" in shown(
         any_interpreter, tmp_path, GATEWAY + 'config notice\n option venue "Hôtel de l\'Été"\n', "--notice", "fr"

@@ -1063,7 +1063,7 @@ def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, fo
         rows = [json.loads(line) for line in out.splitlines()]
         end = rows.pop()
         assert end.pop("held")["addresses"][0].startswith("192.168.7.21 (2")
-        assert end == {"records": {"security": len(rows)}, "sealed": [], "consents": [], "objects": False}
+        assert end == {"records": {"security": len(rows)}, "sealed": [], "consents": [], "objects": False, "changes": 0}
         assert len(rows) >= 2
         assert {row["address"] for row in rows} == {"192.168.7.21"}
         assert {row["source_port"] for row in rows} == {41001, 41003}
@@ -1099,7 +1099,7 @@ def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, fo
         look = '{"v":1,"call":"access","address":"192.168.7.21"}'
         lines = lines_as(4242, "", path, look)
         assert [row for line in lines for row in line.get("rows", ())] == rows
-        assert lines[-1] == {"records": {"security": len(rows)}, "consents": [], "objects": False, "v": 1}
+        assert lines[-1] == {"records": {"security": len(rows)}, "consents": [], "objects": False, "changes": 0, "v": 1}
         assert "error" in lines_as(4242, "", path, look.replace(".21", ".99"))[0]
         by_others = {
             look[:-1] + ',"agreed":1}': (4242, "", "access.agreed: not for a portal; accepted: address, of who asks"),

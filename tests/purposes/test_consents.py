@@ -883,6 +883,8 @@ def test_a_consent_is_taken_with_the_document_for_just_that_consent(memory):
     shown = purposes.document(agreed | {"name": "2.fr"})
     given = agreed | {"terminal": MAC, "address": None, "categories": ["access-point"], "text": shown["text"]}
     assert any("« localisation »" in line.replace("\u202f", " ") for line in shown["document"])
+    with pytest.raises(calls.Refused, match="third_parties: not understood"):  # nobody is shown what can't be given
+        purposes.document(agreed | {"name": "2.fr", "third_parties": "None"})
     for wrong in ({"days": 29}, {"third_parties": "Exemple SARL"}, {"text": SHIPPED["2.fr"]}):
         with pytest.raises(calls.Refused, match="not the hash of a document for this consent"):
             purposes.grant(given | wrong, "portal")

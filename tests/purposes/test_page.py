@@ -343,7 +343,7 @@ def test_consents_that_can_not_be_read_are_told_of(guest, recorder):
     _, _, page = guest.ask(accept_language="en")
     assert "can't read consents and objections at present: every consent is suspended" in page.text
     assert "object" not in page.acts()
-    recorder.answers["access"] = [{"sealed": []}, {"records": {}, "consents": None, "objects": []}]
+    recorder.answers["access"] = [{"sealed": []}, {"records": {}, "consents": None, "objects": [], "changes": 0}]
     assert json.loads(guest.saved(SENT + "act=export", **SAME)[2])["consents"] is None
     recorder.answers["erase terminal"] = {"withdrawn": 0, "destroyed": 0, "durable": False, "sealed": []}
     text = guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
@@ -1030,7 +1030,7 @@ def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
         {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400, "unseen": False}], "held": BESIDE},
         {"purpose": "location", "rows": [STAY]},
         {"purpose": "security", "rows": [ROW, ROW | {"source_port": 1}]},
-        {"records": {"security": 2, "location": 1}, "consents": [CONSENT], "objects": True},
+        {"records": {"security": 2, "location": 1}, "consents": [CONSENT], "objects": True, "changes": 2},
     ]
     save = SENT + "act=export"
     status, head, text = guest.saved(save, **SAME)
@@ -1047,6 +1047,7 @@ def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
         ],
         "consents": [CONSENT],
         "objects": True,
+        "changes": 2,
         "complete": True,
     }
     recorder.answers["access"] = [{"sealed": []}, {"error": "security changed while it was read; accepted: once more"}]

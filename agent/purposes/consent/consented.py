@@ -90,6 +90,7 @@ class Consented(ByConsent):
         if fields["name"] not in texts.names(self._paths.texts):
             raise calls.Refused("name: no text of this device; accepted: " + self._texts())
         words = fields["purposes"], fields["third_parties"], fields["days"]
+        consents.named_or_refuse(words[1])
         try:
             lines, digest = texts.document(
                 self._paths.texts, fields["name"], words[0], words[1], words[2], self._config.notice
@@ -225,6 +226,7 @@ class Consented(ByConsent):
         names = (["counting"] if self._table.day else []) + ["addresses"] + more
         counted, unreadable = bool(self._config.metrics) and not self._opened.trouble, self._opened.trouble > 0
         flags: "dict[str, Any]" = {"counted": counted, "objects": objects, "timed": self._now() is not None}
+        flags["changes"] = changes
         flags["unreadable"] = unreadable
         flags.update({"consents": found, "on": sorted(self.stores), "kept": kept, "beside": names})
         flags["medium"] = also_held.on_medium(self._config, held)

@@ -21,6 +21,7 @@ remembered for 13 months, or until its terminal takes it back. Whoever objects i
 
 from agent import law
 from agent.base import canonical
+from agent.config import kinds
 from agent.control.calls import Refused
 from agent.purposes.consent.consent_rows import (
     ACTIVE,
@@ -55,7 +56,6 @@ _BLANKS = (
     (32, 32), (0xA0, 0xA0), (0xAD, 0xAD), (0x115F, 0x1160), (0x1680, 0x1680), (0x2000, 0x200A),
     (0x202F, 0x202F), (0x205F, 0x205F), (0x2800, 0x2800), (0x3000, 0x3000), (0x3164, 0x3164), (0xFFA0, 0xFFA0),
 )  # fmt: skip
-_NOBODY = ("none", "nobody", "aucun", "personne")  # said otherwise than by `none`, it would be shown as a name
 _RECENT = "withdrawn less than 30 days ago: not to be asked again before (L34-V-3)"
 CHANGES = 5  # that one terminal may make a day: resume, take an objection back
 
@@ -171,10 +171,7 @@ class Consents(KeptConsents):
                 raise Refused(
                     "end: not within " + law.duration(ceiling) + " of now, the ceiling of " + name + " (L34-V-2)"
                 )
-        named = third_parties.encode()
-        shown = canonical.showable(third_parties, THIRD_PARTIES) and not _blank(third_parties[0] + third_parties[-1])
-        if not shown or (third_parties.lower() in _NOBODY and third_parties != "none"):
-            raise Refused("third_parties: not understood (L34-V-2); accepted: none, or names of at most 63 octets")
+        named = named_or_refuse(third_parties)
         self._hold_against_former(mac, bits, now)
         place = self._free(spare)
         if self._refusals.count >= REFUSALS - spare:
@@ -336,6 +333,14 @@ class Consents(KeptConsents):
             self._rows.set(place, ACTIVE, purposes, categories, 0, now, end, given, owner, gone)
         self._rebuild(now)
         return places
+
+
+def named_or_refuse(third_parties: str) -> bytes:
+    """Return the names of third parties, or `none`, in UTF-8; who is told of nobody in another way takes it for one."""
+    shown = canonical.showable(third_parties, THIRD_PARTIES) and not _blank(third_parties[0] + third_parties[-1])
+    if not shown or (third_parties.lower() in kinds.NOBODY and third_parties != law.NOBODY):
+        raise Refused("third_parties: not understood (L34-V-2); accepted: none, or names of at most 63 octets")
+    return third_parties.encode()
 
 
 def _blank(text: str) -> bool:

@@ -80,8 +80,8 @@ class HeldPage(Html):
                 yield comma + "\n" + canonical.dumps(row)
                 comma = ","
             if "records" in answer:
-                told = canonical.dumps(answer["consents"]), canonical.dumps(answer["objects"])
-                yield '],\n"consents":%s,\n"objects":%s,\n"complete":true}\n' % told
+                told = [canonical.dumps(answer[name]) for name in ("consents", "objects", "changes")]
+                yield '],\n"consents":%s,\n"objects":%s,\n"changes":%s,\n"complete":true}\n' % tuple(told)
         if not begun:
             yield self.failed("somebody")
 

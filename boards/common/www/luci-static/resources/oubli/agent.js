@@ -25,7 +25,7 @@ var texts = [
 	'16 characters of a-z and 2-7',
 	'16 characters of a-z and 2-7, made at first boot',
 	'64 hexadecimal digits',
-	'UTF-8, at most %s characters, no control character, no blank at an end, no lone ? or -',
+	'UTF-8, at most %s characters, no control character, no blank at an end, no lone ?, - or none',
 	'a ; outside quotes',
 	'a UCI file of at most %s bytes',
 	'a backslash at the end',
