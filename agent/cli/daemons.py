@@ -33,7 +33,10 @@ def run(words: "list[str]") -> "int | None":
     whole = len(words) == 1 + 2 * len(options)
     root, file = options.pop("--root", "/"), options.pop("--config", None)
     daemon = _DAEMONS.get(words[0]) if whole and not options and files.exists(root + "/.") else None
-    return daemon(Start(root, file)) if daemon else None
+    if daemon is None:
+        return None
+    process.hold_stop()
+    return daemon(Start(root, file))
 
 
 def recorder(start: "Start") -> int:

@@ -85,6 +85,17 @@ def leave() -> None:
     LIBC.function("_exit")(0)
 
 
+def hold_stop() -> None:
+    """Let SIGTERM wait from now on, until `stop_descriptor` has it read: a daemon's start takes seconds on a router.
+
+    As in `end_at_alarm`, the kernel would drop it: the daemon went on until ujail killed it, five seconds later.
+    """
+    mask = bytearray(128)
+    LIBC.call("sigemptyset", mask)
+    LIBC.call("sigaddset", mask, SIGTERM)
+    LIBC.call("sigprocmask", LIBC["SIG_BLOCK"], mask, None)
+
+
 def stop_descriptor() -> int:
     """Return a descriptor that becomes readable on SIGTERM or SIGINT, which then end nothing by themselves.
 

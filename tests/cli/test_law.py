@@ -280,12 +280,13 @@ UNLAWFUL = {  # what is asked: (the configuration, the paragraph that refuses it
 
 
 @pytest.mark.parametrize("asked", UNLAWFUL)
-def test_what_the_law_refuses_is_refused_by_its_paragraph_and_nothing_is_started(asked, tmp_path, capsys):
+def test_what_the_law_refuses_is_refused_by_its_paragraph_and_nothing_is_started(asked, tmp_path, capsys, monkeypatch):
     """L34-II-2: exit 2, one line that names the paragraph, nothing written; never a lower value in its place."""
     text, paragraph = UNLAWFUL[asked]
     path, root = tmp_path / "oubli", tmp_path / "root"
     root.mkdir()
     path.write_text(text if text.startswith("config gateway") else GATEWAY + text)
+    monkeypatch.setattr("agent.cli.daemons.process.hold_stop", lambda: None)  # pytest's own process goes on
     assert main(["recorder", "--config", str(path), "--root", str(root)]) == 2
     out, line = capsys.readouterr()
     assert (out, line.count("\n")) == ("", 1)

@@ -696,6 +696,25 @@ print(poll.wait(20000) == [stop], poll.wait(0) == [stop])
         assert process.wait(240) == 0
 
 
+def test_a_signal_to_stop_that_comes_while_a_daemon_starts_waits_for_its_loop(
+    any_interpreter: Interpreter, folder: Path
+) -> None:
+    """Ujail makes it the first process of its namespace, where the kernel drops what has no handler yet."""
+    text = """
+from agent.cli import daemons
+def starts(start):
+    LIBC.call("kill", foreign("getpid", "")(), process.SIGTERM)
+    stop = process.stop_descriptor()
+    poll = sockets.Poll()
+    poll.add(stop)
+    print(poll.wait(20000) == [stop])
+    return 7
+daemons._DAEMONS["recorder"] = starts
+print(daemons.run(["recorder"]))
+"""
+    assert printed(any_interpreter, text, folder).split() == ["True", "7"]
+
+
 def test_core_dumps_are_off(any_interpreter: Interpreter, folder: Path) -> None:
     """EXP-2: by the kernel's word, where a core would have been allowed before."""
     text = """
