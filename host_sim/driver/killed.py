@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A recorder that is killed within this process: what it mapped goes as SIGKILL leaves it."""
+"""A recorder that ends within this process: what it mapped goes as a process's end leaves it."""
 
 from agent.runtime import memory
 

@@ -220,7 +220,7 @@ class Stage:
         if recorder is None:
             return  # it was killed before the power went
         if how == tape.IN_ORDER:
-            recorder.close()
+            self._end(recorder)
             return
         if self.device.radios is not None:
             self.device.radios.killed()
@@ -229,6 +229,11 @@ class Stage:
         unmap(recorder)
         if how == tape.STOOD:
             expiry.destroy_due(self.device.root, self.time.boot, self.time.monotonic())
+
+    def _end(self, recorder: "Any") -> None:
+        """End the recorder in order; its memory goes as a process's does, the last datagram with it."""
+        recorder.close()
+        unmap(recorder)
 
     def _copy(self, _true: int, length: int) -> None:
         self.device.copy(self._number(), bytes(self._payload[2:length]).decode().split())
@@ -246,7 +251,7 @@ class Stage:
     def _uninstall(self, true: int, length: int) -> None:
         """The package's removal: the recorder ends, `oubli forget everything` destroys what is kept, its files go."""
         device, paths = self.device, Paths(self.device.root)
-        self.recorder.close()
+        self._end(self.recorder)
         self.recorder = None
         expiry.erase_all(paths, device.root)  # stores lie at their usual places
         if device.radios is not None:
