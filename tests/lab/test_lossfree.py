@@ -57,6 +57,8 @@ CONFIRMATION = 660  # s between two confirmations of the time
 LISTING = "NFNL_SUBSYS_CTNETLINK<<8|IPCTNL_MSG_CT_GET"
 DUMP = 301  # s: one more than from one dump to the next
 DAY = 86400  # s
+BEGINS = 3 * 3600  # s after midnight at which an agent-day does
+SOON = 1800  # s: longer than the last scene's dumps of one day take
 
 
 class Scene:
@@ -274,8 +276,10 @@ def play_lasting(interpreter: str) -> Lasting:
         on.status()
         device.call({"call": "ntp"})
         device.jump(CONFIRMATION)
-        device.call({"call": "ntp"})
         crowd.make(PEOPLE)
+        left = int(BEGINS - device.time.wall() // 10**9) % DAY
+        device.jump(left + 1 if left < SOON else 0)  # there is a token for one day's start
+        device.call({"call": "ntp"})
         dump()
         today = counted(device)
         device.jump(DAY)
