@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -44,6 +43,10 @@ from tools.package import board, packages
 
 TERMINALS = 1024
 COMMON = PROJECT / "boards/common"
+TODAY, SECOND = "2026-11-27", 1_795_784_400  # 13:00 UTC
+# So no midnight comes between a test's first start of the service and its last
+STOOD = f'stood() {{ command date -d @{SECOND} "$@"; }}\ndate() {{ stood "$@"; }}\n'
+PROCD = "lib/functions/procd.sh"
 
 
 @pytest.fixture(scope="module")
@@ -271,8 +274,10 @@ def test_root_notes_what_a_store_is_kept_for_and_was_as_long_as_something_of_the
     add(gateway, built, "oubli-purposes")
     plain = (gateway.path / "etc/config/oubli").read_text().partition("config purpose 'attribution'")[0]
     store = gateway.path / "srv/oubli/vault/attribution"
-    note, today = gateway.path / "srv/oubli-root/store-attribution", datetime.now(UTC).date().isoformat()
+    note = gateway.path / "srv/oubli-root/store-attribution"
     store.mkdir(parents=True)
+    with (gateway.path / PROCD).open("a") as file:
+        file.write(STOOD)
 
     def noted(
         now: str, *segments: str, before: bytes | None = None, boot: bool = False, of: str = "attribution"
@@ -291,20 +296,18 @@ def test_root_notes_what_a_store_is_kept_for_and_was_as_long_as_something_of_the
         option = f"\toption {'ground' if of == 'attribution' else 'biller'} '{now}'\n" if now else ""
         more = f"config purpose '{of}'\n{option}\toption enabled '1'\n"
         (gateway.path / "etc/config/oubli").write_text(plain + more)
-        # Segments are named by UTC: wherever the gateway stands, at every hour one of the two shows another day
-        zone = "UTC-14" if datetime.now(UTC).hour >= 12 else "UTC+12"
-        start = f"export TZ={zone}; exec /bin/sh /etc/rc.common /etc/init.d/oubli reload"
-        gateway.run("/bin/sh", "-c", start)
+        # Segments are named by UTC: where the gateway stands it is the next day already
+        gateway.run("/bin/sh", "-c", "export TZ=UTC-14; exec /bin/sh /etc/rc.common /etc/init.d/oubli reload")
         return (gateway.path / f"srv/oubli-root/store-{of}").read_text()
 
     old = "2026-10-01-0001"
     assert noted("STAD", boot=True) == "\nSTAD\n"
     assert noted("STAD", old, boot=True) == "\nSTAD\n"
-    assert noted("IIbis-3", old) == f"\n{today} STAD\nIIbis-3\n"
+    assert noted("IIbis-3", old) == f"\n{TODAY} STAD\nIIbis-3\n"
     for boot in (True, False):
-        assert noted("IIbis-3", old, boot=boot) == f"\n{today} STAD\nIIbis-3\n"
-    assert noted("STAD", old) == f"\n{today} STAD\n{today} IIbis-3\nSTAD\n"
-    assert noted("IIbis-3", before=b"\nSTAD\n") == f"\n{today} STAD\nIIbis-3\n"  # it waits in memory
+        assert noted("IIbis-3", old, boot=boot) == f"\n{TODAY} STAD\nIIbis-3\n"
+    assert noted("STAD", old) == f"\n{TODAY} STAD\n{TODAY} IIbis-3\nSTAD\n"
+    assert noted("IIbis-3", before=b"\nSTAD\n") == f"\n{TODAY} STAD\nIIbis-3\n"  # it waits in memory
     assert noted("IIbis-3", before=b"\nSTAD\n", boot=True) == "\nIIbis-3\n"  # nothing of it is left
     # A clock that is behind what was recorded makes a day no earlier
     assert noted("IIbis-3", "9999-01-01-00ff", before=b"\nSTAD\n", boot=True) == "\n9999-01-01 STAD\nIIbis-3\n"
@@ -312,30 +315,30 @@ def test_root_notes_what_a_store_is_kept_for_and_was_as_long_as_something_of_the
     assert noted("IIbis-3", old, before=both, boot=True) == "\n2026-10-01 L336-3\nIIbis-3\n"
     assert noted("IIbis-3", old, before=both).encode() == both
     for damaged in (b"", b"\n", bytes(9), b"\nSTAID\n"):
-        assert noted("IIbis-3", old, before=damaged) == f"\n{today} ?\nIIbis-3\n"
-    assert noted("IIbis-3", old, before=b"\nnever STAD\nIIbis-3\n") == f"\n{today} ?\nIIbis-3\n"
+        assert noted("IIbis-3", old, before=damaged) == f"\n{TODAY} ?\nIIbis-3\n"
+    assert noted("IIbis-3", old, before=b"\nnever STAD\nIIbis-3\n") == f"\n{TODAY} ?\nIIbis-3\n"
     note.unlink()
-    assert noted("IIbis-3", old) == f"\n{today} ?\nIIbis-3\n"
+    assert noted("IIbis-3", old) == f"\n{TODAY} ?\nIIbis-3\n"
     note.unlink()
     assert noted("IIbis-3", "a", "2026-10-01-0001.new") == "\nIIbis-3\n"
     store, note = store.parent / "billing", note.parent / "store-billing"
     store.mkdir()
     assert noted("", of="billing") == "\n-\n"
     assert noted("Café \\n & Co", of="billing", boot=True) == "\nCafé \\n & Co\n"
-    assert noted("Fid SARL", old, of="billing") == f"\n{today} Café \\n & Co\nFid SARL\n"
-    assert noted("", old, of="billing") == f"\n{today} Café \\n & Co\n{today} Fid SARL\n-\n"
+    assert noted("Fid SARL", old, of="billing") == f"\n{TODAY} Café \\n & Co\nFid SARL\n"
+    assert noted("", old, of="billing") == f"\n{TODAY} Café \\n & Co\n{TODAY} Fid SARL\n-\n"
     read = stores.noted("billing", Paths(str(gateway.path)))
     assert read is not None
     assert [word for _, word in read[1]] == ["Café \\n & Co", "Fid SARL", "-"]
     for name in ("-n", "007", "7", "STAD"):  # are names as any other
         assert noted(name, of="billing", boot=True) == f"\n{name}\n"
-    assert noted("007", old, before=b"\n7\n", of="billing") == f"\n{today} 7\n007\n"
-    note.write_text(f"\n{today} Café \\n & Co\n{today} Fid SARL\n-\n")
+    assert noted("007", old, before=b"\n7\n", of="billing") == f"\n{TODAY} 7\n007\n"
+    note.write_text(f"\n{TODAY} Café \\n & Co\n{TODAY} Fid SARL\n-\n")
     # On a medium that isn't mounted what is left can't be seen
     plain += "config vault 'vault'\n\toption path '/mnt/card'\n"
-    assert noted("", of="billing", boot=True) == f"/mnt/card\n{today} Café \\n & Co\n{today} Fid SARL\n-\n"
+    assert noted("", of="billing", boot=True) == f"/mnt/card\n{TODAY} Café \\n & Co\n{TODAY} Fid SARL\n-\n"
     note.unlink()  # flash was emptied, and the configuration restored: nobody knows what the medium has
-    assert noted("", of="billing", boot=True) == f"/mnt/card\n{today} ?\n-\n"
+    assert noted("", of="billing", boot=True) == f"/mnt/card\n{TODAY} ?\n-\n"
 
 
 # OpenWrt's procd.sh: whoever reads it waits until another action on the same service is over.
@@ -343,7 +346,7 @@ LOCK = 'exec 1000>"/tmp/procd_$(basename "$initscript").lock"\nflock 1000\n'
 SLOW = """
 date() {
 	[ "$*" != "-u +%F" ] || ! mkdir /host/first 2>/dev/null || while [ ! -e /host/go ]; do sleep 0.1; done
-	command date "$@"
+	stood "$@"
 }
 """
 
@@ -356,9 +359,9 @@ def test_two_reloads_at_once_lose_no_ground(device, built):
     add(gateway, built, "oubli-purposes")
     (gateway.path / "etc/oubli/accepted").unlink()
     plain = (gateway.path / "etc/config/oubli").read_text().partition("config purpose 'attribution'")[0]
-    store, today = gateway.path / "srv/oubli/vault/attribution", datetime.now(UTC).date().isoformat()
-    common = gateway.path / "lib/functions/procd.sh"
-    common.write_text(LOCK + common.read_text())
+    store = gateway.path / "srv/oubli/vault/attribution"
+    common = gateway.path / PROCD
+    common.write_text(LOCK + common.read_text() + STOOD)
 
     def reload(ground: str) -> subprocess.Popen[bytes]:
         more = f"config purpose 'attribution'\n\toption ground '{ground}'\n\toption enabled '1'\n"
@@ -378,7 +381,7 @@ def test_two_reloads_at_once_lose_no_ground(device, built):
     (gateway.path / "host/go").touch()
     assert (first.wait(120), second.wait(120)) == (0, 0)
     notes = {path.name: path.read_text() for path in (gateway.path / "srv/oubli-root").iterdir()}
-    assert notes == {"store-attribution": f"\n{today} STAD\n{today} IIbis-3\nL336-3\n"}
+    assert notes == {"store-attribution": f"\n{TODAY} STAD\n{TODAY} IIbis-3\nL336-3\n"}
 
 
 @NETWORK
@@ -388,7 +391,9 @@ def test_a_restored_backup_says_nothing_of_what_a_store_was_kept_for(device, bui
     installed(gateway, scripts, "post-install")
     add(gateway, built, "oubli-purposes")
     plain = (gateway.path / "etc/config/oubli").read_text().partition("config purpose 'attribution'")[0]
-    segment, today = gateway.path / "srv/oubli/vault/attribution/2026-10-01-0001", datetime.now(UTC).date().isoformat()
+    segment = gateway.path / "srv/oubli/vault/attribution/2026-10-01-0001"
+    with (gateway.path / PROCD).open("a") as file:
+        file.write(STOOD)
 
     def start(ground: str, on: str) -> None:
         (gateway.path / "etc/oubli/accepted").unlink(missing_ok=True)
@@ -413,15 +418,15 @@ def test_a_restored_backup_says_nothing_of_what_a_store_was_kept_for(device, bui
     start("IIbis-3", "1")
     archive("/upgrade.tar", "")
     gateway.run("/bin/tar", "-C", "/", "-xf", "/backup.tar")
-    assert boot() == f"\n{today} STAD\n{today} IIbis-3\nSTAD\n"
+    assert boot() == f"\n{TODAY} STAD\n{TODAY} IIbis-3\nSTAD\n"
     start("IIbis-3", "0")  # off: nothing but the note says what it was kept for
     gateway.run("/bin/tar", "-C", "/", "-xf", "/backup.tar")
     start("STAD", "0")
-    assert boot() == f"\n{today} STAD\n{today} IIbis-3\nSTAD\n"
+    assert boot() == f"\n{TODAY} STAD\n{TODAY} IIbis-3\nSTAD\n"
     # Another firmware of the same gateway has the store, and what is said of it
     shutil.rmtree(gateway.path / "srv")
     gateway.run("/bin/tar", "-C", "/", "-xf", "/upgrade.tar")
-    assert boot() == f"\n{today} STAD\nIIbis-3\n"
+    assert boot() == f"\n{TODAY} STAD\nIIbis-3\n"
     assert segment.exists()
 
 
