@@ -196,7 +196,8 @@ def test_a_published_day_is_shown_in_bars_with_their_doubt(luci, equipped):
     """Each bar is as long as its figure, its end as wide as the ±; what noise alone may give has none (ANON-3)."""
     machine = equipped.machine
     ident = machine.run("uci get oubli.gateway.id").strip()
-    machine.put("/srv/oubli/published", a_day(ident, int(time.time()) // 86400 - 1))
+    # A day to come: what the recorder may publish meanwhile is of no newer one, nor of the day before it
+    machine.put("/srv/oubli/published", a_day(ident, int(time.time()) // 86400 + 2))
     *_, hour, visits = json.loads(machine.run("oubli summary --json"))
     half, below = hour["half_width"], hour["below"]
     most = max(ARRIVALS) + half
