@@ -1137,6 +1137,53 @@ def test_an_objection_that_flash_refuses_holds_and_is_written_later(book, monkey
     assert book().objects(MAC)
 
 
+class PowerCut(BaseException):
+    """Nothing of the process goes on."""
+
+
+@pytest.mark.parametrize("how", ["cut", "put back"])
+def test_who_objects_is_followed_by_no_consent_whatever_lies_on_flash(book, tmp_path, monkeypatch, how):
+    """L34-VI-5: power is lost between the two writes, or an older objection is put back beside a consent of after it.
+
+    Her page says that no consent of hers is applied; she resumes it once she takes the objection back.
+    """
+    consents, place = book(), tmp_path / "vault/consent"
+    consents.grant(bytes.fromhex(OTHER[2:]), *GIVEN)
+    assert consents.grant(MAC, ["services"], ["connections"], "none", NOW + 99 * DAY, b"Z" * 32, NOW) == 1
+    now = NOW + 31 * DAY
+    consents.tick(now)  # the first place is free
+    consents.object(MAC, now)
+    if how == "cut":
+        made, add = [0], refusals.Refusals.add
+
+        def cut(self: refusals.Refusals, *words: Any) -> None:
+            made[0] += 1
+            if made[0] == 2:
+                raise PowerCut
+            add(self, *words)
+
+        assert consents.suspend(MAC, now) == [1]
+        with monkeypatch.context() as patch:
+            patch.setattr(refusals.Refusals, "add", cut)
+            with pytest.raises(PowerCut):
+                consents.flush()
+    else:
+        assert consents.flush()
+        backup = copied(place, tmp_path / "backup")
+        assert consents.accept(MAC, now)
+        copied(backup, place)
+    for _ in range(2):  # it is written as what it is
+        consents = book()
+        assert consents.objects(MAC)
+        assert consents.active(MAC, "services", now) < 0
+        assert (consents.counts(now)["suspended"], consents.any_active("services", now)) == (1, False)
+        assert consents.flush()
+    assert consents.accept(MAC, now)
+    assert consents.active(MAC, "services", now) < 0
+    assert consents.resume(MAC, now) == [1]
+    assert book().active(MAC, "services", now) == 1
+
+
 # Put back from a backup
 
 

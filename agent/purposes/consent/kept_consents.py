@@ -78,6 +78,17 @@ class KeptConsents:
                 self._rows.set(place, OBJECTED, 0, 0, 0, since, end, since, owner, 0)
                 self.objections += 1
         self._rebuild(None)
+        self._suspend_objecting()
+
+    def _suspend_objecting(self) -> None:
+        """Suspend consents of who objects: power was lost between two writes, or an objection was put back."""
+        for place in self._rows.used():
+            row = list(self._rows.get(place))
+            if row[0] == ACTIVE and any(self._rows.get(other)[0] == OBJECTED for other in self._rows.of(row[7])):
+                row[0], row[3], row[4] = SUSPENDED, 1, 0
+                self._rows.set(place, *row)
+                self._waiting = True
+        self._rebuild(None)
 
     def _load(self, name: str) -> None:
         place = int(name) if name.isdigit() and len(name) == 4 else LIMIT
