@@ -68,7 +68,7 @@ def remembered(config: "Config", paths: "Paths") -> "list[str]":
         config.notes[name] = stores.noted(name, paths)
     _any(paths.flash.folder)  # below a folder that may not be read nothing seems to be there
     found, refused = _off(config, paths) + config.unseen, Refusals(paths.flash.sealed + "/consent")
-    objections = len(list(refused.of("o")))
+    objections = len([1 for sign in ("o", "u") for _ in refused.of(sign)])
     if not stores.by_consent(config) and (_any(paths.flash.consents) or refused.count > objections):
         found.append("consent")
     return found + (["objection"] if objections else [])

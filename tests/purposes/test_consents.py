@@ -1227,6 +1227,47 @@ def test_a_consent_that_is_put_back_counts_as_what_was_said_since(stage, tmp_pat
         assert stage("consents", "flush") is True
 
 
+def test_no_time_is_told_of_a_choice_that_no_clock_dated(stage, tmp_path):
+    """GDPR 15: not that at which somebody confirmed the time, days later; nor is an end told as a consent's beginning.
+
+    An older file that is put back says nothing of when it was withdrawn or suspended either.
+    """
+    stage("consents_open", str(tmp_path))
+    third, later = "0x02aabbccddee", NOW + 2 * DAY
+    assert [grant(stage), grant(stage, OTHER), grant(stage, third, days=1)] == [0, 1, 2]
+    backup = copied(tmp_path / "consents", tmp_path / "backup")
+    assert stage("consents", "withdraw", GUEST, None) == [0]
+    assert stage("consents", "suspend", OTHER, None) == [1]
+    assert stage("consents", "object", OTHER, None) is True
+    assert stage("consents", "flush") is True
+
+    def since(who: str, now: int = later) -> int:
+        return int(stage("consents", "of_terminal", who, now)[0]["since"])
+
+    for put_back in (False, False, True):
+        if put_back:
+            copied(backup, tmp_path / "consents")
+        stage("consents_open", str(tmp_path))
+        stage("consents", "tick", later)
+        assert [since(GUEST), since(OTHER), since(third)] == [0, 0, NOW + DAY]
+        assert stage("consents", "objection", OTHER) == [0, later + 395 * DAY]
+        assert stage("consents", "counts", later) == {"active": 0, "suspended": 1, "withdrawn": 1, "ended": 1}
+    assert stage("consents", "accept", OTHER, later) is True
+    assert stage("consents", "resume", OTHER, later) == [1]
+    assert since(OTHER) == later
+    assert stage("consents", "suspend", OTHER, later + 9) == [1]
+    assert stage("consents", "object", OTHER, later + 9) is True
+    assert stage("consents", "flush") is True
+    stage("consents_open", str(tmp_path))
+    assert since(OTHER) == later + 9
+    assert stage("consents", "objection", OTHER) == [later + 9, later + 9 + 395 * DAY]
+    assert stage("consents", "withdraw", OTHER, later + 10) == [1]
+    assert since(OTHER) == later + 10
+    assert grant(stage, now=later + 30 * DAY - 1).startswith("refused: withdrawn less than 30 days ago")
+    stage("consents", "tick", later + 30 * DAY)
+    assert stage("consents", "of_terminal", GUEST, later + 30 * DAY) == []
+
+
 def test_an_objection_and_one_purpose_that_was_withdrawn_outlive_a_restore(here, tmp_path):
     """L34-VI-5: of a consent to two purposes the other one goes on."""
     here("consents_open", str(tmp_path))

@@ -23,6 +23,7 @@ STATES = ("", "active", "suspended", "withdrawn", "ended", "objected")
 PURPOSES = BY_CONSENT  # in the order of their bits
 ALL = (1 << len(PURPOSES)) - 1
 GONE = 4  # bits by which a purpose that was withdrawn is moved
+UNDATED = 128  # among categories: `since` is when the time was confirmed, later than the act
 
 _ROW = "<BBBBIII16sI"
 _OCTETS = 36
@@ -96,7 +97,7 @@ def withdraw(row: "list[Any]", bits: int, now: int) -> None:
     """Withdraw purposes in a row, and the consent where none is left; `now` 0: it isn't known when."""
     gone = row[1] & ALL & bits
     if gone == row[1] & ALL:
-        row[0], row[4] = WITHDRAWN, now
+        row[0], row[2], row[4] = WITHDRAWN, row[2] & ALL, now
     else:
         row[1] = row[1] & ~gone | gone << GONE
         row[2] &= ~gone

@@ -31,6 +31,7 @@ from agent.purposes.consent.consent_rows import (
     OBJECTED,
     PURPOSES,
     SUSPENDED,
+    UNDATED,
     WITHDRAWN,
     state_of,
     withdraw,
@@ -43,6 +44,7 @@ from agent.purposes.consent.kept_consents import (
     PAUSED,
     PROMPT,
     RESERVED,
+    TIMELESS,
     KeptConsents,
     hexadecimal,
 )
@@ -84,9 +86,12 @@ class Consents(KeptConsents):
         return self.objections > 0 and any(self._rows.get(place)[0] == OBJECTED for place in self._of(mac))
 
     def objection(self, mac: bytes) -> "list[int]":
-        """Return since when a terminal objects, and until when that is remembered; nothing where it doesn't."""
+        """Return since when a terminal objects, and until when that is remembered; nothing where it doesn't.
+
+        0: nobody knows.
+        """
         rows = [self._rows.get(place) for place in self._of(mac)]
-        return [time for row in rows if row[0] == OBJECTED for time in ((row[4], row[5] + AFTER) if row[4] else (0, 0))]
+        return [time for row in rows if row[0] == OBJECTED for time in (_since(row), row[5] + AFTER if row[4] else 0)]
 
     def any_active(self, purpose: str, now: "int | None") -> bool:
         """Return True if anybody's consent allows a purpose; it may be over for as long as `tick` wasn't called."""
@@ -132,7 +137,9 @@ class Consents(KeptConsents):
 
     def _shown(self, place: int, now: "int | None") -> "dict[str, Any]":
         row = self._rows.get(place)
-        shown = {"number": place, "state": state_of(row, now), "given": row[6], "since": row[4], "end": row[5]}
+        shown = {"number": place, "state": state_of(row, now), "given": row[6], "since": _since(row), "end": row[5]}
+        if shown["state"] == "ended":
+            shown["since"] = row[5]
         shown["purposes"], shown["categories"] = _names(PURPOSES, row[1]), _names(CATEGORIES, row[2])
         shown["withdrawn"], shown["withdrawn_since"] = _names(PURPOSES, row[1] >> GONE), row[8]
         try:
@@ -273,7 +280,8 @@ class Consents(KeptConsents):
         if found:
             self._change(self._owner(mac), now, spare)
             try:
-                self._refusals.take_back(hexadecimal(self._owner(mac)), COUNTED)
+                for sign in (COUNTED, TIMELESS):
+                    self._refusals.take_back(hexadecimal(self._owner(mac)), sign)
             except OSError:
                 for place in found:  # flash may have taken it back all the same: it is written anew
                     row = list(self._rows.get(place))
@@ -295,7 +303,7 @@ class Consents(KeptConsents):
         ]
         for place in places:
             _, purposes, categories, _, _, end, given, owner, gone = self._rows.get(place)
-            self._rows.set(place, SUSPENDED, purposes, categories, 1, now or 0, end, given, owner, gone)
+            self._rows.set(place, SUSPENDED, purposes, categories & ALL, 1, now or 0, end, given, owner, gone)
             self._waiting = True
         self._rebuild(now)
         return places
@@ -318,7 +326,7 @@ class Consents(KeptConsents):
                 fields = self._read_own(place)
             except (SealError, ValueError):
                 raise OSError(5, "")
-            fields[1], fields[5] = ACTIVE, now
+            fields[1], fields[3], fields[5] = ACTIVE, fields[3] & ALL, now
             try:
                 self._files.write(place, fields)
                 self._refusals.take_back(self._digits(self._rows.get(place)), PAUSED)
@@ -330,7 +338,7 @@ class Consents(KeptConsents):
                 self._waiting = True
                 raise
             _, purposes, categories, _, _, end, given, owner, gone = self._rows.get(place)
-            self._rows.set(place, ACTIVE, purposes, categories, 0, now, end, given, owner, gone)
+            self._rows.set(place, ACTIVE, purposes, categories & ALL, 0, now, end, given, owner, gone)
         self._rebuild(now)
         return places
 
@@ -346,6 +354,12 @@ def named_or_refuse(third_parties: str) -> bytes:
 def _blank(text: str) -> bool:
     """Return True if a text has a blank of any script, or a letter that is drawn as nothing."""
     return any(low <= ord(one) <= high for one in text for low, high in _BLANKS)
+
+
+def _since(row: "tuple[Any, ...]") -> int:
+    """Return since when a row is as it is; 0: nobody knows."""
+    since: int = 0 if row[2] & UNDATED else row[4]
+    return since
 
 
 def _names(table: "tuple[str, ...]", bits: int) -> "list[str]":

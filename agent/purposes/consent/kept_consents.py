@@ -22,6 +22,7 @@ from agent.purposes.consent.consent_rows import (
     OBJECTED,
     PURPOSES,
     SUSPENDED,
+    UNDATED,
     WITHDRAWN,
     Rows,
     withdraw,
@@ -38,7 +39,8 @@ OBJECTION = 365 * law.DAY  # seconds until an objection's end: with the 30 days 
 MAC = 6  # octets
 # What is refused: both purposes' bits as a number ("1", "2", "3"), a consent that is suspended or over, being counted.
 # And a prompt, by the terminal itself and since when: no older folder of consents lets it be asked before its time.
-PAUSED, OVER, COUNTED, PROMPT = "s", "e", "o", "w"
+# An objection of which nobody knows since when has a sign of its own.
+PAUSED, OVER, COUNTED, PROMPT, TIMELESS = "s", "e", "o", "w", "u"
 _TOO_LARGE = 27  # EFBIG
 _NEVER = 1 << 32  # seconds
 
@@ -67,7 +69,8 @@ class KeptConsents:
         self._waiting = False  # something of it isn't on flash yet
         for name in present:
             self._load(name)
-        for digits, end in self._refusals.of(COUNTED):
+        found = [(one, 0) for one in self._refusals.of(COUNTED)]
+        for (digits, end), flag in found + [(one, UNDATED) for one in self._refusals.of(TIMELESS)]:
             owner = bytes([int(digits[at : at + 2], 16) for at in range(0, len(digits), 2)])
             since = max(end - OBJECTION, 0)
             if self.objections < OBJECTIONS + RESERVED and len(owner) == len(self._hash):
@@ -75,7 +78,7 @@ class KeptConsents:
                     place = self._free()
                 except Refused:
                     place = LIMIT - 1 - self.objections  # a consent gives way
-                self._rows.set(place, OBJECTED, 0, 0, 0, since, end, since, owner, 0)
+                self._rows.set(place, OBJECTED, 0, flag, 0, since, end, since, owner, 0)
                 self.objections += 1
         self._rebuild(None)
         self._suspend_objecting()
@@ -129,7 +132,7 @@ class KeptConsents:
             elif refused & purposes:
                 withdraw(row, refused, 0)
             if row[0] == ACTIVE and self._refusals.has(digits, PAUSED, end):
-                row[0] = SUSPENDED
+                row[0], row[4] = SUSPENDED, 0
             row[3] = int(row[:3] != [state, purposes, categories])
             self._waiting = self._waiting or row[3] > 0
         self._rows.set(place, *row)
@@ -223,9 +226,9 @@ class KeptConsents:
 
     def _refuse(self, row: "list[Any]") -> None:
         """Put what a row refuses among the refusals, durably."""
-        state, purposes, _, _, since, end, _, owner, gone = row
+        state, purposes, flag, _, since, end, _, owner, gone = row
         if state == OBJECTED:
-            self._refusals.add(hexadecimal(owner), COUNTED, end)
+            self._refusals.add(hexadecimal(owner), TIMELESS if flag else COUNTED, end)
             return
         digits, withdrawn = self._digits(row), purposes >> GONE
         if state == WITHDRAWN:
@@ -243,7 +246,7 @@ class KeptConsents:
             self._day, self._changes = now // law.DAY, {}
 
     def tick(self, now: "int | None", booted: int = 0) -> None:
-        """End what is over, remove it after 30 days; fix since when, for what was stopped while the time wasn't known.
+        """End what is over, remove it after 30 days; what was stopped while the time wasn't known goes by the present.
 
         `booted`: s since boot, by which days go on while nobody confirms the time. OSError: not now.
         """
@@ -257,7 +260,7 @@ class KeptConsents:
             if not since:
                 if state == OBJECTED:
                     end, given = now + OBJECTION, now
-                self._rows.set(place, state, purposes, categories, 1, now, end, given, owner, gone)
+                self._rows.set(place, state, purposes, categories | UNDATED, 1, now, end, given, owner, gone)
                 self._waiting = True
             elif now >= (since if state == WITHDRAWN else end) + AFTER:
                 over.append(place)
