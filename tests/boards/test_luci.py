@@ -139,7 +139,17 @@ def test_what_the_gateway_answers_is_on_the_page():
             "90 days",
         )
         assert set(wanted) <= set(words)
-        assert any(word.startswith("7 records, 63 bytes; kept 24 h; the oldest goes by ") for word in words)
+        assert any(word.startswith("7 records, 63 bytes; kept at most 24 h; the oldest goes by ") for word in words)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "told"),
+    [(600, "10 min"), (1790, "30 min"), (5400, "90 min"), (86400, "24 h"), (172800, "2 days"), (90 * 86400, "90 days")],
+)
+def test_a_lifetime_is_never_told_as_shorter_than_it_is(lifetime, told):
+    """L34-VI-4: ten minutes were 0 h; of what is kept by consent a record goes with its consent: at most."""
+    status = STATUS | {"purposes": {"security": {"records": 0, "bytes": 0, "lifetime_seconds": lifetime}}}
+    assert f"0 records, 0 bytes; kept at most {told}" in shown(WHOLE | {"status": status})[0]
 
 
 def test_oldest_record_goes_when_its_lifetime_is_over():

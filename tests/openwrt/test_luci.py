@@ -165,7 +165,7 @@ def test_settings_are_read_by_the_agent_before_they_are_saved(luci, equipped):
         assert page.locator(f"{LIFETIME} [role=alert]").count() == 0
     assert "L'Étoile d'or" in machine.run("uci get oubli.notice.venue; oubli law --notice fr")
     with opened(luci, "", "oubli") as page:
-        page.locator("td:has-text('kept 20 h; the oldest goes by')").wait_for(timeout=PATIENCE)
+        page.locator("td:has-text('kept at most 20 h; the oldest goes by')").wait_for(timeout=PATIENCE)
         page.locator("summary:has-text('Notice for the guests, French')").click()
         page.locator("pre:has-text('Étoile')").wait_for(timeout=PATIENCE)
         page.click("button:has-text('Set right what can do no harm')")

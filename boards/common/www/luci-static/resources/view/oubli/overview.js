@@ -45,7 +45,7 @@ var states = { on: _('active'), off: _('inactive'), 'off, still kept': _('inacti
 	'off, perhaps still kept': _('inactive, perhaps still kept'), 'by order': _('by order') };
 // What the recorder says of its clock, of capture, and of who answers; the last ones are the settings' own words.
 var words = {
-	trusted: _('trusted'), floor: _('not confirmed since the last start'), unknown: _('not known'),
+	trusted: _('trusted'), doubtful: _('doubtful'), floor: _('not confirmed since the last start'), unknown: _('not known'),
 	ok: _('fine'), misconfigured: _('the kernel tells too little of connections'), 'no-lan': _('an interface of the LAN is missing'),
 	undeclared: _('not said yet'), portal: _('the portal'), radius: _('the RADIUS server'), 'nat-log': _('whoever logs the NAT'),
 	oubli: _('oubli'), none: _('nobody')
@@ -77,7 +77,9 @@ function local(second) {
 }
 
 function length(seconds) {
-	return seconds % 86400 || seconds < 172800 ? Math.round(seconds / 3600) + ' h' : N_(seconds / 86400, '%d day', '%d days').format(seconds / 86400);
+	if (seconds % 3600)
+		return Math.ceil(seconds / 60) + ' min';
+	return seconds % 86400 || seconds < 172800 ? seconds / 3600 + ' h' : N_(seconds / 86400, '%d day', '%d days').format(seconds / 86400);
 }
 
 // On a phone LuCI's theme shows each cell's title beside it.
@@ -106,7 +108,7 @@ function statusTable(status) {
 		rows.push([ _('Flash refuses'), _('ledger and messages') ]);
 	Object.keys(status.purposes || {}).sort().forEach(function(name) {
 		var held = status.purposes[name], kept = N_(held.records, '%d record', '%d records').format(held.records) + ', ' +
-			N_(held.bytes, '%d byte', '%d bytes').format(held.bytes) + _('; kept %s').format(length(held.lifetime_seconds));
+			N_(held.bytes, '%d byte', '%d bytes').format(held.bytes) + _('; kept at most %s').format(length(held.lifetime_seconds));
 		// What is held is of windows: when in the oldest its first record began isn't known
 		if (held.records)
 			kept += _('; the oldest goes by %s').format(
