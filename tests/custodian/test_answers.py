@@ -439,15 +439,17 @@ def test_billing_never_says_that_nothing_was(gateway, subject):
     """L34-II-4: it has no marks. What goes on, a power cut, a wrong clock or a portal user leave no record of one."""
     gateway.keep(*[billing.Record(b"room 13", b"", start, start + 60, 1, 2) for start in (TEN, TEN - DAY)])
     made = gateway.answer(AGENTS.sign(billing_document(subject=subject), 0, 1))
-    assert (made.manifest["result"], made.rows, made.manifest["notes"]) == ("not known", [], [answers.BILLING])
+    notes = [answers.BILLING, *[answers.NAMED] * subject.startswith("user:")]
+    assert (made.manifest["result"], made.rows, made.manifest["notes"]) == ("not known", [], notes)
     page = unescape(made.cover())
-    assert "Ce qui est conservé ne permet pas de répondre à son sujet" in page
+    asked = "cet identifiant" if subject.startswith("user:") else "cette adresse MAC"
+    assert f"Ce qui est conservé sous {asked} ne permet pas de répondre" in page
     assert "Personne n'est désigné" not in page
     assert answers.BILLING.french in page
     assert "Rien n'est conservé" not in page
     held = gateway.answer(AGENTS.sign(billing_document(subject="user:room 13"), 0, 1))
     assert "registre des connexions" not in held.cover()
-    assert (held.result, held.manifest["notes"]) == ("held", [answers.BILLING])
+    assert (held.result, held.manifest["notes"]) == ("held", [answers.BILLING, answers.NAMED])
     assert cover.INFORMED not in unescape(held.cover())
     party = billing_document(subject="user:room 13", authority_kind="party", basis="CPCE L34-1")
     assert cover.INFORMED in unescape(gateway.answer(AGENTS.sign(party, 0, 1)).cover())
@@ -883,7 +885,23 @@ def test_a_person_gets_what_attribution_holds_on_her_and_nobody_elses(gateway, s
     assert "personne concernée (droit d'accès)" in cover
     assert "la notice de ce réseau : l'opérateur la joint à cette réponse" in cover
     assert "garantit à la personne concernée" in cover  # no word to whoever opens it, who may be another
-    assert "<p>Voici ce qui est conservé à son sujet pour cette période.</p><table>" in cover
+    by = "cet identifiant" if subject.startswith("user:") else "cette adresse MAC"
+    assert f"<p>Voici ce qui est conservé sous {by} pour cette période.</p><table>" in cover
+
+
+def test_who_asks_by_name_is_not_told_that_nothing_is_held_of_her_device(gateway):
+    """GDPR art. 15: before she had logged in, its ports stand under the MAC alone; that is another request."""
+    gateway.keep(holding(30000, TEN - 60, TEN + 400), mark(MIDNIGHT, TEN + 7200))
+    fields = COMMON | {"purpose": "access", "ground": "RGPD", "authority_kind": "person", "basis": "RGPD 15"}
+    by_name, by_device = (
+        gateway.answer(AGENTS.sign(document(fields | {"subject": subject}, number=number * 32), 0, 1))
+        for subject, number in (("user:Zoé 12", "a"), ("mac:02:00:00:00:00:0a", "b"))
+    )
+    assert (by_name.result, by_device.result) == ("nothing held", "held")
+    page = unescape(by_name.cover())
+    assert "<p>Rien n'est conservé sous cet identifiant pour cette période.</p>" in page
+    assert "est conservé sous sa seule adresse MAC, et n'est pas dans cette réponse" in page
+    assert answers.NAMED not in by_device.notes
 
 
 @pytest.mark.parametrize("subject", ["user:Zoé 12", "mac:02:00:00:00:00:0a"])

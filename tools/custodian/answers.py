@@ -37,6 +37,13 @@ BILLING = Note(
     "une heure fausse de la borne et, pour une adresse MAC, ce qu'elle a fait pendant qu'un utilisateur du portail "
     "était connecté peuvent n'y laisser aucun enregistrement.",
 )  # a doubt: so `nothing held` is never said of this store
+NAMED = Note(
+    "of a user: what a device did while the portal named nobody there stands under its MAC alone, and isn't in this "
+    "answer: a request about that MAC has it",
+    "Ce qu'un appareil a fait alors que le portail n'y nommait personne est conservé sous sa seule adresse MAC, et "
+    "n'est pas dans cette réponse : une demande sur cette adresse MAC le donne.",
+    doubt=False,  # nothing of it stands under the name
+)
 BEHIND = "a second NAT lies between: public ports can't be matched here"
 _FROM = {  # which field of the law's table a column of an answer tells
     "from": "start", "until": "end", "from_paris": "start", "until_paris": "end", "end": "end", "protocol": "protocol",
@@ -208,6 +215,7 @@ def answer(handover: Handover, key: Key, frozen: Iterable[tuple[bytes, bool]] = 
     except Cut:
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
     notes = [*missing, *unknown, *lost, *unproven, *[BILLING] * (not attributed), *alive(handover)]
+    notes += [NAMED] * bool(request.scope.user)
     if attributed and statement["second_nat"]:  # of a device: whose it was holds there too
         inside = " Là où l'adresse IP dite publique est privée, c'est celle de la borne."
         notes.append(Note(BEHIND, cover.RESULTS[SECOND_NAT] + inside))

@@ -33,10 +33,10 @@ RESULTS = {
     "second NAT": "Une seconde traduction d'adresses se trouve entre la borne et Internet : un port public ne peut "
     "être rapproché d'un équipement ici. Cela ne signifie pas que rien ne s'est passé.",
 }
-ABOUT = {  # a device, or a user
-    "held": "Voici ce qui est conservé à son sujet pour cette période.",
-    "nothing held": "Rien n'est conservé à son sujet pour cette période.",
-    "not known": "Ce qui est conservé ne permet pas de répondre à son sujet pour toute la période.",
+ABOUT = {  # a device, or a user: the other one may be the same person's
+    "held": "Voici ce qui est conservé sous {} pour cette période.",
+    "nothing held": "Rien n'est conservé sous {} pour cette période.",
+    "not known": "Ce qui est conservé sous {} ne permet pas de répondre pour toute la période.",
 }
 INFORMED = (
     "Les autres informations que l'article 15.1 du RGPD garantit à la personne concernée (finalités, destinataires, "
@@ -151,7 +151,9 @@ def page(
         _list(searched),
         "<h2>Réponse</h2>",
     ]
-    told = RESULTS[result] if request.scope.public else ABOUT.get(result, RESULTS[result])
+    told = RESULTS[result]
+    if not request.scope.public:
+        told = ABOUT.get(result, told).format("cet identifiant" if request.scope.user else "cette adresse MAC")
     body.append(f"<p>{escape(told)}</p>" + (_table(rows) if rows else ""))
     reasons = "".join(f"<li>{escape(text)}</li>\n" for text in missing) or "<li>Rien à signaler.</li>"
     body += ["<h2>Ce qui peut manquer, et pourquoi</h2>", f"<ul>{reasons}</ul>", "<h2>Certitude de l'horloge</h2>"]
