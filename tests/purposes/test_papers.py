@@ -284,7 +284,8 @@ def test_nobody_is_offered_the_erasure_of_one_device_where_nothing_serves_it(
     assert not [one.key for one in sealed if "erasure" in one.on_page + one.asked]
     assert not [name for name in commands() if "custodian" in name and re.search("erase|forget", name)]
     (told,) = [one for one in noticed(settings, language, held) if one.startswith(("- scellement", "- sealing"))]
-    end = ("leurs clés sont détruites au terme", "its keys are destroyed at the time")[at]
+    # A custodian's key has its date since it was made, whatever lifetime is configured later
+    end = ("leurs clés sont détruites à leur échéance", "its keys are destroyed on their own date")[at]
     assert ("nul ne peut effacer", "nobody, not even that party, can erase")[at] in told
     assert end in told
     assert (("même sans base en vigueur", "not even where no basis is in force")[at] in told) == even
