@@ -338,8 +338,8 @@ class DeferredPurposes(Purposes):
                 entry["blocks"] = held
                 notes.append("port blocks: %(held)d held, %(resting)d resting, %(free)d free" % held)
                 if held["without"]:
-                    text = "%(without)d terminals have none: their connections are kept one by one; lower block_size"
-                    notes.append(text % held)
+                    text = "%(without)d terminals have none: their connections are kept one by one"
+                    notes.append(text % held + ("" if held["free"] else "; lower block_size"))
             return entry
         if name == "billing" and self.billing is not None:
             return {"notes": [str(len(self.billing)) + " sessions are open"]}

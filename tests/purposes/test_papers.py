@@ -25,7 +25,7 @@ from agent.purposes.erasure.rounds import Erasure
 from agent.purposes.requests import requests
 from agent.vault import stores
 from host_sim.privacy import paired
-from host_sim.privacy.terminal_signs import mac_of
+from host_sim.privacy.terminal_signs import Sign, mac_of
 from tests.cli.test_law import GATEWAY, VENUE, noticed, typeset
 from tests.purposes.test_rights import BILL, PARTS, commands
 from tests.support.interpreters import PROJECT
@@ -504,6 +504,27 @@ def test_the_portal_s_word_rests_on_each_of_the_grounds_that_it_serves(
     assert (activities._REPEALED[at] in basis, ("RGPD 6.1 b", "GDPR 6.1 b")[at] in basis) == (repealed, letter)
     for name in stores.SEALED:
         assert (words.PURPOSES[name][at] in basis) == (letter and repealed)
+
+
+@pytest.mark.parametrize("free", [96, 0])
+def test_smaller_blocks_are_advised_just_where_none_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    """L34-II-4, for the operator: with no public address yet, or a kernel that refuses, all of them are free."""
+    device = paired.Device(tmp_path / "device", None, options=ATTRIBUTION)
+    device.pass_to(1300)
+    sign = Sign(1310, 1)
+    near, event, _ = sign.messages()
+    device.recorder.streams.neighbour(near, len(near))
+    device.recorder.streams.datagram(event, len(event))
+    deferred = device.recorder.groups.deferred
+    assert deferred is not None
+    held = {**dict(deferred.attribution.holdings.status()), "free": free}
+    monkeypatch.setattr(deferred.attribution.holdings, "status", lambda: held)
+    notes = device.recorder.status()["purposes"]["attribution"]["notes"]
+    (said,) = [one for one in notes if "terminals have none: their connections are kept one by one" in one]
+    assert ("lower block_size" in said) == (free == 0)
+    device.recorder.close()
 
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
