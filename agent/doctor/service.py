@@ -5,7 +5,9 @@ What a recorder knows is asked of it over the control socket. Whether one runs a
 on its folder.
 """
 
+import errno
 import os
+import time
 
 from agent.control import client
 from agent.doctor.catalogue import Finding
@@ -13,6 +15,7 @@ from agent.runtime import files
 
 PAGE = 8450  # the guests' page's port (agent.purposes.consent.page_server)
 _MODE, _UID = 0, 1  # of `_status`
+_TRIES, _PAUSE = 40, 0.25  # s: a recorder takes some to start on a router
 
 
 def configuration(gateway: "Gateway") -> "Iterator[Finding]":
@@ -24,7 +27,7 @@ def configuration(gateway: "Gateway") -> "Iterator[Finding]":
 def recorder(gateway: "Gateway") -> "Iterator[Finding]":
     """Ask the recorder what it sees."""
     try:
-        status = client.ask(gateway.paths.run.socket, "status")
+        status = _answer(gateway)
         missing, deaf = status["missing"], status["deaf"]
         refused = sorted([name for name in status["purposes"] if status["purposes"][name].get("trouble")])
         refused += ["ledger and messages"] if status["refusing"] else []
@@ -48,10 +51,21 @@ def recorder(gateway: "Gateway") -> "Iterator[Finding]":
             yield Finding("unconnected", "the forwarder runs, and isn't connected to the broker")
 
 
+def _answer(gateway: "Gateway") -> "dict[str, Any]":
+    """Ask the recorder how it is; one whose process has begun, and doesn't listen yet, is waited for."""
+    for _ in range(_TRIES):
+        try:
+            return client.ask(gateway.paths.run.socket, "status")
+        except OSError as failure:
+            if failure.errno not in (errno.ENOENT, errno.ECONNREFUSED) or not _runs(gateway, "\0recorder\0"):
+                raise
+        time.sleep(_PAUSE)
+    return client.ask(gateway.paths.run.socket, "status")
+
+
 def watch(gateway: "Gateway") -> "Iterator[Finding]":
     """Look for the process that ends a recorder which hangs, where the package has brought it."""
-    words = [word for number in _processes(gateway) for word in gateway.lines(number + "/cmdline")]
-    if files.exists(gateway.paths.root + "/usr/sbin/oubli-watch") and not any("oubli-watch" in word for word in words):
+    if files.exists(gateway.paths.root + "/usr/sbin/oubli-watch") and not _runs(gateway, "oubli-watch"):
         yield Finding("watch", "oubli-watch doesn't run")
 
 
@@ -110,12 +124,14 @@ def _status(path: str) -> "tuple[int, int] | None":
     return status[0], status[4]
 
 
-def _processes(gateway: "Gateway") -> "list[str]":
-    return [name for name in os.listdir(gateway.proc) if name.isdigit()]
+def _runs(gateway: "Gateway", word: str) -> bool:
+    """Return True if a process has this in its command line."""
+    lines = [gateway.lines(name + "/cmdline") for name in os.listdir(gateway.proc) if name.isdigit()]
+    return any(word in line for one in lines for line in one)
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator
+    from typing import Any, Iterator
 
     from agent.doctor.gateway import Gateway

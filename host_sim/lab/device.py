@@ -172,10 +172,13 @@ class Device:
         return process.wait(240)
 
     def call(self, request: dict) -> dict:
-        """Ask the recorder over its control socket, one JSON line each way, again where its heap had no room."""
+        """Ask the recorder over its control socket, one JSON line each way.
+
+        Again where its heap had no room, or others wait to be let in.
+        """
         line = b""
-        for _ in range(5):
-            with contextlib.suppress(ConnectionError), socket.socket(socket.AF_UNIX) as peer:
+        for _ in range(50):
+            with contextlib.suppress(ConnectionError, BlockingIOError), socket.socket(socket.AF_UNIX) as peer:
                 peer.settimeout(20)
                 peer.connect(str(self.root / "var/run/oubli/control/socket"))
                 peer.sendall(json.dumps({"v": 1} | request).encode() + b"\n")

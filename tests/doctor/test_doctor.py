@@ -847,6 +847,13 @@ def test_daemons_that_do_not_run_are_found(clinic):
     clinic.examine("rmdir $ROOT/srv/oubli-spool; mkdir -m 2770 $ROOT/srv/oubli-spool").only("broker-missing", ERROR)
 
 
+def test_a_recorder_that_has_just_been_started_is_waited_for(clinic):
+    """Its start takes seconds on a router: whoever restarts it asks the doctor next (README.md)."""
+    socket = "$ROOT/var/run/oubli/control/socket"
+    starts = f'sh -c "sleep 3; mv {socket}.later {socket}" python recorder &'
+    assert clinic.examine(f"mv {socket} {socket}.later; {starts}").ids == []
+
+
 def test_a_watch_and_a_page_that_do_not_run_are_found(clinic):
     """Only where the package has brought them: on another root nobody misses them."""
     watch, page = clinic.root / "usr/sbin/oubli-watch", clinic.root / "usr/share/oubli/page.nft"
