@@ -69,8 +69,8 @@ def _agreed(consents: "list[dict[str, Any]] | None", objects: "Sequence[int]") -
 
 
 def _when(second: int) -> str:
-    """Return a time of a choice; one that was made while nobody confirmed the time has none."""
-    return dates.moment(second) + " UTC" if second else "a time that nobody confirmed"
+    """Return a time of a choice; one that no clock dated has none."""
+    return dates.moment(second) + " UTC" if second else "a time that isn't known"
 
 
 def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]", held: "dict[str, Any]") -> "list[str]":

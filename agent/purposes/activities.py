@@ -118,7 +118,6 @@ _KEPT = {
         ),
     ),
     "over": ("arrêté, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; "),
-    "nat": ("rien derrière un second NAT non déclaré ; ", "nothing behind an unacknowledged second NAT; "),
     "unasked": (" ; plus aucun accord n'est recueilli", "; no consent is taken any more"),
 }
 # How each is kept from others.
@@ -260,7 +259,7 @@ def kept(row: "law.Purpose", config: "Config", language: str, held: "Sequence[st
     if row.name in held:  # who withdraws still leaves the day, and a refusal
         text = text + _KEPT["unasked"][at] if row.custody == law.DEVICE else _KEPT["over"][at] + text
     elif row.name == "attribution" and not config.purposes[row.name].upstream_nat:
-        text = _KEPT["nat"][at] + text
+        text = words.NAT[at] + text
     return words.UNSEEN[at] + text if row.name in config.unseen else text
 
 

@@ -338,11 +338,18 @@ class DeferredPurposes(Purposes):
                 entry["blocks"] = held
                 notes.append("port blocks: %(held)d held, %(resting)d resting, %(free)d free" % held)
                 if held["without"]:
-                    text = "%(without)d terminals have none: their connections are kept one by one"
-                    notes.append(text % held + ("" if held["free"] else "; lower block_size"))
+                    text = (
+                        "1 terminal has none: its" if held["without"] == 1 else "%(without)d terminals have none: their"
+                    )
+                    text = text % held + " connections are kept one by one"
+                    notes.append(text + ("" if held["free"] else "; lower block_size"))
             return entry
         if name == "billing" and self.billing is not None:
-            return {"notes": [str(len(self.billing)) + " sessions are open"]}
+            return {
+                "notes": [
+                    str(len(self.billing)) + (" session is" if len(self.billing) == 1 else " sessions are") + " open"
+                ]
+            }
         return {}
 
     def erase(self, name: str) -> None:

@@ -118,11 +118,11 @@ class Recorder:
         unreadable: bool = False,
         on: tuple[str, ...] = ("location", "services"),
     ) -> None:
-        beside = ["counting"] * (counted and day) + ["addresses", "portal", "ports", "requests", "page"]
+        beside = ["counting"] * (counted and day) + ["addresses", "portal", "ports", "requests", "emergency", "page"]
         self.answers["consent own"] = {
             "consents": consents, "kept": kept, "beside": beside, "counted": counted,
             "objects": objects, "token": TOKEN, "undoes": UNDOES, "timed": timed, "on": list(on),
-            "unreadable": unreadable, "medium": False,
+            "unreadable": unreadable, "medium": False, "nat": False,
         }  # fmt: skip
 
     def _serve(self) -> None:
@@ -289,6 +289,15 @@ def test_what_the_operator_says_now_is_not_told_as_what_she_agreed_to(interprete
         assert "Votre accord ne vaut que pour le but du document accepté. Sa preuve" in text
         text = Guest(server).ask(accept_language="en")[2].text
         assert "services by consent (for, as told today: publicité)" in text
+
+
+def test_of_what_is_over_the_end_that_was_agreed_is_told(guest, recorder):
+    """L34-VI-4: a clock that ran ahead has ended it before; the page said that it ended on a day still to come."""
+    recorder.own([CONSENT | {"state": "ended", "given": 0}])
+    text = guest.ask()[2].text
+    assert "localisation avec accord\u202f: terminé\u202f; fin prévue le 16 janvier 2027 (UTC), transmis" in text
+    assert "Accord donné le" not in text
+    assert "location by consent: over; agreed end on 2027-01-16 (UTC)" in guest.ask(accept_language="en")[2].text
 
 
 def test_what_the_operator_has_turned_off_is_not_told_as_in_force(guest, recorder):
@@ -1073,7 +1082,7 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
         assert "What stays, and what will be kept of your connections that end later, stands below.\n" in page.text
         assert "at the latest after 30 days" in page.text
         assert ("The erasure takes some minutes" in page.text) == on
-        assert ("If the gateway restarts before, ask again." in page.text) == on
+        assert ("If the gateway or its software restarts before, ask again." in page.text) == on
     assert {"v": 1, "call": "erase terminal", "address": "127.0.7.1"} in recorder.asked
     recorder.answers["erase terminal"] = erased | {"sealed": []}
     for day, objects in ((True, ()), (True, (1800000000, 1834000000)), (False, ())):

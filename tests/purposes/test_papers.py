@@ -41,6 +41,7 @@ ATTRIBUTION = (
     "config purpose 'attribution'\n option enabled '1'\n option ground 'IIbis-3'\n option reference 'x'\n"
     " option budget '90000000'\n"
 )
+CHOSEN = ("counting", "objection")  # the page tells of these as what a terminal's holder chose, or while a day is open
 SERVICES = "config purpose 'services'\n option enabled '1'\n" + VENUE
 
 
@@ -425,7 +426,7 @@ def test_a_request_on_a_medium_that_is_away_is_promised_no_end(
     for at, language in enumerate(words.LANGUAGES):
         said = words.MEDIUM[at].strip(" ;")
         own = {"kept": [[name, law.DAY, away]], "beside": ["requests", "page"], "objects": [], "counted": False}
-        own["medium"] = away
+        own |= {"medium": away, "nat": False}
         asked = Request("", b"", False, "lang=" + language, {})
         shown = Page(asked, lambda *_, **__: {}, lambda _: iter(()), None).without(own, "")
         papers = [any_interpreter.run(*command, one, language).stdout.decode() for one in ("--notice", "--register")]
@@ -468,7 +469,7 @@ def test_attribution_is_said_to_keep_nothing_behind_a_second_nat_that_is_not_ack
 ) -> None:
     """L34-II-4, L34-VI-4: whether there is one the recorder sees, not the configuration: the papers say the condition.
 
-    What is acknowledged is kept there too, and a guest isn't told otherwise.
+    What is acknowledged is kept there too, and a guest isn't told otherwise. His page says what the notice says.
     """
     more = " option upstream_nat 'acknowledged'\n" if acknowledged else ""
     settings = read(tmp_path, GATEWAY + ATTRIBUTION + more + SMALL)
@@ -479,6 +480,16 @@ def test_attribution_is_said_to_keep_nothing_behind_a_second_nat_that_is_not_ack
         said = said.removeprefix("rien ")
         (source,) = [one["by"] for one in duties.data(settings, language) if one["name"] == "source"]
         assert (said in source) == (not acknowledged)
+    device = paired.Device(tmp_path / "device", None, options=ATTRIBUTION + more, rows=256)
+    own = device.recorder.groups.by_consent().own({"terminal": mac_of(1), "address": None})
+    device.recorder.close()
+    for at, language in enumerate(words.LANGUAGES):
+        asked = Request("", b"", False, "lang=" + language, {})
+        shown = unescape(Page(asked, lambda *_, **__: {}, lambda _: iter(()), None).without(own, ""))
+        plain = shown.replace("\u00a0", " ").replace("\u202f", " ")
+        assert (words.PURPOSES["attribution"][at] + ", " + words.NAT[at] in plain) == (not acknowledged)
+        told = [one.what for one in activities.activities(device.config, language) if one.key not in CHOSEN]
+        assert [one for one in told if "<li>" + one + ", " not in plain] == []
     off = read(tmp_path, GATEWAY + SMALL)
     (kept,) = [one.kept for one in activities.activities(off, "fr", ["attribution"]) if one.key == "attribution"]
     assert "NAT" not in kept
@@ -506,9 +517,10 @@ def test_the_portal_s_word_rests_on_each_of_the_grounds_that_it_serves(
         assert (words.PURPOSES[name][at] in basis) == (letter and repealed)
 
 
+@pytest.mark.parametrize("without", [1, 2])
 @pytest.mark.parametrize("free", [96, 0])
 def test_smaller_blocks_are_advised_just_where_none_is_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, without: int
 ) -> None:
     """L34-II-4, for the operator: with no public address yet, or a kernel that refuses, all of them are free."""
     device = paired.Device(tmp_path / "device", None, options=ATTRIBUTION)
@@ -519,10 +531,11 @@ def test_smaller_blocks_are_advised_just_where_none_is_free(
     device.recorder.streams.datagram(event, len(event))
     deferred = device.recorder.groups.deferred
     assert deferred is not None
-    held = {**dict(deferred.attribution.holdings.status()), "free": free}
+    held = {**dict(deferred.attribution.holdings.status()), "free": free, "without": without}
     monkeypatch.setattr(deferred.attribution.holdings, "status", lambda: held)
     notes = device.recorder.status()["purposes"]["attribution"]["notes"]
-    (said,) = [one for one in notes if "terminals have none: their connections are kept one by one" in one]
+    many = ("1 terminal has none: its", "2 terminals have none: their")[without - 1]
+    (said,) = [one for one in notes if one.startswith(many + " connections are kept one by one")]
     assert ("lower block_size" in said) == (free == 0)
     device.recorder.close()
 

@@ -39,6 +39,7 @@ from agent.purposes.consent import (
     consent_rows,
     guest_page,
     kept_consents,
+    page_connection,
     page_words,
     sealed_consents,
     texts,
@@ -610,8 +611,8 @@ def test_an_erasure_that_a_restart_cuts_off_is_to_be_asked_for_again(tmp_path: P
     assert device.recorder.groups.erasure().state(whose) == {"erasing": False}
     device.recorder.close()
     french, english = page_words.WORDS["erasing"]
-    assert "Si la borne redémarre" in french
-    assert "If the gateway restarts" in english
+    assert "Si la borne ou son logiciel redémarre avant" in french
+    assert "If the gateway or its software restarts" in english
 
 
 def test_what_ends_after_an_erasure_is_kept_and_that_is_said(tmp_path: Path) -> None:
@@ -785,7 +786,7 @@ def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early
     untimed = [
         {"state": "withdrawn", "since": 0, "end": now, "purposes": [], "withdrawn": [], "third_parties": "", "text": ""}
     ]
-    assert "".join(who_verb._agreed(untimed, [0])).count("since a time that nobody confirmed") == 2
+    assert "".join(who_verb._agreed(untimed, [0])).count("since a time that isn't known") == 2
     kept: list[tuple[int, int]] = []  # from when its deadline runs, and when it began
 
     def keep(begins: int, octets: bytes) -> str:
@@ -1090,8 +1091,8 @@ def test_the_page_is_told_of_a_store_that_is_off_until_it_is_gone(tmp_path: Path
     assert told() == [[], [], []]
     device.pass_to(1000)  # the clock is trusted, and the day is open
     held = {row[0] for row in article.memory(device.config) if row[1]}
-    # What isn't there unless it is asked for
-    assert {*recorder.groups.by_consent().own(mac)["beside"]} == held - {"objection", "emergency"}
+    # Where she objects the page says so apart
+    assert {*recorder.groups.by_consent().own(mac)["beside"]} == held - {"objection"}
     recorder.close()
 
 
@@ -1254,6 +1255,42 @@ def consented(folder: Path) -> paired.Device:
         mac_of(1), ["location"], ["access-point"], "none", now + law.DAY, bytes(32), now
     )
     return device
+
+
+def test_no_time_still_to_come_is_told_of_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EXP-5, GDPR 15: a clock that was confirmed while it ran ahead has told of tomorrow; it was set back since."""
+    device = consented(tmp_path)
+    by_consent, wall = device.recorder.groups.by_consent(), device.time.wall
+    mine: dict[str, Any] = {"terminal": mac_of(1), "address": None, "purpose": None}
+    device.recorder.orders.object(mine, "root")
+    by_consent.withdraw(mine, "root")
+    asked = page_connection.Request("", b"", False, "", {})
+    page = guest_page.Page(asked, lambda *_, **__: {}, lambda _: iter(()), None)
+    for ahead in (0, 20 * 3600):
+        monkeypatch.setattr(device.time, "wall", lambda back=ahead: wall() - back * 10**9)
+        own = by_consent.own(mine)
+        (one,) = own["consents"]
+        told = one["given"], one["since"], own["objects"][0]
+        assert [time > 0 for time in told] == [ahead == 0] * 3
+        shown = page.overview(own)
+        for said in ("Accord donné le", "retiré le", "Opposition au comptage reçue le"):
+            assert (said in shown) == (ahead == 0), said
+        assert "<b>retiré" in shown
+    device.recorder.close()
+
+
+def test_a_document_that_no_consent_can_be_taken_to_is_not_made(tmp_path: Path) -> None:
+    """L34-V-2: it said 300 days to whoever was asked for `location`, and the grant then refused them."""
+    device = consented(tmp_path)
+    texts_ = Path(Paths(str(device.root)).texts)
+    texts_.mkdir(parents=True)
+    (texts_ / "consent-2.fr.txt").write_text("x")
+    asked: dict[str, Any] = {"purposes": ["location"], "third_parties": "none", "name": "2.fr", "days": 30}
+    by_consent = device.recorder.groups.by_consent()
+    assert "Durée\u202f: 30\u00a0jours à partir de votre accord" in by_consent.document(asked)["document"]
+    with pytest.raises(Refused, match="not within 30d of now, the ceiling of location"):
+        by_consent.document(asked | {"days": 31})
+    device.recorder.close()
 
 
 def test_an_order_to_erase_all_leaves_consents_and_says_so(interpreter: Interpreter, tmp_path: Path) -> None:

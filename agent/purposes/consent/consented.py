@@ -10,7 +10,7 @@ from agent.base import canonical
 from agent.control import calls
 from agent.purposes import also_held
 from agent.purposes.consent import consents, texts
-from agent.purposes.consent.by_consent import ByConsent
+from agent.purposes.consent.by_consent import SECOND, ByConsent
 from agent.purposes.consent.kept_consents import RESERVED
 from agent.runtime import memory
 from agent.runtime.libc import reason
@@ -30,6 +30,7 @@ class Consented(ByConsent):
         super().__init__(recorder, sodium, now, bus)
         self._config, self._paths, self._sodium = recorder.config, recorder.paths, sodium
         self._holders, self._table = recorder.guests.holders, recorder.day.terminals
+        self._source = recorder.clock.source
         # Under it the page's forms are known to come from the page, as shown to this terminal
         self._token = memory.scratch(KEY)
         sodium.random(self._token.address, KEY)
@@ -91,6 +92,7 @@ class Consented(ByConsent):
             raise calls.Refused("name: no text of this device; accepted: " + self._texts())
         words = fields["purposes"], fields["third_parties"], fields["days"]
         consents.named_or_refuse(words[1])
+        consents.lasting_or_refuse(words[0], 0, words[2] * law.DAY)
         try:
             lines, digest = texts.document(
                 self._paths.texts, fields["name"], words[0], words[1], words[2], self._config.notice
@@ -217,18 +219,24 @@ class Consented(ByConsent):
             else ([], 0)
         )
         refused = canonical.dumps([changes, objects, [[one["number"], one["state"], one["since"]] for one in found]])
+        # A clock that ran ahead has told times still to come; they are told of nothing that was done
+        wall = self._source.wall() // SECOND
+        told = [(one, name) for one in found for name in ("given", "since", "withdrawn_since")]
+        for one, name in told + ([(objects, 0)] if objects else []):
+            one[name] = one[name] if one[name] <= wall else 0
         security = self._config.purposes.get("security")
         sealed = also_held.sealed(self._config, self._paths)
         kept = ([("security", security.lifetime, False)] if security else []) + sealed
         held = [one[0] for one in sealed]
-        told = also_held.memory(self._config, held)
-        more = [row[0] for row in told if row[1] and row[0] in ("portal", "ports", "requests", "page")]
+        more = [row[0] for row in also_held.memory(self._config, held) if row[1] and row[0] != "objection"]
         names = (["counting"] if self._table.day else []) + ["addresses"] + more
         counted, unreadable = bool(self._config.metrics) and not self._opened.trouble, self._opened.trouble > 0
         flags: "dict[str, Any]" = {"counted": counted, "objects": objects, "timed": self._now() is not None}
         flags["changes"] = changes
         flags["unreadable"] = unreadable
         flags.update({"consents": found, "on": sorted(self.stores), "kept": kept, "beside": names})
+        attribution = self._config.purposes.get("attribution")
+        flags["nat"] = attribution is not None and not attribution.upstream_nat
         flags["medium"] = also_held.on_medium(self._config, held)
         flags.update({"token": self._signed(mac), "undoes": self._signed(mac + refused.encode())})
         return flags

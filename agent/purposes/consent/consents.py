@@ -172,12 +172,7 @@ class Consents(KeptConsents):
             raise Refused(
                 "categories: not those that these purposes keep (L34-V-2); accepted: " + ", ".join(sorted(kept))
             )
-        for name in PURPOSES:
-            ceiling = law.purpose(name).ceiling
-            if name in purposes and not now < end <= now + ceiling:
-                raise Refused(
-                    "end: not within " + law.duration(ceiling) + " of now, the ceiling of " + name + " (L34-V-2)"
-                )
+        lasting_or_refuse(purposes, now, end)
         named = named_or_refuse(third_parties)
         self._hold_against_former(mac, bits, now)
         place = self._free(spare)
@@ -341,6 +336,14 @@ class Consents(KeptConsents):
             self._rows.set(place, ACTIVE, purposes, categories & ALL, 0, now, end, given, owner, gone)
         self._rebuild(now)
         return places
+
+
+def lasting_or_refuse(purposes: "list[str]", now: int, end: int) -> None:
+    """Refuse an end that a purpose's ceiling doesn't allow."""
+    for name in PURPOSES:
+        ceiling = law.purpose(name).ceiling
+        if name in purposes and not now < end <= now + ceiling:
+            raise Refused("end: not within " + law.duration(ceiling) + " of now, the ceiling of " + name + " (L34-V-2)")
 
 
 def named_or_refuse(third_parties: str) -> bytes:

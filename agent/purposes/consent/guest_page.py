@@ -159,12 +159,12 @@ class Page(HeldPage):
 
     def without(self, own: "dict[str, Any]", more: str) -> str:
         """Return what is kept without a consent, and the button about being counted, which does `more`."""
-        goes_on = []
+        goes_on, at = [], words.LANGUAGES.index(self.language)
         for name, seconds, unseen in own["kept"]:
             frozen = self.say("preserved") if name != "security" else ""  # what is sealed may be
             most = f"{self.say('most')} {words.span(seconds, self.language)}{frozen}"
-            goes_on.append(self.purpose(name) + ", " + (self.say("unseen") if unseen else "") + most)
-        at = words.LANGUAGES.index(self.language)
+            nat = words.NAT[at] if name == "attribution" and own["nat"] else ""
+            goes_on.append(self.purpose(name) + ", " + (self.say("unseen") if unseen else "") + nat + most)
         goes_on += [
             self.purpose(name) + ", " + words.kept(name, at, own["medium"])
             for name in own["beside"]
@@ -181,7 +181,9 @@ class Page(HeldPage):
         return shown
 
     def given(self, consent: "dict[str, Any]", which: bool) -> str:
-        """Return a paragraph: when a consent was given, and `which` it is."""
+        """Return a paragraph: when a consent was given, and `which` it is; nothing where the time isn't known."""
+        if not consent["given"]:
+            return ""
         names = [self.purpose(name) for name in consent["purposes"] + consent["withdrawn"]]
         of = self.colon() + ", ".join(names) if which else ""
         return f"<p>{self.plain(self.on('given', consent['given']) + of)}.</p>\n"

@@ -55,7 +55,7 @@ WORDS = {
     "suspended": ("suspendu ; fin le", "suspended; ends on"),
     "withdrawn": ("retiré le", "withdrawn on"),
     "was withdrawn": ("retiré", "withdrawn"),
-    "ended": ("terminé le", "ended on"),
+    "ended": ("terminé ; fin prévue le", "over; agreed end on"),
     "proof": (
         (
             "Votre accord ne vaut que pour le but du document accepté. Sa preuve est conservée jusqu'à 30 jours après "
@@ -132,11 +132,11 @@ WORDS = {
     "erasing": (
         (
             "L'effacement prend quelques minutes. « Voir ce qui est conservé » montre ce qui "
-            "reste. Si la borne redémarre avant, redemandez-le."
+            "reste. Si la borne ou son logiciel redémarre avant, redemandez-le."
         ),
         (
             'The erasure takes some minutes. "See what is kept" shows what is left. '
-            "If the gateway restarts before, ask again."
+            "If the gateway or its software restarts before, ask again."
         ),
     ),
     "unchanged": ("Rien n'a changé.", "Nothing has changed."),
@@ -146,8 +146,8 @@ WORDS = {
         'Its row in the count of visitors, if there is one, stays; "Stop counting your device" erases it.',
     ),
     "not durable": (
-        "Ce n'est pas encore écrit en mémoire permanente : si la borne redémarre, vérifiez ici.",
-        "It isn't in permanent memory yet: if the gateway restarts, look here again.",
+        "Ce n'est pas encore écrit en mémoire permanente : si la borne ou son logiciel redémarre, vérifiez ici.",
+        "It isn't in permanent memory yet: if the gateway or its software restarts, look here again.",
     ),
     "refused": ("Cela n'a pas pu être fait. Réessayez.", "That could not be done. Try again."),
     "often": (

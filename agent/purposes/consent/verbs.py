@@ -67,7 +67,7 @@ def change(line: "Line") -> int:
         lines.append("made unreadable: " + str(answer["destroyed"]) + " records")
     line.show(answer, lines)
     if not answer.get("durable", True):
-        sys.stderr.write("oubli: flash refuses: it holds until the gateway restarts, and is tried again until then\n")
+        sys.stderr.write("oubli: flash refuses: it holds until oubli restarts, and is tried again until then\n")
         return 1
     return 0
 
@@ -81,7 +81,7 @@ def objection(line: "Line") -> int:
         return line.show(answer, ["taken back" if answer["accepted"] else "there was none"])
     line.show(answer, ["not counted from now on" if answer["objected"] else "it objected before"])
     if not answer["durable"]:
-        sys.stderr.write("oubli: flash refuses: it holds until the gateway restarts, and is tried again until then\n")
+        sys.stderr.write("oubli: flash refuses: it holds until oubli restarts, and is tried again until then\n")
         return 1
     return 0
 

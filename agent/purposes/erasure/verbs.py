@@ -41,7 +41,7 @@ def run(line: "Line") -> int:
     line.show(answer, lines)
     if not answer["durable"]:
         sys.stderr.write(
-            "oubli: flash refuses the end of its consents: it holds until the gateway restarts, "
+            "oubli: flash refuses the end of its consents: it holds until oubli restarts, "
             "and is tried again until then\n"
         )
     return 0 if answer["erased"] and answer["durable"] else 1
