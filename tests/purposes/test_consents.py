@@ -1184,6 +1184,21 @@ def test_who_objects_is_followed_by_no_consent_whatever_lies_on_flash(book, tmp_
     assert book().active(MAC, "services", now) == 1
 
 
+def test_an_objection_that_no_clock_dated_is_one_after_a_restart_too(book):
+    """L34-VI-5: it has a name of before the time was confirmed, too; status counted two, a copy told both."""
+    consents = book()
+    consents.tick(NOW)  # the next look at names that are over is an hour away
+    assert consents.object(MAC, None)
+    assert consents.flush()
+    consents.tick(NOW + 10)
+    for _ in range(2):
+        consents = book()
+        consents.tick(NOW + 20)
+        assert (consents.objections, consents.objection(MAC)) == (1, [0, NOW + 10 + 395 * DAY])
+    assert consents.accept(MAC, NOW + 30)
+    assert not book().objects(MAC)
+
+
 # Put back from a backup
 
 

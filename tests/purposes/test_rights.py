@@ -1279,6 +1279,20 @@ def test_no_time_still_to_come_is_told_of_what_was_done(tmp_path: Path, monkeypa
     device.recorder.close()
 
 
+def test_a_form_undoes_that_refusal_alone_which_it_was_shown_for(tmp_path: Path) -> None:
+    """L34-V-4: of two suspensions that no clock dated, either; a browser may send yesterday's form once more."""
+    device = consented(tmp_path)
+    by_consent, now = device.recorder.groups.by_consent(), device.time.wall() // 10**9
+    register, tokens = by_consent._consents_or_refuse(), []
+    for second in (now + 60, now + 21 * 3600):  # the latter: another day, with all its changes
+        assert register.suspend(mac_of(1), None) == [0]
+        register.tick(second)
+        tokens.append(by_consent.own({"terminal": mac_of(1), "address": None})["undoes"])
+        assert register.resume(mac_of(1), second) == [0]
+    assert tokens[0] != tokens[1]
+    device.recorder.close()
+
+
 def test_a_document_that_no_consent_can_be_taken_to_is_not_made(tmp_path: Path) -> None:
     """L34-V-2: it said 300 days to whoever was asked for `location`, and the grant then refused them."""
     device = consented(tmp_path)

@@ -212,18 +212,22 @@ class Consented(ByConsent):
         browser sends once more undoes none.
         """
         mac = self.terminal(fields)
-        found = self._opened.consents.of_terminal(mac, self._now()) if self._opened.consents is not None else []
-        objects, changes = (
-            (self._opened.consents.objection(mac), self._opened.consents.changes(mac))
-            if self._opened.consents
-            else ([], 0)
-        )
-        refused = canonical.dumps([changes, objects, [[one["number"], one["state"], one["since"]] for one in found]])
-        # A clock that ran ahead has told times still to come; they are told of nothing that was done
+        register = self._opened.consents
+        found: "list[dict[str, Any]]" = []
+        objects: "list[int]" = []
+        since: "list[int]" = []
+        changes = 0
+        if register is not None:
+            found, objects = register.of_terminal(mac, self._now()), register.objection(mac)
+            changes, since = register.changes(mac), [register.since(one["number"]) for one in found]
+        refused = canonical.dumps([changes, objects, since, [[one["number"], one["state"]] for one in found]])
+        # A clock that ran ahead has told times still to come: they are told of nothing that was done
         wall = self._source.wall() // SECOND
-        told = [(one, name) for one in found for name in ("given", "since", "withdrawn_since")]
-        for one, name in told + ([(objects, 0)] if objects else []):
-            one[name] = one[name] if one[name] <= wall else 0
+        for one in found:
+            for name in ("given", "since", "withdrawn_since"):
+                one[name] = one[name] if one[name] <= wall else 0
+        if objects and objects[0] > wall:
+            objects[0] = 0
         security = self._config.purposes.get("security")
         sealed = also_held.sealed(self._config, self._paths)
         kept = ([("security", security.lifetime, False)] if security else []) + sealed

@@ -69,11 +69,13 @@ class KeptConsents:
         self._waiting = False  # something of it isn't on flash yet
         for name in present:
             self._load(name)
-        found = [(one, 0) for one in self._refusals.of(COUNTED)]
-        for (digits, end), flag in found + [(one, UNDATED) for one in self._refusals.of(TIMELESS)]:
+        known: "set[bytes]" = set()  # one that was made while nobody confirmed the time may have its former name, too
+        found = [(one, UNDATED) for one in self._refusals.of(TIMELESS)]
+        for (digits, end), flag in found + [(one, 0) for one in self._refusals.of(COUNTED)]:
             owner = bytes([int(digits[at : at + 2], 16) for at in range(0, len(digits), 2)])
             since = max(end - OBJECTION, 0)
-            if self.objections < OBJECTIONS + RESERVED and len(owner) == len(self._hash):
+            if self.objections < OBJECTIONS + RESERVED and len(owner) == len(self._hash) and owner not in known:
+                known.add(owner)
                 try:
                     place = self._free()
                 except Refused:
