@@ -1184,6 +1184,24 @@ def test_who_objects_is_followed_by_no_consent_whatever_lies_on_flash(book, tmp_
     assert book().active(MAC, "services", now) == 1
 
 
+def test_a_refusal_that_flash_refuses_is_counted_once(tmp_path, monkeypatch):
+    """L34-V-2: it is tried again each half minute; after 17 hours of a full flash nobody could consent any more."""
+    names = refusals.Refusals(str(tmp_path / "vault/consent"))
+
+    def full(*_: Any) -> int:
+        raise OSError(28, "")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "open_file", full)
+        for _ in range(3):
+            with pytest.raises(OSError, match="28"):
+                names.add("00" * 8, "e", NOW)
+        assert names.count == 0
+    for _ in range(2):
+        names.add("00" * 8, "e", NOW)
+        assert names.count == 1
+
+
 def test_an_objection_that_no_clock_dated_is_one_after_a_restart_too(book):
     """L34-VI-5: it has a name of before the time was confirmed, too; status counted two, a copy told both."""
     consents = book()

@@ -151,8 +151,8 @@ WORDS = {
     ),
     "refused": ("Cela n'a pas pu être fait. Réessayez.", "That could not be done. Try again."),
     "often": (
-        "Vous avez changé d'avis plusieurs fois aujourd'hui : revenez demain. Suspendre ou retirer reste possible.",
-        "You changed your mind several times today: come back tomorrow. Suspending and withdrawing stay possible.",
+        "Vous avez demandé plusieurs changements aujourd'hui : revenez demain. Suspendre ou retirer reste possible.",
+        "You asked for several changes today: come back tomorrow. Suspending and withdrawing stay possible.",
     ),
     "full": (
         "Il n'y a plus de place ici : réessayez demain, ou adressez-vous à l'exploitant.",

@@ -40,8 +40,9 @@ class Refusals:
         """Refuse something, durably; OSError where flash refuses."""
         files.make_folder(self._folder, 0o700)
         path = self._path(digits, sign, end)
-        self.count += not files.exists(path)
+        new = not files.exists(path)
         files.close(files.open_file(path, ("O_CREAT",)))
+        self.count += new
         files.sync_folder(self._folder)
 
     def take_back(self, digits: str, sign: str) -> None:
