@@ -151,9 +151,10 @@ class Events:
 
     def _clock_step(self, now: int, event: Event) -> Iterator[Step]:
         yield from self._gateway.look(now)
-        yield from self._gateway.set_clock(
-            now, max(self._gateway.clock.wall(now) + int(event.seconds * SECOND), SECOND)
-        )
+        clock = self._gateway.clock
+        # The kernel refuses a time since 1970 that is less than the time since boot (clock_settime(2), EINVAL)
+        earliest = max(clock.monotonic(now), SECOND)
+        yield from self._gateway.set_clock(now, max(clock.wall(now) + int(event.seconds * SECOND), earliest))
 
     def _somebody_looks(self, now: int, _event: Event) -> Iterator[Step]:
         """A guest who is there asks what is held on the own terminal."""
