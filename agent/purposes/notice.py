@@ -55,9 +55,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir à qui sont les connexions "
         "; quittez le réseau, cela cesse au terme indiqué ; un appareil dont l'adresse MAC change est ici un autre, "
         "sans vos choix ; pour l'ancienne, voyez le responsable ;",
-        "consent": "- accord : libre, pour le but du document accepté ; vous pouvez le suspendre ou le retirer à tout "
-        "moment, gratuitement ; le retrait rend illisible ici ce qui a été conservé avec lui, et rien d'autre ; "
-        "dites-le au responsable, pour qu'il en avertisse les tiers nommés (article 19) ;",
+        "consent": "- accord : libre, pour le but du document accepté ; à suspendre ou retirer à tout moment, "
+        "gratuitement ; le retrait rend illisible ici ce qui a été conservé avec lui, et rien d'autre (ce qui précède "
+        "reste licite) ; dites-le au responsable, pour qu'il en avertisse les tiers nommés ;",
         "soon": "sauf panne, au plus tard {} après que la borne a appris la fin de {}{} ; dès lors{}, ",
         "duty": "- scellement ({}) : {}ni la borne ni l'exploitant ne lisent ces données sans le tiers de confiance ; "
         "nul ne peut effacer celles d'un seul appareil{} : leurs clés sont détruites à leur échéance ; accès : deux "
@@ -127,7 +127,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         ),
         "consent": "- consent: free, for what the document accepted says alone; you can suspend or withdraw it at "
         "any time, free of charge; a withdrawal makes what was kept by that consent unreadable here, and nothing else; "
-        "tell the controller, so that he tells the third parties named (article 19);",
+        "what was done before stays lawful; tell the controller, so that he tells the third parties named;",
         "soon": "what is kept is sealed, but for a fault, at the latest {} after the gateway has learned of the end of "
         "{}{}; from then on{} ",
         "duty": "- sealing ({}): {}neither the gateway nor the operator can read what is sealed without the trusted "

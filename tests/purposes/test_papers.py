@@ -667,6 +667,19 @@ def test_the_inspector_reads_that_an_aim_holds_for_its_own_document_alone(tmp_pa
     assert not [one for one in register.register(read(tmp_path, GATEWAY), language) if own in one]
 
 
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_who_may_consent_is_told_that_a_withdrawal_undoes_nothing_of_before(tmp_path: Path, language: str) -> None:
+    """GDPR 7.3, 13.2 c: at any time, and what was done before stays lawful; told before the consent is given."""
+    settings = read(tmp_path, GATEWAY + SERVICES)
+    lawful = ("reste licite", "stays lawful")[language == "en"]
+    any_time = ("à tout moment", "at any time")[language == "en"]
+    shown = texts.rendered("", "2." + language, ["services"], "none", 30, settings.notice)[0]
+    for paper in (shown, noticed(settings, language)):
+        (said,) = [one for one in paper if lawful in one]
+        assert any_time in said
+    assert not [one for one in noticed(read(tmp_path, GATEWAY), language) if lawful in one]
+
+
 def test_what_the_page_alone_knows_is_promised_of_no_command() -> None:
     """GDPR 15: `oubli who` asks the recorder, and how often a device asked is the page's own count."""
     asked = inspect.getsource(present)

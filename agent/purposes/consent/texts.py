@@ -29,8 +29,9 @@ _HEAD = {
         "nobody": "personne",
         "page": "Votre page : http://{}:8450/",
         "rights": "Base : votre accord (RGPD 6.1 a). Vos droits : accès, portabilité, effacement, suspension et "
-        "retrait de l'accord, sur votre page ; rectification, limitation, et directives après votre mort, auprès du "
-        "responsable ; réclamation auprès de la CNIL (www.cnil.fr)",
+        "retrait de l'accord à tout moment (ce qui le précède reste licite), sur votre page ; rectification, "
+        "limitation, et directives après votre mort, auprès du responsable ; réclamation auprès de la CNIL "
+        "(www.cnil.fr)",
     },
     "en": {
         "title": "Optional consent on your data",
@@ -41,8 +42,8 @@ _HEAD = {
         "nobody": "nobody",
         "page": "Your page: http://{}:8450/",
         "rights": "Basis: your consent (GDPR 6.1 a). Your rights: access, portability, erasure, suspension and "
-        "withdrawal of the consent, on your page; rectification, restriction, and directives after your death, from "
-        "the controller; complaint to the CNIL (www.cnil.fr)",
+        "withdrawal of the consent at any time (what was done before stays lawful), on your page; rectification, "
+        "restriction, and directives after your death, from the controller; complaint to the CNIL (www.cnil.fr)",
     },
 }
 
