@@ -89,7 +89,7 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         )
     elif consents is not None:
         states = [f"{consents[name]} {name}" for name in ("active", "suspended", "withdrawn", "ended")]
-        out.append("consents: " + ", ".join(states))
+        out.append("consents, applied while the time is confirmed and new: " + ", ".join(states))
     if status["requests"]:
         out.append("open requests: " + str(len(status["requests"])))
     if status["objections"]:

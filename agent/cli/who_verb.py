@@ -62,7 +62,8 @@ def _agreed(consents: "list[dict[str, Any]] | None", objects: "Sequence[int]") -
     out = ["objects to being counted since " + _when(objects[0])] if objects else []
     for one in consents:
         since, end = _when(one["since"]), _when(one["end"])
-        what = f"{', '.join(one['purposes'])}: {one['state']} since {since}, ends {end}"
+        applied = " (applied while the time is confirmed and new)" if one["state"] == "active" else ""
+        what = f"{', '.join(one['purposes'])}: {one['state']}{applied} since {since}, ends {end}"
         what += "; withdrawn: " + ", ".join(one["withdrawn"]) if one["withdrawn"] else ""
         out.append("consent to " + what + "; third parties: " + one["third_parties"] + "; text " + one["text"])
     return out
@@ -74,9 +75,9 @@ def _when(second: int) -> str:
 
 
 def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]", held: "dict[str, Any]") -> "list[str]":
-    out = [
-        str(counts[name]) + " records of this terminal in " + name + " (" + law.purpose(name).paragraph + ")"
-        for name in sorted(counts)
+    out = ["times are those of this gateway's clock, which may have been wrong"]
+    out += [
+        f"records of this terminal in {name} ({law.purpose(name).paragraph}): {counts[name]}" for name in sorted(counts)
     ]
     for store in sealed:
         name, ends = store["purpose"], law.duration(store["lifetime_seconds"])

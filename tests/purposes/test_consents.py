@@ -1347,7 +1347,7 @@ def test_no_new_prompt_for_30_days_whatever_folder_of_consents_is_put_back(stage
     assert stage("consents", "flush") is True
     shutil.rmtree(tmp_path / "consents")  # as it was before the grant
     stage("consents_open", str(tmp_path))
-    refused = "refused: withdrawn less than 30 days ago: not to be asked again before (L34-V-3)"
+    refused = "refused: withdrawn less than 30 days ago, or it isn't known when: not to be asked again before (L34-V-3)"
     assert grant(stage, now=NOW + 30 * DAY - 1) == refused
     assert grant(stage, OTHER, now=NOW + 1) == 0
     assert grant(stage, now=NOW + 30 * DAY) == 1

@@ -1039,7 +1039,7 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
 def test_who_and_erase_tell_the_operator_of_a_store_that_nobody_can_see(*, unseen: bool) -> None:
     """L34-VI-4, L34-VI-5: his commands say what the page says, in their words."""
     store = {"purpose": "billing", "lifetime_seconds": 86400, "unseen": unseen}
-    first, second = who_verb._summary({}, [store], {})
+    _, first, second = who_verb._summary({}, [store], {})
     assert ("perhaps still kept" in first) == unseen
     assert ("the custodian answers" in second) == (not unseen)
     said: list[str] = []
@@ -1276,6 +1276,61 @@ def test_no_time_still_to_come_is_told_of_what_was_done(tmp_path: Path, monkeypa
         for said in ("Accord donné le", "retiré le", "Opposition au comptage reçue le"):
             assert (said in shown) == (ahead == 0), said
         assert "<b>retiré" in shown
+    device.recorder.close()
+
+
+def test_a_list_of_consents_tells_no_time_still_to_come_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EXP-5: `consent list --json` had what the page doesn't tell, for no clock that is right showed it."""
+    device = consented(tmp_path)
+    by_consent, wall = device.recorder.groups.by_consent(), device.time.wall
+    assert by_consent.listed(None)["consents"][0]["given"] == wall() // 10**9
+    monkeypatch.setattr(device.time, "wall", lambda: wall() - 20 * 3600 * 10**9)
+    (one,) = by_consent.listed(None)["consents"]
+    assert [one["given"], one["since"]] == [0, 0]
+    device.recorder.close()
+
+
+def test_what_is_held_is_shown_with_times_that_may_have_been_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """EXP-5, GDPR 15: since a boot nobody may have confirmed the clock, and what it stamped then stays as it was."""
+    device = paired.Device(tmp_path / "device", None, options="", security="option enabled '1'")
+    device.pass_to(300)
+    near, event, _ = Sign(310, 1, 1, 4000, 443).messages()
+    device.recorder.streams.neighbour(near, len(near))
+    device.recorder.streams.datagram(event, len(event))
+    asked: dict[str, Any] = {"terminal": mac_of(1), "address": None, "agreed": 1}
+    assert device.recorder.clock.state == "unknown"
+    for language, said in (
+        ("fr", "horloge de la borne, qui a pu être fausse"),
+        ("en", "clock, which may have been wrong"),
+    ):
+        request = page_connection.Request("", b"", True, "lang=" + language, {})
+        page = guest_page.Page(
+            request, lambda *_, **__: {}, lambda _: device.recorder.orders.access(asked, "root"), None
+        )
+        shown = "".join(page.held(""))
+        assert "UTC)" in shown
+        assert said in shown
+    line: Any = type("Line", (dict,), {})({"--mac": "", "--agreed": ""})
+    line.ask_for = lambda *_, **__: device.recorder.orders.access(asked, "root")
+    line.show = lambda _, told: print("\n".join(told)) or 0
+    assert who_verb.show(line) == 0
+    told = capsys.readouterr().out
+    assert "\ntimes are those of this gateway's clock, which may have been wrong\n" in "\n" + told
+    assert "records of this terminal in security (" in told
+    active = [
+        {
+            "state": "active",
+            "since": 1,
+            "end": 2,
+            "purposes": ["location"],
+            "withdrawn": [],
+            "third_parties": "",
+            "text": "",
+        }
+    ]
+    assert "location: active (applied while the time is confirmed and new) since" in who_verb._agreed(active, [])[0]
     device.recorder.close()
 
 

@@ -221,11 +221,7 @@ class Consented(ByConsent):
             found, objects = register.of_terminal(mac, self._now()), register.objection(mac)
             changes, since = register.changes(mac), [register.since(one["number"]) for one in found]
         refused = canonical.dumps([changes, objects, since, [[one["number"], one["state"]] for one in found]])
-        # A clock that ran ahead has told times still to come: they are told of nothing that was done
-        wall = self._source.wall() // SECOND
-        for one in found:
-            for name in ("given", "since", "withdrawn_since"):
-                one[name] = one[name] if one[name] <= wall else 0
+        wall = self._over(found)
         if objects and objects[0] > wall:
             objects[0] = 0
         security = self._config.purposes.get("security")
@@ -245,6 +241,14 @@ class Consented(ByConsent):
         flags.update({"token": self._signed(mac), "undoes": self._signed(mac + refused.encode())})
         return flags
 
+    def _over(self, found: "list[dict[str, Any]]") -> int:
+        """Tell no time still to come of what was done, for a clock ran ahead; returns what it shows now, in s."""
+        wall = self._source.wall() // SECOND
+        for one in found:
+            for name in ("given", "since", "withdrawn_since"):
+                one[name] = one[name] if one[name] <= wall else 0
+        return wall
+
     def _signed(self, what: bytes) -> str:
         digest = bytearray(_TOKEN)
         self._sodium.keyed_digest(digest, _TOKEN, what, self._token.address)
@@ -254,7 +258,9 @@ class Consented(ByConsent):
     def listed(self, first: "int | None") -> "dict[str, Any]":
         """Return how many consents are in which state, and a page of them, without whose they are."""
         register, now = self._consents_or_refuse(), self._now()
-        return {"counts": register.counts(now), "consents": register.listed(first or 0, PAGE, now)}
+        found = register.listed(first or 0, PAGE, now)
+        self._over(found)
+        return {"counts": register.counts(now), "consents": found}
 
     # Emergency
 

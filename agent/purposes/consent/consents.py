@@ -58,7 +58,7 @@ _BLANKS = (
     (32, 32), (0xA0, 0xA0), (0xAD, 0xAD), (0x115F, 0x1160), (0x1680, 0x1680), (0x2000, 0x200A),
     (0x202F, 0x202F), (0x205F, 0x205F), (0x2800, 0x2800), (0x3000, 0x3000), (0x3164, 0x3164), (0xFFA0, 0xFFA0),
 )  # fmt: skip
-_RECENT = "withdrawn less than 30 days ago: not to be asked again before (L34-V-3)"
+_RECENT = "withdrawn less than 30 days ago, or it isn't known when: not to be asked again before (L34-V-3)"
 CHANGES = 5  # that one terminal may make a day: resume, take an objection back
 
 

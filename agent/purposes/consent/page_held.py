@@ -54,7 +54,7 @@ class HeldPage(Html):
             for name in sorted(counts)
         ]
         lines += [self.sealed(store["purpose"], store["lifetime_seconds"], store["unseen"]) for store in sealed]
-        shown = self.items(lines + self.also_held(also_held))
+        shown = self.items(lines + self.also_held(also_held)) + self.paragraph("times")
         if sum(counts.values()) > len(newest):
             shown += self.paragraph("newest")
         newest.reverse()

@@ -21,6 +21,10 @@ WORDS = {
         "Les plus récents d'abord ; tous sont dans le fichier.",
         "The newest first; all of them are in the file.",
     ),
+    "times": (
+        "Les heures sont celles de l'horloge de la borne, qui a pu être fausse.",
+        "Times are those of the gateway's clock, which may have been wrong.",
+    ),
     "sealed": (
         "la borne ne peut pas lire ces données ; {}chacune disparaît au plus tard après",
         "the gateway can't read it; {}each record goes at the latest after",

@@ -64,7 +64,7 @@ def change(line: "Line") -> int:
     ]
     lines = [word + " " + str(answer[word]) + (" consent" if answer[word] == 1 else " consents")]
     if answer.get("destroyed"):
-        lines.append("made unreadable: " + str(answer["destroyed"]) + " records")
+        lines.append("records made unreadable: " + str(answer["destroyed"]))
     line.show(answer, lines)
     if not answer.get("durable", True):
         sys.stderr.write("oubli: flash refuses: it holds until oubli restarts, and is tried again until then\n")
