@@ -9,17 +9,25 @@ SECOND = 1_000_000_000
 
 
 class DeviceClock:
-    """The clocks of one boot. `booted`: true ns at which time since boot was `since`; `drift` in parts in a million."""
+    """The clocks of one boot. `booted`: true ns at which time since boot was `since`; `drift` in parts in a million.
+
+    `slept` is how much of the time since boot it was suspended, in ns.
+    """
 
     def __init__(self, booted: int, since: int, drift: int, wall: int) -> None:
         self.booted, self.drift, self._since = booted, drift, since
         self.lines = [(booted, wall - since)]  # from when (true), wall clock minus time since boot
         self.stepped = False
+        self.slept = 0
 
     def monotonic(self, true: int) -> int:
         """Return the time since boot."""
         passed = true - self.booted
         return self._since + passed + (passed * self.drift // 1_000_000 if self.drift else 0)
+
+    def awake(self, true: int) -> int:
+        """Return the time since boot without what it was suspended: the kernel's CLOCK_MONOTONIC."""
+        return self.monotonic(true) - self.slept
 
     def true(self, monotonic: int) -> int:
         """Return when the time since boot is so much, to the nanosecond that the drift allows."""

@@ -116,9 +116,11 @@ class Events:
         self._gateway.disturbed = True
         self._gateway.suspended = now + int(event.minutes * MINUTE)
         yield Step(now, tape.SUSPEND)
+        clock = self._gateway.clock
 
         def resume(later: int) -> Iterator[Step]:
             self._gateway.suspended = 0
+            clock.slept += clock.monotonic(later) - clock.monotonic(now)
             self._world.days.resumed(later)
             yield from self._gateway.look(later)
 
@@ -152,8 +154,8 @@ class Events:
     def _clock_step(self, now: int, event: Event) -> Iterator[Step]:
         yield from self._gateway.look(now)
         clock = self._gateway.clock
-        # The kernel refuses a time since 1970 that is less than the time since boot (clock_settime(2), EINVAL)
-        earliest = max(clock.monotonic(now), SECOND)
+        # The kernel refuses a time since 1970 that is less than its CLOCK_MONOTONIC (clock_settime(2), EINVAL)
+        earliest = max(clock.awake(now), SECOND)
         yield from self._gateway.set_clock(now, max(clock.wall(now) + int(event.seconds * SECOND), earliest))
 
     def _somebody_looks(self, now: int, _event: Event) -> Iterator[Step]:

@@ -13,7 +13,7 @@ or is now. Each record stands alone, so that a request is answered from any part
     octet 0     1: a holding   2: its end isn't known   4: IPv6   8: portal user id   16: the clock wasn't confirmed
                 32: the public address is the terminal's own (IPv6 without translation)
     octet       IP protocol (a connection)
-    4 octets    start, seconds since the epoch, network order (floor)
+    4 octets    start, seconds since the epoch, network order (floor; 0 where a clock was set back to sooner after it)
     varint      seconds to the end (ceiling); absent where it isn't known
     4 or 16     public address; absent where it is the terminal's own
     2 octets    public port, or the block's first one; 2 more: how many less one (a holding)
@@ -89,9 +89,10 @@ def pack(record: Record) -> bytes:
     )
     flags |= _UNCONFIRMED * (not record.confirmed) | _OWN * own
     out = bytes((flags,)) if record.protocol is None else bytes((flags, record.protocol))
-    out += struct.pack(">I", record.start)
+    start = max(0, record.start)
+    out += struct.pack(">I", start)
     if record.end is not None:
-        out += varint(max(0, record.end - record.start))
+        out += varint(max(0, record.end - start))
     if not own:
         out += record.public_address
     out += struct.pack(">H", record.first)
