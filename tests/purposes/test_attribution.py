@@ -79,6 +79,12 @@ def test_records_are_the_vectors_to_the_octet_everywhere(any_stage):
             assert any_stage(f"unpack_{kind}", octets) == row
 
 
+def test_record_of_before_1970_begins_with_it(any_stage):
+    """A clock of 1970 that is set back by more than the gateway was awake puts what began sooner there."""
+    row = [6, PUBLIC, 20012, 20012, TEN, MAC_A, "", -9000, 60, True]
+    assert any_stage("unpack_attribution", any_stage("pack_attribution", row)) == [*row[:7], 0, *row[8:]]
+
+
 def test_connection_takes_25_octets_and_a_lease_fewer_than_thirty(stage):
     """A block's row replaces all connections of its terminal: 100 of them are 2,400 octets, its two rows 51."""
     connection = stage("pack_attribution", [6, PUBLIC, 20012, 20012, TEN, MAC_A, "", NOON, NOON + 60, True])
@@ -386,7 +392,7 @@ def test_restart_names_no_former_holder_of_an_address_that_changed_hands_meanwhi
 def test_portal_user_and_public_address_begin_a_new_row(map_):
     """A login, a logout and another WAN address each end a row and begin one, so that each row says one thing only."""
     map_.hold(TEN, MAC_A)
-    map_.do(["users", {MAC_A: "room12"}])
+    map_.do(["users", {MAC_A: ["room12", 0]}])
     map_.tick(60)
     map_.do(["public", OTHER_PUBLIC, map_.wall + 5, map_.now + 5])
     map_.do(["users", {}])
@@ -405,11 +411,26 @@ def test_user_who_logs_in_in_a_row_s_first_second_begins_a_row_in_the_next(map_)
     The first one's end is taken as both's.
     """
     map_.hold(TEN, MAC_A)
-    map_.do(["users", {MAC_A: "room12"}])
+    map_.do(["users", {MAC_A: ["room12", 0]}])
     map_.tick()
     map_.tick(1)
     rows = [[row[6], row[7] - NOON, row[8] and row[8] - NOON] for row in map_.ask("rows")]
     assert rows == [["", 0, None], ["", 0, 1], [b"room12".hex(), 1, None]]
+
+
+def test_user_who_logs_in_just_before_midnight_is_named_a_second_after_the_day_s_first_look(map_):
+    """The day's first row names who was there at midnight; the look that writes it asks for the next at once."""
+    midnight = MIDNIGHT + DAY
+    map_.wall = midnight - 3600
+    map_.hold(TEN, MAC_A)
+    map_.tick(3600 - 8)
+    map_.do(["users", {MAC_A: ["room12", midnight]}])
+    map_.wall, map_.now = map_.wall + 10, map_.now + 10
+    assert map_.ask("look", map_.wall, map_.now) is True
+    map_.tick(1)
+    assert map_.ask("look", map_.wall, map_.now) is False
+    rows = [[row[6], row[7] - midnight, row[8] and row[8] - midnight] for row in map_.ask("rows")]
+    assert rows == [["", -3600, None], ["", -3600, 0], ["", 0, None], ["", 0, 3], [b"room12".hex(), 3, None]]
 
 
 def test_without_a_public_address_no_block_is_dealt_and_no_row_is_open(map_):
@@ -448,12 +469,12 @@ def test_an_address_that_waits_for_a_block_is_forgotten_with_its_terminal(map_):
 
 def test_whose_a_block_was_at_the_portal_goes_with_its_row_though_there_is_no_public_address(map_):
     """L34-VI-4: guests are told of three hours; nor does a block that the kernel refuses leave a name behind."""
-    map_.do(["users", {MAC_A: "room12", MAC_B: "room14"}])
+    map_.do(["users", {MAC_A: ["room12", 0], MAC_B: ["room14", 0]}])
     map_.hold(TEN, MAC_A)
     map_.do(["public", NO_PUBLIC, map_.wall, map_.now])
     assert map_.ask("remembered") == ["room12"]
     map_.holders = {}
-    map_.do(["users", {MAC_B: "room14"}])
+    map_.do(["users", {MAC_B: ["room14", 0]}])
     map_.tick(10)
     assert map_.ask("remembered") == []
     map_.do(["public", PUBLIC, map_.wall, map_.now], ["refuses", True])
@@ -468,7 +489,6 @@ def test_wan_that_is_away_for_a_moment_ends_rows_and_begins_them(map_):
     map_.tick(60)
     map_.do(["public", NO_PUBLIC, map_.wall, map_.now])
     map_.tick(60)
-    map_.do(["public", OTHER_PUBLIC, map_.wall, map_.now])
     assert map_.covers(TEN, 16384)
     rows = [[row[1], row[7] - NOON, row[8] and row[8] - NOON] for row in map_.ask("rows")]
     assert rows == [[PUBLIC, 0, None], [PUBLIC, 0, 60], [OTHER_PUBLIC, 120, None]]

@@ -127,8 +127,9 @@ def blocks_open(folder: str, size: int, now: int, user_of: "dict[str, str]") -> 
         rows.append(_row(record))
         return True
 
-    def user(mac: bytes, start: int) -> bytes:  # noqa: ARG001
-        return _held["users"].get(_hex(mac), "").encode()
+    def user(mac: bytes, start: int) -> bytes:
+        name, since = _held["users"].get(_hex(mac), ["", 0])
+        return name.encode() if start > since else b""
 
     _held["blocks"] = blocks.Blocks(folder + "/map", folder + "/marks", size, _held["kernel"], write, user, now)
 
@@ -148,6 +149,8 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
             dealt.rows.resume(rest[0], rest[1])
         elif name == "covers":
             answers.append(dealt.covers(_octets(rest[0]), rest[1], _octets(rest[2]), rest[3], rest[4]))
+        elif name == "look":
+            answers.append(dealt.tick(rest[0], rest[1], _holder, holdings.OVER))
         elif name in ("tick", "deal"):
             _held["holders"] = rest[2]
             turns = ((dealt.deal, ()), (dealt.tick, (holdings.OVER,)), (dealt.deal, ()))
@@ -164,12 +167,10 @@ def blocks_do(steps: "list[list[Any]]") -> "list[Any]":
         elif name in ("status", "remembered"):
             whose = [dealt.map.users.get(block, b"").decode() for block in dealt.map.users.known()]
             answers.append(dealt.status() if name == "status" else whose)
-        elif name == "kernel":
-            answers.append(_held["kernel"].calls[:])
-            del _held["kernel"].calls[:]
-        elif name == "rows":
-            answers.append(_held["rows"][:])
-            del _held["rows"][:]
+        elif name in ("kernel", "rows"):
+            noted = _held["kernel"].calls if name == "kernel" else _held["rows"]
+            answers.append(noted[:])
+            del noted[:]
         else:
             getattr(dealt, name)(*rest)
     return answers

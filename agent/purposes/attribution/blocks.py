@@ -191,6 +191,8 @@ class Blocks:
                 continue  # there is no public address
             elif part // _DAY != wall // _DAY:
                 self.rows.midnight(block, wall)
+                # Who has logged in since is named from the next second on, not by the day's first row
+                again = again or self.rows.another(block, mac, wall)
             elif another:
                 if part == wall:
                     again = True  # rows that begin at once are read as one
