@@ -48,10 +48,14 @@ class Listener:
 
 
 class Neighbours:
-    """Reads rtnetlink datagrams; keeps its three lists in order: links, then addresses, then neighbours."""
+    """Reads rtnetlink datagrams; keeps its three lists in order: links, then addresses, then neighbours.
+
+    The kernel refuses a list while it still sends another one: nothing is asked before that has ended.
+    """
 
     def __init__(self, listener: Listener) -> None:
         self.reader = Reader(self._take)
+        self.reader.done = True
         self._listener = listener
         self._dumps: "list[bytes]" = []
         self._listing = False
@@ -62,7 +66,7 @@ class Neighbours:
             dump_request(kind + 2, bytes(size))
             for kind, size in ((_NEW_LINK, 16), (_NEW_ADDRESS, 8), (_NEW_NEIGHBOUR, 12))
         ]
-        self.reader.done = self._listing = True
+        self._listing = True
         self._listener.listing()
 
     @property
@@ -80,7 +84,7 @@ class Neighbours:
     def feed(self, buffer: "bytearray | bytes", length: int) -> None:
         """Read one datagram: `length` octets at the start of `buffer`."""
         self.reader.read(buffer, length)
-        if self.reader.interrupted:
+        if self.reader.interrupted and self.reader.done:
             self.reader.interrupted = False
             self.restart()
         elif self._listing and self.complete:
