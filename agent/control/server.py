@@ -50,8 +50,8 @@ class _Client:
 class Server:
     """Serves `answer(line, roles)`, a dict or a generator of them, on a socket at `path`, inside another's poll loop.
 
-    `peers` gives the roles. `children` gets the ids of the processes that answer in several lines. Who answers reads
-    there whether there may be another one.
+    Nobody is answered before `open`: who asks waits. `peers` gives the roles. `children` gets the ids of the processes
+    that answer in several lines. Who answers reads there whether there may be another one.
     """
 
     def __init__(
@@ -70,7 +70,10 @@ class Server:
         self._clients: "dict[int, _Client]" = {}
         self._second = 0
         self._calls: "dict[tuple[int, bytes], int]" = {}  # user and whom he asks for -> calls in this second
-        poll.add(self.listener)
+
+    def open(self) -> None:
+        """Answer from now on, those who wait first."""
+        self._poll.add(self.listener)
 
     def ready(self, descriptor: int, now: int) -> bool:
         """Serve a descriptor that is ready; False where it isn't one of ours. `now` is monotonic ns."""

@@ -91,6 +91,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
                 server.close()
                 return 1
             poll.add(events)
+            server.open()  # whoever is answered can rely on it: what begins now has its terminal
             deaf = False
         heartbeat.beat(now)
 

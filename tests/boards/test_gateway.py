@@ -707,6 +707,28 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
 
 
 @NETWORK
+def test_who_is_answered_by_a_recorder_that_starts_is_known_to_it(device):
+    """What begins from its first answer on has a terminal, however long the list of the kernel's neighbours is."""
+    gateway, scripts = device
+    (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
+    installed(gateway, scripts, "post-install")
+    service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
+    try:
+        with client(gateway, TERMINALS) as connect:
+            for starts in range(1, 6):
+                wait_for(lambda: status(gateway).get("counters", {}).get("starts") == starts)  # noqa: B023
+                connect()
+                before = status(gateway)["counters"]["kept"]
+                gateway.host("conntrack", "-F")
+                wait_for(lambda: status(gateway)["counters"]["kept"] >= before + TERMINALS)  # noqa: B023
+                assert status(gateway)["counters"]["unknown terminal"] == 0, starts
+                service.kill("recorder")
+                service.look()
+    finally:
+        service.stop()
+
+
+@NETWORK
 @pytest.mark.needs("mosquitto")
 def test_both_daemons_together_stay_within_the_boards_memory(device):
     """On MicroPython from .mpy, at 1,024 terminals: proportional set size, where nobody else shares the libraries.

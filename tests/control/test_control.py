@@ -85,6 +85,7 @@ TABLE = {{
 }}
 peers, children = calls.Peers(OWN_USER, PATH.rsplit("/", 1)[0]), []
 server = Server(PATH, poll, peers, lambda line, roles: calls.answer(None, line, roles, TABLE), children)
+server.open()
 print("listening")
 while True:
     ready = poll.wait(20)
@@ -477,6 +478,7 @@ import sys
 from agent.control.server import Server
 from agent.runtime import sockets
 server = Server(sys.argv[-1], sockets.Poll(), None, None, [])
+server.open()
 server._second, server._calls = 5000000000, {(4242, b"192.168.7.21"): 3}
 for now in (5999999999, 6000000000):
     server.tick(now)
