@@ -27,7 +27,7 @@ class Days:
         self.checkpoints = 0  # of the audit log: one each powered-on hour
         self._full: set[str] = set()  # what flash has no room for (host_sim.venue.tape.PLACES)
         self.lost = 0  # messages, since the boot, that flash had no room for
-        self._gone: set[int] = set()  # slots of these
+        self._gone: set[int] = set()  # slots of these, of the open day
         self.day = self.counted = 0
         self.slots: set[int] = set()
         self.closed: list[int] = []
@@ -146,4 +146,5 @@ class Days:
             return False
         self.day, self.counted = today, wall // HOUR * HOUR
         self._ends = monotonic + self.day + DAY - wall
+        self._gone.clear()  # of those that the ledger had no room for none was drawn; others are before the floor
         return True
