@@ -49,7 +49,7 @@ SPAN = 11  # s: one more than a rate is taken over
 LOOK = 1  # s from one look of oubli-watch to the next
 BUSY = 60  # s that a loaded machine may take longer
 PAUSE = 1  # s until the supervisor starts a recorder anew
-RATE = 4000  # connections a second while a recorder hangs
+RATE = 2000  # connections a second while a recorder hangs
 ALIVE = 2  # s that each of them lives
 EVENTS = 9000  # what the socket's buffer holds of them
 PEOPLE = 60
@@ -375,7 +375,7 @@ def test_a_recorder_that_hangs_is_ended_and_replaced(hang: Hang) -> None:
 
 
 def test_the_hotspot_works_while_the_recorder_hangs(hang: Hang) -> None:
-    """At 4,000 connections a second what isn't read is kept in the table.
+    """At 2,000 connections a second what isn't read is kept in the table.
 
     It never fills, and is let go with the process.
     """
@@ -405,7 +405,7 @@ def test_a_hang_is_a_gap_with_its_seconds(hang: Hang) -> None:
 
 
 def test_a_recorder_knows_the_terminals_before_it_reads_what_ended(hang: Hang) -> None:
-    """Three starts at 4,000 connections a second: none is nobody's but those of a start.
+    """Three starts at 2,000 connections a second: none is nobody's but those of a start.
 
     And a few of the second after it.
     """
