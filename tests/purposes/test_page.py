@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from tests.support.interpreters import Interpreter
 
 GUEST = "127.0.7.1"
-MORE = "Autres droits\u202f: auprès du responsable. Réclamation\u202f: CNIL (www.cnil.fr)."
+MORE = (
+    "Finalités, bases, destinataires\u202f: voir la notice de ce réseau. Autres droits\u202f: auprès du responsable. "
+    "Réclamation\u202f: CNIL (www.cnil.fr)."
+)  # GDPR 15.1: what she is shown is a part of what an answer to her must have
 TOKEN, UNDOES = "abcdefghijklmnop" * 2, "ponmlkjihgfedcba" * 2
 SENT = f"token={TOKEN}&"
 SAME = {"origin": "http://{here}"}  # where the page is

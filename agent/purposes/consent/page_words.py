@@ -208,8 +208,14 @@ WORDS = {
         ),
     ),
     "more rights": (
-        "Autres droits : auprès du responsable. Réclamation : CNIL (www.cnil.fr).",
-        "Other rights: from the controller. Complaint: CNIL (www.cnil.fr).",
+        (
+            "Finalités, bases, destinataires : voir la notice de ce réseau. Autres droits : auprès du responsable. "
+            "Réclamation : CNIL (www.cnil.fr)."
+        ),
+        (
+            "Purposes, bases, recipients: see this network's notice. Other rights: from the controller. "
+            "Complaint: CNIL (www.cnil.fr)."
+        ),
     ),
     "again": ("Cette page a expiré. Ouvrez-la de nouveau.", "This page has expired. Open it again."),
     "back": ("Retour", "Back"),
