@@ -51,7 +51,8 @@ def show(line: "Line") -> int:
                 "objects": answer["objects"],
                 "changes": answer["changes"],
             }
-            return line.show(told, _summary(counts, sealed, held) + _agreed(consents, answer["objects"]))
+            changes = [f"resumed, or took an objection back, today: {answer['changes']}"] if answer["changes"] else []
+            return line.show(told, _summary(counts, sealed, held) + _agreed(consents, answer["objects"]) + changes)
     return 1
 
 
@@ -61,10 +62,11 @@ def _agreed(consents: "list[dict[str, Any]] | None", objects: "Sequence[int]") -
         return ["consents can't be read now: all are suspended"]
     out = ["objects to being counted since " + _when(objects[0])] if objects else []
     for one in consents:
-        since, end = _when(one["since"]), _when(one["end"])
         applied = " (applied while the time is confirmed and new)" if one["state"] == "active" else ""
-        what = f"{', '.join(one['purposes'])}: {one['state']}{applied} since {since}, ends {end}"
-        what += "; withdrawn: " + ", ".join(one["withdrawn"]) if one["withdrawn"] else ""
+        what = f"{', '.join(one['purposes'])}: given {_when(one['given'])}, {one['state']}{applied} since "
+        what += f"{_when(one['since'])}, ends {_when(one['end'])}"
+        if one["withdrawn"]:
+            what += f"; withdrawn: {', '.join(one['withdrawn'])} since {_when(one['withdrawn_since'])}"
         out.append("consent to " + what + "; third parties: " + one["third_parties"] + "; text " + one["text"])
     return out
 

@@ -453,6 +453,7 @@ def test_billing_never_says_that_nothing_was(gateway, subject):
     assert cover.INFORMED not in unescape(held.cover())
     party = billing_document(subject="user:room 13", authority_kind="party", basis="CPCE L34-1")
     assert cover.INFORMED in unescape(gateway.answer(AGENTS.sign(party, 0, 1)).cover())
+    assert "destinataires, transferts, durées" in cover.INFORMED  # 15.2, too
 
 
 @pytest.mark.parametrize("name", ["one signature", "twice the same", "an octet", "another gateway", "unknown agent"])

@@ -316,7 +316,7 @@ def check_what_is_shown(place: Consenting) -> None:
     # One, and that of the page itself where it was over before the second in which B suspended.
     assert re.search(r"^records of this terminal in services \(.*\): [12]$", held, re.MULTILINE)
     assert re.search(r"^records of this terminal in location \(.*\): 1$", held, re.MULTILINE)
-    assert "consent to services, location: suspended since " in held
+    assert re.search("consent to services, location: given 20.* UTC, suspended since 20", held)
 
 
 ACTS = ["granted root", "granted root", "granted root", "suspended root", "withdrawn root"]

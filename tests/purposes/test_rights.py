@@ -773,6 +773,8 @@ def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early
     register.grant(mac, [*BY_CONSENT], ["connections", "access-point"], "none", now + law.DAY, bytes(32), now)
     register.withdraw(mac, now, "services")
     register.object(mac, now)
+    assert register.accept(mac, now)
+    register.object(mac, now)
     asked = {"terminal": mac, "address": None, "agreed": 1}
     line: Any = {"--mac": "", "--agreed": ""}
     line = type("Line", (dict,), {})(line)
@@ -781,12 +783,13 @@ def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early
     assert who_verb.show(line) == 0
     said = capsys.readouterr().out
     assert f"objects to being counted since {moment(now)} UTC\n" in said
-    assert re.search("consent to location: .*; withdrawn: services;", said)
+    assert f"consent to location: given {moment(now)} UTC, active (applied while the time" in said
+    assert f"; withdrawn: services since {moment(now)} UTC;" in said
+    assert "\nresumed, or took an objection back, today: 1\n" in said
     assert "goes 30d after it ended at the latest" in said
-    untimed = [
-        {"state": "withdrawn", "since": 0, "end": now, "purposes": [], "withdrawn": [], "third_parties": "", "text": ""}
-    ]
-    assert "".join(who_verb._agreed(untimed, [0])).count("since a time that isn't known") == 2
+    untimed: dict[str, Any] = {"state": "withdrawn", "given": 0, "since": 0, "end": now, "purposes": []}
+    untimed |= {"withdrawn": ["location"], "withdrawn_since": 0, "third_parties": "", "text": ""}
+    assert "".join(who_verb._agreed([untimed], [0])).count("a time that isn't known") == 4
     kept: list[tuple[int, int]] = []  # from when its deadline runs, and when it began
 
     def keep(begins: int, octets: bytes) -> str:
@@ -1319,18 +1322,6 @@ def test_what_is_held_is_shown_with_times_that_may_have_been_wrong(
     told = capsys.readouterr().out
     assert "\ntimes are those of this gateway's clock, which may have been wrong\n" in "\n" + told
     assert "records of this terminal in security (" in told
-    active = [
-        {
-            "state": "active",
-            "since": 1,
-            "end": 2,
-            "purposes": ["location"],
-            "withdrawn": [],
-            "third_parties": "",
-            "text": "",
-        }
-    ]
-    assert "location: active (applied while the time is confirmed and new) since" in who_verb._agreed(active, [])[0]
     device.recorder.close()
 
 

@@ -39,9 +39,9 @@ ABOUT = {  # a device, or a user: the other one may be the same person's
     "not known": "Ce qui est conservé sous {} ne permet pas de répondre pour toute la période.",
 }
 INFORMED = (
-    "Les autres informations que l'article 15.1 du RGPD garantit à la personne concernée (finalités, destinataires, "
-    "durées, droits, réclamation auprès de la CNIL, absence de décision automatisée) figurent dans la notice de ce "
-    "réseau : l'opérateur la joint à cette réponse."
+    "Les autres informations que l'article 15 du RGPD garantit à la personne concernée (finalités, destinataires, "
+    "transferts, durées, droits, réclamation auprès de la CNIL, absence de décision automatisée) figurent dans la "
+    "notice de ce réseau : l'opérateur la joint à cette réponse."
 )
 _COLUMNS = {
     "from_paris": "de (heure de Paris)", "until_paris": "à (heure de Paris)",
