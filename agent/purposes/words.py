@@ -97,7 +97,7 @@ KEPT = {
             "third party's register, as a proof"
         ),
     ),
-    "emergency": ("au plus 4 heures", "at most 4 hours"),
+    "emergency": ("au plus 4 heures, et seulement pendant un secours", "at most 4 hours, and during a rescue alone"),
     "page": ("au plus un jour après la dernière demande", "at most a day after the last request"),
 }
 FIELDS = {
