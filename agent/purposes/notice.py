@@ -39,12 +39,13 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "demande au responsable ; l'effacement ne vaut pas pour une obligation légale, une facture ou une preuve (17.3 "
         "b et e), la portabilité sans accord ni contrat (20), l'opposition sans intérêt légitime (21). Effacé sans que "
         "vous le demandiez, au terme indiqué : {}.",
-        "page": "- sur la page : ouvrez {} avec votre appareil, sur ce réseau, sans compte ; elle montre "
-        "ce dont l'accès est un droit « page », l'enregistre dans un fichier, et efface ce qui peut l'être ;",
+        "page": "- sur la page : ouvrez {} avec votre appareil, sur ce réseau, sans compte ; pour cette borne "
+        "seule, elle montre ce dont l'accès est un droit « page », l'enregistre dans un fichier, et efface ce qui peut "
+        "l'être ;",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois, ou dans les trois mois "
         "si l'on vous en avise dans le premier (12.3) ; réclamation auprès de la CNIL (www.cnil.fr) ;",
         "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable ou sur la page ; "
-        "enregistrée, elle exclut votre appareil du comptage{} (article 21).",
+        "enregistrée, elle exclut ici votre appareil du comptage{} (article 21).",
         "suspends": ", et aucun accord de votre part n'est plus appliqué",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
         "à votre situation ; il efface ce qui est conservé (vos connexions qui finissent ensuite sont enregistrées){}, "
@@ -107,12 +108,12 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "that isn't named; there is no erasure of what a legal duty, a bill or a proof needs (17.3 b and e), no "
         "portability without consent or contract (20), no objection without a legitimate interest (21). Erased "
         "without your asking, at the end that is named: {}.",
-        "page": "- on the page: open {} on your device, in this network, without an account; it shows "
-        'what has access as a right "page", saves that in a file, and erases what can be erased;',
+        "page": "- on the page: open {} on your device, in this network, without an account; of this gateway "
+        'alone, it shows what has access as a right "page", saves that in a file, and erases what can be erased;',
         "ask": "- from the controller: write to the contact above; an answer within a month, or word that it takes up "
         "to three (12.3); complaint to the CNIL (www.cnil.fr);",
         "counting": "Objection to being counted: at any time, without a reason, to the controller or on the page; once "
-        "it is entered, your device is counted no more{} (article 21).",
+        "it is entered, your device is counted here no more{} (article 21).",
         "suspends": ", and no consent of yours is applied any more",
         "objection": "Objection to the network's security: at any time, tell the controller what is particular to "
         "your situation; he erases what is kept (your connections that end later are recorded){}, or "

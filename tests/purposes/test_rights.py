@@ -1342,6 +1342,28 @@ def test_a_form_undoes_that_refusal_alone_which_it_was_shown_for(tmp_path: Path)
     device.recorder.close()
 
 
+def test_what_is_chosen_at_one_gateway_is_said_to_hold_there_alone(tmp_path: Path) -> None:
+    """L34-VI-5: of two gateways each has its own key and memory; who objects at one is counted at the other."""
+    mine: dict[str, Any] = {"terminal": mac_of(1), "address": None}
+    here, there = (paired.Device(tmp_path / name, None) for name in ("here", "there"))
+    for device in (here, there):
+        device.pass_to(1300)
+    here.recorder.orders.object(mine, "root")
+    objects = [device.recorder.groups.by_consent().own(mine)["objects"] for device in (here, there)]
+    assert [bool(one) for one in objects] == [True, False]
+    for language, foot, object_, page in (
+        ("fr", "ne connaît que cette borne", "exclut ici votre appareil", "pour cette borne seule, elle montre"),
+        ("en", "This page knows this gateway", "is counted here no more", "of this gateway alone, it shows"),
+    ):
+        request = page_connection.Request("", b"", False, "lang=" + language, {})
+        assert foot in guest_page.Page(request, lambda *_, **__: {}, lambda _: iter(()), None).foot()
+        told = "\n".join(noticed(here.config, language))
+        assert object_ in told
+        assert page in told
+    for device in (here, there):
+        device.recorder.close()
+
+
 def test_a_document_that_no_consent_can_be_taken_to_is_not_made(tmp_path: Path) -> None:
     """L34-V-2: it said 300 days to whoever was asked for `location`, and the grant then refused them."""
     device = consented(tmp_path)

@@ -199,12 +199,12 @@ WORDS = {
     ),
     "present": (
         (
-            "Cette page ne connaît que l'adresse MAC actuelle de votre appareil. S'il en a changé, vos choix d'avant "
-            "ne valent plus pour lui, et ce qui concerne l'ancienne se demande au responsable."
+            "Cette page ne connaît que cette borne, et l'adresse MAC actuelle de votre appareil. S'il en a changé, vos "
+            "choix d'avant ne valent plus pour lui. Pour l'ancienne, ou une autre borne : auprès du responsable."
         ),
         (
-            "This page knows your device's present MAC address alone. If it had another one, what you chose then "
-            "holds for it no more, and the controller is asked about the former one."
+            "This page knows this gateway, and your device's present MAC address, alone. If it had another one, what "
+            "you chose then holds for it no more. The controller is asked about that one, or another gateway."
         ),
     ),
     "more rights": (
