@@ -19,7 +19,8 @@ the terminal of a connection that began before is unknown, and is counted as suc
 wouldn't say it either: while nobody listens, an address may change hands and back.
 
 A change of hands is read a moment after the kernel made it, later where the recorder stood still. Whose a connection is
-that began meanwhile isn't known: it may be either's.
+that began meanwhile isn't known: it may be either's. Where the kernel dropped word of changes, an address may have gone
+to another one and back: whose anything is that began from then until all was listed anew isn't known either.
 
 What one terminal does takes no association from another one. A MAC has ADDRESSES at most: one more address, which
 nobody else holds, takes the place of its own oldest. Where a connection may still need that one, or a former holder's
@@ -53,18 +54,21 @@ ADDRESSES = 32  # of one MAC: a phone keeps seven days' temporary ones at most, 
 UNUSED = 270  # dumps, each of 300 s: what no lease names and no dump needs for so long goes within a day
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
 _NOTICE = 1000000000  # ns in which a change is read after the kernel made it: whose a packet of then is can't be told
+_EVER = 1 << 62
 _LATE, _LATEST = 4, 63  # of the marks, from which on they are whole seconds by which that was longer; at most
 
 
 class AddressTable(AddressRows):
     """At most `limit` associations. Addresses have 4 or 16 octets, MACs 6, times are ns of the wall clock.
 
-    `begun` is when this process began to listen: what began before belongs to nobody who is known.
+    `begun` is when this process began to listen: what began before belongs to nobody who is known. Nor does what began
+    from `deaf_from` to before `deaf_until`.
     """
 
     def __init__(self, limit: int, begun: int = 0) -> None:
         super().__init__(limit)
         self.begun = begun
+        self.deaf_from = self.deaf_until = 0
         self._number = 0  # of the newest association
         self.serial = 1  # of the dump that is next to end
         self.late = 0  # ns by which what is told now may be read later than usual
@@ -77,7 +81,7 @@ class AddressTable(AddressRows):
         Where the first holder known came later than that, it is the answer as long as no former
         one was forgotten: nothing says otherwise. Nor is it known of what began as an address changed hands.
         """
-        if connection.start < self.begun:
+        if connection.start < self.begun or self.deaf_from <= connection.start < self.deaf_until:
             return None
         row, start = self._newest_in_bucket(connection), connection.start
         # Of more than three at once MicroPython makes a tuple, which would stay in the heap (EXP-1).
@@ -219,6 +223,17 @@ class AddressTable(AddressRows):
         for row in range(1, self._used + 1):
             self._rows.view[row * ROW * 4 + CURRENT] &= ~witness
 
+    def missed(self, since: int) -> None:
+        """Take note that changes were missed, all that came since then; `heard` tells when all is listed anew."""
+        if self.deaf_until != _EVER:
+            self.begun = max(self.begun, self.deaf_until)  # one such time is remembered
+            self.deaf_from, self.deaf_until = since - _NOTICE, _EVER
+
+    def heard(self, now: int) -> None:
+        """Take note that all who hold addresses are listed as of `now`."""
+        if self.deaf_until == _EVER:
+            self.deaf_until = now
+
     def needed(self, row: int) -> None:
         """Mark an association whose address a live connection has."""
         self._words[row * ROW + SEEN] = self.serial
@@ -231,6 +246,9 @@ class AddressTable(AddressRows):
             since = max((table[at] << 32 | table[at + 1]) + step, 0)
             table[at], table[at + 1] = since >> 32, since & 0xFFFFFFFF
         self.begun = max(self.begun + step, 0)
+        self.deaf_from += step
+        if self.deaf_until != _EVER:
+            self.deaf_until += step
 
     def sweep(self) -> None:
         """Forget what isn't current and was not needed by the last two dumps; call it after each dump.

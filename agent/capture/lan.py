@@ -79,6 +79,10 @@ class Lan(Listener):
         self._unseen = (list(self._links), list(self._own))
         self._holders.doubt(NEIGHBOUR)
 
+    def missed(self, ago: int) -> None:
+        """Take note that the kernel dropped word of changes, all of which came within so many ns."""
+        self._holders.missed(self._wall() - ago)
+
     def listed(self) -> None:
         """Forget what has gone unnoticed."""
         links, addresses = self._unseen
@@ -89,6 +93,7 @@ class Lan(Listener):
         # No dump was swept yet: that was the first listing, before which an address may have changed hands
         if self._holders.serial == 1:
             self._holders.begun = self._wall()
+        self._holders.heard(self._wall())
 
     def link(self, index: int, name: str) -> None:
         """Take note of an interface, or of its new name."""

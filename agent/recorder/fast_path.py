@@ -116,7 +116,7 @@ class FastPath:
         table, cache, halves = self._holders.in_place()
         search = self._holders.search
         (near_4, near_6), inside = self._lan.near, self._lan.inside
-        changed = max(self._timeouts.changed, self._holders.begun - 1)
+        changed = max(self._timeouts.changed, self._holders.begun - 1, self._holders.deaf_until - 1)
         changed_high = changed >> 32
         counts, opened, counted = self._day.counts()
         rows, row_words = self._terminals.in_place()

@@ -29,6 +29,8 @@ from agent.runtime.libc import LIBC
 
 GATHER = 0.005  # seconds in which ends gather for one turn; even a flush makes fewer in it than RECEIVE_BUFFER holds
 BATCH = 128
+# Neighbours': more than their socket holds, so that all of them are read before the clocks are looked at again
+WHOLE = 4096
 DUMP_BATCH = 8  # datagrams of a dump in one turn of the loop: events come first
 GROUP_DESTROY = 4
 
@@ -163,7 +165,7 @@ def _streams(
     Events wait until the LAN is listed, the dump for a turn that has left no event waiting.
     """
     return (
-        (routes, None, heard.neighbour, heard.neighbour_overrun, BATCH, lambda _behind: True),
+        (routes, None, heard.neighbour, heard.neighbour_overrun, WHOLE, lambda _behind: True),
         (events, heard.fast_path, heard.event, heard.overrun, BATCH, lambda _behind: heard.introduced),
         (table, None, heard.live_table.datagram, heard.live_table.overrun, DUMP_BATCH, lambda behind: not behind),
         (ruleset, None, rules, heard.timeouts.policies.overrun, DUMP_BATCH, lambda behind: not behind),

@@ -75,6 +75,7 @@ class Streams:
     def neighbour_overrun(self) -> None:
         """Note that rtnetlink messages were dropped: everything is listed again."""
         self._values["neighbour overruns"] += 1
+        self._guests.lan.missed(self._lines.ago())
         self._guests.neighbours.restart()
 
     @property

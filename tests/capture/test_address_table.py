@@ -190,6 +190,23 @@ def test_connection_from_before_the_process_listened_is_nobodys(table: Callable[
     assert who.find((X, 39.9), (X, 40), (X, 350)) == [None, A, C]
 
 
+def test_nobody_is_named_of_what_began_while_word_of_changes_was_dropped(table: Callable[..., Table]) -> None:
+    """An address may have gone to another one and back, of which nobody was told (L34-I-2).
+
+    What began before a former such time is nobody's either: one is remembered.
+    """
+    who = table()
+    who.ask(("learn", X, A, 100), ("missed", 200), ("missed", 202))
+    assert who.find((X, 150), (X, 198.9), (X, 199), (X, 205)) == [A, A, None, None]
+    who.ask(("learn", X, A, 210), ("heard", 210), ("heard", 220))
+    assert who.find((X, 198.9), (X, 199), (X, 209.9), (X, 210)) == [A, None, None, A]
+    who.ask(("shift", 1000))
+    assert who.find((X, 1198.9), (X, 1199), (X, 1209.9), (X, 1210)) == [A, None, None, A]
+    who.ask(("missed", 1300), ("shift", -50), ("heard", 1260))
+    asked = (X, 1148.9), (X, 1159.9), (X, 1160), (X, 1248.9), (X, 1249), (X, 1260)
+    assert who.find(*asked) == [None, None, A, A, None, A]
+
+
 def test_full_table_leaves_newcomers_out(table: Callable[..., Table]) -> None:
     """ANON-8: what is held, or may still be asked for, is never given up for somebody else's sake.
 

@@ -1330,9 +1330,18 @@ def test_what_began_before_the_first_listing_was_over_is_nobodys(tmp_path, any_i
     gateway.steps(["neighbour_overrun"], *lan, ["listed"])
     gateway.at(OPENS + 600)
     ended = gateway.end(Talk(3, lasts=530))
-    gateway.close()
     assert ended["status"]["counters"]["unknown terminal"] == 1
     assert ended["status"]["counters"]["kept"] == 3
+    # The kernel drops word of changes, of those since the last look: what begins until all is listed anew is nobody's
+    gateway.at(OPENS + 700)
+    gateway.steps(["neighbour_overrun"])
+    gateway.at(OPENS + 710)
+    gateway.steps(*lan, ["listed"])
+    gateway.at(OPENS + 800)
+    ended = gateway.end(Talk(1, lasts=80), Talk(2, lasts=65), Talk(3, lasts=55))  # begun at 690, 705 and 715 s
+    gateway.close()
+    assert ended["status"]["counters"]["unknown terminal"] == 2
+    assert ended["status"]["counters"]["kept"] == 6
 
 
 def test_what_ends_between_a_days_close_and_its_draw_counts_in_neither_day(memory, monkeypatch):
