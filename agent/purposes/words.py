@@ -105,7 +105,7 @@ FIELDS = {
     "end": ("fin", "end"),
     "time": ("date et heure des choix", "date and time of choices"),
     "last": ("dernier signe", "last sign"),
-    "arrival": ("heure d'arrivée (à 10 minutes près)", "time of arrival (to 10 minutes)"),
+    "arrival": ("premier signe (à 10 minutes près)", "first sign (to 10 minutes)"),
     "duration": ("durée", "duration"),
     "protocol": ("protocole", "protocol"),
     "mac": ("adresse MAC", "MAC address"),

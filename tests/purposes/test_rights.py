@@ -110,8 +110,8 @@ ROW: dict[str, tuple[str, str, str | None]] = {
     "KiB": ("volume", "volume", "volume"),
     "service classes": ("type de service", "kind of service", "service"),
     "sixth of an hour of the day in which it was first heard of": (
-        "heure d'arrivée (à 10 minutes près)",
-        "time of arrival",
+        "premier signe (à 10 minutes près)",
+        "first sign (to 10 minutes)",
         "arrival",
     ),
     "1 where its terminal objected": ("opposition", "objection", None),
@@ -1339,6 +1339,22 @@ def test_a_form_undoes_that_refusal_alone_which_it_was_shown_for(tmp_path: Path)
         tokens.append(by_consent.own({"terminal": mac_of(1), "address": None})["undoes"])
         assert register.resume(mac_of(1), second) == [0]
     assert tokens[0] != tokens[1]
+    device.recorder.close()
+
+
+def test_who_stays_overnight_is_not_said_to_arrive_at_three(tmp_path: Path) -> None:
+    """ANON-1, GDPR 15: a day's row has when its terminal was first heard of that day; she came the day before."""
+    device = paired.Device(tmp_path / "device", None)
+    noon, streams = 9 * 3600, device.recorder.streams
+    for sign in (Sign(noon, 1), Sign(DAY + 30, 1, DAY - noon, lives=True), Sign(DAY + 700, 1, DAY - noon, lives=True)):
+        device.pass_to(sign.at)
+        device.recorder.confirm_time()
+        near, event, lives = sign.messages()
+        streams.neighbour(near, len(near))
+        (streams.live_table if lives else streams).datagram(event, len(event))
+    held = present.of(device.recorder, mac_of(1), lambda _: "")
+    assert held["counting"]["arrival"].endswith(" 03:00 UTC")
+    assert [re.search("arriv", word) for word in words.FIELDS["arrival"]] == [None, None]
     device.recorder.close()
 
 
