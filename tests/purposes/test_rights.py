@@ -44,6 +44,7 @@ from agent.purposes.consent import (
     sealed_consents,
     texts,
 )
+from agent.purposes.consent import verbs as consent_verbs
 from agent.purposes.consent.opened import Opened
 from agent.purposes.consent.page_turns import Turns
 from agent.purposes.deferred_purposes import NoKernel
@@ -1340,6 +1341,21 @@ def test_a_form_undoes_that_refusal_alone_which_it_was_shown_for(tmp_path: Path)
         assert register.resume(mac_of(1), second) == [0]
     assert tokens[0] != tokens[1]
     device.recorder.close()
+
+
+@pytest.mark.parametrize("purpose", [None, "location"])
+def test_the_operator_reads_of_which_purpose_alone_a_consent_was_withdrawn(purpose: str | None) -> None:
+    """L34-V-4: 'withdrawn 1 consent' was said of one whose other purpose goes on."""
+    said: list[str] = []
+    answer = {"withdrawn": 1, "destroyed": 1, "durable": True}
+    line: Any = {"--terminal": "192.168.1.10"} | ({"--purpose": purpose} if purpose else {})
+    line = type("Line", (dict,), {"ask": lambda *_, **__: answer, "show": lambda _, __, lines: said.extend(lines)})(
+        line
+    )
+    line.verb = SimpleNamespace(name="consent withdraw")
+    consent_verbs.change(line)
+    alone = " (location alone)" if purpose else ""
+    assert said == ["withdrawn 1 consent" + alone, "records made unreadable: 1"]
 
 
 def test_who_stays_overnight_is_not_said_to_arrive_at_three(tmp_path: Path) -> None:

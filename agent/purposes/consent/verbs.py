@@ -62,7 +62,8 @@ def change(line: "Line") -> int:
     word = {"consent withdraw": "withdrawn", "consent suspend": "suspended", "consent resume": "resumed"}[
         line.verb.name
     ]
-    lines = [word + " " + str(answer[word]) + (" consent" if answer[word] == 1 else " consents")]
+    alone = " (" + line["--purpose"] + " alone)" if purpose else ""
+    lines = [word + " " + str(answer[word]) + (" consent" if answer[word] == 1 else " consents") + alone]
     if answer.get("destroyed"):
         lines.append("records made unreadable: " + str(answer["destroyed"]))
     line.show(answer, lines)
