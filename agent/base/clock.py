@@ -31,13 +31,14 @@ _TRIES = 10
 class Clock:
     """Wall and monotonic time from a source, and the state of trust. Times in ns; `floor` in seconds.
 
-    `path` is the state file. `hardware`: the board declares a clock with a battery. It is believed from the boot on
-    where it tells of a time within AWAY after the floor. `booted`: this is the first process of its boot. `lines`: what
-    the wall clock showed in this boot. `missed`: by how much it was stepped while no process ran, in ns. `confirmed`:
-    wall clock minus time since boot, when the wall clock was last confirmed.
+    `path` is the state file, `lines` that of what the wall clock showed in this boot. `hardware`: the board declares a
+    clock with a battery. It is believed from the boot on where it tells of a time within AWAY after the floor.
+    `booted`: this is the first process of its boot, or the first since oubli was removed. `missed`: by how much it was
+    stepped while no process ran, in ns. `confirmed`: wall clock minus time since boot, when the wall clock was last
+    confirmed.
     """
 
-    def __init__(self, source: "TimeSource", path: str, floor: int, *, hardware: bool = False) -> None:
+    def __init__(self, source: "TimeSource", path: str, lines: str, floor: int, *, hardware: bool = False) -> None:
         self.source = source
         self.floor = floor
         self.trusted = self.once = False  # the latter: in this boot it was
@@ -47,7 +48,7 @@ class Clock:
         wall, monotonic = self._now()
         self.confirmed = wall - monotonic
         self._hour = (monotonic // HOUR + 1) * HOUR  # when the next powered-on hour is full
-        self.lines = TimeLines(source, self.confirmed, monotonic)
+        self.lines = TimeLines(source, self.confirmed, monotonic, lines)
         self.booted = not self._load()
         if self.booted:
             self.trusted = hardware and 0 <= wall - floor * _SECOND <= AWAY
@@ -67,45 +68,31 @@ class Clock:
         return self.trusted and self.lines.certain(begin, end, self.confirmed)
 
     def _load(self) -> bool:
-        lines = self.lines
         try:
             read = json.loads(files.read_bounded(self._path, LIMIT))
             if read["boot"] != self.source.boot:
                 return False
-            numbers = [read["confirmed"], read["hour"], read["seen"]] + (read["first"] or [0, 0])
-            for line in read["lines"]:
-                numbers += line
-            if (
-                len(numbers) != 5 + 3 * len(read["lines"])
-                or not read["lines"]
-                or not all(isinstance(n, int) for n in numbers)
-            ):
+            numbers = [read["confirmed"], read["hour"]] + (read["first"] or [0, 0])
+            if len(numbers) != 4 or not all(isinstance(n, int) for n in numbers):
                 raise ValueError
             self.trusted, self._first = read["trusted"] is True, read["first"]
             self.once = read.get("once") is True
-            self.confirmed, self._hour, lines.seen = numbers[:3]
-            lines.lines, lines.forgotten = read["lines"], read["forgotten"] is not False
+            self.confirmed, self._hour = numbers[:2]
         # RuntimeError: nested deeper than the parser goes
         except (OSError, ValueError, KeyError, TypeError, RuntimeError):
-            lines.forgotten = files.exists(self._path)
             return False
         return True
 
     def _save(self) -> None:
         self.once = self.once or self.trusted
-        text = (
-            '{"boot":"%s","trusted":%s,"once":%s,"first":%s,"confirmed":%d,"hour":%d,"seen":%d,"forgotten":%s,"lines":%s}\n'
-            % (
-                self.source.boot,
-                "true" if self.trusted else "false",
-                "true" if self.once else "false",
-                json.dumps(self._first),
-                self.confirmed,
-                self._hour,
-                self.lines.seen,
-                "true" if self.lines.forgotten else "false",
-                json.dumps(self.lines.lines),
-            )
+        self.lines.save()
+        text = '{"boot":"%s","trusted":%s,"once":%s,"first":%s,"confirmed":%d,"hour":%d}\n' % (
+            self.source.boot,
+            "true" if self.trusted else "false",
+            "true" if self.once else "false",
+            json.dumps(self._first),
+            self.confirmed,
+            self._hour,
         )
         files.write_atomic(self._path, text.encode(), durable=False)
 

@@ -36,6 +36,7 @@ class Run:
         self.terminals = folder + "/terminals"
         self.counters = folder + "/counters"
         self.clock = folder + "/clock"
+        self.lines = folder + "/lines"
         self.heartbeat = folder + "/heartbeat"
         self.blocks = folder + "/blocks"
         self.billing = folder + "/billing"
@@ -99,3 +100,10 @@ def make_folders(paths: Paths) -> None:
         (run.vault + "/security", 0o700),
     ):
         files.make_folder(folder, mode)
+
+
+def clear_run(paths: Paths) -> None:
+    """Remove the daemons' files on tmpfs but the time lines: by these the next process of this boot reads stamps."""
+    for place in list(files.entries(paths.run.folder)) + [paths.run.live]:
+        if place != paths.run.lines:
+            files.clear(place)

@@ -15,12 +15,17 @@ deadline runs from the oldest reading, so that it is never later than the connec
 - Whose a connection is must not follow from a reading that may be wrong: `doubt` says how much younger the start may
   be.
 
-Who installs oubli anew within a boot takes these lines along. What began before then, by a clock that was ahead, may
-seem to begin after its end: it is read as of a line that is forgotten (agent.recorder.pipeline).
+The lines lie on tmpfs and stay there when oubli is removed: who installs it anew within the boot reads stamps by them.
+Those of before the first installation aren't known. What began then, by a clock that was ahead, may seem to begin after
+its end: it is read as of a line that is forgotten (agent.recorder.pipeline).
 
 A clock that is stepped there and back between two looks, a second apart, leaves no
 line: its stamps can't be told from others.
 """
+
+import json
+
+from agent.runtime import files
 
 _SECOND = 1000000000
 AGREE = 2 * _SECOND  # a quartz drifts 0.06 s in ten minutes; NTP steps smaller than this are slewed
@@ -31,6 +36,7 @@ LINES = 16  # time lines remembered
 DELIVERY = 180 * _SECOND
 _HELD_UP = 10 * _SECOND  # longer between two looks, and what the kernel told of has waited
 _EVER = 1 << 62
+_LIMIT = 4096  # octets of the file
 
 
 class TimeLines:
@@ -39,15 +45,42 @@ class TimeLines:
     lines      oldest first: since boot from, since boot to, offset; `forgotten`: there were more of them
     seen       when the clocks were looked at last, since boot
     doubt      of the last `restate`
+
+    `path` is the file in which the lines of a boot outlast a process. One that can't be read is a line forgotten.
     """
 
-    def __init__(self, source: "TimeSource", offset: int, monotonic: int) -> None:
+    def __init__(self, source: "TimeSource", offset: int, monotonic: int, path: str) -> None:
         self.lines = [[0, _EVER, offset]]
         self.forgotten = False
         self.seen = monotonic
         self.doubt = 0
         self._source = source
+        self._path = path
+        self._load()
         self._late = self._late_until = 0  # by which what is read before then can have waited
+
+    def _load(self) -> None:
+        try:
+            read = json.loads(files.read_bounded(self._path, _LIMIT))
+            if read["boot"] != self._source.boot:
+                return
+            numbers = [read["seen"]]
+            for line in read["lines"]:
+                numbers += line
+            if len(numbers) < 4 or len(numbers) % 3 != 1 or not all(isinstance(n, int) for n in numbers):
+                raise ValueError
+            self.seen, self.lines, self.forgotten = read["seen"], read["lines"], read["forgotten"] is not False
+        # RuntimeError: nested deeper than the parser goes
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+            self.forgotten = files.exists(self._path)
+
+    def save(self) -> None:
+        """Write the lines."""
+        forgotten = "true" if self.forgotten else "false"
+        text = '{"boot":"%s","seen":%d,"forgotten":%s,"lines":%s}\n' % (
+            self._source.boot, self.seen, forgotten, json.dumps(self.lines)
+        )  # fmt: skip
+        files.write_atomic(self._path, text.encode(), durable=False)
 
     @property
     def stepped(self) -> bool:

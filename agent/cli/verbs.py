@@ -11,6 +11,7 @@ from errno import EACCES
 
 from agent import law as table
 from agent.base import canonical
+from agent.base.paths import clear_run
 from agent.config.config import in_force, load, running
 from agent.control import client
 from agent.runtime import files, process
@@ -148,7 +149,8 @@ def forget(line: "Line") -> int:
     as_recorder(paths)
     if line.word == "everything":
         expiry.erase_all(paths, line.config)
-        places = [flash.folder, flash.spool, run.folder, run.live]
+        clear_run(paths)
+        places = [flash.folder, flash.spool]
     else:
         names = [row.name for row in table.PURPOSES if row.name != "security"]
         for name in names:

@@ -98,7 +98,7 @@ class Recorder:
         releases = Releases(config, terminals, ledger, sampler, spool, published, log)
         self.day = day = AgentDay(config, terminals, ledger, releases, random, log)
         floor = max(BUILT, newest(paths.etc.config.rsplit("/", 1)[0]), ledger["high_water"])
-        self.clock = Clock(source, paths.run.clock, floor, hardware=config.gateway.hardware_clock)
+        self.clock = Clock(source, paths.run.clock, paths.run.lines, floor, hardware=config.gateway.hardware_clock)
         self.audit = Audit(paths.flash.audit, sodium, self.clock, log, random)
         self.audit.begin(booted=self.clock.booted, config=sodium.digest(config.canonical.encode(), 8))
         self.turn = Turn(source)

@@ -18,9 +18,9 @@ import struct
 import sys
 from collections import OrderedDict
 
-from agent.base.paths import Paths
+from agent.base.paths import Paths, clear_run
 from agent.config import config as configuration
-from agent.runtime import files, memory
+from agent.runtime import memory
 from agent.vault import expiry
 from host_sim.driver.killed import unmap
 from host_sim.driver.seeded import SeededRandom
@@ -258,8 +258,7 @@ class Stage:
             device.radios.killed()
         if device.nat is not None:
             device.nat.remove()
-        for place in (paths.run.folder, paths.run.live):
-            files.clear(place)
+        clear_run(paths)
         self._reset(true, length)
 
     def _reset(self, _true: int, _length: int) -> None:

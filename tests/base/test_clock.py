@@ -270,7 +270,7 @@ class Times:
 def times(tmp_path):
     """Give a source that shows 1970, and a clock over it."""
     source = Times(100, 100)
-    return source, clock.Clock(source, str(tmp_path / "clock"), 0)
+    return source, clock.Clock(source, str(tmp_path / "clock"), str(tmp_path / "lines"), 0)
 
 
 def restated(watch: clock.Clock, start: float, stop: float) -> tuple[float, float]:
@@ -370,7 +370,7 @@ def test_few_time_lines_are_remembered(times, tmp_path):
     source, watch = times
     for step in range(100):
         source.go(watch, 10, 1000 * (-1) ** step)
-    assert len(json.loads((tmp_path / "clock").read_text())["lines"]) == time_lines.LINES
+    assert len(json.loads((tmp_path / "lines").read_text())["lines"]) == time_lines.LINES
 
 
 # The time service's hooks
@@ -648,7 +648,7 @@ def test_a_step_while_no_process_ran_is_known_to_the_next_one(tmp_path):
     source = Source()
 
     def start() -> clock.Clock:
-        return clock.Clock(source, str(tmp_path / "clock"), NOW - 1)
+        return clock.Clock(source, str(tmp_path / "clock"), str(tmp_path / "lines"), NOW - 1)
 
     assert start().missed == 0
     source.now += 60 * SECOND

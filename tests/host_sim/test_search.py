@@ -35,14 +35,13 @@ SEEDS = {  # of those that take as long as all others, or show it with one alone
     "read-late": (1766202577,),
     "reinstalled-behind": (3649119635,),
     "reinstalled-often": (7,),
+    "reinstalled-after-a-step": (2920274920,),
 }
 SEEDED = [(path, seed) for path in SCENARIOS for seed in SEEDS.get(path.stem, (1, 2))]
 ON_BOTH = ("orders", "full-consents", "full-flash")  # whose second seed is the other interpreter's
 BROKEN = {one.name: one.patch for one in mutants.MUTANTS}
 BROKEN |= {
-    "end-before-its-beginning": Patch(
-        "recorder/pipeline.py", "Pipeline.connection", "connection.start > connection.stop + AGREE", "False"
-    ),
+    "lines-go-with-the-package": Patch("base/paths.py", "clear_run", "place != paths.run.lines", "True"),
     "change-of-when-it-is-read": Patch("capture/address_table.py", "AddressTable._hold", "marks |= A", "None"),
     "erases-nothing": Patch("vault/ring.py", "Ring.erase", "self._forget(A)", "None"),
     "terminal-stays": Patch("purposes/erasure/rounds.py", "without", "gone += A", "gone += 0"),
@@ -136,7 +135,7 @@ def test_scenario_that_once_found_something_finds_nothing(path: Path, seed: int)
         ("wrong-after-a-crash", "known-from-before", "(unlike in mac)"),
         ("late-by-a-step", "younger-start", "past their deadline"),
         ("read-late", "change-of-when-it-is-read", "(unlike in mac)"),
-        ("reinstalled-behind", "end-before-its-beginning", "past their deadline"),
+        ("reinstalled-after-a-step", "lines-go-with-the-package", "past their deadline"),
         ("orders", "erases-nothing", "(nothing like it happened)"),
         ("orders", "terminal-stays", "start, end)"),
         ("orders", "one-key-a-turn", "past their deadline"),

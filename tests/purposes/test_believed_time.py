@@ -64,7 +64,7 @@ class Venue:
         source = SimpleNamespace(
             boot=str(self.boots), wall=lambda: self.shown * SECOND, monotonic=lambda: (self.true - self.booted) * SECOND
         )
-        self.clock = Clock(source, str(self.folder / "clock"), self.floor)
+        self.clock = Clock(source, str(self.folder / "clock"), str(self.folder / "lines"), self.floor)
         made: Any = object.__new__(DeferredPurposes)
         self.made = made
         made.billing, made._lines, made._section = None, self.clock.lines, SimpleNamespace(upstream_nat="")

@@ -1344,6 +1344,23 @@ def test_what_began_before_the_first_listing_was_over_is_nobodys(tmp_path, any_i
     assert ended["status"]["counters"]["kept"] == 6
 
 
+def test_what_seems_to_begin_after_its_end_is_kept_no_longer_for_that(tmp_path, any_interpreter, remotes):
+    """EXP-1: the clock was ahead when it began, before oubli was first installed; nobody is named for it."""
+    options = "config purpose 'security'\n option lifetime '1h'\n"
+    gateway = Gateway(remotes, any_interpreter.name, tmp_path, options=options)
+    lan = [["neighbour", told.hex()] for told in (kernel.address(address_of(0), 16, gateway.order),)]
+    gateway.at(OPENS + 20)
+    gateway.steps(*lan, ["listed"])
+    gateway.at(OPENS + 100)
+    ended = gateway.end(Talk(1, lasts=-3 * HOUR))
+    assert ended["status"]["purposes"]["security"]["records"] == 1
+    assert ended["status"]["counters"]["unknown terminal"] == 1
+    width = ended["status"]["purposes"]["security"]["window_seconds"]
+    after = gateway.at(OPENS + 100 + HOUR + width)
+    gateway.close()
+    assert after["status"]["purposes"]["security"]["records"] == 0
+
+
 def test_what_ends_between_a_days_close_and_its_draw_counts_in_neither_day(memory, monkeypatch):
     """ANON-1: the closed day's table takes nothing more, although it is drawn up to two minutes later.
 
