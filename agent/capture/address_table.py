@@ -170,7 +170,8 @@ class AddressTable(AddressRows):
         octet = at * 4 + MAC
         # To make room, this very address's former holder may have been given up.
         marks = PRECEDED if number and self._words[former] != number else 0
-        marks |= min(self.late // _NOTICE, _LATEST) * _LATE
+        if self.late > _NOTICE:  # else it is within that
+            marks |= min(-(-self.late // _NOTICE), _LATEST) * _LATE
         self._rows.view[octet : octet + 8] = mac + bytes((witness, marks))
         self._number += 1
         since = max(now, 0)

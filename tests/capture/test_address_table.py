@@ -78,7 +78,7 @@ def test_connection_belongs_to_who_held_the_address_when_it_began(table: Callabl
     assert who.counts() == {"handed_over": 2, "given_up": 0, "conflicts": 0, "held": 3}
 
 
-@pytest.mark.parametrize(("late", "unknown"), [(0.9, 1), (9.2, 10), (1000, 64)])
+@pytest.mark.parametrize(("late", "unknown"), [(0.9, 1), (9.2, 11), (1000, 64)])
 def test_nobody_is_named_of_the_time_in_which_a_change_may_have_waited(
     table: Callable[..., Table], late: float, unknown: int
 ) -> None:
