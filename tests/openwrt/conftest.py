@@ -42,7 +42,7 @@ PASSWORD = "only in qemu"
 AGREES = """/etc/init.d/sysntpd stop
 set -- $(dmesg | sed -n 's/^\\[ *\\([0-9]*\\)\\..*: setting system clock to .* (\\([0-9]*\\))$/\\1 \\2/p' | head -n 1)
 date -s @$(($2 + $(cut -d. -f1 /proc/uptime) - $1))
-rm -f /var/run/oubli-root/clock /var/run/oubli/clock
+rm -f /var/run/oubli-root/clock /var/run/oubli/clock /var/run/oubli/lines
 uci set oubli.gateway.hardware_clock=1; uci commit oubli
 """
 # A signal that comes while a jail starts is lost, and ujail kills what is in it five seconds later: until then nothing
