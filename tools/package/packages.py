@@ -34,7 +34,7 @@ STOP = """[ -n "${IPKG_INSTROOT}" ] || [ ! -x /etc/init.d/oubli ] || /etc/init.d
 FORGET = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
 	/etc/init.d/oubli stop
 	/usr/bin/oubli forget everything || exit 1
-	rmdir /var/run/oubli /var/run/oubli-live /srv/oubli /srv/oubli-spool
+	rmdir /var/run/oubli-live /srv/oubli /srv/oubli-spool
 	rm -rf /var/run/oubli-root /var/run/oubli-portal /etc/oubli/accepted /srv/oubli-root
 fi
 """
