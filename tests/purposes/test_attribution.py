@@ -489,6 +489,7 @@ def test_wan_that_is_away_for_a_moment_ends_rows_and_begins_them(map_):
     map_.tick(60)
     map_.do(["public", NO_PUBLIC, map_.wall, map_.now])
     map_.tick(60)
+    map_.do(["public", OTHER_PUBLIC, map_.wall, map_.now])
     assert map_.covers(TEN, 16384)
     rows = [[row[1], row[7] - NOON, row[8] and row[8] - NOON] for row in map_.ask("rows")]
     assert rows == [[PUBLIC, 0, None], [PUBLIC, 0, 60], [OTHER_PUBLIC, 120, None]]
