@@ -27,7 +27,7 @@ from agent.purposes.consent import consent_ring
 from agent.purposes.location import record as location
 from agent.purposes.services import record as services
 from host_sim.driver import live_files
-from host_sim.driver.interpreters import environment
+from host_sim.driver.interpreters import MORE, environment
 from host_sim.lab.lab import Lab
 from host_sim.lab.network import GATEWAY_4
 from host_sim.venue.hostapd import Hostapd
@@ -182,7 +182,7 @@ class Consenting(Venue):
 
 @contextmanager
 def consenting(name: str) -> Iterator[Consenting]:
-    with Lab(name, terminals=3) as lab:
+    with Lab(name, terminals=3, heap=MORE) as lab:
         lab.network.set_timeout("udp_timeout", 3)
         lab.network.set_timeout("udp_timeout_stream", 3)
         config, written = lab.device.config, lab.device.config.stat().st_mtime
