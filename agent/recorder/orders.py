@@ -6,6 +6,7 @@ Who may ask for what: agent.control.calls.
 
 from agent import law
 from agent.control import calls
+from agent.runtime import memory
 
 
 class Orders:
@@ -83,6 +84,7 @@ class Orders:
                 refused.append(name)
         recorder.counters.add("erased", records)
         recorder.tick()
+        memory.overwrite_freed()
         recorder.log("erased by order")
         recorder.audit.note("erase", purpose, by)
         if refused:
@@ -97,6 +99,7 @@ class Orders:
         recorder = self._recorder
         mac, answer = recorder.groups.by_consent().object(fields, by)
         recorder.day.terminals.forget(mac)
+        memory.overwrite_freed()
         return answer
 
     def enrolled(self, digest: bytes) -> "dict[str, Any]":

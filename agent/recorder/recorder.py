@@ -23,6 +23,7 @@ from agent.recorder.kept import PurposeStores
 from agent.recorder.orders import Orders
 from agent.recorder.purpose_groups import PurposeGroups
 from agent.recorder.streams import Streams
+from agent.runtime import memory
 from agent.runtime.sodium import Sodium
 from agent.summary.day import AgentDay
 from agent.summary.ledger import Ledger
@@ -167,8 +168,9 @@ class Recorder:
         turn.wall, turn.monotonic = wall, monotonic = source.wall(), source.monotonic()
         trusted = self.clock.trusted
         self.kept.ring.now(wall + _AHEAD, monotonic + _AHEAD)
+        gone = 0
         for store in self.kept.by_name.values():
-            store.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
+            gone += store.tick(wall + _AHEAD, monotonic + _AHEAD, trusted=trusted)
         for group in self.groups.all:
             group.tick(wall, monotonic, trusted=trusted)
         day.tick(wall, monotonic, trusted=trusted)
@@ -182,6 +184,8 @@ class Recorder:
         self.counters.values["messages lost"] += day.releases.lost
         day.releases.lost = 0
         self.counters.save(monotonic)
+        if gone:
+            memory.overwrite_freed()
         turn.due = min(_next(monotonic), self.health.next)
         if wall < day.due:
             turn.due = min(turn.due, monotonic + day.due - wall)

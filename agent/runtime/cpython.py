@@ -24,6 +24,11 @@ _ARGUMENTS = {
 }
 
 
+_BYTES = 33  # octets that an object of no bytes takes
+_TWO_DIGITS = 1 << 32  # a number that takes all of the smallest place
+_SPARE = 1 << 20  # octets of each size: the recorder's heap has fewer that are free
+
+
 class _Pointer:
     """Argument code `p`: None, an address, bytes (read only) or a writable buffer."""
 
@@ -72,6 +77,16 @@ def callback(result: str, call: "Callable[..., Any]", arguments: str) -> "tuple[
         _RESULTS[result], *[ctypes.c_void_p if code == "p" else _ARGUMENTS[code] for code in arguments]
     )(call)
     return made, ctypes.cast(made, ctypes.c_void_p).value or 0
+
+
+def overwrite_freed() -> None:
+    """Overwrite what objects that are gone left in the heap: numbers, texts, up to 512 octets each (EXP-1).
+
+    The allocator keeps places of one size together and gives those out first that were in use before.
+    """
+    for size in range(32, 513, 16):
+        spare = [bytes(size - _BYTES) if size > _BYTES else _TWO_DIGITS + number for number in range(_SPARE // size)]
+        spare.clear()
 
 
 def last_error() -> int:

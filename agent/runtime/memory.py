@@ -8,7 +8,9 @@ ever holds one, and a collection never walks them (EXP-2, ANON-5).
 import struct
 
 from agent.runtime import files
-from agent.runtime.libc import LIBC, buffer_at
+from agent.runtime.libc import LIBC, buffer_at, native
+
+overwrite_freed = native.overwrite_freed
 
 _READ_WRITE = 3
 _SHARED, _PRIVATE = 1, 2

@@ -53,6 +53,22 @@ def callback(result: str, call: "Callable[..., Any]", arguments: str) -> "tuple[
     return made, made.cfun()
 
 
+def overwrite_freed() -> None:
+    """Overwrite what objects that are gone left in the heap: a list takes one block, its only item another (EXP-1)."""
+    gc.collect()
+    chain: "Any" = None
+    try:
+        while True:
+            chain = [chain]
+    except MemoryError:
+        pass
+    # Link by link, for a pointer left on the stack would hold the whole chain
+    while chain is not None:
+        link, chain = chain, chain[0]
+        link[0] = None
+    gc.collect()
+
+
 def last_error() -> int:
     """Return errno as the last foreign call left it."""
     return os.errno()  # pyright: ignore[reportAttributeAccessIssue]

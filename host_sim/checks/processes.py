@@ -23,7 +23,7 @@ _RECORDERS = ("vault", "keys", "terminals", "clock", "control")
 # Of a record, as it is told to who looks; octets of a match, at most
 _ROW, _ROW_OCTETS = re.compile(rb'"source_port": ?[0-9]{1,5}'), 24
 # Connections: that are remembered, that memory is searched for, that may be left in it
-_TOLD, _CANARIES, _LAST = 2000, 12, 4
+_TOLD, _CANARIES, _LAST = 2000, 12, 2
 _KINDS = ("netlink", "unix", "tcp", "tcp6", "udp", "udp6", "raw", "raw6", "packet")
 
 
@@ -86,8 +86,8 @@ class Processes:
     def look_into_memory(self, now: int, recorder: int) -> None:
         """After each look and erasure, memory has no row of what was shown and no connection that has expired (EXP-1).
 
-        A row says where a port stood, and the program itself never does. Of a connection or two the decoder has, and an
-        interpreter's heap may still have, the last that it was told of (LIMITS.md).
+        A row says where a port stood, and the program itself never does. Of a connection or two the decoder and the
+        interpreter's stack may still have the last that it was told of (LIMITS.md).
         """
         self.forgotten.seen += 1
         if self.world.events.looks != self._looked:

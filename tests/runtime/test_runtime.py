@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from host_sim.checks import process_memory
 from host_sim.driver.interpreters import environment
 from tests.support.interpreters import INTERPRETERS, PROJECT, Interpreter
 
@@ -536,6 +537,42 @@ sys.stdin.readline()
         assert line(process) == "overwritten"
         assert key not in writable_memory(process.pid)
         assert (folder / "key").read_bytes() == bytes(4096)
+
+
+def test_what_objects_left_in_the_heap_is_overwritten_and_the_heap_free_again(
+    any_interpreter: Interpreter, folder: Path
+) -> None:
+    """EXP-1: texts and numbers that were dropped, of a number that stands nowhere else in the program."""
+    text = """
+seed = int(sys.stdin.readline())
+kept = [((seed << 30) + number, "%d-%04d" % (seed, number), b"%d-%04d" % (seed, number)) for number in range(1000)]
+kept = None
+print("dropped")
+sys.stdin.readline()
+for _ in range(30):
+    memory.overwrite_freed()
+room = [bytearray(1000) for _ in range(150)]
+print("overwritten")
+sys.stdin.readline()
+"""
+    seed = 0x20000000 | int.from_bytes(os.urandom(3), "big")
+    numbers = [(seed << 30) + number for number in range(20, 1000, 20)]
+
+    def left(pid: int) -> tuple[int, int]:
+        texts = process_memory.found(pid, re.compile(rb"%d-[0-9]{4}" % seed), 20)
+        return len(texts), len(process_memory.numbers(pid, numbers))
+
+    with running(any_interpreter.command("-c", script(text, folder))) as process:
+        process.stdin.write(b"%d\n" % seed)
+        assert line(process) == "dropped"
+        texts, numbers_left = left(process.pid)
+        assert texts > 500
+        assert any_interpreter.name == "mips" or numbers_left > 20
+        process.stdin.write(b"\n")
+        assert line(process) == "overwritten"
+        texts, numbers_left = left(process.pid)
+        assert texts <= 2
+        assert numbers_left <= 1
 
 
 SEAL = """
