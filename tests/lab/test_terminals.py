@@ -10,6 +10,8 @@ of its own, which names it in the vault.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -232,3 +234,30 @@ def test_recorder_waits_where_there_is_no_connection_tracking(name: str) -> None
         assert place.counters()["kept"] == 2
         assert place.lab.device.stop("recorder") == 0
         assert place.log()[-1] == "stopped"
+
+
+@BOTH
+def test_changes_of_neighbours_that_the_kernel_drops_make_nobody_somebody_else(name: str) -> None:
+    """A's address goes to B and back while the recorder stands still, among more changes than its socket holds.
+
+    What began meanwhile is nobody's who is known (L34-I-2).
+    """
+    with venue(name) as place:
+        place.start()
+        a, b = place.terminals[A], place.terminals[B]
+        place.exchange(A, a.address4, 26000)
+        time.sleep(2.5)  # longer than a change may take to be read, and than the loop's last turn is ago
+        recorder = place.lab.device.pid("recorder")
+        os.kill(recorder, signal.SIGSTOP)
+        for turn in range(20):
+            others = (f"192.168.77.{host} lladdr 02:00:00:00:{turn:02x}:{host:02x}" for host in range(1, 251))
+            place.ip(place.gateway, *(f"neigh replace {other} dev lan nud reachable" for other in others))
+        mine = f"neigh replace {a.address4} dev lan nud reachable lladdr "
+        place.ip(place.gateway, mine + b.mac.hex(":"))
+        place.exchange(A, a.address4, 26001, patience=0.2)
+        place.ip(place.gateway, mine + a.mac.hex(":"))
+        os.kill(recorder, signal.SIGCONT)
+        place.lab.wait(lambda: place.counters().get("neighbour overruns"), "no change was dropped", 120)
+        time.sleep(2.5)
+        place.exchange(A, a.address4, 26002)
+        assert place.holders(26000, 26001, 26002) == [A, None, A]
