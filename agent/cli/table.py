@@ -56,6 +56,7 @@ OPTIONS = {
     "--third-parties": Option("N", "whom it is passed on to, by name, or none"),
     "--days": Option("D", "for how long: services at most 365, location at most 30", _whole(1, 365)),
     "--text": Option("TEXT", "the text in it, as 2.fr for /usr/share/oubli/consent-2.fr.txt"),
+    "--document": Option("HASH", "of the document that the holder was shown: `consent text` says it"),
     "--incident": Option("I", "the incident's number", _whole(1, 999999)),
     "--all": Option("", "every purpose"),
     "--mac": Option("MAC", "a terminal, as 02:00:00:00:00:01", terminal),
@@ -160,7 +161,7 @@ VERBS = (
         "purposes.consent.verbs.grant",
         "take the consent of a terminal, whose holder was shown it",
         ("--json",),
-        needs=("--terminal", "--purposes", "--categories", "--third-parties", "--days", "--text"),
+        needs=("--terminal", "--purposes", "--categories", "--third-parties", "--days", "--document"),
     ),
     Verb(
         "consent withdraw",

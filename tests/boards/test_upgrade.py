@@ -261,17 +261,11 @@ def test_both_packages_are_upgraded_and_what_goes_with_the_second_is_forgotten(d
         device.install(made["oubli-purposes"])
         before = device.capture(3, connect)
         assert not before["refused"]
-        words = (
-            "--terminal",
-            f"{LAN}.2",
-            "--purposes",
-            "services",
-            "--categories",
-            "connections",
-            "--third-parties",
-            "none",
-        )
-        device.gateway.run("/usr/bin/oubli", "consent", "grant", *words, "--days", "1", "--text", "2.fr")
+        words = ("--purposes", "services", "--third-parties", "none", "--days", "1")
+        said = device.gateway.run("/usr/bin/oubli", "consent", "text", *words, "--text", "2.fr", "--json").stdout
+        shown = json.loads(said)["text"]
+        hers = ("--terminal", f"{LAN}.2", "--categories", "connections", "--document", shown)
+        device.gateway.run("/usr/bin/oubli", "consent", "grant", *words, *hers)
         assert device.status()["consents"]["active"] == 1
         spent = device.spent()
 

@@ -88,23 +88,14 @@ class Consenting(Venue):
         assert done.returncode == code, (done.stdout + done.stderr).decode()
         return json.loads(done.stdout) if "--json" in words else (done.stdout or done.stderr).decode()
 
-    def grant(self, number: int, *purposes: str) -> None:
+    def grant(self, number: int, *purposes: str, code: int = 0) -> str:
         kinds = ",".join(EACH[purpose] for purpose in purposes)
-        words = [
-            "--purposes",
-            ",".join(purposes),
-            "--categories",
-            kinds,
-            "--third-parties",
-            "none",
-            "--days",
-            "30",
-            "--text",
-            "2.fr",
-        ]
-        assert self.oubli("consent", "grant", "--terminal", "-", *words, input=self.macs[number] + "\n").startswith(
-            "consent "
-        )
+        words = ["--purposes", ",".join(purposes), "--third-parties", "none", "--days", "30"]
+        shown = self.oubli("consent", "text", *words, "--text", "2.fr", "--json")["text"]
+        words += ["--terminal", "-", "--categories", kinds, "--document", shown]
+        said: str = self.oubli("consent", "grant", *words, code=code, input=self.macs[number] + "\n")
+        assert said.startswith("oubli: " if code else "consent ")
+        return said
 
     @contextmanager
     def page(self) -> Iterator[None]:
@@ -254,10 +245,7 @@ def test_three_terminals_one_suspends_one_withdraws(name: str) -> None:
         assert place.services() == {first[1]: macs[B]}
         assert place.stays() == [(macs[B], b"wlan0")]
         radios.leave(place.macs[C], "wlan0")
-        assert "not to be asked again" in place.oubli(
-            "consent", "grant", "--terminal", place.macs[C], "--purposes", "location", "--categories", "access-point",
-            "--third-parties", "none", "--days", "1", "--text", "2.en", code=1,
-        )  # fmt: skip
+        assert "not to be asked again" in place.grant(C, "location", code=1)
 
         # Over a restart of the daemon B is suspended still, A is followed on from now, and what was kept is readable.
         lab.device.stop("recorder")

@@ -57,7 +57,8 @@ OPTIONS = (
 )
 GRANT = (
     "oubli consent grant --terminal {} --purposes services --categories connections --third-parties none --days 30 "
-    "--text 2.fr"
+    "--document $(oubli consent text --purposes services --third-parties none --days 30 --text 2.fr 2>/dev/null | "
+    "sha256sum | cut -c 1-64)"
 )
 # Each act says so once it was answered; besides, the file system is kept busy.
 ACTS = """(while :; do cp -r /etc /overlay/copy; rm -rf /overlay/copy; done) >/dev/null 2>&1 </dev/null &

@@ -92,10 +92,10 @@ class Guests:
 
     def grant(self, terminal: Terminal) -> None:
         """Let the portal take a terminal's consent."""
-        words = "--purposes services,location --third-parties none --days 30 --text 2.fr"
-        self.machine.run(
-            f"oubli consent grant --terminal {terminal.address4} --categories connections,access-point {words}"
-        )
+        words = "--purposes services,location --third-parties none --days 30"
+        shown = json.loads(self.machine.run(f"oubli consent text {words} --text 2.fr --json"))["text"]
+        words += f" --categories connections,access-point --document {shown}"
+        self.machine.run(f"oubli consent grant --terminal {terminal.address4} {words}")
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,10 @@ KEEP = (
 )
 # An image that was just written has an empty overlay, in which the writer has left one file.
 FLASHED = "rm -rf /overlay/upper/* /overlay/upper/.[!.]*; cp /tmp/kept.tgz /overlay/upper/sysupgrade.tgz; sync"
-CONSENT = "--purposes services --categories connections --third-parties none --days 30 --text 2.fr"
+CONSENT = (
+    "--purposes services --categories connections --third-parties none --days 30 --document $(oubli consent text "
+    "--purposes services --third-parties none --days 30 --text 2.fr 2>/dev/null | sha256sum | cut -c 1-64)"
+)
 OURS = "ls -d /srv/oubli /usr/bin/oubli 2>/dev/null || true"
 
 

@@ -8,10 +8,12 @@ import json
 import random
 import re
 import shutil
+import socketserver
 import stat
 import struct
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -886,7 +888,7 @@ def test_a_consent_is_taken_with_the_document_for_just_that_consent(memory):
     with pytest.raises(calls.Refused, match="third_parties: not understood"):  # nobody is shown what can't be given
         purposes.document(agreed | {"name": "2.fr", "third_parties": "None"})
     for wrong in ({"days": 29}, {"third_parties": "Exemple SARL"}, {"text": SHIPPED["2.fr"]}):
-        with pytest.raises(calls.Refused, match="not the hash of a document for this consent"):
+        with pytest.raises(calls.Refused, match="the document has changed, or is another consent's: read it again"):
             purposes.grant(given | wrong, "portal")
     assert purposes.grant(given, "portal")["number"] == 0
     with pytest.raises(
@@ -894,6 +896,82 @@ def test_a_consent_is_taken_with_the_document_for_just_that_consent(memory):
     ):
         purposes.document(agreed | {"name": "../2.fr"})
     device.recorder.close()
+
+
+class Asked(socketserver.UnixStreamServer):
+    """The control socket of a recorder, for who has every role: the calls are the real ones."""
+
+    recorder: Any
+
+
+class Answers(socketserver.StreamRequestHandler):
+    """One call and its answer."""
+
+    server: Asked
+
+    def handle(self) -> None:
+        answer: Any = calls.answer(self.server.recorder, self.rfile.readline(), ("root", "anyone"))
+        self.wfile.write((json.dumps(answer | {"v": 1}) + "\n").encode())
+
+
+@pytest.fixture
+def answering(memory):
+    """Give a device whose recorder is asked by `oubli`."""
+    device = paired.Device(memory / "device", None, options="config purpose 'location'\n option enabled '1'\n" + NOTICE)
+    shutil.copytree(SHIPPED_TEXTS, device.root / "usr/share/oubli")
+    device.pass_to(3600)
+    path = Path(device.recorder.paths.run.socket)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with Asked(str(path), Answers) as server:
+        server.recorder = device.recorder
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield device
+        server.shutdown()
+        thread.join()
+    device.recorder.close()
+
+
+@pytest.mark.parametrize("changed", ["text", "purpose", "controller"])
+def test_nobody_agrees_to_what_was_changed_after_she_read_it(interpreter, answering, changed):
+    """L34-V-2: between the page or paper that she is shown and her word, the text or the configuration changes.
+
+    `consent grant` made the hash anew, of a document that she never saw.
+    """
+    root, words = str(answering.root), ["--purposes", "location", "--third-parties", "none", "--days", "30"]
+
+    def oubli(*more: str) -> tuple[int, str, str]:
+        done = interpreter.run("-m", "agent", "consent", *more, "--root", root, check=False)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def shown() -> str:
+        code, text, aside = oubli("text", *words, "--text", "2.fr")
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        assert (code, aside) == (0, f"oubli: once that is read: consent grant ... --document {digest}\n")
+        assert json.loads(oubli("text", *words, "--text", "2.fr", "--json")[1])["text"] == digest
+        return digest
+
+    def grant(digest: str) -> tuple[int, str, str]:
+        terminal = ["--terminal", MAC.hex(":"), "--categories", "access-point"]
+        return oubli("grant", *words, *terminal, "--document", digest)
+
+    digest, values = shown(), answering.recorder.config.notice.values
+    if changed == "text":
+        with (answering.root / "usr/share/oubli/consent-2.fr.txt").open("a") as file:
+            file.write("Nous vendons vos déplacements.\n")
+    else:
+        values |= {"location": "la publicité"} if changed == "purpose" else {"controller": "Autre SARL"}
+    code, said, refused = grant(digest)
+    assert (code, said) == (1, "")
+    assert refused.startswith("oubli: text: the document has changed, or is another consent's: read it again (L34-V")
+    counts = answering.recorder.groups.by_consent().counts()
+    assert counts == {"active": 0, "suspended": 0, "withdrawn": 0, "ended": 0}
+    again = shown()
+    assert again != digest
+    assert grant(again)[0] == 0
+    (one,) = answering.recorder.groups.by_consent().own({"terminal": MAC, "address": None})["consents"]
+    assert one["text"] == again
 
 
 def test_no_page_of_before_undoes_a_refusal(memory):

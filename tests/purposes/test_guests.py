@@ -51,7 +51,7 @@ CONFIG = (
     "\tlist lan 'lan'\n"
 )
 GUEST, OTHERS = 21, range(100, 150)  # last octets of 192.168.7.0/24; a guest asks from the same of 127.0.7.0/24
-SIGNED = {"--purposes": "services,location", "--third-parties": "none", "--days": "30", "--text": "2.fr"}
+SIGNED = ["--purposes", "services,location", "--third-parties", "none", "--days", "30"]
 pytestmark = [
     pytest.mark.needs("root", "unshare", "nsenter", "ip", "nft", "conntrack", "micropython"),
     pytest.mark.xdist_group("chromium"),
@@ -76,8 +76,9 @@ class Venue:
 
     def grant(self, host: int) -> None:
         """Let the portal take a guest's consent."""
-        words = [word for pair in SIGNED.items() for word in pair]
-        self.oubli("consent", "grant", "--terminal", mac(host), "--categories", "connections,access-point", *words)
+        shown = json.loads(self.oubli("consent", "text", *SIGNED, "--text", "2.fr", "--json"))["text"]
+        words = ["--categories", "connections,access-point", "--document", shown]
+        self.oubli("consent", "grant", "--terminal", mac(host), *SIGNED, *words)
 
     def ask(self, host: int, body: str = "", path: str = "/?lang=en", **headers: str) -> tuple[int, str]:
         """Ask as a guest, without a browser; returns status and page."""

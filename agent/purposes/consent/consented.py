@@ -72,7 +72,8 @@ class Consented(ByConsent):
         named = fields["purposes"], fields["third_parties"], fields["days"]
         if not texts.known(self._paths.texts, fields["text"], named[0], named[1], named[2], self._config.notice):
             raise calls.Refused(
-                "text: not the hash of a document for this consent (L34-V-2); accepted: of one with " + self._texts()
+                "text: the document has changed, or is another consent's: read it again (L34-V-2); accepted: the hash "
+                "of one with " + self._texts()
             )
         end = (now or 0) + fields["days"] * law.DAY
         mac = self.terminal(fields)

@@ -34,18 +34,19 @@ def _agreed(line: "Line") -> "dict[str, Any]":
 
 
 def document(line: "Line") -> int:
-    """Show the document that the holder of a terminal is to be shown before a consent."""
+    """Show the document that the holder of a terminal is to be shown before a consent, and beside it its hash."""
     answer = line.ask("consent text", name=line["--text"], **_agreed(line))
-    return 1 if answer is None else line.show(answer, answer["document"])
+    if answer is None:
+        return 1
+    if "--json" not in line:
+        sys.stderr.write("oubli: once that is read: consent grant ... --document " + answer["text"] + "\n")
+    return line.show(answer, answer["document"])
 
 
 def grant(line: "Line") -> int:
-    """Take a consent; the hash of the document that was shown is the recorder's own."""
-    shown = line.ask("consent text", name=line["--text"], **_agreed(line))
-    answer = None
-    if shown is not None:
-        words = dict(categories=line["--categories"].split(","), text=shown["text"], **_agreed(line))
-        answer = line.ask("consent grant", **words, **whose(line))
+    """Take a consent to the document that was shown; the recorder takes none to one that has changed since."""
+    words = dict(categories=line["--categories"].split(","), text=line["--document"], **_agreed(line))
+    answer = line.ask("consent grant", **words, **whose(line))
     if answer is None:
         return 1
     return line.show(answer, ["consent " + str(answer["number"]) + ", until " + date(answer["end"] // 86400)])
