@@ -18,6 +18,11 @@ _EVERYWHERE = ("--config", "--root")
 _COLUMN = 26
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and what it counts, in the plural but for 1."""
+    return str(number) + " " + noun + ("" if number == 1 else "s")
+
+
 class UsageError(ConfigError):
     """A command line that can't be understood; its text is the one line to show."""
 

@@ -2,6 +2,7 @@
 """`oubli status`: what the person at the gateway sees. Local only; nothing of it goes over the wire."""
 
 from agent import law
+from agent.cli.command import counted
 from agent.runtime.libc import reason
 from agent.summary.published import shown
 
@@ -32,9 +33,9 @@ def _spent(summary: "dict[str, Any]") -> "list[str]":
     spent = str(summary["spent"]) + " of " + str(summary["ceiling"]) + " thousandths of epsilon"
     out = ["summary day " + (summary["day"] or "none open") + ", spent " + spent]
     if summary["tokens"] < 1 and not summary["day"]:
-        hours = str(summary["silent_hours"])
+        hours = counted(summary["silent_hours"], "more powered-on hour")
         why = "no token is left, or what was spent isn't known (ANON-6)"
-        out.append(f"  silent for {hours} more powered-on hours at most: {why}")
+        out.append(f"  silent for {hours} at most: {why}")
     if summary["filled"]:
         out.append("  the terminal table filled today: the day's bound is doubled (ANON-8)")
     return out
@@ -72,8 +73,8 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         out.append("purpose " + name + " (" + row["paragraph"] + ")")
         if "wording" in row:
             out.append("  " + row["wording"] + " (L34-III-1)")
-        fill = str(row["bytes"]) + " of " + str(row["budget"]) + " bytes in " + str(row["segments"]) + " segments"
-        out.append("  holds " + str(row["records"]) + " records, " + fill)
+        fill = str(row["bytes"]) + " of " + str(row["budget"]) + " bytes in " + counted(row["segments"], "segment")
+        out.append("  holds " + counted(row["records"], "record") + ", " + fill)
         limit = law.duration(row["lifetime_seconds"])
         # A window is known, not when in it the oldest record's connection ended.
         most, least = row["oldest_seconds"], max(row["oldest_seconds"] - row.get("window_seconds", 0), 0)
@@ -128,7 +129,8 @@ def _figure(figure: "dict[str, Any]") -> str:
 def _sealed(row: "dict[str, Any]") -> "list[str]":
     """Say what only a store on flash has."""
     days = row["key_days"]
-    out = ["  " + str(row["syncs_a_day"]) + " syncs a day; keys of the custodian for " + str(days) + " days"]
+    syncs = counted(row["syncs_a_day"], "sync")
+    out = ["  " + syncs + " a day; keys of the custodian for " + counted(days, "day")]
     if not days:
         out.append("!! NOT KEPT: no key of the custodian for today: install a bundle (oubli bundle install)")
     elif days <= WARNING:

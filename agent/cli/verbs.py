@@ -12,6 +12,7 @@ from errno import EACCES
 from agent import law as table
 from agent.base import canonical
 from agent.base.paths import clear_run
+from agent.cli.command import counted
 from agent.config.config import in_force, load, running
 from agent.control import client
 from agent.runtime import files, process
@@ -87,7 +88,7 @@ def erase(line: "Line") -> int:
 
             as_recorder(line.paths)
             segments = expiry.erase_all(line.paths, line.config, purpose)
-            return line.show({"segments": segments}, ["erased " + str(segments) + " segments; no recorder runs"])
+            return line.show({"segments": segments}, ["erased " + counted(segments, "segment") + "; no recorder runs"])
         if DeviceTime().monotonic() >= end:
             break
         try:
@@ -102,7 +103,7 @@ def erase(line: "Line") -> int:
             sys.stderr.write("oubli: " + answer["error"] + "\n")
             return 1
         if answer:
-            return line.show(answer, ["erased " + str(answer["erased"]) + " records"])
+            return line.show(answer, ["erased " + counted(answer["erased"], "record")])
         time.sleep(0.2)
     sys.stderr.write(
         "oubli: nothing is erased: the recorder neither answers nor ends, or this user may not; accepted: "
@@ -120,7 +121,7 @@ def expire(line: "Line") -> int:
     if _alone(line.paths.run.folder):
         as_recorder(line.paths)
         gone = expiry.destroy_due(line.paths.root, time_.boot, time_.monotonic())
-    return line.show({"segments": gone}, ["destroyed " + str(gone) + " segments that were due"])
+    return line.show({"segments": gone}, ["destroyed " + counted(gone, "due segment")])
 
 
 def _alone(folder: str) -> bool:

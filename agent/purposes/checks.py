@@ -124,7 +124,7 @@ def keys(gateway: "Gateway") -> "Iterator[Finding]":
         if not left:
             yield Finding("bundle-missing", name + ": no key of the custodian for today")
         elif left <= WARNING:
-            yield Finding("bundle-ending", name + ": keys of the custodian for " + str(left) + " days")
+            yield Finding("bundle-ending", name + ": days with keys of the custodian: " + str(left))
 
 
 def wording(gateway: "Gateway") -> "Iterator[Finding]":

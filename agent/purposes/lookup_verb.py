@@ -37,7 +37,7 @@ def show(line: "Line") -> int:
             print(before + canonical.dumps(row) if as_json else _written(row))
             before = ","
         if "records" in answer:
-            told = str(answer["records"]) + " records touch that time; what hadn't ended is in none yet"
+            told = "records that touch that time: " + str(answer["records"]) + "; what hadn't ended is in none yet"
             if answer["public_address"]:
                 told += "\nof IPv4 no record has the public address: these are of any that the gateway had then"
             if "unknown_before" in answer:

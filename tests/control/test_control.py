@@ -709,6 +709,7 @@ def test_status_is_equal_on_both_interpreters_and_names_what_is_kept(interpreter
         assert "(L34-II-3)" in lines[1]
         assert f"purpose security ({law.purpose('security').paragraph})" in lines
         assert "  oldest AGE s of at most 2h" in lines
+        assert [line for line in lines if re.fullmatch(r"  holds 1 record, \d+ of \d+ bytes in 1 segment", line)]
         for name in (SOURCE, "c0a80709", "40999"):
             assert name not in "".join(told) + "".join(lines)
         log = gateway.stop()
@@ -999,7 +1000,7 @@ def look_up(gateway: Device, interpreter: Interpreter, rows: list[dict]) -> None
     assert text.count(f"{HERS}  2") == len(first)
     text = gateway.oubli(interpreter, "lookup", "--terminal", "-", *day, "--reason", "attack", given=f"{HERS}\n")[1]
     assert text.count(f"{HERS}  2") == len(rows)
-    assert f"{len(rows)} records touch that time; what hadn't ended is in none yet\n" in text
+    assert f"records that touch that time: {len(rows)}; what hadn't ended is in none yet\n" in text
     assert text.splitlines()[-1].startswith("nothing is known of before 20")  # the minute before her first record
     refused: dict[tuple[str, ...], str] = {
         (

@@ -24,7 +24,7 @@ from agent import law
 from agent.base.dates import moment
 from agent.base.paths import Paths
 from agent.capture import address_rows
-from agent.cli import article, who_verb
+from agent.cli import article, status, who_verb
 from agent.cli.table import TABLE
 from agent.config import config
 from agent.control.calls import Refused
@@ -1341,6 +1341,14 @@ def test_a_form_undoes_that_refusal_alone_which_it_was_shown_for(tmp_path: Path)
         assert register.resume(mac_of(1), second) == [0]
     assert tokens[0] != tokens[1]
     device.recorder.close()
+
+
+@pytest.mark.parametrize(("number", "days"), [(0, "0 days"), (1, "1 day"), (2, "2 days")])
+def test_one_is_told_in_the_singular(number: int, days: str) -> None:
+    """It said 'holds 1 records', 'keys of the custodian for 1 days'."""
+    row = {"syncs_a_day": number, "key_days": number, "trouble": ""}
+    told = f"  {number} {'sync' if number == 1 else 'syncs'} a day; keys of the custodian for {days}"
+    assert status._sealed(row)[0] == told
 
 
 @pytest.mark.parametrize("purpose", [None, "location"])

@@ -9,6 +9,7 @@ import sys
 import time
 
 from agent.base.dates import date
+from agent.cli.command import counted
 
 _PAUSE, _TRIES = 0.2, 50  # s between two looks for the radios' answers, and how many
 
@@ -64,7 +65,7 @@ def change(line: "Line") -> int:
         line.verb.name
     ]
     alone = " (" + line["--purpose"] + " alone)" if purpose else ""
-    lines = [word + " " + str(answer[word]) + (" consent" if answer[word] == 1 else " consents") + alone]
+    lines = [word + " " + counted(answer[word], "consent") + alone]
     if answer.get("destroyed"):
         lines.append("records made unreadable: " + str(answer["destroyed"]))
     line.show(answer, lines)
@@ -124,7 +125,10 @@ def emergency(line: "Line") -> int:
     if answer is None:
         return 1
     where = ", ".join(answer["access_points"]) or "none of them"
-    lines = ["now at: " + where, "asked: " + str(answer["radios"]) + " access points; this covers " + answer["covers"]]
+    lines = [
+        "now at: " + where,
+        "asked: " + counted(answer["radios"], "access point") + "; this covers " + answer["covers"],
+    ]
     left = answer["seconds_left"] // 60
     line.show(answer, lines + [f"open for {left} min more; then, or at `emergency close`, it is overwritten"])
     if not answer["answered"]:
