@@ -123,8 +123,9 @@ class Recorder:
     ) -> None:
         beside = ["counting"] * (counted and day) + ["addresses", "portal", "ports", "requests", "emergency", "page"]
         self.answers["consent own"] = {
-            "consents": consents, "kept": kept, "beside": beside, "counted": counted,
-            "objects": objects, "token": TOKEN, "undoes": UNDOES, "timed": timed, "on": list(on),
+            "consents": [{"timed": one["purposes"] if timed else []} | one for one in consents],
+            "kept": kept, "beside": beside, "counted": counted,
+            "objects": objects, "token": TOKEN, "undoes": UNDOES, "on": list(on),
             "unreadable": unreadable, "medium": False, "nat": False,
         }  # fmt: skip
 
@@ -255,10 +256,6 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     text = guest.ask()[2].text
     assert "transmis" not in text
     assert "au sujet de votre appareil, et retirer votre accord\n" in text
-    recorder.own([CONSENT], timed=False)
-    text = guest.ask()[2].text
-    assert "en vigueur" not in text
-    assert "non appliqué tant que l'heure de la borne n'est pas confirmée\u202f; fin le 16 janvier 2027 (UTC)" in text
     recorder.own([CONSENT], on=("location",))  # the operator has turned the other one off
     text = guest.ask()[2].text
     assert (
@@ -278,6 +275,23 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     told = "tant que durent le bail de l'adresse ou des connexions de l'appareil, et au plus 24 heures après\n"
     assert f"reconnaissance des appareils, {told}" in page.text
     assert re.search(r"(?<!\u202f)[;:!?](?!\d)", page.text.rsplit("}", 1)[1]) is None
+
+
+def test_what_the_clock_keeps_from_being_applied_is_not_told_as_in_force(guest, recorder):
+    """L34-V-2, EXP-5: where nobody confirms it, and where it was set back by less than an hour."""
+    recorder.own([CONSENT], timed=False)
+    text = guest.ask()[2].text
+    assert "en vigueur" not in text
+    waits = "donné, mais non appliqué tant que l'horloge de la borne n'est pas confirmée, ou montre de nouveau une "
+    waits += "heure passée"
+    end = "\u202f; fin le 16 janvier 2027 (UTC)"
+    assert f"services avec accord, localisation avec accord\u202f: {waits}{end}, transmis à" in text
+    recorder.own([CONSENT | {"timed": ["location"]}])
+    text = guest.ask()[2].text
+    assert "localisation avec accord\u202f: en vigueur jusqu'au 16 janvier 2027 (UTC), transmis à" in text
+    assert f"services avec accord\u202f: {waits}{end}, transmis à" in text
+    recorder.own([CONSENT | {"timed": ["location"]}], on=("location",))
+    assert f"{waits}{end}\u202f; l'exploitant a arrêté ce traitement, transmis" in guest.ask()[2].text
 
 
 @pytest.mark.usefixtures("recorder")
@@ -1039,7 +1053,10 @@ def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
     JSON, and its end says whether it is all of it.
     """
     recorder.answers["access"] = [
-        {"sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400, "unseen": False}], "held": BESIDE},
+        {
+            "sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400, "unseen": False}],
+            "held": BESIDE,
+        },
         {"purpose": "location", "rows": [STAY]},
         {"purpose": "security", "rows": [ROW, ROW | {"source_port": 1}]},
         {"records": {"security": 2, "location": 1}, "consents": [CONSENT], "objects": True, "changes": 2},

@@ -1252,14 +1252,15 @@ def test_an_operator_who_makes_out_the_bills_is_not_said_to_read_nothing(tmp_pat
     assert [re.search("exploitant|operator", one) for one in page_words.WORDS["not erased"]] == [None, None]
 
 
-def consented(folder: Path) -> paired.Device:
-    """Return a device whose first terminal has consented to `location` for a day."""
-    options = "config purpose 'location'\n option enabled '1'\n" + VENUE
+def consented(folder: Path, purposes: tuple[str, ...] = ("location",)) -> paired.Device:
+    """Return a device whose first terminal has consented to `location`, or these, for a day."""
+    options = "".join(f"config purpose '{name}'\n option enabled '1'\n" for name in purposes) + VENUE
+    kinds = {"services": "connections", "location": "access-point"}
     device = paired.Device(folder / "device", None, options=options)
     device.pass_to(1300)
     by_consent, now = device.recorder.groups.by_consent(), device.time.wall() // 10**9
     by_consent._consents_or_refuse().grant(
-        mac_of(1), ["location"], ["access-point"], "none", now + law.DAY, bytes(32), now
+        mac_of(1), [*purposes], [kinds[name] for name in purposes], "none", now + law.DAY, bytes(32), now
     )
     return device
 
@@ -1283,6 +1284,38 @@ def test_no_time_still_to_come_is_told_of_what_was_done(tmp_path: Path, monkeypa
         for said in ("Accord donné le", "retiré le", "Opposition au comptage reçue le"):
             assert (said in shown) == (ahead == 0), said
         assert "<b>retiré" in shown
+    device.recorder.close()
+
+
+def test_what_a_clock_set_back_keeps_from_being_applied_is_not_told_as_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L34-VI-4: by less than an hour it stays trusted, and of `services` nothing is kept until that second is back."""
+    device = consented(tmp_path, ("services", "location"))
+    by_consent, time = device.recorder.groups.by_consent(), device.time.wall
+    mine: dict[str, Any] = {"terminal": mac_of(1), "address": None}
+    by_consent.suspend(mine, "root")
+    device.pass_to(2500)
+    by_consent.resume(mine, "root")
+    register, terminal = by_consent._consents_or_refuse(), SimpleNamespace(mac=lambda: mac_of(1))
+    asked = page_connection.Request("", b"", False, "", {})
+    page, counted = guest_page.Page(asked, lambda *_, **__: {}, lambda _: iter(()), None), by_consent._counters
+    for back, timed in ((0, ["location"]), (-60, ["services", "location"]), (600, ["location"]), (7200, [])):
+        monkeypatch.setattr(device.time, "wall", lambda back=back: time() - back * 10**9)
+        now, end = by_consent._now(), device.time.wall()
+        refused = counted["services without consent"]
+        connection: Any = SimpleNamespace(accounted=True, start=end - 1)
+        by_consent._services = SimpleNamespace(pack=lambda *_: 0)  # type: ignore[assignment]
+        monkeypatch.setattr(by_consent.stores["services"], "append", lambda *_: "")
+        by_consent.connection(None, connection, terminal, end)  # type: ignore[arg-type]
+        kept = ["services"] * (counted["services without consent"] == refused)
+        assert kept + ["location"] * (register.active(mac_of(1), "location", now) >= 0) == timed, back
+        own = by_consent.own(mine)
+        if back:  # in the very second of a consent what begins isn't after it yet
+            assert own["consents"][0]["timed"] == timed
+        shown = page.overview(own)
+        assert ("services avec accord" in shown, "non appliqué" in shown) == (True, back > 0)
+        assert ("en vigueur" in shown) == bool(timed)
     device.recorder.close()
 
 

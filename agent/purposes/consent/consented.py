@@ -223,6 +223,10 @@ class Consented(ByConsent):
             changes, since = register.changes(mac), [register.since(one["number"]) for one in found]
         refused = canonical.dumps([changes, objects, since, [[one["number"], one["state"]] for one in found]])
         wall = self._over(found)
+        for one, begun in zip(found, since):  # of which purposes this clock dates what would be kept now
+            late = begun > wall  # it was set back since: a connection can't be held against that moment
+            dated = one["purposes"] if self._now() is not None else []
+            one["timed"] = [name for name in dated if name != "services" or not late]
         if objects and objects[0] > wall:
             objects[0] = 0
         security = self._config.purposes.get("security")
@@ -232,9 +236,7 @@ class Consented(ByConsent):
         more = [row[0] for row in also_held.memory(self._config, held) if row[1] and row[0] != "objection"]
         names = (["counting"] if self._table.day else []) + ["addresses"] + more
         counted, unreadable = bool(self._config.metrics) and not self._opened.trouble, self._opened.trouble > 0
-        flags: "dict[str, Any]" = {"counted": counted, "objects": objects, "timed": self._now() is not None}
-        flags["changes"] = changes
-        flags["unreadable"] = unreadable
+        flags: "dict[str, Any]" = {"counted": counted, "objects": objects, "changes": changes, "unreadable": unreadable}
         flags.update({"consents": found, "on": sorted(self.stores), "kept": kept, "beside": names})
         attribution = self._config.purposes.get("attribution")
         flags["nat"] = attribution is not None and not attribution.upstream_nat

@@ -132,15 +132,18 @@ class Page(HeldPage):
             state = consent["state"]
             agreed += consent["purposes"] if state in IN_FORCE else []
             when = consent["since" if state == "withdrawn" else "end"]
-            told = self.gone(0)
-            if when:
-                told = self.on("not applied" if state == "active" and not own["timed"] else state, when)
-            on = [name for name in consent["purposes"] if name in own["on"] or state not in IN_FORCE]
-            off = [name for name in consent["purposes"] if name not in on]
+            rows: "list[tuple[list[str], str]]" = []
+            for name in consent["purposes"]:
+                word = "not applied" if state == "active" and name not in consent["timed"] else state
+                told = self.on(word, when) if when else self.gone(0)
+                told += self.say("turned off") if name not in own["on"] and state in IN_FORCE else ""
+                if rows and rows[-1][1] == told:
+                    rows[-1][0].append(name)
+                else:
+                    rows.append(([name], told))
             third = consent["third_parties"]
             third = self.plain(self.say("third") + " ") + plain_text(self.say("nobody") if third == "none" else third)
-            gone = consent["withdrawn"], self.gone(consent["withdrawn_since"])
-            for names, how in ((on, told), (off, told + self.say("turned off")), gone):
+            for names, how in rows + [(consent["withdrawn"], self.gone(consent["withdrawn_since"]))]:
                 if names:
                     lines += self.item(names, how) + (", " + third if consent["third_parties"] else "") + "</li>\n"
         given = "".join([self.given(one, len(own["consents"]) > 1) for one in own["consents"]])

@@ -52,8 +52,11 @@ WORDS = {
     "most": ("au plus", "at most"),
     "active": ("en vigueur jusqu'au", "in force until"),
     "not applied": (
-        "donné, mais non appliqué tant que l'heure de la borne n'est pas confirmée ; fin le",
-        "given, but not applied until the gateway's clock is confirmed; ends on",
+        (
+            "donné, mais non appliqué tant que l'horloge de la borne n'est pas confirmée, ou montre de nouveau une "
+            "heure passée ; fin le"
+        ),
+        "given, but not applied while the gateway's clock isn't confirmed, or shows a past time again; ends on",
     ),
     "turned off": (" ; l'exploitant a arrêté ce traitement", "; the operator has turned this off"),
     "suspended": ("suspendu ; fin le", "suspended; ends on"),
