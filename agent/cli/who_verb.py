@@ -36,14 +36,17 @@ def show(line: "Line") -> int:
     as_json = "--json" in line
     sealed: "list[dict[str, Any]]" = []
     held: "dict[str, Any]" = {}
+    clock: "str | None" = None
     for answer in line.ask_for("access", terminal=line["--mac"], agreed=1):
         sealed, held = answer.get("sealed", sealed), answer.get("held", held)
+        clock = answer.get("clock", clock)
         for row in answer.get("rows", ()):
             row["purpose"] = answer["purpose"]
             print(canonical.dumps(row) if as_json else answer["purpose"] + written(row))
         if "records" in answer:
             counts, consents = answer["records"], answer["consents"]
             told = {
+                "clock": clock,
                 "records": counts,
                 "sealed": sealed,
                 "consents": consents,

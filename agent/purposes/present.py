@@ -20,7 +20,7 @@ _SECOND = 1000000000
 
 
 def also_held(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "dict[str, Any]":
-    """Return the first line of a look: the sealed stores with their ends, and what else is held.
+    """Return the first line of a look: the sealed stores with their ends, what else is held, whose time it is.
 
     `written` writes an address.
     """
@@ -28,7 +28,7 @@ def also_held(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]
         {"purpose": name, "lifetime_seconds": seconds, "unseen": unseen}
         for name, seconds, unseen in stores(recorder.config, recorder.paths)
     ]
-    return {"sealed": sealed, "held": of(recorder, mac, written)}
+    return {"sealed": sealed, "held": of(recorder, mac, written), "clock": recorder.clock.state}
 
 
 def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "dict[str, Any]":

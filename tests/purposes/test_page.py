@@ -1056,6 +1056,7 @@ def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
         {
             "sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400, "unseen": False}],
             "held": BESIDE,
+            "clock": "floor",
         },
         {"purpose": "location", "rows": [STAY]},
         {"purpose": "security", "rows": [ROW, ROW | {"source_port": 1}]},
@@ -1068,6 +1069,7 @@ def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
     assert head["Content-Disposition"] == 'attachment; filename="oubli.json"'
     assert head["Cache-Control"] == "no-store"
     assert json.loads(text) == {
+        "clock": "floor",  # nobody had confirmed these times
         "sealed": [{"purpose": "attribution", "lifetime_seconds": 365 * 86400, "unseen": False}],
         "held": BESIDE | {"page": {"requests": 1}},
         "records": [

@@ -74,7 +74,8 @@ class HeldPage(Html):
                 begun = True
                 yield head("200 OK", ("Content-Type: application/json", _ATTACHED))
                 also_held = canonical.dumps(dict(answer.get("held", {}), page={"requests": self._had}))
-                yield '{"sealed":%s,\n"held":%s,\n"records":[' % (canonical.dumps(answer.get("sealed", ())), also_held)
+                told = [canonical.dumps(answer.get(name)) for name in ("clock", "sealed")] + [also_held]
+                yield '{"clock":%s,\n"sealed":%s,\n"held":%s,\n"records":[' % tuple(told)
             for row in answer.get("rows", ()):
                 row["purpose"] = answer["purpose"]
                 yield comma + "\n" + canonical.dumps(row)
