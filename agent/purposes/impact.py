@@ -74,8 +74,14 @@ MEASURES = (
     ),
     (
         "",
-        "journal chaîné de chaque acte, sans donnée d'appareil (L34-VI-3)",
-        "a chained log of every act, without terminal data (L34-VI-3)",
+        (
+            "journal chaîné des actes, sans donnée d'appareil ; d'une même sorte, hors accords donnés et retirés, 200 "
+            "en quatre semaines, puis leur nombre seul (L34-VI-3)"
+        ),
+        (
+            "a chained log of acts, without terminal data; of one kind, but for consents given and withdrawn, 200 in "
+            "four weeks, then their number alone (L34-VI-3)"
+        ),
     ),
     (
         law.VOLATILE,

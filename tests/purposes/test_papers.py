@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent import law
+from agent.audit import log as audit
 from agent.base.paths import Paths
 from agent.cli import article, status
 from agent.cli.table import VERBS
@@ -653,6 +654,17 @@ def test_a_risk_is_told_of_just_where_root_has_something_to_read(
     risk = "\n".join(impact.impact(settings, language, held)).replace("\u202f", " ").replace("\u00a0", " ")
     assert (text["root"].strip(" ;") in risk) == bool(read_)
     assert {name for name in impact.FLASH if text[name] in risk} == read_
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_the_inspector_reads_how_many_acts_the_log_has_room_for(tmp_path: Path, language: str) -> None:
+    """L34-VI-3: the DPIA promised a line of every act; of a kind whose room is used up the number alone is kept."""
+    text = "\n".join(impact.impact(read(tmp_path, GATEWAY), language)).replace("\u00a0", " ")
+    (told,) = [line for line in text.splitlines() if "L34-VI-3" in line]
+    weeks = {"fr": "quatre semaines", "en": "four weeks"}[language]
+    assert (f"{audit.ROOM} " in told, weeks in told, audit.SPAN) == (True, True, 4 * 7 * law.DAY)
+    assert {"fr": "hors accords donnés et retirés", "en": "but for consents given and withdrawn"}[language] in told
+    assert sorted(audit.RESERVED) == ["consent granted", "consent withdrawn"]
 
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
