@@ -34,13 +34,13 @@ class HeldPage(Html):
         also_held: "dict[str, Any]" = {}
         counts: "dict[str, int] | None" = None
         newest: "list[tuple[int, int, str]]" = []
-        seen = 0
+        seen = changes = 0
         for answer in self._look(address):
             if "error" in answer:
                 yield self.failed(answer["error"])
                 return
             sealed, also_held = answer.get("sealed", sealed), answer.get("held", also_held)
-            counts = answer.get("records", counts)
+            counts, changes = answer.get("records", counts), answer.get("changes", changes)
             for row in answer.get("rows", ()):
                 seen += 1
                 newest.append((row["start"], seen, self.line(answer["purpose"], self.record(row))))
@@ -54,7 +54,8 @@ class HeldPage(Html):
             for name in sorted(counts)
         ]
         lines += [self.sealed(store["purpose"], store["lifetime_seconds"], store["unseen"]) for store in sealed]
-        shown = self.items(lines + self.also_held(also_held)) + self.paragraph("times")
+        more = [f"{self.say('changes')} {changes}"] if changes else []
+        shown = self.items(lines + self.also_held(also_held) + more) + self.paragraph("times")
         if sum(counts.values()) > len(newest):
             shown += self.paragraph("newest")
         newest.reverse()

@@ -225,6 +225,10 @@ WORDS = {
     "from": ("adresse", "address"),
     "request": ("demande récente", "recent request"),
     "requests": ("demandes récentes", "recent requests"),
+    "changes": (
+        "accord rétabli, ou opposition levée, aujourd'hui :",
+        "consent resumed, or objection taken back, today:",
+    ),
     "quarter": ("quart d'heure de présence", "quarter-hour of presence"),
     "quarters": ("quarts d'heure de présence", "quarter-hours of presence"),
     "kib": ("Kio", "KiB"),
