@@ -217,6 +217,8 @@ def check_memory(everything: config.Config, language: str) -> None:
         assert all((row[0], row[1])[at] in "\n".join(paper) for row in ROW.values())
     counting = "counting: on; in memory, a day, until about 03:00 UTC"
     assert any(line.startswith(counting) for line in article.lines(everything))
+    addresses = "addresses: on; in memory, as long as its lease or its connections last, and at most 24h more"
+    assert any(line.startswith(addresses) for line in article.lines(everything))  # either keeps it, as the notice says
 
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
