@@ -24,7 +24,7 @@ class Start:
 
     def settings(self) -> "Config":
         """Return the configuration that runs; ConfigError."""
-        return running(self.config, self.paths)
+        return running(self.config, self.paths, starts=True)
 
 
 def run(words: "list[str]") -> "int | None":

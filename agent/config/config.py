@@ -143,10 +143,10 @@ def in_force(path: str, accepted: str) -> Config:
         return config
 
 
-def running(path: str, paths: "Paths") -> Config:
-    """Return the configuration that runs, and say so where that is the last accepted one; ConfigError.
+def running(path: str, paths: "Paths", *, starts: bool = False) -> Config:
+    """Return the configuration that runs, and say so where that is the last accepted one, or may be; ConfigError.
 
-    A file that isn't the gateway's own is that file.
+    A file that isn't the gateway's own is that file. `starts`: a daemon asks, which runs with it from now on.
     """
     if path != paths.etc.config:
         return load(path)
@@ -155,6 +155,13 @@ def running(path: str, paths: "Paths") -> Config:
         sys.stderr.write(
             "oubli: the last accepted configuration goes on, for this one is refused: " + config.refused + "\n"
         )
+        return config
+    try:
+        waits = not starts and load(paths.etc.accepted).canonical != config.canonical
+    except ConfigError:
+        waits = False  # nothing was started yet, or what it was started with isn't known any more
+    if waits:
+        sys.stderr.write("oubli: the configuration has changed: as long as oubli isn't restarted the former may run\n")
     return config
 
 

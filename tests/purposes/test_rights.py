@@ -1544,3 +1544,19 @@ def test_a_notice_is_of_the_configuration_that_runs(any_interpreter: Interpreter
         done = any_interpreter.run("-m", "agent", "law", "--root", tmp_path, paper, "fr")
         assert "réseau" in done.stdout.decode()
         assert b"the last accepted configuration goes on, for this one is refused: " in done.stderr
+
+
+def test_a_notice_of_what_may_not_run_yet_says_so(any_interpreter: Interpreter, tmp_path: Path) -> None:
+    """L34-VI-4: written after an edit and before the restart it told of what nobody had started, without a word."""
+    paths = Paths(str(tmp_path))
+    waits = b"oubli: the configuration has changed: as long as oubli isn't restarted the former may run\n"
+    later = GATEWAY + VENUE + "config purpose 'security'\n option lifetime '48h'\n"
+    for former, said in ((None, b""), (later, b""), (later.replace("option", "\toption"), b""), (GATEWAY, waits)):
+        for path, text in ((paths.etc.accepted, former), (paths.etc.config, later)):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            if text is not None:
+                Path(path).write_text(text)
+        for paper in ("--notice", "--register", "--dpia", "--duties"):
+            done = any_interpreter.run("-m", "agent", "law", "--root", tmp_path, paper, "fr")
+            assert "2 jours" in done.stdout.decode().replace("\u00a0", " ")
+            assert done.stderr == said
