@@ -1113,7 +1113,9 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
         recorder.own([CONSENT], day=day, objects=objects)
         text = guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
         assert "This isn't erased" not in text
-        stays = 'Its row in the count of visitors, if there is one, stays; "Stop counting your device" erases it.'
+        stays = (
+            'Your device\'s row in the count of visitors, if it has one, stays; "Stop counting your device" erases it.'
+        )
         assert (stays in text) == (day and not objects)
     recorder.own([CONSENT])
     recorder.answers["consent own"] |= {"counted": False, "unreadable": True}  # flash refuses an objection: no button

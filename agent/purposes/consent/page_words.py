@@ -149,8 +149,11 @@ WORDS = {
     "unchanged": ("Rien n'a changé.", "Nothing has changed."),
     "not erased": ("Ceci n'est pas effacé avant son terme :", "This isn't erased before its end:"),
     "counting stays": (
-        "Sa ligne dans le comptage des visiteurs, s'il en a une, reste ; « Ne plus compter votre appareil » l'efface.",
-        'Its row in the count of visitors, if there is one, stays; "Stop counting your device" erases it.',
+        (
+            "La ligne de votre appareil dans le comptage des visiteurs, s'il en a une, reste ; « Ne plus compter votre "
+            "appareil » l'efface."
+        ),
+        'Your device\'s row in the count of visitors, if it has one, stays; "Stop counting your device" erases it.',
     ),
     "not durable": (
         "Ce n'est pas encore écrit en mémoire permanente : si la borne ou son logiciel redémarre, vérifiez ici.",
