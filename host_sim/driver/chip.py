@@ -10,15 +10,59 @@ the auditor looks. What was programmed in former times isn't remembered here: th
 import gc
 import os
 
-from agent.runtime.libc import NAME
+from agent.runtime import libc, memory
 from host_sim.faults import flash
-from host_sim.faults.cells import PlainCells
+from host_sim.faults.cells import Node, PlainCells
 
 CAPACITY = 64 << 20  # octets
-# Octets between two collections of garbage on MicroPython, eight times the agent's: each goes through all that lies on
-# the chip, which no device has in its heap
+_ROOM = 4096  # octets that a file takes at least
+# Octets between two collections of garbage on MicroPython, eight times the agent's: beside its own there is the model's
 _GARBAGE = 262144
 _WITHIN = 12  # operations within which a cut comes
+
+
+class _Outside(Node):
+    """A file whose octets lie outside the heap, where a device has them: a collection never goes through them.
+
+    What was written stays where it is, for what is safe may lie there. Its room is never given back: a run ends soon.
+    """
+
+    def __init__(self, octets: bytes = b"") -> None:
+        super().__init__()
+        self._room = memory.scratch(_ROOM)
+        self._end = 0  # of all that was ever written there
+        self.append(octets)
+        self.safe, self.same = self.seen, len(octets)
+
+    def append(self, octets: bytes) -> None:
+        """Write at the end, elsewhere where something was cut or there is no room left."""
+        begins = len(self.seen)
+        end = begins + len(octets)
+        if end > self._room.size or begins < self._end:
+            former = self._room
+            self._room = memory.scratch((2 * end // _ROOM + 1) * _ROOM)
+            memory.copy(self._room.address, former.address, begins)
+        self._room.view[begins:end] = octets
+        self._end = end
+        self._see(end)
+
+    def truncate(self, size: int) -> None:
+        """Cut it, or let zeros follow."""
+        self.same = min(self.same, size)
+        if size > len(self.seen):
+            self.append(bytes(size - len(self.seen)))
+        else:
+            self._see(size)
+
+    def _see(self, size: int) -> None:
+        octets: "Any" = libc.buffer_at(self._room.address, size) if size else b""
+        self.seen = octets
+
+
+class _Cells(PlainCells):
+    """Cells whose files lie outside the heap."""
+
+    file = _Outside
 
 
 class Chip:
@@ -28,10 +72,10 @@ class Chip:
         self._path = path
         self._shown: "dict[str, bytes]" = {}
         self._dice = flash.Dice(seed)
-        if NAME == "micropython":
+        if libc.NAME == "micropython":
             gc.threshold(_GARBAGE)  # type: ignore[attr-defined]
         _make(path)
-        self._now = flash.Flash(self._dice, CAPACITY, path, PlainCells(flash.PAGE))
+        self._now = flash.Flash(self._dice, CAPACITY, path, _Cells(flash.PAGE))
         flash.mount(self._now)
 
     def cut(self, write: "Callable[[], object]") -> None:
@@ -46,7 +90,7 @@ class Chip:
 
     def empty(self) -> None:
         """Let nothing be left on it, as a factory reset does."""
-        self._now = flash.Flash(self._dice, self._now.capacity, self._path, PlainCells(flash.PAGE))
+        self._now = flash.Flash(self._dice, self._now.capacity, self._path, _Cells(flash.PAGE))
         flash.mount(self._now)
 
     def fill(self, *, full: bool) -> None:
@@ -81,4 +125,4 @@ def _make(path: str) -> None:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any, Callable

@@ -13,7 +13,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NAMES = ("cpython", "micropython")
 HEAP = "576K"  # what a small router can give; MicroPython's own default is 1 MiB on 32 bits, 2 MiB on 64
 MORE = "1M"  # the same, with the package oubli-purposes (/etc/init.d/oubli)
-FLASH = "4M"  # the same, and a model of the device's flash with all that lies on it, which no device has in its heap
 # Before a program's words: the kernel ends it when the thread that started it is gone
 WITH_US = ("setpriv", "--pdeathsig", "KILL")
 

@@ -18,7 +18,7 @@ from typing import IO, cast
 
 from host_sim.checks.auditor import Auditor
 from host_sim.checks.noise_bounds import Figures, Slot
-from host_sim.driver.interpreters import FLASH, HEAP, MORE, byteorder, command
+from host_sim.driver.interpreters import HEAP, MORE, byteorder, command
 from host_sim.driver.looks import Looks
 from host_sim.driver.outcome import Outcome, Published, Run, Traffic, Vault, Violation
 from host_sim.driver.scene import Programs, Scene, SimulationError, stage_set
@@ -62,7 +62,7 @@ class Simulation:
         self.violation: Violation | None = None
         purposes = scenario.purposes
         package = purposes != Purposes() or any(event.what == _OF_THE_PACKAGE for event in scenario.events)
-        words = command(interpreter, FLASH if purposes.custodian else MORE if package else HEAP)
+        words = command(interpreter, MORE if package else HEAP)
         self._programs = Programs(words, agent, variant)
         self._progress = progress
         self._until, self._recording, self._stop = until, recording, stop

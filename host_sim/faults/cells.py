@@ -5,11 +5,32 @@ Runs on MicroPython too.
 """
 
 
+class Node:
+    """A file: what the process sees, what a cut of power would leave, and how many octets both begin with."""
+
+    def __init__(self, octets: bytes = b"") -> None:
+        self.seen = self.safe = octets
+        self.same = len(octets)
+        self.mode = 0o600
+
+    def append(self, octets: bytes) -> None:
+        """Write at the end."""
+        self.seen += octets
+
+    def truncate(self, size: int) -> None:
+        """Cut it, or let zeros follow."""
+        self.seen = self.seen[:size] + bytes(max(size - len(self.seen), 0))
+        self.same = min(self.same, size)
+
+
 class Cells:
     """What was ever programmed into a chip, over all of its boots.
 
     `page` octets are programmed at once; `programmed` counts octets, in whole pages; `remnants` are these octets.
+    `file` makes a file of octets.
     """
+
+    file = Node
 
     def __init__(self, page: int) -> None:
         self.page = page

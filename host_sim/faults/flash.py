@@ -19,7 +19,7 @@ import os
 
 from agent.runtime import files
 from agent.runtime.libc import LIBC
-from host_sim.faults.cells import Cells
+from host_sim.faults.cells import Cells, Node
 
 PREFIX = "/flash"
 PAGE = 512  # octets that are programmed at once: a quarter of a NAND page
@@ -45,20 +45,10 @@ class Dice:
         return (self._state >> 17) % bound
 
 
-class _Node:
-    """A file: what the process sees, what a cut of power would leave, and how many octets both begin with."""
-
-    def __init__(self) -> None:
-        self.seen = b""
-        self.safe = b""
-        self.same = 0
-        self.mode = 0o600
-
-
 class _Opened:
     """What a descriptor stands for: a file or a folder's path, and how far it was read (octets)."""
 
-    def __init__(self, target: "str | _Node") -> None:
+    def __init__(self, target: "str | Node") -> None:
         self.target = target
         self.at = 0
 
@@ -78,9 +68,9 @@ class Flash:
         self.cut_at = self.fail_at = 0
         self.operations = self.syncs = 0
         # Names: what the process sees, what is safe, and for each folder the changes that aren't: (name, node or None).
-        self.names: "dict[str, _Node]" = {}
-        self.safe: "dict[str, _Node]" = {}
-        self.pending: "list[tuple[str, _Node | None]]" = []
+        self.names: "dict[str, Node]" = {}
+        self.safe: "dict[str, Node]" = {}
+        self.pending: "list[tuple[str, Node | None]]" = []
         self.folders = {prefix}
         self._open: "dict[int, _Opened]" = {}
         self._next = 1000000
@@ -108,22 +98,21 @@ class Flash:
                 else:
                     names[name] = node
         for name, node in names.items():
-            left = _Node()
-            left.mode = node.mode
             unsynced = node.seen != node.safe
-            left.seen = left.safe = self.cells.part(node.safe, node.seen, self.dice) if unsynced else node.safe
-            left.same = len(left.safe)
+            left = self.cells.file(self._part(node) if unsynced else node.safe)
+            left.mode = node.mode
             if left.seen != node.safe:
                 self.cells.program(left.seen)
             following.names[name] = following.safe[name] = left
         return following
 
+    def _part(self, node: Node) -> bytes:
+        """Return what a cut leaves of a file that isn't synced."""
+        return self.cells.part(bytes(node.safe), bytes(node.seen), self.dice)
+
     def lay(self, name: str, octets: bytes) -> None:
         """Put a file there, synced, as somebody else does who restores it from a backup."""
-        node = _Node()
-        node.seen = node.safe = octets
-        node.same = len(octets)
-        self.names[name] = self.safe[name] = node
+        self.names[name] = self.safe[name] = self.cells.file(octets)
         self.folders.add(name.rsplit("/", 1)[0])
 
     # What the C library is asked
@@ -156,7 +145,7 @@ class Flash:
 
     def _open_path(self, path: str, bits: int) -> int:
         if path in self.folders:
-            target: "str | _Node" = path
+            target: "str | Node" = path
         elif path in self.names:
             if bits & LIBC["O_EXCL"]:
                 raise OSError(errno.EEXIST, "")
@@ -166,7 +155,7 @@ class Flash:
         elif bits & LIBC["O_CREAT"]:
             self._step()
             self._room(self.cells.page)
-            target = _Node()
+            target = self.cells.file()
             self._rename(path, target)
         else:
             raise OSError(errno.ENOENT, "")
@@ -185,7 +174,7 @@ class Flash:
         elif name == "write":
             self._step()
             self._room(arguments[2])
-            target.seen += bytes(arguments[1][: arguments[2]])
+            target.append(bytes(arguments[1][: arguments[2]]))
             return int(arguments[2])
         elif name == "read":
             part = target.seen[opened.at :][: arguments[2]]
@@ -196,8 +185,7 @@ class Flash:
             target.mode = arguments[1]
         elif name == "ftruncate":
             self._step()
-            target.seen = target.seen[: arguments[1]] + bytes(max(arguments[1] - len(target.seen), 0))
-            target.same = min(target.same, arguments[1])
+            target.truncate(arguments[1])
         else:
             raise ValueError(name)
         return 0
@@ -206,7 +194,7 @@ class Flash:
         if sum(max(len(node.seen), self.cells.page) for node in self.names.values()) + octets > self.capacity:
             raise OSError(_NOSPC, "")
 
-    def _sync(self, target: "str | _Node") -> None:
+    def _sync(self, target: "str | Node") -> None:
         self._step()
         self.operations += 1
         half = self.operations == self.cut_at
@@ -221,7 +209,7 @@ class Flash:
                     else:
                         self.safe[change[0]] = change[1]
         elif half:
-            target.safe, target.same = self.cells.part(target.safe, target.seen, self.dice), 0
+            target.safe, target.same = self._part(target), 0
         else:
             same = (
                 target.same // self.cells.page * self.cells.page
@@ -234,7 +222,7 @@ class Flash:
 
     # What `os` is asked
 
-    def _rename(self, name: str, node: "_Node | None") -> None:
+    def _rename(self, name: str, node: "Node | None") -> None:
         if node is None:
             self.names.pop(name)
         else:
@@ -260,18 +248,16 @@ class Flash:
         else:
             os.remove(name)
 
-    def _node(self, name: str) -> _Node:
+    def _node(self, name: str) -> Node:
         if name not in self.names:
             raise OSError(errno.ENOENT, "")
         return self.names[name]
 
     def read_at(self, name: str, offset: int, size: int) -> bytes:
         """Return a part of a file."""
-        return (
-            self._node(name).seen[offset : offset + size]
-            if name.startswith(self.prefix)
-            else _READ_AT(name, offset, size)
-        )
+        if not name.startswith(self.prefix):
+            return _READ_AT(name, offset, size)
+        return bytes(self._node(name).seen[offset : offset + size])
 
     def stat(self, name: str) -> "tuple[int, ...]":
         """Return what os.stat does, times left out."""

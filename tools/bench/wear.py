@@ -35,7 +35,7 @@ from agent.summary.metrics import MESSAGES
 from agent.summary.published import DAYS
 from host_sim.driver import seeded, stage, stage_device
 from host_sim.faults import flash as model
-from host_sim.faults.cells import common
+from host_sim.faults.cells import Node, common
 from host_sim.venue import scenario, tape
 from host_sim.venue.world import World
 from tools.bench.rounds import Tell
@@ -83,7 +83,7 @@ class Noted(model.Flash):
         at = (day % DAYS * MESSAGES + place) * SUMMARY_OCTETS
         self.unsynced.append(("published", at, at + len(text)))
 
-    def _sync(self, target: "str | model._Node") -> None:
+    def _sync(self, target: "str | Node") -> None:
         if isinstance(target, str):
             changed = [name for name, _ in self.pending if name.rsplit("/", 1)[0] == target]
             self.notes.append((self.part((changed or [target])[-1]), -1, 0))
