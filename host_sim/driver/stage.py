@@ -285,7 +285,7 @@ class Stage:
         self.time.reach(true)
 
     def _tick(self) -> None:
-        self.due = self.time.now + max(self.recorder.tick(), _LEAST)
+        self.due = self.time.after(max(self.recorder.tick(), _LEAST))
         self.ticks += 1
         self._work()
 

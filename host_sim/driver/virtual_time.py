@@ -25,6 +25,12 @@ class VirtualTime:
         passed = true - self._from
         self._passed = passed + passed * self._drift // 1000000 if self._drift else passed
 
+    def after(self, passed: int) -> int:
+        """Return the true time from which on both clocks have gone on by `passed`."""
+        if not self._drift:
+            return self.now + passed
+        return self.now - -passed * 1000000 // (1000000 + self._drift) + 2  # each reading is rounded down
+
     def wall(self) -> int:
         """Return ns since the epoch."""
         return self._wall + self._passed
