@@ -46,7 +46,7 @@ minutes = 6
 description = "The broker is away for longer than a message may wait"
 [time]
 start = 2026-11-25T03:00:00Z
-days = 2.2
+days = 1.3
 [people]
 visitors = 5
 [gateway]
@@ -55,7 +55,7 @@ spool_days = 1
 [[event]]
 what = "broker down"
 at = 1
-minutes = 3000
+minutes = 1740
 """,
     "burst": """
 description = "The connection table ends at once, faster than a slow processor reads"
