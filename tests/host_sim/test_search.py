@@ -20,15 +20,17 @@ from host_sim.venue import scenario as scenarios
 from tests.host_sim.test_simulation import oubli_sim
 from tests.support.interpreters import PROJECT
 
-# Numbers of runs, a few seconds each.
+# Numbers of runs, a few seconds each. Those above a million once found something, and with 218 reach each kind of event
+# and each setting. The other small ones are the shortest of those that a search began with.
 DRAWN = (
-    201, 206, 208, 210, 215, 218, 225, 409, 1002, 1007, 1021, 7000, 7001, 7003, 7004, 7005, 7006, 7007, 1720231018,
-    461319812, 2345425602, 2997619810,
+    201, 206, 218, 1021, 7003, 7004, 7005, 7006, 7007, 1720231018, 461319812, 2345425602, 2997619810,
     536514860, 1420185441, 1712792623, 1753830098, 2474231673, 2627855880, 3208942349, 3289575821,
     3799515935, 4237973779, 1647501777, 730705725, 1709638784, 1308708305,
 )  # fmt: skip
 SCENARIOS = sorted((PROJECT / "tests/scenarios").glob("*.toml"))
-SEEDS = {  # of those that take as long as all others, or show it with one alone
+SEEDS = {  # of those that take as long as all others, show it with one alone, or have a mutant that shows with it
+    **dict.fromkeys(("backups", "custodians-clock", "factory-reset", "first-boot-cut", "late-by-a-step"), (2,)),
+    **dict.fromkeys(("many-addresses", "reinstallation", "restored-ledger"), (2,)),
     "wrong-while-nobody-listens": (1,),
     "wrong-after-a-crash": (2,),
     "asleep-past-a-stay": (2939966425,),
