@@ -23,9 +23,7 @@ SECTION = re.compile(r"^config (?:purpose |metric )?'?(\w+)'?", re.MULTILINE)
 def examples() -> dict[str, str]:
     """Return each block of a document that is a configuration, by file and number."""
     found = {}
-    for path in sorted(PROJECT.rglob("*.md")):
-        if ".venv" in path.parts or ".cache" in path.parts:
-            continue
+    for path in sorted([*PROJECT.glob("*.md"), *PROJECT.glob("[!.]*/**/*.md")]):  # .cache holds thousands of files
         blocks = re.findall(r"^```\n(config .*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
         found.update({f"{path.relative_to(PROJECT)} {number}": text for number, text in enumerate(blocks, 1)})
     return found

@@ -367,7 +367,7 @@ AWAY = "/mnt/disk\n{}\n"
     ],
 )  # fmt: skip
 def test_nobody_is_said_to_answer_from_a_medium_that_is_away(
-    any_interpreter: Interpreter,
+    interpreter: Interpreter,
     tmp_path: Path,
     duty: str,
     here: list[str],
@@ -388,7 +388,7 @@ def test_nobody_is_said_to_answer_from_a_medium_that_is_away(
     command = ("-m", "agent", "law", "--config", tmp_path / "oubli", "--root", tmp_path)
     for at, language in enumerate(words.LANGUAGES):
         told = {
-            one["name"]: one for one in json.loads(any_interpreter.run(*command, "--duties", language, "--json").stdout)
+            one["name"]: one for one in json.loads(interpreter.run(*command, "--duties", language, "--json").stdout)
         }
         names = ", ".join(words.PURPOSES[name][at] for name in ("attribution", "billing") if name in away)
         said = duties._WHY["away"][at].format(names)
@@ -398,9 +398,9 @@ def test_nobody_is_said_to_answer_from_a_medium_that_is_away(
             custodian = duties._WHY["custodian" if name == "procedures" else "freeze"][at] in told[name]["by"]
             assert custodian == bool(here)
         for paper in ("--notice", "--register"):
-            text = any_interpreter.run(*command, paper, language).stdout.decode().replace("\u00a0", " ")
+            text = interpreter.run(*command, paper, language).stdout.decode().replace("\u00a0", " ")
             assert text.count(typeset(words.UNSEEN[at], language).strip()) == len(away)
-        text = any_interpreter.run(*command, "--notice", language).stdout.decode()
+        text = interpreter.run(*command, "--notice", language).stdout.decode()
         seal = text.partition(("- scellement", "- sealing")[at])[2]
         left = ", ".join(notice.TEXTS[language][name] for name in ("attribution", "billing") if name in away)
         assert (notice.TEXTS[language]["away"].format(left) in seal) == bool(away)
@@ -412,7 +412,7 @@ def test_nobody_is_said_to_answer_from_a_medium_that_is_away(
 @pytest.mark.parametrize("away", [False, True])
 @pytest.mark.parametrize("name", stores.SEALED)
 def test_a_request_on_a_medium_that_is_away_is_promised_no_end(
-    any_interpreter: Interpreter, tmp_path: Path, name: str, *, away: bool
+    interpreter: Interpreter, tmp_path: Path, name: str, *, away: bool
 ) -> None:
     """L34-VI-4: it names in clear whom it is about, and nobody can remove it there; papers, `oubli law`, the page."""
     (settings := tmp_path / "oubli").write_text(GATEWAY)
@@ -430,8 +430,8 @@ def test_a_request_on_a_medium_that_is_away_is_promised_no_end(
         own |= {"medium": away, "nat": False}
         asked = Request("", b"", False, "lang=" + language, {})
         shown = Page(asked, lambda *_, **__: {}, lambda _: iter(()), None).without(own, "")
-        papers = [any_interpreter.run(*command, one, language).stdout.decode() for one in ("--notice", "--register")]
-        told = [shown, *papers, any_interpreter.run(*command).stdout.decode()]
+        papers = [interpreter.run(*command, one, language).stdout.decode() for one in ("--notice", "--register")]
+        told = [shown, *papers, interpreter.run(*command).stdout.decode()]
         for text in told[: 4 if at else 3]:  # `oubli law` alone is English
             plain = unescape(text).replace("\u00a0", " ").replace("\u202f", " ")
             assert plain.count(said) == away, text
