@@ -3,6 +3,8 @@
 
 from agent.runtime import memory
 
+_LEAVES = (int, str, bytes, bytearray, memoryview, type(None))  # nothing that was mapped is within one
+
 
 def unmap(recorder: "Any") -> None:
     """Unmap whatever a recorder and its parts have mapped; nothing of it may be used afterwards."""
@@ -17,7 +19,7 @@ def unmap(recorder: "Any") -> None:
             if len(thing.view):  # else it is closed, and another may have its place
                 thing.close()
         else:
-            parts += _parts(thing)
+            parts += [one for one in _parts(thing) if not isinstance(one, _LEAVES)]
 
 
 def _parts(thing: "Any") -> "list[Any]":
