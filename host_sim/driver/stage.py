@@ -7,10 +7,11 @@ would. So its timers run at the very times they would on a device. A REPORT entr
 nothing: whoever feeds the tape may hold the next entry back while looking at the files.
 
     python|micropython -m host_sim.driver.stage --config FILE --root DIR --sysctl FILE
-    --seed N --rate EVENTS [--variant NAME] < TAPE
+    --seed N --rate EVENTS [--variant NAME] [--unsearched 1] < TAPE
 
 `--sysctl` is a file of JSON: MicroPython ends where an argument is longer than 255 octets. A variant is a recorder
-broken on purpose (host_sim.faults.variants), which the auditor must find out.
+broken on purpose (host_sim.faults.variants), which the auditor must find out. `--unsearched`: nobody searches this
+process's memory (host_sim.driver.scene).
 """
 
 import json
@@ -21,6 +22,7 @@ from collections import OrderedDict
 from agent.base.paths import Paths, clear_run
 from agent.config import config as configuration
 from agent.runtime import memory
+from agent.runtime.libc import NAME
 from agent.vault import expiry
 from host_sim.driver.killed import unmap
 from host_sim.driver.seeded import SeededRandom
@@ -322,6 +324,8 @@ def main(words: "list[str]") -> int:
         from host_sim.faults import variants
 
         variants.VARIANTS[options["--variant"]][1](options["--root"])
+    if "--unsearched" in options and NAME == "cpython":
+        memory.overwrite_freed = lambda: None
     config, rate = configuration.load(options["--config"]), int(options["--rate"])
     chip = None
     if "attribution" in config.purposes or "billing" in config.purposes:
