@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weeks smoothed: bands hold the simulated truth, the error is less than a day's alone, no odd day moves others."""
 
+import importlib
 import math
 from functools import cache
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from agent.summary.metrics import METRICS
-from tools.fleet import accuracy, consistent, smoothing, weeks
+from tools.fleet import accuracy, consistent, weeks
 from tools.fleet.consistent import Answer, cells_noise, reconciled, total_noise, variance_of
 from tools.fleet.estimate import Estimate
 
+pytestmark = pytest.mark.xdist_group("smoothing")
 DAYS = 56
 ROWS = {metric.name: metric for metric in METRICS}
 STORIES = ("weekends", "holidays", "closed week", "doubled Saturday", "MAC rotation")
@@ -19,6 +22,12 @@ WEEK = np.array([0.8, 0.85, 0.9, 0.95, 1.15, 1.35, 0.6])
 _OPEN = (0.1, 0.6, 1.4, 2.2, 2.4, 2.0, 2.2, 3.0, 3.2, 2.2, 2.0, 2.2, 2.6, 3.0, 2.8, 2.2, 1.6, 1.0, 0.4)
 HOURS = np.array([0.0] * 4 + list(_OPEN) + [0.0]) / sum(_OPEN)  # 03:00 first; closed for five
 Smooth = tuple[np.ndarray, np.ndarray]  # values, half-widths
+
+
+@cache
+def smoothing() -> ModuleType:
+    """Return the module. It brings statsmodels and pandas: three seconds, for the one worker that needs them."""
+    return importlib.import_module("tools.fleet.smoothing")
 
 
 def truth(size: int, story: str, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -62,7 +71,7 @@ def published(counts: np.ndarray, size: int, draw: np.random.Generator) -> tuple
 def smooth(told: Smooth, first: int = 0) -> tuple[Smooth, Smooth]:
     """Return values and half-widths of each day, and of an ordinary week."""
     values, variances = (tuple(tuple(row) for row in one[:, first:].tolist()) for one in told)
-    found = smoothing.smooth(values, variances, first % 7)
+    found = smoothing().smooth(values, variances, first % 7)
     return tuple(
         (
             np.array([[one.value for one in row] for row in rows]),
@@ -164,7 +173,7 @@ def test_a_day_of_which_nothing_was_told_is_estimated_from_the_others():
     counts, _, _ = truth(500, "weekends", draw)
     told, _ = published(counts, 500, draw)
     values = [float(one) for one in told[0][0]]
-    found = smoothing.smooth(
+    found = smoothing().smooth(
         (tuple(None if day == 30 else one for day, one in enumerate(values)),), (tuple(told[1][0]),), 0
     )
     one = found.days[0][30]
@@ -174,11 +183,11 @@ def test_a_day_of_which_nothing_was_told_is_estimated_from_the_others():
 
 def test_nothing_is_said_of_a_cell_with_figures_of_fewer_than_four_weeks():
     many, few = tuple([5.0] * 40), tuple([5.0] * 27 + [None] * 13)
-    found = smoothing.smooth((many, few), ((1.0,) * 40,) * 2, 3)
+    found = smoothing().smooth((many, few), ((1.0,) * 40,) * 2, 3)
     assert [len(one) for one in found.days] == [40, 0]
     assert [len(one) for one in found.week] == [7, 0]
-    assert smoothing.smooth((few,), ((1.0,) * 40,), 3).days == [[]]
-    assert smoothing.smooth((), (), 3).days == []
+    assert smoothing().smooth((few,), ((1.0,) * 40,), 3).days == [[]]
+    assert smoothing().smooth((), (), 3).days == []
 
 
 def test_the_filter_is_the_model_that_is_written_down():
@@ -186,7 +195,7 @@ def test_the_filter_is_the_model_that_is_written_down():
     draw = np.random.default_rng(6)
     days, weekday, point = 35, 2, (0.03, 0.2, 0.1)
     seen, noise = draw.normal(50, 10, (1, days)), draw.uniform(20, 40, (1, days))
-    model = smoothing._Model(seen, noise, weekday)
+    model = smoothing()._Model(seen, noise, weekday)
     mean, own = model._means[0], model._own(0, point)
     at = np.arange(days)
     common = (3 * mean) ** 2 + (point[0] * mean) ** 2 * np.minimum(at[:, None], at)
@@ -202,4 +211,4 @@ def test_a_days_weeks_are_its_block_and_the_one_before():
     assert weeks.window(20_790, 20_795) == range(20_748, 20_796)
     assert weeks.window(20_700, 20_795) == range(20_664, 20_720)
     assert all(day in weeks.window(day, 20_795) for day in range(20_700, 20_796))
-    assert all(len(weeks.window(day, day)) > smoothing.LEAST for day in range(20_700, 20_796))
+    assert all(len(weeks.window(day, day)) > smoothing().LEAST for day in range(20_700, 20_796))
