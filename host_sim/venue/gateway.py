@@ -197,9 +197,12 @@ class Gateway:
         step = self.clock.set(now, wall)
         if abs(step) > SECOND // 2:
             self._world.truth.muddle()
+            trusted = self._world.days.trusted
             self._world.days.stepped(now)
             if self._world.portal:
                 self._world.portal.stepped(step)
+                if trusted and not self._world.days.trusted:
+                    self._world.portal.strayed()
                 self._overtake(now)
             self.edges.append(now)
             self._world.tell(now, "clock", step=step / SECOND, shown=clock_text(wall, date=True))

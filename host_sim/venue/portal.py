@@ -197,6 +197,11 @@ class Portal:
             if guest.there is not None:
                 guest.there = max(guest.there + (step + SECOND // 2) // SECOND, 0)
 
+    def strayed(self) -> None:
+        """The clock isn't trusted any more: of a stay that is under way nobody could tell the times (EXP-5)."""
+        for guest in self.guests.values():
+            guest.there = None
+
     def interrupted(self, now: int) -> None:
         """No stay is followed from now on."""
         for guest in self.guests.values():
