@@ -20,7 +20,7 @@ wouldn't say it either: while nobody listens, an address may change hands and ba
 
 A change of hands is read a moment after the kernel made it, later where the recorder stood still. Whose a connection is
 that began meanwhile isn't known: it may be either's. Where the kernel dropped word of changes, an address may have gone
-to another one and back: whose anything is that began from then until all was listed anew isn't known either.
+to another one and back: of what began from then until all was listed anew nobody is known either.
 
 What one terminal does takes no association from another one. A MAC has ADDRESSES at most: one more address, which
 nobody else holds, takes the place of its own oldest. Where a connection may still need that one, or a former holder's
@@ -105,7 +105,9 @@ class AddressTable(AddressRows):
         return terminal
 
     def holder(self, address: bytes) -> "bytes | None":
-        """Return the MAC of who holds an address now; None where nobody is known to."""
+        """Return the MAC of who holds an address now; None where nobody is known to, or word of changes is missed."""
+        if self.deaf_until == _EVER:
+            return None
         row = self._newest(four_words(address))
         return self.mac(row) if row and self._rows.view[row * ROW * 4 + CURRENT] else None
 

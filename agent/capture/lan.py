@@ -83,6 +83,10 @@ class Lan(Listener):
         """Take note that the kernel dropped word of changes, all of which came within so many ns."""
         self._holders.missed(self._wall() - ago)
 
+    def heard(self) -> None:
+        """Take note that all of them are known again."""
+        self._holders.heard(self._wall())
+
     def listed(self) -> None:
         """Forget what has gone unnoticed."""
         links, addresses = self._unseen
@@ -93,7 +97,7 @@ class Lan(Listener):
         # No dump was swept yet: that was the first listing, before which an address may have changed hands
         if self._holders.serial == 1:
             self._holders.begun = self._wall()
-        self._holders.heard(self._wall())
+        self.heard()
 
     def link(self, index: int, name: str) -> None:
         """Take note of an interface, or of its new name."""

@@ -67,12 +67,14 @@ class Server:
         self._peers = peers
         self._answer = answer
         self._children = children
+        self._opened = False
         self._clients: "dict[int, _Client]" = {}
         self._second = 0
         self._calls: "dict[tuple[int, bytes], int]" = {}  # user and whom he asks for -> calls in this second
 
     def open(self) -> None:
         """Answer from now on, those who wait first."""
+        self._opened = True
         self._poll.add(self.listener)
 
     def ready(self, descriptor: int, now: int) -> bool:
@@ -201,7 +203,8 @@ class Server:
         """Close every client and the listener."""
         for client in list(self._clients.values()):
             self._drop(client)
-        self._poll.remove(self.listener)
+        if self._opened:
+            self._poll.remove(self.listener)
         sockets.close(self.listener)
 
 

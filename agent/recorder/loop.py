@@ -29,8 +29,7 @@ from agent.runtime.libc import LIBC
 
 GATHER = 0.005  # seconds in which ends gather for one turn; even a flush makes fewer in it than RECEIVE_BUFFER holds
 BATCH = 128
-# Neighbours': more than their socket holds, so that all of them are read before the clocks are looked at again
-WHOLE = 4096
+CHANGES = 1024  # of neighbours in one turn: the slowest processor takes less than a second for them
 DUMP_BATCH = 8  # datagrams of a dump in one turn of the loop: events come first
 GROUP_DESTROY = 4
 
@@ -61,15 +60,18 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     streams = _streams(recorder.streams, recorder.rules, routes, events, table, ruleset)
     datagram = memory.scratch(sockets.ROOM)
     inbox = sockets.Inbox(events, datagram.view)
-    wait, behind, deaf = 0, False, True  # deaf: events wait in the kernel until the LAN is known
+    behind: "list[int]" = []
+    wait, deaf = 0, True  # deaf: events wait in the kernel until the LAN is known
     while True:
         LIBC.call("alarm", jitter.HANG)
         ready = poll.wait(wait)
         if events in ready and not behind:
             # What ends in the next moment is read in the same turn: turns cost more than events do.
             time.sleep(GATHER)
-            ready = poll.wait(0)
+        polled = source.monotonic()
+        ready = poll.wait(0)
         behind = _read(streams, ready, inbox)
+        recorder.streams.neighbours_read(polled, whole=routes not in behind)
         if ready:
             datagram.wipe()  # nothing of a message stays once it is handled (EXP-2)
         now = source.monotonic()
@@ -92,6 +94,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
             if recorder.refused():
                 server.close()
                 return 1
+            recorder.streams.begin_anyway()
             poll.add(events)
             server.open()  # whoever is answered can rely on it: what begins now has its terminal
             deaf = False
@@ -165,22 +168,22 @@ def _streams(
     Events wait until the LAN is listed, the dump for a turn that has left no event waiting.
     """
     return (
-        (routes, None, heard.neighbour, heard.neighbour_overrun, WHOLE, lambda _behind: True),
+        (routes, None, heard.neighbour, heard.neighbour_overrun, CHANGES, lambda _behind: True),
         (events, heard.fast_path, heard.event, heard.overrun, BATCH, lambda _behind: heard.introduced),
         (table, None, heard.live_table.datagram, heard.live_table.overrun, DUMP_BATCH, lambda behind: not behind),
         (ruleset, None, rules, heard.timeouts.policies.overrun, DUMP_BATCH, lambda behind: not behind),
     )
 
 
-def _read(streams: "Sequence[Stream]", ready: "list[int]", inbox: "Any") -> bool:
+def _read(streams: "Sequence[Stream]", ready: "list[int]", inbox: "Any") -> "list[int]":
     """Read each stream that is ready, in their order; each says itself if it may be read with a former one behind.
 
-    True where more may wait.
+    Returns those in which more may wait.
     """
-    behind = False
+    behind: "list[int]" = []
     for descriptor, fast_path, take, overrun, batch, may in streams:
-        if descriptor in ready and may(behind):
-            behind = _drain(descriptor, inbox, fast_path, take, overrun, batch) or behind
+        if descriptor in ready and may(len(behind) > 0) and _drain(descriptor, inbox, fast_path, take, overrun, batch):
+            behind.append(descriptor)
     return behind
 
 

@@ -99,7 +99,6 @@ class Orders:
         recorder = self._recorder
         mac, answer = recorder.groups.by_consent().object(fields, by)
         recorder.day.terminals.forget(mac)
-        memory.overwrite_freed()
         return answer
 
     def enrolled(self, digest: bytes) -> "dict[str, Any]":

@@ -10,6 +10,8 @@ from agent.capture.live_table import LiveTable
 from agent.recorder.fast_path import FastPath
 from agent.recorder.pipeline import Pipeline
 
+_EVER = 1 << 62
+
 
 class Streams:
     """The netlink streams of one recorder.
@@ -34,6 +36,8 @@ class Streams:
     ) -> None:
         self._lines, self._values, self._guests = lines, values, guests
         self._monotonic = monotonic  # ns since boot, at the last tick
+        self._read = _EVER  # ns since boot: all that the kernel had told of neighbours by then is read
+        self._unread = False  # more waits than is read in one turn
         self._dropped = 0  # events that the kernel dropped, counted before
         self._decoder, table = connections.Decoder(), connections.Decoder(connections.NEW)
         self.timeouts = timeouts.Timeouts(sysctl)
@@ -64,7 +68,7 @@ class Streams:
     def neighbour(self, buffer: "bytearray | bytes", length: int) -> None:
         """Handle one rtnetlink datagram."""
         holders = self._guests.holders
-        holders.late = self._lines.ago()
+        holders.late = self._late()
         self._guests.neighbours.feed(buffer, length)
         holders.late = 0
 
@@ -75,13 +79,36 @@ class Streams:
     def neighbour_overrun(self) -> None:
         """Note that rtnetlink messages were dropped: everything is listed again."""
         self._values["neighbour overruns"] += 1
-        self._guests.lan.missed(self._lines.ago())
+        self._guests.lan.missed(self._late())
         self._guests.neighbours.restart()
+
+    def _late(self) -> int:
+        """Return by how many ns word of a neighbour that is read now may be late."""
+        return self._lines.ago() + max(self._lines.seen - self._read, 0)
+
+    def neighbours_read(self, asked: int, *, whole: bool) -> None:
+        """Take note that a turn has read all that the kernel had told of neighbours when it was asked, or not.
+
+        `asked` is ns since boot. What begins until all is read is nobody's who is known.
+        """
+        if not whole:
+            self._unread = True
+            self._guests.lan.missed(self._late())
+            return
+        self._read = asked
+        if self._unread and self._guests.neighbours.complete:
+            self._unread = False
+            self._guests.lan.heard()
 
     @property
     def introduced(self) -> bool:
         """Return True if the LAN's terminals have been listed, or are given up on."""
         return self._guests.introduced(self._monotonic)
+
+    def begin_anyway(self) -> None:
+        """Take note that events are read: where the first list hasn't ended, nobody is known until it has."""
+        if not self._guests.neighbours.complete:
+            self._guests.lan.missed(self._monotonic)
 
     def live_request(self) -> "bytes | None":
         """Return the request that lists the live table where that is due, None otherwise."""

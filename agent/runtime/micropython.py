@@ -18,7 +18,8 @@ NAME = "micropython"
 
 # Garbage is collected early: left until the heap is full, it would scatter what stays all over the heap, and no piece
 # of what is free be large enough for an answer (tried: 140 kB free, none of 3).
-gc.threshold(32768)  # pyright: ignore[reportAttributeAccessIssue]
+_EARLY = 32768
+gc.threshold(_EARLY)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def place_of(failure: BaseException) -> str:
@@ -55,6 +56,7 @@ def callback(result: str, call: "Callable[..., Any]", arguments: str) -> "tuple[
 
 def overwrite_freed() -> None:
     """Overwrite what objects that are gone left in the heap: a list takes one block, its only item another (EXP-1)."""
+    gc.threshold(-1)  # pyright: ignore[reportAttributeAccessIssue]
     gc.collect()
     chain: "Any" = None
     try:
@@ -66,6 +68,7 @@ def overwrite_freed() -> None:
     while chain is not None:
         link, chain = chain, chain[0]
         link[0] = None
+    gc.threshold(_EARLY)  # pyright: ignore[reportAttributeAccessIssue]
     gc.collect()
 
 

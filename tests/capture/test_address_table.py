@@ -207,6 +207,13 @@ def test_nobody_is_named_of_what_began_while_word_of_changes_was_dropped(table: 
     assert who.find(*asked) == [None, None, A, A, None, A]
 
 
+def test_who_asks_while_word_of_changes_is_dropped_is_nobody_who_is_known(table: Callable[..., Table]) -> None:
+    """A guest who takes another's address in a flood, and opens the page, isn't shown what is held on the other."""
+    who = table()
+    steps = ("learn", X, A, 100), ("holder", X), ("missed", 200), ("holder", X), ("heard", 210), ("holder", X)
+    assert who.ask(*steps)["answers"] == [A, None, A]
+
+
 def test_full_table_leaves_newcomers_out(table: Callable[..., Table]) -> None:
     """ANON-8: what is held, or may still be asked for, is never given up for somebody else's sake.
 

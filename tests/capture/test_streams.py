@@ -58,6 +58,16 @@ for row in sys.stdin:
     elif call == "counts":
         counts = sorted(recorder.counters.values.items())
         print(json.dumps([name + " " + str(count) for name, count in counts if count]))
+    elif call == "read":
+        heard.neighbours_read(time.monotonic(), whole=words[0])
+    elif call == "deaf":
+        times = recorder.guests.holders.deaf_from, recorder.guests.holders.deaf_until
+        print(json.dumps([one and one // 10**9 - 1_800_000_000 if one < 1 << 61 else None for one in times]))
+    elif call == "restart":
+        recorder.guests.neighbours.restart()
+    elif call == "neighbours":
+        while recorder.streams.neighbour_request():
+            recorder.streams.neighbour(unhexlify(DONE), 20)
     elif call == "held":
         print(recorder.guests.holders.held())
     else:
@@ -161,6 +171,20 @@ def test_what_the_kernel_dropped_is_counted_and_the_table_listed_anew(streams: S
     answers = streams.run(ASKS, done, ASKS, overrun, COUNTS, ASKS, ("overrun",), COUNTS, ASKS, done, ASKS, table=1)
     asked = streams.request
     assert answers == [asked, "", ["overruns 2", "starts 1"], asked, ["overruns 3", "starts 1"], "", asked, []]
+
+
+def test_nobody_is_known_until_all_is_read_that_the_kernel_told_of_neighbours(streams: Streams) -> None:
+    """More waits than a turn reads: of what begins from a second before the last whole reading until the next one."""
+    whole, part, deaf = ("read", True), ("read", False), ("deaf",)
+    steps = ("later", 100), whole, ("later", 3), ("later", 1), part, deaf, ("later", 1), part, ("later", 1), whole, deaf
+    assert streams.run(*steps)[:-1] == [[1099, None], [1099, 1106]]
+
+
+def test_where_a_list_does_not_end_nobody_is_known_until_it_has(streams: Streams) -> None:
+    """At the start the recorder waits for it for ten seconds, and begins then."""
+    begin, deaf, done = ("begin_anyway",), ("deaf",), [("neighbours",)]
+    steps = begin, deaf, ("restart",), ("later", 20), begin, deaf, ("later", 5), *done, deaf
+    assert streams.run(*steps)[:-1] == [[0, 0], [-1, None], [-1, 1025]]
 
 
 def test_in_loss_free_mode_enobufs_is_no_loss(streams: Streams) -> None:

@@ -487,6 +487,12 @@ server.close()
 """
 
 
+def test_a_server_that_answered_nobody_ends_in_order(any_interpreter: Interpreter, folder: Path) -> None:
+    """Of a recorder that is stopped, or refuses, before the LAN is known."""
+    text = FORGETS.replace("server.open()\n", "server.close()\nprint(1)\nsys.exit()\n")
+    assert any_interpreter.run("-c", text, folder / "socket").stdout == b"1\n"
+
+
 def test_who_has_asked_is_forgotten_though_nobody_asks_any_more(any_interpreter: Interpreter, folder: Path) -> None:
     """L34-VI-4: the address of the page's last guest stays for a second, and not until there is another one."""
     assert any_interpreter.run("-c", FORGETS, folder / "socket").stdout == b"1\n0\n"

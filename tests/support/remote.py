@@ -449,9 +449,9 @@ def addresses_open(limit: int, begun: int = 0) -> None:
 
 
 def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
-    """Take steps: ["find", address, start] answers the MAC or None, ["late", ns] sets how late what comes may be.
+    """Take steps: ["find", address, start] and ["holder", address] answer the MAC or None.
 
-    Others are the table's own calls. Returns answers and counts.
+    ["late", ns] sets how late what comes may be. Others are the table's own calls. Returns answers and counts.
     """
     table, answers = _held["addresses"], []
     for step in steps:
@@ -463,6 +463,9 @@ def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
                 answers.append(_hex(found.mac()) if found else None)
             elif found:
                 table.needed(found.row)
+        elif call == "holder":
+            held = table.holder(*rest)
+            answers.append(_hex(held) if held else None)
         elif call == "late":
             table.late = rest[0]
         else:

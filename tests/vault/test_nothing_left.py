@@ -75,6 +75,16 @@ def erasing(self, *words):
     return erase(self, *words)
 Ring.tick, Orders.erase = expiring, erasing
 """
+LEAVING_A_ROUND = """
+from agent.purposes.erasure.rounds import Erasure
+work = Erasure.work
+def working(self, monotonic):
+    if self._waiting:
+        texts = ["left-%04d-here" % number for number in range(300)]
+        texts.clear()
+    return work(self, monotonic)
+Erasure.work = working
+"""
 NEEDS = pytest.mark.needs("root", "unshare", "nsenter", "ip", "nft", "conntrack")
 
 
@@ -283,6 +293,18 @@ def test_what_ended_objects_left_in_the_heap_goes_with_an_expiry_and_an_erasure(
     """EXP-1: of the texts that a recorder dropped in the same turn one or two may be left, on its stack."""
     with gateway(interpreter, LEAVING) as made:
         assert max(after_expiry_and_erasure(made)) <= 2
+
+
+@NEEDS
+def test_what_ended_objects_left_in_the_heap_goes_with_a_terminals_erasure(interpreter):
+    with gateway(interpreter, LEAVING_A_ROUND) as made:
+        made.connect()
+        place, mac = str(made.root / "var/run/oubli/control/socket"), "02:00:00:00:00:0a"
+        client.ask(place, "erase terminal", terminal=mac)
+        while client.ask(place, "erase state", terminal=mac)["erasing"]:
+            time.sleep(0.05)
+        made.status()  # the turn in which the round ended is over
+        assert left_in(made) <= 2
 
 
 @NEEDS

@@ -73,6 +73,7 @@ class Erasure(Purposes):
             return True
         self._present, self._round = set(), None
         self._next = monotonic + PAUSE
+        memory.overwrite_freed()
         return False
 
     def close(self, wall: int) -> None:  # noqa: ARG002

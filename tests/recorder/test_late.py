@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A change of hands that waited while somebody was answered is as late as it was (L34-I-2), on the real kernel."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+
+from agent.control import client
+from agent.vault import reading
+from tests.vault.test_nothing_left import NEEDS, gateway
+
+# Flash that takes so long for what it has to sync; the recorder looks at its clocks before it answers
+ERASE = """
+import time
+from agent.recorder.orders import Orders
+erase = Orders.erase
+def slow(self, *words):
+    time.sleep(3)
+    return erase(self, *words)
+Orders.erase = slow
+"""
+A, B = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
+
+
+def kernel(made, script: str) -> None:
+    subprocess.run(["nsenter", "-t", str(made.process.pid), "-n", "sh", "-ec", script], check=True, capture_output=True)
+
+
+@NEEDS
+def test_a_change_of_hands_that_waited_for_an_erasure_is_as_late_as_it_was(interpreter):
+    """B begins a connection as soon as it has A's address: A isn't named for it."""
+    with gateway(interpreter, ERASE) as made:
+        made.status()
+        kernel(made, f"ip neigh replace 192.168.7.9 lladdr {A} dev lan nud permanent")
+        time.sleep(3)
+        place = str(made.root / "var/run/oubli/control/socket")
+        asks = threading.Thread(target=lambda: client.ask(place, "erase", purpose="all"))
+        asks.start()
+        time.sleep(0.3)
+        kernel(
+            made,
+            f"ip neigh replace 192.168.7.9 lladdr {B} dev lan nud permanent\nsleep 0.1\n"
+            "conntrack -I -p udp --src 192.168.7.9 --dst 203.0.113.199 --sport 4444 --dport 443 --timeout 60",
+        )
+        asks.join()
+        time.sleep(0.5)
+        kernel(made, "conntrack -D -p udp --src 192.168.7.9")
+        made.wait(lambda status: status["counters"]["connections"])
+        [kept] = [one for one in reading.read(str(made.root), "security", None, 0) if one.source_port == 4444]
+        assert kept.mac == bytes(6)  # an unknown terminal
