@@ -44,6 +44,7 @@ class Clock:
         self.trusted = self.once = False  # the latter: in this boot it was
         self.refused = False  # the last confirmation told of a time before the floor
         self._path = path
+        self._unsaved = False  # tmpfs had no room for it
         self._first: "list[int] | None" = None  # wall, monotonic of a confirmation that waits for a second one
         wall, monotonic = self._now()
         self.confirmed = wall - monotonic
@@ -84,8 +85,8 @@ class Clock:
         return True
 
     def _save(self) -> None:
+        """Write what is known on tmpfs; where that has no room it is tried again at the next look."""
         self.once = self.once or self.trusted
-        self.lines.save()
         text = '{"boot":"%s","trusted":%s,"once":%s,"first":%s,"confirmed":%d,"hour":%d}\n' % (
             self.source.boot,
             "true" if self.trusted else "false",
@@ -94,7 +95,13 @@ class Clock:
             self.confirmed,
             self._hour,
         )
-        files.write_atomic(self._path, text.encode(), durable=False)
+        self._unsaved = True
+        try:
+            self.lines.save()
+            files.write_atomic(self._path, text.encode(), durable=False)
+            self._unsaved = False
+        except OSError:
+            pass
 
     def _now(self) -> "tuple[int, int]":
         """Read both clocks at one moment: a process that had to wait between the two would take that for a step."""
@@ -115,7 +122,7 @@ class Clock:
         strayed = self.trusted and not -DAY <= offset - self.confirmed <= DAY
         if strayed:
             self.trusted = False
-        if step or strayed:
+        if step or strayed or self._unsaved:
             self._save()
         return step
 

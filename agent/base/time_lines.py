@@ -108,6 +108,10 @@ class TimeLines:
         """Return how many ns ago somebody last looked."""
         return self._source.monotonic() - self.seen
 
+    def wall(self) -> int:
+        """Return ns since the epoch by the present line: a step that nobody has noticed yet moves it later."""
+        return self._source.monotonic() + self.lines[-1][2]
+
     def nothing_waited(self) -> None:
         """Take note that nobody listened before the last look."""
         self._late_until = 0

@@ -11,13 +11,17 @@ ADDRESSES_A_ROW = 4  # a terminal has one IPv4 address and a few of IPv6
 
 
 class GuestNetwork:
-    """The address table, and what fills it in; `values` are the recorder's counters, `monotonic` is ns since boot."""
+    """The address table, and what fills it in.
+
+    `wall()` is ns since the epoch by the present time line, `values` are the recorder's counters, `monotonic` is ns
+    since boot.
+    """
 
     def __init__(
-        self, config: "Config", paths: "Paths", source: "TimeSource", values: "dict[str, int]", monotonic: int
+        self, config: "Config", paths: "Paths", wall: "Callable[[], int]", values: "dict[str, int]", monotonic: int
     ) -> None:
-        self.holders = AddressTable(ADDRESSES_A_ROW * config.summary.rows, source.wall())
-        self.lan = lan.Lan((), self.holders, source.wall)
+        self.holders = AddressTable(ADDRESSES_A_ROW * config.summary.rows, wall())
+        self.lan = lan.Lan((), self.holders, wall)
         self.neighbours = neighbours.Neighbours(self.lan)
         self.missing: "list[str]" = []  # interfaces of the LAN, when last looked at
         self._gateway = config.gateway
@@ -73,6 +77,7 @@ class GuestNetwork:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from agent.base.clock import TimeSource
+    from typing import Callable
+
     from agent.base.paths import Paths
     from agent.config.config import Config

@@ -104,7 +104,7 @@ class Recorder:
         self.audit.begin(booted=self.clock.booted, config=sodium.digest(config.canonical.encode(), 8))
         self.turn = Turn(source)
         wall, monotonic = self.turn.wall, self.turn.monotonic
-        self.guests = GuestNetwork(config, paths, source, self.counters.values, monotonic)
+        self.guests = GuestNetwork(config, paths, self.clock.lines.wall, self.counters.values, monotonic)
         self.groups = PurposeGroups(self, sodium, self._second, bus)
         self.kept = PurposeStores(config, paths, sodium, source.boot, self.counters, self.audit.note)
         self.kept.open_sealed(lambda: ledger.age, lambda: self.clock.floor)

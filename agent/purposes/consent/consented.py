@@ -123,6 +123,8 @@ class Consented(ByConsent):
                 if not register.alive(place, name, now):
                     destroyed += self.stores[name].destroy(place)
         self._counters["withdrawn"] += destroyed
+        if destroyed:
+            memory.overwrite_freed()
         if places:
             self._note("consent", "withdrawn", by)
         return {"withdrawn": len(places), "destroyed": destroyed, "durable": register.flush()}

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Others fill the tmpfs, and the clock is set (or an hour is full): the recorder goes on, and forgets on time (EXP-1)."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import time
+
+from tests.vault.test_nothing_left import CONFIG, LIFETIME, NEEDS, started
+
+STEP = 3600 * 10**9  # ns: the wall clock alone
+
+
+@NEEDS
+def test_a_recorder_outlives_a_step_of_the_clock_while_tmpfs_is_full(interpreter, tmp_path):
+    run = tmp_path / "var/run"
+    for folder in (tmp_path / "etc/config", run):
+        folder.mkdir(parents=True)
+    (tmp_path / "etc/config/oubli").write_text(CONFIG)
+    (tmp_path / "clock").write_bytes(bytes(8))
+
+    def clock(*offsets: int) -> None:
+        (tmp_path / "clock.new").write_bytes(struct.pack(f"<{len(offsets)}q", *offsets))
+        (tmp_path / "clock.new").replace(tmp_path / "clock")
+
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(run)], check=True)
+    try:
+        with started(interpreter, tmp_path) as made:
+            made.connect()
+            subprocess.run(["sh", "-c", 'cat /dev/zero > "$0"/others 2>/dev/null', str(run)], check=False)
+            clock(STEP, -STEP)
+            time.sleep(3)
+            assert made.process.poll() is None
+            clock(STEP + LIFETIME * 10**9, -STEP)
+            time.sleep(3)
+            assert made.process.poll() is None
+    finally:
+        subprocess.run(["umount", "-l", str(run)], check=True)
