@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Others fill the tmpfs, and the clock is set (or an hour is full): the recorder goes on, and forgets on time (EXP-1)."""
+"""Others fill the tmpfs and the clock is set, or an hour is full: the recorder goes on, and forgets (EXP-1)."""
 
 from __future__ import annotations
 
