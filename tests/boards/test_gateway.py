@@ -712,9 +712,9 @@ def test_who_is_answered_by_a_recorder_that_starts_is_known_to_it(device):
     gateway, scripts = device
     (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
     installed(gateway, scripts, "post-install")
-    service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
-    try:
-        with client(gateway, TERMINALS) as connect:
+    with client(gateway, TERMINALS) as connect:
+        service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
+        try:
             for starts in range(1, 6):
                 wait_for(lambda: status(gateway).get("counters", {}).get("starts") == starts)  # noqa: B023
                 connect()
@@ -724,8 +724,8 @@ def test_who_is_answered_by_a_recorder_that_starts_is_known_to_it(device):
                 assert status(gateway)["counters"]["unknown terminal"] == 0, starts
                 service.kill("recorder")
                 service.look()
-    finally:
-        service.stop()
+        finally:
+            service.stop()
 
 
 @NETWORK
@@ -742,25 +742,25 @@ def test_both_daemons_together_stay_within_the_boards_memory(device):
         + "\toption host '127.0.0.1'\n\toption port '1'\n\toption insecure '1'\n"
     )
     installed(gateway, scripts, "post-install")
-    service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
-    try:
-        wait_for(lambda: status(gateway).get("capture") is not None)
-        with client(gateway, TERMINALS) as connect:
+    with client(gateway, TERMINALS) as connect:  # there before: of more than a turn reads, nobody is known until all is
+        service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
+        try:
+            wait_for(lambda: status(gateway).get("capture") is not None)
             connect()
             gateway.host("conntrack", "-F")
             wait_for(lambda: status(gateway)["counters"]["kept"] >= TERMINALS)
-        counters = status(gateway)["counters"]
-        assert (counters["unknown terminal"], counters["lost: overrun"]) == (0, 0)
-        assert "runs as root" not in gateway.run("/usr/bin/oubli", "doctor", check=False).stdout
-        gateway.run("/usr/bin/oubli", "erase", "--all")  # it overwrites all of the heap that is free
-        sizes = {}
-        for name in ("recorder", "forwarder"):
-            text = Path(f"/proc/{roots.inside(service.running[name])}/smaps_rollup").read_text()
-            (size,) = re.findall(r"(?m)^Pss: +(\d+) kB", text)
-            sizes[name] = int(size)
-        assert 2000 < sum(sizes.values()) <= board.load("gl-mt300n-v2").budget["memory_kib"], sizes
-    finally:
-        service.stop()
+            counters = status(gateway)["counters"]
+            assert (counters["unknown terminal"], counters["lost: overrun"]) == (0, 0)
+            assert "runs as root" not in gateway.run("/usr/bin/oubli", "doctor", check=False).stdout
+            gateway.run("/usr/bin/oubli", "erase", "--all")  # it overwrites all of the heap that is free
+            sizes = {}
+            for name in ("recorder", "forwarder"):
+                text = Path(f"/proc/{roots.inside(service.running[name])}/smaps_rollup").read_text()
+                (size,) = re.findall(r"(?m)^Pss: +(\d+) kB", text)
+                sizes[name] = int(size)
+            assert 2000 < sum(sizes.values()) <= board.load("gl-mt300n-v2").budget["memory_kib"], sizes
+        finally:
+            service.stop()
 
 
 @NETWORK
