@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -640,7 +639,6 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
     (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
     installed(gateway, scripts, "post-install")
     message = procd.service(recorded(gateway))
-    began = time.monotonic()
     service = procd.Procd(message, gateway.start)
     try:
 
@@ -650,7 +648,6 @@ def test_package_is_installed_started_killed_upgraded_and_removed_without_residu
             return status(gateway).get("counters", {}).get("connections", 0) > 0
 
         wait_for(captured)
-        assert time.monotonic() - began < 10  # 2 s on an idle machine
         ticks = (
             Path(f"/proc/{roots.inside(service.running['recorder'])}/stat")
             .read_text()
