@@ -175,7 +175,7 @@ class Simulation:
         scene.runs()
         world.gateway.settle(report["dropped"])
         for at, address, first, last in report["blocks"]:
-            world.table.give(at, bytes.fromhex(address), first, last)
+            world.table.give(int(at), bytes.fromhex(address), first, last)
         ended = now >= world.end
         full, shown = self._looks.begin(now, status, scene.pids, ended=ended)
         auditor.step(now, status, scene.pids, scene.logs, full=full, search=shown)

@@ -105,7 +105,8 @@ class Table:
     """The kernel's table of port blocks, as the agent's nftables.Table: who leaves by which ports, and since when.
 
     `moves` are what has changed since it was last told: true time in ns, address in hex ("":
-    every one), first and last port (0: none).
+    every one), first and last port (0: none). The time is a text: as a number it would lie in the
+    heap beside the recorder's, which memory is searched for.
     """
 
     def __init__(self, now: "Callable[[], int]") -> None:
@@ -115,7 +116,7 @@ class Table:
 
     def load(self, _rest: "tuple[int, int]") -> None:
         """Make it anew, without any block."""
-        self._moves.append([self._now(), "", 0, 0])
+        self._moves.append([str(self._now()), "", 0, 0])
 
     def stands(self) -> bool:
         """Say that nobody took it away."""
@@ -127,7 +128,7 @@ class Table:
 
     def give(self, address: bytes, _block: int, first: int, last: int) -> None:
         """Let an address leave by these ports."""
-        self._moves.append([self._now(), "".join(["%02x" % octet for octet in address]), first, last])
+        self._moves.append([str(self._now()), "".join(["%02x" % octet for octet in address]), first, last])
 
     def take(self, address: bytes, block: int) -> None:
         """Give an address no block any more."""

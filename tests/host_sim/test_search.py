@@ -32,6 +32,7 @@ SEEDS = {  # of those that take as long as all others, show it with one alone, o
     **dict.fromkeys(("backups", "custodians-clock", "factory-reset", "first-boot-cut", "late-by-a-step"), (2,)),
     **dict.fromkeys(("many-addresses", "reinstallation", "restored-ledger"), (2,)),
     "wrong-while-nobody-listens": (1,),
+    "blocks-of-a-flood": (1, 3),
     "wrong-after-a-crash": (2,),
     "asleep-past-a-stay": (2939966425,),
     "read-late": (1766202577,),
