@@ -562,7 +562,7 @@ def test_one_click_does_it(act, call, word, said, guest, recorder):
         (
             "the time isn't confirmed yet, so no end can be told (EXP-5); accepted: again in some minutes",
             "503 Service Unavailable",
-            "clock isn't confirmed yet: your consent stays suspended",
+            "clock isn't confirmed, or shows a past time again: your consent stays suspended",
         ),
     ],
 )

@@ -1321,6 +1321,26 @@ def test_what_a_clock_set_back_keeps_from_being_applied_is_not_told_as_in_force(
     device.recorder.close()
 
 
+def test_a_clock_that_was_confirmed_is_not_said_to_wait_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EXP-5: while it shows a time again no consent is resumed, for up to a day, and the page said 'pas encore'."""
+    device = consented(tmp_path)
+    by_consent, time = device.recorder.groups.by_consent(), device.time.wall
+    mine: dict[str, Any] = {"terminal": mac_of(1), "address": None}
+    by_consent.suspend(mine, "root")
+    monkeypatch.setattr(device.time, "wall", lambda: time() - 7200 * 10**9)
+    assert device.recorder.clock.trusted
+    with pytest.raises(Refused) as refused:
+        by_consent.resume(mine, "root")
+    asked = page_connection.Request("", b"", True, "", {})
+    page = guest_page.Page(asked, lambda *_, **__: {}, lambda _: iter(()), None)
+    assert "n'est pas confirmée, ou montre de nouveau une heure passée\u202f: votre accord reste" in (
+        page.failed(refused.value.args[0]).replace("&#39;", "'")
+    )
+    device.recorder.close()
+
+
 def test_a_list_of_consents_tells_no_time_still_to_come_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """EXP-5: `consent list --json` had what the page doesn't tell, for no clock that is right showed it."""
     device = consented(tmp_path)

@@ -181,8 +181,14 @@ WORDS = {
         "Your device isn't known on this network. Try again in a minute.",
     ),
     "untimed": (
-        "L'heure de la borne n'est pas encore confirmée : votre accord reste suspendu. Réessayez plus tard.",
-        "The gateway's clock isn't confirmed yet: your consent stays suspended. Try again later.",
+        (
+            "L'horloge de la borne n'est pas confirmée, ou montre de nouveau une heure passée : votre accord reste "
+            "suspendu. Réessayez plus tard."
+        ),
+        (
+            "The gateway's clock isn't confirmed, or shows a past time again: your consent stays suspended. "
+            "Try again later."
+        ),
     ),
     "unreadable": (
         (
