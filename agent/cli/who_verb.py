@@ -54,7 +54,8 @@ def show(line: "Line") -> int:
                 "objects": answer["objects"],
                 "changes": answer["changes"],
             }
-            changes = [f"resumed, or took an objection back, today: {answer['changes']}"] if answer["changes"] else []
+            count = answer["changes"]
+            changes = [f"asked today (to resume, to take an objection back): {count}"] if count else []
             return line.show(told, _summary(counts, sealed, held) + _agreed(consents, answer["objects"]) + changes)
     return 1
 

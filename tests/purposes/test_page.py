@@ -926,7 +926,8 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert "log-in at the portal: Zoé <b>12\n" in page.text
     assert "public ports given: 16384-16895\n" in page.text
     assert "guests' page: 1 recent request\n" in page.text
-    assert "consent resumed, or objection taken back, today: 2\n" in page.text  # held under a hash of her MAC
+    asked = "asked today (to resume a consent, to take an objection back): 2\n"
+    assert asked in page.text  # held under a hash of her MAC
     assert "count of visitors: 2027-01-15 07:50, 2 quarter-hours of presence, 12 KiB, web, mail\n" in page.text
     assert "requests of authorities, once sealed: the gateway can't read it; a third party alone can" in page.text
     assert page.text.count("address 127.0.7.1, port ") == 100
@@ -974,7 +975,7 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
             "port public 20012, octets envoyés et reçus\u202f: 1000, 2000, paquets\u202f: 3, 4\n"
         ),
     ]  # the newest first, of whatever purpose
-    assert "aujourd'hui" not in text
+    assert "demandes du jour" not in text
     assert [*map(text.index, told)] == sorted(map(text.index, told))
     assert "facturation, avant scellement\u202f: 1 enregistrement\n" in text
     assert "facturation, après scellement\u202f: la borne ne peut pas lire ces données" in text

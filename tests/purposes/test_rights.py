@@ -788,7 +788,7 @@ def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early
     assert f"objects to being counted since {moment(now)} UTC\n" in said
     assert f"consent to location: given {moment(now)} UTC, active (applied while the time" in said
     assert f"; withdrawn: services since {moment(now)} UTC;" in said
-    assert "\nresumed, or took an objection back, today: 1\n" in said
+    assert "\nasked today (to resume, to take an objection back): 1\n" in said
     assert "goes 30d after it ended at the latest" in said
     untimed: dict[str, Any] = {"state": "withdrawn", "given": 0, "since": 0, "end": now, "purposes": []}
     untimed |= {"withdrawn": ["location"], "withdrawn_since": 0, "third_parties": "", "text": ""}
@@ -1338,6 +1338,36 @@ def test_a_clock_that_was_confirmed_is_not_said_to_wait_for_that(
     assert "n'est pas confirmée, ou montre de nouveau une heure passée\u202f: votre accord reste" in (
         page.failed(refused.value.args[0]).replace("&#39;", "'")
     )
+    device.recorder.close()
+
+
+def test_a_change_that_flash_refused_is_told_as_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """GDPR 15: each counts, or flash that refuses would be worn out; the page said 'accord rétabli' of one."""
+    device = consented(tmp_path)
+    by_consent = device.recorder.groups.by_consent()
+    mine: dict[str, Any] = {"terminal": mac_of(1), "address": None}
+    by_consent.suspend(mine, "root")
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "")
+
+    with monkeypatch.context() as full:
+        full.setattr(files, "write_atomic", refuse)
+        with pytest.raises(Refused):
+            by_consent.resume(mine, "root")
+    assert by_consent.own(mine)["consents"][0]["state"] == "suspended"
+    look = device.recorder.orders.access
+    asked = page_connection.Request("", b"", True, "", {})
+    page = guest_page.Page(asked, lambda *_, **__: {}, lambda _: iter(look(mine | {"agreed": 1}, "root")), None)
+    (shown,) = page.held("")
+    assert "demandes du jour (rétablir un accord, lever une opposition)\u202f: 1<" in shown
+    line: Any = type("Line", (dict,), {})({"--mac": "", "--agreed": ""})
+    line.ask_for = lambda *_, **__: look(mine | {"agreed": 1}, "root")
+    line.show = lambda _, told: print("\n".join(told)) or 0
+    assert who_verb.show(line) == 0
+    assert "\nasked today (to resume, to take an objection back): 1\n" in capsys.readouterr().out
     device.recorder.close()
 
 

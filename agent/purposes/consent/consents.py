@@ -224,7 +224,7 @@ class Consents(KeptConsents):
         self._changes[owner] = count + 1
 
     def changes(self, mac: bytes) -> int:
-        """Return how often a terminal has resumed, or taken an objection back, today."""
+        """Return how often a terminal has asked today to resume, or to take an objection back; refused ones too."""
         return self._changes.get(self._owner(mac), 0)
 
     def withdraw(self, mac: bytes, now: "int | None", purpose: "str | None" = None) -> "list[int]":

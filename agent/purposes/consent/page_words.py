@@ -235,8 +235,8 @@ WORDS = {
     "request": ("demande récente", "recent request"),
     "requests": ("demandes récentes", "recent requests"),
     "changes": (
-        "accord rétabli, ou opposition levée, aujourd'hui :",
-        "consent resumed, or objection taken back, today:",
+        "demandes du jour (rétablir un accord, lever une opposition) :",
+        "asked today (to resume a consent, to take an objection back):",
     ),
     "quarter": ("quart d'heure de présence", "quarter-hour of presence"),
     "quarters": ("quarts d'heure de présence", "quarter-hours of presence"),
