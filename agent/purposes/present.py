@@ -42,9 +42,10 @@ def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "
     def one(user: bytes) -> str:
         return user.decode() + ", " if user else ""
 
+    name = ":".join(["%02x" % octet for octet in mac])  # whose all of it is: of no use to her without (GDPR 15)
     found: "dict[str, Any]" = {
         "addresses": [
-            f"{written(address)} ({dates.moment(since // _SECOND)} UTC)"
+            f"{written(address)} ({name}, {dates.moment(since // _SECOND)} UTC)"
             for address, since in recorder.guests.holders.of(mac)
         ]
     }

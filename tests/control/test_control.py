@@ -1071,7 +1071,7 @@ def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, fo
         assert (code, err) == (0, "")
         rows = [json.loads(line) for line in out.splitlines()]
         end = rows.pop()
-        assert end.pop("held")["addresses"][0].startswith("192.168.7.21 (2")
+        assert end.pop("held")["addresses"][0].startswith(f"192.168.7.21 ({HERS}, 2")
         told = {"records": {"security": len(rows)}, "sealed": [], "consents": [], "objects": False, "changes": 0}
         assert end == told | {"clock": "floor"}  # nobody had confirmed these times
         assert len(rows) >= 2
@@ -1083,7 +1083,7 @@ def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, fo
         assert f"records of this terminal in security ({law.purpose('security').paragraph}): {len(rows)}\n" in text
         assert re.search(r"^security  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, ", text, re.MULTILINE)
         assert "security  20" in text
-        assert 'addresses: ["192.168.7.21 (2' in text
+        assert f'addresses: ["192.168.7.21 ({HERS}, 2' in text
         assert "192.168.7.21 port 41001" in text
         assert " packets up, " in text
         assert "192.168.7.22" not in out + text

@@ -982,7 +982,7 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert "facturation\u202f: la" not in text
     one = {
         "counting": {"arrival": "2027-01-15 07:50 UTC", "quarter_hours": [3], "kib": 0, "services": []},
-        "addresses": ["127.0.7.1 (2027-01-01 07:50:00 UTC)", "127.0.7.2"],
+        "addresses": ["127.0.7.1 (02:00:00:00:00:01, 2027-01-01 07:50:00 UTC)", "127.0.7.2"],
         "portal": "Zoé 12-13-01 2027-01-16 (2027-01-15 09:00:01 - 2027-01-16 09:00:02 UTC)",
     }
     recorder.answers["access"] = [
@@ -996,7 +996,8 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert (
         "comptage des visiteurs\u202f: 15 janvier 2027 à 07:50 UTC, 1 quart d'heure de présence, 0 Kio\n" in page.text
     )
-    assert "reconnaissance des appareils\u202f: 127.0.7.1 (1er janvier 2027 à 07:50:00 UTC), 127.0.7.2\n" in page.text
+    since = "(02:00:00:00:00:01, 1er janvier 2027 à 07:50:00 UTC)"
+    assert f"reconnaissance des appareils\u202f: 127.0.7.1 {since}, 127.0.7.2\n" in page.text
     assert (
         "connexion au portail\u202f: Zoé 12-13-01 2027-01-16 (15 janvier 2027 à 09:00:01 - 16 janvier 2027 à 09:00:02 "
         "UTC)\n" in page.text

@@ -935,7 +935,10 @@ def test_what_was_turned_off_is_told_until_it_is_gone(any_interpreter: Interpret
 
 
 def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) -> None:
-    """GDPR art. 15: addresses, quarter-hours, volume, kinds of service; of nobody else, and of who objects nothing."""
+    """GDPR art. 15: addresses, of the MAC too, quarter-hours, volume, kinds of service; of nobody else.
+
+    Of who objects there is none.
+    """
     device = paired.Device(tmp_path / "device", None)
     signs = [
         Sign(5 * 900, 1, octets=5000),
@@ -951,7 +954,7 @@ def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) 
     used = recorder.day.terminals.used()
     shown = present.of(recorder, mac_of(1), written)
     assert shown == {
-        "addresses": [f"0a140003 ({moment(OPENS + 4500)} UTC)"],
+        "addresses": [f"0a140003 (02:11:00:00:00:01, {moment(OPENS + 4500)} UTC)"],
         "counting": {
             "arrival": moment(OPENS + 4200)[:16] + " UTC",
             "quarter_hours": [4, 9],
