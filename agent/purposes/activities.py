@@ -117,7 +117,7 @@ _KEPT = {
             "whose); the moment of a withdrawal, against a new consent, 30 days; at most "
         ),
     ),
-    "over": ("arrêté, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; "),
+    "over": ("à l'arrêt, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; "),
     "unasked": (" ; plus aucun accord n'est recueilli", "; no consent is taken any more"),
 }
 # How each is kept from others.

@@ -56,7 +56,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir à qui sont les connexions "
         "; quittez le réseau, cela cesse au terme indiqué ; un appareil dont l'adresse MAC change est ici un autre, "
         "sans vos choix ; pour l'ancienne, voyez le responsable ;",
-        "consent": "- accord : libre, pour le but du document accepté ; à suspendre ou retirer à tout moment, "
+        "consent": "- accord : libre, pour le but du document accepté ; à suspendre ou à retirer à tout moment, "
         "gratuitement ; le retrait rend illisible ici ce qui a été conservé avec lui, et rien d'autre (ce qui précède "
         "reste licite) ; dites-le au responsable, pour qu'il en avertisse les tiers nommés ;",
         "soon": "sauf panne, au plus tard {} après que la borne a appris la fin de {}{} ; dès lors{}, ",

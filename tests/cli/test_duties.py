@@ -275,7 +275,7 @@ def test_permissions_are_on_or_off_with_their_time(tmp_path: Path) -> None:
     held = {one["name"]: one for one in duties.data(read(tmp_path, GATEWAY.format("portal")), "fr", ["billing"])}
     assert (held["billing"]["state"], held["billing"]["by"]) == (
         "off",
-        "arrêté, plus rien ne s'y ajoute ; au plus 365 jours",
+        "à l'arrêt, plus rien ne s'y ajoute ; au plus 365 jours",
     )
 
 

@@ -920,7 +920,7 @@ def test_what_was_turned_off_is_told_until_it_is_gone(any_interpreter: Interpret
             for one in text.splitlines()
             if one.startswith("- facturation") and (paper[0] != "--dpia" or "données" in one)
         ]
-        assert "arrêté, plus rien ne s'y ajoute\u202f; au plus 90 jours" in line
+        assert "à l'arrêt, plus rien ne s'y ajoute\u202f; au plus 90 jours" in line
         if paper[0] != "--notice":  # an order keeps it for longer, and adds nothing to it
             assert "au plus 90 jours, sauf injonction" in line
         assert "Durand & fils" in line or paper[0] == "--dpia"
