@@ -55,7 +55,7 @@ OPTIONS = {
     "--categories": Option("C", "what these keep: connections, access-point", _among("connections", "access-point")),
     "--third-parties": Option("N", "whom it is passed on to, by name, or none"),
     "--days": Option("D", "for how long: services at most 365, location at most 30", _whole(1, 365)),
-    "--text": Option("TEXT", "the text in it, as 2.fr for /usr/share/oubli/consent-2.fr.txt"),
+    "--text": Option("TEXT", "the text in it, as 3.fr for /usr/share/oubli/consent-3.fr.txt"),
     "--document": Option("HASH", "of the document that the holder was shown: `consent text` says it"),
     "--incident": Option("I", "the incident's number", _whole(1, 999999)),
     "--all": Option("", "every purpose"),

@@ -22,7 +22,7 @@ from host_sim.venue.radios import NAMES
 from host_sim.venue.scenario import Purposes
 
 TEXT = "This gateway simulates guests. Whoever consents here lives in a file.\n"  # shown before a consent (L34-V-2)
-TEXT_NAME = "consent-2.en.txt"
+TEXT_NAME = "consent-3.en.txt"
 DAYS = 30  # a consent's
 PURPOSES = ["services", "location"]
 # Who asks for a consent, and what for: without these no purpose by consent is taken (L34-V-2).
@@ -37,7 +37,7 @@ def _shown() -> str:
     """Return the hash of the document that a guest is shown."""
     section = Section("notice")
     section.values.update(ASKS)
-    return texts.rendered(TEXT, "2.en", PURPOSES, "none", DAYS, section)[1]
+    return texts.rendered(TEXT, "3.en", PURPOSES, "none", DAYS, section)[1]
 
 
 SHOWN = _shown()

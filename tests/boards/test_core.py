@@ -116,7 +116,7 @@ def test_a_verb_of_a_package_that_isnt_installed_names_it(core, root, interprete
     }
     values |= {
         "--days": "1",
-        "--text": "2.fr",
+        "--text": "3.fr",
         "--document": "0" * 64,
         "--incident": "7",
         "--at": "2026-11-25T10:00:00Z",

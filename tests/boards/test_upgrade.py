@@ -262,7 +262,7 @@ def test_both_packages_are_upgraded_and_what_goes_with_the_second_is_forgotten(d
         before = device.capture(3, connect)
         assert not before["refused"]
         words = ("--purposes", "services", "--third-parties", "none", "--days", "1")
-        said = device.gateway.run("/usr/bin/oubli", "consent", "text", *words, "--text", "2.fr", "--json").stdout
+        said = device.gateway.run("/usr/bin/oubli", "consent", "text", *words, "--text", "3.fr", "--json").stdout
         shown = json.loads(said)["text"]
         hers = ("--terminal", f"{LAN}.2", "--categories", "connections", "--document", shown)
         device.gateway.run("/usr/bin/oubli", "consent", "grant", *words, *hers)

@@ -91,7 +91,7 @@ class Consenting(Venue):
     def grant(self, number: int, *purposes: str, code: int = 0) -> str:
         kinds = ",".join(EACH[purpose] for purpose in purposes)
         words = ["--purposes", ",".join(purposes), "--third-parties", "none", "--days", "30"]
-        shown = self.oubli("consent", "text", *words, "--text", "2.fr", "--json")["text"]
+        shown = self.oubli("consent", "text", *words, "--text", "3.fr", "--json")["text"]
         words += ["--terminal", "-", "--categories", kinds, "--document", shown]
         said: str = self.oubli("consent", "grant", *words, code=code, input=self.macs[number] + "\n")
         assert said.startswith("oubli: " if code else "consent ")

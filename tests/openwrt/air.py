@@ -31,7 +31,7 @@ DOWN = "killall hostapd; while pidof hostapd >/dev/null; do sleep 1; done"
 UP = "hostapd -B /tmp/ap0 /tmp/ap1 /tmp/ap2 >/tmp/hostapd.log"
 GRANT = (
     "oubli consent grant --terminal {} --purposes location --categories access-point --third-parties none --days 30 "
-    "--document $(oubli consent text --purposes location --third-parties none --days 30 --text 2.fr 2>/dev/null | "
+    "--document $(oubli consent text --purposes location --third-parties none --days 30 --text 3.fr 2>/dev/null | "
     "sha256sum | cut -c 1-64)"
 )
 WALK = (0, 1, 2, 0)  # where both go, by number

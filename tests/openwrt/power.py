@@ -57,7 +57,7 @@ OPTIONS = (
 )
 GRANT = (
     "oubli consent grant --terminal {} --purposes services --categories connections --third-parties none --days 30 "
-    "--document $(oubli consent text --purposes services --third-parties none --days 30 --text 2.fr 2>/dev/null | "
+    "--document $(oubli consent text --purposes services --third-parties none --days 30 --text 3.fr 2>/dev/null | "
     "sha256sum | cut -c 1-64)"
 )
 # Each act says so once it was answered; besides, the file system is kept busy.

@@ -93,7 +93,7 @@ class Guests:
     def grant(self, terminal: Terminal) -> None:
         """Let the portal take a terminal's consent."""
         words = "--purposes services,location --third-parties none --days 30"
-        shown = json.loads(self.machine.run(f"oubli consent text {words} --text 2.fr --json"))["text"]
+        shown = json.loads(self.machine.run(f"oubli consent text {words} --text 3.fr --json"))["text"]
         words += f" --categories connections,access-point --document {shown}"
         self.machine.run(f"oubli consent grant --terminal {terminal.address4} {words}")
 

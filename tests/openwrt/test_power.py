@@ -29,7 +29,7 @@ KEEP = (
 FLASHED = "rm -rf /overlay/upper/* /overlay/upper/.[!.]*; cp /tmp/kept.tgz /overlay/upper/sysupgrade.tgz; sync"
 CONSENT = (
     "--purposes services --categories connections --third-parties none --days 30 --document $(oubli consent text "
-    "--purposes services --third-parties none --days 30 --text 2.fr 2>/dev/null | sha256sum | cut -c 1-64)"
+    "--purposes services --third-parties none --days 30 --text 3.fr 2>/dev/null | sha256sum | cut -c 1-64)"
 )
 OURS = "ls -d /srv/oubli /usr/bin/oubli 2>/dev/null || true"
 

@@ -806,16 +806,18 @@ def test_the_texts_that_ship_inform_of_what_the_law_names():
     }
     assert found == SHIPPED
     for name, told in {
-        "2.fr": (
+        "3.fr": (
             "services", "localisation", "365 jours", "30 jours", "tiers", "suspendre", "retirer", "refuser",
-            "illisible tout ce que la borne a conservé", "qu'il en avertisse les tiers nommés",
+            "illisible ce que la borne a conservé avec cet accord pour les finalités retirées, et rien d'autre",
+            "qu'il en avertisse les tiers nommés",
             "le rétablir, au plus cinq fois par jour", "retiré, suspendu ou terminé",
             "l'instant d'un retrait, pour refuser un nouvel accord, 30 jours",
             "Ce que la borne a conservé avec votre accord est ensuite rendu illisible ; une coupure de courant",
         ),
-        "2.en": (
+        "3.en": (
             "services", "location", "365 days", "30 days", "third parties", "suspend", "withdraw", "refuse",
-            "makes what the gateway kept by this consent", "he tells the third parties named",
+            "makes what the gateway kept by this consent for the purposes withdrawn, and nothing else",
+            "he tells the third parties named",
             "resume it, at most five times a day", "withdrawn, suspended or over",
             "the moment of a withdrawal, to refuse a new consent, for 30 days",
             "What the gateway kept by your consent is then made unreadable; a power cut erases it there",
@@ -829,7 +831,24 @@ def test_the_texts_that_ship_inform_of_what_the_law_names():
 SHIPPED = {
     "2.en": "587dafb3579d92600d60ea3f4e5af7733f0a8d62dbef8d44b41e4655ab2afa94",
     "2.fr": "17696057e532dd422cb0cda0fb11b25095668caecbd23b8e87b26d0f38c0a1e0",
+    "3.en": "e9ab88cdd1192ec3220f175d0fa33e4f60785ed0f9b198858ae859739bcfd5ea",
+    "3.fr": "027a045c60272ea24abab98d25a3088f01e7c6414684c459c88fac8ac76a78d5",
 }
+FORMER = {  # of text 2's document for the words below: a consent that was given by it can be held against it
+    "fr": "88c7d1e5ceb2487d0df1357fe29f592ef8c4d41174f424064accfe3dfa88712c",
+    "en": "c19ef2fd163168bd0dd811a036e54a01548326e7a4661f41c694e43656677cb4",
+}
+
+
+@pytest.mark.parametrize("language", FORMER)
+def test_the_former_texts_document_is_still_made_and_no_consent_is_taken_by_it(language):
+    """L34-V-2: what was shown then is known to the octet.
+
+    The withdrawal of one purpose doesn't make all unreadable, as it says, so nobody agrees to it any more.
+    """
+    here = notice(venue="Hôtel du Lac", controller="Lac SARL", contact="a@b.example", page="wifi.example.org", **AIMS)
+    assert texts.document(str(SHIPPED_TEXTS), f"2.{language}", *AGREED, here)[1] == FORMER[language]
+    assert not texts.known(str(SHIPPED_TEXTS), FORMER[language], *AGREED, here)
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
@@ -841,7 +860,7 @@ def test_the_document_says_all_that_is_consented_to_and_is_hashed_whole(language
     here = notice(
         venue="Café de la Gare", controller="Gare SARL", contact="rgpd@example.org", page="wifi.example.org", **AIMS
     )
-    lines, digest = texts.document(str(SHIPPED_TEXTS), f"2.{language}", *AGREED, here)
+    lines, digest = texts.document(str(SHIPPED_TEXTS), f"3.{language}", *AGREED, here)
     text = "".join(line + "\n" for line in lines)
     assert hashlib.sha256(text.encode()).hexdigest() == digest
     told = [
@@ -857,7 +876,7 @@ def test_the_document_says_all_that_is_consented_to_and_is_hashed_whole(language
     for purpose in ("services", "location"):
         told += [words.FIELDS[field][words.LANGUAGES.index(language)] for field in law.purpose(purpose).fields]
     assert [word for word in told if word not in text.replace("\u00a0", " ")] == []
-    assert words.typeset((SHIPPED_TEXTS / f"consent-2.{language}.txt").read_text(), language) in text
+    assert words.typeset((SHIPPED_TEXTS / f"consent-3.{language}.txt").read_text(), language) in text
     assert language == "en" or not re.search(" [;:!?»]|« ", text)
     assert texts.known(str(SHIPPED_TEXTS), digest, *AGREED, here)
     other = [
@@ -869,7 +888,7 @@ def test_the_document_says_all_that_is_consented_to_and_is_hashed_whole(language
         (*AGREED, notice(**here.values | {"venue": "Ailleurs"})),
     ]
     assert not any(texts.known(str(SHIPPED_TEXTS), digest, *one) for one in other)
-    nobody = texts.document(str(SHIPPED_TEXTS), f"2.{language}", ["services"], "none", 1, notice(**AIMS))[0]
+    nobody = texts.document(str(SHIPPED_TEXTS), f"3.{language}", ["services"], "none", 1, notice(**AIMS))[0]
     assert {"fr": "Transmis à\u202f: personne", "en": "Passed on to: nobody"}[language] in nobody
     assert words.FIELDS["access_point"][words.LANGUAGES.index(language)] not in "".join(nobody[: nobody.index("")])
 
@@ -882,19 +901,20 @@ def test_a_consent_is_taken_with_the_document_for_just_that_consent(memory):
     device.pass_to(3600)
     purposes = device.recorder.groups.by_consent()
     agreed = {"purposes": ["location"], "third_parties": "none", "days": 30}
-    shown = purposes.document(agreed | {"name": "2.fr"})
+    shown = purposes.document(agreed | {"name": "3.fr"})
     given = agreed | {"terminal": MAC, "address": None, "categories": ["access-point"], "text": shown["text"]}
     assert any("« localisation »" in line.replace("\u202f", " ") for line in shown["document"])
     with pytest.raises(calls.Refused, match="third_parties: not understood"):  # nobody is shown what can't be given
-        purposes.document(agreed | {"name": "2.fr", "third_parties": "None"})
-    for wrong in ({"days": 29}, {"third_parties": "Exemple SARL"}, {"text": SHIPPED["2.fr"]}):
+        purposes.document(agreed | {"name": "3.fr", "third_parties": "None"})
+    former = purposes.document(agreed | {"name": "2.fr"})["text"]
+    for wrong in ({"days": 29}, {"third_parties": "Exemple SARL"}, {"text": SHIPPED["3.fr"]}, {"text": former}):
         with pytest.raises(calls.Refused, match="the document has changed, or is another consent's: read it again"):
             purposes.grant(given | wrong, "portal")
     assert purposes.grant(given, "portal")["number"] == 0
     with pytest.raises(
-        calls.Refused, match=r"no text of this device; accepted: consent-2\.en\.txt, consent-2\.fr\.txt"
+        calls.Refused, match=r"no text of this device; accepted: consent-3\.en\.txt, consent-3\.fr\.txt"
     ):
-        purposes.document(agreed | {"name": "../2.fr"})
+        purposes.document(agreed | {"name": "../3.fr"})
     device.recorder.close()
 
 
@@ -946,10 +966,10 @@ def test_nobody_agrees_to_what_was_changed_after_she_read_it(interpreter, answer
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
     def shown() -> str:
-        code, text, aside = oubli("text", *words, "--text", "2.fr")
+        code, text, aside = oubli("text", *words, "--text", "3.fr")
         digest = hashlib.sha256(text.encode()).hexdigest()
         assert (code, aside) == (0, f"oubli: once that is read: consent grant ... --document {digest}\n")
-        assert json.loads(oubli("text", *words, "--text", "2.fr", "--json")[1])["text"] == digest
+        assert json.loads(oubli("text", *words, "--text", "3.fr", "--json")[1])["text"] == digest
         return digest
 
     def grant(digest: str) -> tuple[int, str, str]:
@@ -958,7 +978,7 @@ def test_nobody_agrees_to_what_was_changed_after_she_read_it(interpreter, answer
 
     digest, values = shown(), answering.recorder.config.notice.values
     if changed == "text":
-        with (answering.root / "usr/share/oubli/consent-2.fr.txt").open("a") as file:
+        with (answering.root / "usr/share/oubli/consent-3.fr.txt").open("a") as file:
             file.write("Nous vendons vos déplacements.\n")
     else:
         values |= {"location": "la publicité"} if changed == "purpose" else {"controller": "Autre SARL"}
@@ -1176,7 +1196,7 @@ def test_no_crowd_of_strangers_takes_the_operator_s_room(memory, monkeypatch):
     groups, mine = device.recorder.groups, {"terminal": MAC, "address": None}
     consents, agreed = groups.by_consent(), {"purposes": ["location"], "third_parties": "none", "days": 30}
     given = (
-        mine | agreed | {"categories": ["access-point"], "text": consents.document(agreed | {"name": "2.fr"})["text"]}
+        mine | agreed | {"categories": ["access-point"], "text": consents.document(agreed | {"name": "3.fr"})["text"]}
     )
     for name, most in (("REFUSALS", kept_consents.RESERVED), ("CHANGES", 0), ("OBJECTIONS", 0)):
         monkeypatch.setattr(consents_module, name, most)

@@ -76,7 +76,7 @@ class Venue:
 
     def grant(self, host: int) -> None:
         """Let the portal take a guest's consent."""
-        shown = json.loads(self.oubli("consent", "text", *SIGNED, "--text", "2.fr", "--json"))["text"]
+        shown = json.loads(self.oubli("consent", "text", *SIGNED, "--text", "3.fr", "--json"))["text"]
         words = ["--categories", "connections,access-point", "--document", shown]
         self.oubli("consent", "grant", "--terminal", mac(host), *SIGNED, *words)
 

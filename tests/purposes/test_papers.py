@@ -612,7 +612,7 @@ def test_each_name_that_a_choice_leaves_on_flash_is_told_of_with_its_end(tmp_pat
         when = ("l'instant d", "moment of ")[at]
         notices = [one for one in noticed(device.config, language) if "30 " in one]
         assert ("la borne ne sait plus de qui", "no longer knows whose")[at] in "\n".join(notices)
-        file = PROJECT / f"boards/common/usr/share/oubli/consent-2.{language}.txt"
+        file = PROJECT / f"boards/common/usr/share/oubli/consent-3.{language}.txt"
         for text in ("\n".join(notices), page_words.WORDS["proof"][at], file.read_text()):
             assert (states in text, when in text) == (True, True), text
         assert ("terminé", "ended")[at] in words.FIELDS["state"][at]

@@ -240,7 +240,7 @@ def check_fields(everything: config.Config, language: str) -> None:
     kept = {row.name: row for row in law.PURPOSES if row.name != "freeze"}
     assert fields == {name: set(row.fields) for name, row in kept.items()}
     shown = {one["purpose"]: set(one["fields"]) for one in article.data(everything)["purposes"]}
-    document = "\n".join(texts.rendered("", f"2.{language}", list(BY_CONSENT), "none", 1, everything.notice)[0])
+    document = "\n".join(texts.rendered("", f"3.{language}", list(BY_CONSENT), "none", 1, everything.notice)[0])
     for name, own in fields.items():
         assert shown[name] == own
         told = [typeset(words.FIELDS[field][at], language) for field in own]
@@ -1497,8 +1497,8 @@ def test_a_document_that_no_consent_can_be_taken_to_is_not_made(tmp_path: Path) 
     device = consented(tmp_path)
     texts_ = Path(Paths(str(device.root)).texts)
     texts_.mkdir(parents=True)
-    (texts_ / "consent-2.fr.txt").write_text("x")
-    asked: dict[str, Any] = {"purposes": ["location"], "third_parties": "none", "name": "2.fr", "days": 30}
+    (texts_ / "consent-3.fr.txt").write_text("x")
+    asked: dict[str, Any] = {"purposes": ["location"], "third_parties": "none", "name": "3.fr", "days": 30}
     by_consent = device.recorder.groups.by_consent()
     assert "Durée\u202f: 30\u00a0jours à partir de votre accord" in by_consent.document(asked)["document"]
     with pytest.raises(Refused, match="not within 30d of now, the ceiling of location"):
@@ -1547,7 +1547,7 @@ def test_a_device_that_changes_its_mac_is_another_one_and_that_is_said(tmp_path:
         assert said in "\n".join(noticed(device.config, language))
         assert ("S'il en a changé", "If it had another one")[at] in page_words.WORDS["present"][at]
         assert ("a changé d'adresse MAC", "has changed its MAC")[at] in (
-            texts / f"consent-2.{language}.txt"
+            texts / f"consent-3.{language}.txt"
         ).read_text()
 
 

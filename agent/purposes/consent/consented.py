@@ -34,7 +34,7 @@ class Consented(ByConsent):
         # Under it the page's forms are known to come from the page, as shown to this terminal
         self._token = memory.scratch(KEY)
         sodium.random(self._token.address, KEY)
-        if self.stores and not texts.names(self._paths.texts):
+        if self.stores and not texts.offered(self._paths.texts):
             recorder.log("no text of consent is installed: none can be given (L34-V-2)")
 
     def close(self, wall: int) -> None:
@@ -104,7 +104,7 @@ class Consented(ByConsent):
 
     def _texts(self) -> str:
         return (
-            ", ".join(["consent-" + name + ".txt" for name in texts.names(self._paths.texts)])
+            ", ".join(["consent-" + name + ".txt" for name in texts.offered(self._paths.texts)])
             or "none, for none is installed"
         )
 

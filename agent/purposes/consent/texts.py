@@ -6,6 +6,9 @@ file beside it. What stands above it follows from the consent itself and from th
 venue, who answers for it, purposes with every field that is kept, what for, for how long, third parties, rights (GDPR
 13). A consent is taken only with the SHA-256 of a document that this device makes for just that consent. So it is
 known for as long as the consent what was shown.
+
+Text 2 says of the withdrawal of one purpose that it makes all unreadable. Its document is still made, to the octet, for
+consents that were given by it; none is taken by it any more.
 """
 
 import hashlib
@@ -19,6 +22,7 @@ from agent.vault.stores import BY_CONSENT
 
 LIMIT = 16384  # octets of a text
 FILES = 32
+FORMER = ("2.en", "2.fr")  # texts by which no consent is taken any more
 _HEAD = {
     "fr": {
         "title": "Accord facultatif sur vos données",
@@ -51,12 +55,17 @@ _ASK = ("demandez-le au responsable avant d'accepter", "ask the controller befor
 
 
 def names(folder: str) -> "list[str]":
-    """Return the names of the texts there, without "consent-" and ".txt": 2.en, 2.fr."""
+    """Return the names of the texts there, without "consent-" and ".txt": 3.en, 3.fr."""
     try:
         found = os.listdir(folder)
     except OSError:
         return []
     return sorted([name[8:-4] for name in found if name.startswith("consent-") and name.endswith(".txt")])[:FILES]
+
+
+def offered(folder: str) -> "list[str]":
+    """Return the names of the texts by which a consent is taken."""
+    return [name for name in names(folder) if name not in FORMER]
 
 
 def document(
@@ -98,8 +107,8 @@ def rendered(
 
 
 def known(folder: str, shown: str, purposes: "Sequence[str]", third_parties: str, days: int, notice: "Section") -> bool:
-    """Return True if a hash is of a document that this device makes for such a consent."""
-    for name in names(folder):
+    """Return True if a hash is of a document that this device makes for such a consent, by a text that is offered."""
+    for name in offered(folder):
         try:
             if document(folder, name, purposes, third_parties, days, notice)[1] == shown:
                 return True
