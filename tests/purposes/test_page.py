@@ -1124,6 +1124,20 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
     assert stays not in guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
 
 
+@pytest.mark.parametrize("kept", [KEPT, KEPT[1:], []])
+@pytest.mark.parametrize("withdrawn", [0, 1])
+def test_an_erasure_says_just_what_it_does(guest, recorder, withdrawn, kept):
+    """L34-V-3, GDPR 17: that the consent went with it; that it lasts only where there is something that lasts."""
+    recorder.own([CONSENT] * withdrawn, kept=kept)
+    recorder.answers["erase terminal"] = {"withdrawn": withdrawn, "destroyed": 0, "durable": True, "sealed": []}
+    recorder.answers["erase state"] = {"erasing": True}
+    text = guest.ask(f"{SENT}act=erase", **SAME)[2].text
+    assert "Votre demande d'effacement a été prise en compte." in text
+    gone = "Votre accord est retiré\u202f: ce que la borne avait conservé avec lui est illisible."
+    assert (gone in text) == (withdrawn > 0)
+    assert ("L'effacement prend quelques minutes" in text) == (kept is KEPT)
+
+
 def test_every_field_of_a_record_is_shown_in_both_languages(guest, recorder):
     """L34-VI-4: what `security` keeps stands on the page, in the words of its language."""
     recorder.answers["access"] = [

@@ -87,7 +87,8 @@ class Page(HeldPage):
         how = " only" if purpose and any(name != purpose for name in agreed) else ""
         said = self.paragraph("done " + act + how if done.get(word) or act == "erase" else "unchanged", "status")
         if act == "erase":
-            said += self.erased(done, address)
+            said += self.paragraph("done withdraw") if done.get("withdrawn") else ""
+            said += self.erased(done, own["kept"], address)
         ended = [one for one in before if one["state"] in IN_FORCE and (not purpose or purpose in one["purposes"])]
         if done.get("withdrawn") and any(one["third_parties"] not in ("", "none") for one in ended):
             said += self.paragraph("tell")
@@ -97,10 +98,15 @@ class Page(HeldPage):
             return self.page("200 OK", said + self.paragraph("look") + self.back())
         return self.overview(own, said + (self.paragraph("left") if act == "erase" else ""))
 
-    def erased(self, done: "dict[str, Any]", address: str) -> str:
-        """Return what is said of an erasure: whether it is over, and what isn't erased, with its end."""
+    def erased(self, done: "dict[str, Any]", kept: "list[tuple[str, int, bool]]", address: str) -> str:
+        """Return what is said of an erasure: whether it is over, and what isn't erased, with its end.
+
+        `kept` without a consent: only of `security` does it take a while, where that is on.
+        """
         left = [self.sealed(*one) for one in done["sealed"]]
-        said = self.paragraph("erasing") if self._ask("erase state", address=address).get("erasing", True) else ""
+        lasts = "security" in [name for name, _, _ in kept]
+        lasts = lasts and self._ask("erase state", address=address).get("erasing", True)
+        said = self.paragraph("erasing") if lasts else ""
         if left:
             said += self.paragraph("not erased") + self.items(left)
         return said + (self.paragraph("counting stays") if self._counts else "")
