@@ -194,6 +194,8 @@ def activities(config: "Config", language: str, held: "Sequence[str]" = ()) -> "
         basis, whom = newest_first(bases, at), _recipients(row, config, at)
         long = kept(row, config, language, held)
         found.append(Activity(row.name, row.fields, long, basis, whom, row.custody, at))
+        if row.name == "attribution" and row.name not in held and not config.purposes[row.name].upstream_nat:
+            found[-1].data += words.NAT[at]
         if row.name in stores.SEALED:
             on = [_basis(row, ground, config, at, "requests") for ground in told]
             asked.append((found[-1].what, newest_first(on, at)))
@@ -258,8 +260,6 @@ def kept(row: "law.Purpose", config: "Config", language: str, held: "Sequence[st
     text = _KEPT[word][at] + words.span(seconds or row.ceiling, language)
     if row.name in held:  # who withdraws still leaves the day, and a refusal
         text = text + _KEPT["unasked"][at] if row.custody == law.DEVICE else _KEPT["over"][at] + text
-    elif row.name == "attribution" and not config.purposes[row.name].upstream_nat:
-        text = words.NAT[at] + text
     return words.UNSEEN[at] + text if row.name in config.unseen else text
 
 

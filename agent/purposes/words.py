@@ -14,8 +14,8 @@ UNSEEN = (
     "la borne ne voit pas s'il en reste ; tant qu'elle ne le voit pas, rien de plus n'en est communiqué ni préservé ; ",
     "the gateway can't see whether anything is left; until it can, nothing more of it is handed over or preserved; ",
 )
-# Of attribution, where nobody has acknowledged a second NAT
-NAT = ("rien derrière un second NAT non déclaré ; ", "nothing behind an unacknowledged second NAT; ")
+# Of attribution, where nobody has acknowledged a second NAT: of what there is no record, not for how long
+NAT = (" (rien derrière un second NAT non déclaré)", " (nothing behind an unacknowledged second NAT)")
 # What the configuration doesn't say
 BLANK = ("____________________ (à compléter)", "____________________ (to be filled in)")
 # Who answers, by the options of the section `notice`

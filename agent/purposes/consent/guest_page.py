@@ -173,7 +173,7 @@ class Page(HeldPage):
             frozen = self.say("preserved") if name != "security" else ""  # what is sealed may be
             most = f"{self.say('most')} {words.span(seconds, self.language)}{frozen}"
             nat = words.NAT[at] if name == "attribution" and own["nat"] else ""
-            goes_on.append(self.purpose(name) + ", " + (self.say("unseen") if unseen else "") + nat + most)
+            goes_on.append(self.purpose(name) + nat + ", " + (self.say("unseen") if unseen else "") + most)
         goes_on += [
             self.purpose(name) + ", " + words.kept(name, at, own["medium"])
             for name in own["beside"]
