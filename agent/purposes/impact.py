@@ -9,13 +9,14 @@ a controller alone can say, how severe and how likely a risk is, is a blank. Not
 
 from agent import law
 from agent.config.config import running
-from agent.purposes import activities, also_held, register, words
+from agent.purposes import activities, also_held, notice, register, words
 
 TEXTS = {
     "fr": {
         "title": "Analyse d'impact relative à la protection des données (RGPD, article 35) : trame",
         "context": "1. Contexte",
         "need": "2. Nécessité et proportionnalité",
+        "assessed": "{} ; évaluation du responsable (35.7 b) : ",
         "rights": "Information : oubli law --notice fr. Droits : oubli who, erase --mac ; s'il y a lieu, page des "
         "visiteurs, objection, consent, request.",
         "risks": "3. Risques",
@@ -35,6 +36,7 @@ TEXTS = {
         "title": "Data protection impact assessment (GDPR, article 35): skeleton",
         "context": "1. Context",
         "need": "2. Necessity and proportionality",
+        "assessed": "{}; the controller's assessment (35.7 b): ",
         "rights": "Information: oubli law --notice en. Rights: oubli who, erase --mac; where it applies, the guests' "
         "page, objection, consent, request.",
         "risks": "3. Risks",
@@ -117,11 +119,13 @@ def impact(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list
     text, at = TEXTS[language], words.LANGUAGES.index(language)
     found = activities.activities(config, language, held)
     out = [text["title"], "", text["context"]] + register.register(config, language, held)[1:] + ["", text["need"]]
-    out += ["- " + ", ".join([one.what] + register.aims(one, language) + [one.basis, one.kept]) for one in found]
+    for one in found:
+        facts = ", ".join([one.what] + register.aims(one, language) + [one.basis, one.kept])
+        out.append("- " + text["assessed"].format(facts) + words.BLANK[at])
     readable = ", ".join([text[one.key] for one in found if one.key in FLASH])
     access = text["access"].format(text["root"] + readable if readable else "")
     out += (
-        [text["rights"], "", text["risks"]]
+        [notice.TEXTS[language]["interest"], text["rights"], "", text["risks"]]
         + [name + text["blank"] + words.BLANK[at] for name in (access, text["change"], text["loss"])]
         + ["", text["measures"]]
     )

@@ -31,9 +31,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "on page": "droits (page) : ",
         "asked": "droits (responsable) : ",
         "law": "L34-1 et R10-14 (au plus 3 mois pour la sécurité, 1 an pour la facturation) sont des articles du "
-        "CPCE ; le RGPD est le règlement (UE) 2016/679. Quand la base est l'article 6.1 f, l'intérêt légitime est la "
-        "finalité indiquée. Aucune décision automatisée n'est prise. Vous êtes libre d'utiliser ou non ce réseau ; qui "
-        "l'utilise fournit ces données{}.",
+        "CPCE ; le RGPD est le règlement (UE) 2016/679. {} Aucune décision automatisée n'est prise. Vous êtes libre "
+        "d'utiliser ou non ce réseau ; qui l'utilise fournit ces données{}.",
+        "interest": "Quand la base est l'article 6.1 f, l'intérêt légitime est la finalité indiquée.",
         "but agreed": ", hors celles d'un accord",
         "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé se "
         "demande au responsable ; l'effacement ne vaut pas pour une obligation légale, une facture ou une preuve (17.3 "
@@ -100,9 +100,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "on page": "rights (page): ",
         "asked": "rights (controller): ",
         "law": "L34-1 and R10-14 (at most 3 months for security, 1 year for billing) are articles of the CPCE; the "
-        "GDPR is regulation (EU) 2016/679. Where the basis is article 6.1 f, the legitimate interest is the purpose "
-        "named. No automated decision is taken. You are free to use this network or not; whoever uses it provides "
-        "these data{}.",
+        "GDPR is regulation (EU) 2016/679. {} No automated decision is taken. You are free to use this network or not; "
+        "whoever uses it provides these data{}.",
+        "interest": "Where the basis is article 6.1 f, the legitimate interest is the purpose named.",
         "but agreed": ", but for those of a consent",
         "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). Ask the controller for a right "
         "that isn't named; there is no erasure of what a legal duty, a bill or a proof needs (17.3 b and e), no "
@@ -196,7 +196,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
         out.append("- " + one.what + (" : " if at == 0 else ": ") + text["then"].join(parts))
     passing = ", ".join([one.what for one in found if one.key in activities.PASSING])
     keys, asked = [one.key for one in found], [name for one in found for name in one.asked]
-    free = text["law"].format(text["but agreed"] if "consent" in keys else "")
+    free = text["law"].format(text["interest"], text["but agreed"] if "consent" in keys else "")
     out += [" ".join([text["none"]] + received(keys, language) + [free]), activities.transfers(found, at)]
     # Apart from all else (GDPR 21.4).
     suspends, ends = [text[name] if "consent" in keys else "" for name in ("suspends", "ends")]

@@ -557,8 +557,8 @@ def test_the_impact_analysis_has_what_runs_and_the_measures_for_it(
         text = typeset(measure[1 + at].format("2"), language)
         assert text in everything
         assert (text in alone) == (measure[0] in {"", law.VOLATILE, impact.COUNTING})
-    assert alone.count("____________________") == 4 + 3  # and who answers for it
-    assert everything.count("____________________") == 4 + 1  # and to where others pass on what they get
+    assert alone.count("____________________") == 4 + 3 + 6  # who answers for it, and each processing's assessment
+    assert everything.count("____________________") == 4 + 1 + 14  # and to where others pass on what they get
     for aim in ("conseils sur la ligne", "plan des salles"):
         assert everything.count(("pour ", "for ")[at] + aim) == 2
     assert set(impact.TEXTS["fr"]) == set(impact.TEXTS["en"])

@@ -699,3 +699,18 @@ def test_what_the_page_alone_knows_is_promised_of_no_command() -> None:
     assert '"page"' not in asked
     guide = " ".join((PROJECT / "boards/README.md").read_text().partition("## A guest asks")[2].split())
     assert "by `oubli who` (but for how often the page was asked, which that page alone shows)" in guide
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_an_impact_analysis_leaves_its_assessment_to_the_controller(tmp_path: Path, language: str) -> None:
+    """GDPR 35.7 a and b: of each processing whether it is needed and proportionate; which interest is legitimate."""
+    at, config = words.LANGUAGES.index(language), read(tmp_path, GATEWAY + SERVICES + BILL + SMALL)
+    text = "\n".join(impact.impact(config, language)).replace("\u202f", " ").replace("\u00a0", " ")
+    need = text.partition("\n2. ")[2].partition("\n3. ")[0].split("\n")
+    asked = ("évaluation du responsable (35.7 b) : ", "the controller's assessment (35.7 b): ")[at] + words.BLANK[at]
+    found = activities.activities(config, language)
+    assert [one.startswith("- ") for one in need].count(True) == len(found) > 5
+    assert [one for one in need if one.startswith("- ") and not one.endswith(asked)] == []
+    told = "\n".join(noticed(config, language))
+    interest = ("l'intérêt légitime est la finalité indiquée.", "the legitimate interest is the purpose named.")[at]
+    assert [interest in paper.replace("\u00a0", " ") for paper in (told, "\n".join(need))] == [True, True]
