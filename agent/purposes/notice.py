@@ -47,6 +47,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable ou sur la page ; "
         "enregistrée, elle exclut ici votre appareil du comptage{} (article 21).",
         "suspends": ", et aucun accord de votre part n'est plus appliqué",
+        "objected": "Opposition au comptage déjà reçue : tant qu'elle est retenue, aucun accord de votre part n'est "
+        "appliqué ; vous pouvez y renoncer sur la page.",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
         "à votre situation ; il efface ce qui est conservé (vos connexions qui finissent ensuite sont enregistrées){}, "
         "ou vous donne le motif légitime et impérieux qui l'emporte (21.1).",
@@ -115,6 +117,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "counting": "Objection to being counted: at any time, without a reason, to the controller or on the page; once "
         "it is entered, your device is counted here no more{} (article 21).",
         "suspends": ", and no consent of yours is applied any more",
+        "objected": "Objection to being counted received before: as long as it is remembered, no consent of yours is "
+        "applied; you can take it back on the page.",
         "objection": "Objection to the network's security: at any time, tell the controller what is particular to "
         "your situation; he erases what is kept (your connections that end later are recorded){}, or "
         "tells you the compelling legitimate ground that overrides it (21.1).",
@@ -201,6 +205,8 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     # Apart from all else (GDPR 21.4).
     suspends, ends = [text[name] if "consent" in keys else "" for name in ("suspends", "ends")]
     counting = [text["counting"].format(suspends)] if "counting" in keys else []
+    if not counting and "objection" in keys and suspends:  # nobody is counted any more: it is remembered all the same
+        counting = [text["objected"]]
     against = counting + ([text["objection"].format(ends)] if "objection" in asked else [])
     out += (
         ([""] + against if against else [])

@@ -18,6 +18,7 @@ from agent.base.paths import Paths
 from agent.cli import article, status
 from agent.cli.table import VERBS
 from agent.config import config
+from agent.control.calls import Refused
 from agent.purposes import activities, also_held, duties, impact, notice, present, register, words
 from agent.purposes.consent import kept_consents, page_words, texts
 from agent.purposes.consent.guest_page import Page
@@ -566,6 +567,32 @@ def test_who_objects_to_security_reads_that_an_erasure_ends_her_consents_too(tmp
     for language, said in zip(words.LANGUAGES, ("et met fin à vos accords", "and ends your consents"), strict=True):
         (told,) = [one for one in noticed(device.config, language) if "21.1" in one]
         assert (said in told) == bool(ended)
+    device.recorder.close()
+
+
+@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize("more", ["", SERVICES])
+def test_who_objected_before_counting_was_turned_off_reads_that_no_consent_of_hers_is_applied(
+    tmp_path: Path, more: str, *, counted: bool
+) -> None:
+    """L34-VI-5: the page says so; it holds for as long as it is remembered, whatever is on."""
+    device = paired.Device(tmp_path / "device", None, options=f" option enabled '{int(counted)}'\n{more}")
+    device.pass_to(1300)
+    room, now, mine = device.recorder.groups.by_consent(), device.time.wall() // 10**9, {"terminal": mac_of(1)}
+    device.recorder.orders.object(mine | {"address": None}, "root")
+    if more:
+        with pytest.raises(Refused, match="this terminal objects"):
+            room._consents_or_refuse().grant(
+                mac_of(1), ["services"], ["connections"], "none", now + law.DAY, bytes(32), now
+            )
+    held = also_held.remembered(device.config, Paths(str(device.root)))
+    assert "objection" in held
+    for at, language in enumerate(words.LANGUAGES):
+        against = [one for one in noticed(device.config, language, held) if one.startswith(("Oppos", "Objec"))]
+        applied = ("aucun accord de votre part n'est", "no consent of yours is applied")[at]
+        assert len([one for one in against if applied in one]) == bool(more), against
+        back = ("vous pouvez y renoncer sur la page", "you can take it back on the page")[at]
+        assert len([one for one in against if back in one]) == (bool(more) and not counted)
     device.recorder.close()
 
 
