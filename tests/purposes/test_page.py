@@ -303,7 +303,7 @@ def test_what_the_operator_says_now_is_not_told_as_what_she_agreed_to(interprete
     with guests_page.serving(interpreter, root) as server:
         text = Guest(server).ask()[2].text
         assert "services avec accord (but indiqué aujourd'hui\u202f: publicité)" in text
-        assert "Votre accord ne vaut que pour le but du document accepté. Sa preuve" in text
+        assert "Un accord ne vaut que pour le but du document accepté. Sa preuve" in text
         text = Guest(server).ask(accept_language="en")[2].text
         assert "services by consent (for, as told today: publicité)" in text
 
@@ -348,6 +348,34 @@ def test_a_person_reads_when_she_agreed_and_by_which_address_she_is_known(guest,
     assert "donné le 13 janvier 2027 (UTC)\u202f: services avec accord, localisation avec accord.\n" in text
     assert "donné le 14 janvier 2027 (UTC)\u202f: localisation avec accord.\n" in text
     assert "given on 2027-01-14 (UTC): location by consent.\n" in guest.ask(accept_language="en")[2].text
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_of_several_consents_all_are_spoken_of(guest, recorder, count, language):
+    """L34-V-3, L34-V-4: each button takes all that there are, and says so; one of them isn't "vos accords"."""
+    both = [CONSENT | {"purposes": ["services"]}, CONSENT | {"purposes": ["location"]}]
+    yours = {"fr": ("votre accord", "vos accords"), "en": ("your consent", "your consents")}[language]
+    of = {"suspend": "suspended", "resume": "resumed", "withdraw": "withdrawn"}
+    for act, word in of.items():
+        recorder.own([one | {"state": "suspended" if act == "resume" else "active"} for one in both[:count]])
+        recorder.answers["consent " + act] = {word: count, "durable": True}
+        shown = guest.ask(f"token={UNDOES if act == 'resume' else TOKEN}&lang={language}&act={act}", **SAME)[2]
+        text = re.sub("(sans|without|for|pour)\\W+(votre accord|your consent)\\b", "", shown.text.lower())
+        text = re.sub("(retirer|withdraw) (votre accord|your consent) (pour|for)", "", text)
+        named = re.findall("(?:votre|vos|your) (?:accord|consent)s?", text)
+        assert (act in shown.acts(), set(named)) == (True, {yours[count - 1]}), (act, named)
+        assert len(named) >= 5  # what was done, the heading, buttons
+    recorder.answers["erase terminal"] = {"withdrawn": count, "destroyed": 0, "durable": True, "sealed": []}
+    gone = {"fr": ("Votre accord est retiré", "Vos accords sont retirés")}
+    gone["en"] = ("Your consent is withdrawn", "Your consents are withdrawn")
+    assert gone[language][count - 1] in guest.ask(f"{SENT}lang={language}&act=erase", **SAME)[2].text
+    # Of two one is in force: only that is suspended, or withdrawn
+    recorder.own([both[0], both[1] | {"state": "withdrawn"}])
+    text = guest.ask(query=f"lang={language}")[2].text
+    assert {"fr": "Suspendre votre accord", "en": "Suspend your consent"}[language] in text
+    assert {"fr": "et retirer votre accord", "en": "and withdraw your consent"}[language] in text
+    assert {"fr": "Vos accords", "en": "Your consents"}[language] in text
 
 
 def test_nobody_is_told_of_a_count_that_does_not_go_on(guest, recorder):
@@ -562,7 +590,7 @@ def test_one_click_does_it(act, call, word, said, guest, recorder):
         (
             "the time isn't confirmed yet, so no end can be told (EXP-5); accepted: again in some minutes",
             "503 Service Unavailable",
-            "clock isn't confirmed, or shows a past time again: your consent stays suspended",
+            "clock isn't confirmed, or shows a past time again: what is suspended stays so",
         ),
     ],
 )

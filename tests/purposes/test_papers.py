@@ -430,7 +430,7 @@ def test_a_request_on_a_medium_that_is_away_is_promised_no_end(
         own = {"kept": [[name, law.DAY, away]], "beside": ["requests", "page"], "objects": [], "counted": False}
         own |= {"medium": away, "nat": False}
         asked = Request("", b"", False, "lang=" + language, {})
-        shown = Page(asked, lambda *_, **__: {}, lambda _: iter(()), None).without(own, "")
+        shown = Page(asked, lambda *_, **__: {}, lambda _: iter(()), None).without(own, 0)
         papers = [interpreter.run(*command, one, language).stdout.decode() for one in ("--notice", "--register")]
         told = [shown, *papers, interpreter.run(*command).stdout.decode()]
         for text in told[: 4 if at else 3]:  # `oubli law` alone is English
@@ -461,7 +461,7 @@ def test_requests_beside_a_store_on_a_medium_are_said_to_be_readable_and_to_stay
     own = device.recorder.groups.by_consent().own({"terminal": mac_of(1), "address": None})
     device.recorder.close()
     assert own["medium"] == told_of
-    shown = Page(Request("", b"", False, "", {}), lambda *_, **__: {}, lambda _: iter(()), None).without(own, "")
+    shown = Page(Request("", b"", False, "", {}), lambda *_, **__: {}, lambda _: iter(()), None).without(own, 0)
     assert (words.MEDIUM[0].strip(" ;") in unescape(shown).replace("\u202f", " ")) == told_of
 
 
@@ -488,7 +488,7 @@ def test_attribution_is_said_to_keep_nothing_behind_a_second_nat_that_is_not_ack
     device.recorder.close()
     for at, language in enumerate(words.LANGUAGES):
         asked = Request("", b"", False, "lang=" + language, {})
-        shown = unescape(Page(asked, lambda *_, **__: {}, lambda _: iter(()), None).without(own, ""))
+        shown = unescape(Page(asked, lambda *_, **__: {}, lambda _: iter(()), None).without(own, 0))
         plain = shown.replace("\u00a0", " ").replace("\u202f", " ")
         assert (words.PURPOSES["attribution"][at] + words.NAT[at] + ", " in plain) == (not acknowledged)
         told = [one.what for one in activities.activities(device.config, language) if one.key not in CHOSEN]

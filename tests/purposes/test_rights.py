@@ -1338,7 +1338,7 @@ def test_a_clock_that_was_confirmed_is_not_said_to_wait_for_that(
         by_consent.resume(mine, "root")
     asked = page_connection.Request("", b"", True, "", {})
     page = guest_page.Page(asked, lambda *_, **__: {}, lambda _: iter(()), None)
-    assert "n'est pas confirmée, ou montre de nouveau une heure passée\u202f: votre accord reste" in (
+    assert "n'est pas confirmée, ou montre de nouveau une heure passée\u202f: ce qui est suspendu le reste" in (
         page.failed(refused.value.args[0]).replace("&#39;", "'")
     )
     device.recorder.close()

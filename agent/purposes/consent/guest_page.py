@@ -85,9 +85,10 @@ class Page(HeldPage):
         before = own["consents"]
         agreed = [name for one in before if one["state"] in IN_FORCE for name in one["purposes"]]
         how = " only" if purpose and any(name != purpose for name in agreed) else ""
-        said = self.paragraph("done " + act + how if done.get(word) or act == "erase" else "unchanged", "status")
+        count = int(done.get(word, 0))
+        said = self.paragraph("done " + act + how if count or act == "erase" else "unchanged", "status", count)
         if act == "erase":
-            said += self.paragraph("done withdraw") if done.get("withdrawn") else ""
+            said += self.paragraph("done withdraw", "", done["withdrawn"]) if done.get("withdrawn") else ""
             said += self.erased(done, own["kept"], address)
         ended = [one for one in before if one["state"] in IN_FORCE and (not purpose or purpose in one["purposes"])]
         if done.get("withdrawn") and any(one["third_parties"] not in ("", "none") for one in ended):
@@ -153,21 +154,25 @@ class Page(HeldPage):
                 if names:
                     lines += self.item(names, how) + (", " + third if consent["third_parties"] else "") + "</li>\n"
         given = "".join([self.given(one, len(own["consents"]) > 1) for one in own["consents"]])
-        shown = self.heading("consents") + "<ul>\n" + lines + "</ul>" + given + self.paragraph("proof") if lines else ""
-        if "active" in states:
-            shown += self.button("suspend")
-        if "suspended" in states and not own["objects"]:
-            shown += self.button("resume")
+        active, suspended = states.count("active"), states.count("suspended")
+        shown = ""
+        if lines:
+            shown = f"{self.heading('consents', len(states))}<ul>\n{lines}</ul>{given}{self.paragraph('proof')}"
+        if active:
+            shown += self.button("suspend", count=active)
+        if suspended and not own["objects"]:
+            shown += self.button("resume", count=suspended)
         for name in agreed if len(agreed) > 1 else ():
             shown += self.button("withdraw", name)
         if agreed:
-            shown += self.button("withdraw")
-        shown += self.without(own, "and suspend" if "active" in states else "")
-        shown += self.button("see") + self.button("export") + self.button("erase", "", "and withdraw" if agreed else "")
+            shown += self.button("withdraw", count=active + suspended)
+        shown += self.without(own, active)
+        shown += self.button("see") + self.button("export")
+        shown += self.button("erase", "", "and withdraw" if agreed else "", active + suspended)
         return self.page("200 OK", said + shown)
 
-    def without(self, own: "dict[str, Any]", more: str) -> str:
-        """Return what is kept without a consent, and the button about being counted, which does `more`."""
+    def without(self, own: "dict[str, Any]", active: int) -> str:
+        """Return what is kept without a consent, and the button about being counted, which suspends those `active`."""
         goes_on, at = [], words.LANGUAGES.index(self.language)
         for name, seconds, unseen in own["kept"]:
             frozen = self.say("preserved") if name != "security" else ""  # what is sealed may be
@@ -186,7 +191,7 @@ class Page(HeldPage):
                 shown += f"<p>{self.plain(self.on('since', own['objects'][0]))}.</p>\n"
             shown += self.button("accept")
         elif own["counted"]:
-            shown += self.button("object", "", more)
+            shown += self.button("object", "", "and suspend" if active else "", active)
         return shown
 
     def given(self, consent: "dict[str, Any]", which: bool) -> str:

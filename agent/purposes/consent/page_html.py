@@ -5,7 +5,7 @@ Whatever isn't of this program is only text (`plain`): no tag of it, no attribut
 """
 
 from agent.purposes import words
-from agent.purposes.consent.page_words import CLASSES, PAGE, WORDS
+from agent.purposes.consent.page_words import CLASSES, PAGE, SEVERAL, WORDS
 
 UNDO = ("resume", "accept")  # what undoes a refusal: its token is another one
 _HEADERS = (
@@ -39,9 +39,10 @@ class Html:
         self._name = (self._notice.get("page") or "").rstrip(".")
         self._token = self._undoes = ""  # what the form of a button must bring; that of one that undoes a refusal
 
-    def say(self, word: str) -> str:
-        """Return a text in the language of the page."""
-        return WORDS[word][words.LANGUAGES.index(self.language)]
+    def say(self, word: str, count: int = 1) -> str:
+        """Return a text in the language of the page, of so many consents."""
+        said = SEVERAL.get(word, WORDS[word]) if count > 1 else WORDS[word]
+        return said[words.LANGUAGES.index(self.language)]
 
     def purpose(self, name: str) -> str:
         """Return what a purpose is called."""
@@ -84,20 +85,20 @@ class Html:
         """Return a list."""
         return "<ul>\n" + "".join(["<li>" + self.plain(line) + "</li>\n" for line in lines]) + "</ul>\n"
 
-    def paragraph(self, word: str, role: str = "") -> str:
-        """Return a paragraph of the page."""
-        return "<p%s>%s</p>\n" % (' role="%s"' % role if role else "", self.plain(self.say(word)))
+    def paragraph(self, word: str, role: str = "", count: int = 1) -> str:
+        """Return a paragraph of the page, of so many consents."""
+        return "<p%s>%s</p>\n" % (' role="%s"' % role if role else "", self.plain(self.say(word, count)))
 
-    def heading(self, word: str) -> str:
-        """Return a heading within the page."""
-        return "<h2>" + self.plain(self.say(word)) + "</h2>\n"
+    def heading(self, word: str, count: int = 1) -> str:
+        """Return a heading within the page, of so many consents."""
+        return "<h2>" + self.plain(self.say(word, count)) + "</h2>\n"
 
-    def button(self, act: str, purpose: str = "", more: str = "") -> str:
-        """Return a form with one button; `more`: the word of what else it does."""
+    def button(self, act: str, purpose: str = "", more: str = "", count: int = 1) -> str:
+        """Return a form with one button; `more`: the word of what else it does; `count`: of how many consents."""
         values = [("lang", self.language), ("token", self.token(act))] + ([("purpose", purpose)] if purpose else [])
         field = '<input type="hidden" name="%s" value="%s">'
         hidden = "".join([field % (name, plain_text(value)) for name, value in values])
-        said = self.say(act) + (self.say(more) if more else "")
+        said = self.say(act, count) + (self.say(more, count) if more else "")
         if purpose:
             said = f"{self.say('withdraw only')} {self.purpose(purpose)}"
         label = '<button name="act" value="%s">%s</button>' % (act, self.plain(said))

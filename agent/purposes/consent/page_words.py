@@ -65,13 +65,13 @@ WORDS = {
     "ended": ("terminé ; fin prévue le", "over; agreed end on"),
     "proof": (
         (
-            "Votre accord ne vaut que pour le but du document accepté. Sa preuve est conservée jusqu'à 30 jours après "
+            "Un accord ne vaut que pour le but du document accepté. Sa preuve est conservée jusqu'à 30 jours après "
             "sa fin ou son retrait ; s'il est retiré, suspendu ou terminé, une empreinte, qui empêche qu'une ancienne "
             "copie le rétablisse, est conservée jusqu'à 30 jours après la fin prévue. Après un retrait, l'empreinte de "
             "votre appareil et l'instant du retrait sont conservés 30 jours, pour refuser un nouvel accord."
         ),
         (
-            "Your consent holds for what the document accepted says alone. Its proof is kept until 30 days after it "
+            "A consent holds for what the document accepted says alone. Its proof is kept until 30 days after it "
             "ended or was withdrawn; if it is withdrawn, suspended or over, a hash that keeps an old copy from "
             "restoring it stays until 30 days after the agreed end. After a withdrawal your device's hash and "
             "the moment of it stay for 30 days, to refuse a new consent."
@@ -182,11 +182,11 @@ WORDS = {
     ),
     "untimed": (
         (
-            "L'horloge de la borne n'est pas confirmée, ou montre de nouveau une heure passée : votre accord reste "
-            "suspendu. Réessayez plus tard."
+            "L'horloge de la borne n'est pas confirmée, ou montre de nouveau une heure passée : ce qui est suspendu le "
+            "reste. Réessayez plus tard."
         ),
         (
-            "The gateway's clock isn't confirmed, or shows a past time again: your consent stays suspended. "
+            "The gateway's clock isn't confirmed, or shows a past time again: what is suspended stays so. "
             "Try again later."
         ),
     ),
@@ -250,6 +250,33 @@ WORDS = {
     "user": ("identifiant au portail", "identifier at the portal"),
     "public": ("adresse publique", "public address"),
     "point": ("point d'accès", "access point"),
+}
+# The same of several consents.
+SEVERAL = {
+    "and withdraw": (", et retirer vos accords", ", and withdraw your consents"),
+    "and suspend": (", et suspendre vos accords", ", and suspend your consents"),
+    "consents": ("Vos accords", "Your consents"),
+    "suspend": ("Suspendre vos accords", "Suspend your consents"),
+    "resume": ("Rétablir vos accords", "Resume your consents"),
+    "withdraw": (
+        "Retirer vos accords, et effacer ce que la borne a conservé avec eux",
+        "Withdraw your consents, and erase what the gateway kept by them",
+    ),
+    "done suspend": (
+        (
+            "Vos accords sont suspendus : rien de nouveau n'est conservé avec eux. Ce qui l'était déjà peut le rester "
+            "jusqu'à son terme ou à votre retrait."
+        ),
+        (
+            "Your consents are suspended: nothing new is kept by them. What was kept may stay until its end, or until "
+            "you withdraw."
+        ),
+    ),
+    "done resume": ("Vos accords sont rétablis.", "Your consents are no longer suspended."),
+    "done withdraw": (
+        "Vos accords sont retirés : ce que la borne avait conservé avec eux est illisible.",
+        "Your consents are withdrawn: what the gateway kept by them is unreadable.",
+    ),
 }
 # Service classes in French; in English they are their own names.
 CLASSES = {
