@@ -66,7 +66,11 @@ def of(recorder: "Recorder", mac: bytes, written: "Callable[[bytes], str]") -> "
         view, table = terminals.in_place()
         row = Row(view, table, terminals.rank)
         row.at = at
-        quarters = [number for number in range(QUARTERS) if view[at + QUARTERS_AT + (number >> 3)] >> (number & 7) & 1]
+        quarters = [
+            dates.moment(SHIFT + 900 * number)[11:16] + " UTC"  # its beginning: who saves this has no table of ours
+            for number in range(QUARTERS)
+            if view[at + QUARTERS_AT + (number >> 3)] >> (number & 7) & 1
+        ]
         names = [CLASSES[number] for number in range(len(CLASSES)) if row.uses(number)]
         arrival = dates.moment(terminals.day * law.DAY + SHIFT + 600 * row.sixth())[:16] + " UTC"
         found["counting"] = {"arrival": arrival, "quarter_hours": quarters, "kib": row.kib(), "services": names}

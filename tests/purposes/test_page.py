@@ -928,7 +928,10 @@ STAY = {"start": 1800000000, "seconds": 600, "access_point": "wlan0<b>"}
 BESIDE = {  # what is held beside the stores, as agent.purposes.present tells it
     "addresses": ["127.0.7.1", "fd00:0000:0000:0000:0000:0000:0000:0007"], "portal": "Zoé <b>12",
     "ports": ["16384-16895"],
-    "counting": {"arrival": "2027-01-15 07:50", "quarter_hours": [3, 9], "kib": 12, "services": ["web", "mail"]},
+    "counting": {
+        "arrival": "2027-01-15 07:50", "quarter_hours": ["03:45 UTC", "05:15 UTC"], "kib": 12,
+        "services": ["web", "mail"],
+    },
 }  # fmt: skip
 
 
@@ -1009,7 +1012,7 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert "facturation, après scellement\u202f: la borne ne peut pas lire ces données" in text
     assert "facturation\u202f: la" not in text
     one = {
-        "counting": {"arrival": "2027-01-15 07:50 UTC", "quarter_hours": [3], "kib": 0, "services": []},
+        "counting": {"arrival": "2027-01-15 07:50 UTC", "quarter_hours": ["03:45 UTC"], "kib": 0, "services": []},
         "addresses": ["127.0.7.1 (02:00:00:00:00:01, 2027-01-01 07:50:00 UTC)", "127.0.7.2"],
         "portal": "Zoé 12-13-01 2027-01-16 (2027-01-15 09:00:01 - 2027-01-16 09:00:02 UTC)",
     }

@@ -957,7 +957,7 @@ def test_a_person_sees_her_row_of_the_day_and_a_look_makes_none(tmp_path: Path) 
         "addresses": [f"0a140003 (02:11:00:00:00:01, {moment(OPENS + 4500)} UTC)"],
         "counting": {
             "arrival": moment(OPENS + 4200)[:16] + " UTC",
-            "quarter_hours": [4, 9],
+            "quarter_hours": ["04:00 UTC", "05:15 UTC"],  # when each begins: a file has no legend
             "kib": 5,
             "services": ["web", "time"],
         },
