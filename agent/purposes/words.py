@@ -113,7 +113,7 @@ FIELDS = {
     "public_address": ("adresse IP publique", "public IP address"),
     "source_port": ("port local", "local port"),
     "translated_port": ("port public", "public port"),
-    "service": ("type de service (d'après le port)", "kind of service (by its port)"),
+    "service": ("type de service (d'après le port ou le protocole)", "kind of service (by its port or protocol)"),
     "bytes_up": ("octets envoyés", "bytes sent"),
     "bytes_down": ("octets reçus", "bytes received"),
     "packets_up": ("paquets envoyés", "packets sent"),

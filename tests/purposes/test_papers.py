@@ -25,6 +25,7 @@ from agent.purposes.consent.guest_page import Page
 from agent.purposes.consent.page_connection import Request
 from agent.purposes.erasure.rounds import Erasure
 from agent.purposes.requests import requests
+from agent.summary.services import CLASSES, service_of
 from agent.vault import stores
 from host_sim.privacy import paired
 from host_sim.privacy.terminal_signs import Sign, mac_of
@@ -741,3 +742,13 @@ def test_an_impact_analysis_leaves_its_assessment_to_the_controller(tmp_path: Pa
     told = "\n".join(noticed(config, language))
     interest = ("l'intérêt légitime est la finalité indiquée.", "the legitimate interest is the purpose named.")[at]
     assert [interest in paper.replace("\u00a0", " ") for paper in (told, "\n".join(need))] == [True, True]
+
+
+def test_a_kind_of_service_is_said_to_come_from_all_that_it_comes_from() -> None:
+    """L34-VI-4: of GRE, ESP and ICMP, which have no port, it is the protocol."""
+    kinds = {number: CLASSES[service_of(number, 0)] for number in (1, 6, 17, 47, 50, 58, 132)}
+    assert kinds == {1: "icmp", 6: "other", 17: "other", 47: "vpn", 50: "vpn", 58: "icmp", 132: "other"}
+    assert words.FIELDS["service"] == (
+        "type de service (d'après le port ou le protocole)",
+        "kind of service (by its port or protocol)",
+    )
