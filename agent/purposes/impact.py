@@ -21,7 +21,7 @@ TEXTS = {
         "visiteurs, objection, consent, request.",
         "risks": "3. Risques",
         "access": "- accès illégitime aux données (la page des visiteurs n'est pas chiffrée entre l'appareil et la "
-        "borne : ne l'offrir que sur un Wi-Fi chiffré{}) : ",
+        "borne : ne l'offrir que par câble ou Wi-Fi chiffré{}) : ",
         "root": " ; sur la flash, root lit : ",
         "requests": "les demandes en clair",
         "consent": "la clé qui ouvre les accords",
@@ -41,7 +41,7 @@ TEXTS = {
         "page, objection, consent, request.",
         "risks": "3. Risks",
         "access": "- illegitimate access to data (the guests' page isn't encrypted between device and gateway: offer "
-        "it on an encrypted Wi-Fi alone{}): ",
+        "it by cable or encrypted Wi-Fi alone{}): ",
         "root": "; on flash root reads: ",
         "requests": "requests in clear",
         "consent": "the key that opens consents",

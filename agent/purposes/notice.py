@@ -15,7 +15,7 @@ from agent.purposes.billing import billing
 
 TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {
-        "title": "Information sur le réseau Wi-Fi",
+        "title": "Information sur le réseau",
         "nobody": "aucun",
         "rule": "Le logiciel oubli de la borne n'enregistre ni le contenu de vos échanges, ni l'adresse ou le nom de "
         "ce que vous consultez (article L34-1, VI, du code des postes et des communications électroniques, CPCE). "
@@ -87,7 +87,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "then": " ; ",
     },
     "en": {
-        "title": "Information on the Wi-Fi network",
+        "title": "Information on the network",
         "nobody": "none",
         "rule": "The gateway's software, oubli, records neither the content of what you exchange nor the address or "
         "name of what you look at (article L34-1, VI, of the French code of posts and electronic communications, "

@@ -13,7 +13,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
     "fr": {
         "register": "Registre des activités de traitement (RGPD, article 30)",
         "agreed": " (but d'aujourd'hui ; un accord, et ce qu'il fait garder, ne vaut que pour celui de son document)",
-        "people": "personnes concernées : utilisateurs du réseau Wi-Fi",
+        "people": "personnes concernées : utilisateurs du réseau",
         "askers": ", demandeurs, agents habilités",
         "data": "données : ",
         "agents": ", nom et clé des agents habilités",
@@ -25,7 +25,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
     "en": {
         "register": "Record of processing activities (GDPR, article 30)",
         "agreed": " (as told today; a consent, and what is kept by it, is for what its own document says alone)",
-        "people": "data subjects: users of the Wi-Fi network",
+        "people": "data subjects: users of the network",
         "askers": ", who asks, qualified agents",
         "data": "data: ",
         "agents": ", name and key of qualified agents",

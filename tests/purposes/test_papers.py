@@ -752,3 +752,14 @@ def test_a_kind_of_service_is_said_to_come_from_all_that_it_comes_from() -> None
         "type de service (d'après le port ou le protocole)",
         "kind of service (by its port or protocol)",
     )
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_a_network_that_may_be_wired_is_not_called_wi_fi(tmp_path: Path, language: str) -> None:
+    """L34-VI-4: `gateway.lan` is a bridge or a port of any kind; only an access point is Wi-Fi."""
+    at, settings = words.LANGUAGES.index(language), read(tmp_path, GATEWAY + SERVICES + BILL + SMALL)
+    for paper in (notice.lines, register.register):
+        text = "\n".join(paper(settings, language)).replace("\u00a0", " ")
+        assert "Wi-Fi" not in text.replace(words.FIELDS["access_point"][at], "")
+    text = "\n".join(impact.impact(settings, language)).replace("\u00a0", " ")
+    assert ("par câble ou Wi-Fi chiffré", "by cable or encrypted Wi-Fi")[at] in text
