@@ -70,8 +70,9 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
             time.sleep(GATHER)
         polled = source.monotonic()
         ready = poll.wait(0)
-        behind = _read(streams, ready, inbox)
-        recorder.streams.neighbours_read(polled, whole=routes not in behind)
+        behind = _read(streams[:1], ready, inbox, [])
+        recorder.streams.neighbours_read(polled, whole=not behind)
+        behind = _read(streams[1:], ready, inbox, behind)
         if ready:
             datagram.wipe()  # nothing of a message stays once it is handled (EXP-2)
         now = source.monotonic()
@@ -175,12 +176,11 @@ def _streams(
     )
 
 
-def _read(streams: "Sequence[Stream]", ready: "list[int]", inbox: "Any") -> "list[int]":
+def _read(streams: "Sequence[Stream]", ready: "list[int]", inbox: "Any", behind: "list[int]") -> "list[int]":
     """Read each stream that is ready, in their order; each says itself if it may be read with a former one behind.
 
-    Returns those in which more may wait.
+    Returns those in which more may wait: `behind`, and what is added to it.
     """
-    behind: "list[int]" = []
     for descriptor, fast_path, take, overrun, batch, may in streams:
         if descriptor in ready and may(len(behind) > 0) and _drain(descriptor, inbox, fast_path, take, overrun, batch):
             behind.append(descriptor)

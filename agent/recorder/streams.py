@@ -89,7 +89,8 @@ class Streams:
     def neighbours_read(self, asked: int, *, whole: bool) -> None:
         """Take note that a turn has read all that the kernel had told of neighbours when it was asked, or not.
 
-        `asked` is ns since boot. What begins until all is read is nobody's who is known.
+        `asked` is ns since boot. What begins until all is read is nobody's who is known. Call it before events are
+        read.
         """
         if not whole:
             self._unread = True
