@@ -110,7 +110,11 @@ class TimeLines:
 
     def wall(self) -> int:
         """Return ns since the epoch by the present line: a step that nobody has noticed yet moves it later."""
-        return self._source.monotonic() + self.lines[-1][2]
+        return self.wall_at(self._source.monotonic())
+
+    def wall_at(self, monotonic: int) -> int:
+        """Return the same of a time since boot."""
+        return monotonic + self.lines[-1][2]
 
     def nothing_waited(self) -> None:
         """Take note that nobody listened before the last look."""

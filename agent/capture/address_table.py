@@ -62,13 +62,14 @@ class AddressTable(AddressRows):
     """At most `limit` associations. Addresses have 4 or 16 octets, MACs 6, times are ns of the wall clock.
 
     `begun` is when this process began to listen: what began before belongs to nobody who is known. Nor does what began
-    from `deaf_from` to before `deaf_until`.
+    from `deaf_from` to before `deaf_until`, or from `told` on: up to then all changes are known.
     """
 
     def __init__(self, limit: int, begun: int = 0) -> None:
         super().__init__(limit)
         self.begun = begun
         self.deaf_from = self.deaf_until = 0
+        self.told = _EVER
         self._number = 0  # of the newest association
         self.serial = 1  # of the dump that is next to end
         self.late = 0  # ns by which what is told now may be read later than usual
@@ -82,6 +83,8 @@ class AddressTable(AddressRows):
         one was forgotten: nothing says otherwise. Nor is it known of what began as an address changed hands.
         """
         if connection.start < self.begun or self.deaf_from <= connection.start < self.deaf_until:
+            return None
+        if connection.start >= self.told:
             return None
         row, start = self._newest_in_bucket(connection), connection.start
         # Of more than three at once MicroPython makes a tuple, which would stay in the heap (EXP-1).
@@ -249,6 +252,8 @@ class AddressTable(AddressRows):
             since = max((table[at] << 32 | table[at + 1]) + step, 0)
             table[at], table[at + 1] = since >> 32, since & 0xFFFFFFFF
         self.begun = max(self.begun + step, 0)
+        if self.told != _EVER:
+            self.told += step
         self.deaf_from += step
         if self.deaf_until != _EVER:
             self.deaf_until += step
