@@ -85,7 +85,7 @@ class Clock:
         return True
 
     def _save(self) -> None:
-        """Write what is known on tmpfs; where that has no room it is tried again at the next look."""
+        """Write what is known on tmpfs; where that has no room for new files it is tried again at the next look."""
         self.once = self.once or self.trusted
         text = '{"boot":"%s","trusted":%s,"once":%s,"first":%s,"confirmed":%d,"hour":%d}\n' % (
             self.source.boot,
@@ -98,7 +98,7 @@ class Clock:
         self._unsaved = True
         try:
             self.lines.save()
-            files.write_atomic(self._path, text.encode(), durable=False)
+            files.write_over(self._path, text.encode())
             self._unsaved = False
         except OSError:
             pass

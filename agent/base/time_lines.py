@@ -80,7 +80,7 @@ class TimeLines:
         text = '{"boot":"%s","seen":%d,"forgotten":%s,"lines":%s}\n' % (
             self._source.boot, self.seen, forgotten, json.dumps(self.lines)
         )  # fmt: skip
-        files.write_atomic(self._path, text.encode(), durable=False)
+        files.write_over(self._path, text.encode())
 
     @property
     def stepped(self) -> bool:

@@ -111,6 +111,19 @@ def write_atomic(path: str, data: "bytes | memoryview", mode: int = 0o600, *, du
         sync_folder(folder)
 
 
+def write_over(path: str, data: bytes) -> None:
+    """Replace a text on tmpfs by rename or, where there is no room for another file, in its own place.
+
+    In one call, of less than a page, spaces behind it: a process that is killed leaves no half of it. OSError where
+    there is no such file.
+    """
+    try:
+        write_atomic(path, data, durable=False)
+    except OSError:
+        size = max(os.stat(path)[6], len(data))
+        write_to(path, (), data + b" " * (size - len(data)), size)
+
+
 def remove(path: "str | bytes") -> bool:
     """Remove a file if it is there; returns if it was."""
     try:
