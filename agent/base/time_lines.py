@@ -116,6 +116,10 @@ class TimeLines:
         """Return the same of a time since boot."""
         return monotonic + self.lines[-1][2]
 
+    def moved(self) -> bool:
+        """Return True if the wall clock was stepped since somebody looked."""
+        return not -STEP <= self._source.wall() - self.wall() <= STEP
+
     def nothing_waited(self) -> None:
         """Take note that nobody listened before the last look."""
         self._late_until = 0

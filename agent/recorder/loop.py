@@ -70,6 +70,8 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
             time.sleep(GATHER)
         polled = source.monotonic()
         ready = poll.wait(0)
+        if recorder.clock.lines.moved():  # what is read next was stamped by both clocks
+            recorder.tick()
         behind = _read(streams[:1], ready, inbox, [])
         recorder.streams.neighbours_read(polled, whole=not behind)
         behind = _read(streams[1:], ready, inbox, behind)
