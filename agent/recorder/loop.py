@@ -58,6 +58,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     )
     heartbeat = process.Heartbeat(paths.run.heartbeat)
     streams = _streams(recorder.streams, recorder.rules, routes, events, table, ruleset)
+    neighbours, others = streams[:1], streams[1:]
     datagram = memory.scratch(sockets.ROOM)
     inbox = sockets.Inbox(events, datagram.view)
     behind: "list[int]" = []
@@ -72,9 +73,9 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         ready = poll.wait(0)
         if recorder.clock.lines.moved():  # what is read next was stamped by both clocks
             recorder.tick()
-        behind = _read(streams[:1], ready, inbox, [])
+        behind = _read(neighbours, ready, inbox, [])
         recorder.streams.neighbours_read(polled, whole=not behind)
-        behind = _read(streams[1:], ready, inbox, behind)
+        behind = _read(others, ready, inbox, behind)
         if ready:
             datagram.wipe()  # nothing of a message stays once it is handled (EXP-2)
         now = source.monotonic()
