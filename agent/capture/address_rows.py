@@ -28,8 +28,7 @@ MAC_WORD = 4  # which is a word's first
 CURRENT, MARKS = 22, 23
 PRECEDED, DISPUTED = 1, 2  # marks: its former holder is forgotten; a lease says otherwise
 NEXT, SINCE, NUMBER, SEEN, LINK, NEXT_OF_MAC = 6, 7, 9, 10, 11, 12  # words of a row
-# Bits of a link: there is one; of an IPv4 address; somebody else held the address before
-LINKED, LINKED_4, FORMER = 1, 2, 4
+LINKED, LINKED_4 = 1, 2  # bits of a link: there is one; of an IPv4 address
 CACHED = 4096  # words of the cache
 MAPPED = 0xFFFF  # third word of an IPv4 address
 MAPPED_OCTETS = bytes(10) + b"\xff\xff"
@@ -42,12 +41,13 @@ class Terminal:
     key      number of the association: another terminal, or another address of it, has another one
     address  where its MAC's 6 octets stand in memory
     newest   no other terminal has had the address since
+    sure     it was known to have it then, or within ten seconds
     """
 
     def __init__(self, holders: "AddressRows") -> None:
         self._holders = holders
         self.row = self.key = self.address = 0
-        self.newest = True
+        self.newest = self.sure = True
 
     def mac(self) -> bytes:
         """Return the MAC."""
@@ -176,8 +176,6 @@ class AddressRows:
         link = place >> 2 | LINKED
         if table[at + 2] == MAPPED and not table[at + 1] and not table[at]:
             link |= LINKED_4
-        if self._rows.view[at * 4 + MARKS] & PRECEDED or (table[at + NEXT] and self._follows(at)):
-            link |= FORMER
         table[at + LINK] = link
         return link
 

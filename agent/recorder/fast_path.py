@@ -30,7 +30,7 @@ What is repeated here, and where it is told in full: agent.capture.address_rows 
 
 from struct import pack_into
 
-from agent.capture.address_rows import CACHED, FORMER, LINK, LINKED, LINKED_4, MAC_WORD, NUMBER, ROW, SINCE
+from agent.capture.address_rows import CACHED, LINK, LINKED, LINKED_4, MAC_WORD, NUMBER, ROW, SINCE
 from agent.capture.connections import ASSURED
 from agent.capture.netlink import HEADER
 from agent.recorder.prepared import DOWN, LONG, LONG_DELTA, LONG_DURATION, UP, Prepared
@@ -121,7 +121,7 @@ class FastPath:
         counts, opened, counted = self._day.counts()
         rows, row_words = self._terminals.in_place()
         family, few, two, link_at, second = HEADER, FEW, TWO, LINK, _SECOND
-        linked, linked_4, former, since_at, number_at = LINKED, LINKED_4, FORMER, SINCE, NUMBER
+        linked, linked_4, since_at, number_at = LINKED, LINKED_4, SINCE, NUMBER
         which, terminals, room, octets_at, kib_at, full, assured = _PLACES, TERMINALS, _ROOM, OCTETS, KIB, MOST, ASSURED
         f_duration, f_delta, f_up, f_down, f_long, final = LONG_DURATION, LONG_DELTA, UP, DOWN, LONG, _LAST
         column_2, column_3, column_4, most = COLUMN, 2 * COLUMN, 3 * COLUMN, CACHED - 1
@@ -211,7 +211,7 @@ class FastPath:
                     return size
                 if not tick and not message.stop:
                     return size
-                if link & former and begun <= table[row + since_at]:  # noqa: SIM102 (the numbers below are large)
+                if begun <= table[row + since_at]:  # noqa: SIM102 (the numbers below are large)
                     if message.start < (table[row + since_at] << 32 | table[row + since_at + 1]):
                         return size
                 if not code:  # TCP

@@ -24,6 +24,11 @@ class _Restated:
         return getattr(self._connection, name)
 
 
+def _named(terminal: "Terminal | None") -> "Terminal | None":
+    """Return who is named: who isn't sure is counted all the same, whatever another one did (ANON-8)."""
+    return terminal if terminal is not None and terminal.sure else None
+
+
 class Pipeline:
     """`values` are the recorder's counters, `decoders` those of events and of the table.
 
@@ -68,11 +73,8 @@ class Pipeline:
             terminal = self._surely(connection)
         else:
             terminal = self._holders.find(connection)
-        kind = (
-            self._lan.stays(self._decoder)
-            if terminal is not None
-            else self._lan.side(connections.source_of(connection))
-        )
+        kind = "" if terminal is not None else self._lan.side(connections.source_of(connection))
+        kind = kind or self._lan.stays(self._decoder)
         if kind:
             self._values["excluded: " + kind] += 1
         else:
@@ -84,17 +86,25 @@ class Pipeline:
 
     def _surely(self, connection: "connections.Connection") -> "Terminal | None":
         """Return whose a restated connection is; None where that depends on how its start's stamp is read."""
-        younger: "Any" = _Restated(connection, connection.start + self._lines.doubt, connection.stop)
+        holders, doubt = self._holders, self._lines.doubt
+        if connection.start < holders.deaf_until and connection.start + doubt >= holders.deaf_from:
+            return None  # a reading between the two may be of when word of changes was missed
+        younger: "Any" = _Restated(connection, connection.start + doubt, connection.stop)
         terminal = self._holders.find(younger)
         row = terminal.row if terminal is not None else 0
         terminal = self._holders.find(connection)
-        return terminal if terminal is not None and terminal.row == row else None
+        if terminal is not None and terminal.row == row:
+            return terminal
+        self._holders.needed(row)  # they are what shows that it isn't known; row 0 is nobody's
+        self._holders.needed(terminal.row if terminal is not None else 0)
+        return None
 
     def _record(self, connection: "connections.Connection", terminal: "Terminal | None", end: int) -> None:
+        if terminal is not None and self._terminals.day:
+            self._see(connection, terminal, end, connection.bytes_up + connection.bytes_down)
+        terminal = _named(terminal)
         if terminal is None:
             self._values["unknown terminal"] += 1
-        elif self._terminals.day:
-            self._see(connection, terminal, end, connection.bytes_up + connection.bytes_down)
         for purpose in self.purposes:
             if connection.stop:
                 purpose.connection(self._decoder, connection, terminal, end)
@@ -128,8 +138,8 @@ class Pipeline:
             if not self._lan.stays(self._table):
                 last = self._timeouts.last(connection, self.wall)
                 self._see(connection, terminal, last, 0)
-                self._lasts(connection, terminal, last)
-        elif not self._lan.side(connections.source_of(connection)):
+                self._lasts(connection, _named(terminal), last)
+        elif not self._lan.side(connections.source_of(connection)) and not self._lan.stays(self._table):
             self._lasts(connection, None, self._timeouts.last(connection, self.wall))
 
     def _lasts(self, connection: "connections.Connection", terminal: "Terminal | None", last: int) -> None:

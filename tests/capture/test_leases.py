@@ -274,10 +274,10 @@ class Agent:
         settle(self.leases)
 
 
-def ended(address: str) -> tuple[str, str]:
-    """Return the end of a terminal's connection."""
+def ended(address: str, began: int = 15) -> tuple[str, str]:
+    """Return the end of a terminal's connection that began so many seconds after now."""
     source, public, there = (ipaddress.ip_address(one).packed for one in (address, "203.0.113.2", "198.51.100.9"))
-    start, stop = (NOW + 15) * 10**9, (NOW + 40) * 10**9  # what began before the first listing is nobody's
+    start, stop = (NOW + began) * 10**9, (NOW + 40) * 10**9  # what began before the first listing is nobody's
     flow = kernel.Flow(kernel.INET, kernel.UDP, source, there, 4000, 53, there, public, 53, 4000, 6, start, stop=stop)
     return "datagram", kernel.conntrack("destroy", flow, sys.byteorder).hex()
 
@@ -309,7 +309,7 @@ def test_recorder_knows_a_terminal_by_its_lease(agent: Agent) -> None:
     assert (counters["unknown terminal"], counters["excluded: outside"], counters["connections"]) == (2, 1, 4)
     agent.lease(f"{LATER} {MAC} 192.168.1.5 a *\n{LATER} {MAC} 192.168.1.6 a *\n")
     assert agent.steps()["unknown terminal"] == 2
-    assert agent.steps(ended("192.168.1.6"))["unknown terminal"] == 2  # read without a call
+    assert agent.steps(ended("192.168.1.6", 35))["unknown terminal"] == 2  # read without a call
 
 
 def test_recorder_counts_a_lease_that_the_neighbour_table_contradicts(agent: Agent) -> None:

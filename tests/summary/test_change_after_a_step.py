@@ -28,6 +28,44 @@ def end(start: int, stop: int, port: int) -> None:
     take("datagram", kernel.conntrack("destroy", flow))
 
 
+def test_nobody_is_named_where_a_reading_is_of_when_word_was_missed(tmp_path):
+    """The clock is set back twice: three times showed a stamp. By the second one B had A's address for a while."""
+    config, shift = tmp_path / "config", 0
+    config.write_text(f"config gateway\n option id '{GATEWAY}'\nconfig summary\n option rows '256'\n")
+    remote.recorder_open(str(config), str(tmp_path), BOOT, OPENS * SECOND, SINCE, "")
+    agent, source, _ = remote._held["recorder"]
+
+    def at(*seconds: int) -> None:
+        for second in seconds:
+            source.now, source.since = (OPENS + second + shift) * SECOND, SINCE + second * SECOND
+            agent.tick()
+
+    def listed() -> None:
+        take("neighbour", kernel.link("lan"))
+        take("neighbour", kernel.address(address_of(0), 16))
+        take("neighbour", kernel.neighbour(kernel.Neighbour(address_of(1), A)))
+        remote.recorder([["listed"]])
+
+    listed()
+    at(0)
+    assert agent.streams.live_request()
+    agent.streams.live_table.datagram(kernel.done(), 20)
+    at(1, 3000)
+    shift = -2500
+    at(3001, 4000)
+    agent.streams.neighbour_overrun()  # A's, B's and A's again
+    at(4100)
+    listed()
+    at(4200, 5000)
+    shift = -5000
+    at(5001, 7001)
+    end(OPENS + 4050 - 2500, OPENS + 7000 - 5000, 1111)
+    agent.kept.by_name["security"].stepped()
+    [kept] = reading.read(str(tmp_path), "security", None, 0)
+    remote.recorder_close()
+    assert kept.mac == bytes(6)
+
+
 @pytest.mark.parametrize("step", [3600, -3600])
 def test_a_change_of_hands_in_the_second_of_a_step_is_dated_by_one_clock(tmp_path, step):
     config = tmp_path / "config"

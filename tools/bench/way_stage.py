@@ -30,6 +30,7 @@ _TEXT = b"""config gateway 'gateway'
 	option duty 'none'
 	list lan 'lan'
 """
+_THERE = 100  # seconds for which they have been on the LAN when their connections end
 _MORE = b"config summary 'summary'\n\toption rows '%d'\n"
 
 
@@ -108,9 +109,11 @@ def prepared(path: str, folder: str, more: bytes = b"") -> "tuple[Recorder, Time
     recorder, time = started(folder, _MORE % max(ROWS, 2 * len(told)) + more, _absent)
     recorder.guests.holders._factors = FACTORS  # noqa: SLF001 (the same)
     inbox = memory.scratch(4096)
+    time.move(-_THERE)
     for data in told:
         inbox.view[: len(data)] = data
         recorder.streams.neighbour(inbox.view, len(data))
+    time.move(_THERE)
     return recorder, time, inbox, frames(path)
 
 

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whoever gets an address later isn't named for the connection of one whom the table had to forget (L34-I-2)."""
+
+from __future__ import annotations
+
+import struct
+
+from agent.summary import metrics
+from agent.vault import reading
+from host_sim.privacy import attack, paired, terminal_signs
+from host_sim.venue import kernel
+from tests.summary.test_change_after_a_step import SINCE, take
+from tests.summary.test_summary import BOOT, GATEWAY, OPENS, SECOND, address_of
+from tests.support import remote
+
+A, B, C = (bytes.fromhex(f"0a5bc90d000{number}") for number in (1, 2, 3))
+ADDRESSES = 32
+
+
+def lasts(start: float, stop: int = 0) -> kernel.Flow:
+    """Return the connection of an address that several have, one after the other."""
+    there = b"\xcb\0\x71\1"
+    return kernel.Flow(
+        2, 6, address_of(1), there, 1111, 443, there, b"\xc0\0\2\1", 443, 1111, kernel.SEEN_REPLY | 4,
+        round((OPENS + start) * SECOND), packets_up=3, packets_down=3, bytes_up=300, bytes_down=300,
+        stop=(OPENS + stop) * SECOND if stop else 0, state=3, timeout=None if stop else 7000,
+    )  # fmt: skip
+
+
+class Venue:
+    """A recorder, and the time there in seconds since it began."""
+
+    def __init__(self, folder) -> None:
+        config, self.second = folder / "config", 0
+        config.write_text(f"config gateway\n option id '{GATEWAY}'\nconfig summary\n option rows '256'\n")
+        remote.recorder_open(str(config), str(folder), BOOT, OPENS * SECOND, SINCE, "")
+        self.agent, self._source, _ = remote._held["recorder"]
+        take("neighbour", kernel.link("lan"))
+        take("neighbour", kernel.address(address_of(0), 16))
+        remote.recorder([["listed"]])
+
+    def until(self, second: int, *flows: kernel.Flow) -> None:
+        """Let time pass; the live table has these connections each time that it is listed."""
+        while self.second < second:
+            self.second += 50
+            self._source.now, self._source.since = (OPENS + self.second) * SECOND, SINCE + self.second * SECOND
+            self.agent.tick()
+            if self.agent.streams.live_request():
+                for flow in flows:
+                    data = kernel.conntrack("entry", flow)
+                    self.agent.streams.live_table.datagram(data, len(data))
+                self.agent.streams.live_table.datagram(kernel.done(), 20)
+                self.agent.tick()
+
+    def neighbour(self, number: int, mac: bytes) -> None:
+        take("neighbour", kernel.neighbour(kernel.Neighbour(address_of(number), mac)))
+
+    def leaves(self, number: int) -> None:
+        told = bytearray(kernel.neighbour(kernel.Neighbour(address_of(number), bytes(6))))
+        told[4:6] = struct.pack("H", 29)  # RTM_DELNEIGH
+        take("neighbour", bytes(told))
+
+
+def test_of_a_connection_of_the_second_of_a_change_nobody_is_named_later_either(tmp_path):
+    """C's or A's. Both are gone when B is given the address; then the connection ends."""
+    made = Venue(tmp_path)
+    made.neighbour(1, C)
+    made.until(1000)
+    made.neighbour(1, A)
+    flow = lasts(999.5)
+    made.until(1200, flow)
+    made.leaves(1)
+    made.until(4000, flow)
+    made.neighbour(1, B)
+    made.until(5000, flow)
+    take("datagram", kernel.conntrack("destroy", lasts(999.5, 9000)))
+    made.until(9100)
+    made.agent.kept.by_name["security"].stepped()
+    [kept] = reading.read(str(tmp_path), "security", None, 0)
+    remote.recorder_close()
+    assert kept.mac == bytes(6)
+
+
+def test_whoever_gets_the_address_of_one_who_had_too_many_is_not_named_for_him(tmp_path):
+    """A takes 33 addresses within two lists of the live table; of the last one it begins a connection, and leaves."""
+    made = Venue(tmp_path)
+    for number in range(2, 2 + ADDRESSES):
+        made.neighbour(number, A)
+    made.neighbour(1, A)
+    made.until(100)
+    flow = lasts(60)
+    made.until(1000, flow)
+    made.leaves(1)
+    made.until(2000, flow)
+    made.neighbour(1, B)
+    made.until(3000, flow)
+    take("datagram", kernel.conntrack("destroy", lasts(60, 9000)))
+    made.until(9100)
+    made.agent.kept.by_name["security"].stepped()
+    [kept] = reading.read(str(tmp_path), "security", None, 0)
+    remote.recorder_close()
+    assert kept.mac == bytes(6)
+
+
+def test_one_who_has_too_many_addresses_changes_nobody_elses_figures(tmp_path):
+    """ANON-8: whoever comes after is counted from the same connection on, though it isn't named for that one."""
+    he = [terminal_signs.Address(paired.TRUSTED + 1 + number, 0, 1, 40_000 + number) for number in range(ADDRESSES + 8)]
+    days = [paired.Device(tmp_path, paired.Silence, b"k" * 16).play([*attack.MANY, *signs]) for signs in ([], he)]
+    moved = paired.distances(*days)
+    assert moved["presence"] == 1  # he is counted himself
+    assert all(moved[metric.name] <= metric.l1 for metric in metrics.METRICS)
+
+
+def test_what_stays_inside_the_lan_is_not_kept_of_one_who_is_unknown_either(tmp_path):
+    """L34-I-2: it is counted by its kind; while it lasts nobody is told of it."""
+    made = Venue(tmp_path)
+    here, there = address_of(7), address_of(8)
+    flow = kernel.Flow(
+        2, 17, here, there, 1111, 53, there, here, 53, 1111, kernel.SEEN_REPLY, (OPENS + 1) * SECOND,
+        packets_up=1, packets_down=1, bytes_up=80, bytes_down=90, stop=(OPENS + 40) * SECOND,
+    )  # fmt: skip
+    made.until(50)
+    take("datagram", kernel.conntrack("destroy", flow))
+    counted = dict(made.agent.counters.values)
+    remote.recorder_close()
+    assert (counted["excluded: hairpin"], counted["unknown terminal"], counted["kept"]) == (1, 0, 0)
+
+
+def test_whose_connection_began_since_changes_were_asked_for_is_not_forgotten(tmp_path):
+    """A was silent for two lists. What begins as the next one is read is nobody's then, and A's later."""
+    made = Venue(tmp_path)
+    streams, flow = made.agent.streams, lasts(649.5)
+    made.neighbour(1, A)
+    made.until(100)
+    made.leaves(1)
+    for second in range(150, 4050, 50):  # each turn asks a second before it reads the list
+        streams.neighbours_read(SINCE + (second - 1) * SECOND, whole=True)
+        made.until(second, *[flow] * (second > 600))
+    made.neighbour(1, B)
+    made.until(5000, flow)
+    take("datagram", kernel.conntrack("destroy", lasts(649.5, 9000)))
+    made.until(9100)
+    made.agent.kept.by_name["security"].stepped()
+    [kept] = reading.read(str(tmp_path), "security", None, 0)
+    remote.recorder_close()
+    assert kept.mac != B
+
+
+def test_whoever_gets_an_address_is_not_named_for_one_who_sent_by_it_and_never_answered(tmp_path):
+    """A guest sends by an address that nobody has, to who doesn't answer: the kernel tells of no neighbour."""
+    made = Venue(tmp_path)
+    flow = lasts(60)
+    made.until(100)
+    made.until(1000, flow)
+    made.neighbour(1, B)
+    made.until(2000, flow)
+    take("datagram", kernel.conntrack("destroy", lasts(60, 9000)))
+    made.until(9100)
+    made.agent.kept.by_name["security"].stepped()
+    [kept] = reading.read(str(tmp_path), "security", None, 0)
+    remote.recorder_close()
+    assert kept.mac == bytes(6)
