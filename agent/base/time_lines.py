@@ -110,11 +110,7 @@ class TimeLines:
 
     def wall(self) -> int:
         """Return ns since the epoch by the present line: a step that nobody has noticed yet moves it later."""
-        return self.wall_at(self._source.monotonic())
-
-    def wall_at(self, monotonic: int) -> int:
-        """Return the same of a time since boot."""
-        return monotonic + self.lines[-1][2]
+        return self._source.monotonic() + self.lines[-1][2]
 
     def moved(self) -> bool:
         """Return True if the wall clock was stepped since somebody looked."""

@@ -63,14 +63,13 @@ class AddressTable(AddressRows):
     """At most `limit` associations. Addresses have 4 or 16 octets, MACs 6, times are ns of the wall clock.
 
     `begun` is when this process began to listen: what began before belongs to nobody who is known. Nor does what began
-    from `deaf_from` to before `deaf_until`, or from `told` on: up to then all changes are known.
+    from `deaf_from` to before `deaf_until`.
     """
 
     def __init__(self, limit: int, begun: int = 0) -> None:
         super().__init__(limit)
         self.begun = begun
         self.deaf_from = self.deaf_until = 0
-        self.told = _EVER
         self._number = 0  # of the newest association
         self.serial = 1  # of the dump that is next to end
         self.late = 0  # ns by which what is told now may be read later than usual
@@ -103,7 +102,7 @@ class AddressTable(AddressRows):
                     break
             row = table[at + NEXT]
         marks = self._rows.view[found * ROW * 4 + MARKS] if not row else 0
-        if not found or marks & PRECEDED or start >= self.told:
+        if not found or marks & PRECEDED:
             self.needed(found)  # row 0 is nobody's
             return None
         terminal.sure = row > 0 or since - start <= _UNSEEN + _NOTICE * (marks // _LATE)
@@ -257,8 +256,6 @@ class AddressTable(AddressRows):
             since = max((table[at] << 32 | table[at + 1]) + step, 0)
             table[at], table[at + 1] = since >> 32, since & 0xFFFFFFFF
         self.begun = max(self.begun + step, 0)
-        if self.told != _EVER:
-            self.told += step
         self.deaf_from += step
         if self.deaf_until != _EVER:
             self.deaf_until += step

@@ -117,7 +117,7 @@ class FastPath:
         search = self._holders.search
         (near_4, near_6), inside = self._lan.near, self._lan.inside
         changed = max(self._timeouts.changed, self._holders.begun - 1, self._holders.deaf_until - 1)
-        changed_high, told_high, told = changed >> 32, self._holders.told >> 32, self._holders.told
+        changed_high = changed >> 32
         counts, opened, counted = self._day.counts()
         rows, row_words = self._terminals.in_place()
         family, few, two, link_at, second = HEADER, FEW, TWO, LINK, _SECOND
@@ -206,8 +206,6 @@ class FastPath:
                 # `duration` is here for how many seconds before that nothing had come, behind it how long it lasted.
                 # So far the upper halves of two times, which nearly always tell.
                 if begun <= changed_high and message.start <= changed:
-                    return size
-                if begun >= told_high and message.start >= told:
                     return size
                 if not tick and not message.stop:
                     return size

@@ -90,14 +90,13 @@ class Streams:
         """Take note that a turn has read all that the kernel had told of neighbours when it was asked, or not.
 
         `asked` is ns since boot. What begins until all is read is nobody's who is known. Call it before events are
-        read: of those that began after `asked` nobody is known yet either.
+        read.
         """
         if not whole:
             self._unread = True
             self._guests.lan.missed(self._late())
             return
         self._read = asked
-        self._guests.holders.told = self._lines.wall_at(asked)
         if self._unread and self._guests.neighbours.complete:
             self._unread = False
             self._guests.lan.heard()

@@ -89,15 +89,6 @@ def test_nobody_is_named_of_the_time_in_which_a_change_may_have_waited(
     assert who.find(*asked) == [A, None, None, B, B, None, C]
 
 
-def test_nobody_is_named_of_what_began_after_the_last_word_of_changes(table: Callable[..., Table]) -> None:
-    """L34-I-2: a change of hands may wait unread; a step of the clock moves the time of that word, too."""
-    who = table()
-    who.ask(("learn", X, A, 100), ("told", 200))
-    assert who.find((X, 199.9), (X, 200)) == [A, None]
-    who.ask(("shift", 50))
-    assert who.find((X, 249.9), (X, 250)) == [A, None]
-
-
 def test_terminal_learned_after_its_connection_began_is_its_terminal(table: Callable[..., Table]) -> None:
     """A slow answer: nothing says otherwise. An address nobody was seen to hold is unknown."""
     who = table()

@@ -126,26 +126,6 @@ def test_what_stays_inside_the_lan_is_not_kept_of_one_who_is_unknown_either(tmp_
     assert (counted["excluded: hairpin"], counted["unknown terminal"], counted["kept"]) == (1, 0, 0)
 
 
-def test_whose_connection_began_since_changes_were_asked_for_is_not_forgotten(tmp_path):
-    """A was silent for two lists. What begins as the next one is read is nobody's then, and A's later."""
-    made = Venue(tmp_path)
-    streams, flow = made.agent.streams, lasts(649.5)
-    made.neighbour(1, A)
-    made.until(100)
-    made.leaves(1)
-    for second in range(150, 4050, 50):  # each turn asks a second before it reads the list
-        streams.neighbours_read(SINCE + (second - 1) * SECOND, whole=True)
-        made.until(second, *[flow] * (second > 600))
-    made.neighbour(1, B)
-    made.until(5000, flow)
-    take("datagram", kernel.conntrack("destroy", lasts(649.5, 9000)))
-    made.until(9100)
-    made.agent.kept.by_name["security"].stepped()
-    [kept] = reading.read(str(tmp_path), "security", None, 0)
-    remote.recorder_close()
-    assert kept.mac != B
-
-
 def test_whoever_gets_an_address_is_not_named_for_one_who_sent_by_it_and_never_answered(tmp_path):
     """A guest sends by an address that nobody has, to who doesn't answer: the kernel tells of no neighbour."""
     made = Venue(tmp_path)

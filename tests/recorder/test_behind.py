@@ -12,16 +12,6 @@ from agent.vault import reading
 from tests.recorder.test_late import ERASE, A, B, kernel
 from tests.vault.test_nothing_left import NEEDS, gateway
 
-# Others have the processor while events are about to be read
-HELD_UP = """
-import time
-from agent.recorder.fast_path import FastPath
-run = FastPath.run
-def slow(self, inbox, limit):
-    time.sleep(1)
-    return run(self, inbox, limit)
-FastPath.run = slow
-"""
 INSERT = "conntrack -I -p udp --src 192.168.7.{} --dst 203.0.113.199 --sport 4444 --dport 443 --timeout 60\n"
 DELETE = "conntrack -D -p udp --src 192.168.7.{}\n"
 TAKES = f"ip neigh replace 192.168.7.9 lladdr {B} dev lan nud permanent\n"
@@ -54,14 +44,4 @@ def test_what_ended_before_a_turn_that_did_not_read_every_change_names_nobody(in
         kernel(made, f"ip -batch - <<'E'\n{flood}E\n{ends}")
         assert asks.is_alive()
         asks.join()
-        assert of_9(made) == bytes(6)
-
-
-@NEEDS
-def test_a_change_of_hands_between_two_streams_of_one_turn_names_nobody(interpreter):
-    with gateway(interpreter, HELD_UP) as made:
-        made.status()
-        kernel(made, f"ip neigh replace 192.168.7.9 lladdr {A} dev lan nud permanent\nsleep 3\n" + INSERT.format(8))
-        kernel(made, DELETE.format(8) + "sleep 0.3\n" + TAKES + INSERT.format(9) + DELETE.format(9))
-        made.wait(lambda status: status["counters"]["kept"] > 1)
         assert of_9(made) == bytes(6)

@@ -96,7 +96,7 @@ def test_a_flood_of_macs_leaves_a_small_heap_alone(memory, remotes):
     for part in range(100):
         steps: list[list[object]] = []
         for number in range(30 * part, 30 * part + 30):
-            near, event, _ = Sign(602 + part, number).messages()
+            near, event, _ = Sign(632 + part, number, 1).messages()
             steps += [["neighbour", near.hex()], ["datagram", event.hex()]]
         answer = ask("recorder", steps)
         held.append(int(resident.read_text().split("VmRSS:")[1].split()[0]))

@@ -451,8 +451,7 @@ def addresses_open(limit: int, begun: int = 0) -> None:
 def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
     """Take steps: ["find", address, start] and ["holder", address] answer the MAC or None.
 
-    ["late", ns] sets how late what comes may be, ["told", ns] up to when all is told. Others are the table's own calls.
-    Returns answers and counts.
+    ["late", ns] sets how late what comes may be. Others are the table's own calls. Returns answers and counts.
     """
     table, answers = _held["addresses"], []
     for step in steps:
@@ -467,8 +466,8 @@ def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
         elif call == "holder":
             held = table.holder(*rest)
             answers.append(_hex(held) if held else None)
-        elif call in ("late", "told"):
-            setattr(table, call, rest[0])
+        elif call == "late":
+            table.late = rest[0]
         else:
             getattr(table, call)(*rest)
     counts = {
