@@ -219,6 +219,8 @@ def test_services_keeps_nothing_that_began_before_the_consent_or_while_it_was_su
         return device.recorder.counters.values["services kept"]
 
     consents.grant(mac, ["services"], ["connections"], "none", now + DAY, bytes(32), now)
+    there, _, _ = terminal_signs.Sign(3600, 7).messages()
+    device.recorder.streams.neighbour(there, len(there))
     assert [ends(3700, 200), ends(3710, 60)] == [0, 1]
     consents.suspend(mac, now + 200)
     assert ends(3900, 60) == 1

@@ -1006,9 +1006,11 @@ def test_a_person_sees_the_session_and_the_stay_that_go_on_and_what_waits(tmp_pa
         Sign(4120, 1, octets=70),
     ]
     for sign in signs:
-        device.pass_to(sign.at)
-        near, event, _ = sign.messages()
+        near, _, _ = sign.messages()
         recorder.streams.neighbour(near, len(near))
+    for sign in signs:
+        device.pass_to(sign.at)
+        _, event, _ = sign.messages()
         recorder.streams.datagram(event, len(event))
 
     def seen(whose: bytes) -> tuple[list[tuple[str, dict[str, Any]]], dict[str, int]]:
