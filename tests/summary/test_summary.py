@@ -1320,6 +1320,9 @@ def test_what_began_before_the_first_listing_was_over_is_nobodys(tmp_path, any_i
         ["neighbour", told.hex()]
         for told in (kernel.link("lan", gateway.order), kernel.address(address_of(0), 16, gateway.order))
     ]
+    for talk in (Talk(1), Talk(2), Talk(3)):
+        near = kernel.Neighbour(gateway.flow(talk, OPENS * SECOND).source, bytes.fromhex(MACS[talk.number]))
+        lan.append(["neighbour", kernel.neighbour(near, gateway.order).hex()])
     gateway.at(OPENS + 20)
     gateway.steps(*lan, ["listed"])
     gateway.at(OPENS + 100)
