@@ -31,7 +31,7 @@ class Venue:
     """A recorder, and the time there in seconds since it began."""
 
     def __init__(self, folder) -> None:
-        config, self.second = folder / "config", 0
+        self._root, config, self.second = str(folder), folder / "config", 0
         config.write_text(f"config gateway\n option id '{GATEWAY}'\nconfig summary\n option rows '256'\n")
         remote.recorder_open(str(config), str(folder), BOOT, OPENS * SECOND, SINCE, "")
         self.agent, self._source, _ = remote._held["recorder"]
@@ -55,6 +55,15 @@ class Venue:
     def neighbour(self, number: int, mac: bytes) -> None:
         take("neighbour", kernel.neighbour(kernel.Neighbour(address_of(number), mac)))
 
+    def named(self, ended: kernel.Flow) -> bytes:
+        """Let a connection end, and the recorder; return whose the one record is, zeros for nobody who is known."""
+        take("datagram", kernel.conntrack("destroy", ended))
+        self.until(9100)
+        self.agent.kept.by_name["security"].stepped()
+        [kept] = reading.read(self._root, "security", None, 0)
+        remote.recorder_close()
+        return kept.mac
+
     def leaves(self, number: int) -> None:
         told = bytearray(kernel.neighbour(kernel.Neighbour(address_of(number), bytes(6))))
         told[4:6] = struct.pack("H", 29)  # RTM_DELNEIGH
@@ -73,12 +82,7 @@ def test_of_a_connection_of_the_second_of_a_change_nobody_is_named_later_either(
     made.until(4000, flow)
     made.neighbour(1, B)
     made.until(5000, flow)
-    take("datagram", kernel.conntrack("destroy", lasts(999.5, 9000)))
-    made.until(9100)
-    made.agent.kept.by_name["security"].stepped()
-    [kept] = reading.read(str(tmp_path), "security", None, 0)
-    remote.recorder_close()
-    assert kept.mac == bytes(6)
+    assert made.named(lasts(999.5, 9000)) == bytes(6)
 
 
 def test_whoever_gets_the_address_of_one_who_had_too_many_is_not_named_for_him(tmp_path):
@@ -94,12 +98,7 @@ def test_whoever_gets_the_address_of_one_who_had_too_many_is_not_named_for_him(t
     made.until(2000, flow)
     made.neighbour(1, B)
     made.until(3000, flow)
-    take("datagram", kernel.conntrack("destroy", lasts(60, 9000)))
-    made.until(9100)
-    made.agent.kept.by_name["security"].stepped()
-    [kept] = reading.read(str(tmp_path), "security", None, 0)
-    remote.recorder_close()
-    assert kept.mac == bytes(6)
+    assert made.named(lasts(60, 9000)) == bytes(6)
 
 
 def test_one_who_has_too_many_addresses_changes_nobody_elses_figures(tmp_path):
@@ -134,9 +133,4 @@ def test_whoever_gets_an_address_is_not_named_for_one_who_sent_by_it_and_never_a
     made.until(1000, flow)
     made.neighbour(1, B)
     made.until(2000, flow)
-    take("datagram", kernel.conntrack("destroy", lasts(60, 9000)))
-    made.until(9100)
-    made.agent.kept.by_name["security"].stepped()
-    [kept] = reading.read(str(tmp_path), "security", None, 0)
-    remote.recorder_close()
-    assert kept.mac == bytes(6)
+    assert made.named(lasts(60, 9000)) == bytes(6)

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nobody is named for what began after the last change of hands that is known (L34-I-2), on the real kernel."""
+"""Nobody is named while more changes of hands wait than a turn reads (L34-I-2), on the real kernel."""
 
 from __future__ import annotations
 
-import threading
-import time
-
-from agent.control import client
 from agent.recorder.loop import CHANGES
 from agent.vault import reading
-from tests.recorder.test_late import ERASE, A, B, kernel
+from tests.recorder.test_late import ERASE, B, held_up, kernel
 from tests.vault.test_nothing_left import NEEDS, gateway
 
 INSERT = "conntrack -I -p udp --src 192.168.7.{} --dst 203.0.113.199 --sport 4444 --dport 443 --timeout 60\n"
@@ -29,13 +25,7 @@ def of_9(made) -> bytes:
 def test_what_ended_before_a_turn_that_did_not_read_every_change_names_nobody(interpreter):
     """A guest's 1,100 changes wait, then the word that B has A's address; B's connection begins and ends after it."""
     with gateway(interpreter, ERASE) as made:
-        made.status()
-        kernel(made, f"ip neigh replace 192.168.7.9 lladdr {A} dev lan nud permanent")
-        time.sleep(3)
-        place = str(made.root / "var/run/oubli/control/socket")
-        asks = threading.Thread(target=lambda: client.ask(place, "erase", purpose="all"))
-        asks.start()
-        time.sleep(0.3)
+        asks = held_up(made)
         flood = "".join(
             f"neigh replace 192.168.7.8 lladdr 02:00:00:00:01:{number % 2:02x} dev lan nud permanent\n"
             for number in range(CHANGES + 76)

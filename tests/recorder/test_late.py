@@ -28,17 +28,23 @@ def kernel(made, script: str) -> None:
     subprocess.run(["nsenter", "-t", str(made.process.pid), "-n", "sh", "-ec", script], check=True, capture_output=True)
 
 
+def held_up(made) -> threading.Thread:
+    """Let A have 192.168.7.9 for a while, then the recorder be busy with an erasure; returns who waits for that."""
+    made.status()
+    kernel(made, f"ip neigh replace 192.168.7.9 lladdr {A} dev lan nud permanent")
+    time.sleep(3)
+    place = str(made.root / "var/run/oubli/control/socket")
+    asks = threading.Thread(target=lambda: client.ask(place, "erase", purpose="all"))
+    asks.start()
+    time.sleep(0.3)
+    return asks
+
+
 @NEEDS
 def test_a_change_of_hands_that_waited_for_an_erasure_is_as_late_as_it_was(interpreter):
     """B begins a connection as soon as it has A's address: A isn't named for it."""
     with gateway(interpreter, ERASE) as made:
-        made.status()
-        kernel(made, f"ip neigh replace 192.168.7.9 lladdr {A} dev lan nud permanent")
-        time.sleep(3)
-        place = str(made.root / "var/run/oubli/control/socket")
-        asks = threading.Thread(target=lambda: client.ask(place, "erase", purpose="all"))
-        asks.start()
-        time.sleep(0.3)
+        asks = held_up(made)
         kernel(
             made,
             f"ip neigh replace 192.168.7.9 lladdr {B} dev lan nud permanent\nsleep 0.1\n"
