@@ -206,7 +206,7 @@ class Stage:
         self._start(true, 0)
 
     def _start(self, true: int, _length: int) -> None:
-        self._listing = False
+        self._listing = self._asleep = False
         self.recorder = self.device.start(true)
         self._tick()
 
@@ -273,15 +273,8 @@ class Stage:
             self.recorder.streams.neighbour(done, 20)
 
     def _advance(self, true: int) -> None:
-        """Let time pass, with the recorder's timers on the way, unless it stands still."""
-        if self._held is not None:
-            self.time.reach(true)
-            return
-        if self._asleep:
-            self._asleep = False
-            self.time.reach(true)
-            self._tick()
-        while self.due <= true:
+        """Let time pass, with the recorder's timers on the way, unless it stands still or sleeps."""
+        while self._held is None and not self._asleep and self.due <= true:
             self.time.reach(self.due)
             self._tick()
         self.time.reach(true)
@@ -297,6 +290,7 @@ class Stage:
             pass
 
     def _report(self, _true: int, _length: int) -> None:
+        self._asleep = False
         self._tick()
         self._room.wipe()  # the recorder isn't to blame for what the tape said
         report = (

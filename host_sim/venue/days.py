@@ -49,6 +49,11 @@ class Days:
         """Return by how much the clock shows a time that is over, in ns."""
         return max(self.ledger.floor - self._clock.wall(true), 0) if self._clock is not None else 0
 
+    @property
+    def late(self) -> int:
+        """Return when the open day is over whatever a trusted clock says, time since boot in ns (ANON-7)."""
+        return self._ends + HOUR
+
     def fill(self, full: set[str]) -> None:
         """Flash has no room for these now."""
         self._full, self.ledger.room = full, "ledger" not in full
@@ -108,6 +113,8 @@ class Days:
                     if self._drawn(MESSAGES, drawn):
                         self.closed.append(closed)
                     self.day = 0
+                elif monotonic >= self.late:
+                    self.day = 0  # unpublished
         opened = self._may_open(wall, monotonic)
         self._pass_hours(monotonic, wall)
         return closed, opened or self._may_open(wall, monotonic)

@@ -112,7 +112,9 @@ class Gateway:
 
     def respawn(self, now: int, boot: int) -> Iterator[Step]:
         """Start a recorder that has ended, in the same boot."""
-        if self.on and boot == self.boots:
+        if self.suspended:
+            self._world.at(self.suspended, lambda later: self.respawn(later, boot))
+        elif self.on and boot == self.boots:
             self._listen(now, anew=False)
             self.heard.crashes += 1
             self._world.days.ledger.read()
@@ -281,4 +283,12 @@ class Gateway:
         if closed:
             self._world.truth.close_day()
         if opened:
-            self._world.truth.open_day(self._world.days.day, self._world.days.counted)
+            days, boot = self._world.days, self.boots
+            self._world.truth.open_day(days.day, days.counted)
+            self._world.at(self.clock.true(days.late) + SECOND, lambda at: self._late(at, boot))
+
+    def _late(self, now: int, boot: int) -> Iterator[Step]:
+        """The day that was opened then is over, if the clock was set back since."""
+        days = self._world.days
+        if boot == self.boots and not self.suspended and days.day and self.clock.monotonic(now) >= days.late:
+            yield from self.look(now)

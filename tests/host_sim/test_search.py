@@ -51,6 +51,7 @@ BROKEN |= {
     "withdrawal-undone": Patch(
         "purposes/consent/kept_consents.py", "KeptConsents._take", "refused & purposes", "False"
     ),
+    "day-made-longer": Patch("summary/day.py", "AgentDay.tick", "terminals.over(monotonic - LATE)", "False"),
     "one-key-a-turn": Patch("vault/ring.py", "Ring.tick", "gone += 1", "return gone + 1"),
     "spent-without-a-ledger": Patch("summary/ledger.py", "Ledger.start", "self.values = former", "return True"),
     "torn-line-gone-on-with": Patch("audit/log.py", "Audit._append", "files.truncate(A, B)", "None"),
@@ -149,6 +150,7 @@ def test_scenario_that_once_found_something_finds_nothing(path: Path, seed: int)
         ("backups", "old-ledger-believed", "it is (0, 0, -3, 0)"),
         ("backups", "withdrawal-undone", "were given and not withdrawn"),
         ("reinstallation", "free-token", "it is (0, 0, -3, 0)"),
+        ("asleep-behind", "day-made-longer", "it is (20781, 2000, 0, 2)"),
         ("full-flash", "spent-without-a-ledger", "it is (20782, 1000, 0, 0)"),
         ("full-flash", "torn-line-gone-on-with", "octets that don't hold"),
         ("full-flash", "message-lost-silently", "1 messages, the agent counts 0"),

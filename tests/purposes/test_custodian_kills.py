@@ -80,6 +80,7 @@ CHUNK = (  # the first two are on flash, one waits
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("first", [appended(1, 2, 3), CHUNK], ids=["in its first chunk", "in a later one"])
 def test_a_store_that_is_killed_at_any_step_of_its_end_is_whole(interpreter, tmp_path, first):
     """Once its last chunk is on flash, what comes later that day goes to another segment."""
@@ -88,6 +89,7 @@ def test_a_store_that_is_killed_at_any_step_of_its_end_is_whole(interpreter, tmp
     )
 
 
+@pytest.mark.long
 def test_a_store_that_is_killed_at_any_step_of_mending_a_torn_segment_is_whole(interpreter, tmp_path):
     """What waited when a write was cut off waits on, and the stream that was cut off is never gone on with."""
 
