@@ -57,11 +57,16 @@ class PurposeStores:
             self.note_torn(name)
 
     def destroy_strays(self) -> None:
-        """Destroy the keys of what a purpose kept by consent that is off now."""
+        """Destroy the keys of what a purpose kept that has no store now, and what waited to be sealed for it."""
         for slot in self.keys.used():
             if law.PURPOSES[slot.purpose - 1].name not in self.by_name:
                 self._counters.add("erased", slot.records)
                 self.keys.destroy(slot)
+        for name in stores.SEALED:
+            if name not in self.by_name:  # it is off, and its medium away
+                from agent.vault import expiry
+
+                expiry.wipe(self._paths.run.vault + "/" + name + "/chunks", self._sodium)
 
     def note_torn(self, purpose: str) -> None:
         """Count and note a purpose's segments that were found open, by name, for who reads one that ends torn."""

@@ -244,6 +244,24 @@ def test_nothing_comes_to_it_and_all_of_it_goes_at_its_term(gateway: Gateway) ->
     gateway.stage("recorder_close")
 
 
+def test_what_waits_for_a_medium_that_is_away_goes_at_the_start_that_finds_it_off(gateway: Gateway) -> None:
+    """EXP-1, EXP-6: no store has it then, so no deadline would end it, and no paper tells of it."""
+    gateway.stage("recorder_close")
+    (gateway.root / "srv/oubli-root/store-attribution").write_text("/mnt/usb\nIIbis-3\n")
+    (gateway.root / "mnt").mkdir()  # nothing is mounted there
+    for on in (True, False):
+        gateway.configure(on=on)
+        file = gateway.root / "oubli"
+        file.write_text(file.read_text().replace("option ground", "option storage '/mnt/usb'\n option ground"))
+        gateway.start()
+        if on:
+            gateway.connect()
+            waits = gateway.root / "var/run/oubli/vault/attribution/chunks"
+            assert bytes.fromhex(MAC) in waits.read_bytes()
+            gateway.stage("recorder_close")
+    assert not waits.exists()
+
+
 def test_on_and_off_again_leaves_what_was_kept_each_time(gateway: Gateway) -> None:
     """L34-II-4: an hour off lies between two that are on; over a boot as well."""
     first = gateway.connect()
