@@ -16,6 +16,7 @@ import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -477,6 +478,24 @@ def test_a_resumption_that_flash_refused_leaves_the_consent_suspended_at_the_nex
     consents.tick(NOW + 3)
     assert book().active(MAC, "location", NOW + 4) < 0
     assert book().resume(MAC, NOW + 5) == [0]
+
+
+def test_a_withdrawal_that_waits_for_flash_is_not_undone_by_a_resumption(book, monkeypatch):
+    """L34-V-4: of one purpose, while flash was full; written before the consent is resumed, or that is refused."""
+    consents = book()
+    consents.grant(MAC, ["services", "location"], ["connections", "access-point"], *GIVEN[2:])
+    assert consents.suspend(MAC, NOW + 1) == [0]
+    assert consents.flush()
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "open_file", Mock(side_effect=OSError(28, "")))  # no room for another name
+        assert consents.withdraw(MAC, NOW + 2, "location")
+        assert not consents.flush()
+        with pytest.raises(OSError, match="Errno 5"):
+            consents.resume(MAC, NOW + 3)
+    assert consents.resume(MAC, NOW + 3) == [0]
+    for now in (NOW + 4, NOW + 5):
+        assert [consents.active(MAC, purpose, now) for purpose in ("services", "location")] == [0, -1]
+        consents = book()
 
 
 def test_a_folder_where_a_consent_would_be_is_passed_over(book, tmp_path):

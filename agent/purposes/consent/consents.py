@@ -316,6 +316,8 @@ class Consents(KeptConsents):
         ]
         if places:
             self._change(self._owner(mac), now, spare)
+            if not self.flush():  # a withdrawal of one purpose may wait for flash
+                raise OSError(5, "")
         for place in places:
             try:
                 fields = self._read_own(place)
