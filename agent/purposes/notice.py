@@ -50,8 +50,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "objected": "Opposition au comptage déjà reçue : tant qu'elle est retenue, aucun accord de votre part n'est "
         "appliqué ; vous pouvez y renoncer sur la page.",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
-        "à votre situation ; il efface ce qui est conservé (vos connexions qui finissent ensuite sont enregistrées){}, "
-        "ou vous donne le motif légitime et impérieux qui l'emporte (21.1).",
+        "à votre situation ; il efface ce qui est conservé (une connexion dont la borne apprend la fin ensuite est "
+        "enregistrée){}, ou vous donne le motif légitime et impérieux qui l'emporte (21.1).",
         "ends": " et met fin à vos accords",
         "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
         "est conservé de votre appareil ;",
@@ -76,8 +76,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "or": " ou de ",
         "idle": " ; l'usage d'un bloc de ports ou d'une adresse IPv6 finit au plus tard après {} sans connexion",
         "but ports": ", hors ce qui est dit sous « ports publics attribués »",
-        "session": " ; une session finit après {} sans connexion, quand un autre utilisateur s'identifie, ou au "
-        "premier signe après 1 h (2 h en été), heure de Paris",
+        "session": " ; une session finit après {} sans connexion, à la première connexion d'un autre "
+        "utilisateur, ou au premier signe après 1 h (2 h en été), heure de Paris",
         "rectification": "- rectification (article 16) : ce qui est faux est effacé, si la borne peut le lire",
         "statement": ", et votre déclaration jointe à ce qui est scellé",
         "bill": ", une facture corrigée",
@@ -120,8 +120,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "objected": "Objection to being counted received before: as long as it is remembered, no consent of yours is "
         "applied; you can take it back on the page.",
         "objection": "Objection to the network's security: at any time, tell the controller what is particular to "
-        "your situation; he erases what is kept (your connections that end later are recorded){}, or "
-        "tells you the compelling legitimate ground that overrides it (21.1).",
+        "your situation; he erases what is kept (a connection whose end the gateway learns of later "
+        "is recorded){}, or tells you the compelling legitimate ground that overrides it (21.1).",
         "ends": " and ends your consents",
         "restriction": "- restriction (article 18): but for an authority's request, the controller no longer uses "
         "what is kept of your device;",
@@ -150,8 +150,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "or": " or ",
         "idle": "; the use of a block of ports or of an IPv6 address ends at the latest after {} without a connection",
         "but ports": ', but for what stands under "public ports given",',
-        "session": "; a session ends after {} without a connection, when another user logs in, or at the first sign "
-        "after 01:00 (02:00 in summer), Paris time",
+        "session": "; a session ends after {} without a connection, at another user's first one, or at the first "
+        "sign after 01:00 (02:00 in summer), Paris time",
         "rectification": "- rectification (article 16): what is wrong, if the gateway can read it, is erased",
         "statement": ", and your statement put beside what is sealed",
         "bill": ", a bill corrected",

@@ -1136,7 +1136,7 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
         status, _, page = guest.ask(SENT + "act=erase&lang=en", **SAME)
         assert status == "200 OK"
         assert "This isn't erased before its end:\n\nbilling, once sealed: the gateway can't read it" in page.text
-        assert "What stays, and what will be kept of your connections that end later, stands below.\n" in page.text
+        assert "kept of connections whose end the gateway learns of later, stands below.\n" in page.text
         assert "at the latest after 30 days" in page.text
         assert ("The erasure takes some minutes" in page.text) == on
         assert ("If the gateway or its software restarts before, ask again." in page.text) == on

@@ -637,9 +637,9 @@ def test_what_ends_after_an_erasure_is_kept_and_that_is_said(tmp_path: Path) -> 
     assert row["start"] < OPENS + 1200
     device.recorder.close()
     for text, said in (
-        (page_words.WORDS["left"], ("connexions qui finissent ensuite", "connections that end later")),
+        (page_words.WORDS["left"], ("dont la borne apprend la fin ensuite", "whose end the gateway learns of later")),
         ([notice.TEXTS[language]["objection"] for language in words.LANGUAGES], (
-            "connexions qui finissent ensuite", "connections that end later",
+            "dont la borne apprend la fin ensuite", "whose end the gateway learns of later",
         )),
     ):  # fmt: skip
         assert [one in told for one, told in zip(said, text, strict=True)] == [True, True]

@@ -132,8 +132,8 @@ WORDS = {
         "Your request for erasure has been received.",
     ),
     "left": (
-        "Ce qui reste conservé, et ce qui le sera de vos connexions qui finissent ensuite, est indiqué plus bas.",
-        "What stays, and what will be kept of your connections that end later, stands below.",
+        "Voyez plus bas ce qui reste conservé, et ce qui le sera des connexions dont la borne apprend la fin ensuite.",
+        "What stays, and what will be kept of connections whose end the gateway learns of later, stands below.",
     ),
     "look": ("« Retour » montre ce qui est en vigueur.", '"Back" shows what is in force.'),
     "erasing": (
