@@ -41,13 +41,15 @@ class Terminal:
     key      number of the association: another terminal, or another address of it, has another one
     address  where its MAC's 6 octets stand in memory
     newest   no other terminal has had the address since
-    sure     it was known to have it then, or within ten seconds
+    sure     it was known to have it then, or just after
+    until    before which nobody else is known to have had it, ns since the epoch
     """
 
     def __init__(self, holders: "AddressRows") -> None:
         self._holders = holders
         self.row = self.key = self.address = 0
         self.newest = self.sure = True
+        self.until = 0
 
     def mac(self) -> bytes:
         """Return the MAC."""

@@ -55,7 +55,6 @@ UNUSED = 270  # dumps, each of 300 s: what no lease names and no dump needs for 
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
 _NOTICE = 1000000000  # ns in which a change is read after the kernel made it: whose a packet of then is can't be told
 _EVER = 1 << 62
-_UNSEEN = 10 * _NOTICE  # the kernel asks for whoever it has to answer, three times within three seconds
 _LATE, _LATEST = 4, 63  # of the marks, from which on they are whole seconds by which that was longer; at most
 
 
@@ -80,36 +79,41 @@ class AddressTable(AddressRows):
         """Return who held a connection's source address when it started; None where nobody is known to have had it.
 
         Where the first holder known came later than that, it is the answer as long as no former
-        one was forgotten: nothing says otherwise. It isn't `sure` where it came long after: another one, for whom there
-        was no room, or of whom the kernel never told, may have had it. Nor is it known of what began as an address
-        changed hands. Then the association that shows it stays as long as a live connection needs it.
+        one was forgotten: nothing says otherwise. It isn't `sure` but of what began just before: another one, for whom
+        there was no room, or of whom the kernel never told, may have had it. Nor is it known of what began as an
+        address changed hands. Then the association that shows it stays as long as a live connection needs it.
         """
         if connection.start < self.begun or self.deaf_from <= connection.start < self.deaf_until:
             return None
         row, start = self._newest_in_bucket(connection), connection.start
         # Of more than three at once MicroPython makes a tuple, which would stay in the heap (EXP-1).
         terminal, table = self._terminal, self._words
-        found, since = 0, start
+        found, since, terminal.until = 0, start, _EVER
         while row:
             at = row * ROW
             if table[at + 3] == connection.word3 and self._holds(at, connection):
-                if found and since - _NOTICE * (1 + self._rows.view[found * ROW * 4 + MARKS] // _LATE) <= start:
-                    self.needed(found)
-                    return None
+                if found:
+                    terminal.until = since - self._doubt(found)
+                    if terminal.until <= start:
+                        self.needed(found)
+                        return None
                 terminal.newest = not found
                 found, since = row, table[at + SINCE] << 32 | table[at + SINCE + 1]
                 if since <= start:
                     break
             row = table[at + NEXT]
-        marks = self._rows.view[found * ROW * 4 + MARKS] if not row else 0
-        if not found or marks & PRECEDED:
+        if not found or (not row and self._rows.view[found * ROW * 4 + MARKS] & PRECEDED):
             self.needed(found)  # row 0 is nobody's
             return None
-        terminal.sure = row > 0 or since - start <= _UNSEEN + _NOTICE * (marks // _LATE)
+        terminal.sure = row > 0 or since - start <= self._doubt(found)
         terminal.row = found
         terminal.key = table[found * ROW + NUMBER]
         terminal.address = self._rows.address + found * ROW * 4 + MAC
         return terminal
+
+    def _doubt(self, row: int) -> int:
+        """Return by how much earlier than it was read a holder may have come, in ns."""
+        return _NOTICE * (1 + self._rows.view[row * ROW * 4 + MARKS] // _LATE)
 
     def holder(self, address: bytes) -> "bytes | None":
         """Return the MAC of who holds an address now; None where nobody is known to, or word of changes is missed."""

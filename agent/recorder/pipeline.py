@@ -24,9 +24,13 @@ class _Restated:
         return getattr(self._connection, name)
 
 
-def _named(terminal: "Terminal | None") -> "Terminal | None":
-    """Return who is named: who isn't sure is counted all the same, whatever another one did (ANON-8)."""
-    return terminal if terminal is not None and terminal.sure else None
+def _named(terminal: "Terminal | None", end: int) -> "Terminal | None":
+    """Return who is named of what ended then.
+
+    Nobody where another one may have had the address before that end, for he may have taken the connection over. Who
+    isn't named is counted all the same, whatever another one did (ANON-8).
+    """
+    return terminal if terminal is not None and terminal.sure and end < terminal.until else None
 
 
 class Pipeline:
@@ -102,7 +106,7 @@ class Pipeline:
     def _record(self, connection: "connections.Connection", terminal: "Terminal | None", end: int) -> None:
         if terminal is not None and self._terminals.day:
             self._see(connection, terminal, end, connection.bytes_up + connection.bytes_down)
-        terminal = _named(terminal)
+        terminal = _named(terminal, end)
         if terminal is None:
             self._values["unknown terminal"] += 1
         for purpose in self.purposes:
@@ -138,7 +142,7 @@ class Pipeline:
             if not self._lan.stays(self._table):
                 last = self._timeouts.last(connection, self.wall)
                 self._see(connection, terminal, last, 0)
-                self._lasts(connection, _named(terminal), last)
+                self._lasts(connection, _named(terminal, last), last)
         elif not self._lan.side(connections.source_of(connection)) and not self._lan.stays(self._table):
             self._lasts(connection, None, self._timeouts.last(connection, self.wall))
 

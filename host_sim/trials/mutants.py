@@ -162,9 +162,9 @@ MUTANTS = (
         "records", True,
         Patch("capture/address_table.py", "AddressTable._may_have_another", "count < ADDRESSES", "True")),
     Mutant("known-from-before", "who holds an address now is named for what began before anybody listened (L34-I-2)",
-        "crashes", "records", True,  # nor is ten seconds the most
+        "crashes", "records", True,  # nor is a second the most
         Patch("capture/address_table.py", "AddressTable.find", "connection.start < self.begun",
-              "globals().update(_UNSEEN=_EVER)")),
+              "globals().update(_NOTICE=_EVER)")),
     Mutant("younger-start", "a start's stamp is read as the younger of two that it may be (EXP-1)", "steps back",
         "expired", False,
         Patch("base/time_lines.py", "TimeLines.restate", "begun + present",

@@ -75,11 +75,11 @@ class Neighbours:
     def known(self, entry: "Entry", mac: bytes) -> tuple[bool, bool]:
         """Return whether the recorder may know whose a connection is, and whether it must.
 
-        It has room for that at worst, and the address didn't change hands just then.
+        It has room for that at worst, and the address didn't change hands just then, or before its last packet.
         """
         handed, rows = self._handed.get(entry.source, ()), self._world.scenario.gateway.rows
         few = len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES and len(handed) <= HOLDERS
-        clear = not any(since - _NOTICE <= entry.first < since for since, _ in handed[1:])
+        clear = not any(entry.first < since <= entry.last + 2 * _NOTICE for since, _ in handed[1:])
         begins, read = self._unread.get(entry.source, (0, 0))
         clear = clear and not begins <= entry.first < read
         return entry.first >= self._heard_since, few and clear and self._associations <= 4 * rows

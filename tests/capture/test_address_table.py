@@ -10,6 +10,7 @@ the same as the table, on sequences that Hypothesis invents.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -308,8 +309,9 @@ def test_guest_that_flips_its_mac_makes_no_long_history(table: Callable[..., Tab
 
 @dataclass
 class Holder:
-    """One association of the model."""
+    """One association of the model; `row` is where the table has it."""
 
+    row: int
     mac: str
     since: float
     seen: int
@@ -323,6 +325,7 @@ class Model:
     """What the table must answer, for as many associations as there is room for."""
 
     rows: dict[str, list[Holder]] = field(default_factory=dict)  # the newest last
+    free: list[int] = field(default_factory=lambda: list(range(256, 0, -1)))  # the next one last
     serial: int = 1
     counts: dict[str, int] = field(default_factory=lambda: {"handed_over": 0, "given_up": 0, "conflicts": 0})
 
@@ -342,10 +345,14 @@ class Model:
             rows[-1].witness = 0
             self.counts["handed_over"] += 1
             if len(rows) == HOLDERS:
-                del rows[0]
-                rows[0].preceded = True
+                self._give_up(rows)
                 self.counts["given_up"] += 1
-        rows.append(Holder(mac, now - 1, self.serial, witness))
+        rows.append(Holder(self.free.pop(), mac, now - 1, self.serial, witness))
+
+    def _give_up(self, rows: list[Holder]) -> None:
+        self.free.append(rows.pop(0).row)
+        for next_one in rows[:1]:
+            next_one.preceded = True
 
     def take(self, call: str, *words: Any) -> None:
         """Take one step."""
@@ -363,24 +370,18 @@ class Model:
             case "doubt":
                 for row in (row for rows in self.rows.values() for row in rows):
                     row.witness &= ~words[0]
-            case "needed":
-                if holder := self._holder(words[0], words[1]):
-                    holder.seen = self.serial
+            case "needed" if rows:  # where nobody is known, who shows that is needed
+                (self._holder(words[0], words[1]) or rows[0]).seen = self.serial
             case "sweep":
                 self._sweep()
 
     def _sweep(self) -> None:
-        for address, rows in self.rows.items():
-            kept: list[Holder] = []
-            missing = rows[0].preceded if rows else False
-            for row in rows:
-                if row.witness or row.seen + 1 >= self.serial:
-                    row.preceded = missing or (bool(kept) and row.preceded)
-                    kept.append(row)
-                    missing = False
-                else:
-                    missing = True
-            self.rows[address] = kept
+        """Forget the oldest ones, in the table's order: who comes after one that goes later in it stays once more."""
+        places = [(one.row, rows) for rows in self.rows.values() for one in rows]
+        for row, rows in sorted(places, key=itemgetter(0)):
+            oldest = rows[0]
+            if oldest.row == row and not oldest.witness and oldest.seen + 1 < self.serial:
+                self._give_up(rows)
         self.serial += 1
 
     def answer(self, address: str, start: float) -> str | None:

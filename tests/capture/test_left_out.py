@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import struct
 
+import pytest
+
 from agent.summary import metrics
 from agent.vault import reading
 from host_sim.privacy import attack, paired, terminal_signs
@@ -134,3 +136,25 @@ def test_whoever_gets_an_address_is_not_named_for_one_who_sent_by_it_and_never_a
     made.neighbour(1, B)
     made.until(2000, flow)
     assert made.named(lasts(60, 9000)) == bytes(6)
+
+
+@pytest.mark.parametrize(("start", "mac"), [(98.5, bytes(6)), (99.5, B)])
+def test_who_comes_first_is_named_for_what_began_within_a_second_before(tmp_path, start, mac):
+    """Another one may have had it, for whom there was no room; the kernel's word is read within a second."""
+    made = Venue(tmp_path)
+    made.until(100)
+    made.neighbour(1, B)
+    assert made.named(lasts(start, 9000)) == mac
+
+
+@pytest.mark.parametrize(("stop", "mac"), [(7530, A), (7545, bytes(6))], ids=["before", "after"])
+def test_who_takes_an_address_over_is_not_named_by_its_former_holder(tmp_path, stop, mac):
+    """B sends by A's address, who is away, and says that he has it now: the connection comes about with B.
+
+    Its last packet is 7,440 s before its end.
+    """
+    made = Venue(tmp_path)
+    made.neighbour(1, A)
+    made.until(100)
+    made.neighbour(1, B)
+    assert made.named(lasts(50, stop)) == mac
