@@ -9,6 +9,8 @@ deadline runs from the oldest reading, so that it is never later than the connec
   reading is among those of the lines. What is no longer remembered counts as a line that can have made any stamp.
 - The kernel tells of an end within DELIVERY of it. What it told while this process was held up is read by so much
   later. A reading that is older is none, as long as there is a younger one.
+- It writes of an end how long ago that was by the clock of when it tells. So a line can have made the stamp of an end
+  that came up to DELIVERY before it (net/netfilter/nf_conntrack_core.c, nf_ct_delete).
 - The end's oldest reading isn't after the true end. The last packet is that less a timeout, or the start where the
   start is later (agent.capture.timeouts). So the start is read as old as it can be too: a younger reading would move
   the deadline past the true one.
@@ -136,7 +138,7 @@ class TimeLines:
         present = self.lines[-1][2]
         held_up = max(now - self.seen, self._late if now < self._late_until else 0)
         told = max(now - DELIVERY - held_up, 0)  # it ended since then
-        ends = self._readings(stop, now)
+        ends = self._readings(stop, now, DELIVERY)
         ends = [at for at in ends if at >= told] or ends or [told, now]
         if self.forgotten and self.lines[0][0] > told:
             ends.append(told)
@@ -148,11 +150,13 @@ class TimeLines:
         self.doubt = min(max(begins), youngest) - begun
         return begun + present, oldest + present
 
-    def _readings(self, stamp: int, latest: int) -> "list[int]":
-        """Return the times since boot at which the clock can have shown a stamp, up to `latest`."""
+    def _readings(self, stamp: int, latest: int, lazy: int = 0) -> "list[int]":
+        """Return the times since boot that a stamp can be of, up to `latest`, if it was made by `lazy` ns later."""
         # A clock that is slewed back leaves stamps that are ahead of it.
         return [
-            stamp - offset for begin, over, offset in self.lines if begin <= stamp - offset <= min(over, latest + AGREE)
+            stamp - offset
+            for begin, over, offset in self.lines
+            if begin - lazy <= stamp - offset <= min(over, latest + AGREE)
         ]
 
 

@@ -39,11 +39,11 @@ class HeldRecords:
         self.ended.clear()
         self.doubt.clear()
 
-    def add(self, end: int, stamped: int) -> int:
-        """A connection truly ended, and the kernel stamps that later (true ns); returns its number."""
+    def add(self, end: int, timed_out: int, told: int) -> int:
+        """A connection truly ended, timed out, and the kernel told of it (true ns); returns its number."""
         number = len(self.ended) + 1
         self.ended[number] = end
-        self.doubt[number] = self._clocks.older(stamped)
+        self.doubt[number] = self._clocks.older(timed_out, told)
         return number
 
     def deadlines(self) -> list[int]:

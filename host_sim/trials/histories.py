@@ -4,9 +4,9 @@
 A history is drawn from its seed. It boots at the right time, at 1970, at 2099 or at a time of long ago. Its quartz is
 wrong by up to 100 ppm, and beside the honest time service there is a forged one. Root steps the clock back and forward;
 the device is suspended, and loses power. The process is restarted in order and by SIGKILL. Connections end all the
-while; the kernel stamps them with the wall clock of that moment. It tells of them up to 50 s after their timeout, which
-is 30 s or two hours. The recorder is the real one. After each step the vault is opened as a thief with the files would.
-Each record's *true* end is known, whatever its stamps say:
+while; the kernel tells of them up to 50 s after their timeout, which is 30 s or two hours. It stamps that by the wall
+clock of when it tells. The recorder is the real one. After each step the vault is opened as a thief with the files
+would. Each record's *true* end is known, whatever its stamps say:
 
 - no record opens past its true end plus the lifetime, but for what the quartz is wrong by;
 - none is gone before a window's width less than that, unless a counter says so; a stamp that several time lines can
@@ -147,16 +147,20 @@ class History:
             self.end(end - self.draw.choice([0, SECOND, 5 * MINUTE, 4 * HOUR]), end, kind)
         self.clocks.t += SECOND
 
-    def end(self, start: int, end: int, kind: tuple[int, int, int] = UDP) -> None:
-        """Let the kernel tell of a connection, from first packet to last; of none that began before the boot."""
+    def end(self, start: int, end: int, kind: tuple[int, int, int] = UDP, told: int | None = None) -> None:
+        """Let the kernel tell of a connection, from first packet to last; of none that began before the boot.
+
+        `told` is when it does: what is read now may have waited.
+        """
         if start < self.clocks.booted:
             return
         protocol, state, timeout = kind
-        number = self.records.add(end, end + timeout)
+        told = told or self.draw.choice((end + timeout, self.clocks.t))
+        number = self.records.add(end, end + timeout, told)
         flow = kernel.Flow(
             kernel.INET, protocol, _ADDRESS, _SERVER, 40000, 443, _SERVER, _WAN, 443, 40000, kernel.SEEN_REPLY,
             self.clocks.wall(start), packets_up=1, packets_down=1, bytes_up=number, bytes_down=1,
-            stop=self.clocks.wall(end + timeout), state=state,
+            stop=self.clocks.stamp(end + timeout, told), state=state,
         )  # fmt: skip
         self.look(["datagram", kernel.conntrack("destroy", flow).hex()])
 

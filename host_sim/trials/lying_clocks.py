@@ -62,16 +62,22 @@ class LyingClocks:
         """Wall clock minus time since boot, in ns."""
         return self.lines[-1][1]
 
-    def older(self, at: int) -> int:
-        """Return by how much longer ago a device may put what the kernel stamps at a true time and tells of now."""
-        now, stamp = self.up, self.wall(at)
+    def stamp(self, at: int, told: int) -> int:
+        """Return what the kernel writes of an end at a true time that it tells of later: by the clock of then."""
+        return (self.wall(told) - self.since(told) + self.since(at)) % (1 << 64)  # of before 1970, too
+
+    def older(self, at: int, told: int) -> int:
+        """Return by how much longer ago a device may put an end at a true time that the kernel told of."""
+        now, stamp = self.up, self.stamp(at, told)
         self.look()
-        told = max(now - DELIVERY - (self._late if now < self._late_until else 0), 0)
+        oldest = max(now - DELIVERY - (self._late if now < self._late_until else 0), 0)
         lines = self._known[-LINES:]
-        readings = [stamp - offset for begun, over, offset in lines if begun <= stamp - offset <= min(over, now)]
-        readings = [reading for reading in readings if reading >= told] or readings or [told]
-        if len(self._known) > LINES and lines[0][0] > told:
-            readings.append(told)
+        readings = [
+            stamp - offset for begun, over, offset in lines if begun - DELIVERY <= stamp - offset <= min(over, now)
+        ]
+        readings = [reading for reading in readings if reading >= oldest] or readings or [oldest]
+        if len(self._known) > LINES and lines[0][0] > oldest:
+            readings.append(oldest)
         return max(self.since(at) - min(readings), 0)
 
     def look(self) -> None:

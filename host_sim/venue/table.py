@@ -212,7 +212,9 @@ class ConnectionTable:
             self._world.truth.fates["unheard"] += 1
             return
         flow = entry.flow
-        flow.stop, flow.event = self._gateway.clock.wall(stop), self._gateway.clock.wall(now)
+        clock = self._gateway.clock
+        flow.event = clock.wall(now)
+        flow.stop = flow.event - clock.monotonic(now) + clock.monotonic(stop)  # by the clock of now
         end = max(flow.stop - ran * SECOND, flow.start)
         self.sent += 1
         self._gateway.heard.told += 1
@@ -220,7 +222,7 @@ class ConnectionTable:
         self._world.truth.destroyed(Kept(
             mac, entry.source, flow.protocol, flow.source_port, flow.reply_destination_port, flow.bytes_up,
             flow.bytes_down, flow.packets_up, flow.packets_down, flow.start, end,
-            Notice(now, not self._gateway.clock.stepped, self.sent, *self._gateway.neighbours.known(entry, mac)),
+            Notice(now, not clock.stepped, self.sent, *self._gateway.neighbours.known(entry, mac)),
             entry.port, entry.last, self._subscriber(entry, mac, now) if self._keeps_more else UNASKED,
         ))  # fmt: skip
         yield Step(now, tape.DATAGRAM, kernel.conntrack("destroy", flow, self._world.byteorder))

@@ -333,6 +333,15 @@ def test_an_ambiguous_stamp_is_the_older_one_while_its_message_may_be_on_the_way
     assert restated(watch, 850, 870) == (850, 870)
 
 
+def test_an_end_is_stamped_by_the_clock_of_when_it_is_told(times):
+    """The kernel writes how long ago it was: before the step, by the clock that was set in it."""
+    source, watch = times
+    source.go(watch, 100)  # shows 200: 40 s after a connection has timed out
+    source.go(watch, 1, 20)  # shows 221
+    source.go(watch, 10)  # shows 231: it is told of
+    assert restated(watch, 150, 231 - 51) == (170, 180)
+
+
 def test_what_no_line_explains_ended_as_early_as_the_kernel_can_have_told_of_it(times):
     """A stamp of no time line that is remembered, such as one from the future."""
     source, watch = times
@@ -511,6 +520,24 @@ def test_a_stamp_that_two_time_lines_may_have_made_takes_no_more_than_their_diff
     life.device.close()
 
 
+def test_an_end_before_a_step_that_is_told_after_it_makes_no_record_late(interpreter, in_memory):
+    """By a reading of 20 s later it would be of the next window."""
+    in_memory.mkdir()
+    life = histories.History(0, in_memory, Remotely(interpreter.name))
+    life.text, life.records = "20m", HeldRecords(in_memory, "20m", life.clocks)
+    life.power_on(first=True)
+    life.pass_time(300 * SECOND)
+    life.pass_time(-life.clocks.shown % (60 * SECOND) + 30 * SECOND)
+    end = life.clocks.t
+    life.pass_time(60 * SECOND)
+    life.move(life.clocks.shown + 20 * SECOND)
+    life.pass_time(10 * SECOND)
+    life.end(end, end, told=life.clocks.t)
+    assert life.records.readable() == {1}
+    life.wait_for_deadlines()
+    life.device.kill()
+
+
 class Remotely:
     """The recorder of a history in another interpreter, started anew for each process of the device."""
 
@@ -606,10 +633,17 @@ def a_key_kept_one_step_too_long(monkeypatch):
     monkeypatch.setattr(ring.Ring, "tick", late)
 
 
+def ends_of_their_own_lines(monkeypatch):
+    readings = time_lines.TimeLines._readings
+    monkeypatch.setattr(
+        time_lines.TimeLines, "_readings", lambda self, stamp, latest, _lazy=0: readings(self, stamp, latest)
+    )
+
+
 BROKEN = (
     no_restating, trust_at_once, trust_whatever_is_said, trust_through_steps, trust_forgotten, wall_clock_alone,
     untrusted_wall_clock_expires, early_loss_in_silence, hours_of_the_process, mark_moves_always,
-    a_key_kept_one_step_too_long,
+    a_key_kept_one_step_too_long, ends_of_their_own_lines,
 )  # fmt: skip
 
 
