@@ -36,7 +36,7 @@ class Run:
         self.terminals = folder + "/terminals"
         self.counters = folder + "/counters"
         self.clock = folder + "/clock"
-        self.lines = folder + "/lines"
+        self.stays = folder + "/lines", folder + "/timeouts"  # where oubli is removed: stamps are read by them
         self.heartbeat = folder + "/heartbeat"
         self.blocks = folder + "/blocks"
         self.billing = folder + "/billing"
@@ -103,7 +103,7 @@ def make_folders(paths: Paths) -> None:
 
 
 def clear_run(paths: Paths) -> None:
-    """Remove the daemons' files on tmpfs but the time lines: by these the next process of this boot reads stamps."""
+    """Remove the daemons' files on tmpfs but those by which the next process of this boot reads stamps."""
     for place in list(files.entries(paths.run.folder)) + [paths.run.live]:
-        if place != paths.run.lines:
+        if place not in paths.run.stays:
             files.clear(place)

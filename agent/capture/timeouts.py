@@ -8,16 +8,23 @@ says how much of T was left. `end` is thus never later than the last packet, and
 setting: which connection had one can't be told afterwards, so the largest value of them all counts for every
 connection.
 
+A file on tmpfs tells the next process of the boot what the values have been. Where nothing tells it, what began before
+it may have lived under the kernel's own defaults.
+
 Source: net/netfilter/nf_conntrack_proto_*.c; values in seconds from /proc/sys/net/netfilter. Objects:
 linux/netfilter/nf_tables.h (NFTA_OBJ_TYPE 3, NFTA_OBJ_DATA 4), nfnetlink_cttimeout.h (a state's number is its
 attribute's).
 """
 
+import json
+
 from agent.capture.connections import ASSURED, GRE, ICMP, ICMPV6, SCTP, SEEN_REPLY, TCP, UDP, UDPLITE
 from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_request, exactly, unpack_from
+from agent.runtime import files
 
 FOLDER = "/proc/sys/net/netfilter/nf_conntrack_"
-_KEPT = 16  # former values remembered for each timeout
+_KEPT = 4  # former values remembered for each timeout
+_LIMIT = 4096  # octets of the file
 _SECOND = 1000000000
 PERIOD = 10 * _SECOND
 
@@ -194,6 +201,9 @@ class Timeouts:
         self._current: "dict[str, int]" = {}
         self._former: "dict[str, list[tuple[int, int]]]" = {}
         self._next = 0
+        self._path = self._boot = ""
+        self._lines: "TimeLines | None" = None
+        self._unsaved = False
         for name in DEFAULTS:
             self._current[name] = self._value(name)
         # For who reads in place what holds for connections that began after `changed` (ns): seconds of each of TCP's
@@ -201,6 +211,59 @@ class Timeouts:
         self.lasting: "dict[int, list[int]]" = {TCP: [0] * len(_TCP_STATES), UDP: [0, 0], ICMP: [0, 0], ICMPV6: [0, 0]}
         self.changed = -1
         self._present()
+
+    def outlast(self, path: str, boot: str, lines: "TimeLines") -> None:
+        """Go on from what the former process of this boot left in a file, and leave there what the next one must know.
+
+        Without it the defaults count until now.
+        """
+        self._path, self._boot, self._lines = path, boot, lines
+        told = self._load()
+        self._unsaved = not told
+        for name, value in DEFAULTS.items():
+            numbers = told.get(name, [value])
+            self._current[name] = numbers[0]
+            self._former[name] = [
+                (numbers[at] * _SECOND + lines.lines[-1][2], numbers[at + 1]) for at in range(1, len(numbers), 2)
+            ]
+        self.changed = lines.wall()
+        self.refresh(self.changed)
+
+    def _load(self) -> "dict[str, list[int]]":
+        try:
+            read = json.loads(files.read_bounded(self._path, _LIMIT))
+            if read["boot"] != self._boot:
+                return {}
+            del read["boot"]
+            for numbers in read.values():
+                if len(numbers) % 2 != 1 or not all(isinstance(n, int) for n in numbers):
+                    raise ValueError
+        # RuntimeError: nested deeper than the parser goes
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+            return {}
+        told: "dict[str, list[int]]" = read
+        return told
+
+    def _save(self) -> None:
+        """Write what is known: of each timeout the present value, and former ones with the second since boot.
+
+        Where tmpfs has no room it is tried again at the next look.
+        """
+        if self._lines is None:
+            return
+        rows: "dict[str, str | list[int]]" = {"boot": self._boot}
+        for name, value in self._current.items():
+            numbers = [value]
+            for until, former in self._former.get(name, ()):
+                # Never before it was: what is taken for slewing moves it, too.
+                numbers += [(until - self._lines.lines[-1][2]) // _SECOND + 2, former]
+            rows[name] = numbers
+        self._unsaved = True
+        try:
+            files.write_over(self._path, (json.dumps(rows) + "\n").encode())
+            self._unsaved = False
+        except OSError:
+            pass
 
     def _present(self) -> None:
         """Bring `lasting` to the present values."""
@@ -225,19 +288,24 @@ class Timeouts:
 
     def refresh(self, now: int) -> None:
         """Read every value again (every 10 s, and with the ruleset's objects); `now` is the wall clock in ns."""
-        for name in DEFAULTS:
+        for name, held in self._current.items():
             value = self._value(name)
-            if value == self._current[name]:
+            if value == held:
                 continue
             former = self._former.setdefault(name, [])
-            former.append((now, self._current[name]))
+            while former and former[-1][1] <= max(value, held):
+                former.pop()  # a later one that is no shorter says it all
+            if value < held:
+                former.append((now, held))
             if len(former) > _KEPT:
                 # Too many changes to tell apart: keep the larger of the two oldest, for the longer of their times.
-                oldest, next_oldest = former[0], former[1]
-                former[0:2] = [(next_oldest[0], max(oldest[1], next_oldest[1]))]
+                former[0:2] = [(former[1][0], former[0][1])]
             self._current[name] = value
             self.changed = now
+            self._unsaved = True
         self._present()
+        if self._unsaved:
+            self._save()
 
     def shift(self, step: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""
@@ -271,4 +339,5 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Sequence
 
+    from agent.base.time_lines import TimeLines
     from agent.capture.connections import Connection

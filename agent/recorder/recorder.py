@@ -99,7 +99,8 @@ class Recorder:
         releases = Releases(config, terminals, ledger, sampler, spool, published, log)
         self.day = day = AgentDay(config, terminals, ledger, releases, random, log)
         floor = max(BUILT, newest(paths.etc.config.rsplit("/", 1)[0]), ledger["high_water"])
-        self.clock = Clock(source, paths.run.clock, paths.run.lines, floor, hardware=config.gateway.hardware_clock)
+        lines, time_outs = paths.run.stays
+        self.clock = Clock(source, paths.run.clock, lines, floor, hardware=config.gateway.hardware_clock)
         self.audit = Audit(paths.flash.audit, sodium, self.clock, log, random)
         self.audit.begin(booted=self.clock.booted, config=sodium.digest(config.canonical.encode(), 8))
         self.turn = Turn(source)
@@ -115,6 +116,7 @@ class Recorder:
         security = "security" in config.purposes
         taken = (day, terminals, self.kept.ring, security, sysctl, switch, drops, monotonic)
         self.streams = Streams(self.clock.lines, self.counters.values, self.guests, *taken)
+        self.streams.timeouts.outlast(time_outs, source.boot, self.clock.lines)
         self.kept.ring.now(wall + _AHEAD, monotonic + _AHEAD)
         self.health = Health(self, sysctl, network, random, monotonic)
         self._note_gap()

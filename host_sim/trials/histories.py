@@ -157,6 +157,9 @@ class History:
         protocol, state, timeout = kind
         told = told or self.draw.choice((end + timeout, self.clocks.t))
         number = self.records.add(end, end + timeout, told)
+        if kind is TCP and start <= self.clocks.listened + 2 * SECOND:
+            # What began before (steps that aren't noticed apart) may have lived under the kernel's longer default
+            self.records.doubt[number] += end - start
         flow = kernel.Flow(
             kernel.INET, protocol, _ADDRESS, _SERVER, 40000, 443, _SERVER, _WAN, 443, 40000, kernel.SEEN_REPLY,
             self.clocks.wall(start), packets_up=1, packets_down=1, bytes_up=number, bytes_down=1,

@@ -20,6 +20,7 @@ class LyingClocks:
     def boot(self) -> None:
         """Boot now; nobody has set the wall clock yet."""
         self.booted, self.stepped = self.t, False
+        self.listened = 0  # since when (true) the boot's first process has
         # From when (true), wall clock minus time since boot: the kernel's stamps
         self.lines: list[tuple[int, int]] = []
         # Time lines as a device can know them, from its looks: since boot from
@@ -31,6 +32,7 @@ class LyingClocks:
     def start(self) -> None:
         """A process looks for the first time."""
         self._late_until = 0
+        self.listened = self.listened or self.t
 
     def since(self, at: int) -> int:
         """Return the time since boot at a true time."""

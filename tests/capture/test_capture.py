@@ -708,13 +708,22 @@ from agent.capture.timeouts import Timeouts
 class Connection:
     remaining = 0
 
+class Lines:
+    lines = [[0, 0, 0]]
+    def wall(self):
+        return self.now
+
+lines = Lines()
 for row in sys.stdin:
     told, connection, ends = None, Connection(), []
     for step in json.loads(row):
-        if len(step) == 2:
+        if len(step) < 4:
             values = step[1]
-            if told is None:
+            if told is None or len(step) == 3:
                 told = Timeouts(lambda name: values.get(name))
+                if len(step) == 3:
+                    lines.now = step[0]
+                    told.outlast(step[2], "a boot", lines)
             told.refresh(step[0])
         else:
             connection.protocol, connection.state, connection.status, connection.start, connection.stop = step
@@ -760,7 +769,7 @@ def history(draw: random.Random, changes: int) -> History:
 
 
 def test_end_is_never_after_the_last_packet_whatever_the_timeouts_were(any_interpreter: Interpreter) -> None:
-    """EXP-1: exact where up to sixteen former values are remembered, and early, never late, beyond that."""
+    """EXP-1: exact where up to four former values are remembered, and early, never late, beyond that."""
     draw = random.Random(34)
     histories = [history(draw, draw.choice((1, 2, 5, 17, 60))) for _ in range(60)]
     done = any_interpreter.run("-c", TIMEOUTS, input="".join(json.dumps(made.steps) + "\n" for made in histories))
@@ -768,13 +777,33 @@ def test_end_is_never_after_the_last_packet_whatever_the_timeouts_were(any_inter
     assert len(told) == 60
     late = early = 0
     for made, ends in zip(histories, told, strict=True):
-        if sum(len(step) == 2 for step in made.steps) <= 17:
+        if sum(len(step) == 2 for step in made.steps) <= 5:
             assert ends == made.ends
         for end, exact_end, packet in zip(ends, made.ends, made.packets, strict=True):
             late += end > packet
             early += end < exact_end
     assert late == 0
     assert early > 0  # the histories were long enough to make it forget
+
+
+def test_end_is_never_after_the_last_packet_whatever_process_knew_the_timeouts(
+    any_interpreter: Interpreter, tmp_path: Path
+) -> None:
+    """Half of the changes come with a restart, in a boot for each history."""
+    draw = random.Random(35)
+    histories = [history(draw, draw.choice((2, 5, 17, 60))) for _ in range(60)]
+    for number, made in enumerate(histories):
+        changes = [step for step in made.steps if len(step) == 2]
+        for step in changes[:1] + [step for step in changes[1:] if draw.random() < 0.5]:
+            step.append(str(tmp_path / str(number)))
+    done = any_interpreter.run("-c", TIMEOUTS, input="".join(json.dumps(made.steps) + "\n" for made in histories))
+    exact = total = 0
+    for made, line in zip(histories, done.stdout.splitlines(), strict=True):
+        ends = json.loads(line)
+        assert all(end <= packet for end, packet in zip(ends, made.packets, strict=True))
+        if sum(len(step) < 4 for step in made.steps) <= 5:
+            exact, total = exact + sum(map(int.__eq__, ends, made.ends)), total + len(ends)
+    assert exact > total * 0.95 > 50
 
 
 def test_lowering_one_tcp_timeout_leaves_the_kernels_constant(any_interpreter: Interpreter) -> None:

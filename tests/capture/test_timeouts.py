@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.capture.timeouts import DEFAULTS
 from agent.runtime.clocks import DeviceTime
 from agent.vault import reading
 from host_sim.lab import flows
@@ -179,6 +180,93 @@ def test_a_broken_object_is_counted_and_the_others_stand(any_interpreter: Interp
     spoilt.append(message(order, 0xA12, b""))
     answers = drive(any_interpreter, ("list", b"".join(spoilt) + right + end(order)))
     assert answers == [[True, 4, [["udp_timeout", 500]]]]
+
+
+# Each line of input: octets that lie in the file, or null, and what is done. Answers what it is asked.
+RESTARTS = """
+import json, os, sys
+from agent.capture import timeouts
+
+class Lines:
+    def wall(self):
+        return self.now + self.lines[0][2]
+
+class Connection:
+    protocol, state, status, remaining, stop = 17, 0, 8, 0, 10**19
+
+lines, connection, path, told, values = Lines(), Connection(), PATH, None, {}
+for row in sys.stdin:
+    call, *words = json.loads(row)
+    if call == "left":
+        with open(path, "w") as file:
+            file.write(words[0])
+    elif call == "start":
+        boot, now, offset, values = words
+        lines.now, lines.lines = now * 10**9, [[0, 0, offset * 10**9]]
+        told = timeouts.Timeouts(lambda name: values.get(name))
+        told.outlast(path, boot, lines)
+    elif call == "refresh":
+        now, values = words
+        told.refresh(now * 10**9)
+    else:
+        connection.start = words[0] * 10**9
+        print((connection.stop - told.end(connection)) // 10**9)
+"""
+
+
+def restarts(interpreter: Interpreter, path: Path, *steps: tuple) -> list:
+    rows = "".join(json.dumps(step) + "\n" for step in steps)
+    done = interpreter.run("-c", RESTARTS.replace("PATH", repr(str(path))), input=rows)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_new_process_knows_what_held_before_it_whatever_the_clock_shows_then(
+    any_interpreter: Interpreter, tmp_path: Path
+) -> None:
+    """What began up to two seconds later counts as before: steps of less than half a second aren't noticed."""
+    steps = [
+        ("start", "b", 100, 0, {"udp_timeout": 500}), ("refresh", 200, {"udp_timeout": 90}),
+        ("start", "b", 300, 1000, {"udp_timeout": 90}), ("end", 1199), ("end", 1200), ("end", 1203),
+        ("start", "b", 400, 0, {"udp_timeout": 60}), ("end", 200), ("end", 203), ("end", 400), ("end", 401),
+        ("start", "c", 50, 0, {"udp_timeout": 60}), ("end", 51),
+    ]  # fmt: skip
+    assert restarts(any_interpreter, tmp_path / "timeouts", *steps) == [500, 500, 90, 500, 90, 90, 60, 60]
+
+
+LEFT = (
+    None, "", "{", "[]", "7", '"boot"', "{}", "[" * 2000, " " * 5000, '{"boot": "another", "udp_timeout": [10]}',
+    '{"boot": "b", "udp_timeout": []}', '{"boot": "b", "udp_timeout": [10, 20]}', '{"boot": "b", "udp_timeout": 10}',
+    '{"boot": "b", "udp_timeout": ["10"]}', '{"boot": "b", "udp_timeout": {"10": 10}}', '{"boot": "b"}',
+)  # fmt: skip
+
+
+def test_where_nothing_tells_of_before_the_larger_of_default_and_present_counts(
+    interpreter: Interpreter, tmp_path: Path
+) -> None:
+    """A first start on a gateway that runs; a file that is damaged, of another boot or too large."""
+    steps: list[tuple] = []
+    for left in LEFT:
+        for present in (20, 50):  # the default is 30
+            steps += [] if left is None else [("left", left)]
+            steps += [("start", "b", 100, 0, {"udp_timeout": present}), ("end", 100), ("end", 101)]
+    (tmp_path / "a folder").mkdir()
+    assert restarts(interpreter, tmp_path / "a folder/timeouts", *steps) == [30, 20, 50, 50] * len(LEFT)
+
+
+def test_all_that_is_remembered_fits_the_file_which_is_written_upon_a_change_alone(
+    interpreter: Interpreter, tmp_path: Path
+) -> None:
+    path, last = tmp_path / "folder/timeouts", 4_294_967_000
+    falling = [("refresh", last + turn, dict.fromkeys(DEFAULTS, last - turn)) for turn in range(9)]
+    start, lasting = ("start", "b", last, 0, falling[0][2]), ("end", last + 4)
+    assert restarts(interpreter, path, start, *falling, lasting) == [last]  # there is no such folder
+    path.parent.mkdir()
+    assert restarts(interpreter, path, start, *falling, lasting) == [last]
+    assert 3000 < path.stat().st_size < 4096
+    again = ("start", "b", last + 20, 0, falling[-1][2])
+    unchanged = ("refresh", last + 30, falling[-1][2])
+    assert restarts(interpreter, path, again, lasting, ("left", "-"), unchanged) == [last]
+    assert path.read_text() == "-"
 
 
 NAMESPACE = f"""

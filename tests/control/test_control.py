@@ -1201,6 +1201,7 @@ MODES = {
     "var/run/oubli": "0o711",
     "var/run/oubli/clock": "0o600",
     "var/run/oubli/lines": "0o600",
+    "var/run/oubli/timeouts": "0o600",
     "var/run/oubli-live": "0o2770",
     "var/run/oubli-live/health": "0o640",
     "var/run/oubli/control": "0o711",

@@ -44,7 +44,7 @@ SEEDED = [(path, seed) for path in SCENARIOS for seed in SEEDS.get(path.stem, (1
 ON_BOTH = ("orders", "full-consents", "full-flash")  # whose second seed is the other interpreter's
 BROKEN = {one.name: one.patch for one in mutants.MUTANTS}
 BROKEN |= {
-    "lines-go-with-the-package": Patch("base/paths.py", "clear_run", "place != paths.run.lines", "True"),
+    "lines-go-with-the-package": Patch("base/paths.py", "clear_run", "place not in A", "True"),
     "change-of-when-it-is-read": Patch("capture/address_table.py", "AddressTable._hold", "marks |= A", "None"),
     "erases-nothing": Patch("vault/ring.py", "Ring.erase", "self._forget(A)", "None"),
     "terminal-stays": Patch("purposes/erasure/rounds.py", "without", "gone += A", "gone += 0"),

@@ -415,7 +415,7 @@ def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
     """Take steps: ["time", wall, monotonic] (the timers run), ["confirm"], ["datagram", octets], "neighbour", "live".
 
     ["listed"] ends the listing of links, addresses and neighbours, ["neighbour_overrun"] begins another one, ["call",
-    name] makes a call of the control socket.
+    name] makes a call of the control socket. ["sysctl", name, value] changes a setting of connection tracking.
     """
     agent, source, said = _held["recorder"]
     for step in steps:
@@ -424,6 +424,8 @@ def recorder(steps: "list[list[Any]]") -> "dict[str, Any]":
             agent.tick()
         elif step[0] == "confirm":
             agent.confirm_time()
+        elif step[0] == "sysctl":
+            SYSCTL[step[1]] = step[2]
         elif step[0] == "call":
             calls.answer(agent, json.dumps({"v": 1, "call": step[1]}).encode(), (calls.ROOT,))
         elif step[0] == "listed":

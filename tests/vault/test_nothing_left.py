@@ -587,7 +587,7 @@ def test_a_removal_waits_until_the_recorder_answers_no_more_and_then_forgets(wha
         assert [folder.exists() for folder in folders] == [what == "purposes"] * 3
         # By what the clock showed in this boot the next installation reads what the kernel stamps (EXP-1)
         run = {path.name for path in (made.root / "var/run/oubli").iterdir()}
-        assert run == {"lines"} if what == "everything" else {"lines", "keys", "clock"} < run
+        assert run == {"lines", "timeouts"} if what == "everything" else {"lines", "keys", "clock"} < run
         sealed.parent.parent.mkdir(parents=True)
         sealed.parent.write_bytes(b"in the way")
         done = interpreter.run(*words, check=False)
