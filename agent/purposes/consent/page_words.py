@@ -165,8 +165,8 @@ WORDS = {
         "You asked for several changes today: come back tomorrow. Suspending and withdrawing stay possible.",
     ),
     "full": (
-        "Il n'y a plus de place ici : réessayez demain, ou adressez-vous à l'exploitant.",
-        "There is no place left here: try again tomorrow, or turn to the operator.",
+        "Il n'y a plus de place ici : adressez-vous à l'exploitant.",
+        "There is no place left here: turn to the operator.",
     ),
     "busy": (
         "Trop de demandes en ce moment. Réessayez dans une minute.",
