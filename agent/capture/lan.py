@@ -4,6 +4,10 @@
 The interfaces come from the configuration (`gateway.lan`, as interface or as OpenWrt network), their prefixes and the
 router's own addresses from the kernel, followed live. Destinations are looked at in place, octet by octet, and only to
 tell what stays inside the venue (hairpin, broadcast) from what goes out. Nothing of them is copied (L34-VI-1).
+
+The kernel makes a neighbour of whoever says on a link that he has an address, whatever that address is. It sends
+answers by the link whose prefix holds it. So a neighbour on another link holds nothing. Else a guest could say there
+that his address is somebody else's, who would be named for what he does.
 """
 
 from agent.capture.address_table import NEIGHBOUR
@@ -36,7 +40,7 @@ class Lan(Listener):
         self._own: "list[tuple[int, bytes, int]]" = []
         self.prefixes: "list[tuple[bytes, int]]" = []  # of the LAN
         self._former: "list[tuple[bytes, int]]" = []
-        self._left: "list[bytes]" = []  # former own addresses
+        self._left: "list[tuple[int, bytes, int]]" = []  # former own addresses: guests use a former prefix on
         # Links, addresses not yet listed again
         self._unseen: "tuple[list[int], list[tuple[int, bytes, int]]]" = ([], [])
         # First octets of destinations that deserve a second look, for each family.
@@ -90,6 +94,7 @@ class Lan(Listener):
     def listed(self) -> None:
         """Forget what has gone unnoticed."""
         links, addresses = self._unseen
+        self._unseen = ([], [])
         for index in links:
             self.no_link(index)
         for entry in addresses:
@@ -99,8 +104,8 @@ class Lan(Listener):
             self._holders.begun = self._wall()
         self.heard()
 
-    def link(self, index: int, name: str) -> None:
-        """Take note of an interface, or of its new name."""
+    def link(self, index: int, name: str) -> bool:
+        """Take note of an interface, or of its new name; True where that changes whose neighbours count."""
         if index in self._unseen[0]:
             self._unseen[0].remove(index)
         if any(name == one or name.endswith("-" + one) for one in self._ways_out):
@@ -108,12 +113,13 @@ class Lan(Listener):
         else:
             self._outs.pop(index, None)
         if (name if name in self.names else None) == self._links.get(index):
-            return
+            return False
         if name in self.names:
             self._links[index] = name
         else:
             self._links.pop(index, None)
         self._rebuild()
+        return True
 
     def no_link(self, index: int) -> None:
         """Forget an interface and its addresses; connections through it may still be ending."""
@@ -121,22 +127,26 @@ class Lan(Listener):
         self._links.pop(index, None)
         self._leave([entry for entry in self._own if entry[0] == index])
 
-    def address(self, index: int, address: bytes, prefix: int) -> None:
-        """Take note of an own address."""
+    def address(self, index: int, address: bytes, prefix: int) -> bool:
+        """Take note of an own address; True where it is new, and changes which neighbours count."""
         if (index, address, prefix) in self._unseen[1]:
             self._unseen[1].remove((index, address, prefix))
-        if (index, address, prefix) not in self._own:
-            self._own.append((index, address, prefix))
-            self._rebuild()
-
-    def no_address(self, index: int, address: bytes, prefix: int) -> None:
-        """Forget an own address."""
         if (index, address, prefix) in self._own:
-            self._leave([(index, address, prefix)])
+            return False
+        self._own.append((index, address, prefix))
+        self._rebuild()
+        return True
+
+    def no_address(self, index: int, address: bytes, prefix: int) -> bool:
+        """Forget an own address; True where it was one, and that changes which neighbours count."""
+        if (index, address, prefix) not in self._own:
+            return False
+        self._leave([(index, address, prefix)])
+        return True
 
     def _leave(self, entries: "list[tuple[int, bytes, int]]") -> None:
         self._own = [entry for entry in self._own if entry not in entries]
-        self._left = (self._left + [entry[1] for entry in entries])[-_FORMER:]
+        self._left = (self._left + entries)[-_FORMER:]
         self._rebuild()
 
     def _rebuild(self) -> None:
@@ -155,14 +165,27 @@ class Lan(Listener):
 
     def neighbour(self, index: int, address: bytes, mac: bytes) -> None:
         """Tell the address table of a terminal; a neighbour on another side is nobody's business."""
-        if index in self._links:
+        if index in self._links and self._answered(index, address):
             self._holders.learn(address, mac, self._wall())
             self.holder_changed(address)
 
     def no_neighbour(self, index: int, address: bytes) -> None:
         """Tell `who` that a terminal left its address."""
-        if index in self._links:
+        if index in self._links and self._answered(index, address):
             self._holders.leave(address)
+
+    def _answered(self, index: int, address: bytes) -> bool:
+        """Return True if the kernel sends answers to an address by a link, and to nobody by another one.
+
+        Link-local addresses are on each link, and no connection says on which: they count where the LAN is one link.
+        """
+        own = self._own
+        if self._unseen[1]:  # addresses are listed before neighbours: the others may be gone
+            own = [entry for entry in own if entry not in self._unseen[1]]
+        if _link_local(address):
+            return len(self.names) == 1 and all(entry[1] != address for entry in own)
+        link = _link_of(address, own)
+        return (_link_of(address, self._left) if link < 0 else link) == index
 
     def lease(self, address: bytes, mac: bytes) -> None:
         """Tell the address table of a lease; one for an address outside the LAN is nobody's business.
@@ -178,7 +201,7 @@ class Lan(Listener):
         """Say where an address lies that no terminal is known to hold: TERMINAL (inside the LAN), OWN or OUTSIDE."""
         if (
             any(entry[1] == source for entry in self._own)
-            or source in self._left
+            or any(entry[1] == source for entry in self._left)
             or (len(source) == 4 and source[0] == 127)
         ):
             return OWN
@@ -240,6 +263,21 @@ def is_private(address: bytes) -> bool:
         or (first == 100 and second & 0xC0 == 64)
         or (address[:3] == b"\xc0\0\0" and address[3] < 8)
     )
+
+
+def _link_of(address: bytes, own: "list[tuple[int, bytes, int]]") -> int:
+    """Return the link whose prefix holds an address, the longest one as in the kernel; -1 where none does.
+
+    0 for an own address, and where the same prefix is on several links.
+    """
+    link = longest = -1
+    for index, one, bits in own:
+        if one == address:
+            return 0
+        if bits >= longest and _within(address, 0, len(address), one, bits):
+            link = index if bits > longest or index == link else 0
+            longest = bits
+    return link
 
 
 def _link_local(address: bytes) -> bool:

@@ -16,6 +16,7 @@ GROUPS = 0x1 | 0x4 | 0x10 | 0x100  # RTMGRP_LINK, _NEIGH, _IPV4_IFADDR, _IPV6_IF
 _NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _DELETE_ADDRESS, _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR = 16, 17, 20, 21, 28, 29
 _OCTETS = {2: 4, 10: 16}
 _STALE = 4
+_NEIGHBOURS = dump_request(_NEW_NEIGHBOUR + 2, bytes(12))
 LONG = 360000  # ticks of 10 ms: an hour
 
 
@@ -28,17 +29,17 @@ class Listener:
     def listed(self) -> None:
         """Tell that everything was: what wasn't told again since `listing` is gone."""
 
-    def link(self, index: int, name: str) -> None:
-        """Tell of an interface, or of its new name."""
+    def link(self, index: int, name: str) -> "bool | None":
+        """Tell of an interface, or of its new name; True where other neighbours than before are asked for."""
 
     def no_link(self, index: int) -> None:
         """Tell that an interface is gone."""
 
-    def address(self, index: int, address: bytes, prefix: int) -> None:
-        """Tell of an address of this device and the length of its prefix."""
+    def address(self, index: int, address: bytes, prefix: int) -> "bool | None":
+        """Tell of an address of this device and the length of its prefix; True as for `link`."""
 
-    def no_address(self, index: int, address: bytes, prefix: int) -> None:
-        """Tell that this device no longer has an address."""
+    def no_address(self, index: int, address: bytes, prefix: int) -> "bool | None":
+        """Tell that this device no longer has an address; True as for `link`."""
 
     def neighbour(self, index: int, address: bytes, mac: bytes) -> None:
         """Tell who answers for an address on an interface."""
@@ -62,17 +63,18 @@ class Neighbours:
 
     def restart(self) -> None:
         """List everything, again where the kernel has dropped messages."""
-        self._dumps = [
-            dump_request(kind + 2, bytes(size))
-            for kind, size in ((_NEW_LINK, 16), (_NEW_ADDRESS, 8), (_NEW_NEIGHBOUR, 12))
-        ]
+        self._dumps = [dump_request(_NEW_LINK + 2, bytes(16)), dump_request(_NEW_ADDRESS + 2, bytes(8)), _NEIGHBOURS]
         self._listing = True
         self._listener.listing()
+
+    def _again(self) -> None:
+        """List the neighbours once more where they aren't about to be: some were told of that weren't asked for."""
+        self._dumps = self._dumps or [_NEIGHBOURS]
 
     @property
     def complete(self) -> bool:
         """Return True if the last listing is over."""
-        return self.reader.done and not self._dumps
+        return not self._listing
 
     def request(self) -> "bytes | None":
         """Return the next request to send, None while one runs or none is left: a socket lists one table at a time."""
@@ -87,7 +89,7 @@ class Neighbours:
         if self.reader.interrupted and self.reader.done:
             self.reader.interrupted = False
             self.restart()
-        elif self._listing and self.complete:
+        elif self._listing and self.reader.done and not self._dumps:
             self._listing = False
             self._listener.listed()
 
@@ -115,8 +117,8 @@ class Neighbours:
                 if not 1 < stop - value <= 16:
                     raise Malformed
                 octets = bytes(buffer[value : stop - 1])
-                if min(octets) > 32 and max(octets) < 127:
-                    self._listener.link(index, octets.decode())
+                if min(octets) > 32 and max(octets) < 127 and self._listener.link(index, octets.decode()):
+                    self._again()
 
     def _address(self, kind: int, buffer: "bytearray | bytes", at: int, end: int) -> None:
         if end - at < 8:
@@ -134,7 +136,8 @@ class Neighbours:
         address = local or address
         if address and prefix <= octets * 8:
             tell = self._listener.address if kind == _NEW_ADDRESS else self._listener.no_address
-            tell(index, address, prefix)
+            if tell(index, address, prefix):
+                self._again()
 
     def _neighbour(self, kind: int, buffer: "bytearray | bytes", at: int, end: int) -> None:
         if end - at < 12:

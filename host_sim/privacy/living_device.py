@@ -69,8 +69,8 @@ class LivingDevice:
         keys_from(self.recorder, self.octets)
         releases = self.recorder.day.releases
         releases.publish = self._beside(self, releases)
-        message = kernel.link("lan")
-        self.recorder.streams.neighbour(message, len(message))
+        for message in (kernel.link("lan"), kernel.address(bytes((192, 168, 1, 1)), 24)):
+            self.recorder.streams.neighbour(message, len(message))
 
     def kill(self) -> None:
         """Unmap what the process mapped: it is gone, its files are as they are."""

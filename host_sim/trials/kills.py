@@ -160,6 +160,7 @@ def volatile(root: Path, interpreter: str, count: int, seed: int) -> dict[str, A
     config.write_text(_CONFIG)
     order = interpreters.byteorder(interpreter)
     neighbour = kernel.neighbour(kernel.Neighbour(_TERMINAL, b"\2\0\0\0\0\1"), order)
+    lan = kernel.link("lan", order), kernel.address(_TERMINAL[:3] + b"\1", 24, order), neighbour
     for number in range(count):
         now = NOON + number * 100
         end = now * 10**9 - draw.randrange(120) * 10**9
@@ -170,7 +171,7 @@ def volatile(root: Path, interpreter: str, count: int, seed: int) -> dict[str, A
         data = kernel.conntrack("destroy", flow, order)
         text = RECORDER.format(
             config=str(config), root=str(root),
-            neighbours=[kernel.link("lan", order).hex(), neighbour.hex()], datagram=data.hex(),
+            neighbours=[told.hex() for told in lan], datagram=data.hex(),
             at=data.index(_NUMBER.to_bytes(8, "big")), first=number * 1_000_000, now=now, noon=NOON,
         )  # fmt: skip
         lines = _killed([*interpreters.command(interpreter), "-c", text], draw.random() / 20)

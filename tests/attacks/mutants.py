@@ -459,6 +459,13 @@ MUTANTS = (
         'return _number(words[0]), _checked(_octets(words[-1], b":")[-6:]), [words[2]]',
         "tests/attacks/gateway/test_guest.py::test_a_duid_names_nobody",
     ),
+    Mutant(
+        "U3",
+        "agent/capture/lan.py",
+        "self._answered(index, address):\n            self._holders.learn",
+        "True:\n            self._holders.learn",
+        "tests/attacks/gateway/test_guest.py::test_a_neighbour_holds_nothing_but_what_is_answered_by_its_link",
+    ),
     Mutant("U2", _CLIENT_LIST, "and self._clients == self._announced", "", _PORTALS_TEXT),
     Mutant("U2", _PORTAL, "not odd", "True", _PORTALS_TEXT),
 )

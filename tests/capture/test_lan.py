@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from host_sim.venue import kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tests.support.interpreters import Interpreter, Remote
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OWN, OUTSIDE, HAIRPIN, BROADCAST, TERMINAL = "own", "outside", "hairpin", "broadcast", ""
 LAN, WAN, GUEST = 8, 9, 10
 NAMES = ["lan", "br-guest"]
-MAC = bytes.fromhex("02c400000001")
+MAC, OTHER = bytes.fromhex("02c400000001"), bytes.fromhex("02c400000002")
 OWN_ADDRESSES = (
     (LAN, "192.168.1.1/24"), (LAN, "fd00:1::1/64"), (LAN, "fe80::1/64"),
     (GUEST, "10.0.6.1/23"), (WAN, "203.0.113.2/24"), (WAN, "2001:db8:2::2/64"), (1, "127.0.0.1/8"),
@@ -80,7 +80,7 @@ def ask(remotes: Callable[[str], Remote], any_interpreter: Interpreter) -> Calla
     """Give a function that asks an interpreter where connections (source, destination, who answers) lie."""
     remote = remotes(any_interpreter.name)
 
-    def told(gateway: Gateway, *connections: tuple[str, ...]) -> dict[str, Any]:
+    def told(gateway: Gateway, *connections: tuple[str, ...], names: Sequence[str] = NAMES) -> dict[str, Any]:
         events = []
         for source, destination, *answers in connections:
             family, answered = kernel.INET6 if ":" in source else kernel.INET, octets((*answers, destination)[0])
@@ -89,9 +89,19 @@ def ask(remotes: Callable[[str], Remote], any_interpreter: Interpreter) -> Calla
                 family, kernel.UDP, octets(source), octets(destination), 4000, 53, answered, public, 53, 4000, 6, 9
             )
             events.append(kernel.conntrack("destroy", flow, gateway.order).hex())
-        return remote("lan", NAMES, gateway.told, events)
+        return remote("lan", names, gateway.told, events)
 
     return told
+
+
+def held(
+    ask: Callable[..., Any], gateway: Gateway, *neighbours: tuple[int, str], names: Sequence[str] = NAMES
+) -> list[bool]:
+    """Tell of neighbours; return of each whether anybody holds its address then."""
+    for index, address in neighbours:
+        gateway.neighbour(index, address)
+    connections = ((address, INTERNET_6 if ":" in address else INTERNET) for _, address in neighbours)
+    return [row[3] for row in ask(gateway, *connections, names=names)["told"]]
 
 
 def sides(answer: dict[str, Any]) -> list[str]:
@@ -128,20 +138,64 @@ def test_only_what_begins_inside_the_lan_is_a_terminals(ask: Callable[..., Any],
 def test_neighbours_of_the_lan_are_terminals_and_others_are_not(
     ask: Callable[..., Any], order: kernel.ByteOrder
 ) -> None:
-    gateway = Gateway(order)
-    asked = (
-        (LAN, "192.168.1.7"),
-        (GUEST, "10.0.6.7"),
-        (LAN, "fe80::7"),
-        (LAN, "fd00:1::7"),
-        (WAN, "203.0.113.1"),
-        (77, "192.168.1.8"),
-    )
-    for index, address in asked:
-        gateway.neighbour(index, address)
-    answer = ask(gateway, *((address, INTERNET_6 if ":" in address else INTERNET) for _, address in asked))
-    assert [row[2] for row in answer["told"]] == [MAC.hex()] * 4 + [None] * 2
-    assert answer["held"] == 4
+    terminals = (LAN, "192.168.1.7"), (GUEST, "10.0.6.7"), (LAN, "fd00:1::7")
+    others = (WAN, "203.0.113.1"), (77, "192.168.1.8")
+    assert held(ask, Gateway(order), *terminals, *others) == [True] * 3 + [False] * 2
+
+
+def test_who_says_that_he_has_an_address_holds_it_where_the_kernel_answers_it(
+    ask: Callable[..., Any], order: kernel.ByteOrder
+) -> None:
+    """L34-I-2: not on the guests' other link, not an outsider's or the router's own; the longest prefix decides.
+
+    Link-local addresses are on both links, and so is a prefix that both have.
+    """
+    gateway = Gateway(order).address(GUEST, "192.168.1.65/26").address(GUEST, "172.20.0.1/24")
+    gateway.address(LAN, "172.20.0.2/24").address(LAN, "172.21.0.1/32")
+    forged = [(GUEST, "192.168.1.7"), (LAN, "10.0.6.7"), (GUEST, "fd00:1::7"), (LAN, "198.51.100.9")]
+    forged += [(LAN, "192.168.1.1"), (LAN, "203.0.113.2"), (LAN, "192.168.1.70"), (LAN, "172.20.0.7")]
+    forged += [(LAN, "172.21.0.1"), (LAN, "172.21.0.2"), (LAN, "fe80::7"), (GUEST, "fe80::1"), (LAN, "2001:db8:2::7")]
+    assert held(ask, gateway, *forged) == [False] * len(forged)
+    assert held(ask, gateway, (GUEST, "192.168.1.70"), (LAN, "192.168.1.7")) == [True, True]
+    left = bytearray(kernel.neighbour(kernel.Neighbour(octets("192.168.1.7"), OTHER), order, GUEST))
+    gateway.told.append(left.hex())
+    left[4:6] = (29).to_bytes(2, order)  # RTM_DELNEIGH
+    gateway.told.append(left.hex())
+    assert ask(gateway, ("192.168.1.7", INTERNET))["told"][0][2:] == [MAC.hex(), True]
+
+
+def test_link_local_address_is_a_terminals_where_the_lan_is_one_link(
+    ask: Callable[..., Any], order: kernel.ByteOrder
+) -> None:
+    assert held(ask, Gateway(order), (LAN, "fe80::7"), (LAN, "fe80::1"), names=["lan"]) == [True, False]
+
+
+def test_neighbours_that_were_told_of_before_their_prefix_are_listed_once_more(
+    ask: Callable[..., Any], order: kernel.ByteOrder
+) -> None:
+    """The ISP delegates a prefix later; a link is named later. What changes nothing has nothing listed."""
+    assert ask(Gateway(order).listed().address(LAN, "192.168.1.1/24").link(LAN, "lan"))["asked"] == 3
+    assert ask(Gateway(order).listed().address(LAN, "2001:db8:7::1/64"))["asked"] == 4
+    assert ask(Gateway(order).listed().address(GUEST, "10.0.6.1/23", gone=True))["asked"] == 4
+    assert ask(Gateway(order).listed().link(WAN, "br-guest"))["asked"] == 4
+
+
+def test_guests_go_on_by_a_prefix_that_the_isp_took_back(ask: Callable[..., Any], order: kernel.ByteOrder) -> None:
+    """Until another link has it."""
+    gateway = Gateway(order).address(LAN, "fd00:1::1/64", gone=True)
+    assert held(ask, gateway, (LAN, "fd00:1::7"), (GUEST, "fd00:1::8")) == [True, False]
+    gateway.address(GUEST, "fd00:1::1/64")
+    assert held(ask, gateway, (LAN, "fd00:1::9"), (GUEST, "fd00:1::a")) == [False, True]
+
+
+def test_an_address_that_is_not_listed_again_holds_up_no_neighbour(
+    ask: Callable[..., Any], order: kernel.ByteOrder
+) -> None:
+    """Word that a prefix went to another link was lost."""
+    gateway = Gateway(order).listed()
+    gateway.told.append("")
+    gateway.link(LAN, "lan").link(GUEST, "br-guest").address(GUEST, "192.168.1.1/24")
+    assert held(ask, gateway, (GUEST, "192.168.1.7"), (LAN, "192.168.1.8")) == [True, False]
 
 
 def test_what_stays_inside_the_venue_is_told_from_what_goes_out(

@@ -109,8 +109,8 @@ def _tape(draw: random.Random, order: kernel.ByteOrder) -> Iterator[tuple[bytes,
     """Yield (what, octets) of an agent-day's end and the next one's beginning."""
     terminals = _terminals(draw, 220)  # two addresses each: more than a segment's dictionary has places
     yield b"n", kernel.link("lan", order)
-    yield b"n", kernel.address(bytes((10, 1, 0, 1)), 16, order)
-    yield b"n", kernel.address(terminals[0][2][:8] + b"\0" * 8, 64, order)
+    for prefix in sorted({one[: len(one) // 2] for _, *addresses in terminals for one in addresses}):
+        yield b"n", kernel.address(prefix + bytes(len(prefix) - 1) + b"\1", len(prefix) * 8, order)
     for mac, *addresses in terminals:
         for address in addresses:
             yield b"n", kernel.neighbour(kernel.Neighbour(address, mac), order)

@@ -238,7 +238,8 @@ def published(stage: Remote, root: Path, noise: str, *, there: bool) -> dict[str
     (root / "config").write_text(f"config gateway\n option id '{'a' * 16}'\nconfig summary\n option rows '64'\n")
     since = 10**15
     stage("recorder_open", str(root / "config"), str(root), "a1" * 16, OPENS * SECOND, since, noise)
-    stage("recorder", [["neighbour", kernel.link("lan").hex()], ["confirm"]])
+    lan = kernel.link("lan"), kernel.address(bytes((10, 20, 0, 1)), 16)
+    stage("recorder", [*(["neighbour", told.hex()] for told in lan), ["confirm"]])
     stage("recorder", [["time", (OPENS + 600) * SECOND, since + 600 * SECOND], ["confirm"]])
     signs = [Sign(at, 1 + at % 7, 400, 1 << 20 + at % 9, PORTS[at % len(PORTS)]) for at in range(4000, DAY, 4001)]
     signs += [Sign(at, 0, 1000, 1 << 32, PORTS[at % len(PORTS)]) for at in range(3000, DAY, 3607)] if there else []

@@ -875,7 +875,8 @@ class Gateway:
         config = folder / "config"
         config.write_text(f"config gateway\n option id '{GATEWAY}'\nconfig summary\n option rows '256'\n{options}")
         self.ask("recorder_open", str(config), str(folder), boot, second * SECOND, self.since(), octets)
-        self.steps(["neighbour", kernel.link("lan", self.order).hex()])
+        lan = kernel.link("lan", self.order), kernel.address(address_of(0xFFFE), 16, self.order)
+        self.steps(*(["neighbour", told.hex()] for told in lan))
 
     def since(self) -> int:
         return (self.second - OPENS + 10**6) * SECOND

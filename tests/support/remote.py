@@ -516,7 +516,7 @@ def addresses_close() -> "list[bool]":
 
 def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dict[str, Any]":
     """Follow rtnetlink datagrams ("": a listing begins anew), then say each connection's side and whether it stays."""
-    table, told = AddressTable(256), []
+    table, told, asked = AddressTable(256), [], 0
     lan = Lan(names, table, lambda: 5000000000)
     follower = Neighbours(lan)
     for text in datagrams:
@@ -525,19 +525,21 @@ def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dic
         else:
             follower.restart()
         while follower.request():
-            pass
+            asked += 1
 
     decoder = Decoder()
 
     def say(one: "Any") -> None:
         found = table.find(one)
-        told.append([lan.side(source_of(one)), lan.stays(decoder), _hex(found.mac()) if found else None])
+        source = source_of(one)
+        mac = _hex(found.mac()) if found else None
+        told.append([lan.side(source), lan.stays(decoder), mac, table.holder(source) is not None])
 
     for text in events:
         decoder.feed(_octets(text), len(text) // 2, say)
     held = table.held()
     table.close()
-    return {"told": told, "present": len(lan.missing) < len(lan.names), "held": held}
+    return {"told": told, "present": len(lan.missing) < len(lan.names), "held": held, "asked": asked}
 
 
 def within(pairs: "list[list[Any]]") -> "list[bool]":
