@@ -15,7 +15,7 @@ import pytest
 from agent.cli.table import VERBS
 from agent.summary.metrics import METRICS
 from host_sim.driver import interpreters as host
-from tests.support.interpreters import HEAP, PROJECT, STAGE_HEAP, Interpreter
+from tests.support.interpreters import PROJECT, Interpreter
 from tools.package import flash
 
 if TYPE_CHECKING:
@@ -93,17 +93,12 @@ def run(interpreter: Interpreter, library: Path, *words: str | Path) -> subproce
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=library, env=env, timeout=240)
 
 
-def roomy(micropython: Interpreter) -> Interpreter:
-    """Return it with a heap that holds every module at once, what no daemon does."""
-    return Interpreter(micropython.name, tuple(word.replace(HEAP, STAGE_HEAP) for word in micropython.words))
-
-
 def test_every_module_is_there_and_loads(micropython, library):
     files = sorted(path.relative_to(library).with_suffix("").as_posix() for path in library.rglob("*.mpy"))
     assert files == sorted(name.removesuffix(".py") for name in flash.sources(0))
     names = [name.removesuffix("/__init__").replace("/", ".") for name in files if name != "agent/__main__"]
     text = "".join(f"import {name}\n" for name in names) + "print('all')\n"
-    done = run(roomy(micropython), library, "-c", text)
+    done = run(micropython.larger(), library, "-c", text)
     assert (done.stdout, done.stderr) == ("all\n", "")
 
 

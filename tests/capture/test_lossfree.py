@@ -164,8 +164,9 @@ table = {"events": 1, "acct": 1, "timestamp": 1, "count": 0, "max": 16384}
 drops, said, source = [0], [], Time()
 read = config.load(sys.argv[1] + "/config")
 recorder = Recorder(read, sys.argv[1], source, log=said.append, sysctl=table.get, drops=lambda: drops[0])
+done = unhexlify(sys.argv[3])
 while recorder.streams.neighbour_request() is not None:
-    recorder.guests.neighbours.reader.done = True
+    recorder.streams.neighbour(done, len(done))
 for step in json.loads(sys.stdin.readline()):
     word, value = step
     if word == "wait":
@@ -218,6 +219,7 @@ def record(
         RECORD,
         folder,
         str(boot),
+        DONE.hex(),
         input=json.dumps([[w, v.hex() if isinstance(v, bytes) else v] for w, v in steps]) + "\n",
     )
     *printed, last = [json.loads(line) for line in done.stdout.splitlines()]

@@ -175,7 +175,7 @@ def test_learned_layouts_never_change_what_a_message_says(any_interpreter: Inter
     chosen = [
         draw.choice(made[:COMMON] if draw.random() < 0.5 else made) for _ in range(MESSAGES[any_interpreter.name])
     ]
-    done = any_interpreter.run(
+    done = any_interpreter.larger().run(
         *capture.STAGE, input=b"".join(struct.pack("<H", len(one)) + one for one in chosen), timeout=240
     )
     lines = done.stdout.decode().splitlines()

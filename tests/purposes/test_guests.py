@@ -141,7 +141,7 @@ class Venue:
 
 @contextmanager
 def open_venue(folder: Path) -> Iterator[Venue]:
-    interpreter = INTERPRETERS["micropython"]
+    interpreter = INTERPRETERS["micropython"].larger()
     (folder / "etc/config").mkdir(parents=True)
     (folder / "etc/config/oubli").write_text(CONFIG + PURPOSES)
     for name, text in ACCOUNTS.items():

@@ -27,7 +27,7 @@ PROJECT = host.ROOT
 OPENWRT = "micropython-1.28"  # a part of tools/parts.txt, and its folder in .cache, which comes first in PATH
 FOREIGN = ("mips", "mipsel", "armhf", "arm64")  # under qemu-user; tools/setup lays them into .cache
 HEAP = "576K"
-STAGE_HEAP = "1M"  # a stage holds every module of the agent at once, and the test's own rows: what no daemon does
+_LARGER = "1M"  # a recorder's with oubli-purposes (/etc/init.d/oubli), and a stage's, which holds every module
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class Interpreter:
     def command(self, *arguments: str | Path) -> list[str]:
         """Return the words that run this interpreter with these arguments."""
         return [*self.words, *map(str, arguments)]
+
+    def larger(self) -> Interpreter:
+        """Return it with a larger heap, where its heap is stated."""
+        return Interpreter(self.name, tuple(word.replace(HEAP, _LARGER) for word in self.words))
 
     def run(
         self,
@@ -77,7 +81,7 @@ class Remote:
     def __init__(self, interpreter: Interpreter, stage: str = "tests.support.remote") -> None:
         self.name = interpreter.name
         self.process = subprocess.Popen(
-            [word.replace(HEAP, STAGE_HEAP) for word in interpreter.command("-m", stage)],
+            interpreter.larger().command("-m", stage),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=PROJECT,
