@@ -35,7 +35,7 @@ CHANGES = {
 }
 LEFT = (
     "ls -d /usr/lib/oubli /srv/oubli /usr/bin/oubli /etc/init.d/oubli 2>/dev/null\n"
-    "ls -A /var/run/oubli 2>/dev/null | grep -vx lines\n"
+    "ls -A /var/run/oubli 2>/dev/null | grep -vxE 'lines|timeouts'\n"
     "ps w | grep '[o]ubli'; nft list tables | grep oubli; ubus list | grep oubli; true"
 )  # given to a shell: on a command line `ps` would find these words
 UNLOAD = """fw4 flush; /etc/init.d/oubli stop; killall conntrack 2>/dev/null
