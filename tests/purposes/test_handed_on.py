@@ -113,12 +113,12 @@ def test_what_the_former_left_open_makes_no_row_of_all_ports(venue: Venue) -> No
 
 
 def test_whose_a_connection_is_that_began_as_the_address_was_handed_on_is_not_known(venue: Venue) -> None:
-    """The newcomer had it on his name, and on his bill."""
+    """The newcomer had it on his name, and on his bill; nor whose one is that goes on afterwards."""
     venue.take(A, 10)
     venue.take(B, 30.2)
     venue.go_on(40)
-    for start, mac in ((29, A), (29.5, UNKNOWN_MAC), (30.3, B)):
-        venue.pipeline.connection(venue.connection(start, 35))
+    for start, over, mac in ((28, 29, A), (28, 35, UNKNOWN_MAC), (29.5, 35, UNKNOWN_MAC), (30.3, 35, B)):
+        venue.pipeline.connection(venue.connection(start, over))
         assert [one[1] for one in venue.rows() if one[0] is not None or one[3] is None][-1] == mac
     venue.made.billing.finish(NOON + 40)
     assert [(one.mac, one.bytes_up) for one in venue.bills] == [(A, 3), (B, 3)]
@@ -169,8 +169,8 @@ def test_a_bill_has_the_time_up_to_the_last_packet(venue: Venue) -> None:
     assert sums == [(12, 200, 0), (200, 200, 3)]
 
 
-def test_what_lasts_over_midnight_is_the_former_s_up_to_its_last_packet(venue: Venue) -> None:
-    """The kernel keeps it for hours; he was said to have its port until midnight, when he had no address any more."""
+def test_what_lasts_over_midnight_is_told_of_up_to_its_last_packet(venue: Venue) -> None:
+    """The former holder was said to have its port until midnight, when he had no address any more."""
     venue.take(A, 10)
     left, brief, later = venue.connection(12, 200), venue.connection(14, 14), venue.connection(16, DAY // 2 + 20)
     venue.go_on(300)
@@ -178,7 +178,7 @@ def test_what_lasts_over_midnight_is_the_former_s_up_to_its_last_packet(venue: V
     venue.go_on(DAY // 2 + 60)
     for one in (left, brief, later):
         venue.pipeline.alive(one)
-    assert venue.rows() == [(6, A, 12, 200), (6, A, 14, 14), (6, A, 16, DAY // 2)]
+    assert venue.rows() == [(6, A, 12, 200), (6, A, 14, 14), (6, UNKNOWN_MAC, 16, DAY // 2)]
     venue.made.list_ended((DAY // 2 + 50) * SECOND)
     venue.go_on(DAY // 2 * 3 + 60)
     for one in (left, brief):

@@ -131,6 +131,9 @@ class Gateway:
         self.wall, self.table = NOON, AddressTable(64)
         self.lan = Lan(("lan",), self.table, lambda: self.wall * 10**9)
         self.heard = neighbours.Neighbours(self.lan)
+        self._sides()
+
+    def _sides(self) -> None:
         for message in (kernel.link("lan", sys.byteorder), kernel.address(ADDRESS[:3] + b"\1", 24, sys.byteorder)):
             self.heard.feed(message, len(message))
 
@@ -138,6 +141,7 @@ class Gateway:
         """List a stale neighbour that gave no sign for so many seconds, anew."""
         entry = kernel.Neighbour(ADDRESS, MAC, cache=(quiet * 100 + 500, quiet * 100, quiet * 100 + 7, 0))
         self.heard.restart()
+        self._sides()
         self.heard.feed(message := kernel.neighbour(entry, sys.byteorder, state=4), len(message))
 
 
