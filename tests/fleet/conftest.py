@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.db import connection, connections
 from django.utils import translation
 
@@ -29,6 +30,13 @@ _NUMBERS = itertools.count()
 def language() -> None:
     """Begin with no page's language: that of the last request stays the thread's."""
     translation.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a password's hash cost nothing in this process; a server beside it, as in tests/attacks, has the real one."""
+    monkeypatch.setattr(Argon2PasswordHasher, "memory_cost", 64)
+    monkeypatch.setattr(Argon2PasswordHasher, "time_cost", 1)
 
 
 @pytest.fixture(scope="session")

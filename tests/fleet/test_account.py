@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.test import Client, RequestFactory
 from django.utils import timezone
 from django_otp.oath import TOTP
@@ -34,10 +33,8 @@ def clock(monkeypatch) -> list[float]:
 
 
 @pytest.fixture
-def browser(sqlite, clock, monkeypatch) -> Client:
-    """Give a browser of an operator who is logged in, beside an administrator; hashes are cheap here."""
-    monkeypatch.setattr(Argon2PasswordHasher, "memory_cost", 64)
-    monkeypatch.setattr(Argon2PasswordHasher, "time_cost", 1)
+def browser(sqlite, clock) -> Client:
+    """Give a browser of an operator who is logged in, beside an administrator."""
     tries.TRIED.__init__()  # type: ignore[misc]  # as it was at the start
     for name in ("operator", "administrator"):
         people.set_role(get_user_model().objects.create_user(name, password=PASSWORD), name)

@@ -10,7 +10,6 @@ from typing import Any
 import jsonschema
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.test import Client
 from django.urls import get_resolver
 
@@ -36,10 +35,8 @@ ASKED = {
 
 
 @pytest.fixture
-def owners(sqlite, monkeypatch) -> dict[str, Any]:
-    """Give a person of each role, of a fleet of one gateway; hashes are cheap here."""
-    monkeypatch.setattr(Argon2PasswordHasher, "memory_cost", 64)
-    monkeypatch.setattr(Argon2PasswordHasher, "time_cost", 1)
+def owners(sqlite) -> dict[str, Any]:
+    """Give a person of each role, of a fleet of one gateway."""
     tries.TRIED.__init__()  # type: ignore[misc]  # as it was at the start
     Intake().take([says.health(ONE)], says.NOW)
     found = {}

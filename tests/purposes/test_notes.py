@@ -58,9 +58,11 @@ def lay(folder: Path, text: str, note: bytes | None = None, *, of: str = "attrib
     return segment
 
 
-def told(interpreter: Interpreter, folder: Path, *paper: str) -> str:
-    where = ("--config", folder / "oubli", "--root", folder)
-    return spaced(interpreter.run("-m", "agent", "law", *where, *paper).stdout.decode()).replace("\u202f", " ")
+def told(interpreter: Interpreter, folder: Path, *papers: tuple[str, ...]) -> list[str]:
+    """Return what each of these papers says; () is what `oubli law` says without a word more."""
+    where = ("law", "--config", folder / "oubli", "--root", folder)
+    texts = interpreter.oubli(*((*where, *paper) for paper in papers))
+    return [spaced(text).replace("\u202f", " ") for text in texts]
 
 
 def rows(text: str, language: str, of: str) -> list[str]:
@@ -97,8 +99,9 @@ def test_papers_name_the_ground_on_which_it_was_kept(
 ) -> None:
     """L34-III-1, GDPR 13.1 c and e: its basis and whoever asks on it, the present one first; a blank where unknown."""
     lay(tmp_path, SMALL + now, None if note is None else f"\n{note}\n".encode())
-    for paper, language in PAPERS:
-        at, text = words.LANGUAGES.index(language), told(interpreter, tmp_path, paper, language)
+    *texts, shown = told(interpreter, tmp_path, *PAPERS, ("--json",))
+    for (paper, language), text in zip(PAPERS, texts, strict=True):
+        at = words.LANGUAGES.index(language)
         basis = then([BASES[one][at] for one in grounds], at)
         whom = then([ASKS[one][at] for one in grounds], at)
         if grounds[-1] in law.FORMER_GROUNDS:
@@ -112,8 +115,8 @@ def test_papers_name_the_ground_on_which_it_was_kept(
         assert said + (" ;", ";")[at] in row
         assert f"; {whom}, {('sur demande signée', 'on a request signed')[at]}" in row
         assert [f", {basis}, " in one for one in need] == [True] * (paper == "--dpia")
-    shown = json.loads(told(interpreter, tmp_path, "--json"))["purposes"]
-    assert [one["ground"] for one in shown if one["purpose"] == "attribution"] == [grounds[-1]]
+    purposes = json.loads(shown)["purposes"]
+    assert [one["ground"] for one in purposes if one["purpose"] == "attribution"] == [grounds[-1]]
 
 
 @pytest.mark.parametrize(
@@ -132,11 +135,11 @@ def test_papers_name_who_makes_out_the_bills_of_what_was_kept(
 ) -> None:
     """L34-IV-3, GDPR 13.1 e: whoever gets a period's sessions, or got those of a period before."""
     lay(tmp_path, SMALL + now, None if note is None else f"\n{note}\n".encode(), of="billing")
-    for paper, language in PAPERS:
+    for (_, language), text in zip(PAPERS, told(interpreter, tmp_path, *PAPERS), strict=True):
         at = words.LANGUAGES.index(language)
         names = {"-": ("l'exploitant", "the operator")[at], "?": words.BLANK[at]}
         whom = then([names.get(one, one) for one in billers], at)
-        row = rows(told(interpreter, tmp_path, paper, language), language, "billing")[0]
+        row = rows(text, language, "billing")[0]
         assert f"; {whom}, {('qui établit les factures', 'who makes out the bills')[at]}" in row
         assert ("L34-1 IV, R10-14 I, RGPD 6.1 b", "L34-1 IV, R10-14 I, GDPR 6.1 b")[at] in row
 
@@ -160,16 +163,15 @@ def test_a_damaged_note_is_found_and_papers_say_what_is_not_known(
         file.mkdir()
     if not kept:
         segment.unlink()
-    for language, unseen in zip(
-        words.LANGUAGES, ("la borne ne voit pas s'il en reste ; ", "the gateway can't see whether anything is left; "),
-        strict=True,
-    ):  # fmt: skip
-        row = rows(told(interpreter, tmp_path, "--notice", language), language, "attribution")[0]
+    *notices, shown = told(interpreter, tmp_path, *(("--notice", language) for language in words.LANGUAGES), ())
+    unseens = ("la borne ne voit pas s'il en reste ; ", "the gateway can't see whether anything is left; ")
+    for language, unseen, text in zip(words.LANGUAGES, unseens, notices, strict=True):
+        row = rows(text, language, "attribution")[0]
         assert (unseen in row) == (not kept)
         assert words.BLANK[language == "en"] in row.partition(" : " if language == "fr" else "basis: ")[2]
         assert "L34-1" not in row
     state = "attribution: off, " + ("still kept; " if kept else "perhaps still kept; ")
-    assert state in told(interpreter, tmp_path)
+    assert state in shown
     assert [one.what for one in examined(tmp_path)] == ["attribution: what was kept isn't known"]
     asked = ("--config", tmp_path / "oubli", "--root", tmp_path)
     interpreter.run("-m", "agent", "erase", "--all", *asked)
@@ -211,7 +213,7 @@ def test_who_may_not_look_at_flash_reads_of_a_change_all_the_same(interpreter: I
     for folder in list(segment.parents)[:3]:
         folder.rmdir()
     (tmp_path / "srv/oubli").touch()  # nobody can look below it
-    row = rows(told(interpreter, tmp_path, "--notice", "fr"), "fr", "attribution")[0]
+    row = rows(told(interpreter, tmp_path, ("--notice", "fr"))[0], "fr", "attribution")[0]
     assert then([BASES["STAD"][0], BASES["IIbis-3"][0]], 0) in row
 
 
@@ -254,7 +256,7 @@ def test_a_store_on_a_medium_that_no_option_names_any_more_is_told_of(interprete
     lay(tmp_path, SMALL, b"/mnt/card\nIIbis-3\n").unlink()
     read, paths, store = config.load(str(tmp_path / "oubli")), Paths(str(tmp_path)), tmp_path / "mnt/card/attribution"
     assert also_held.remembered(read, paths) == read.unseen == ["attribution"]  # not mounted
-    assert "attribution: off, perhaps still kept; " in told(interpreter, tmp_path)
+    assert "attribution: off, perhaps still kept; " in told(interpreter, tmp_path, ())[0]
     store.parent.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "none", store.parent], check=True)
     try:
@@ -262,12 +264,12 @@ def test_a_store_on_a_medium_that_no_option_names_any_more_is_told_of(interprete
         store.mkdir()
         (store / "2026-10-01-0001").touch()
         assert (also_held.remembered(read, paths), read.unseen) == (["attribution"], [])
-        assert "attribution: off, still kept; " in told(interpreter, tmp_path)
+        assert "attribution: off, still kept; " in told(interpreter, tmp_path, ())[0]
         assert stores.needed(read, paths) == ["attribution"]
         assert stores.place("attribution", read, paths) == (str(store), str(store.parent))
         assert [one[0] for one in also_held.sealed(read, paths)] == ["attribution"]  # the guests' page
         assert expiry.erase_all(paths, str(tmp_path / "oubli")) == 1
-        assert "attribution: off; " in told(interpreter, tmp_path)
+        assert "attribution: off; " in told(interpreter, tmp_path, ())[0]
     finally:
         subprocess.run(["umount", store.parent], check=True)
     Path(paths.note + "attribution").write_text("\nIIbis-3\n")  # on this flash, when it was on last

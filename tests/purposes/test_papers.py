@@ -68,9 +68,10 @@ def test_an_objection_is_told_of_just_where_the_page_has_its_button(
     device.recorder.close()
     button = bool(own["objects"]) or own["counted"]
     assert button == (counted or objected)
-    for paper, language in itertools.product(("--notice", "--register"), words.LANGUAGES):
-        words_ = ("law", "--config", device.root / "config", "--root", device.root, paper, language)
-        told = interpreter.run("-m", "agent", *words_).stdout.decode()
+    papers = list(itertools.product(("--notice", "--register"), words.LANGUAGES))
+    command = ("law", "--config", device.root / "config", "--root", device.root)
+    texts = interpreter.oubli(*((*command, *paper) for paper in papers))
+    for (_, language), told in zip(papers, texts, strict=True):
         assert (f"\n- {words.PURPOSES['objection'][language == 'en']}" in told) == button
 
 
@@ -142,9 +143,10 @@ def test_who_answers_on_what_is_sealed_is_the_custodian_whatever_is_on_now(
         store = tmp_path / "srv/oubli/vault" / left
         store.mkdir(parents=True)
         (store / "2026-10-01-0001").touch()
-    for at, language in enumerate(words.LANGUAGES):
-        paper = ("law", "--config", tmp_path / "oubli", "--root", tmp_path, "--duties", language, "--json")
-        found, by = procedures(json.loads(any_interpreter.run("-m", "agent", *paper).stdout))
+    command = ("law", "--config", tmp_path / "oubli", "--root", tmp_path, "--json", "--duties")
+    texts = any_interpreter.oubli(*((*command, language) for language in words.LANGUAGES))
+    for at, text in enumerate(texts):
+        found, by = procedures(json.loads(text))
         assert found == state
         assert (duties._WHY["custodian"][at] in by) == bool(on or left)
         for name, is_there in (("attribution", left == "attribution"), ("billing", bool(left == "billing" or on))):
@@ -387,11 +389,13 @@ def test_nobody_is_said_to_answer_from_a_medium_that_is_away(
     for name in here:
         (store := tmp_path / "srv/oubli/vault" / name).mkdir(parents=True)
         (store / "2026-10-01-0001").touch()
-    command = ("-m", "agent", "law", "--config", tmp_path / "oubli", "--root", tmp_path)
+    command = ("law", "--config", tmp_path / "oubli", "--root", tmp_path)
     for at, language in enumerate(words.LANGUAGES):
-        told = {
-            one["name"]: one for one in json.loads(interpreter.run(*command, "--duties", language, "--json").stdout)
-        }
+        listed, *papers = interpreter.oubli(
+            (*command, "--duties", language, "--json"),
+            *((*command, one, language) for one in ("--register", "--notice")),
+        )
+        told = {one["name"]: one for one in json.loads(listed)}
         names = ", ".join(words.PURPOSES[name][at] for name in ("attribution", "billing") if name in away)
         said = duties._WHY["away"][at].format(names)
         for name, state in (("procedures", answers), ("freeze", freezes)):
@@ -399,11 +403,9 @@ def test_nobody_is_said_to_answer_from_a_medium_that_is_away(
             assert (said in told[name]["by"]) == bool(away)
             custodian = duties._WHY["custodian" if name == "procedures" else "freeze"][at] in told[name]["by"]
             assert custodian == bool(here)
-        for paper in ("--notice", "--register"):
-            text = interpreter.run(*command, paper, language).stdout.decode().replace("\u00a0", " ")
-            assert text.count(typeset(words.UNSEEN[at], language).strip()) == len(away)
-        text = interpreter.run(*command, "--notice", language).stdout.decode()
-        seal = text.partition(("- scellement", "- sealing")[at])[2]
+        for paper in papers:
+            assert paper.replace("\u00a0", " ").count(typeset(words.UNSEEN[at], language).strip()) == len(away)
+        seal = papers[1].partition(("- scellement", "- sealing")[at])[2]
         left = ", ".join(notice.TEXTS[language][name] for name in ("attribution", "billing") if name in away)
         assert (notice.TEXTS[language]["away"].format(left) in seal) == bool(away)
     held = also_held.told(settings, Paths(str(tmp_path)))
@@ -425,16 +427,18 @@ def test_a_request_on_a_medium_that_is_away_is_promised_no_end(
         (tmp_path / "srv/oubli-root").mkdir(parents=True)
         kept = {"attribution": "IIbis-3", "billing": "-"}[name]
         (tmp_path / f"srv/oubli-root/store-{name}").write_text(AWAY.format(kept))
-    command = ("-m", "agent", "law", "--config", settings, "--root", tmp_path)
+    command = ("law", "--config", settings, "--root", tmp_path)
+    listed, *texts = interpreter.oubli(
+        command, *((*command, *paper) for paper in itertools.product(("--notice", "--register"), words.LANGUAGES))
+    )
     for at, language in enumerate(words.LANGUAGES):
         said = words.MEDIUM[at].strip(" ;")
         own = {"kept": [[name, law.DAY, away]], "beside": ["requests", "page"], "objects": [], "counted": False}
         own |= {"medium": away, "nat": False}
         asked = Request("", b"", False, "lang=" + language, {})
         shown = Page(asked, lambda *_, **__: {}, lambda _: iter(()), None).without(own, 0)
-        papers = [interpreter.run(*command, one, language).stdout.decode() for one in ("--notice", "--register")]
-        told = [shown, *papers, interpreter.run(*command).stdout.decode()]
-        for text in told[: 4 if at else 3]:  # `oubli law` alone is English
+        told = [shown, *texts[at::2], *([listed] if at else [])]  # `oubli law` alone is English
+        for text in told:
             plain = unescape(text).replace("\u00a0", " ").replace("\u202f", " ")
             assert plain.count(said) == away, text
 

@@ -832,12 +832,10 @@ def test_an_objection_makes_no_paper_tell_of_consents(any_interpreter: Interpret
     path = tmp_path / "oubli"
     path.write_text(GATEWAY)
 
-    def shown() -> list[bytes]:
+    def shown() -> list[str]:
         words = [("--notice", "fr"), ("--register", "en"), ("--dpia", "fr"), ("--duties", "en"), ()]
-        return [
-            any_interpreter.run("-m", "agent", "law", "--config", path, "--root", device.root, *one).stdout
-            for one in words
-        ]
+        command = ("law", "--config", path, "--root", device.root)
+        return any_interpreter.oubli(*((*command, *one) for one in words))
 
     before = shown()
     device.recorder.orders.object({"terminal": mac_of(1), "address": None}, "root")

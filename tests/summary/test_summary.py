@@ -24,7 +24,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opendp import prelude as dp
 
 from agent.base.dates import date
 from agent.outbox import jitter
@@ -229,7 +228,6 @@ def test_another_boots_table_or_one_of_another_size_is_erased(tmp_path, interpre
 
 # Noise
 
-dp.enable_features("contrib")
 SCALES = [(4, 1), (5, 1), (10, 1), (40, 3), (1, 1), (1, 3), (1, 7), (7, 5), (2, 1)]
 AWKWARD = [(640, 3), (1000, 251), (100000, 1)]
 
@@ -508,6 +506,9 @@ def test_opendp_draws_the_same_distribution_and_says_the_same_of_its_privacy(b):
 
     OpenDP's own privacy map gives each metric's epsilon for its L1.
     """
+    from opendp import prelude as dp  # noqa: PLC0415 (it takes two seconds, and each worker collects this file)
+
+    dp.enable_features("contrib")
     made = dp.m.make_laplace(dp.atom_domain(T=int), dp.absolute_distance(T=int), scale=b[0] / b[1])
     ours, theirs = Counter(drawn(b, 6000)), Counter(made(0) for _ in range(6000))
     edge = 3 * b[0] // b[1]

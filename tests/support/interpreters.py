@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 PROJECT = host.ROOT
 OPENWRT = "micropython-1.28"  # a part of tools/parts.txt, and its folder in .cache, which comes first in PATH
 FOREIGN = ("mips", "mipsel", "armhf", "arm64")  # under qemu-user; tools/setup lays them into .cache
+# Commands of `oubli` one after the other, each one's output ended by a zero octet
+_EACH = """
+from agent.__main__ import main
+for words in {}:
+    assert main(words) == 0
+    print("\\0", end="")
+"""
 HEAP = "576K"
 _LARGER = "1M"  # a recorder's with oubli-purposes (/etc/init.d/oubli), and a stage's, which holds every module
 
@@ -73,6 +80,12 @@ class Interpreter:
             message = f"{self.name} {' '.join(map(str, arguments))[:200]}: exit {done.returncode}\n{text}"
             raise AssertionError(message)
         return done
+
+    def oubli(self, *commands: tuple[str | Path, ...]) -> list[str]:
+        """Run commands of `oubli` in one process, whose start is most of what one takes; returns what each printed."""
+        done = self.run("-c", _EACH.format([[*map(str, words)] for words in commands]))
+        *texts, _ = done.stdout.decode().split("\0")
+        return texts
 
 
 class Remote:
