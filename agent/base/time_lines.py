@@ -14,8 +14,8 @@ deadline runs from the oldest reading, so that it is never later than the connec
 - The end's oldest reading isn't after the true end. The last packet is that less a timeout, or the start where the
   start is later (agent.capture.timeouts). So the start is read as old as it can be too: a younger reading would move
   the deadline past the true one.
-- Whose a connection is must not follow from a reading that may be wrong: `doubt` says how much younger the start may
-  be.
+- Whose a connection is must not follow from a reading that may be wrong: `doubt` and `doubt_of_end` say how much
+  younger start and end may be.
 
 The lines lie on tmpfs and stay there when oubli is removed: who installs it anew within the boot reads stamps by them.
 Those of before the first installation aren't known. What began then, by a clock that was ahead, may seem to begin after
@@ -46,7 +46,7 @@ class TimeLines:
 
     lines      oldest first: since boot from, since boot to, offset; `forgotten`: there were more of them
     seen       when the clocks were looked at last, since boot
-    doubt      of the last `restate`
+    doubt, doubt_of_end    of the last `restate`
 
     `path` is the file in which the lines of a boot outlast a process. One that can't be read is a line forgotten.
     """
@@ -55,7 +55,7 @@ class TimeLines:
         self.lines = [[0, _EVER, offset]]
         self.forgotten = False
         self.seen = monotonic
-        self.doubt = 0
+        self.doubt = self.doubt_of_end = 0
         self._source = source
         self._path = path
         self._load()
@@ -132,7 +132,7 @@ class TimeLines:
     def restate(self, start: int, stop: int) -> "tuple[int, int]":
         """Return the kernel's two stamps of an ended connection as the present clock would have made them, at oldest.
 
-        `doubt` is then by how many ns the start may be younger.
+        `doubt` is then by how many ns the start may be younger, `doubt_of_end` the end.
         """
         now = self._source.monotonic()
         present = self.lines[-1][2]
@@ -147,7 +147,7 @@ class TimeLines:
         if self.forgotten or not begins:
             begins += [0, youngest]  # as old as the boot: in doubt longer, never later
         begun = min(*begins, oldest)
-        self.doubt = min(max(begins), youngest) - begun
+        self.doubt, self.doubt_of_end = min(max(begins), youngest) - begun, youngest - oldest
         return begun + present, oldest + present
 
     def _readings(self, stamp: int, latest: int, lazy: int = 0) -> "list[int]":

@@ -20,7 +20,8 @@ wouldn't say it either: while nobody listens, an address may change hands and ba
 
 A change of hands is read a moment after the kernel made it, later where the recorder stood still. Whose a connection is
 that began meanwhile isn't known: it may be either's. Where the kernel dropped word of changes, an address may have gone
-to another one and back: of what began from then until all was listed anew nobody is known either.
+to another one and back: of what began from then until all was listed anew nobody is known either. What began before
+is its holder's up to then (`until`).
 
 What one terminal does takes no association from another one. A MAC has ADDRESSES at most: one more address, which
 nobody else holds, takes the place of its own oldest. Where a connection may still need that one, or a former holder's
@@ -105,6 +106,8 @@ class AddressTable(AddressRows):
         if not found or (not row and self._rows.view[found * ROW * 4 + MARKS] & PRECEDED):
             self.needed(found)  # row 0 is nobody's
             return None
+        if start < self.deaf_from < terminal.until:
+            terminal.until = self.deaf_from
         terminal.sure = row > 0 or since - start <= self._doubt(found)
         terminal.row = found
         terminal.key = table[found * ROW + NUMBER]

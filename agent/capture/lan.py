@@ -7,7 +7,15 @@ tell what stays inside the venue (hairpin, broadcast) from what goes out. Nothin
 
 The kernel makes a neighbour of whoever says on a link that he has an address, whatever that address is. It sends
 answers by the link whose prefix holds it. So a neighbour on another link holds nothing. Else a guest could say there
-that his address is somebody else's, who would be named for what he does.
+that his address is somebody else's, who would be named for what he does. Nor does one that the kernel may answer
+another way:
+
+- a link-local address is on each link, that of the provider's router too, and no connection says on which
+- of a LAN's IPv6 prefix that is shorter than 64 bits only the gateway's own 64 are the guests': out of the rest odhcpd
+  delegates prefixes to guests' routers (RFC 8415), each of which has a route of its own
+
+Where the WAN has the LAN's own prefix, the LAN goes first, as where such a gateway works: on a mobile uplink (RFC 7278,
+netifd's `extendprefix`), or behind a provider's box whose network is called 192.168.1.0/24, too.
 """
 
 from agent.capture.address_table import NEIGHBOUR
@@ -15,6 +23,7 @@ from agent.capture.connections import INET, INET6
 from agent.capture.neighbours import Listener
 
 OWN, OUTSIDE, HAIRPIN, BROADCAST, TERMINAL = "own", "outside", "hairpin", "broadcast", ""
+_GUESTS = 64  # bits of an IPv6 prefix, at least: what a router announces for addresses that terminals form (RFC 4862)
 _FORMER = 16  # prefixes and own addresses remembered after they left: their connections may still be ending
 
 
@@ -175,17 +184,31 @@ class Lan(Listener):
             self._holders.leave(address)
 
     def _answered(self, index: int, address: bytes) -> bool:
-        """Return True if the kernel sends answers to an address by a link, and to nobody by another one.
-
-        Link-local addresses are on each link, and no connection says on which: they count where the LAN is one link.
-        """
+        """Return True if the kernel sends answers to an address by a link, and to nobody by another one."""
         own = self._own
         if self._unseen[1]:  # addresses are listed before neighbours: the others may be gone
             own = [entry for entry in own if entry not in self._unseen[1]]
-        if _link_local(address):
-            return len(self.names) == 1 and all(entry[1] != address for entry in own)
-        link = _link_of(address, own)
-        return (_link_of(address, self._left) if link < 0 else link) == index
+        link = 0 if _link_local(address) else self._link_of(address, own)
+        return (self._link_of(address, self._left) if link < 0 else link) == index
+
+    def _link_of(self, address: bytes, own: "list[tuple[int, bytes, int]]") -> int:
+        """Return the link whose prefix holds an address, the longest one as in the kernel; -1 where none does.
+
+        Of two links with the same prefix the LAN's. 0 for an own address, and where the LAN has it on several links.
+        """
+        link = longest = -1
+        for index, one, length in own:
+            if one == address:
+                return 0
+            bits = max(length, _GUESTS) if len(one) == 16 else length
+            if bits < longest or not _within(address, 0, len(address), one, bits):
+                continue
+            if bits > longest or (link > 0 and link not in self._links):
+                link = index
+            elif index in self._links and index != link:
+                link = 0
+            longest = bits
+        return link
 
     def lease(self, address: bytes, mac: bytes) -> None:
         """Tell the address table of a lease; one for an address outside the LAN is nobody's business.
@@ -263,21 +286,6 @@ def is_private(address: bytes) -> bool:
         or (first == 100 and second & 0xC0 == 64)
         or (address[:3] == b"\xc0\0\0" and address[3] < 8)
     )
-
-
-def _link_of(address: bytes, own: "list[tuple[int, bytes, int]]") -> int:
-    """Return the link whose prefix holds an address, the longest one as in the kernel; -1 where none does.
-
-    0 for an own address, and where the same prefix is on several links.
-    """
-    link = longest = -1
-    for index, one, bits in own:
-        if one == address:
-            return 0
-        if bits >= longest and _within(address, 0, len(address), one, bits):
-            link = index if bits > longest or index == link else 0
-            longest = bits
-    return link
 
 
 def _link_local(address: bytes) -> bool:

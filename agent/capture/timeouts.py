@@ -26,6 +26,7 @@ FOLDER = "/proc/sys/net/netfilter/nf_conntrack_"
 _KEPT = 4  # former values remembered for each timeout
 _LIMIT = 4096  # octets of the file
 _SECOND = 1000000000
+_SLEWED = _SECOND // 2
 PERIOD = 10 * _SECOND
 
 _TCP_STATES = (
@@ -204,6 +205,7 @@ class Timeouts:
         self._path = self._boot = ""
         self._lines: "TimeLines | None" = None
         self._unsaved = False
+        self._offset = 0  # of the time line that the file was written by
         for name in DEFAULTS:
             self._current[name] = self._value(name)
         # For who reads in place what holds for connections that began after `changed` (ns): seconds of each of TCP's
@@ -218,6 +220,7 @@ class Timeouts:
         Without it the defaults count until now.
         """
         self._path, self._boot, self._lines = path, boot, lines
+        self._offset = lines.lines[-1][2]
         told = self._load()
         self._unsaved = not told
         for name, value in DEFAULTS.items():
@@ -251,12 +254,13 @@ class Timeouts:
         """
         if self._lines is None:
             return
+        self._offset = self._lines.lines[-1][2]
         rows: "dict[str, str | list[int]]" = {"boot": self._boot}
         for name, value in self._current.items():
             numbers = [value]
             for until, former in self._former.get(name, ()):
                 # Never before it was: what is taken for slewing moves it, too.
-                numbers += [(until - self._lines.lines[-1][2]) // _SECOND + 2, former]
+                numbers += [(until - self._offset) // _SECOND + 2, former]
             rows[name] = numbers
         self._unsaved = True
         try:
@@ -304,7 +308,8 @@ class Timeouts:
             self.changed = now
             self._unsaved = True
         self._present()
-        if self._unsaved:
+        moved = self._lines.lines[-1][2] - self._offset if self._lines is not None else 0
+        if self._unsaved or not -_SLEWED < moved < _SLEWED:
             self._save()
 
     def shift(self, step: int) -> None:

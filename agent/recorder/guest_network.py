@@ -32,6 +32,7 @@ class GuestNetwork:
         self._patience = monotonic + REFRESH
         self._next = self._looked = monotonic
         self._handed: "object" = ()  # the networks' file, as it was when it was read
+        self._devices: "dict[str, list[str]]" = {}  # of networks, as far as they were ever named
         self._moved = False  # the guests come by other interfaces than the address table knows
         self._follow(monotonic)
 
@@ -50,10 +51,10 @@ class GuestNetwork:
             return
         self._handed = stamp
         network, dhcp = self._paths.network_files()
-        ways_out = list(self._gateway.wan) + devices(self._gateway.wan, network)
+        ways_out = list(self._gateway.wan) + devices(self._gateway.wan, network, self._devices)
         self._leases.paths = [self._paths.root + path for path in lease_files(dhcp)]
         known = self.lan.names
-        if self.lan.follow(devices(self._gateway.lan, network), ways_out):
+        if self.lan.follow(devices(self._gateway.lan, network, self._devices), ways_out):
             if known and known != self.lan.names:
                 self.lan.missed(late)
                 self._moved = True

@@ -72,8 +72,10 @@ class Pipeline:
     def connection(self, connection: "connections.Connection") -> None:
         """Handle a connection that has ended."""
         self._values["connections"] += 1
+        doubt = 0
         if connection.stop and (self._lines.stepped or connection.start > connection.stop + AGREE):
             connection = self._restated(connection, connection.stop)
+            doubt = self._lines.doubt_of_end
             terminal = self._surely(connection)
         else:
             terminal = self._holders.find(connection)
@@ -82,7 +84,7 @@ class Pipeline:
         if kind:
             self._values["excluded: " + kind] += 1
         else:
-            self._record(connection, terminal, self._timeouts.end(connection) if connection.stop else self.wall)
+            self._record(connection, terminal, self._timeouts.end(connection) if connection.stop else self.wall, doubt)
 
     def _restated(self, connection: "connections.Connection", stop: int) -> "connections.Connection":
         made: "Any" = _Restated(connection, *self._lines.restate(connection.start, stop))
@@ -103,10 +105,10 @@ class Pipeline:
         self._holders.needed(terminal.row if terminal is not None else 0)
         return None
 
-    def _record(self, connection: "connections.Connection", terminal: "Terminal | None", end: int) -> None:
+    def _record(self, connection: "connections.Connection", terminal: "Terminal | None", end: int, doubt: int) -> None:
         if terminal is not None and self._terminals.day:
             self._see(connection, terminal, end, connection.bytes_up + connection.bytes_down)
-        terminal = _named(terminal, end)
+        terminal = _named(terminal, end + doubt)
         if terminal is None:
             self._values["unknown terminal"] += 1
         for purpose in self.purposes:

@@ -27,7 +27,7 @@ class GatewaySide(Side):
 
     def hears(self) -> bool:
         """Return True if it can be told."""
-        return self._world.gateway.listening
+        return self._world.gateway.listening and not self._world.gateway.suspended
 
     def keeps(self) -> bool:
         """Return True if flash has room for a consent."""

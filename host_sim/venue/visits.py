@@ -46,6 +46,10 @@ class Visits:
         mac = bytes((draw.getrandbits(8) & 0xFC | 2, *draw.randbytes(5)))
 
         def arrive(now: int) -> Iterator[Step]:
+            if self._waits(arrive):
+                return
+            if now > visit.leaves:
+                return  # it came and went while the gateway slept
             temporary = [LAN6 + draw.randbytes(8) for _ in range(visit.has_ipv6)]
             if visit.new:
                 self._world.truth.arrived[now // HOUR * HOUR] += 1
@@ -53,9 +57,7 @@ class Visits:
             if lent is None:
                 self._world.tell(now, "no address")
                 return
-            device = Device(
-                visit.kind, mac, lent, temporary, visit.arrives, visit.leaves, draw, sleep=self._scenario.crowd.sleep
-            )
+            device = Device(visit.kind, mac, lent, temporary, now, visit.leaves, draw, sleep=self._scenario.crowd.sleep)
             self.present[mac] = device
             self._world.at(visit.leaves, lambda later: self._leave(later, device))
             yield from self.arrive(now, device)
@@ -73,6 +75,12 @@ class Visits:
 
         return arrive
 
+    def _waits(self, event: Callable[[int], Iterator[Step]]) -> bool:
+        """Return True if the gateway sleeps: its radios are silent, and what this event does they notice later."""
+        if self._gateway.suspended:
+            self._world.at(self._gateway.suspended, event)
+        return self._gateway.suspended > 0
+
     def arrive(self, now: int, device: Device) -> Iterator[Step]:
         """The kernel learns of a terminal's addresses."""
         known = (device.address, *device.temporary[-1:])
@@ -83,6 +91,8 @@ class Visits:
 
     def _leave(self, now: int, device: Device) -> Iterator[Step]:
         """It is gone; the kernel forgets its neighbours when somebody else takes the address."""
+        if self._waits(lambda later: self._leave(later, device)):
+            return
         self.present.pop(device.mac, None)
         if self._world.portal:
             for told in self._world.portal.leaves(now, device):
@@ -97,7 +107,7 @@ class Visits:
 
     def _roam(self, now: int, device: Device) -> Iterator[Step]:
         """It takes another access point: all the kernel shows is that its neighbour was confirmed again."""
-        if now < device.leaves:
+        if now < device.leaves and not self._waits(lambda later: self._roam(later, device)):
             if self._gateway.on and self._gateway.neighbours.holders.get(device.address) == device.mac:
                 yield from self._gateway.neighbour(now, device.address, device.mac)
             if self._world.portal:

@@ -130,7 +130,7 @@ def test_only_what_begins_inside_the_lan_is_a_terminals(ask: Callable[..., Any],
         ("192.168.2.7", INTERNET): OUTSIDE,
         ("10.0.8.7", INTERNET): OUTSIDE,
         ("fd00:1:0:1::7", "fd00:1::7"): OUTSIDE,
-        ("fe80::7", "ff02::1"): OUTSIDE,  # on every side: a terminal's only where the neighbour table says so
+        ("fe80::7", "ff02::1"): OUTSIDE,  # on every side, the provider's router's too
     }
     assert sides(ask(Gateway(order), *asked)) == list(asked.values())
 
@@ -148,13 +148,13 @@ def test_who_says_that_he_has_an_address_holds_it_where_the_kernel_answers_it(
 ) -> None:
     """L34-I-2: not on the guests' other link, not an outsider's or the router's own; the longest prefix decides.
 
-    Link-local addresses are on both links, and so is a prefix that both have.
+    A prefix that both of the guests' links have is on neither.
     """
     gateway = Gateway(order).address(GUEST, "192.168.1.65/26").address(GUEST, "172.20.0.1/24")
     gateway.address(LAN, "172.20.0.2/24").address(LAN, "172.21.0.1/32")
     forged = [(GUEST, "192.168.1.7"), (LAN, "10.0.6.7"), (GUEST, "fd00:1::7"), (LAN, "198.51.100.9")]
     forged += [(LAN, "192.168.1.1"), (LAN, "203.0.113.2"), (LAN, "192.168.1.70"), (LAN, "172.20.0.7")]
-    forged += [(LAN, "172.21.0.1"), (LAN, "172.21.0.2"), (LAN, "fe80::7"), (GUEST, "fe80::1"), (LAN, "2001:db8:2::7")]
+    forged += [(LAN, "172.21.0.1"), (LAN, "172.21.0.2"), (LAN, "2001:db8:2::7")]
     assert held(ask, gateway, *forged) == [False] * len(forged)
     assert held(ask, gateway, (GUEST, "192.168.1.70"), (LAN, "192.168.1.7")) == [True, True]
     left = bytearray(kernel.neighbour(kernel.Neighbour(octets("192.168.1.7"), OTHER), order, GUEST))
@@ -164,10 +164,32 @@ def test_who_says_that_he_has_an_address_holds_it_where_the_kernel_answers_it(
     assert ask(gateway, ("192.168.1.7", INTERNET))["told"][0][2:] == [MAC.hex(), True]
 
 
-def test_link_local_address_is_a_terminals_where_the_lan_is_one_link(
+@pytest.mark.parametrize("names", [NAMES, ["lan"]], ids=len)
+def test_a_link_local_address_is_nobodys(
+    ask: Callable[..., Any], order: kernel.ByteOrder, names: Sequence[str]
+) -> None:
+    """L34-I-2: the provider's router on the WAN has one, too, which a guest may say is at somebody else's MAC."""
+    assert held(ask, Gateway(order), (LAN, "fe80::7"), (LAN, "fe80::1"), names=names) == [False, False]
+
+
+def test_what_a_guests_router_was_delegated_is_not_his_who_says_so(
     ask: Callable[..., Any], order: kernel.ByteOrder
 ) -> None:
-    assert held(ask, Gateway(order), (LAN, "fe80::7"), (LAN, "fe80::1"), names=["lan"]) == [True, False]
+    """L34-I-2: OpenWrt's LAN has 60 bits, of which odhcpd delegates 64 to whoever asks; the kernel answers him."""
+    gateway = Gateway(order).address(LAN, "2001:db8:7::1/60")
+    assert held(ask, gateway, (LAN, "2001:db8:7::7"), (LAN, "2001:db8:7:1::7")) == [True, False]
+
+
+def test_a_prefix_that_the_wan_has_too_is_the_lans(ask: Callable[..., Any], order: kernel.ByteOrder) -> None:
+    """A mobile uplink has the LAN's own (RFC 7278), and a provider's box calls its network as OpenWrt does.
+
+    Whichever is told of first.
+    """
+    gateway = Gateway(order).address(WAN, "172.22.0.33/24").address(WAN, "fd00:1::5/64").address(LAN, "172.22.0.1/24")
+    here = (LAN, "172.22.0.7"), (LAN, "172.22.0.33"), (LAN, "fd00:1::7"), (LAN, "fd00:1::5"), (GUEST, "fd00:1::9")
+    assert held(ask, gateway, *here) == [True, False, True, False, False]
+    gateway.address(GUEST, "172.22.0.2/24").address(77, "172.22.0.4/24")
+    assert held(ask, gateway, (LAN, "172.22.0.8"), (GUEST, "172.22.0.8")) == [False, False]
 
 
 def test_neighbours_that_were_told_of_before_their_prefix_are_listed_once_more(

@@ -208,6 +208,8 @@ for row in sys.stdin:
     elif call == "refresh":
         now, values = words
         told.refresh(now * 10**9)
+    elif call == "slewed":
+        lines.lines[0][2] += words[0] * 10**6
     else:
         connection.start = words[0] * 10**9
         print((connection.stop - told.end(connection)) // 10**9)
@@ -231,6 +233,16 @@ def test_a_new_process_knows_what_held_before_it_whatever_the_clock_shows_then(
         ("start", "c", 50, 0, {"udp_timeout": 60}), ("end", 51),
     ]  # fmt: skip
     assert restarts(any_interpreter, tmp_path / "timeouts", *steps) == [500, 500, 90, 500, 90, 90, 60, 60]
+
+
+def test_small_steps_of_the_clock_add_up_and_a_new_process_knows_what_held_before_them(
+    any_interpreter: Interpreter, tmp_path: Path
+) -> None:
+    """EXP-1: an hourly `ntpd -q` steps by less than half a second; stamps stay as they were, times since boot don't."""
+    hours = [("slewed", -400), ("refresh", 300, {"udp_timeout": 90})] * 20
+    steps = [("start", "b", 100, 0, {"udp_timeout": 500}), ("refresh", 200, {"udp_timeout": 90}), *hours]
+    steps += [("start", "b", 400, -8, {"udp_timeout": 90}), ("end", 199), ("end", 203)]
+    assert restarts(any_interpreter, tmp_path / "timeouts", *steps) == [500, 90]
 
 
 LEFT = (

@@ -183,7 +183,7 @@ def test_connection_without_time_stamps_is_one_that_was_lost() -> None:
     )
     for stop in (0, 1):
         connection: Any = SimpleNamespace(stop=stop)
-        Pipeline._record(fake, connection, None, 0)
+        Pipeline._record(fake, connection, None, 0, 0)
     assert told == ["lost", "kept"]
 
 

@@ -27,21 +27,24 @@ LINKS = {"br-lan": FORMER, "br-other": OTHER}
 class Venue:
     """A recorder whose guests come by br-lan at first, where A has the address; seconds since it began."""
 
-    def __init__(self, ask: Remote, folder: Path) -> None:
+    def __init__(self, ask: Remote, folder: Path, radio: str = "") -> None:
         self.ask, self.folder, self.second = ask, folder, 0
-        (folder / "config").write_text(f"config gateway\n option id '{GATEWAY}'\nconfig summary\n option rows '256'\n")
+        networks = " list lan 'lan'\n list lan 'guest'\n" if radio else ""
+        text = f"config gateway\n option id '{GATEWAY}'\n{networks}config summary\n option rows '256'\n"
+        (folder / "config").write_text(text)
         (folder / "var/run/oubli-root").mkdir(parents=True)
-        self.hands("br-lan")
+        self.hands("br-lan", radio)
         ask("recorder_open", str(folder / "config"), str(folder), BOOT, OPENS * SECOND, SINCE, "")
         self.lists(FORMER, A)
         self.until(900)
         self.ask("recorder", [["live", kernel.done(sys.byteorder).hex()]])  # the first listing is long over
         self.until(1001)
 
-    def hands(self, device: str) -> None:
-        """Let root say by which device the guests come."""
-        networks = self.folder / "var/run/oubli-root/networks"
-        networks.write_text(f"config interface 'lan'\n option device '{device}'\n# {self.second}\n")
+    def hands(self, device: str, radio: str = "") -> None:
+        """Let root say by which device the guests come, and by which radio, if it is up."""
+        text = f"config interface 'lan'\n option device '{device}'\n# {self.second}\n"
+        text += f"config interface 'guest'\n option device '{radio}'\n" if radio else ""
+        (self.folder / "var/run/oubli-root/networks").write_text(text)
 
     def until(self, second: int) -> None:
         while self.second < second:
@@ -107,3 +110,16 @@ def test_whoever_is_listed_once_more_is_named(venue: Venue) -> None:
     venue.until(1012)
     venue.lists(OTHER, A)
     assert venue.named(1016, 1090) == A
+
+
+def test_a_radio_that_reloads_takes_nobodys_name_elsewhere(
+    remotes: Callable[[str], Remote], interpreter: Interpreter, tmp_path: Path
+) -> None:
+    """Without a bridge a network has no device while its radio is down (netifd); nothing has happened on br-lan."""
+    venue = Venue(remotes(interpreter.name), tmp_path, "phy0-ap1")
+    for radio in ("", "phy0-ap1"):
+        venue.hands("br-lan", radio)
+        venue.until(venue.second + 12)
+        venue.lists(FORMER, A)
+        venue.until(venue.second + 40)
+    assert venue.named(960, 1400) == A

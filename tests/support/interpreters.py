@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from host_sim.driver import interpreters as host
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 PROJECT = host.ROOT
@@ -81,7 +82,7 @@ class Interpreter:
             raise AssertionError(message)
         return done
 
-    def oubli(self, *commands: tuple[str | Path, ...]) -> list[str]:
+    def oubli(self, *commands: Sequence[object]) -> list[str]:
         """Run commands of `oubli` in one process, whose start is most of what one takes; returns what each printed."""
         done = self.run("-c", _EACH.format([[*map(str, words)] for words in commands]))
         *texts, _ = done.stdout.decode().split("\0")
