@@ -83,7 +83,7 @@ def _when(second: int) -> str:
 def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]", held: "dict[str, Any]") -> "list[str]":
     out = ["times are those of this gateway's clock, which may have been wrong"]
     out += [
-        f"records of this terminal in {name} ({law.purpose(name).paragraph}): {counts[name]}" for name in sorted(counts)
+        f"records under this MAC in {name} ({law.purpose(name).paragraph}): {counts[name]}" for name in sorted(counts)
     ]
     for store in sealed:
         name, ends = store["purpose"], law.duration(store["lifetime_seconds"])

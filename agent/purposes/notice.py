@@ -41,7 +41,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "vous le demandiez, au terme indiqué : {}.",
         "page": "- sur la page : ouvrez {} avec votre appareil, sur ce réseau, sans compte ; pour cette borne "
         "seule, elle montre ce dont l'accès est un droit « page », l'enregistre dans un fichier, et efface ce qui peut "
-        "l'être ;",
+        "l'être, hors les connexions sans appareil connu ;",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois, ou dans les trois mois "
         "si l'on vous en avise dans le premier (12.3) ; réclamation auprès de la CNIL (www.cnil.fr) ;",
         "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable ou sur la page ; "
@@ -50,8 +50,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "objected": "Opposition au comptage déjà reçue : tant qu'elle est retenue, aucun accord de votre part n'est "
         "appliqué ; vous pouvez y renoncer sur la page.",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
-        "à votre situation ; il efface ce qui est conservé (une connexion dont la borne apprend la fin ensuite est "
-        "enregistrée){}, ou vous donne le motif légitime et impérieux qui l'emporte (21.1).",
+        "à votre situation ; il efface ce qui est conservé (sauf une connexion sans appareil connu, conservée sous la "
+        "seule adresse IP, ou dont la borne apprend la fin ensuite){}, ou vous donne le motif légitime et impérieux "
+        "qui l'emporte (21.1).",
         "ends": " et met fin à vos accords",
         "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
         "est conservé de votre appareil ;",
@@ -111,7 +112,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "portability without consent or contract (20), no objection without a legitimate interest (21). Erased "
         "without your asking, at the end that is named: {}.",
         "page": "- on the page: open {} on your device, in this network, without an account; of this gateway "
-        'alone, it shows what has access as a right "page", saves that in a file, and erases what can be erased;',
+        'alone, it shows what has access as a right "page", saves that in a file, and erases what can be erased, but '
+        "for connections of an unknown device;",
         "ask": "- from the controller: write to the contact above; an answer within a month, or word that it takes up "
         "to three (12.3); complaint to the CNIL (www.cnil.fr);",
         "counting": "Objection to being counted: at any time, without a reason, to the controller or on the page; once "
@@ -120,8 +122,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "objected": "Objection to being counted received before: as long as it is remembered, no consent of yours is "
         "applied; you can take it back on the page.",
         "objection": "Objection to the network's security: at any time, tell the controller what is particular to "
-        "your situation; he erases what is kept (a connection whose end the gateway learns of later "
-        "is recorded){}, or tells you the compelling legitimate ground that overrides it (21.1).",
+        "your situation; he erases what is kept (but for a connection whose device isn't known, kept under the IP "
+        "address alone, or whose end the gateway learns of later){}, or tells you the compelling legitimate ground "
+        "that overrides it (21.1).",
         "ends": " and ends your consents",
         "restriction": "- restriction (article 18): but for an authority's request, the controller no longer uses "
         "what is kept of your device;",

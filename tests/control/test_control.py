@@ -1080,7 +1080,7 @@ def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, fo
         assert {row.pop("purpose") for row in rows} == {"security"}
         assert set(rows[0]) == set(law.SECURITY_FIELDS) - {"mac", "duration"} | {"seconds"}
         text = gateway.oubli(interpreter, "who", "--mac", HERS.upper(), "--agreed")[1]
-        assert f"records of this terminal in security ({law.purpose('security').paragraph}): {len(rows)}\n" in text
+        assert f"records under this MAC in security ({law.purpose('security').paragraph}): {len(rows)}\n" in text
         assert re.search(r"^security  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, ", text, re.MULTILINE)
         assert "security  20" in text
         assert f'addresses: ["192.168.7.21 ({HERS}, 2' in text

@@ -906,6 +906,19 @@ def test_who_asks_by_name_is_not_told_that_nothing_is_held_of_her_device(gateway
 
 
 @pytest.mark.parametrize("subject", ["user:Zoé 12", "mac:02:00:00:00:00:0a"])
+def test_who_asks_by_device_or_name_is_told_of_what_stands_under_neither(gateway, subject):
+    """GDPR 15: the gateway restarted while a connection lasted; who asks for its port is answered with it."""
+    gateway.keep(connection(20012, TEN + 60, TEN + 70, attribution.UNKNOWN_MAC), mark(MIDNIGHT, TEN + 7200))
+    fields = COMMON | {"purpose": "access", "ground": "RGPD", "authority_kind": "person", "basis": "RGPD 15"}
+    made = gateway.answer(AGENTS.sign(document(fields | {"subject": subject}), 0, 1))
+    assert (made.result, made.rows) == ("nothing held", [])
+    assert answers.UNNAMED.french in unescape(made.cover())
+    asked = gateway.answer(SIGNED)
+    assert (asked.result, len(asked.rows)) == ("held", 1)
+    assert answers.UNNAMED not in asked.notes
+
+
+@pytest.mark.parametrize("subject", ["user:Zoé 12", "mac:02:00:00:00:00:0a"])
 def test_who_asks_by_device_or_name_reads_nothing_of_a_port_that_nobody_asked_about(gateway, subject):
     """GDPR 12.1: power was lost; what isn't known is told of her."""
     gateway.keep(holding(19968, MIDNIGHT + 10, None, user="Zoé 12".encode()), mark(MIDNIGHT, TEN + 240))

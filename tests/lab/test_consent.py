@@ -302,8 +302,8 @@ def check_what_is_shown(place: Consenting) -> None:
     ]
     held = place.oubli("who", "--mac", place.macs[B], "--agreed")
     # One, and that of the page itself where it was over before the second in which B suspended.
-    assert re.search(r"^records of this terminal in services \(.*\): [12]$", held, re.MULTILINE)
-    assert re.search(r"^records of this terminal in location \(.*\): 1$", held, re.MULTILINE)
+    assert re.search(r"^records under this MAC in services \(.*\): [12]$", held, re.MULTILINE)
+    assert re.search(r"^records under this MAC in location \(.*\): 1$", held, re.MULTILINE)
     assert re.search("consent to services, location: given 20.* UTC, suspended since 20", held)
 
 

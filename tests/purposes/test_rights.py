@@ -60,6 +60,7 @@ from agent.purposes.services import record as services
 from agent.runtime import files
 from agent.runtime.sodium import Sodium
 from agent.summary import terminals
+from agent.vault import reading
 from agent.vault import record as security
 from agent.vault.stores import BY_CONSENT
 from host_sim.privacy import paired
@@ -643,6 +644,35 @@ def test_what_ends_after_an_erasure_is_kept_and_that_is_said(tmp_path: Path) -> 
         )),
     ):  # fmt: skip
         assert [one in told for one, told in zip(said, text, strict=True)] == [True, True]
+
+
+def test_a_connection_of_nobody_who_is_known_stays_under_its_address_and_that_is_said(tmp_path: Path) -> None:
+    """L34-VI-4, GDPR 11.2, 15, 17: it began before the recorder knew whose the address was: not shown, nor erased."""
+    device = paired.Device(tmp_path / "device", None, security="option enabled '1'")
+    whose = {"terminal": mac_of(1), "address": None}
+    device.pass_to(1300)
+    near, event, _ = Sign(1500, 1, lasts=300).messages()
+    device.recorder.streams.neighbour(near, len(near))
+    device.pass_to(1500)
+    device.recorder.streams.datagram(event, len(event))
+    erasure = device.recorder.groups.erasure()
+    erasure.begin(whose, "root")
+    while erasure.state(whose)["erasing"]:
+        device.recorder.work()
+    lines = [*device.recorder.orders.access(whose | {"agreed": 1}, "root")]
+    device.pass_to(2000)
+    device.recorder.close()
+    (kept,) = reading.read(str(device.root), "security", None, 0)
+    assert (kept.mac, kept.address[:2]) == (bytes(6), b"\x0a\x14")
+    assert [row for line in lines for row in line.get("rows", ())] == []
+    said = ("sous la seule adresse IP", "under the IP address alone")
+    for at, language in enumerate(words.LANGUAGES):
+        assert said[at] in notice.TEXTS[language]["objection"]
+        asked = page_connection.Request("", b"", False, "lang=" + language, {})
+        for name in ("security", "attribution", "billing"):
+            own = {"kept": [[name, law.DAY, False]], "beside": [], "objects": [], "counted": False}
+            page = guest_page.Page(asked, lambda *_, **__: {}, lambda _: iter(()), None)
+            assert (said[at] in page.without(own | {"medium": False, "nat": False}, 0)) == (name != "billing")
 
 
 def test_the_end_of_what_goes_by_itself_is_the_one_that_stands_with_it(everything: config.Config) -> None:
@@ -1413,7 +1443,7 @@ def test_what_is_held_is_shown_with_times_that_may_have_been_wrong(
     assert who_verb.show(line) == 0
     told = capsys.readouterr().out
     assert "\ntimes are those of this gateway's clock, which may have been wrong\n" in "\n" + told
-    assert "records of this terminal in security (" in told
+    assert "records under this MAC in security (" in told
     device.recorder.close()
 
 

@@ -44,6 +44,13 @@ NAMED = Note(
     "n'est pas dans cette réponse : une demande sur cette adresse MAC le donne.",
     doubt=False,  # nothing of it stands under the name
 )
+UNNAMED = Note(
+    "a connection of which the gateway couldn't tell whose device's it was (a restart, an address that passed to "
+    "another device) stands under no MAC and no name, and isn't in this answer",
+    "Une connexion dont la borne n'a pas pu dire de quel appareil elle était (redémarrage, adresse passée à un autre "
+    "appareil) n'est conservée sous aucune adresse MAC ni aucun identifiant, et n'est pas dans cette réponse.",
+    doubt=False,  # nothing of it stands under them
+)
 BEHIND = "a second NAT lies between: public ports can't be matched here"
 _FROM = {  # which field of the law's table a column of an answer tells
     "from": "start", "until": "end", "from_paris": "start", "until_paris": "end", "end": "end", "protocol": "protocol",
@@ -216,6 +223,7 @@ def answer(handover: Handover, key: Key, frozen: Iterable[tuple[bytes, bool]] = 
         raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
     notes = [*missing, *unknown, *lost, *unproven, *[BILLING] * (not attributed), *alive(handover)]
     notes += [NAMED] * bool(request.scope.user)
+    notes += [UNNAMED] * (attributed and not request.scope.public)
     if attributed and statement["second_nat"]:  # of a device: whose it was holds there too
         inside = " Là où l'adresse IP dite publique est privée, c'est celle de la borne."
         notes.append(Note(BEHIND, cover.RESULTS[SECOND_NAT] + inside))

@@ -185,6 +185,8 @@ class Page(HeldPage):
             if name != "counting" or not own["objects"]
         ]
         shown = self.heading("kept") + self.paragraph("without") + self.items(goes_on)
+        if any(name in ("security", "attribution") for name, _, _ in own["kept"]):
+            shown += self.paragraph("unnamed")
         if own["objects"]:
             shown += self.paragraph("uncounted")
             if own["objects"][0]:

@@ -38,6 +38,18 @@ WORDS = {
     "consents": ("Votre accord", "Your consent"),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
     "without": ("Jusqu'à quand :", "Until when:"),
+    "unnamed": (
+        (
+            "Une connexion dont la borne ne sait pas de quel appareil elle est (commencée avant un redémarrage, ou "
+            "dont l'adresse a changé d'appareil) reste jusqu'à son terme sous la seule adresse IP : elle n'est ni "
+            "montrée ni effacée ici, ni dans le fichier."
+        ),
+        (
+            "A connection of which the gateway can't tell whose device's it is (begun before a restart, or whose "
+            "address changed devices) stays until its end under the IP address alone: it is neither shown nor erased "
+            "here, nor in the file."
+        ),
+    ),
     "uncounted": (
         (
             "Votre appareil n'est pas compté, et aucun accord de votre part n'est appliqué. Cela est retenu pendant "
@@ -177,8 +189,8 @@ WORDS = {
         "The gateway doesn't answer at present. Open this page again soon: it shows what is in force.",
     ),
     "unknown": (
-        "Votre appareil n'est pas reconnu sur ce réseau. Réessayez dans une minute.",
-        "Your device isn't known on this network. Try again in a minute.",
+        "Votre appareil n'est pas reconnu ici. Réessayez dans une minute ; si cela dure, voyez le responsable.",
+        "Your device isn't known here. Try again in a minute; if that lasts, turn to the controller.",
     ),
     "untimed": (
         (

@@ -28,7 +28,9 @@ def run(line: "Line") -> int:
     if state is None:
         return 1
     answer["erased"] = not state["erasing"]
-    lines = ["erased what security keeps of it" if answer["erased"] else "still being erased; accepted: the same again"]
+    lines = ["still being erased; accepted: the same again"]
+    if answer["erased"]:
+        lines = ["erased what security keeps under this MAC; what has no known terminal stays until its end"]
     consents = words.counted(answer["withdrawn"], ("consent", "consents"), "en")
     destroyed = words.counted(answer["destroyed"], ("record", "records"), "en")
     lines.append(consents + " ended, " + destroyed + " kept by consent made unreadable")
