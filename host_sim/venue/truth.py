@@ -162,7 +162,7 @@ class Daily:
 
 
 class Truth:
-    """The ground truth.
+    """The ground truth of a gateway whose table of the day has room for so many terminals.
 
     arrived   start of an hour (ns) -> devices whose people came in that hour: the *real* truth
     learned   start of an hour (ns) -> terminals whose first DESTROY of the agent-day came in that hour: the *defined*
@@ -173,7 +173,8 @@ class Truth:
     fates     how many connections: told, dropped, unheard (nobody listened), forgotten (with a cut of power)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = 1 << 16) -> None:
+        self._room = room
         self.arrived: Counter[int] = Counter()
         self.learned: Counter[int] = Counter()
         self.kept: list[Kept] = []
@@ -198,6 +199,8 @@ class Truth:
         if self._day:
             self.daily[self._day] = self._now.cells()
             self.rows[self._day] = len(self._now.terminals)
+            if len(self._now.terminals) > self._room:
+                self.muddle()
         self._day = 0
 
     def lose_day(self, wall: int) -> None:

@@ -45,7 +45,7 @@ class World:
         self.people_end = scenario.start + int(self.length * DAY)
         # two hours more than a lifetime: whatever the kernel reported late has passed its deadline too
         self.end = (self.people_end + scenario.gateway.lifetime * SECOND + 2 * HOUR + STEP - 1) // STEP * STEP
-        self.truth, self.days = Truth(), Days()
+        self.truth, self.days = Truth(scenario.gateway.rows), Days()
         self.told: deque[Happening] = deque(maxlen=4000)  # what happened, for the report and a violation's history
         self.random = Random(seed)
         self._queue = EventQueue()

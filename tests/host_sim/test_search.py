@@ -36,6 +36,7 @@ SEEDS = {  # of those that take as long as all others, show it with one alone, o
     "wrong-after-a-crash": (2,),
     "asleep-past-a-stay": (2939966425,),
     "asleep-while-they-come": (3039996600,),
+    "full-as-the-day-ends": (800323045,),
     "read-late": (1766202577,),
     "reinstalled-behind": (3649119635,),
     "reinstalled-often": (7,),
