@@ -896,11 +896,7 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
             "misconfigured",
         )
         asks = "printf 'GET /?lang=en HTTP/1.1\\r\\nHost: 127.0.0.1:8450\\r\\n\\r\\n' | /bin/busybox nc 127.0.0.1 8450"
-        wait_for(
-            lambda: (
-                "Your device isn&#39;t known here" in gateway.run("/bin/sh", "-c", asks, check=False).stdout
-            )
-        )
+        wait_for(lambda: "Your device isn&#39;t known here" in gateway.run("/bin/sh", "-c", asks, check=False).stdout)
         assert "error" not in json.loads(gateway.run(plugin, "call", "law", stdin="{}").stdout)
         findings = json.loads(gateway.run(plugin, "call", "doctor", stdin="{}").stdout)["findings"]
         assert any("mqtt.host" in finding["what"] for finding in findings)
