@@ -20,20 +20,17 @@ from host_sim.venue import scenario as scenarios
 from tests.host_sim.test_simulation import oubli_sim
 from tests.support.interpreters import PROJECT
 
-# Numbers of runs, a few seconds each. Those above a million once found something, and with 218 reach each kind of event
-# and each setting. The other small ones are the shortest of those that a search began with.
+# Numbers of runs, a few seconds each. Those above a million once found something, and with the small ones reach each
+# kind of event and each setting. What found a fault of the simulator alone, and takes long, isn't among them.
 DRAWN = (
-    201, 206, 218, 1021, 7003, 7004, 7005, 7006, 7007, 1720231018, 461319812, 2345425602, 2997619810,
-    536514860, 1420185441, 1712792623, 1753830098, 2474231673, 2627855880, 3208942349, 3289575821,
-    3799515935, 4237973779, 1647501777, 730705725, 1709638784, 1308708305,
+    201, 206, 218, 1021, 7003, 7004, 7005, 7006, 7007, 1720231018, 2345425602, 1420185441, 1712792623, 2474231673,
+    3799515935, 4237973779, 1647501777, 1308708305,
 )  # fmt: skip
 SCENARIOS = sorted((PROJECT / "tests/scenarios").glob("*.toml"))
-SEEDS = {  # of those that take as long as all others, show it with one alone, or have a mutant that shows with it
-    **dict.fromkeys(("backups", "custodians-clock", "factory-reset", "first-boot-cut", "late-by-a-step"), (2,)),
-    **dict.fromkeys(("many-addresses", "reinstallation", "restored-ledger"), (2,)),
+ON_BOTH = ("orders", "full-consents", "full-flash")  # whose second seed is the other interpreter's
+SEEDS = {  # of those that show it with others than 2, or with both
     "wrong-while-nobody-listens": (1,),
     "blocks-of-a-flood": (1, 3),
-    "wrong-after-a-crash": (2,),
     "asleep-past-a-stay": (2939966425,),
     "asleep-while-they-come": (3039996600,),
     "full-as-the-day-ends": (800323045,),
@@ -41,9 +38,9 @@ SEEDS = {  # of those that take as long as all others, show it with one alone, o
     "reinstalled-behind": (3649119635,),
     "reinstalled-often": (7,),
     "reinstalled-after-a-step": (2920274920,),
+    **dict.fromkeys(ON_BOTH, (1, 2)),
 }
-SEEDED = [(path, seed) for path in SCENARIOS for seed in SEEDS.get(path.stem, (1, 2))]
-ON_BOTH = ("orders", "full-consents", "full-flash")  # whose second seed is the other interpreter's
+SEEDED = [(path, seed) for path in SCENARIOS for seed in SEEDS.get(path.stem, (2,))]
 BROKEN = {one.name: one.patch for one in mutants.MUTANTS}
 BROKEN |= {
     "lines-go-with-the-package": Patch("base/paths.py", "clear_run", "place not in A", "True"),
@@ -165,7 +162,7 @@ def test_scenario_finds_the_fault_that_it_is_kept_for(path: str, mutant: str, wr
     """With the fault put back it is found; a scenario that can't fail proves nothing."""
     patches.patched(BROKEN[mutant], tmp_path)
     data = tomllib.loads((PROJECT / f"tests/scenarios/{path}.toml").read_text())
-    found, _ = search.attempt(Case(data, SEEDS.get(path, (2,))[0], "cpython"), tmp_path)
+    found, _ = search.attempt(Case(data, SEEDS.get(path, (2,))[-1], "cpython"), tmp_path)
     assert found is not None
     assert found.wrong.endswith(wrong)
 
