@@ -116,7 +116,7 @@ def terminal(value: "object") -> bytes:
         and all(letter in _MAC for letter in value)
     ):
         octets = bytes([int(part, 16) for part in value.split(":")])
-        if not octets[0] & 1:  # a group's address is nobody's
+        if any(octets) and not octets[0] & 1:  # zeros stand for whoever isn't known, a group's address is nobody's
             return octets
     raise ValueError("a terminal's MAC such as 02:00:00:00:00:01")
 

@@ -1099,7 +1099,7 @@ def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, fo
             ),
         )
         accepted = "oubli: --mac: not understood; accepted: a terminal's MAC such as 02:00:00:00:00:01\n"
-        for wrong in ("02:00", "0g:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "192.168.7.21"):
+        for wrong in ("02:00", "0g:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00", "192.168.7.21"):
             assert gateway.oubli(interpreter, "who", "--mac", wrong, "--agreed") == (2, "", accepted)
         look_up(gateway, interpreter, rows)
         # She herself, on the page: the terminal that holds the address she asks from, whoever that is.

@@ -1051,6 +1051,13 @@ def test_portal_list_tells_who_is_logged_in(stage):
     assert stage("portal", steps) == [True, "room12", "", "", True, ""]
 
 
+def test_a_user_at_a_mac_of_zeros_is_nobodys_who_is_known(stage):
+    """L34-II: zeros stand for whoever isn't known, of whom none is a user."""
+    nobody = "0" * 12
+    told = clients(**{nobody: ("Authenticated", "room12"), MAC_A: ("Authenticated", "room13")})
+    assert stage("portal", [["read", told, 100], ["user", nobody], ["user", MAC_A]]) == [True, "", "room13"]
+
+
 def test_portal_that_names_nobody_and_the_pages_of_opennds_itself(stage):
     """L34-II-1: openNDS 10 writes "bmE=" for a client of whom nothing was said: no user has that name.
 

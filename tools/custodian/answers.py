@@ -258,7 +258,8 @@ def absent_day(day: int, *, doubt: bool = True) -> Note:
     """Return the note on a day, in days since the epoch, of which there is no segment."""
     return Note(
         f"{date_of(day)}: the gateway held no segment of that day",
-        f"{date_of(day)} : la borne n'a remis aucun fichier de ce jour (arrêt, absence de clé, ou rien à enregistrer).",
+        f"{date_of(day)} : la borne n'a remis aucun fichier de ce jour (terme échu, effacement, perte, arrêt, absence "
+        "de clé, ou rien à enregistrer).",
         doubt=doubt,
     )
 

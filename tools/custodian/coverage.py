@@ -115,6 +115,6 @@ def _note(begin: int, over: int) -> Note:
         f"from {times.utc(begin)} to {times.utc(over)} nothing shows that the gateway heard and kept every connection: "
         "one of the window that went on then may be missing",
         f"Du {times.french(begin)} au {times.french(over)}, rien n'établit que la borne a tout entendu et tout "
-        "conservé (finalité arrêtée, coupure, redémarrage, perte, heure non confirmée) : une connexion de la période "
-        "demandée, encore en cours alors, peut manquer.",
+        "conservé (finalité arrêtée, terme échu, effacement, coupure, redémarrage, perte, heure non confirmée) : une "
+        "connexion de la période demandée, encore en cours alors, peut manquer.",
     )

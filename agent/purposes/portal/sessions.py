@@ -97,10 +97,14 @@ def acceptable(user: "object") -> bool:
 
 
 def mac_of(text: "object") -> bytes:
-    """Return the 6 octets of a MAC written aa:bb:cc:dd:ee:ff, b"" for anything else."""
+    """Return the 6 octets of a MAC written aa:bb:cc:dd:ee:ff, b"" for anything else.
+
+    Zeros are none: they stand for a terminal that isn't known, of which nobody is to be the user.
+    """
     if not isinstance(text, str) or len(text) != 17 or any(text[at] not in ":-" for at in range(2, 17, 3)):
         return b""
     digits = "".join([text[at : at + 2] for at in range(0, 17, 3)]).lower()
     if any(digit not in "0123456789abcdef" for digit in digits):
         return b""
-    return bytes([int(digits[at : at + 2], 16) for at in range(0, 12, 2)])
+    octets = bytes([int(digits[at : at + 2], 16) for at in range(0, 12, 2)])
+    return octets if any(octets) else b""

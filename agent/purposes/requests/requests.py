@@ -212,7 +212,7 @@ class Scope:
         kind, _, who = fields["subject"].partition(":")
         self.mac = mac_of(who) if kind == "mac" else b""
         self.user = who.encode() if kind == "user" and acceptable(who) else b""
-        if not any(self.mac) and not self.user:
+        if not self.mac and not self.user:
             raise _wrong("subject", "user:ID or mac:aa:bb:cc:dd:ee:ff")
 
 
