@@ -139,10 +139,13 @@ class AddressTable(AddressRows):
         row = self._heads[self._bucket_of_mac(mac)]
         while row:
             if self.mac(row) == mac:
-                octets = struct.pack(">4I", *[self._words[row * ROW + index] for index in range(4)])
                 since = self._words[row * ROW + SINCE] << 32 | self._words[row * ROW + SINCE + 1]
-                yield octets[12:] if octets[:12] == MAPPED_OCTETS else octets, since
+                yield self._address_of(row), since
             row = self._words[row * ROW + NEXT_OF_MAC]
+
+    def _address_of(self, row: int) -> bytes:
+        octets = struct.pack(">4I", *[self._words[row * ROW + index] for index in range(4)])
+        return octets[12:] if octets[:12] == MAPPED_OCTETS else octets
 
     def learn(self, address: bytes, mac: bytes, now: int) -> None:
         """Take note that the kernel has a terminal as the neighbour that holds an address as of `now`."""
@@ -251,6 +254,12 @@ class AddressTable(AddressRows):
         if self.deaf_until == _EVER:
             self.deaf_until = now
 
+    def forget(self, gone: "Callable[[bytes], bool]") -> None:
+        """Forget whoever has or had an address of which `gone` is true: what began before isn't known to be his."""
+        for row in range(1, self._used + 1):
+            if self._words[row * ROW + NUMBER] and gone(self._address_of(row)):
+                self._give_up(row)
+
     def needed(self, row: int) -> None:
         """Mark an association whose address a live connection has."""
         self._words[row * ROW + SEEN] = self.serial
@@ -286,6 +295,6 @@ class AddressTable(AddressRows):
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator
+    from typing import Callable, Iterator
 
     from agent.capture.connections import Connection as Source

@@ -123,6 +123,8 @@ class Lan(Listener):
             self._outs.pop(index, None)
         if (name if name in self.names else None) == self._links.get(index):
             return False
+        # Who had which address on it while it wasn't followed, or will have, isn't known
+        self._holders.forget(lambda address: self._link_of(address, self._own) == index)
         if name in self.names:
             self._links[index] = name
         else:
@@ -144,6 +146,7 @@ class Lan(Listener):
             return False
         self._own.append((index, address, prefix))
         self._rebuild()
+        self._holders.forget(self._elsewhere)
         return True
 
     def no_address(self, index: int, address: bytes, prefix: int) -> bool:
@@ -188,27 +191,33 @@ class Lan(Listener):
         own = self._own
         if self._unseen[1]:  # addresses are listed before neighbours: the others may be gone
             own = [entry for entry in own if entry not in self._unseen[1]]
-        link = 0 if _link_local(address) else self._link_of(address, own)
-        return (self._link_of(address, self._left) if link < 0 else link) == index
+        return not _link_local(address) and self._link_of(address, own) == index
 
     def _link_of(self, address: bytes, own: "list[tuple[int, bytes, int]]") -> int:
         """Return the link whose prefix holds an address, the longest one as in the kernel; -1 where none does.
 
-        Of two links with the same prefix the LAN's. 0 for an own address, and where the LAN has it on several links.
+        Of two links with the same prefix the LAN's. 0 for an own address, where the LAN has it on several links, and in
+        an IPv6 prefix beyond the 64 bits that are its guests'.
         """
         link = longest = -1
-        for index, one, length in own:
+        for index, one, bits in own:
             if one == address:
                 return 0
-            bits = max(length, _GUESTS) if len(one) == 16 else length
             if bits < longest or not _within(address, 0, len(address), one, bits):
                 continue
-            if bits > longest or (link > 0 and link not in self._links):
+            if not _within(address, 0, len(address), one, max(bits, _GUESTS) if len(one) == 16 else bits):
+                link = 0 if bits > longest else link
+            elif bits > longest or (link > 0 and link not in self._links):
                 link = index
             elif index in self._links and index != link:
                 link = 0
             longest = bits
         return link
+
+    def _elsewhere(self, address: bytes) -> bool:
+        """Return True if the kernel sends answers to an address by another link than the guests', or has it itself."""
+        link = self._link_of(address, self._own)
+        return link >= 0 and link not in self._links
 
     def lease(self, address: bytes, mac: bytes) -> None:
         """Tell the address table of a lease; one for an address outside the LAN is nobody's business.

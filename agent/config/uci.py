@@ -64,12 +64,9 @@ def sections(path: str) -> "Iterator[tuple[str, str, list[str]]]":
             yield kind, name, words
 
 
-def devices(names: "Sequence[str]", path: str, known: "dict[str, list[str]] | None" = None) -> "list[str]":
-    """Return the interfaces that names stand for: OpenWrt networks of the file at `path`, else interfaces.
-
-    `known` are those of before, for networks that the file doesn't name now: such as a radio's that reloads.
-    """
-    known = {} if known is None else known
+def devices(names: "Sequence[str]", path: str) -> "list[str]":
+    """Return the interfaces that names stand for: OpenWrt networks of the file at `path`, else interfaces."""
+    known = {}
     for kind, section, words in sections(path):
         if (
             kind == "interface"

@@ -7,7 +7,6 @@ from agent.config.uci import devices, lease_files
 
 _SECOND = 1000000000
 REFRESH = 10 * _SECOND
-_SWEEPS = 12  # after which nobody is left who isn't there: two for what a dump needed, and as many as had one address
 ADDRESSES_A_ROW = 4  # a terminal has one IPv4 address and a few of IPv6
 
 
@@ -30,51 +29,37 @@ class GuestNetwork:
         self._values = values
         self._leases = leases.Leases((), lambda: self.holders.doubt(LEASE), self.lan.lease)
         self._patience = monotonic + REFRESH
-        self._next = self._looked = monotonic
+        self._next = monotonic
         self._handed: "object" = ()  # the networks' file, as it was when it was read
-        self._devices: "dict[str, list[str]]" = {}  # of networks, as far as they were ever named
-        self._moved = False  # the guests come by other interfaces than the address table knows
-        self._follow(monotonic)
+        self._follow()
 
     def introduced(self, monotonic: int) -> bool:
         """Return True if its terminals are listed, or given up on: a connection that ends has its terminal then."""
         return self.neighbours.complete or monotonic >= self._patience
 
-    def _follow(self, monotonic: int) -> None:
-        """Learn by which interfaces the guests come and packets leave, and where leases lie, where that has changed.
-
-        What happened on an interface meanwhile was nobody's business. Root's word of it may be as late as this look.
-        """
+    def _follow(self) -> None:
+        """Learn by which interfaces the guests come and packets leave, and where leases lie, where that has changed."""
         stamp = leases.stamp(self._paths.networks)
-        late, self._looked = monotonic - self._looked + REFRESH, monotonic
         if stamp == self._handed:
             return
         self._handed = stamp
         network, dhcp = self._paths.network_files()
-        ways_out = list(self._gateway.wan) + devices(self._gateway.wan, network, self._devices)
+        ways_out = list(self._gateway.wan) + devices(self._gateway.wan, network)
         self._leases.paths = [self._paths.root + path for path in lease_files(dhcp)]
-        known = self.lan.names
-        if self.lan.follow(devices(self._gateway.lan, network, self._devices), ways_out):
-            if known and known != self.lan.names:
-                self.lan.missed(late)
-                self._moved = True
+        if self.lan.follow(devices(self._gateway.lan, network), ways_out):
             self.neighbours.restart()
 
     def tick(self, wall: int, monotonic: int) -> None:
         """Read the leases where that is due; times in ns."""
-        if monotonic >= self._next and self.read_leases(wall, monotonic):
+        if monotonic >= self._next and self.read_leases(wall):
             self._next = monotonic + REFRESH
 
-    def read_leases(self, wall: int, monotonic: int) -> bool:
+    def read_leases(self, wall: int) -> bool:
         """Read the leases where anything has changed; False as long as the kernel hasn't said which side is the LAN."""
-        self._follow(monotonic)
+        self._follow()
         if self.neighbours.complete:
             # Where an address changed hands, a lease may say otherwise.
             self._leases.refresh(wall, (self._values["addresses handed over"], self.lan.prefixes, self._handed))
-            # Of an interface that isn't followed any more nothing shows who has whose address now.
-            for _ in range(_SWEEPS if self._moved else 0):
-                self.holders.sweep()
-            self._moved = False
         return self.neighbours.complete
 
     def count(self) -> bool:

@@ -39,7 +39,7 @@ class Orders:
         """Read the DHCP leases now."""
         recorder = self._recorder
         recorder.turn.wall = recorder.streams.pipeline.wall = recorder.clock.source.wall()
-        return {"read": recorder.guests.read_leases(recorder.turn.wall, recorder.clock.source.monotonic())}
+        return {"read": recorder.guests.read_leases(recorder.turn.wall)}
 
     def access(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
         """Look at what is held on a terminal, for the person at it."""

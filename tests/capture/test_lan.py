@@ -176,8 +176,23 @@ def test_what_a_guests_router_was_delegated_is_not_his_who_says_so(
     ask: Callable[..., Any], order: kernel.ByteOrder
 ) -> None:
     """L34-I-2: OpenWrt's LAN has 60 bits, of which odhcpd delegates 64 to whoever asks; the kernel answers him."""
-    gateway = Gateway(order).address(LAN, "2001:db8:7::1/60")
-    assert held(ask, gateway, (LAN, "2001:db8:7::7"), (LAN, "2001:db8:7:1::7")) == [True, False]
+    gateway = Gateway(order).address(LAN, "2001:db8:7:8::1/64").address(LAN, "2001:db8:7:8::1/64", gone=True)
+    gateway.address(LAN, "2001:db8:7::1/60")
+    here = (LAN, "2001:db8:7::7"), (LAN, "2001:db8:7:1::7"), (LAN, "2001:db8:7:8::7")
+    assert held(ask, gateway, *here) == [True, False, False]
+    assert held(ask, gateway.address(WAN, "2001:db8:7::2/64"), (LAN, "2001:db8:7::8")) == [False]  # the longer one's
+
+
+def test_whoever_had_an_address_that_is_another_links_now_is_forgotten(
+    ask: Callable[..., Any], order: kernel.ByteOrder
+) -> None:
+    """L34-I-2: the WAN gets a prefix within the LAN's, or the gateway the address itself."""
+    gateway = Gateway(order).address(LAN, "172.16.0.1/12")
+    for address in ("172.16.0.7", "172.17.0.50", "172.18.0.9"):
+        gateway.neighbour(LAN, address)
+    gateway.address(WAN, "172.17.0.2/24").address(LAN, "172.18.0.9/32")
+    told = ask(gateway, ("172.16.0.7", INTERNET), ("172.17.0.50", INTERNET), ("172.18.0.9", INTERNET))["told"]
+    assert [row[3] for row in told] == [True, False, False]
 
 
 def test_a_prefix_that_the_wan_has_too_is_the_lans(ask: Callable[..., Any], order: kernel.ByteOrder) -> None:
@@ -202,10 +217,10 @@ def test_neighbours_that_were_told_of_before_their_prefix_are_listed_once_more(
     assert ask(Gateway(order).listed().link(WAN, "br-guest"))["asked"] == 4
 
 
-def test_guests_go_on_by_a_prefix_that_the_isp_took_back(ask: Callable[..., Any], order: kernel.ByteOrder) -> None:
-    """Until another link has it."""
+def test_a_prefix_that_the_isp_took_back_is_nobodys(ask: Callable[..., Any], order: kernel.ByteOrder) -> None:
+    """The kernel answers by the WAN; another customer may have it by now."""
     gateway = Gateway(order).address(LAN, "fd00:1::1/64", gone=True)
-    assert held(ask, gateway, (LAN, "fd00:1::7"), (GUEST, "fd00:1::8")) == [True, False]
+    assert held(ask, gateway, (LAN, "fd00:1::7"), (GUEST, "fd00:1::8")) == [False, False]
     gateway.address(GUEST, "fd00:1::1/64")
     assert held(ask, gateway, (LAN, "fd00:1::9"), (GUEST, "fd00:1::a")) == [False, True]
 
