@@ -196,8 +196,8 @@ class Lan(Listener):
     def _link_of(self, address: bytes, own: "list[tuple[int, bytes, int]]") -> int:
         """Return the link whose prefix holds an address, the longest one as in the kernel; -1 where none does.
 
-        Of two links with the same prefix the LAN's. 0 for an own address, where the LAN has it on several links, and in
-        an IPv6 prefix beyond the 64 bits that are its guests'.
+        Of two links with the same prefix the LAN's. 0 for an own address, and where the LAN has it on several links. So
+        is what lies beyond the 64 bits of an IPv6 prefix that are its guests'.
         """
         link = longest = -1
         for index, one, bits in own:

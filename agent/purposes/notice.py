@@ -41,7 +41,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "vous le demandiez, au terme indiqué : {}.",
         "page": "- sur la page : ouvrez {} avec votre appareil, sur ce réseau, sans compte ; pour cette borne "
         "seule, elle montre ce dont l'accès est un droit « page », l'enregistre dans un fichier, et efface ce qui peut "
-        "l'être, hors les connexions sans appareil connu ;",
+        "l'être{} ;",
+        "unnamed": ", hors les connexions sans appareil connu",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois, ou dans les trois mois "
         "si l'on vous en avise dans le premier (12.3) ; réclamation auprès de la CNIL (www.cnil.fr) ;",
         "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable ou sur la page ; "
@@ -112,8 +113,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "portability without consent or contract (20), no objection without a legitimate interest (21). Erased "
         "without your asking, at the end that is named: {}.",
         "page": "- on the page: open {} on your device, in this network, without an account; of this gateway "
-        'alone, it shows what has access as a right "page", saves that in a file, and erases what can be erased, but '
-        "for connections of an unknown device;",
+        'alone, it shows what has access as a right "page", saves that in a file, and erases what can be erased{};',
+        "unnamed": ", but for connections of an unknown device",
         "ask": "- from the controller: write to the contact above; an answer within a month, or word that it takes up "
         "to three (12.3); complaint to the CNIL (www.cnil.fr);",
         "counting": "Objection to being counted: at any time, without a reason, to the controller or on the page; once "
@@ -211,10 +212,11 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     if not counting and "objection" in keys and suspends:  # nobody is counted any more: it is remembered all the same
         counting = [text["objected"]]
     against = counting + ([text["objection"].format(ends)] if "objection" in asked else [])
+    unnamed = text["unnamed"] if "security" in keys or "attribution" in keys else ""
     out += (
         ([""] + against if against else [])
         + ["", text["rights"].format(passing)]
-        + [text["page"].format(address(config, at)), text["ask"]]
+        + [text["page"].format(address(config, at), unnamed), text["ask"]]
     )
     sealed = [one for one in found if one.custody == law.CUSTODIAN]
     out += ([text["restriction"]] if "restriction" in asked else []) + [text["leave"]]

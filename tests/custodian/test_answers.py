@@ -443,7 +443,7 @@ def test_billing_never_says_that_nothing_was(gateway, subject):
     assert (made.manifest["result"], made.rows, made.manifest["notes"]) == ("not known", [], notes)
     page = unescape(made.cover())
     asked = "cet identifiant" if subject.startswith("user:") else "cette adresse MAC"
-    assert f"Ce qui est conservé sous {asked} ne permet pas de répondre" in page
+    assert f"Ce que ce registre conserve sous {asked} ne permet pas de répondre" in page
     assert "Personne n'est désigné" not in page
     assert answers.BILLING.french in page
     assert "Rien n'est conservé" not in page
@@ -887,7 +887,7 @@ def test_a_person_gets_what_attribution_holds_on_her_and_nobody_elses(gateway, s
     assert "la notice de ce réseau : l'opérateur la joint à cette réponse" in cover
     assert "garantit à la personne concernée" in cover  # no word to whoever opens it, who may be another
     by = "cet identifiant" if subject.startswith("user:") else "cette adresse MAC"
-    assert f"<p>Voici ce qui est conservé sous {by} pour cette période.</p><table>" in cover
+    assert f"<p>Voici ce que ce registre conserve sous {by} pour cette période.</p><table>" in cover
 
 
 def test_who_asks_by_name_is_not_told_that_nothing_is_held_of_her_device(gateway):
@@ -900,7 +900,7 @@ def test_who_asks_by_name_is_not_told_that_nothing_is_held_of_her_device(gateway
     )
     assert (by_name.result, by_device.result) == ("nothing held", "held")
     page = unescape(by_name.cover())
-    assert "<p>Rien n'est conservé sous cet identifiant pour cette période.</p>" in page
+    assert "<p>Ce registre ne conserve rien sous cet identifiant pour cette période.</p>" in page
     assert "est conservé sous sa seule adresse MAC, et n'est pas dans cette réponse" in page
     assert answers.NAMED not in by_device.notes
 

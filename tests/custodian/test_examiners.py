@@ -750,7 +750,7 @@ FAULTS = {
     "any authority": Fault(requests, "            if value not in accepted:", "            if not value:"),
     "one agent": Fault(requests, "if len(names) < 2 or", "if len(names) < 1 or"),
     "everybody who is unknown": Fault(
-        requests, "if not any(self.mac) and not self.user:", "if not self.mac and not self.user:"
+        requests, 'mac_of(who) if kind == "mac"', '(mac_of(who) or bytes(6)) if kind == "mac"'
     ),
     "another's destroyed key is ours": Fault(store, "if destroy > self.today:", "if False:"),
     "a log with a hole is one": Fault(store, "if wrong := self.changed():", "if wrong := []:"),

@@ -343,7 +343,8 @@ def check_rights(everything: config.Config) -> None:
         assert lines[lines.index("", 5) + 1 :][:2] == [
             said("counting").format(text["suspends"]), said("objection").format(text["ends"]),
         ]  # fmt: skip
-        assert typeset(text["page"].format(f"http://{everything.notice.page}:8450/"), language) in lines
+        where = f"http://{everything.notice.page}:8450/"
+        assert typeset(text["page"].format(where, text["unnamed"]), language) in lines
         for word in ("ask", "restriction", "leave", "consent", "death"):
             assert typeset(text[word], language) in lines
         ends = text["session"].format(("30 minutes", "30 minutes")[at]) + text["idle"].format(
@@ -673,6 +674,12 @@ def test_a_connection_of_nobody_who_is_known_stays_under_its_address_and_that_is
             own = {"kept": [[name, law.DAY, False]], "beside": [], "objects": [], "counted": False}
             page = guest_page.Page(asked, lambda *_, **__: {}, lambda _: iter(()), None)
             assert (said[at] in page.without(own | {"medium": False, "nat": False}, 0)) == (name != "billing")
+        unnamed = notice.TEXTS[language]["unnamed"]
+        off = "config purpose 'security'\n option enabled '0'\n"
+        for text, held, said_so in (("", [], True), (off, [], False), (off, ["attribution"], True)):
+            (tmp_path / "settings").write_text(GATEWAY + text)
+            told = "\n".join(notice.lines(config.load(str(tmp_path / "settings")), language, held))
+            assert (unnamed in told) == said_so
 
 
 def test_the_end_of_what_goes_by_itself_is_the_one_that_stands_with_it(everything: config.Config) -> None:

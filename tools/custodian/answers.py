@@ -170,8 +170,9 @@ def opened_segments(store: str, files: Mapping[str, bytes], key: Key) -> tuple[d
         if segment.torn:
             notes.append(
                 Note(
-                    f"{name}: ended by a loss of power; what was not yet written then is lost",
-                    f"{name} : interrompu par une coupure de courant ; ce qui n'était pas encore écrit est perdu.",
+                    f"{name}: ended by a loss of power or a refused write; what was not yet written then may be lost",
+                    f"{name} : interrompu (coupure de courant, écriture refusée) ; "
+                    "ce qui n'était pas encore écrit a pu être perdu.",
                     doubt=store != "attribution",  # there it is the marks that tell
                 )
             )

@@ -34,9 +34,9 @@ RESULTS = {
     "être rapproché d'un équipement ici. Cela ne signifie pas que rien ne s'est passé.",
 }
 ABOUT = {  # a device, or a user: the other one may be the same person's
-    "held": "Voici ce qui est conservé sous {} pour cette période.",
-    "nothing held": "Rien n'est conservé sous {} pour cette période.",
-    "not known": "Ce qui est conservé sous {} ne permet pas de répondre pour toute la période.",
+    "held": "Voici ce que ce registre conserve sous {} pour cette période.",
+    "nothing held": "Ce registre ne conserve rien sous {} pour cette période.",
+    "not known": "Ce que ce registre conserve sous {} ne permet pas de répondre pour toute la période.",
 }
 INFORMED = (
     "Les autres informations que l'article 15 du RGPD garantit à la personne concernée (finalités, destinataires, "

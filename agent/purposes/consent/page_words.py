@@ -150,11 +150,11 @@ WORDS = {
     "look": ("« Retour » montre ce qui est en vigueur.", '"Back" shows what is in force.'),
     "erasing": (
         (
-            "L'effacement prend quelques minutes. « Voir ce qui est conservé » montre ce qui "
-            "reste. Si la borne ou son logiciel redémarre avant, redemandez-le."
+            "L'effacement prend quelques minutes. « Voir ce qui est conservé » montre ce qui reste sous l'adresse MAC "
+            "de votre appareil. Si la borne ou son logiciel redémarre avant, redemandez-le."
         ),
         (
-            'The erasure takes some minutes. "See what is kept" shows what is left. '
+            'The erasure takes some minutes. "See what is kept" shows what is left under your device\'s MAC. '
             "If the gateway or its software restarts before, ask again."
         ),
     ),
