@@ -65,9 +65,13 @@ def test_a_model_that_is_broken_is_found_out(broken: int, tmp_path: Path) -> Non
     assert "assertion violated" in checked(tmp_path, broken)
 
 
-def walk(seed: int) -> list[tuple[str, int, bool, bool]]:
-    """Return a random walk's events: what happened, its amount, whether clock is trusted and key is there."""
-    said = subprocess.run(["spin", f"-n{seed}", f"-u{STEPS}", MODEL], check=True, capture_output=True, text=True).stdout
+def walk(seed: int, folder: Path) -> list[tuple[str, int, bool, bool]]:
+    """Return a random walk's events: what happened, its amount, whether clock is trusted and key is there.
+
+    Spin leaves a file of one name where it runs, so each walk has a folder.
+    """
+    words = ["spin", f"-n{seed}", f"-u{STEPS}", MODEL]
+    said = subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True).stdout
     rows = [line.split()[1:] for line in said.splitlines() if line.lstrip().startswith("EVENT ")]
     return [(what, int(amount), trusted == "1", key == "1") for what, amount, trusted, key in rows]
 
@@ -142,7 +146,7 @@ def test_the_recorder_goes_the_ways_of_the_model(
         folder.mkdir()
         gateway = Gateway(remotes(interpreter.name), folder)
         lived = []
-        for what, amount, trusted, key in walk(seed):
+        for what, amount, trusted, key in walk(seed, folder):
             lived.append((what, amount))
             assert gateway.live(what, amount) == (trusted, key), (seed, lived)
             seen.add((what, trusted, key))
