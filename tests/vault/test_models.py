@@ -70,7 +70,7 @@ def walk(seed: int, folder: Path) -> list[tuple[str, int, bool, bool]]:
 
     Spin leaves a file of one name where it runs, so each walk has a folder.
     """
-    words = ["spin", f"-n{seed}", f"-u{STEPS}", MODEL]
+    words = ["spin", f"-n{seed}", f"-u{STEPS}", str(MODEL)]
     said = subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True).stdout
     rows = [line.split()[1:] for line in said.splitlines() if line.lstrip().startswith("EVENT ")]
     return [(what, int(amount), trusted == "1", key == "1") for what, amount, trusted, key in rows]
