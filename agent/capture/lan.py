@@ -49,7 +49,7 @@ class Lan(Listener):
         self._own: "list[tuple[int, bytes, int]]" = []
         self.prefixes: "list[tuple[bytes, int]]" = []  # of the LAN
         self._former: "list[tuple[bytes, int]]" = []
-        self._left: "list[tuple[int, bytes, int]]" = []  # former own addresses: guests use a former prefix on
+        self._left: "list[tuple[int, bytes, int]]" = []  # former own addresses: what they began may still be ending
         # Links, addresses not yet listed again
         self._unseen: "tuple[list[int], list[tuple[int, bytes, int]]]" = ([], [])
         # First octets of destinations that deserve a second look, for each family.
