@@ -6,14 +6,15 @@ TIMESTAMP_STOP is when the entry timed out, that is its last packet plus the tim
 says how much of T was left. `end` is thus never later than the last packet, and early by what the kernel had shortened
 (its `unacknowledged` and `max_retrans` timeouts). A rule may give a connection a `ct timeout` object instead of the
 setting: which connection had one can't be told afterwards, so the largest value of them all counts for every
-connection.
+connection. Nor is told which connection had a helper, and some helpers set timeouts of their own. Where the ruleset has
+one of those, or they may attach by themselves, that timeout counts for all that it can follow.
 
 A file on tmpfs tells the next process of the boot what the values have been. Where nothing tells it, what began before
 it may have lived under the kernel's own defaults.
 
 Source: net/netfilter/nf_conntrack_proto_*.c; values in seconds from /proc/sys/net/netfilter. Objects:
-linux/netfilter/nf_tables.h (NFTA_OBJ_TYPE 3, NFTA_OBJ_DATA 4), nfnetlink_cttimeout.h (a state's number is its
-attribute's).
+linux/netfilter/nf_tables.h (NFTA_OBJ_TYPE 3, NFTA_OBJ_DATA 4, NFTA_CT_HELPER_NAME 1), nfnetlink_cttimeout.h (a state's
+number is its attribute's). Helpers: nf_conntrack_sip.c, _amanda.c, _pptp.c, _h323_main.c (nf_ct_refresh).
 """
 
 import json
@@ -95,11 +96,20 @@ DEFAULTS = {
     "dccp_timeout_open": 43200,
     "generic_timeout": 600,
 }
+# What helpers set themselves, by a helper's name in the kernel; those that aren't here leave timeouts alone.
+HELPERS: "dict[bytes, dict[str, int]]" = {
+    b"sip": dict.fromkeys(_TCP_STATES[1:] + _UDP_STATES[1:], 3600),
+    b"amanda": dict.fromkeys(_UDP_STATES[1:], 300),
+    # H.323: what the gatekeeper says. More than 2 ** 31 ticks, of which a second has 100, the kernel can't tell apart.
+    b"RAS": dict.fromkeys(_UDP_STATES[1:], 21474836),
+    b"pptp": {"gre_timeout": 600, "gre_timeout_stream": 18000},
+}
 
 _NEW_OBJECT, _GET_OBJECT = 0xA12, 0xA13  # of nftables
 _GENERIC = 4  # octets of nfgenmsg
-_OBJECT_TYPE, _OBJECT_DATA, _CT_TIMEOUT = 3, 4, 7
-_PROTOCOL, _POLICY = 2, 3
+_OBJECT_TYPE, _OBJECT_DATA = 3, 4
+_CT_HELPER, _CT_TIMEOUT = 3, 7
+_NAME, _PROTOCOL, _POLICY = 1, 2, 3
 REQUEST = dump_request(_GET_OBJECT, bytes(_GENERIC))
 
 
@@ -126,7 +136,7 @@ def name_of(connection: "Connection") -> str:
 
 
 class Policies:
-    """Reads the answer to REQUEST; `largest` has the seconds of each timeout that an object of the ruleset gives."""
+    """Reads the answer to REQUEST; `largest` has the seconds of each timeout that an object or helper there gives."""
 
     def __init__(self) -> None:
         self.reader = Reader(self._take)
@@ -159,7 +169,7 @@ class Policies:
         self.reader.done = False
         whole = not self.reader.interrupted and not self.reader.refused
         for name, seconds in () if whole else self.largest.items():
-            self._found[name] = max(seconds, self._found.get(name, 0))
+            self._count(name, seconds)
         self.largest = self._found
         return True
 
@@ -177,6 +187,19 @@ class Policies:
                 inner, inner_end = value, stop
         if which == _CT_TIMEOUT:
             self._object(buffer, inner, inner_end)
+        elif which == _CT_HELPER:
+            self._helper(buffer, inner, inner_end)
+
+    def _count(self, name: str, seconds: int) -> None:
+        self._found[name] = max(seconds, self._found.get(name, 0))
+
+    def _helper(self, buffer: "bytearray | bytes", at: int, end: int) -> None:
+        for number, value, stop in attributes(buffer, at, end):
+            if number == _NAME:
+                # One of another port than the usual is "sip-1".
+                helper = bytes(buffer[value:stop]).rstrip(b"\0").split(b"-")[0]
+                for name, seconds in HELPERS.get(helper, {}).items():
+                    self._count(name, seconds)
 
     def _object(self, buffer: "bytearray | bytes", at: int, end: int) -> None:
         names: "Sequence[str]" = ()
@@ -189,7 +212,7 @@ class Policies:
         for state, value, stop in attributes(buffer, policy, policy_end):
             if 0 < state < len(names):
                 (seconds,) = unpack_from(">I", buffer, exactly(4, value, stop))
-                self._found[names[state]] = max(seconds, self._found.get(names[state], 0))
+                self._count(names[state], seconds)
 
 
 class Timeouts:
@@ -206,6 +229,7 @@ class Timeouts:
         self._lines: "TimeLines | None" = None
         self._unsaved = False
         self._offset = 0  # of the time line that the file was written by
+        self._automatic = self._read("helper")
         for name in DEFAULTS:
             self._current[name] = self._value(name)
         # For who reads in place what holds for connections that began after `changed` (ns): seconds of each of TCP's
@@ -281,8 +305,10 @@ class Timeouts:
         setting = self._read(name)
         if setting is not None:
             self._settings[name] = setting
+        # Before Linux 6.0 helpers may attach by themselves.
+        helped = [timeouts.get(name, 0) for timeouts in HELPERS.values()] if self._automatic else []
         # What is shorter than a second reads as 0 (older kernels' SCTP).
-        return max(1, self._settings[name], self.policies.largest.get(name, 0))
+        return max(1, self._settings[name], self.policies.largest.get(name, 0), *helped)
 
     def tick(self, wall: int, monotonic: int) -> None:
         """Read every value again where that is due; times in ns."""
@@ -292,6 +318,7 @@ class Timeouts:
 
     def refresh(self, now: int) -> None:
         """Read every value again (every 10 s, and with the ruleset's objects); `now` is the wall clock in ns."""
+        self._automatic = self._read("helper")
         for name, held in self._current.items():
             value = self._value(name)
             if value == held:
