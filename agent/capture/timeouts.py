@@ -9,6 +9,9 @@ setting: which connection had one can't be told afterwards, so the largest value
 connection. Nor is told which connection had a helper, and some helpers set timeouts of their own. Where the ruleset has
 one of those, or they may attach by themselves, that timeout counts for all that it can follow.
 
+The kernel counts T in ticks, which stand still while the gateway sleeps (system suspend). For what began before it
+woke T is longer by as much, wherever in T that sleep was.
+
 A file on tmpfs tells the next process of the boot what the values have been. Where nothing tells it, what began before
 it may have lived under the kernel's own defaults.
 
@@ -28,6 +31,7 @@ _KEPT = 4  # former values remembered for each timeout
 _LIMIT = 4096  # octets of the file
 _SECOND = 1000000000
 _SLEWED = _SECOND // 2
+_NAP = _SECOND // 20  # a shorter sleep counts with the next one
 PERIOD = 10 * _SECOND
 
 _TCP_STATES = (
@@ -218,8 +222,12 @@ class Policies:
 class Timeouts:
     """The values in force, and the former ones as long as a connection may have lived under them."""
 
-    def __init__(self, read: "Callable[[str], int | None]" = read_sysctl) -> None:
+    def __init__(
+        self, read: "Callable[[str], int | None]" = read_sysctl, slept: "Callable[[], int]" = lambda: 0
+    ) -> None:
         self._read = read
+        self._slept = slept  # ns of this boot
+        self._counted = 0  # of these
         self.policies = Policies()
         self._settings = dict(DEFAULTS)
         self._current: "dict[str, int]" = {}
@@ -247,6 +255,7 @@ class Timeouts:
         self._offset = lines.lines[-1][2]
         told = self._load()
         self._unsaved = not told
+        self._counted = told.get("slept", [0])[0]
         for name, value in DEFAULTS.items():
             numbers = told.get(name, [value])
             self._current[name] = numbers[0]
@@ -254,6 +263,8 @@ class Timeouts:
                 (numbers[at] * _SECOND + lines.lines[-1][2], numbers[at + 1]) for at in range(1, len(numbers), 2)
             ]
         self.changed = lines.wall()
+        if self.woke():
+            self._sleep(self.changed)
         self.refresh(self.changed)
 
     def _load(self) -> "dict[str, list[int]]":
@@ -279,7 +290,7 @@ class Timeouts:
         if self._lines is None:
             return
         self._offset = self._lines.lines[-1][2]
-        rows: "dict[str, str | list[int]]" = {"boot": self._boot}
+        rows: "dict[str, str | list[int]]" = {"boot": self._boot, "slept": [self._counted]}
         for name, value in self._current.items():
             numbers = [value]
             for until, former in self._former.get(name, ()):
@@ -312,7 +323,10 @@ class Timeouts:
 
     def tick(self, wall: int, monotonic: int) -> None:
         """Read every value again where that is due; times in ns."""
-        if self.policies.finish() or monotonic >= self._next:
+        woke = self.woke()
+        if woke:
+            self._sleep(wall)
+        if self.policies.finish() or woke or monotonic >= self._next:
             self.refresh(wall)
             self._next = monotonic + PERIOD
 
@@ -323,21 +337,40 @@ class Timeouts:
             value = self._value(name)
             if value == held:
                 continue
-            former = self._former.setdefault(name, [])
-            while former and former[-1][1] <= max(value, held):
-                former.pop()  # a later one that is no shorter says it all
-            if value < held:
-                former.append((now, held))
-            if len(former) > _KEPT:
-                # Too many changes to tell apart: keep the larger of the two oldest, for the longer of their times.
-                former[0:2] = [(former[1][0], former[0][1])]
             self._current[name] = value
+            self._remember(name, max(value, held), now)
             self.changed = now
             self._unsaved = True
         self._present()
         moved = self._lines.lines[-1][2] - self._offset if self._lines is not None else 0
         if self._unsaved or not -_SLEWED < moved < _SLEWED:
             self._save()
+
+    def _remember(self, name: str, seconds: int, until: int) -> None:
+        """Note that up to a time (ns) a timeout may have been of so many seconds."""
+        former = self._former.setdefault(name, [])
+        while former and former[-1][1] <= seconds:
+            former.pop()  # a later one that is no shorter says it all
+        if seconds > self._current[name]:
+            former.append((until, seconds))
+        if len(former) > _KEPT:
+            # Too many changes to tell apart: keep the larger of the two oldest, for the longer of their times.
+            former[0:2] = [(former[1][0], former[0][1])]
+
+    def woke(self) -> bool:
+        """Return True if the gateway has slept since `tick`: call that before events are read."""
+        return self._slept() - self._counted > _NAP
+
+    def _sleep(self, now: int) -> None:
+        """Let all that began before now (ns) have lasted longer by what was slept."""
+        slept = self._slept()
+        longer = (slept - self._counted) // _SECOND + 1
+        self._counted = slept
+        for name, seconds in self._current.items():
+            self._former[name] = [(until, value + longer) for until, value in self._former.get(name, ())]
+            self._remember(name, seconds + longer, now)
+        self.changed = now
+        self._unsaved = True
 
     def shift(self, step: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""

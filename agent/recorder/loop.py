@@ -25,6 +25,7 @@ from agent.control.server import Server
 from agent.outbox import jitter
 from agent.recorder.recorder import Recorder
 from agent.runtime import files, memory, process, sockets
+from agent.runtime.clocks import slept
 from agent.runtime.libc import LIBC
 
 GATHER = 0.005  # seconds in which ends gather for one turn; even a flush makes fewer in it than RECEIVE_BUFFER holds
@@ -49,7 +50,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     poll = sockets.Poll()
     bus, nat = _bus(paths.ubus, poll), _nat(config, paths)
     switch, drops = lambda on: sockets.loss_free(events, on), lambda: sockets.drops(events)
-    recorder = Recorder(config, root, source, log=_log, switch=switch, drops=drops, bus=bus, nat=nat)
+    recorder = Recorder(config, root, source, log=_log, slept=slept, switch=switch, drops=drops, bus=bus, nat=nat)
     for descriptor in (stop, routes, table, ruleset):
         poll.add(descriptor)
     peers = calls.Peers(LIBC.call("geteuid"), paths.root + "/etc")
@@ -71,7 +72,8 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
             time.sleep(GATHER)
         polled = source.monotonic()
         ready = poll.wait(0)
-        if recorder.clock.lines.moved():  # what is read next was stamped by both clocks
+        # What is read next was stamped by both clocks, or ended by a timer that stood still.
+        if recorder.clock.lines.moved() or recorder.streams.timeouts.woke():
             recorder.tick()
         behind = _read(neighbours, ready, inbox, [])
         recorder.streams.neighbours_read(polled, whole=not behind)

@@ -59,6 +59,7 @@ class Recorder:
     sampler    draws the noise (None: from os.urandom)
     log        takes a line
     sysctl     (name) -> a setting of conntrack
+    slept      () -> ns since boot in which the device was suspended
     switch     (on): sets the loss-free mode of the event socket
     network    () -> what the network suffered, by name
     drops      () -> how many events the kernel dropped for the socket
@@ -76,6 +77,7 @@ class Recorder:
         sampler: "Sampler | None" = None,
         log: "Callable[[str], None]" = print,
         sysctl: "Callable[[str], int | None]" = timeouts.read_sysctl,
+        slept: "Callable[[], int]" = lambda: 0,
         switch: "Callable[[bool], None]" = lambda _on: None,
         network: "Callable[[], dict[str, int] | None]" = kernel_stats.read,
         drops: "Callable[[], int]" = lambda: 0,
@@ -114,7 +116,7 @@ class Recorder:
         self.kept.destroy_strays()
         self.orders = Orders(self)
         security = "security" in config.purposes
-        taken = (day, terminals, self.kept.ring, security, sysctl, switch, drops, monotonic)
+        taken = (day, terminals, self.kept.ring, security, sysctl, slept, switch, drops, monotonic)
         self.streams = Streams(self.clock.lines, self.counters.values, self.guests, *taken)
         self.streams.timeouts.outlast(time_outs, source.boot, self.clock.lines)
         self.kept.ring.now(wall + _AHEAD, monotonic + _AHEAD)

@@ -16,8 +16,9 @@ _EVER = 1 << 62
 class Streams:
     """The netlink streams of one recorder.
 
-    `sysctl`, `switch` and `drops` are as in agent.recorder.recorder, `values` its counters. `day` and `terminals` take
-    what is counted, `ring` is the store of `security`, `kept` whether that is on. `monotonic`: ns since boot, now.
+    `sysctl`, `slept`, `switch` and `drops` are as in agent.recorder.recorder, `values` its counters. `day` and
+    `terminals` take what is counted, `ring` is the store of `security`, `kept` whether that is on. `monotonic`: ns
+    since boot, now.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Streams:
         ring: "Ring",
         kept: bool,
         sysctl: "Callable[[str], int | None]",
+        slept: "Callable[[], int]",
         switch: "Callable[[bool], None]",
         drops: "Callable[[], int]",
         monotonic: int,
@@ -40,7 +42,7 @@ class Streams:
         self._unread = False  # more waits than is read in one turn
         self._dropped = 0  # events that the kernel dropped, counted before
         self._decoder, table = connections.Decoder(), connections.Decoder(connections.NEW)
-        self.timeouts = timeouts.Timeouts(sysctl)
+        self.timeouts = timeouts.Timeouts(sysctl, slept)
         self.loss_free = lossfree.LossFree(sysctl, switch, drops)
         self.pipeline = pipeline = Pipeline(
             lines, values, guests, self.timeouts, (self._decoder, table), day, terminals, ring if kept else None

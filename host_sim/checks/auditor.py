@@ -136,7 +136,9 @@ class Auditor:
         lost += max(counters["erased"] - self._erased, 0) + counters["due on arrival"] + counters["no purpose"]
         lost += sum(count for name, count in counters.items() if name.startswith("excluded: "))
         before = self.vault.seen
-        self.vault.look(now, full=full, stepped=self.world.gateway.clock.stepped, lost=lost)
+        clock = self.world.gateway.clock
+        # What began before a sleep is taken to have been silent in it.
+        self.vault.look(now, full=full, stepped=clock.stepped, slept=clock.slept, lost=lost)
         nobody = not self.world.scenario.crowd.visitors and not self.world.truth.connections
         self.records.seen += self.vault.seen - before + nobody  # that nothing is there is something too
         self.records.wrong += self.vault.wrong

@@ -85,12 +85,13 @@ class Vault:
         """The recorder was told of these."""
         self._waiting.tell(records)
 
-    def look(self, now: int, *, full: bool, stepped: bool, lost: int = 0) -> None:
+    def look(self, now: int, *, full: bool, stepped: bool, slept: int = 0, lost: int = 0) -> None:
         """Compare at a true time; `full` reads open segments too.
 
-        `lost`: what the agent says it lost or erased, of this boot.
+        Of this boot: `slept` is for how many ns the gateway did, `lost` what the agent says it lost or erased.
         """
         self.wrong, self.expired, self.suspect = [], [], None
+        slack = self._slack(stepped=stepped) + slept
         files = {path.name: path.stat().st_size for path in self._folder().glob("*") if path.name != "chunks"}
         region = keys.open_ring(str(self._root / TMPFS / "keys"))
         scratch = memory.scratch(segment.PAGE * 4)
@@ -114,9 +115,9 @@ class Vault:
             region.close()
         if files:
             self.expired.append(f"{len(files)} segment files are left that no key belongs to")
-        self._deadlines(now, present, stepped=stepped, lost=lost)
+        self._deadlines(now, present, slack, lost)
         if full:
-            self._complete(now, stepped=stepped, lost=lost)
+            self._complete(now, slack, lost)
         self.records = sum(self._segments[number].count for number in present if number in self._segments)
 
     def _folder(self) -> Path:
@@ -152,7 +153,7 @@ class Vault:
             found, path.stat().st_size if path.exists() else 0, final=final, all_kept=self._erases
         )
 
-    def _deadlines(self, now: int, present: set[int], *, stepped: bool, lost: int) -> None:
+    def _deadlines(self, now: int, present: set[int], slack: int, lost: int) -> None:
         open_now = [self._segments[number] for number in present if number in self._segments]
         late = sum(one.count for one in open_now if one.first + self.lifetime + self._late <= now)
         if late:
@@ -160,7 +161,7 @@ class Vault:
         for number in list(self._segments):
             if number not in present:
                 one = self._segments.pop(number)
-                if one.last + self.lifetime - now > self._slack(stepped=stepped):
+                if one.last + self.lifetime - now > slack:
                     self.gone_early += one.count
         if self.gone_early > lost:
             self.wrong.append(f"{self.gone_early} records are gone before their time, {lost} are said to be")
@@ -169,9 +170,9 @@ class Vault:
         """Return by how much a record may go too early; after a step, by the older of two readings of a stamp."""
         return self._window + AHEAD + self._late + (660 * SECOND if stepped else 0)
 
-    def _complete(self, now: int, *, stepped: bool, lost: int) -> None:
+    def _complete(self, now: int, slack: int, lost: int) -> None:
         """After a full look: whatever isn't due yet has been found."""
-        ended = now - self.lifetime + self._slack(stepped=stepped)
+        ended = now - self.lifetime + slack
         missing = self._waiting.missing(lambda one: one.ended <= ended)
         self.suspect = self.suspect or next(iter(missing), None)
         if len(missing) + self.gone_early > lost:

@@ -134,6 +134,7 @@ class Stage:
 
     def _suspend(self, _true: int, _length: int) -> None:
         self._asleep = True
+        self.time.sleep()
 
     def _still(self, _true: int, _length: int) -> None:
         if self.recorder is not None:
@@ -207,6 +208,7 @@ class Stage:
 
     def _start(self, true: int, _length: int) -> None:
         self._listing = self._asleep = False
+        self.time.wake()
         self.recorder = self.device.start(true)
         self._tick()
 
@@ -291,6 +293,7 @@ class Stage:
 
     def _report(self, _true: int, _length: int) -> None:
         self._asleep = False
+        self.time.wake()
         self._tick()
         self._room.wipe()  # the recorder isn't to blame for what the tape said
         report = (

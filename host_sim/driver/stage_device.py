@@ -50,6 +50,7 @@ class Device:
         """Power: tmpfs is empty, the clocks show what they can."""
         self.time.boot = boot
         self.time.set(true, *clocks)
+        self.time.sleep(boot=True)
         for folder in ("/var", "/tmp"):  # noqa: S108 (below the device's root)
             empty(self.root + folder)
         self.nat = self.blocks()
@@ -77,6 +78,7 @@ class Device:
             sampler=self._sampler,
             log=self.log,
             sysctl=self.sysctl.get,
+            slept=self.time.slept,
             network=dict,
             switch=self.socket.switch,
             drops=lambda: self.socket.drops & 0xFFFFFFFF,

@@ -13,6 +13,7 @@ class VirtualTime:
     def __init__(self) -> None:
         self.boot = ""
         self.now = self._from = self._wall = self._since = self._drift = self._passed = 0
+        self._slept = self._fell = 0
 
     def set(self, true: int, wall: int, since: int, drift: int) -> None:
         """Let the clocks show `wall` and `since` at a true time."""
@@ -24,6 +25,19 @@ class VirtualTime:
         self.now = true
         passed = true - self._from
         self._passed = passed + passed * self._drift // 1000000 if self._drift else passed
+
+    def sleep(self, *, boot: bool = False) -> None:
+        """Fall asleep; or boot, which ends what was slept."""
+        self._slept, self._fell = 0 if boot else self._slept, 0 if boot else self.monotonic()
+
+    def wake(self) -> None:
+        """Wake up, if it sleeps."""
+        if self._fell:
+            self._slept, self._fell = self._slept + self.monotonic() - self._fell, 0
+
+    def slept(self) -> int:
+        """Return for how many ns of this boot the device was suspended."""
+        return self._slept
 
     def after(self, passed: int) -> int:
         """Return the true time from which on both clocks have gone on by `passed`."""

@@ -121,6 +121,7 @@ class Events:
         def resume(later: int) -> Iterator[Step]:
             self._gateway.suspended = 0
             clock.slept += clock.monotonic(later) - clock.monotonic(now)
+            self._table.sleep(now, later)
             self._world.days.resumed(later)
             yield from self._gateway.look(later)
 

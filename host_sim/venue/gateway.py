@@ -91,6 +91,7 @@ class Gateway:
         self.boots += 1
         self.on = True
         self._listen(now, anew=True)
+        self._world.table.heard(now, boot=True)
         self._world.days.boot(self.clock)
         self._world.tell(now, "boot", shown=clock_text(shown, date=True))
         boot = f"{self.boots:032x}".encode()
@@ -116,6 +117,7 @@ class Gateway:
             self._world.at(self.suspended, lambda later: self.respawn(later, boot))
         elif self.on and boot == self.boots:
             self._listen(now, anew=False)
+            self._world.table.heard(now, boot=False)
             self.heard.crashes += 1
             self._world.days.ledger.read()
             self._world.days.resumed(now)
@@ -128,6 +130,7 @@ class Gateway:
         """Start a recorder that was removed and installed anew, in the same boot: it knows nothing of before."""
         if self.on and boot == self.boots:
             self._listen(now, anew=True)
+            self._world.table.heard(now, boot=False)
             self._world.days.boot(self.clock, self.clock.monotonic(now))
             yield Step(now, tape.START)
             yield from self.list(now)
@@ -170,11 +173,12 @@ class Gateway:
             if flow.start > self.clock.wall(now):
                 continue  # it begins in a moment
             last = min(entry.last, now)
-            left = max(last + entry.timeout - now, 0) // SECOND
+            left = max(last + entry.timeout + entry.slept - now, 0) // SECOND
             flow.timeout = left
             datagram += kernel.conntrack("entry", flow, self._world.byteorder)
             flow.timeout = None
-            stamp = max(self.clock.wall(now) - (entry.timeout - left * SECOND), flow.start)
+            ran = self._world.table.ran(flow, entry.timeout // SECOND - left)
+            stamp = max(self.clock.wall(now) - ran * SECOND, flow.start)
             mac = self.neighbours.holder(entry)
             known, sure = self.neighbours.known(entry, mac)
             self._world.truth.listed(Alive(mac, flow.start, stamp, flow.protocol, entry.port, now, known, sure))

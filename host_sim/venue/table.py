@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from host_sim.venue.world import World
 
 LAZINESS = 50 * SECOND  # the kernel's garbage collection, at most
+_EVER = 1 << 62
+_SLEEPS = 4  # that a recorder tells apart
 _TABLE_EVERY = 64  # the recorder learns of the table's fill when it has changed by a part of it
 _REST = 1024, 16383  # ports of who has no block (agent.purposes.attribution.blocks)
 # Where people go, but for the last octet
@@ -35,9 +37,12 @@ _STATES = {
 
 
 class Entry:
-    """One entry of the connection table: flow, holder of its address at start, first and last packet, timeout (ns)."""
+    """One entry of the connection table: flow, holder of its address at start, first and last packet, timeout (ns).
 
-    __slots__ = ("first", "flow", "holder", "key", "last", "port", "source", "timeout")
+    `slept`: for how long, since its last packet, the gateway's timers stood still (ns).
+    """
+
+    __slots__ = ("first", "flow", "holder", "key", "last", "port", "slept", "source", "timeout")
 
     def __init__(
         self, flow: Flow, key: tuple[bytes, int, bytes, int, int], holder: bytes, packets: tuple[int, int], timeout: int
@@ -45,6 +50,12 @@ class Entry:
         self.flow, self.key, self.holder, self.timeout = flow, key, holder, timeout
         self.first, self.last = packets
         self.source, self.port = flow.source, flow.destination_port
+        self.slept = 0
+
+    @property
+    def over(self) -> int:
+        """Return when it times out: the kernel counts ticks, of which a suspended gateway has none."""
+        return self.last + self.timeout + self.slept
 
 
 class ConnectionTable:
@@ -64,6 +75,7 @@ class ConnectionTable:
         self.given: dict[bytes, list[tuple[int, int, int]]] = {}
         self._keeps_more = world.scenario.purposes != Purposes()
         self._id = self._said = 0
+        self._sleeps: list[tuple[int, int]] = []  # until when (wall), and by how many seconds longer what began before
 
     def open(self, now: int, device: Device, talk: Talk) -> Iterator[Step]:
         """A connection begins: its entry's tuples are chosen now, its end is known to the world only."""
@@ -148,8 +160,34 @@ class ConnectionTable:
             self.loose.append(entry)
             if len(self.loose) > 2 * len(self.live) + 1000:
                 self.loose = deque(one for one in self.loose if self.live.get(one.key) is one)
-        stop = entry.last + entry.timeout
-        self._world.at(stop + int(draw.random() * LAZINESS), lambda now: self._collect(now, entry, stop))
+        late = int(draw.random() * LAZINESS)
+        self._world.at(entry.over + late, lambda now: self._collect(now, entry, late))
+
+    def sleep(self, begun: int, now: int) -> None:
+        """Take note that the gateway was suspended until now: no packet passed, and no timer ran."""
+        clock = self._gateway.clock
+        for entry in self.live.values():
+            if entry.last < now:
+                entry.last = min(entry.last, max(begun, entry.first))
+                entry.slept += now - begun
+        longer = (clock.monotonic(now) - clock.monotonic(begun)) // SECOND + 1
+        noticed = clock.wall(now) if self._gateway.listening else _EVER
+        self._sleeps = [(until, seconds + longer) for until, seconds in self._sleeps] + [(noticed, longer)]
+        if len(self._sleeps) > _SLEEPS:
+            self._sleeps[:2] = [(self._sleeps[1][0], self._sleeps[0][1])]
+
+    def heard(self, now: int, *, boot: bool) -> None:
+        """Take note of a new recorder: it knows of former sleeps to two seconds, and of none before a boot."""
+        wall = self._gateway.clock.wall(now)
+        offset = wall - self._gateway.clock.monotonic(now)
+        self._sleeps = [
+            (wall if until == _EVER else ((until - offset) // SECOND + 2) * SECOND + offset, longer)
+            for until, longer in ([] if boot else self._sleeps)
+        ]
+
+    def ran(self, flow: Flow, seconds: int) -> int:
+        """Return the same of a timeout as a recorder must take it that doesn't know when the last packet passed."""
+        return seconds + max((longer for until, longer in self._sleeps if until >= flow.start), default=0)
 
     def _ask(self, now: int, address: bytes, mac: bytes) -> Iterator[Step]:
         """The kernel asks who has an address that it has no neighbour for, such as one of before a boot."""
@@ -188,19 +226,21 @@ class ConnectionTable:
         if entry.first > now:  # one of those that a flood puts in at once begins with its end
             entry.first, entry.flow.start = now, self._gateway.clock.wall(now)
         entry.last = min(entry.last, max(now, self._gateway.clock.booted))
-        over = entry.last + entry.timeout
+        over = entry.over
         left = max(over - now, 0) // SECOND
         entry.flow.timeout = left
         yield from self._destroy(now, entry, min(now, over), entry.timeout // SECOND - left)
 
-    def _collect(self, now: int, entry: Entry, stop: int) -> Iterator[Step]:
+    def _collect(self, now: int, entry: Entry, late: int) -> Iterator[Step]:
         """Garbage collection comes by."""
         if self.live.get(entry.key) is not entry:
             return  # ended early
         if self._gateway.suspended:
-            self._world.at(self._gateway.suspended + now % SECOND, lambda later: self._collect(later, entry, stop))
-            return
-        yield from self._destroy(now, entry, stop, entry.timeout // SECOND)
+            self._world.at(self._gateway.suspended + now % SECOND, lambda later: self._collect(later, entry, late))
+        elif now < entry.over:
+            self._world.at(entry.over + late, lambda later: self._collect(later, entry, late))
+        else:
+            yield from self._destroy(now, entry, entry.over, entry.timeout // SECOND)
 
     def _destroy(self, now: int, entry: Entry, stop: int, ran: int) -> Iterator[Step]:
         """Tell of an entry that timed out at `stop`, `ran` seconds after its last packet."""
@@ -215,7 +255,7 @@ class ConnectionTable:
         clock = self._gateway.clock
         flow.event = clock.wall(now)
         flow.stop = flow.event - clock.monotonic(now) + clock.monotonic(stop)  # by the clock of now
-        end = max(flow.stop - ran * SECOND, flow.start)
+        end = max(flow.stop - self.ran(flow, ran) * SECOND, flow.start)
         self.sent += 1
         self._gateway.heard.told += 1
         mac = self._gateway.neighbours.holder(entry)

@@ -36,7 +36,7 @@ class Connection:
     remaining = 0
 
 settings = {"udp_timeout": 20, "tcp_timeout_close": 10, "sctp_timeout_shutdown_sent": 0}
-told = timeouts.Timeouts(settings.get)
+told = timeouts.Timeouts(settings.get, lambda: settings.get("slept", 0))
 connection = Connection()
 connection.start, connection.stop = 50 * 10**9, 10**17
 for row in sys.stdin:
@@ -50,6 +50,8 @@ for row in sys.stdin:
         print(json.dumps([policies.finish(), policies.reader.malformed, sorted(policies.largest.items())]))
     elif call == "refresh":
         told.refresh(words[0] * 10**9)
+    elif call == "tick":
+        told.tick(words[0] * 10**9, words[0] * 10**9)
     elif call == "set":
         settings[words[0]] = words[1]
     else:
@@ -259,7 +261,7 @@ for row in sys.stdin:
     elif call == "start":
         boot, now, offset, values = words
         lines.now, lines.lines = now * 10**9, [[0, 0, offset * 10**9]]
-        told = timeouts.Timeouts(lambda name: values.get(name))
+        told = timeouts.Timeouts(lambda name: values.get(name), lambda: values.get("slept", 0) * 10**9)
         told.outlast(path, boot, lines)
     elif call == "refresh":
         now, values = words
@@ -299,6 +301,42 @@ def test_small_steps_of_the_clock_add_up_and_a_new_process_knows_what_held_befor
     steps = [("start", "b", 100, 0, {"udp_timeout": 500}), ("refresh", 200, {"udp_timeout": 90}), *hours]
     steps += [("start", "b", 400, -8, {"udp_timeout": 90}), ("end", 199), ("end", 203)]
     assert restarts(any_interpreter, tmp_path / "timeouts", *steps) == [500, 90]
+
+
+def test_a_sleep_makes_what_began_before_it_ended_last_longer(any_interpreter: Interpreter) -> None:
+    """The kernel's ticks stand still: an entry times out later by the sleep, whether it came before its last packet."""
+    asked = [("end", UDP, 0, 8), ("end", TCP, 3, 14)]
+    steps: list[tuple] = [("tick", 40), ("set", "slept", 3600 * SECOND), ("tick", 49), *asked]
+    steps += [("set", "slept", 3700 * SECOND), ("tick", 50), *asked, ("tick", 90), *asked]
+    steps += [("set", "slept", 3705 * SECOND + SECOND // 2), ("tick", 100), *asked]
+    steps += [("set", "udp_timeout", 7), ("tick", 200), *asked]
+    longer = [20, 432000, 121, 432101, 121, 432101, 127, 432107, 127, 432107]
+    assert drive(any_interpreter, *steps) == longer
+
+
+def test_many_sleeps_add_up_however_short(any_interpreter: Interpreter) -> None:
+    """No more than is remembered, and never less than what was slept."""
+    steps: list[tuple] = []
+    for second in range(10):
+        steps += [("set", "slept", (second + 1) * 10 * SECOND), ("tick", 45 + second)]
+    (seconds,) = drive(any_interpreter, *steps, ("end", UDP, 0, 8))
+    assert 20 + 5 * 10 <= seconds <= 20 + 10 * 11  # of ten it began before the last five
+    steps = []
+    for second in range(100):
+        steps += [("set", "slept", (second + 1) * SECOND // 50), ("tick", 60 + second)]
+    (seconds,) = drive(any_interpreter, *steps, ("end", UDP, 0, 8))
+    assert seconds >= 22
+
+
+def test_a_new_process_knows_what_was_slept_before_it(any_interpreter: Interpreter, tmp_path: Path) -> None:
+    """Whether the former one saw it or none ran; each sleep counts once, and another boot's not at all."""
+    values = {"udp_timeout": 20}
+    steps = [
+        ("start", "b", 100, 0, values), ("refresh", 150, values), ("start", "b", 200, 0, values | {"slept": 60}),
+        ("end", 199), ("end", 201), ("start", "b", 300, 0, values | {"slept": 60}), ("end", 199), ("end", 203),
+        ("start", "c", 400, 0, values), ("end", 401),
+    ]  # fmt: skip
+    assert restarts(any_interpreter, tmp_path / "timeouts", *steps) == [81, 20, 81, 20, 20]
 
 
 LEFT = (

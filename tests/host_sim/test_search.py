@@ -45,6 +45,9 @@ BROKEN = {one.name: one.patch for one in mutants.MUTANTS}
 BROKEN |= {
     "lines-go-with-the-package": Patch("base/paths.py", "clear_run", "place not in A", "True"),
     "change-of-when-it-is-read": Patch("capture/address_table.py", "AddressTable._hold", "marks |= A", "None"),
+    "timers-go-on-asleep": Patch(
+        "capture/timeouts.py", "Timeouts.woke", "self._slept() - self._counted > _NAP", "False"
+    ),
     "erases-nothing": Patch("vault/ring.py", "Ring.erase", "self._forget(A)", "None"),
     "terminal-stays": Patch("purposes/erasure/rounds.py", "without", "gone += A", "gone += 0"),
     "withdrawal-undone": Patch(
@@ -149,6 +152,7 @@ def test_scenario_that_once_found_something_finds_nothing(path: Path, seed: int)
         ("backups", "old-ledger-believed", "it is (0, 0, -3, 0)"),
         ("backups", "withdrawal-undone", "were given and not withdrawn"),
         ("reinstallation", "free-token", "it is (0, 0, -3, 0)"),
+        ("asleep-with-connections", "timers-go-on-asleep", "(unlike in end)"),
         ("asleep-behind", "day-made-longer", "it is (20781, 2000, 0, 2)"),
         ("full-flash", "spent-without-a-ledger", "it is (20782, 1000, 0, 0)"),
         ("full-flash", "torn-line-gone-on-with", "octets that don't hold"),

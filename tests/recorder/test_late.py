@@ -56,3 +56,33 @@ def test_a_change_of_hands_that_waited_for_an_erasure_is_as_late_as_it_was(inter
         made.wait(lambda status: status["counters"]["connections"])
         [kept] = [one for one in reading.read(str(made.root), "security", None, 0) if one.source_port == 4444]
         assert kept.mac == bytes(6)  # an unknown terminal
+
+
+SLEPT = """
+import os
+from agent.recorder import loop
+run = loop.run
+def wakes(settings, root, source):
+    def slept():
+        return os.stat(root + "/clock")[6] // 100 * 10**9
+    loop.slept = slept
+    return run(settings, root, source)
+loop.run = wakes
+"""
+
+
+@NEEDS
+def test_what_ends_as_the_gateway_wakes_is_read_by_what_was_slept(interpreter):
+    """EXP-1: its time-out stood still. It began before the sleep, so its last packet may have come as early as that."""
+    with gateway(interpreter, SLEPT) as made:
+        made.status()
+        kernel(
+            made,
+            "conntrack -I -p udp --src 192.168.7.9 --dst 203.0.113.199 --sport 4444 --dport 443 --timeout 60",
+        )
+        time.sleep(3)
+        (made.root / "clock").write_bytes(bytes(360_000))  # by its size: an hour
+        kernel(made, "conntrack -D -p udp --src 192.168.7.9")
+        made.wait(lambda status: status["counters"]["connections"])
+        [kept] = [one for one in reading.read(str(made.root), "security", None, 0) if one.source_port == 4444]
+        assert kept.duration == 0

@@ -358,15 +358,18 @@ def test_no_error_of_the_agent_is_made_of_a_number_alone() -> None:
 def test_clocks_are_the_kernels(any_interpreter: Interpreter, folder: Path) -> None:
     """Wall time, time since boot with what was slept through (EXP-4), and the boot's id without dashes."""
     text = "time = clocks.DeviceTime()\nprint(time.wall(), time.monotonic(), time.boot)\n"
-    text += "calls = [time.monotonic() for _ in range(2000)]\nprint(calls == sorted(calls), calls[-1] > calls[0])"
+    text += "calls = [time.monotonic() for _ in range(2000)]\nprint(calls == sorted(calls), calls[-1] > calls[0])\n"
+    text += "print(max(clocks.slept() for _ in range(100)))"
     before = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    first, second = printed(any_interpreter, text, folder).splitlines()
+    first, second, slept = printed(any_interpreter, text, folder).splitlines()
     after = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     wall, monotonic, boot = first.split()
     assert before[0] - 1000 <= int(wall) <= after[0]  # MicroPython's wall clock is in whole microseconds
     assert before[1] <= int(monotonic) <= after[1]
     assert boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
     assert second == "True True"
+    awake = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    assert abs(int(slept) - awake) < 10**9
 
 
 def test_a_log_line_goes_to_standard_output_at_once(any_interpreter: Interpreter, folder: Path) -> None:
