@@ -57,7 +57,7 @@ def _answer(gateway: "Gateway") -> "dict[str, Any]":
         try:
             return client.ask(gateway.paths.run.socket, "status")
         except OSError as failure:
-            if failure.errno not in (errno.ENOENT, errno.ECONNREFUSED) or not _runs(gateway, "\0recorder\0"):
+            if failure.errno not in (errno.ENOENT, errno.ECONNREFUSED) or not runs(gateway, "\0recorder\0"):
                 raise
         time.sleep(_PAUSE)
     return client.ask(gateway.paths.run.socket, "status")
@@ -65,7 +65,7 @@ def _answer(gateway: "Gateway") -> "dict[str, Any]":
 
 def watch(gateway: "Gateway") -> "Iterator[Finding]":
     """Look for the process that ends a recorder which hangs, where the package has brought it."""
-    if files.exists(gateway.paths.root + "/usr/sbin/oubli-watch") and not _runs(gateway, "oubli-watch"):
+    if files.exists(gateway.paths.root + "/usr/sbin/oubli-watch") and not runs(gateway, "oubli-watch"):
         yield Finding("watch", "oubli-watch doesn't run")
 
 
@@ -124,7 +124,7 @@ def _status(path: str) -> "tuple[int, int] | None":
     return status[0], status[4]
 
 
-def _runs(gateway: "Gateway", word: str) -> bool:
+def runs(gateway: "Gateway", word: str) -> bool:
     """Return True if a process has this in its command line."""
     lines = [gateway.lines(name + "/cmdline") for name in os.listdir(gateway.proc) if name.isdigit()]
     return any(word in line for one in lines for line in one)

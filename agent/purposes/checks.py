@@ -7,7 +7,8 @@ And what the configuration rests on, where two wordings of the article differ (L
 from agent import law
 from agent.capture import kernel_stats
 from agent.cli.status import WARNING
-from agent.doctor import catalogue
+from agent.config import uci
+from agent.doctor import catalogue, service
 from agent.doctor.catalogue import ERROR, NOTE
 from agent.doctor.catalogue import WARNING as WARNED
 from agent.purposes import activities, also_held, duties
@@ -53,6 +54,14 @@ ROWS = {
         "guests must be told who answers for the processing, and how he is reached, by GDPR 13.1 a (L34-VI-4)",
         "set notice.controller and notice.contact; oubli law --notice fr shows what guests read",
     ),
+    "page-blocked": (
+        WARNED,
+        "a guest can't see what is held on his device, suspend or withdraw without an account (L34-V-4)",
+        (
+            "uci add_list opennds.@opennds[0].users_to_router='allow tcp port 8450'; uci commit opennds; "
+            "/etc/init.d/opennds restart"
+        ),
+    ),
     "store": (
         WARNED,
         "where a sealed store lies, and what for, is root's note once the configuration says no more (EXP-1, L34-VI-4)",
@@ -86,10 +95,20 @@ def found(gateway: "Gateway") -> "Iterator[Finding]":
     blank = ["notice." + name for name in ("controller", "contact") if gateway.config.notice.values[name] is None]
     if blank:
         yield Finding("notice", "not set: " + ", ".join(blank))
+    if service.runs(gateway, "/opennds\0") and not _reached(gateway.paths.root + "/etc/config/opennds"):
+        yield Finding("page-blocked", "openNDS lets no guest reach port " + str(service.PAGE))
     if sealed:
         for check in (purposes, keys, wording) if set(sealed) - set(held) else (purposes,):
             for finding in check(gateway):
                 yield finding
+
+
+def _reached(path: str) -> bool:
+    """Return False where openNDS's configuration at `path` keeps guests from the page; True where it can't be read."""
+    found = [words[1:] for _, _, words in uci.sections(path)]
+    rules = [rule[1].split() for rule in found if len(rule) == 2 and rule[0] == "users_to_router"]
+    opened = [rule for rule in rules if str(service.PAGE) in rule or rule == ["allow", "all"]]
+    return not found or len(opened) > 0 or ["users_to_router_passthrough", "1"] in found
 
 
 def purposes(gateway: "Gateway") -> "Iterator[Finding]":

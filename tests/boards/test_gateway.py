@@ -153,7 +153,7 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
     assert (message["name"], message["instances"]["recorder"]["file"]) == ("oubli", ["/etc/config/oubli"])
     assert message["triggers"] == [
         ["config.change", ["if", ["eq", "package", package], ["run_script", "/etc/init.d/oubli", "reload"]], 1000]
-        for package in ("oubli", "network", "dhcp")
+        for package in ("oubli", "network", "dhcp", "firewall")
     ]
     assert set(message["instances"]) == {"recorder", "watch"}  # nothing to send to yet
     (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
@@ -238,6 +238,29 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
     )
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "stop")
     assert procd.service(recorded(gateway)) == {"name": "oubli", "instances": {}, "triggers": []}
+
+
+@NETWORK
+def test_the_firewall_lets_guests_in_to_their_page_where_the_page_runs(device, built):
+    """L34-V-4: also where their zone lets nothing in; a rule of the page's instance for the zone of each network."""
+    gateway, scripts = device
+    installed(gateway, scripts, "post-install")
+    path = gateway.path / "etc/config/oubli"
+    path.write_text(path.read_text().replace("#\tlist lan 'lan'", "\tlist lan 'lan'\n\tlist lan 'guest'"))
+    (gateway.path / "etc/oubli/accepted").unlink()
+    (gateway.path / "etc/config/firewall").write_text(
+        "config zone 'first'\n\toption name 'inside'\n\tlist network 'office'\n\tlist network 'lan'\n"
+        "config zone 'second'\n\toption name 'lan'\n\toption network 'lan2'\n"
+        "config zone 'third'\n\toption name 'visitors'\n\toption network 'guest'\n"
+    )
+    add(gateway, built, "oubli-purposes")
+    for networks, zones in (("", ["inside", "visitors"]), ("s/guest/absent/", ["inside"])):
+        gateway.run("/bin/sed", "-i", networks, "/etc/config/firewall")
+        gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+        instances = procd.service(recorded(gateway))["instances"]
+        rule = {"type": "rule", "proto": "tcp", "dest_port": "8450", "target": "ACCEPT"}
+        assert instances["page"]["data"] == {"firewall": [rule | {"src": zone} for zone in zones]}
+        assert "data" not in instances["recorder"]
 
 
 @NETWORK

@@ -26,7 +26,7 @@ FRENCH = lmo.messages((lmo.PO / "fr/oubli.po").read_text())
 TEMPLATE = lmo.messages((lmo.PO / "templates/oubli.pot").read_text())
 SPACED = re.compile("(?<![\u202f])[:;?!»]|«(?!\u202f)")  # French signs without their narrow space
 # What is no sentence: a time or an address, an option, a file's line
-TECHNICAL = re.compile(r"%[sd]|\d\d(?::\d\d)+|\S+\.\S+=\d|\S+;(?= chmod)")
+TECHNICAL = re.compile(r"%[sd]|\d\d(?::\d\d)+|\S+\.\S+=\d|\S+;(?= chmod| uci| /etc)")
 
 
 def asked() -> dict[str, str]:

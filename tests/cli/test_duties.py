@@ -296,7 +296,7 @@ def test_the_doctor_finds_a_duty_that_nobody_serves(tmp_path: Path) -> None:
     """L34-II-3: a note for each, with its source and why; none where all are somebody's."""
 
     def found(text: str) -> list[str]:
-        gateway = SimpleNamespace(config=read(tmp_path, text), paths=Paths(str(tmp_path)))
+        gateway = SimpleNamespace(config=read(tmp_path, text), paths=Paths(str(tmp_path)), proc=str(tmp_path))
         duties = [one for one in checks.found(gateway) if one.name == "duty"]  # type: ignore[arg-type]
         return [f"{one.severity} {one.what}" for one in duties]
 

@@ -872,6 +872,25 @@ def test_a_watch_and_a_page_that_do_not_run_are_found(clinic):
     assert clinic.examine(f'"$PYTHON" -c "{listen}" & until [ -e $ROOT/listens ]; do sleep 0.02; done').ids == []
 
 
+def test_an_opennds_that_keeps_guests_from_their_page_is_found(clinic):
+    """L34-V-4: it lets nobody in to the gateway but where its users_to_router say so; only where it runs."""
+    settings = clinic.root / "etc/config/opennds"
+    settings.write_text("config opennds\n\tlist users_to_router 'allow tcp port 4443'\n")
+    assert clinic.examine().ids == []
+    (clinic.root / "usr/bin").mkdir(parents=True)
+    (clinic.root / "usr/bin/opennds").write_text("sleep 60\n")
+    runs = "sh $ROOT/usr/bin/opennds -f & until grep -q opennds /proc/$!/cmdline; do sleep 0.02; done"
+    found = clinic.examine(runs).only("page-blocked", WARNING)
+    assert found["what"] == "openNDS lets no guest reach port 8450"
+    for line in (
+        "list users_to_router 'allow tcp port 8450'",
+        "list users_to_router 'allow all'",
+        "option users_to_router_passthrough '1'",
+    ):
+        settings.write_text(f"config opennds\n\tlist users_to_router 'allow tcp port 4443'\n\t{line}\n")
+        assert clinic.examine(runs).ids == []
+
+
 def test_folders_and_secrets_that_are_not_the_daemons_own_are_found(clinic):
     """As a restored backup leaves them, or a key that was copied as root."""
     assert (

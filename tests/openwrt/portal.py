@@ -22,7 +22,9 @@ from nacl.signing import SigningKey
 
 from agent.purposes.attribution import record as attribution
 from agent.purposes.billing import record as billing
+from host_sim.openwrt.network import GATEWAY
 from tests.openwrt.conftest import BATTERY, WAIT, World
+from tests.openwrt.test_page import ASK
 from tools.custodian import bundles, segments
 
 if TYPE_CHECKING:
@@ -34,7 +36,8 @@ USERS = ("anna", "bert")
 LISTED = 45  # seconds in which a list of openNDS's has come to the recorder; it is asked for each half minute
 DAYS = 2  # for which attribution and billing keep
 PORTAL = """apk add opennds >/dev/null; uci set opennds.@opennds[0].login_option_enabled=2
-uci set opennds.@opennds[0].gatewayinterface=br-lan; uci commit opennds
+uci set opennds.@opennds[0].gatewayinterface=br-lan
+uci add_list opennds.@opennds[0].users_to_router='allow tcp port 8450'; uci commit opennds
 /etc/init.d/opennds enable; /etc/init.d/opennds restart"""
 # A guest's browser: it is led to the portal, fills each form with what is known, and follows it until none is left.
 BROWSER = """
@@ -83,6 +86,9 @@ def portal(world: World) -> Iterator[str]:
     macs = {guest.mac.hex(":"), other.mac.hex(":")}
     for terminal in (guest, other):
         world.until(partial(_led, world, terminal))
+    asked = lan.run(guest, sys.executable, "-c", ASK, json.dumps([GATEWAY, "GET", "/", {}, None]), seconds=WAIT)
+    if asked.returncode or json.loads(asked.stdout)[0] != 200:
+        yield f"before log-in a guest can't open the guests' page: {asked.stdout[-300:]} {asked.stderr[-300:]}"
     # One is let in without a word on who he is. openNDS does one thing at a time, and says that it is busy
     machine.run(f"until ndsctl auth {other.mac.hex(':')}; do sleep 2; done")
     for name in USERS:

@@ -16,6 +16,7 @@ TABLES, ARRAYS, BOOLEANS = (
     ("command", "netdev", "file", "respawn", "watch"),
     ("stdout", "stderr", "no_new_privs"),
 )
+FILLING = ("json_add_array", "json_add_object", "json_add_string", "json_close_array", "json_close_object")
 
 
 def service(recorded: str) -> dict[str, Any]:
@@ -25,6 +26,7 @@ def service(recorded: str) -> dict[str, Any]:
     """
     message: dict[str, Any] = {}
     instance: dict[str, Any] = {}
+    data: list[Any] = []  # what is being filled in, outermost first
     for line in recorded.splitlines():
         call, *words = line.split("\x1f")
         match call:
@@ -32,16 +34,10 @@ def service(recorded: str) -> dict[str, Any]:
                 message = {"name": words[0], "script": words[1], "instances": {}, "triggers": []}
             case "open_instance":
                 instance = message["instances"].setdefault(words[0], {})
-            case "set_param" if words[0] in TABLES:
-                instance[words[0]] = dict(word.partition("=")[::2] for word in words[1:])
-            case "set_param" if words[0] in ARRAYS:
-                instance[words[0]] = words[1:]
+            case "set_param":
+                instance[words[0]] = _parameter(*words)
             case "append_param" if words[0] in ARRAYS:
                 instance.setdefault(words[0], []).extend(words[1:])
-            case "set_param" if words[0] in BOOLEANS:
-                instance[words[0]] = words[1] == "1"
-            case "set_param":
-                instance[words[0]] = words[1]
             case "add_jail":
                 instance["jail"] = {"name": words[0], **dict.fromkeys(words[1:], True), "mount": {}}
             case "add_jail_mount" | "add_jail_mount_rw":
@@ -52,13 +48,40 @@ def service(recorded: str) -> dict[str, Any]:
                     ["config.change", ["if", ["eq", "package", word], ["run_script", script, "reload"]], 1000]
                     for word in words
                 ]
+            case "open_data":
+                data = [instance.setdefault("data", {})]
+            case _ if call in FILLING:
+                _fill(data, call, words)
             case "kill":
                 message = {"name": words[0], "instances": {}, "triggers": []}
-            case "close_instance" | "close_service":
+            case "close_data" | "close_instance" | "close_service":
                 pass
             case _:
                 raise ValueError(call)
     return message
+
+
+def _parameter(name: str, *words: str) -> object:
+    """Return the value of an instance's parameter."""
+    if name in TABLES:
+        return dict(word.partition("=")[::2] for word in words)
+    if name in ARRAYS:
+        return [*words]
+    return words[0] == "1" if name in BOOLEANS else words[0]
+
+
+def _fill(data: list[Any], call: str, words: list[str]) -> None:
+    """Do what a function of jshn.sh does to the innermost array or object, which is the last of `data`."""
+    if "close" in call:
+        data.pop()
+        return
+    made: Any = words[1] if call == "json_add_string" else [] if call == "json_add_array" else {}
+    if isinstance(data[-1], list):
+        data[-1].append(made)
+    else:
+        data[-1][words[0]] = made
+    if call != "json_add_string":
+        data.append(made)
 
 
 class Procd:

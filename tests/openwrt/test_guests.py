@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guests' network of its own beside the private one, as OpenWrt's guide sets it up.
 
-Bridge, zone, an instance of dnsmasq.
+Bridge, zone, an instance of dnsmasq. The zone lets guests reach no service of the gateway but DNS, DHCP and ICMPv6.
 """
 
 from __future__ import annotations
 
+import json
+import sys
+
 from host_sim.openwrt.lan import Lan
 from host_sim.openwrt.witness import records
 from tests.openwrt.conftest import WAIT
+from tests.openwrt.test_page import ASK
 
-SETTINGS = """
+ADDRESS = "192.168.7.1"
+SETTINGS = f"""
 set network.guest_bridge=device
 set network.guest_bridge.type=bridge
 set network.guest_bridge.name=br-guest
@@ -18,7 +23,7 @@ add_list network.guest_bridge.ports=eth2
 set network.guest=interface
 set network.guest.device=br-guest
 set network.guest.proto=static
-set network.guest.ipaddr=192.168.7.1/24
+set network.guest.ipaddr={ADDRESS}/24
 set network.guest.ip6assign=64
 set network.lan.ip6assign=63
 rename dhcp.@dnsmasq[0]=lan_dns
@@ -39,46 +44,65 @@ set dhcp.guest.ra=server
 set firewall.guest=zone
 set firewall.guest.name=guest
 set firewall.guest.network=guest
-set firewall.guest.input=ACCEPT
+set firewall.guest.input=REJECT
 set firewall.guest.output=ACCEPT
 set firewall.guest.forward=REJECT
 set firewall.guest_wan=forwarding
 set firewall.guest_wan.src=guest
 set firewall.guest_wan.dest=wan
+set firewall.guest_dns=rule
+set firewall.guest_dns.src=guest
+set firewall.guest_dns.proto=tcp udp
+set firewall.guest_dns.dest_port=53
+set firewall.guest_dns.target=ACCEPT
+set firewall.guest_dhcp=rule
+set firewall.guest_dhcp.src=guest
+set firewall.guest_dhcp.proto=udp
+set firewall.guest_dhcp.dest_port=67-68
+set firewall.guest_dhcp.target=ACCEPT
+set firewall.guest_icmp6=rule
+set firewall.guest_icmp6.src=guest
+set firewall.guest_icmp6.proto=icmp
+set firewall.guest_icmp6.family=ipv6
+set firewall.guest_icmp6.target=ACCEPT
 delete oubli.gateway.lan
 add_list oubli.gateway.lan=guest
 """
 
 
-def test_only_the_guests_are_recorded_beside_a_private_network(installed):
-    """L34-I-2: who is on the private network is no guest, whatever goes out by the same WAN at the same time."""
-    machine = installed.machine
+def test_only_the_guests_are_recorded_beside_a_private_network(complete):
+    """L34-I-2: who is on the private network is no guest, whatever goes out by the same WAN at the same time.
+
+    L34-V-4: a guest opens the guests' page, though the zone lets her reach little else.
+    """
+    machine = complete.machine
 
     def process() -> str:
         return machine.run("ubus call service list | jsonfilter -e @.oubli.instances.recorder.pid; true").strip()
 
     former = process()
     machine.run("uci -q batch; uci commit; /etc/init.d/network reload; /etc/init.d/oubli reload", SETTINGS.encode())
-    installed.until(lambda: process() not in {"", former})  # the one that listened to the private network has ended
-    installed.until(
-        lambda: "true" in machine.run("ubus call network.interface.guest status | jsonfilter -e @.up; true")
-    )
+    complete.until(lambda: process() not in {"", former})  # the one that listened to the private network has ended
+    complete.until(lambda: "true" in machine.run("ubus call network.interface.guest status | jsonfilter -e @.up; true"))
     # dnsmasq takes the interfaces that are there
     machine.run("fw4 -q restart; /etc/init.d/dnsmasq restart; /etc/init.d/odhcpd restart")
     machine.wait_for_wan()
-    installed.until(
+    complete.until(
         lambda: (
-            installed.status().get("capture") == "ok" and "br-guest" in machine.run("cat /var/run/oubli-root/networks")
+            complete.status().get("capture") == "ok" and "br-guest" in machine.run("cat /var/run/oubli-root/networks")
         )
     )
-    guests = Lan(installed.wires, installed.folder, "guest", first=500)
+    guests = Lan(complete.wires, complete.folder, "guest", first=500)
     (guest,) = guests.join(seconds=WAIT)
     before = len(records(machine))
     assert before
-    installed.lan.generate(4)
+    complete.lan.generate(4)
     guests.generate(4)
-    for lan in (installed.lan, guests):
+    for lan in (complete.lan, guests):
         lan.ended(machine, WAIT)
-    installed.until(lambda: len(records(machine)) >= before + 4)
+    complete.until(lambda: len(records(machine)) >= before + 4)
     assert [bytes(record.mac) for record in records(machine)].count(guest.mac) == 4
     assert len(records(machine)) == before + 4
+    asked = guests.run(guest, sys.executable, "-c", ASK, json.dumps([ADDRESS, "GET", "/?lang=en", {}, None]))
+    assert asked.returncode == 0, asked.stderr[-500:] + machine.run("nft list chain inet fw4 input_guest")
+    assert json.loads(asked.stdout)[0] == 200

@@ -21,6 +21,17 @@ add_group_and_user() {
 		grep -q "^$_user:" "$_root/etc/passwd" || echo "$_user:x:$_uid:$_gid:$_user:/var/run/$_user:/bin/false" >>"$_root/etc/passwd"
 	done
 }
+# Of a package's configuration the sections that have names.
+config_load() { _config=$1; }
+config_foreach() { # config_foreach FUNCTION TYPE WORD...
+	_function=$1 _type=$2
+	shift 2
+	_sections=$(sed -n "s/^config $_type '\([^']*\)'$/\1/p" "/etc/config/$_config" 2>/dev/null)
+	for _section in $_sections; do
+		"$_function" "$_section" "$@"
+	done
+}
+config_get() { eval "$1=\$(uci -q get '$_config.$2.$3')"; }
 default_postinst() {
 	_root=${IPKG_INSTROOT:-}
 	add_group_and_user "${1:-}"

@@ -8,8 +8,11 @@ _record() {
 	echo >>/tmp/procd.calls
 }
 for _call in open_service open_instance set_param append_param add_jail add_jail_mount add_jail_mount_rw close_instance \
-	add_reload_trigger kill; do
+	add_reload_trigger kill open_data close_data; do
 	eval "procd_$_call() { _record $_call \"\$@\"; }"
+done
+for _call in add_array add_object add_string close_array close_object; do
+	eval "json_$_call() { _record json_$_call \"\$@\"; }"
 done
 procd_close_service() {
 	service_triggers

@@ -139,6 +139,7 @@ var texts = [
 	'one agent alone is enrolled',
 	'one command a line',
 	'one, or lines of list %s',
+	'openNDS lets no guest reach port %s',
 	'option %s \'VALUE\'',
 	'others listen to connection tracking: %s',
 	'others than root can write it',
