@@ -866,8 +866,8 @@ def test_rpcd_plugin_and_page_answer_by_their_contracts(device, built):
     assert not list((gateway.path / "tmp").glob("tmp.*"))
     assert call("summary") == call("summary", day="2026-11-25") == {"figures": []}
     assert call("summary", day="$(reboot)")["error"].startswith("--day: not understood")
-    assert call("log")["text"].startswith("oubli: no audit log at ")
-    assert call("notice", language="fr; reboot")["text"].startswith("oubli: --notice: ")
+    assert call("log")["beside"].startswith("no audit log at ")
+    assert call("notice", language="fr; reboot")["beside"].startswith("--notice: ")
     silent = {"error": "no answer at /var/run/oubli/control/socket: the recorder isn't running"}
     assert json.loads(gateway.run(plugin, "call", "status", stdin="{}").stdout) == silent
     for method in ("law", "doctor"):  # a configuration that is refused is told, and is no clean bill of health
@@ -958,6 +958,24 @@ def test_rpcd_plugin_answers_four_calls_at_a_time(device, built):
     refused, answered = gateway.run("/bin/sh", "-c", f"{taken}; {asks}; wait; {asks}").stdout.splitlines()
     assert json.loads(refused) == {"error": "too many at once; accepted: 4"}
     assert "error" not in json.loads(answered)
+
+
+@NETWORK
+def test_what_is_said_beside_a_notice_or_an_answer_is_no_part_of_it(device, built):
+    """L34-VI-4: guests read the notice in their language. That a configuration is refused is the operator's to read."""
+    gateway, scripts = device
+    add(gateway, built, "oubli-purposes", "luci-app-oubli")
+    installed(gateway, scripts, "post-install")
+    with (gateway.path / "etc/config/oubli").open("a") as file:
+        file.write("config notice\n\toption venue 'Gare'\n")  # a second one
+    plugin = "/usr/libexec/rpcd/oubli"
+    notice, law_ = (
+        json.loads(gateway.run(plugin, "call", name, stdin='{"language":"fr"}').stdout) for name in ("notice", "law")
+    )
+    assert notice["text"].startswith("Information sur le réseau")
+    assert notice["beside"].startswith("the last accepted configuration goes on")
+    assert "purposes" in law_
+    assert not list((gateway.path / "tmp").glob("tmp.*"))
 
 
 # The fake peer itself

@@ -94,8 +94,8 @@ WHOLE = {
     "doctor": {"findings": [{"severity": "warning", "what": "offload", "why": "because", "fix": "so"}]},
     "fix": {"findings": [], "repairs": [{"what": "set that right"}]},
     "summary": {"figures": [FIGURE]},
-    "notice": {"text": "what guests read"},
-    "log": {"text": "what was done"},
+    "notice": {"text": "what guests read", "beside": ""},
+    "log": {"text": "what was done", "beside": ""},
     "law": {"purposes": [{"purpose": "security", "paragraph": "IV", "state": "on", "ceiling_seconds": 7776000}]},
 }
 
@@ -173,6 +173,14 @@ def test_papers_are_fetched_and_what_can_do_no_harm_is_set_right():
     assert not {"what guests read", "what was done", "set that right"} & {*before}
     assert {"what guests read", "what was done", "set that right", "Nothing was found."} <= {*after}
     assert "offload" not in after
+
+
+def test_what_is_said_beside_a_paper_stands_above_it_and_is_not_printed():
+    """L34-VI-4: on the notice that hangs for guests is nothing else."""
+    words = shown(WHOLE | {"notice": {"text": "what guests read", "beside": "no recorder runs"}}, "fr")[4]
+    assert words.count("aucun enregistreur ne tourne") == 2  # above the French one and the English one
+    assert words.index("aucun enregistreur ne tourne") == words.index("what guests read") - 1
+    assert "sheet.document.body.textContent = text.textContent;" in VIEW.read_text()
 
 
 def test_every_purpose_metric_and_severity_has_its_french_name(tmp_path):

@@ -9,5 +9,5 @@ json_get_vars() {
 	done
 }
 json_init() { _json=''; }
-json_add_string() { _json="$_json${_json:+, }\"$1\": \"$(printf '%s' "$2" | sed 's/[\\"]/\\&/g')\""; }
+json_add_string() { _json="$_json${_json:+, }\"$1\": \"$(printf '%s' "$2" | sed 's/[\\"]/\\&/g' | awk '{ printf "%s%s", end, $0; end = "\\n" }')\""; }
 json_dump() { printf '{ %s }\n' "$_json"; }

@@ -220,11 +220,15 @@ function lookup() {
 	}).concat([ E('button', { 'class': 'cbi-button', 'type': 'submit' }, [ _('Look up') ]), found ]));
 }
 
-// A text that is fetched once it is wanted; what it was can be printed.
+// A text that is fetched once it is wanted, below what the gateway says of it; the text can be printed.
 function paper(title, call) {
-	var text = E('pre', { 'style': 'white-space:pre-wrap' }), box = E('details', { 'toggle': function() {
+	var beside = E('p'), text = E('pre', { 'style': 'white-space:pre-wrap' }), box = E('details', { 'toggle': function() {
 		if (box.open)
-			asked(call).then(answer => text.replaceChildren(String(answer.text || (answer.error ? agent.said(answer.error) : none))));
+			asked(call).then(function(answer) {
+				var said = answer.error || answer.beside;
+				beside.replaceChildren(said ? agent.said(said) : '');
+				text.replaceChildren(String(answer.text || (said ? '' : none)));
+			});
 	} }, [ E('summary', {}, [ title ]), E('button', { 'class': 'cbi-button', 'click': function() {
 		var sheet = window.open('', '_blank');
 		if (!sheet) // the browser allows none
@@ -232,7 +236,7 @@ function paper(title, call) {
 		sheet.document.body.style.whiteSpace = 'pre-wrap';
 		sheet.document.body.textContent = text.textContent;
 		sheet.print();
-	} }, [ _('Print') ]), text ]);
+	} }, [ _('Print') ]), beside, text ]);
 	return box;
 }
 
