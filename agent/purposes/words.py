@@ -89,12 +89,14 @@ KEPT = {
     "objection": ("13 mois, ou jusqu'à ce que la personne y renonce", "13 months, or until the person takes it back"),
     "requests": (
         (
-            "jusqu'à une heure après l'échéance de la demande (31 jours au plus) ; qui demande : sans terme fixé, au "
-            "registre du tiers de confiance, comme preuve"
+            "sur la borne, jusqu'à une heure après l'échéance de la demande (31 jours au plus) ; chez le tiers de "
+            "confiance, jusqu'à sa réponse, 31 jours après l'échéance au plus tard ; qui demande : sans terme fixé, au "
+            "registre de ce tiers, comme preuve"
         ),
         (
-            "until an hour after the request expires (31 days at most); who asks: without a fixed end, in the trusted "
-            "third party's register, as a proof"
+            "on the gateway, until an hour after the request expires (31 days at most); at the trusted third party, "
+            "until its answer, at the latest 31 days after the request expires; who asks: without a fixed end, in "
+            "that party's register, as a proof"
         ),
     ),
     "emergency": ("au plus 4 heures, et seulement pendant un secours", "at most 4 hours, and during a rescue alone"),

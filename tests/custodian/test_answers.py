@@ -22,6 +22,7 @@ from nacl.pwhash import argon2id
 from nacl.signing import SigningKey, VerifyKey
 from typer.testing import CliRunner
 
+from agent.purposes import words
 from agent.purposes.attribution import record as attribution
 from agent.purposes.billing import record as billing
 from agent.purposes.custodian.bundle import Bundle
@@ -916,6 +917,26 @@ def test_who_asks_by_device_or_name_is_told_of_what_stands_under_neither(gateway
     asked = gateway.answer(SIGNED)
     assert (asked.result, len(asked.rows)) == ("held", 1)
     assert answers.UNNAMED not in asked.notes
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_a_handover_is_answered_no_longer_than_notice_and_register_say_that_its_document_is_kept(language):
+    """L34-VI-4, GDPR 5.1 e: it names the subject in clear, at the custodian's too."""
+    span = words.span(handovers.GRACE, language)
+    said = {
+        "fr": f"jusqu'à sa réponse, {span} après l'échéance",
+        "en": f"at the latest {span} after the request expires",
+    }
+    assert said[language] in words.kept("requests", words.LANGUAGES.index(language), medium=False)
+
+
+def test_what_is_kept_of_an_unknown_device_is_not_said_to_name_somebody(gateway):
+    """The row of such a connection says "inconnue"; a note on what nobody is known of says that its causes are some."""
+    gateway.keep(connection(20012, TEN + 60, TEN + 70, attribution.UNKNOWN_MAC), mark(MIDNIGHT, TEN + 7200))
+    page = unescape(gateway.answer(SIGNED).cover())
+    assert "Voici ce que le registre des connexions conserve pour cette demande." in page
+    assert "désigne ce" not in page
+    assert ("par exemple" in answers.UNNAMED.french, "for instance" in answers.UNNAMED) == (True, True)
 
 
 @pytest.mark.parametrize("subject", ["user:Zoé 12", "mac:02:00:00:00:00:0a"])

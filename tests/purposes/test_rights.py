@@ -673,7 +673,8 @@ def test_a_connection_of_nobody_who_is_known_stays_under_its_address_and_that_is
         for name in ("security", "attribution", "billing"):
             own = {"kept": [[name, law.DAY, False]], "beside": [], "objects": [], "counted": False}
             page = guest_page.Page(asked, lambda *_, **__: {}, lambda _: iter(()), None)
-            assert (said[at] in page.without(own | {"medium": False, "nat": False}, 0)) == (name != "billing")
+            shown = page.without(own | {"medium": False, "nat": False}, 0)
+            assert [one in shown for one in (said[at], ("par exemple", "for instance")[at])] == [name != "billing"] * 2
         unnamed = notice.TEXTS[language]["unnamed"]
         off = "config purpose 'security'\n option enabled '0'\n"
         for text, held, said_so in (("", [], True), (off, [], False), (off, ["attribution"], True)):
@@ -1240,8 +1241,8 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
 
 
 _REGISTER = (
-    "sans terme fixé, au registre du tiers de confiance, comme preuve",
-    "without a fixed end, in the trusted third party's register, as a proof",
+    "sans terme fixé, au registre de ce tiers, comme preuve",
+    "without a fixed end, in that party's register, as a proof",
 )
 
 
@@ -1256,7 +1257,7 @@ def test_who_has_asked_stays_in_the_custodian_s_register_and_that_is_said(everyt
             assert all(said in one for one in told)
         headings = notice.TEXTS[language]["kept"] + page_words.WORDS["without"][language == "en"]
         assert "automati" not in headings  # what has no fixed end stands below
-    assert any("in the trusted third party's register" in line for line in article.lines(everything))
+    assert any("in that party's register" in line for line in article.lines(everything))
 
 
 def test_no_time_is_told_that_an_injunction_or_a_recipient_outlasts(everything: config.Config) -> None:

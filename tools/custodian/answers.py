@@ -45,10 +45,11 @@ NAMED = Note(
     doubt=False,  # nothing of it stands under the name
 )
 UNNAMED = Note(
-    "a connection of which the gateway couldn't tell whose device's it was (a restart, an address that passed to "
-    "another device) stands under no MAC and no name, and isn't in this answer",
-    "Une connexion dont la borne n'a pas pu dire de quel appareil elle était (redémarrage, adresse passée à un autre "
-    "appareil) n'est conservée sous aucune adresse MAC ni aucun identifiant, et n'est pas dans cette réponse.",
+    "a connection of which the gateway couldn't tell whose device's it was (for instance after a restart, or "
+    "where an address passed to another device) stands under no MAC and no name, and isn't in this answer",
+    "Une connexion dont la borne n'a pas pu dire de quel appareil elle était (par exemple après un redémarrage, "
+    "ou quand une adresse est passée à un autre appareil) n'est conservée sous aucune adresse MAC ni aucun "
+    "identifiant, et n'est pas dans cette réponse.",
     doubt=False,  # nothing of it stands under them
 )
 BEHIND = "a second NAT lies between: public ports can't be matched here"

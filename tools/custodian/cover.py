@@ -25,7 +25,7 @@ STORES = {
     "billing": "sessions conservées pour la facturation",
 }
 RESULTS = {
-    "held": "Le registre des connexions désigne ce qui suit.",
+    "held": "Voici ce que le registre des connexions conserve pour cette demande.",
     "nothing held": (
         "Rien n'est conservé pour cette demande : aucun équipement ne tenait ce qui est demandé durant cette période."
     ),

@@ -40,9 +40,9 @@ WORDS = {
     "without": ("Jusqu'à quand :", "Until when:"),
     "unnamed": (
         (
-            "Une connexion dont la borne ne sait pas de quel appareil elle est (commencée avant un redémarrage, ou "
-            "dont l'adresse a changé d'appareil) reste jusqu'à son terme sous la seule adresse IP : elle n'est ni "
-            "montrée ni effacée ici, ni dans le fichier."
+            "Une connexion dont la borne ne sait pas de quel appareil elle est (par exemple commencée avant un "
+            "redémarrage, ou dont l'adresse a changé d'appareil) reste jusqu'à son terme sous la seule adresse IP : "
+            "elle n'est ni montrée ni effacée ici, ni dans le fichier."
         ),
         (
             "A connection of which the gateway can't tell whose device's it is (begun before a restart, or whose "
