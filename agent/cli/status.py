@@ -90,7 +90,7 @@ def lines(status: "dict[str, Any]") -> "list[str]":
         )
     elif consents is not None:
         states = [f"{consents[name]} {name}" for name in ("active", "suspended", "withdrawn", "ended")]
-        out.append("consents, applied while the time is confirmed and new: " + ", ".join(states))
+        out.append("consents, applied where their purpose is on and the time confirmed and new: " + ", ".join(states))
     if status["requests"]:
         out.append("open requests: " + str(len(status["requests"])))
     if status["objections"]:

@@ -53,20 +53,28 @@ def show(line: "Line") -> int:
                 "held": held,
                 "objects": answer["objects"],
                 "changes": answer["changes"],
+                "on": answer["on"],
             }
             count = answer["changes"]
             changes = [f"asked today (to resume, to take an objection back): {count}"] if count else []
-            return line.show(told, _summary(counts, sealed, held) + _agreed(consents, answer["objects"]) + changes)
+            agreed = _agreed(consents, answer["objects"], answer["on"])
+            return line.show(told, _summary(counts, sealed, held) + agreed + changes)
     return 1
 
 
-def _agreed(consents: "list[dict[str, Any]] | None", objects: "Sequence[int]") -> "list[str]":
-    """Return lines on this terminal's consents (L34-V-2) and its objection; None: flash refuses them."""
+def _agreed(consents: "list[dict[str, Any]] | None", objects: "Sequence[int]", on: "Sequence[str]") -> "list[str]":
+    """Return lines on this terminal's consents (L34-V-2) and its objection; None: flash refuses them.
+
+    `on` names the purposes by consent that are on: of others nothing is applied.
+    """
     if consents is None:
         return ["consents can't be read now: all are suspended"]
     out = ["objects to being counted since " + _when(objects[0])] if objects else []
     for one in consents:
         applied = " (applied while the time is confirmed and new)" if one["state"] == "active" else ""
+        off = [name for name in one["purposes"] if name not in on]
+        if applied and off:
+            applied = " (" + ", ".join(off) + ": turned off, not applied)"
         what = f"{', '.join(one['purposes'])}: given {_when(one['given'])}, {one['state']}{applied} since "
         what += f"{_when(one['since'])}, ends {_when(one['end'])}"
         if one["withdrawn"]:

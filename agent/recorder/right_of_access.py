@@ -160,11 +160,12 @@ class RightOfAccess:
         for name, row in _unsealed(recorder, mac):
             counts[name] = counts.get(name, 0) + 1
             yield {"purpose": name, "rows": [row]}
-        own = {"consents": [], "objects": False, "changes": 0, "unreadable": False}
+        own = {"consents": [], "objects": False, "changes": 0, "on": [], "unreadable": False}
         if recorder.groups.consented is not None:
             own = recorder.groups.consented.own({"terminal": mac, "address": None})
-        consents = None if own["unreadable"] else own["consents"]
-        yield {"records": counts, "consents": consents, "objects": own["objects"], "changes": own["changes"]}
+        told = {name: own[name] for name in ("objects", "changes", "on")}  # on: what of a consent is applied at all
+        told.update({"records": counts, "consents": None if own["unreadable"] else own["consents"]})
+        yield told
 
 
 def _unsealed(recorder: "Recorder", mac: bytes) -> "Iterator[tuple[str, dict[str, Any]]]":

@@ -397,11 +397,17 @@ def test_consents_that_can_not_be_read_are_told_of(guest, recorder):
     _, _, page = guest.ask(accept_language="en")
     assert "can't read consents and objections at present: every consent is suspended" in page.text
     assert "object" not in page.acts()
-    recorder.answers["access"] = [{"sealed": []}, {"records": {}, "consents": None, "objects": [], "changes": 0}]
+    recorder.answers["access"] = [
+        {"sealed": []},
+        {"records": {}, "consents": None, "on": [], "objects": [], "changes": 0},
+    ]
     assert json.loads(guest.saved(SENT + "act=export", **SAME)[2])["consents"] is None
-    recorder.answers["erase terminal"] = {"withdrawn": 0, "destroyed": 0, "durable": False, "sealed": []}
+    refused = {"withdrawn": 0, "destroyed": 0, "durable": False, "unreadable": True, "sealed": []}
+    recorder.answers["erase terminal"] = refused
     text = guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
     assert "what is kept by them can't be erased" in text
+    assert "No consent is withdrawn: ask for the erasure again once the gateway can read consents." in text
+    assert "redemandez l'effacement dès que" in guest.ask(SENT + "act=erase", **SAME)[2].text
     assert "ce qui est conservé avec eux ne peut pas être effacé" in guest.ask()[2].text
     assert "permanent memory" not in text  # nothing of it waits to be written
 
@@ -454,10 +460,12 @@ def test_a_button_that_finds_nothing_to_do_says_so(guest, recorder):
         recorder.answers[call] = {word: 1, "durable": True}
         assert "Rien n'a changé" not in guest.ask(f"{SENT}act={act}", **SAME)[2].text
     # What could be erased is being erased, also where flash refuses the end of a consent
-    recorder.answers["erase terminal"] = {"withdrawn": 0, "destroyed": 0, "durable": False, "sealed": []}
+    refused = {"withdrawn": 0, "destroyed": 0, "durable": False, "unreadable": False, "sealed": []}
+    recorder.answers["erase terminal"] = refused
     text = guest.ask(f"{SENT}act=erase", **SAME)[2].text
     assert "Votre demande d'effacement a été prise en compte." in text
     assert "Ce n'est pas encore écrit en mémoire permanente" in text
+    assert "redemandez l'effacement" not in text
 
 
 def test_head_is_answered_as_get_without_a_body(guest, recorder):
@@ -1096,7 +1104,7 @@ def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
         },
         {"purpose": "location", "rows": [STAY]},
         {"purpose": "security", "rows": [ROW, ROW | {"source_port": 1}]},
-        {"records": {"security": 2, "location": 1}, "consents": [CONSENT], "objects": True, "changes": 2},
+        {"records": {"security": 2, "location": 1}, "consents": [CONSENT], "objects": True, "changes": 2, "on": []},
     ]
     save = SENT + "act=export"
     status, head, text = guest.saved(save, **SAME)
@@ -1113,6 +1121,7 @@ def test_a_person_saves_what_is_held_on_her_device_as_a_file(guest, recorder):
             for row, name in ((STAY, "location"), (ROW, "security"), (ROW | {"source_port": 1}, "security"))
         ],
         "consents": [CONSENT],
+        "on": [],
         "objects": True,
         "changes": 2,
         "complete": True,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import json
 import re
 import struct
 from base64 import b64encode
@@ -830,7 +831,7 @@ def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early
     assert "goes 30d after it ended at the latest" in said
     untimed: dict[str, Any] = {"state": "withdrawn", "given": 0, "since": 0, "end": now, "purposes": []}
     untimed |= {"withdrawn": ["location"], "withdrawn_since": 0, "third_parties": "", "text": ""}
-    assert "".join(who_verb._agreed([untimed], [0])).count("a time that isn't known") == 4
+    assert "".join(who_verb._agreed([untimed], [0], [])).count("a time that isn't known") == 4
     kept: list[tuple[int, int]] = []  # from when its deadline runs, and when it began
 
     def keep(begins: int, octets: bytes) -> str:
@@ -843,6 +844,43 @@ def test_who_has_all_of_a_person_s_choices_read_out_and_no_end_that_is_too_early
     bill.finish()
     assert kept[0] == (noon + law.DAY // 2, noon)
     device.recorder.close()
+
+
+def test_a_consent_to_what_is_turned_off_is_not_called_applied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """L34-V-2: `oubli who` and the file say which purposes are on, as the page does; `oubli status` how it is."""
+    both, told, told_in_file = [*BY_CONSENT], [], []
+    sections = {name: f"config purpose '{name}'\n option enabled '1'\n" for name in both}
+    device = paired.Device(tmp_path / "device", None, options="".join(sections.values()) + VENUE)
+    device.pass_to(1300)
+    now = device.time.wall() // 10**9
+    register = device.recorder.groups.by_consent()._consents_or_refuse()
+    register.grant(mac_of(1), both, ["connections", "access-point"], "none", now + law.DAY, bytes(32), now)
+    line: Any = type("Line", (dict,), {})({"--mac": "", "--agreed": ""})
+    asked = {"terminal": mac_of(1), "address": None, "agreed": 1}
+    line.ask_for = lambda *_, **__: device.recorder.orders.access(asked, "root")
+    line.show = lambda _, lines: print("\n".join(lines)) or 0
+    for at, on in enumerate((both, ["location"], [])):
+        if at:
+            device.recorder.close()
+            device.configure("".join(sections[name] for name in on) + VENUE)
+            device.restart(1300 + 3600 * at)
+            device.pass_to(2500 + 3600 * at)
+        assert who_verb.show(line) == 0
+        told += re.findall(r"active \((.*?)\) since", capsys.readouterr().out)
+        request = page_connection.Request("", b"", True, "", {})
+        page = guest_page.Page(request, lambda *_, **__: {}, lambda _: line.ask_for(), None)
+        told_in_file.append(json.loads("".join(page.file("")).partition("\r\n\r\n")[2])["on"])
+        counted = [one for one in status.lines(device.recorder.status()) if "1 active" in one]
+        assert counted[0].startswith("consents, applied where their purpose is on and")
+    device.recorder.close()
+    assert told_in_file == [sorted(both), ["location"], []]
+    assert told == [
+        "applied while the time is confirmed and new",
+        "services: turned off, not applied",
+        "services, location: turned off, not applied",
+    ]
 
 
 def test_a_refusal_that_is_all_that_is_left_is_told_of(tmp_path: Path) -> None:
@@ -1090,7 +1128,8 @@ def test_who_and_erase_tell_the_operator_of_a_store_that_nobody_can_see(*, unsee
     assert ("perhaps still kept" in first) == unseen
     assert ("the custodian answers" in second) == (not unseen)
     said: list[str] = []
-    answer = {"withdrawn": 0, "destroyed": 0, "durable": True, "sealed": [[*store.values()]], "erasing": False}
+    answer: dict[str, Any] = {"withdrawn": 0, "destroyed": 0, "durable": True, "unreadable": False}
+    answer |= {"sealed": [[*store.values()]], "erasing": False}
     line: Any = {"--mac": b"\2"}
     line = type("Line", (dict,), {"ask": lambda *_, **__: answer, "show": lambda _, __, lines: said.extend(lines)})(
         line
@@ -1183,7 +1222,7 @@ def test_an_objection_that_flash_refused_can_be_made_once_it_does_not(
     device.recorder.close()
 
 
-def test_consents_that_flash_refuses_are_no_empty_list(tmp_path: Path) -> None:
+def test_consents_that_flash_refuses_are_no_empty_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """L34-V-2: page and copy say that they can't be read now; who has withdrawn isn't told that there was nothing."""
 
     def broken(root: Path) -> None:
@@ -1198,6 +1237,14 @@ def test_consents_that_flash_refuses_are_no_empty_list(tmp_path: Path) -> None:
         end = [*device.recorder.orders.access(mine | {"agreed": 1}, "root")][-1]
         erased = device.recorder.groups.erasure().begin(mine, "root")["durable"]
         assert device.recorder.groups.erasure().state(mine) == {"erasing": True}
+        line: Any = type("Line", (dict,), {})({"--mac": ""})
+        answers = iter([device.recorder.groups.erasure().begin(mine, "root"), {"erasing": False}])
+        line.ask = lambda *_, _answers=answers, **__: next(_answers)
+        line.show = lambda _, told: print("\n".join(told))
+        assert verbs.run(line) == (not erased)
+        said = capsys.readouterr()
+        assert ("none has ended" in said.err, "0 consents ended" in said.out) == (not erased, erased)
+        assert "restarts" not in said.err  # nothing was ended that a restart would bring back
         assert " erase terminal root" in (tmp_path / "device/srv/oubli/audit/00000001").read_text()
         found.append((own["unreadable"], own["counted"], end["consents"], erased))
         device.recorder.close()

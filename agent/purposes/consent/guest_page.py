@@ -93,7 +93,8 @@ class Page(HeldPage):
         ended = [one for one in before if one["state"] in IN_FORCE and (not purpose or purpose in one["purposes"])]
         if done.get("withdrawn") and any(one["third_parties"] not in ("", "none") for one in ended):
             said += self.paragraph("tell")
-        said += "" if done.get("durable", True) or own["unreadable"] else self.paragraph("not durable")
+        if not done.get("durable", True):
+            said += self.paragraph("not withdrawn" if done.get("unreadable") else "not durable")
         own = self._ask("consent own", address=address)
         if "error" in own:
             return self.page("200 OK", said + self.paragraph("look") + self.back())

@@ -82,8 +82,8 @@ class HeldPage(Html):
                 yield comma + "\n" + canonical.dumps(row)
                 comma = ","
             if "records" in answer:
-                told = [canonical.dumps(answer[name]) for name in ("consents", "objects", "changes")]
-                yield '],\n"consents":%s,\n"objects":%s,\n"changes":%s,\n"complete":true}\n' % tuple(told)
+                told = [canonical.dumps(answer[name]) for name in ("consents", "on", "objects", "changes")]
+                yield '],\n"consents":%s,\n"on":%s,\n"objects":%s,\n"changes":%s,\n"complete":true}\n' % tuple(told)
         if not begun:
             yield self.failed("somebody")
 

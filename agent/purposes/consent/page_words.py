@@ -45,9 +45,9 @@ WORDS = {
             "elle n'est ni montrée ni effacée ici, ni dans le fichier."
         ),
         (
-            "A connection of which the gateway can't tell whose device's it is (begun before a restart, or whose "
-            "address changed devices) stays until its end under the IP address alone: it is neither shown nor erased "
-            "here, nor in the file."
+            "A connection of which the gateway can't tell whose device's it is (for instance begun before a restart, "
+            "or whose address changed devices) stays until its end under the IP address alone: it is neither shown "
+            "nor erased here, nor in the file."
         ),
     ),
     "uncounted": (
@@ -159,6 +159,10 @@ WORDS = {
         ),
     ),
     "unchanged": ("Rien n'a changé.", "Nothing has changed."),
+    "not withdrawn": (
+        "Aucun accord n'est retiré : redemandez l'effacement dès que la borne pourra lire les accords.",
+        "No consent is withdrawn: ask for the erasure again once the gateway can read consents.",
+    ),
     "not erased": ("Ceci n'est pas effacé avant son terme :", "This isn't erased before its end:"),
     "counting stays": (
         (

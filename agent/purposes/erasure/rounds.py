@@ -34,18 +34,21 @@ class Erasure(Purposes):
         self._next = 0
 
     def begin(self, fields: "dict[str, Any]", by: str) -> "dict[str, Any]":
-        """Take a terminal in for the next round, end its consents; says what can't be erased here, with its end."""
+        """Take a terminal in for the next round, end its consents; says what can't be erased here, with its end.
+
+        `unreadable`: none of its consents could be ended, for flash refuses all of them.
+        """
         recorder, mac = self._recorder, calls.named(fields, self._holder)
         new = not self._pending(mac)
         if new and len(self._waiting) >= WAITING and by not in calls.STAFF:
             raise calls.Refused("too many terminals wait for their erasure; accepted: again in a minute")
         self._waiting.add(mac)
-        answer: "dict[str, Any]" = {"withdrawn": 0, "destroyed": 0, "durable": True}
+        answer: "dict[str, Any]" = {"withdrawn": 0, "destroyed": 0, "durable": True, "unreadable": False}
         if recorder.groups.consented is not None:
             try:
-                answer = recorder.groups.consented.forget(mac, by)
-            except calls.Refused:  # flash refuses the consents: what can be erased is, and the answer doesn't say "all"
-                answer["durable"] = False
+                answer.update(recorder.groups.consented.forget(mac, by))
+            except calls.Refused:  # what can be erased is, and the answer doesn't say "all"
+                answer.update({"durable": False, "unreadable": True})
         if new:
             recorder.audit.note("erase", "terminal", by)
         answer["sealed"] = [list(one) for one in also_held.sealed(recorder.config, recorder.paths)]

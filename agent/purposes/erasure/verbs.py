@@ -31,9 +31,10 @@ def run(line: "Line") -> int:
     lines = ["still being erased; accepted: the same again"]
     if answer["erased"]:
         lines = ["erased what security keeps under this MAC; what has no known terminal stays until its end"]
-    consents = words.counted(answer["withdrawn"], ("consent", "consents"), "en")
-    destroyed = words.counted(answer["destroyed"], ("record", "records"), "en")
-    lines.append(consents + " ended, " + destroyed + " kept by consent made unreadable")
+    if not answer["unreadable"]:
+        consents = words.counted(answer["withdrawn"], ("consent", "consents"), "en")
+        destroyed = words.counted(answer["destroyed"], ("record", "records"), "en")
+        lines.append(consents + " ended, " + destroyed + " kept by consent made unreadable")
     for name, seconds, unseen in answer["sealed"]:
         lines.append(
             f"{name}: {words.UNSEEN[1] if unseen else ''}sealed, not to be erased here; each record goes after "
@@ -41,7 +42,12 @@ def run(line: "Line") -> int:
         )
     lines.append("any row in the count of visitors goes about 03:00 UTC, or at once by: oubli objection --terminal MAC")
     line.show(answer, lines)
-    if not answer["durable"]:
+    if answer["unreadable"]:
+        sys.stderr.write(
+            "oubli: consents can't be read now: none has ended, and nothing kept by them is erased; "
+            "accepted: the same again once they can\n"
+        )
+    elif not answer["durable"]:
         sys.stderr.write(
             "oubli: flash refuses the end of its consents: it holds until oubli restarts, "
             "and is tried again until then\n"
