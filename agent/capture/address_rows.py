@@ -4,7 +4,7 @@
 The table lies outside the collected heap. A row has 52 octets:
 
     16      address (IPv4 mapped into IPv6)
-    6       MAC
+    6       MAC; zeros: nobody's who is known
     1, 1    who says that it is current, marks
     4       next row of the bucket
     8       since (ns)
@@ -114,6 +114,11 @@ class AddressRows:
     def octet(self, row: int, number: int) -> int:
         """Return an octet of a row's MAC."""
         return self._rows.view[row * ROW * 4 + MAC + number]
+
+    def is_nobodys(self, row: int) -> bool:
+        """Return True of row 0, and of one without MAC."""
+        at = row * ROW * 4 + MAC
+        return not (self._words[row * ROW + MAC_WORD] or self._rows.view[at + 4] or self._rows.view[at + 5])
 
     def _same(self, row: int, four: "tuple[int, ...]") -> bool:
         return tuple([self._words[row * ROW + index] for index in range(4)]) == four

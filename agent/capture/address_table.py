@@ -4,9 +4,9 @@
 An association is (address, MAC, since when). A new holder of an address doesn't erase the former one. A connection
 belongs to the terminal that held the address when the connection *started*, and the kernel reports its end up to
 minutes later. A former association is needed as long as the live table shows connections from its address: `sweep`,
-after each dump, forgets those that no longer are. So it does with one that the neighbour table alone names and that no
-dump has needed for a day. A kernel with few neighbours forgets none, and tells again of one that comes back. Nothing is
-written anywhere but inside a record under its purpose.
+after each dump, forgets those that no longer are. So it does with the MAC of one that the neighbour table alone names
+and that no dump has needed for a day. A kernel with few neighbours forgets none, and tells again of one that comes
+back. Nothing is written anywhere but inside a record under its purpose.
 
 Two witnesses: the kernel's neighbour table, which is what it sends answers to, and the DHCP server's leases. The
 neighbour table goes first: a lease makes an association only for an address that no neighbour holds. Where the two
@@ -18,16 +18,21 @@ Who held an address before this process listened isn't known: the kernel lists w
 the terminal of a connection that began before is unknown, and is counted as such. Associations that were kept on tmpfs
 wouldn't say it either: while nobody listens, an address may change hands and back.
 
-A change of hands is read a moment after the kernel made it, later where the recorder stood still. Whose a connection is
-that began meanwhile isn't known: it may be either's. Where the kernel dropped word of changes, an address may have gone
+The kernel may have somebody at an address who isn't to be known: one that gave no sign for long when all was listed,
+that was let go here, or says that his MAC is a group's, or none. Then NOBODY holds it, and nobody else does, by a lease
+either.
+
+The kernel asks for a newcomer's MAC up to three times, a second apart, before it tells of him, and the recorder reads
+that a moment later, or later still where it stood still. Whose a connection is that began meanwhile isn't known: it may
+be the former holder's or his. Where the kernel dropped word of changes, an address may have gone
 to another one and back: of what began from then until all was listed anew nobody is known either. What began before
 is its holder's up to then (`until`).
 
 What one terminal does takes no association from another one. A MAC has ADDRESSES at most: one more address, which
-nobody else holds, takes the place of its own oldest. Where a connection may still need that one, or a former holder's
-behind it, the new one isn't held. What is needed, or current, is never given up for somebody else's sake: a full table
-leaves newcomers out, as the day's table does (ANON-8). An address that changes hands does so in any case, for what
-begins there from now on isn't the former holder's. Where there is no room its oldest holder goes.
+nobody else holds, takes the place of its own oldest. Where that was leased, or a connection may still need it, or a
+former holder's behind it, the new one is NOBODY's. What is needed, or current, is never given up for somebody else's
+sake: a full table leaves newcomers out, as the day's table does (ANON-8). An address that changes hands does so in any
+case, for what begins there from now on isn't the former holder's. Where there is no room its oldest holder goes.
 """
 
 import struct
@@ -52,9 +57,12 @@ from agent.capture.address_rows import (
 
 NEIGHBOUR, LEASE = 1, 2  # who says that it is current
 ADDRESSES = 32  # of one MAC: a phone keeps seven days' temporary ones at most, of each prefix (RFC 8981)
+NOBODY = bytes(6)
 UNUSED = 270  # dumps, each of 300 s: what no lease names and no dump needs for so long goes within a day
+_PART = 8  # of the table NOBODY has such a part at most: a kernel keeps 128 quiet ones of each family (gc_thresh1)
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
 _NOTICE = 1000000000  # ns in which a change is read after the kernel made it: whose a packet of then is can't be told
+_ASKED = 3000000000  # ns in which the kernel asks for a MAC (three times, retrans_time_ms 1000)
 _EVER = 1 << 62
 _LATE, _LATEST = 4, 63  # of the marks, from which on they are whole seconds by which that was longer; at most
 
@@ -94,7 +102,7 @@ class AddressTable(AddressRows):
             at = row * ROW
             if table[at + 3] == connection.word3 and self._holds(at, connection):
                 if found:
-                    terminal.until = since - self._doubt(found)
+                    terminal.until = since - self._doubt(found) - _ASKED
                     if terminal.until <= start:
                         self.needed(found)
                         return None
@@ -103,8 +111,8 @@ class AddressTable(AddressRows):
                 if since <= start:
                     break
             row = table[at + NEXT]
-        if not found or (not row and self._rows.view[found * ROW * 4 + MARKS] & PRECEDED):
-            self.needed(found)  # row 0 is nobody's
+        if self.is_nobodys(found) or (not row and self._rows.view[found * ROW * 4 + MARKS] & PRECEDED):
+            self.needed(found)
             return None
         if start < self.deaf_from < terminal.until:
             terminal.until = self.deaf_from
@@ -123,7 +131,7 @@ class AddressTable(AddressRows):
         if self.deaf_until == _EVER:
             return None
         row = self._newest(four_words(address))
-        return self.mac(row) if row and self._rows.view[row * ROW * 4 + CURRENT] else None
+        return self.mac(row) if not self.is_nobodys(row) and self._rows.view[row * ROW * 4 + CURRENT] else None
 
     def user(self, address: bytes) -> "bytes | None":
         """Return the MAC of who uses an address.
@@ -131,8 +139,8 @@ class AddressTable(AddressRows):
         That is its holder, or else whose connections one of the last two dumps had (a lost lease).
         """
         row = self._newest(four_words(address))
-        used = row and (self._rows.view[row * ROW * 4 + CURRENT] or self._words[row * ROW + SEEN] + 1 >= self.serial)
-        return self.mac(row) if used else None
+        used = self._rows.view[row * ROW * 4 + CURRENT] or self._words[row * ROW + SEEN] + 1 >= self.serial
+        return self.mac(row) if used and not self.is_nobodys(row) else None
 
     def of(self, mac: bytes) -> "Iterator[tuple[bytes, int]]":
         """Yield the addresses that are held of a MAC, 4 or 16 octets, each with since when (ns since the epoch)."""
@@ -147,9 +155,21 @@ class AddressTable(AddressRows):
         octets = struct.pack(">4I", *[self._words[row * ROW + index] for index in range(4)])
         return octets[12:] if octets[:12] == MAPPED_OCTETS else octets
 
-    def learn(self, address: bytes, mac: bytes, now: int) -> None:
-        """Take note that the kernel has a terminal as the neighbour that holds an address as of `now`."""
-        self._hold(four_words(address), mac, now, NEIGHBOUR)
+    def learn(self, address: bytes, mac: bytes, now: int, *, quiet: bool = False) -> None:
+        """Take note that the kernel has a terminal as the neighbour that holds an address as of `now`.
+
+        `quiet`: it gave no sign for long, and isn't known unless it is already.
+        """
+        four = four_words(address)
+        known = not quiet or self.mac(self._newest(four)) == mac
+        self._hold(four, mac if known else NOBODY, now, NEIGHBOUR)
+
+    def another(self, address: bytes, mac: bytes, now: int) -> None:
+        """Take note that somebody who isn't followed says as of `now` that he has an address, where another one did."""
+        four = four_words(address)
+        row = self._newest(four)
+        if row and self.mac(row) != mac:
+            self._hold(four, NOBODY, now, NEIGHBOUR)
 
     def lease(self, address: bytes, mac: bytes, now: int) -> None:
         """Take note that a terminal holds an address by a lease; what the neighbour table says goes first."""
@@ -167,14 +187,16 @@ class AddressTable(AddressRows):
         if row and self.mac(row) == mac:
             self._rows.view[row * ROW * 4 + CURRENT] |= witness
             return
-        former, number = row * ROW + NUMBER, 0
+        former, number, taken = row * ROW + NUMBER, 0, not self.is_nobodys(row)
+        if not taken and not self._may_have_another(mac):
+            if mac != NOBODY:
+                self._hold(four, NOBODY, now, witness)
+            return
         if row:
             self._rows.view[row * ROW * 4 + CURRENT] = 0
-            self.handed_over += 1
+            self.handed_over += taken
             number = self._words[former]
             self._bound(row, four)
-        elif not self._may_have_another(mac):
-            return
         row = self._take()
         if not row:
             self.given_up += 1
@@ -189,6 +211,7 @@ class AddressTable(AddressRows):
         octet = at * 4 + MAC
         # To make room, this very address's former holder may have been given up.
         marks = PRECEDED if number and self._words[former] != number else 0
+        marks += DISPUTED if mac == NOBODY else 0  # no lease tells who it is, so none contradicts it
         if self.late > _NOTICE:  # else it is within that
             marks |= min(-(-self.late // _NOTICE), _LATEST) * _LATE
         self._rows.view[octet : octet + 8] = mac + bytes((witness, marks))
@@ -201,22 +224,37 @@ class AddressTable(AddressRows):
     def _may_have_another(self, mac: bytes) -> bool:
         """Return True if a MAC may have one address more; its oldest that isn't needed goes where it must.
 
-        Not who came after one that is kept, which would be taken for the address's holder again.
+        Not who came after one that is kept, which would be taken for the address's holder again. Nor what it was
+        leased: whoever says of many addresses that another's MAC has them would else take that one's own.
         """
         count = oldest = 0
         row = self._heads[self._bucket_of_mac(mac)]
         while row:
             if self.mac(row) == mac:
                 count += 1
-                if not (self._is_needed(row) or self._follows(row * ROW)):
+                leased = self._rows.view[row * ROW * 4 + CURRENT] & LEASE
+                if not (leased or self._is_needed(row) or self._follows(row * ROW)):
                     oldest = row
             row = self._words[row * ROW + NEXT_OF_MAC]
-        if count < ADDRESSES:
+        most = self._limit // _PART if mac == NOBODY else ADDRESSES
+        if count < most:
             return True
-        self.given_up += 1
+        self.given_up += mac != NOBODY
         if oldest:
-            self._give_up(oldest)
+            self._let_go(oldest)
         return oldest > 0
+
+    def _let_go(self, row: int) -> None:
+        """Forget whose an address is that the kernel may still have: NOBODY holds it then.
+
+        Else what he begins there would be counted for who gets it next, or named for who was leased it.
+        """
+        four = tuple([self._words[row * ROW + index] for index in range(4)])
+        since = self._words[row * ROW + SINCE] << 32 | self._words[row * ROW + SINCE + 1]
+        current, nobodys = self._rows.view[row * ROW * 4 + CURRENT], self.is_nobodys(row)
+        self._give_up(row)
+        if current and not nobodys:
+            self._hold(four, NOBODY, since, NEIGHBOUR)
 
     def _bound(self, row: int, four: "tuple[int, ...]") -> None:
         """Give the oldest holder of an address up where another one would be too many."""
@@ -247,7 +285,7 @@ class AddressTable(AddressRows):
         """Take note that changes were missed, all that came since then; `heard` tells when all is listed anew."""
         if self.deaf_until != _EVER:
             self.begun = max(self.begun, self.deaf_until)  # one such time is remembered
-            self.deaf_from, self.deaf_until = since - _NOTICE, _EVER
+            self.deaf_from, self.deaf_until = since - _NOTICE - _ASKED, _EVER
 
     def heard(self, now: int) -> None:
         """Take note that all who hold addresses are listed as of `now`."""
@@ -279,17 +317,19 @@ class AddressTable(AddressRows):
     def sweep(self) -> None:
         """Forget what isn't current and was not needed by the last two dumps; call it after each dump.
 
-        So is forgotten what only a neighbour is current by, and UNUSED dumps didn't need. Not who came after one that
-        is kept: that one hasn't had the address since.
+        So is forgotten whose an address is that only a neighbour is current by, and UNUSED dumps didn't need. Not who
+        came after one that is kept: that one hasn't had the address since.
         """
         for row in range(1, self._used + 1):
             at = row * ROW
             if not self._words[at + NUMBER] or self._is_needed(row):
                 continue
             witness = self._rows.view[at * 4 + CURRENT]
-            unused = witness == NEIGHBOUR and self._words[at + SEEN] + UNUSED <= self.serial
+            unused = (
+                witness == NEIGHBOUR and self._words[at + SEEN] + UNUSED <= self.serial and not self.is_nobodys(row)
+            )
             if (not witness or unused) and not self._follows(at):
-                self._give_up(row)
+                self._let_go(row)
         self.serial += 1
 
 

@@ -175,23 +175,26 @@ class Lan(Listener):
                 if len(address) == (4 if family == INET else 16):
                     marks[address[0]] = 1
 
-    def neighbour(self, index: int, address: bytes, mac: bytes) -> None:
+    def neighbour(self, index: int, address: bytes, mac: bytes, *, quiet: bool = False) -> None:
         """Tell the address table of a terminal; a neighbour on another side is nobody's business."""
-        if index in self._links and self._answered(index, address):
-            self._holders.learn(address, mac, self._wall())
+        link = self._answering(address) if index in self._links else -1
+        if link == index:
+            self._holders.learn(address, mac, self._wall(), quiet=quiet)
             self.holder_changed(address)
+        elif link < 0 and index in self._links:  # of a prefix that was here, and may come back
+            self._holders.another(address, mac, self._wall())
 
     def no_neighbour(self, index: int, address: bytes) -> None:
         """Tell `who` that a terminal left its address."""
-        if index in self._links and self._answered(index, address):
+        if index in self._links and self._answering(address) == index:
             self._holders.leave(address)
 
-    def _answered(self, index: int, address: bytes) -> bool:
-        """Return True if the kernel sends answers to an address by a link, and to nobody by another one."""
+    def _answering(self, address: bytes) -> int:
+        """Return the link by which the kernel sends answers to an address, 0 for several, -1 for none."""
         own = self._own
         if self._unseen[1]:  # addresses are listed before neighbours: the others may be gone
             own = [entry for entry in own if entry not in self._unseen[1]]
-        return not _link_local(address) and self._link_of(address, own) == index
+        return 0 if _link_local(address) else self._link_of(address, own)
 
     def _link_of(self, address: bytes, own: "list[tuple[int, bytes, int]]") -> int:
         """Return the link whose prefix holds an address, the longest one as in the kernel; -1 where none does.
@@ -225,8 +228,7 @@ class Lan(Listener):
         Nobody else is told: whoever asks for a lease in another's name gives him no block by it. Who uses the address
         has a neighbour entry by then.
         """
-        inside = any(_within(address, 0, len(address), prefix, bits) for prefix, bits in self.prefixes)
-        if inside:
+        if self._link_of(address, self._own) in self._links:
             self._holders.lease(address, mac, self._wall())
 
     def side(self, source: bytes) -> str:

@@ -4,10 +4,13 @@
 Source: linux/if_link.h (ifinfomsg: 16 octets, family u8, index i32 at 4; IFLA_IFNAME 3), linux/if_addr.h (ifaddrmsg:
 family u8, prefix u8, 2 more, index u32; IFA_ADDRESS 1, IFA_LOCAL 2), linux/neighbour.h (ndmsg: family u8, 3 pad, index
 i32, state u16, flags u8, type u8; NDA_DST 1, NDA_LLADDR 2, NDA_CACHEINFO 3: ticks since confirmed, used and updated,
-u32; NUD_STALE 4).
+u32; NUD_STALE 4, NUD_NOARP 0x40: the kernel's own, of a group).
 
-A kernel with few neighbours never forgets one. Of a stale one that gave no sign for LONG nothing is told: a list that
-is read anew would else make somebody present who left days ago. Whoever comes back is told of by the kernel.
+A kernel with few neighbours never forgets one. Of a stale one that gave no sign for LONG it is told that he is quiet: a
+list that is read anew would else make somebody present who left days ago. Whoever comes back is told of by the kernel,
+some seconds later: until then it sends answers to who is quiet.
+
+The kernel believes whoever says by ARP that an address is at a group's MAC, or at zeros, and sends answers there.
 """
 
 from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_request, unpack_from
@@ -15,7 +18,7 @@ from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_re
 GROUPS = 0x1 | 0x4 | 0x10 | 0x100  # RTMGRP_LINK, _NEIGH, _IPV4_IFADDR, _IPV6_IFADDR
 _NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _DELETE_ADDRESS, _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR = 16, 17, 20, 21, 28, 29
 _OCTETS = {2: 4, 10: 16}
-_STALE = 4
+_STALE, _NOARP = 4, 0x40
 _NEIGHBOURS = dump_request(_NEW_NEIGHBOUR + 2, bytes(12))
 LONG = 360000  # ticks of 10 ms: an hour
 
@@ -41,8 +44,8 @@ class Listener:
     def no_address(self, index: int, address: bytes, prefix: int) -> "bool | None":
         """Tell that this device no longer has an address; True as for `link`."""
 
-    def neighbour(self, index: int, address: bytes, mac: bytes) -> None:
-        """Tell who answers for an address on an interface."""
+    def neighbour(self, index: int, address: bytes, mac: bytes, *, quiet: bool = False) -> None:
+        """Tell who answers for an address on an interface, zeros for a MAC that is no terminal's."""
 
     def no_neighbour(self, index: int, address: bytes) -> None:
         """Tell that nobody does any more."""
@@ -157,5 +160,5 @@ class Neighbours:
             return
         if kind == _DELETE_NEIGHBOUR:
             self._listener.no_neighbour(index, address)
-        elif quiet < LONG and mac and mac != b"\0\0\0\0\0\0" and not mac[0] & 1:
-            self._listener.neighbour(index, address, mac)
+        elif mac and not state & _NOARP:
+            self._listener.neighbour(index, address, bytes(6) if mac[0] & 1 else mac, quiet=quiet >= LONG)

@@ -74,8 +74,8 @@ class FastPath:
         self._handed: "Handed | None" = None
 
     def _met(self, at: int) -> int:
-        """Return the link of the association at a word, made when the first connection comes by; 0 for none."""
-        return self._holders.link(at // ROW, 0) if at else 0
+        """Return the link of the association at a word, made when the first connection comes by; 0 for nobody's."""
+        return 0 if self._holders.is_nobodys(at // ROW) else self._holders.link(at // ROW, 0)
 
     def _entered(self, at: int, begun: int, ended: int) -> int:
         """Return it with its terminal's row in the day's table, if it counts; `begun` and `ended` in units."""

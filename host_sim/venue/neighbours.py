@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ADDRESSES, HOLDERS = 32, 8  # of one MAC, and of one address: more need not be remembered (agent.capture.address_table)
 # Before an address changes hands: what begins then may be the newcomer's, whose first packets may come before the word
 _NOTICE = SECOND
+_ASKED = 3 * SECOND  # the kernel asks three times for a MAC before it tells
 _STOOD = 35 * SECOND  # as long as a recorder may stand still and go on, and more
 
 
@@ -79,7 +80,7 @@ class Neighbours:
         """
         handed, rows = self._handed.get(entry.source, ()), self._world.scenario.gateway.rows
         few = len(self._world.truth.terminals.get(mac, ())) <= ADDRESSES and len(handed) <= HOLDERS
-        clear = not any(entry.first < since <= entry.last + 2 * _NOTICE for since, _ in handed[1:])
+        clear = not any(entry.first < since <= entry.last + 2 * _NOTICE + _ASKED for since, _ in handed[1:])
         begins, read = self._unread.get(entry.source, (0, 0))
         clear = clear and not begins <= entry.first < read
         return entry.first >= self._heard_since, few and clear and self._associations <= 4 * rows

@@ -56,8 +56,8 @@ tails = [b"", bytes(64), bytes((255,)) * 64, struct.pack("HHI", 8, 1, 9) * 8]
 state = []
 
 class Listener(neighbours.Listener):
-    def neighbour(self, index, address, mac):
-        state.append(hexlify(address).decode() + " " + hexlify(mac).decode())
+    def neighbour(self, index, address, mac, quiet):
+        state.append(hexlify(address).decode() + " " + hexlify(mac).decode() + (" quiet" if quiet else ""))
 
 def connection(c):
     numbers = [str(getattr(c, name)) for name in NUMBERS.split() + ["remaining"]]
@@ -484,17 +484,25 @@ def test_a_datagram_may_hold_many_messages_and_a_broken_one_costs_only_itself(an
 
 
 def test_neighbours_are_terminals_with_an_address_and_a_mac(any_interpreter: Interpreter) -> None:
-    """No group address, no zeros, no entry that goes away; the request lists every neighbour."""
+    """A group's MAC is no terminal's; what the kernel made itself of a group, and an entry that goes, isn't told."""
     order = byteorder_of(any_interpreter)
     mac, address = bytes.fromhex("5ea64e218f39"), bytes((10, 0, 0, 9))
+    group, rest = bytes((1, 0, 0x5E, 0, 0, 1)), (1, 2, 3, 4)
     made = [
-        kernel.neighbour(kernel.Neighbour(address, octets), order)
-        for octets in (mac, bytes(6), bytes((1, 0, 0x5E, 0, 0, 1)))
+        kernel.neighbour(kernel.Neighbour(address, octets, cache=cache), order, state=state)
+        for octets, state, cache in (
+            (mac, 2, rest),
+            (bytes(6), 2, rest),
+            (group, 4, rest),
+            (group, 0x40, rest),
+            (mac, 4, (360_000, 360_000, 360_000, 1)),
+        )
     ]
     lines = tell(any_interpreter, [for_processor(datagram, any_interpreter) for datagram in NEIGHBOURS] + made)
     empty = "1 0 0 0"
     seen = ["0a634d02 5ea64e218f39", "fd000099000000000000000000000002 5ea64e218f39"]
-    assert lines == [f"{empty}|{seen[0]}", f"{empty}|{seen[1]}", empty, f"{empty}|0a000009 5ea64e218f39", empty, empty]
+    here = [f"{empty}|0a000009 {octets}" for octets in ("5ea64e218f39", "0" * 12, "0" * 12, "5ea64e218f39 quiet")]
+    assert lines == [f"{empty}|{seen[0]}", f"{empty}|{seen[1]}", empty, *here[:3], empty, here[3]]
 
 
 REQUESTS = """

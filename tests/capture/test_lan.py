@@ -60,8 +60,8 @@ class Gateway:
         self.told.append(kernel.address(own.packed, own.network.prefixlen, self.order, index, gone=gone).hex())
         return self
 
-    def neighbour(self, index: int, address: str) -> Gateway:
-        self.told.append(kernel.neighbour(kernel.Neighbour(octets(address), MAC), self.order, index).hex())
+    def neighbour(self, index: int, address: str, mac: bytes = MAC) -> Gateway:
+        self.told.append(kernel.neighbour(kernel.Neighbour(octets(address), mac), self.order, index).hex())
         return self
 
     def listed(self) -> Gateway:
@@ -193,6 +193,29 @@ def test_whoever_had_an_address_that_is_another_links_now_is_forgotten(
     gateway.address(WAN, "172.17.0.2/24").address(LAN, "172.18.0.9/32")
     told = ask(gateway, ("172.16.0.7", INTERNET), ("172.17.0.50", INTERNET), ("172.18.0.9", INTERNET))["told"]
     assert [row[3] for row in told] == [True, False, False]
+
+
+def test_a_lease_tells_of_no_address_that_the_kernel_answers_elsewhere(
+    ask: Callable[..., Any], order: kernel.ByteOrder
+) -> None:
+    """L34-I-2: it outlives the WAN's prefix within the LAN's, and the gateway's own move to its address."""
+    gateway = Gateway(order).address(LAN, "172.16.0.1/12").address(WAN, "172.17.0.2/24").address(LAN, "172.18.0.9/32")
+    for address in ("172.16.0.7", "172.17.0.50", "172.18.0.9"):
+        gateway.told.append(f"lease {octets(address).hex()} {MAC.hex()}")
+    told = ask(gateway, ("172.16.0.7", INTERNET), ("172.17.0.50", INTERNET), ("172.18.0.9", INTERNET))["told"]
+    assert [row[3] for row in told] == [True, False, False]
+
+
+def test_while_no_interface_has_a_prefix_its_addresses_change_hands_all_the_same(
+    ask: Callable[..., Any], order: kernel.ByteOrder
+) -> None:
+    """L34-II-4: the ISP takes the prefix back and gives it once more; to whom it went meanwhile isn't followed."""
+    gateway = Gateway(order).neighbour(LAN, "fd00:1::7").neighbour(LAN, "fd00:1::8")
+    gateway.address(LAN, "fd00:1::1/64", gone=True)
+    gateway.neighbour(LAN, "fd00:1::7", OTHER).neighbour(LAN, "fd00:1::8").neighbour(LAN, "fd00:1::9")
+    told = ask(gateway.address(LAN, "fd00:1::1/64"), *((f"fd00:1::{number}", INTERNET_6) for number in (7, 8, 9)))
+    assert [row[2] for row in told["told"]] == [None, MAC.hex(), None]
+    assert told["held"] == 3
 
 
 def test_a_prefix_that_the_wan_has_too_is_the_lans(ask: Callable[..., Any], order: kernel.ByteOrder) -> None:

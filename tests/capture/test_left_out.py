@@ -65,6 +65,7 @@ class Venue:
         self.until(9100)
         self.agent.kept.by_name["security"].stepped()
         [kept] = reading.read(self._root, "security", None, 0)
+        self.rows = self.agent.day.terminals.used()
         remote.recorder_close()
         return kept.mac
 
@@ -112,6 +113,26 @@ def test_one_who_has_too_many_addresses_changes_nobody_elses_figures(tmp_path):
     moved = paired.distances(*days)
     assert moved["presence"] == 1  # he is counted himself
     assert all(moved[metric.name] <= metric.l1 for metric in metrics.METRICS)
+
+
+def test_whoever_gets_the_address_of_one_who_had_too_many_is_not_counted_for_him(tmp_path):
+    """ANON-8: B would have a row by A alone, who lets go of that address and talks to the Internet from it first."""
+    made = Venue(tmp_path)
+    for second in (50, 1050):
+        made.until(second)
+        remote.recorder([["confirm"]])
+    made.neighbour(1, A)
+    made.until(2000)
+    for number in range(2, 3 + ADDRESSES):
+        made.neighbour(number, A)
+    made.until(2100)
+    flow = lasts(2060)
+    made.until(3000, flow)
+    made.neighbour(1, B)
+    made.until(3300, flow)
+    assert made.agent.day.terminals.day
+    assert made.named(lasts(2060, 9000)) == bytes(6)
+    assert made.rows == 0
 
 
 def test_what_stays_inside_the_lan_is_not_kept_of_one_who_is_unknown_either(tmp_path):

@@ -174,17 +174,17 @@ def test_what_the_kernel_dropped_is_counted_and_the_table_listed_anew(streams: S
 
 
 def test_nobody_is_known_until_all_is_read_that_the_kernel_told_of_neighbours(streams: Streams) -> None:
-    """More waits than a turn reads: of what begins from a second before the last whole reading until the next one."""
+    """More waits than a turn reads: of what begins from 4 s before the last whole reading until the next one."""
     whole, part, deaf = ("read", True), ("read", False), ("deaf",)
     steps = ("later", 100), whole, ("later", 3), ("later", 1), part, deaf, ("later", 1), part, ("later", 1), whole, deaf
-    assert streams.run(*steps)[:-1] == [[1099, None], [1099, 1106]]
+    assert streams.run(*steps)[:-1] == [[1096, None], [1096, 1106]]
 
 
 def test_where_a_list_does_not_end_nobody_is_known_until_it_has(streams: Streams) -> None:
     """At the start the recorder waits for it for ten seconds, and begins then."""
     begin, deaf, done = ("begin_anyway",), ("deaf",), [("neighbours",)]
     steps = begin, deaf, ("restart",), ("later", 20), begin, deaf, ("later", 5), *done, deaf
-    assert streams.run(*steps)[:-1] == [[0, 0], [-1, None], [-1, 1025]]
+    assert streams.run(*steps)[:-1] == [[0, 0], [-4, None], [-4, 1025]]
 
 
 def test_in_loss_free_mode_enobufs_is_no_loss(streams: Streams) -> None:

@@ -62,7 +62,7 @@ def test_the_truth_is_what_the_datagrams_say() -> None:
     handed: list[Kept] = []
 
     class Macs(neighbours.Listener):
-        def neighbour(self, index: int, address: bytes, mac: bytes) -> None:  # noqa: ARG002 (the listener's signature)
+        def neighbour(self, index: int, address: bytes, mac: bytes, *, quiet: bool = False) -> None:  # noqa: ARG002 (the listener's signature)
             macs[address] = mac
 
     decoder, neighbour = connections.Decoder(), neighbours.Neighbours(Macs())

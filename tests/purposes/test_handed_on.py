@@ -117,7 +117,7 @@ def test_whose_a_connection_is_that_began_as_the_address_was_handed_on_is_not_kn
     venue.take(A, 10)
     venue.take(B, 30.2)
     venue.go_on(40)
-    for start, over, mac in ((28, 29, A), (28, 35, UNKNOWN_MAC), (29.5, 35, UNKNOWN_MAC), (30.3, 35, B)):
+    for start, over, mac in ((25, 26, A), (25, 35, UNKNOWN_MAC), (27, 28, UNKNOWN_MAC), (30.3, 35, B)):
         venue.pipeline.connection(venue.connection(start, over))
         assert [one[1] for one in venue.rows() if one[0] is not None or one[3] is None][-1] == mac
     venue.made.billing.finish(NOON + 40)

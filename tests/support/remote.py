@@ -451,7 +451,7 @@ def addresses_open(limit: int, begun: int = 0) -> None:
 
 
 def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
-    """Take steps: ["find", address, start] and ["holder", address] answer the MAC or None.
+    """Take steps: ["find", address, start], ["holder", address] and ["user", address] answer the MAC or None.
 
     ["late", ns] sets how late what comes may be. Others are the table's own calls. Returns answers and counts.
     """
@@ -465,11 +465,13 @@ def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
                 answers.append(_hex(found.mac()) if found else None)
             elif found:
                 table.needed(found.row)
-        elif call == "holder":
-            held = table.holder(*rest)
+        elif call in ("holder", "user"):
+            held = getattr(table, call)(*rest)
             answers.append(_hex(held) if held else None)
         elif call == "late":
             table.late = rest[0]
+        elif call == "learn":
+            table.learn(*rest[:3], quiet=len(rest) > 3)
         else:
             getattr(table, call)(*rest)
     counts = {
@@ -515,12 +517,17 @@ def addresses_close() -> "list[bool]":
 
 
 def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dict[str, Any]":
-    """Follow rtnetlink datagrams ("": a listing begins anew), then say each connection's side and whether it stays."""
+    """Follow rtnetlink datagrams, then say each connection's side and whether it stays.
+
+    Instead of a datagram: "", a listing begins anew; "lease ADDRESS MAC".
+    """
     table, told, asked = AddressTable(256), [], 0
-    lan = Lan(names, table, lambda: 5000000000)
+    lan = Lan(names, table, lambda: 9)
     follower = Neighbours(lan)
     for text in datagrams:
-        if text:
+        if text.startswith("lease "):
+            lan.lease(*[_octets(word) for word in text.split()[1:]])
+        elif text:
             follower.feed(_octets(text), len(text) // 2)
         else:
             follower.restart()

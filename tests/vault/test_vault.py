@@ -333,7 +333,7 @@ def hours() -> dict[int, list]:
     macs: dict[bytes, bytes] = {}
 
     class Macs(neighbours.Listener):
-        def neighbour(self, index: int, address: bytes, mac: bytes) -> None:  # noqa: ARG002 (the listener's signature)
+        def neighbour(self, index: int, address: bytes, mac: bytes, *, quiet: bool = False) -> None:  # noqa: ARG002 (the listener's signature)
             macs[address] = mac
 
     neighbour = neighbours.Neighbours(Macs())

@@ -69,7 +69,7 @@ def cafe(seed: int = 1) -> list[Row]:
     rows: list[Row] = []
 
     class Macs(neighbours.Listener):
-        def neighbour(self, index: int, address: bytes, mac: bytes) -> None:  # noqa: ARG002 (the listener's signature)
+        def neighbour(self, index: int, address: bytes, mac: bytes, *, quiet: bool = False) -> None:  # noqa: ARG002 (the listener's signature)
             macs[address] = mac
 
     neighbour = neighbours.Neighbours(Macs())

@@ -51,8 +51,8 @@ class _Listener(neighbours.Listener):
     def no_address(self, index: int, address: bytes, prefix: int) -> None:
         self._say("no address", index, address, prefix)
 
-    def neighbour(self, index: int, address: bytes, mac: bytes) -> None:
-        self._say("neighbour", index, address, mac)
+    def neighbour(self, index: int, address: bytes, mac: bytes, *, quiet: bool = False) -> None:
+        self._say("neighbour", index, address, mac, quiet)
 
     def no_neighbour(self, index: int, address: bytes) -> None:
         self._say("no neighbour", index, address)
