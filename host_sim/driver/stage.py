@@ -83,6 +83,7 @@ class Stage:
             tape.LISTED: self._listed,
             tape.TABLE: self._table,
             tape.SUSPEND: self._suspend,
+            tape.WAKE: self._wake,
             tape.LIVE: self._live,
             tape.CALL: self._call,
             tape.STATION: self._station,
@@ -132,9 +133,14 @@ class Stage:
         self.recorder.confirm_time()
         self._tick()
 
-    def _suspend(self, _true: int, _length: int) -> None:
+    def _suspend(self, true: int, _length: int) -> None:
         self._asleep = True
+        self.time.reach(true)
         self.time.sleep()
+
+    def _wake(self, true: int, _length: int) -> None:
+        self.time.reach(true)
+        self.time.wake()
 
     def _still(self, _true: int, _length: int) -> None:
         if self.recorder is not None:
@@ -208,7 +214,6 @@ class Stage:
 
     def _start(self, true: int, _length: int) -> None:
         self._listing = self._asleep = False
-        self.time.wake()
         self.recorder = self.device.start(true)
         self._tick()
 
@@ -293,7 +298,6 @@ class Stage:
 
     def _report(self, _true: int, _length: int) -> None:
         self._asleep = False
-        self.time.wake()
         self._tick()
         self._room.wipe()  # the recorder isn't to blame for what the tape said
         report = (

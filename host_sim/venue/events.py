@@ -123,6 +123,7 @@ class Events:
             clock.slept += clock.monotonic(later) - clock.monotonic(now)
             self._table.sleep(now, later)
             self._world.days.resumed(later)
+            yield Step(later, tape.WAKE)
             yield from self._gateway.look(later)
 
         self._world.at(self._gateway.suspended, resume)

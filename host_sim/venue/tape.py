@@ -26,6 +26,7 @@ LISTED = 10  # links, addresses and neighbours have been listed
 TABLE = 11  # payload: entries of the connection table u32, its limit u32
 LIVE = 13  # payload: a datagram of a listing of the connection table, the last with what ends it
 SUSPEND = 12  # no timer runs until a REPORT or a START, whatever comes in between
+WAKE = 26  # the suspension is over, whether or not a recorder runs
 CALL = 14  # payload: a line for the control socket, as the portal says it
 STATION = 15  # payload: a MAC, the access point that it leaves u8, the one that it comes to u8; 0 for none
 LEASES = 17  # payload: the DHCP server's file as it is now, which the recorder is told to read
