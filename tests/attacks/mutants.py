@@ -462,7 +462,7 @@ MUTANTS = (
     Mutant(
         "U3",
         "agent/capture/lan.py",
-        "self._answered(index, address):\n            self._holders.learn",
+        "link == index:\n            self._holders.learn",
         "True:\n            self._holders.learn",
         "tests/attacks/gateway/test_guest.py::test_a_neighbour_holds_nothing_but_what_is_answered_by_its_link",
     ),
