@@ -242,19 +242,26 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
 
 @NETWORK
 def test_the_firewall_lets_guests_in_to_their_page_where_the_page_runs(device, built):
-    """L34-V-4: also where their zone lets nothing in; a rule of the page's instance for the zone of each network."""
+    """L34-V-4: also where their zone lets nothing in; a rule of the page's instance for each one's zone.
+
+    `lan` may name networks or interfaces. None for a zone that leads to the Internet, too.
+    """
     gateway, scripts = device
     installed(gateway, scripts, "post-install")
     path = gateway.path / "etc/config/oubli"
-    path.write_text(path.read_text().replace("#\tlist lan 'lan'", "\tlist lan 'lan'\n\tlist lan 'guest'"))
+    path.write_text(
+        path.read_text().replace("#\tlist lan 'lan'", "\tlist lan 'lan'\n\tlist lan 'guest'\n\tlist lan 'br-2'")
+    )
     (gateway.path / "etc/oubli/accepted").unlink()
     (gateway.path / "etc/config/firewall").write_text(
         "config zone 'first'\n\toption name 'inside'\n\tlist network 'office'\n\tlist network 'lan'\n"
         "config zone 'second'\n\toption name 'lan'\n\toption network 'lan2'\n"
         "config zone 'third'\n\toption name 'visitors'\n\toption network 'guest'\n"
+        "config zone 'fourth'\n\toption name 'out'\n\tlist network 'wan'\n\tlist network 'lan'\n"
+        "config zone 'fifth'\n\toption name 'cafe'\n\tlist device 'br-2'\n"
     )
     add(gateway, built, "oubli-purposes")
-    for networks, zones in (("", ["inside", "visitors"]), ("s/guest/absent/", ["inside"])):
+    for networks, zones in (("", ["inside", "visitors", "cafe"]), ("s/guest/absent/", ["inside", "cafe"])):
         gateway.run("/bin/sed", "-i", networks, "/etc/config/firewall")
         gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
         instances = procd.service(recorded(gateway))["instances"]
