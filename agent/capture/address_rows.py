@@ -81,6 +81,7 @@ class AddressRows:
         self._halves = halves(self._rows.view, self._rows.size)
         self._factors = struct.unpack("8I", os.urandom(32))
         self._used = self._free = 0
+        self.nobodys = 0  # rows without MAC
 
     def bucket(self, a: int, b: int, c: int, d: int) -> int:
         """Return the bucket of an address of four words."""
@@ -162,6 +163,7 @@ class AddressRows:
 
     def _chain(self, row: int, four: "tuple[int, ...]", mac: bytes) -> None:
         """Put a row first in the bucket of its address and in that of its MAC."""
+        self.nobodys += self.is_nobodys(row)
         table, at, bucket = self._words, row * ROW, self.bucket(*four)
         table[at + NEXT] = self._heads[bucket]
         self._heads[bucket] = row
@@ -215,6 +217,7 @@ class AddressRows:
 
     def _give_up(self, row: int) -> None:
         """Unlink a row from its bucket, overwrite it, put it on the free list."""
+        self.nobodys -= self.is_nobodys(row)
         table = self._words
         at = row * ROW
         four = (table[at], table[at + 1], table[at + 2], table[at + 3])

@@ -59,7 +59,7 @@ NEIGHBOUR, LEASE = 1, 2  # who says that it is current
 ADDRESSES = 32  # of one MAC: a phone keeps seven days' temporary ones at most, of each prefix (RFC 8981)
 NOBODY = bytes(6)
 UNUSED = 270  # dumps, each of 300 s: what no lease names and no dump needs for so long goes within a day
-_PART = 8  # of the table NOBODY has such a part at most: a kernel keeps 128 quiet ones of each family (gc_thresh1)
+_PART = 8  # NOBODY has such a part of the table at most: a kernel keeps 128 quiet ones of each family (gc_thresh1)
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
 _NOTICE = 1000000000  # ns in which a change is read after the kernel made it: whose a packet of then is can't be told
 _ASKED = 3000000000  # ns in which the kernel asks for a MAC (three times, retrans_time_ms 1000)
@@ -82,6 +82,7 @@ class AddressTable(AddressRows):
         self.serial = 1  # of the dump that is next to end
         self.late = 0  # ns by which what is told now may be read later than usual
         self.handed_over = self.given_up = self.conflicts = 0
+        self.changes = 0  # of hands, NOBODY's too
         self._terminal = Terminal(self)
 
     def find(self, connection: "Source") -> "Terminal | None":
@@ -133,6 +134,11 @@ class AddressTable(AddressRows):
         row = self._newest(four_words(address))
         return self.mac(row) if not self.is_nobodys(row) and self._rows.view[row * ROW * 4 + CURRENT] else None
 
+    def is_unknown(self, address: bytes) -> bool:
+        """Return True if somebody holds an address now who isn't known."""
+        row = self._newest(four_words(address))
+        return row > 0 and self.is_nobodys(row)
+
     def user(self, address: bytes) -> "bytes | None":
         """Return the MAC of who uses an address.
 
@@ -172,10 +178,15 @@ class AddressTable(AddressRows):
             self._hold(four, NOBODY, now, NEIGHBOUR)
 
     def lease(self, address: bytes, mac: bytes, now: int) -> None:
-        """Take note that a terminal holds an address by a lease; what the neighbour table says goes first."""
+        """Take note that a terminal holds an address by a lease; what the neighbour table says goes first.
+
+        Where NOBODY has no room the kernel may have somebody there who isn't known here.
+        """
         four = four_words(address)
         row = self._newest(four)
         view, at = self._rows.view, row * ROW * 4
+        if not row and self._is_crowded():
+            return
         if not row or self.mac(row) == mac or not view[at + CURRENT] & NEIGHBOUR:
             self._hold(four, mac, now, LEASE)
         elif not view[at + MARKS] & DISPUTED:
@@ -188,13 +199,18 @@ class AddressTable(AddressRows):
             self._rows.view[row * ROW * 4 + CURRENT] |= witness
             return
         former, number, taken = row * ROW + NUMBER, 0, not self.is_nobodys(row)
-        if not taken and not self._may_have_another(mac):
-            if mac != NOBODY:
-                self._hold(four, NOBODY, now, witness)
+        if mac == NOBODY and self._is_crowded():
+            while row:
+                self._give_up(row)
+                row = self._newest(four)
+            return
+        if mac != NOBODY and not taken and not self._may_have_another(mac):
+            self._hold(four, NOBODY, now, witness)
             return
         if row:
             self._rows.view[row * ROW * 4 + CURRENT] = 0
             self.handed_over += taken
+            self.changes += 1
             number = self._words[former]
             self._bound(row, four)
         row = self._take()
@@ -236,25 +252,29 @@ class AddressTable(AddressRows):
                 if not (leased or self._is_needed(row) or self._follows(row * ROW)):
                     oldest = row
             row = self._words[row * ROW + NEXT_OF_MAC]
-        most = self._limit // _PART if mac == NOBODY else ADDRESSES
-        if count < most:
+        if count < ADDRESSES:
             return True
-        self.given_up += mac != NOBODY
-        if oldest:
-            self._let_go(oldest)
-        return oldest > 0
+        self.given_up += 1
+        return oldest > 0 and self._let_go(oldest)
 
-    def _let_go(self, row: int) -> None:
-        """Forget whose an address is that the kernel may still have: NOBODY holds it then.
+    def _is_crowded(self) -> bool:
+        """Return True if NOBODY has no room for one more address."""
+        return self.nobodys >= self._limit // _PART
+
+    def _let_go(self, row: int) -> bool:
+        """Forget whose an address is that the kernel may still have: NOBODY holds it then; False where there's no room.
 
         Else what he begins there would be counted for who gets it next, or named for who was leased it.
         """
         four = tuple([self._words[row * ROW + index] for index in range(4)])
         since = self._words[row * ROW + SINCE] << 32 | self._words[row * ROW + SINCE + 1]
-        current, nobodys = self._rows.view[row * ROW * 4 + CURRENT], self.is_nobodys(row)
+        current = self._rows.view[row * ROW * 4 + CURRENT] and not self.is_nobodys(row)
+        if current and self._is_crowded():
+            return False
         self._give_up(row)
-        if current and not nobodys:
+        if current:
             self._hold(four, NOBODY, since, NEIGHBOUR)
+        return True
 
     def _bound(self, row: int, four: "tuple[int, ...]") -> None:
         """Give the oldest holder of an address up where another one would be too many."""
@@ -328,8 +348,8 @@ class AddressTable(AddressRows):
             unused = (
                 witness == NEIGHBOUR and self._words[at + SEEN] + UNUSED <= self.serial and not self.is_nobodys(row)
             )
-            if (not witness or unused) and not self._follows(at):
-                self._let_go(row)
+            if (not witness or unused) and not self._follows(at) and not self._let_go(row):
+                self._give_up(row)
         self.serial += 1
 
 

@@ -183,6 +183,7 @@ class Lan(Listener):
             self.holder_changed(address)
         elif link < 0 and index in self._links:  # of a prefix that was here, and may come back
             self._holders.another(address, mac, self._wall())
+            self.holder_changed(address)
 
     def no_neighbour(self, index: int, address: bytes) -> None:
         """Tell `who` that a terminal left its address."""

@@ -145,7 +145,7 @@ class DeferredPurposes(Purposes):
         return self.sessions.user(mac, start - self._time.wall + self._time.now - 2)
 
     def _holder(self, address: bytes) -> bytes:
-        return self._holders.user(address) or b""
+        return UNKNOWN_MAC if self._holders.is_unknown(address) else self._holders.user(address) or b""
 
     def holder_changed(self, address: bytes) -> None:
         """Take note that the terminal which holds an address may be another one."""

@@ -59,7 +59,7 @@ class GuestNetwork:
         self._follow()
         if self.neighbours.complete:
             # Where an address changed hands, a lease may say otherwise.
-            self._leases.refresh(wall, (self._values["addresses handed over"], self.lan.prefixes, self._handed))
+            self._leases.refresh(wall, (self.holders.changes, self.lan.prefixes, self._handed))
         return self.neighbours.complete
 
     def count(self) -> bool:

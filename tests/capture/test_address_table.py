@@ -221,10 +221,35 @@ def test_nobody_holds_what_went_unused_as_long_as_the_kernel_has_somebody_there(
 
 
 def test_nobodys_addresses_take_no_room_from_the_others(table: Callable[..., Table]) -> None:
-    """A guest says of a thousand addresses that they are at a group's MAC."""
+    """A guest says of a thousand addresses that they are at a group's MAC; some were his, and one is another's.
+
+    While so many are, no lease makes anybody a holder: the kernel may have somebody there.
+    """
     who = table(1024)
     who.ask(*(("learn", f"fd{number:030x}", NOBODY, 100) for number in range(1000)))
     assert who.counts() == {"handed_over": 0, "given_up": 0, "conflicts": 0, "held": 128}
+    for part in range(10):
+        own = [f"fe{32 * part + number:030x}" for number in range(32)]
+        who.ask(*(("learn", one, B, 200) for one in own), *(("learn", one, NOBODY, 201) for one in own))
+    assert who.counts()["held"] == 128
+    who.ask(("learn", X, A, 210), ("learn", X, NOBODY, 220), ("lease", X, A, 230))
+    assert who.find((X, 240)) == [None]
+    assert who.counts()["held"] == 128
+    who.ask(("leave", f"fd{0:030x}"), *[("sweep",)] * 3, ("lease", X, A, 300))
+    assert who.find((X, 310)) == [A]
+
+
+def test_who_makes_room_by_an_address_of_nobodys_stays_barred_at_his_own(table: Callable[..., Table]) -> None:
+    """A takes X, leased to B who is away; then ever more addresses, and what the kernel tells of them again.
+
+    Whoever was leased X isn't named for what A does there.
+    """
+    who = table(256)
+    who.ask(("learn", X, A, 100), *(("learn", f"fd{number:030x}", A, 100) for number in range(31)))
+    who.ask(*(("learn", f"fe{number:030x}", NOBODY, 100) for number in range(32)), *[("sweep",)] * 3)
+    for number in range(80):
+        who.ask(("learn", f"fe{number:030x}", A, 200), ("lease", X, B, 200), *[("sweep",)] * 3)
+    assert who.find((X, 300)) == [A]
 
 
 def test_what_was_leased_is_not_taken_by_who_says_that_another_has_many_addresses(table: Callable[..., Table]) -> None:

@@ -35,7 +35,7 @@ class Venue:
         self.made, self.kept, _ = with_blocks(folder)
         self.bills: list[billing_record.Record] = []
         self.holders = self.made._holders = AddressTable(16, NOON * SECOND)
-        self.made._holder = lambda address: self.holders.user(address) or b""
+        del self.made._holder  # it asks the table again
         self.made._count = lambda _name: None
         self.made.billing = Billing(str(folder / "billing"), self._bill, self.made._user)
         decoder: Any = SimpleNamespace(public=lambda: SIX)
@@ -122,6 +122,44 @@ def test_whose_a_connection_is_that_began_as_the_address_was_handed_on_is_not_kn
         assert [one[1] for one in venue.rows() if one[0] is not None or one[3] is None][-1] == mac
     venue.made.billing.finish(NOON + 40)
     assert [(one.mac, one.bytes_up) for one in venue.bills] == [(A, 3), (B, 3)]
+
+
+def test_a_row_ends_where_its_address_is_at_nobody_who_is_known(venue: Venue) -> None:
+    """L34-II-4: a guest says by NDP that it is at a group's MAC, and leaves by it; then A has it once more."""
+    venue.take(A, 10)
+    venue.go_on(15)
+    venue.pipeline.connection(venue.connection(12, 14))
+    venue.go_on(30)
+    venue.take(bytes(6), 30)
+    venue.go_on(60)
+    venue.pipeline.connection(venue.connection(40, 50))
+    for second in range(70, 400, 10):
+        venue.go_on(second)
+    venue.take(A, 400)
+    venue.go_on(410)
+    venue.pipeline.connection(venue.connection(405, 408))
+    venue.go_on(420)
+    held = [
+        (one.record.start - NOON, one.until - NOON)
+        for one in matching.holdings([venue.kept], NOON + 900, venue.made._time.unbroken)
+        if one.record.address == SIX and one.record.mac == A
+    ]
+    assert held == [(12, 14), (405, 900)]  # that one goes on
+
+
+def test_a_block_rests_where_its_address_is_at_nobody_who_is_known(venue: Venue) -> None:
+    """L34-II-4: at once, and its row ends; it is given to nobody whom nobody knows."""
+    address, blocks = bytes((192, 168, 1, 50)), venue.made.attribution.holdings.blocks
+    for second in range(1, 10):
+        venue.go_on(second)
+    for second, mac in ((10, A), (32, bytes(6)), (40, A)):
+        for now in range(second - 8, second):
+            venue.go_on(now) if now > 10 else None
+        venue.holders.learn(address, mac, (NOON + second) * SECOND)
+        venue.made.holder_changed(address)
+        assert (address in blocks._given) == (mac == A)
+    rows = [(one.mac, one.start - NOON, one.end and one.end - NOON) for one in venue.kept if one.address == address]
+    assert rows[:3] == [(A, 9, None), (A, 9, 9), (A, 39, None)]
 
 
 def test_rows_that_begin_anew_begin_with_what_begins_then(venue: Venue) -> None:

@@ -12,6 +12,7 @@ from agent.purposes.attribution.block_map import FIRST, FREE, HELD, RESTING, Blo
 from agent.purposes.attribution.block_marks import BlockMarks
 from agent.purposes.attribution.block_rows import BlockRows
 from agent.purposes.attribution.nftables import Refused
+from agent.purposes.attribution.record import UNKNOWN_MAC
 from agent.purposes.sharded_dict import ShardedDict
 
 REST = 1024, 16383
@@ -89,13 +90,18 @@ class Blocks:
     # Leases.
 
     def hold(self, address: bytes, mac: bytes, wall: int, now: int) -> None:
-        """Take note that a terminal holds an IPv4 address: it gets a block where it has none and one is left."""
+        """Take note that a terminal holds an IPv4 address: it gets a block where it has none and one is left.
+
+        Not one that isn't known; the former holder's rests all the same.
+        """
         block = self._given.get(address, -1)
         if block >= 0:
             if self.map.row(block)[2] == mac:
                 return
             self._take_back(block)
             self.rows.over(block, wall, now)  # its row in the store ends now; later ends are recorded one by one
+        if mac == UNKNOWN_MAC:
+            return
         block = -1 if self._short or now < self._retry or not any(self.map.public) else self._find()
         if self._loaded and block >= 0 and self._give(block, address, mac, wall, now):
             return
