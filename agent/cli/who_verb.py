@@ -74,7 +74,8 @@ def _agreed(consents: "list[dict[str, Any]] | None", objects: "Sequence[int]", o
         applied = " (applied while the time is confirmed and new)" if one["state"] == "active" else ""
         off = [name for name in one["purposes"] if name not in on]
         if applied and off:
-            applied = " (" + ", ".join(off) + ": turned off, not applied)"
+            rest = "" if len(off) == len(one["purposes"]) else "; else applied while the time is confirmed and new"
+            applied = " (" + ", ".join(off) + ": turned off, not applied" + rest + ")"
         what = f"{', '.join(one['purposes'])}: given {_when(one['given'])}, {one['state']}{applied} since "
         what += f"{_when(one['since'])}, ends {_when(one['end'])}"
         if one["withdrawn"]:

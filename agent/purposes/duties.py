@@ -172,13 +172,13 @@ _WHY = {
     "early": (
         (
             "attribution les efface avant la fin de l'an, d'au plus 1 jour (2 en année bissextile), 3 heures et une "
-            "par démarrage, davantage si l'heure n'était pas confirmée, et ne garde rien derrière un second NAT non "
-            "déclaré"
+            "par démarrage, davantage si l'heure n'était pas confirmée, ne garde que l'adresse IP d'un appareil "
+            "qu'elle ne reconnaît pas, et rien derrière un second NAT non déclaré"
         ),
         (
             "attribution erases them up to 1 day (2 in a leap year), 3 hours and one for each boot before the year is "
-            "over, sooner still where nobody had confirmed the time, and keeps nothing behind an unacknowledged second "
-            "NAT"
+            "over, sooner still where nobody had confirmed the time, keeps the IP address alone of a terminal that "
+            "isn't known, and nothing behind an unacknowledged second NAT"
         ),
     ),
     "former": (

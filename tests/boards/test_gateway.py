@@ -249,19 +249,23 @@ def test_the_firewall_lets_guests_in_to_their_page_where_the_page_runs(device, b
     gateway, scripts = device
     installed(gateway, scripts, "post-install")
     path = gateway.path / "etc/config/oubli"
-    path.write_text(
-        path.read_text().replace("#\tlist lan 'lan'", "\tlist lan 'lan'\n\tlist lan 'guest'\n\tlist lan 'br-2'")
-    )
+    names = "".join(f"\tlist lan '{name}'\n" for name in ("lan", "guest", "br-2", "br-3"))
+    path.write_text(path.read_text().replace("#\tlist lan 'lan'\n", names))
     (gateway.path / "etc/oubli/accepted").unlink()
+    (gateway.path / "etc/config/network").write_text("config interface 'hall'\n\toption device 'br-3'\n")
     (gateway.path / "etc/config/firewall").write_text(
         "config zone 'first'\n\toption name 'inside'\n\tlist network 'office'\n\tlist network 'lan'\n"
         "config zone 'second'\n\toption name 'lan'\n\toption network 'lan2'\n"
         "config zone 'third'\n\toption name 'visitors'\n\toption network 'guest'\n"
         "config zone 'fourth'\n\toption name 'out'\n\tlist network 'wan'\n\tlist network 'lan'\n"
         "config zone 'fifth'\n\toption name 'cafe'\n\tlist device 'br-2'\n"
+        "config zone 'sixth'\n\toption name 'foyer'\n\tlist network 'hall'\n"
     )
     add(gateway, built, "oubli-purposes")
-    for networks, zones in (("", ["inside", "visitors", "cafe"]), ("s/guest/absent/", ["inside", "cafe"])):
+    for networks, zones in (
+        ("", ["inside", "visitors", "cafe", "foyer"]),
+        ("s/guest/absent/", ["inside", "cafe", "foyer"]),
+    ):
         gateway.run("/bin/sed", "-i", networks, "/etc/config/firewall")
         gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
         instances = procd.service(recorded(gateway))["instances"]

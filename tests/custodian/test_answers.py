@@ -888,7 +888,7 @@ def test_a_person_gets_what_attribution_holds_on_her_and_nobody_elses(gateway, s
     assert "la notice de ce réseau : l'opérateur la joint à cette réponse" in cover
     assert "garantit à la personne concernée" in cover  # no word to whoever opens it, who may be another
     by = "cet identifiant" if subject.startswith("user:") else "cette adresse MAC"
-    assert f"<p>Voici ce que ce registre conserve sous {by} pour cette période.</p><table>" in cover
+    assert f"<p>Voici ce qui est conservé sous {by} pour cette période.</p><table>" in cover
 
 
 def test_who_asks_by_name_is_not_told_that_nothing_is_held_of_her_device(gateway):
@@ -934,7 +934,7 @@ def test_what_is_kept_of_an_unknown_device_is_not_said_to_name_somebody(gateway)
     """The row of such a connection says "inconnue"; a note on what nobody is known of says that its causes are some."""
     gateway.keep(connection(20012, TEN + 60, TEN + 70, attribution.UNKNOWN_MAC), mark(MIDNIGHT, TEN + 7200))
     page = unescape(gateway.answer(SIGNED).cover())
-    assert "Voici ce que le registre des connexions conserve pour cette demande." in page
+    assert "Voici ce qui est conservé pour cette demande." in page
     assert "désigne ce" not in page
     assert ("par exemple" in answers.UNNAMED.french, "for instance" in answers.UNNAMED) == (True, True)
 

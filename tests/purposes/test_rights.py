@@ -878,7 +878,7 @@ def test_a_consent_to_what_is_turned_off_is_not_called_applied(
     assert told_in_file == [sorted(both), ["location"], []]
     assert told == [
         "applied while the time is confirmed and new",
-        "services: turned off, not applied",
+        "services: turned off, not applied; else applied while the time is confirmed and new",
         "services, location: turned off, not applied",
     ]
 

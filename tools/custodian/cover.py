@@ -25,7 +25,7 @@ STORES = {
     "billing": "sessions conservées pour la facturation",
 }
 RESULTS = {
-    "held": "Voici ce que le registre des connexions conserve pour cette demande.",
+    "held": "Voici ce qui est conservé pour cette demande.",
     "nothing held": (
         "Rien n'est conservé pour cette demande : aucun équipement ne tenait ce qui est demandé durant cette période."
     ),
@@ -34,7 +34,7 @@ RESULTS = {
     "être rapproché d'un équipement ici. Cela ne signifie pas que rien ne s'est passé.",
 }
 ABOUT = {  # a device, or a user: the other one may be the same person's
-    "held": "Voici ce que ce registre conserve sous {} pour cette période.",
+    "held": "Voici ce qui est conservé sous {} pour cette période.",
     "nothing held": "Ce registre ne conserve rien sous {} pour cette période.",
     "not known": "Ce que ce registre conserve sous {} ne permet pas de répondre pour toute la période.",
 }

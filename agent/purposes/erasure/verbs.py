@@ -40,7 +40,8 @@ def run(line: "Line") -> int:
             f"{name}: {words.UNSEEN[1] if unseen else ''}sealed, not to be erased here; each record goes after "
             f"{law.duration(seconds)} at the latest"
         )
-    lines.append("any row in the count of visitors goes about 03:00 UTC, or at once by: oubli objection --terminal MAC")
+    at_once = "" if answer["unreadable"] else ", or at once by: oubli objection --terminal MAC"
+    lines.append("any row in the count of visitors goes about 03:00 UTC" + at_once)
     line.show(answer, lines)
     if answer["unreadable"]:
         sys.stderr.write(
