@@ -4,9 +4,9 @@
 An association is (address, MAC, since when). A new holder of an address doesn't erase the former one. A connection
 belongs to the terminal that held the address when the connection *started*, and the kernel reports its end up to
 minutes later. A former association is needed as long as the live table shows connections from its address: `sweep`,
-after each dump, forgets those that no longer are. So it does with the MAC of one that the neighbour table alone names
-and that no dump has needed for a day. A kernel with few neighbours forgets none, and tells again of one that comes
-back. Nothing is written anywhere but inside a record under its purpose.
+after each dump, forgets those that no longer are. So it does with one that the neighbour table alone names and that no
+dump has needed for a day. A kernel with few neighbours forgets none, and tells again of one that comes back. Nothing is
+written anywhere but inside a record under its purpose.
 
 Two witnesses: the kernel's neighbour table, which is what it sends answers to, and the DHCP server's leases. The
 neighbour table goes first: a lease makes an association only for an address that no neighbour holds. Where the two
@@ -18,9 +18,8 @@ Who held an address before this process listened isn't known: the kernel lists w
 the terminal of a connection that began before is unknown, and is counted as such. Associations that were kept on tmpfs
 wouldn't say it either: while nobody listens, an address may change hands and back.
 
-The kernel may have somebody at an address who isn't to be known: one that gave no sign for long when all was listed,
-that was let go here, or says that his MAC is a group's, or none. Then NOBODY holds it, and nobody else does, by a lease
-either.
+The kernel may have somebody at an address who isn't to be known: who gave no sign for long when all was listed, who has
+too many, or who says that his MAC is a group's, or none. Then NOBODY holds it, and nobody else does, by a lease either.
 
 The kernel asks for a newcomer's MAC up to three times, a second apart, before it tells of him, and the recorder reads
 that a moment later, or later still where it stood still. Whose a connection is that began meanwhile isn't known: it may
@@ -164,11 +163,14 @@ class AddressTable(AddressRows):
     def learn(self, address: bytes, mac: bytes, now: int, *, quiet: bool = False) -> None:
         """Take note that the kernel has a terminal as the neighbour that holds an address as of `now`.
 
-        `quiet`: it gave no sign for long, and isn't known unless it is already.
+        `quiet`: it gave no sign for long, and isn't known unless it is already; where a lease could say another one
+        (IPv4), NOBODY is.
         """
         four = four_words(address)
-        known = not quiet or self.mac(self._newest(four)) == mac
-        self._hold(four, mac if known else NOBODY, now, NEIGHBOUR)
+        if not quiet or self.mac(self._newest(four)) == mac:
+            self._hold(four, mac, now, NEIGHBOUR)
+        elif len(address) == 4 or self._newest(four):
+            self._hold(four, NOBODY, now, NEIGHBOUR)
 
     def another(self, address: bytes, mac: bytes, now: int) -> None:
         """Take note that somebody who isn't followed says as of `now` that he has an address, where another one did."""
@@ -337,18 +339,16 @@ class AddressTable(AddressRows):
     def sweep(self) -> None:
         """Forget what isn't current and was not needed by the last two dumps; call it after each dump.
 
-        So is forgotten whose an address is that only a neighbour is current by, and UNUSED dumps didn't need. Not who
-        came after one that is kept: that one hasn't had the address since.
+        So is forgotten what only a neighbour is current by, and UNUSED dumps didn't need. Not who came after one that
+        is kept: that one hasn't had the address since.
         """
         for row in range(1, self._used + 1):
             at = row * ROW
             if not self._words[at + NUMBER] or self._is_needed(row):
                 continue
             witness = self._rows.view[at * 4 + CURRENT]
-            unused = (
-                witness == NEIGHBOUR and self._words[at + SEEN] + UNUSED <= self.serial and not self.is_nobodys(row)
-            )
-            if (not witness or unused) and not self._follows(at) and not self._let_go(row):
+            unused = witness == NEIGHBOUR and self._words[at + SEEN] + UNUSED <= self.serial
+            if (not witness or unused) and not self._follows(at):
                 self._give_up(row)
         self.serial += 1
 

@@ -187,7 +187,7 @@ class Lan(Listener):
 
     def no_neighbour(self, index: int, address: bytes) -> None:
         """Tell `who` that a terminal left its address."""
-        if index in self._links and self._answering(address) == index:
+        if index in self._links and self._answering(address) in (index, -1):
             self._holders.leave(address)
 
     def _answering(self, address: bytes) -> int:

@@ -216,6 +216,11 @@ def test_while_no_interface_has_a_prefix_its_addresses_change_hands_all_the_same
     told = ask(gateway.address(LAN, "fd00:1::1/64"), *((f"fd00:1::{number}", INTERNET_6) for number in (7, 8, 9)))
     assert [row[2] for row in told["told"]] == [None, MAC.hex(), None]
     assert told["held"] == 3
+    gateway.address(LAN, "fd00:1::1/64", gone=True)
+    gone = bytearray(kernel.neighbour(kernel.Neighbour(octets("fd00:1::8"), MAC), order, LAN))
+    gone[4:6] = (29).to_bytes(2, order)  # RTM_DELNEIGH
+    gateway.told.append(gone.hex())
+    assert [row[3] for row in ask(gateway, ("fd00:1::8", INTERNET_6))["told"]] == [False]
 
 
 def test_a_prefix_that_the_wan_has_too_is_the_lans(ask: Callable[..., Any], order: kernel.ByteOrder) -> None:
