@@ -21,8 +21,8 @@ wouldn't say it either: while nobody listens, an address may change hands and ba
 The kernel may have somebody at an address who isn't to be known: who gave no sign for long when all was listed, who has
 too many, or who says that his MAC is a group's, or none. Then NOBODY holds it, and nobody else does, by a lease either.
 
-The kernel asks for a newcomer's MAC up to three times, a second apart, before it tells of him, and the recorder reads
-that a moment later, or later still where it stood still. Whose a connection is that began meanwhile isn't known: it may
+The kernel asks for a newcomer's MAC up to three times, a second apart, before it tells of him. The recorder reads that
+a moment later, or later still where it stood still. Whose a connection is that began meanwhile isn't known: it may
 be the former holder's or his. Where the kernel dropped word of changes, an address may have gone
 to another one and back: of what began from then until all was listed anew nobody is known either. What began before
 is its holder's up to then (`until`).

@@ -34,29 +34,12 @@ _SLEWED = _SECOND // 2
 _NAP = _SECOND // 20  # a shorter sleep counts with the next one
 PERIOD = 10 * _SECOND
 
-_TCP_STATES = (
-    "",
-    "tcp_timeout_syn_sent",
-    "tcp_timeout_syn_recv",
-    "tcp_timeout_established",
-    "tcp_timeout_fin_wait",
-    "tcp_timeout_close_wait",
-    "tcp_timeout_last_ack",
-    "tcp_timeout_time_wait",
-    "tcp_timeout_close",
-    "tcp_timeout_syn_sent2",
+_TCP_NAMES = "syn_sent syn_recv established fin_wait close_wait last_ack time_wait close syn_sent2"
+_TCP_STATES = ("",) + tuple(["tcp_timeout_" + name for name in _TCP_NAMES.split()])
+_SCTP_NAMES = (
+    "closed cookie_wait cookie_echoed established shutdown_sent shutdown_recd shutdown_ack_sent heartbeat_sent"
 )
-_SCTP_STATES = (
-    "",
-    "sctp_timeout_closed",
-    "sctp_timeout_cookie_wait",
-    "sctp_timeout_cookie_echoed",
-    "sctp_timeout_established",
-    "sctp_timeout_shutdown_sent",
-    "sctp_timeout_shutdown_recd",
-    "sctp_timeout_shutdown_ack_sent",
-    "sctp_timeout_heartbeat_sent",
-)
+_SCTP_STATES = ("",) + tuple(["sctp_timeout_" + name for name in _SCTP_NAMES.split()])
 _ONE_WAY, _BOTH_WAYS = 1, 2  # states of what has no state machine
 _UDP_STATES = ("", "udp_timeout", "udp_timeout_stream")
 _OTHER_STATES = ("", "generic_timeout")
@@ -145,6 +128,7 @@ class Policies:
     def __init__(self) -> None:
         self.reader = Reader(self._take)
         self.largest: "dict[str, int]" = {}
+        self.automatic = 0  # nf_conntrack_helper: before Linux 6.0 helpers may attach by themselves
         self._found: "dict[str, int]" = {}
         self._next = 0
 
@@ -159,6 +143,11 @@ class Policies:
     def overrun(self) -> None:
         """Note that a part of the list was dropped."""
         self.reader.interrupted = True
+
+    def seconds(self, name: str) -> int:
+        """Return the largest of what objects and helpers give a timeout, 0 where none does."""
+        helped = [timeouts.get(name, 0) for timeouts in HELPERS.values()] if self.automatic else []
+        return max(self.largest.get(name, 0), *helped, 0)
 
     def restart(self) -> None:
         """Begin to read a new list."""
@@ -237,7 +226,7 @@ class Timeouts:
         self._lines: "TimeLines | None" = None
         self._unsaved = False
         self._offset = 0  # of the time line that the file was written by
-        self._automatic = self._read("helper")
+        self.policies.automatic = self._read("helper") or 0
         for name in DEFAULTS:
             self._current[name] = self._value(name)
         # For who reads in place what holds for connections that began after `changed` (ns): seconds of each of TCP's
@@ -316,10 +305,8 @@ class Timeouts:
         setting = self._read(name)
         if setting is not None:
             self._settings[name] = setting
-        # Before Linux 6.0 helpers may attach by themselves.
-        helped = [timeouts.get(name, 0) for timeouts in HELPERS.values()] if self._automatic else []
         # What is shorter than a second reads as 0 (older kernels' SCTP).
-        return max(1, self._settings[name], self.policies.largest.get(name, 0), *helped)
+        return max(1, self._settings[name], self.policies.seconds(name))
 
     def tick(self, wall: int, monotonic: int) -> None:
         """Read every value again where that is due; times in ns."""
@@ -332,7 +319,7 @@ class Timeouts:
 
     def refresh(self, now: int) -> None:
         """Read every value again (every 10 s, and with the ruleset's objects); `now` is the wall clock in ns."""
-        self._automatic = self._read("helper")
+        self.policies.automatic = self._read("helper") or 0
         for name, held in self._current.items():
             value = self._value(name)
             if value == held:

@@ -49,9 +49,9 @@ def _log_mac(_root: str) -> None:
     from agent.capture.address_table import AddressTable
 
     def make(learn: "Any") -> "Any":
-        def say(self: "Any", address: bytes, mac: bytes, now: int) -> None:
+        def say(self: "Any", address: bytes, mac: bytes, now: int, **known: bool) -> None:
             sys.stderr.write("oubli recorder: learned " + ":".join("%02x" % octet for octet in mac) + "\n")
-            learn(self, address, mac, now)
+            learn(self, address, mac, now, **known)
 
         return say
 

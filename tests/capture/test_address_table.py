@@ -3,9 +3,8 @@
 
 Hand-over, forgetting, bounds, and nothing left behind.
 
-Times are seconds here and ns there; a change counts from a second before it was read, and may have been asked for since
-three seconds before that. A model of a few lines is asked
-the same as the table, on sequences that Hypothesis invents.
+Times are seconds here and ns there. A change counts from a second before it was read; the kernel may have asked for
+three seconds before that. A model of a few lines is asked the same as the table, on sequences that Hypothesis invents.
 """
 
 from __future__ import annotations

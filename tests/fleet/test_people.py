@@ -424,7 +424,7 @@ def test_doctors_remedies_have_the_french_of_lucis_pages():
         ("of-a-newer-version", ""),
     ]
     same = [name for name, row in rows.items() if french[row[2]] == row[2]]
-    assert same == ["watch"]  # one command, in both languages
+    assert same == ["watch", "page-blocked"]  # commands alone, in both languages
 
 
 def test_every_finding_has_its_remedy_beside_it(browsers):
