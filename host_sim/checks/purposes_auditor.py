@@ -82,6 +82,7 @@ class PurposesAuditor:
             self.sealed.waits = now <= self._world.gateway.flash.unwritten
             if counters["lost: no room"] + counters["lost: store"]:
                 self.sealed.forget(now)
+            self.sealed.hours(counters["due by powered-on hours"])
             self.sealed.tell(kept, trusted=trusted)
         if self.consented:
             self.consented.tell(kept)

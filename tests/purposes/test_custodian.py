@@ -374,13 +374,17 @@ def test_what_came_before_the_time_was_known_is_counted_where_it_goes_too_early(
     store.ask("close")
 
 
-def test_what_powered_on_hours_make_due_before_its_day_is_no_loss_but_counted(store):
-    """EXP-4: due is what ANY clock makes due, with a trusted wall clock too: a forged one can't keep it."""
+@pytest.mark.parametrize("trusted", [True, False])
+def test_what_powered_on_hours_make_due_before_its_day_is_no_loss_but_counted(store, trusted):
+    """EXP-4: due is what ANY clock makes due, with a trusted wall clock too: a forged one can't keep it.
+
+    A ledger that was put back makes a day of them: all that is kept for a day goes, before the time is known.
+    """
     store.open(hours=100)
     store.append(b"now")
     store.tick(SYNC)
     store.ask("close")
-    store.since = 60
+    store.since, store.trusted = 60, trusted
     store.open(LATER_BOOT, hours=101)
     said = store.tick(1, hours=10000)
     assert (said["gone"], said["lost"]) == (1, [["hours", 1]])

@@ -176,7 +176,7 @@ class Custodian:
                 index = self._due(time.wall if time.trusted else None, time.monotonic)
                 if index < 0:
                     break
-                cause = segments.early(index, time.least(), time.monotonic // _SECOND) if time.trusted else ""
+                cause = segments.early(index, time.least() if time.trusted else None, time.monotonic // _SECOND)
                 self._writer.left(segments.days[index], segments.numbers[index])
                 records = segments.drop(index)
                 gone += 1

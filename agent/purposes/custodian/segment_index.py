@@ -114,12 +114,14 @@ class SegmentIndex:
         self._soonest = min(self.until + [NEVER]), min(self._seconds + [NEVER]), min(self._hours + [NEVER])
         return -1
 
-    def early(self, index: int, now: int, seconds: int) -> str:
+    def early(self, index: int, now: "int | None", seconds: int) -> str:
         """Return by what a segment goes too early, trusted wall clock or time since boot (both s); "" for neither.
 
         "hours", or "clock": one that was named by the floor after a boot is younger
-        by the time since boot than its day says.
+        by the time since boot than its day says. While the time isn't known (None), "hours" for whatever they make due.
         """
+        if now is None:
+            return "hours" if self._hours[index] != NEVER else ""
         if self._seconds[index] != NEVER and self._seconds[index] - seconds > DAY:
             return "clock"
         left = self.until[index] * DAY - now
