@@ -45,6 +45,7 @@ class PurposesAuditor:
         self.findings = {name: Finding(name, _WHAT[name]) for name in names}
         self._rows = {**self.findings, "expired": expired}
         self.answers: Counter[str] = Counter()
+        self._by_hours = 0  # records that the agent has counted so, in the boot that it was asked in last
 
     def prepare(self) -> None:
         """Put on the device what an operator installs: the custodian's bundle, the text shown before a consent."""
@@ -82,7 +83,9 @@ class PurposesAuditor:
             self.sealed.waits = now <= self._world.gateway.flash.unwritten
             if counters["lost: no room"] + counters["lost: store"]:
                 self.sealed.forget(now)
-            self.sealed.hours(counters["due by powered-on hours"])
+            if counters["due by powered-on hours"] != self._by_hours:
+                self._by_hours = counters["due by powered-on hours"]
+                self.sealed.hours()
             self.sealed.tell(kept, trusted=trusted)
         if self.consented:
             self.consented.tell(kept)

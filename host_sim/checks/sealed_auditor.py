@@ -63,7 +63,6 @@ class SealedAuditor:
         self.disturbed = self.stepped = self._inexact = False
         self.waits = False  # for room on flash
         self._erased = 0  # the second in which everything was
-        self._by_hours = 0  # records that the agent has counted so in this boot
 
     def tell(self, records: list[Kept], *, trusted: bool) -> None:
         """The recorder was told of these; while it has no key for the day, nobody is to be asked for them."""
@@ -88,11 +87,10 @@ class SealedAuditor:
         self._waiting = [one for one in self._waiting if one.notice.arrived < now - SYNC and not self.waits]
         self.disturbed = True
 
-    def hours(self, count: int) -> None:
-        """So many records were due by powered-on hours, as where a ledger was put back: nobody can ask for them."""
-        if count != self._by_hours:
-            self._by_hours, self.disturbed = count, True
-            self._waiting.clear()
+    def hours(self) -> None:
+        """Records were due by powered-on hours, as where a ledger was put back: nobody can ask for them."""
+        self._waiting.clear()
+        self.disturbed = True
 
     def erase(self, wall: int) -> None:
         """Everything has been erased.
