@@ -160,7 +160,7 @@ MUTANTS = (
             "struct.pack_into(A, B, C, 1, D, E, F, now - 600)")),
     Mutant("no-bound-for-a-mac", "one terminal takes the places of the others' associations (L34-I-2)", "addresses",
         "records", True,
-        Patch("capture/address_table.py", "AddressTable._may_have_another", "count < most", "True")),
+        Patch("capture/address_table.py", "AddressTable._may_have_another", "count < ADDRESSES", "True")),
     Mutant("known-from-before", "who holds an address now is named for what began before anybody listened (L34-I-2)",
         "crashes", "records", True,  # nor is a second the most
         Patch("capture/address_table.py", "AddressTable.find", "connection.start < self.begun",

@@ -287,9 +287,10 @@ def test_many_terminals_behind_one_address_are_told_apart(name: str) -> None:
     assert outcome.by_themselves == counters["attributed"] >= 1000
     assert counters["in a block"] >= 1000
     # Three rows a lease at most: begun with the time not confirmed, ended and begun again when it was. A midnight ends
-    # and begins each once more.
+    # and begins each once more. A busy recorder may see the addresses while all are of one MAC: of an eighth of the
+    # table nobody is the holder then, which ends a row.
     leases = outcome.leases
-    assert leases <= (3 + 2 * midnights) * 150
+    assert leases <= (3 + 2 * midnights) * 150 + 128
     assert (outcome.octets - 23 * outcome.by_themselves) <= 25 * leases
 
 
