@@ -61,7 +61,7 @@ var texts = [
 	'at most %s',
 	'at most 24 h after from',
 	'attribution erases them before the year is over: %s',
-	'attribution erases them up to 1 day (2 in a leap year), 3 hours and one for each boot before the year is over, sooner still where nobody had confirmed the time, and keeps nothing behind an unacknowledged second NAT',
+	'attribution erases them up to 1 day (2 in a leap year), 3 hours and one for each boot before the year is over, sooner still where nobody had confirmed the time, keeps the IP address alone of a terminal that isn\'t known, and nothing behind an unacknowledged second NAT',
 	'attribution keeps, or kept, on a ground that is repealed or unknown',
 	'behind a provider\'s box that provider alone can match a public port',
 	'can\'t be read',
