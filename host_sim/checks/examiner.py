@@ -174,12 +174,8 @@ class Examiner:
             return "a terminal is named while there was no power"
         if others and not using:
             return "a terminal is named while another one used the port"
-        moments = (begin - SLACK, begin, end, end + SLACK)
-        if (
-            any(mac)
-            and not using
-            and not any(self._world.gateway.neighbours.held(address, mac, at * SECOND) for at in moments)
-        ):
+        held = self._world.gateway.neighbours.held(address, mac, (begin - SLACK) * SECOND, (end + SLACK) * SECOND)
+        if any(mac) and not using and not held:
             return "a terminal is named that didn't have its address"
         if not near and len(address) == 4 and not self._gave(address, question.port, begin, end):
             return "a terminal is named whose address had other ports"

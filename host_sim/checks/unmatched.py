@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterable
 from itertools import chain
 from operator import ne
+from typing import Any
 
 from host_sim.venue.device_clock import SECOND
 from host_sim.venue.truth import Kept
@@ -12,7 +13,7 @@ UNIT = SECOND // 10  # a record's times are in tenths of a second
 _STAMPS = 11  # fields of a record with its times, of which the last two are they
 _NOBODY = bytes(6)  # the MAC of a record whose terminal isn't known
 
-Key = tuple[object, ...]
+Key = tuple[Any, ...]
 
 
 def known(one: Kept) -> bool:
@@ -43,16 +44,20 @@ class Unmatched:
         return every
 
     def claim(self, key: Key) -> Kept | None:
-        """Take the connection that a record says; None where there is none."""
-        for wanted in (key, key[: _STAMPS - 2]):
-            claimed = self._claim(wanted)
-            if claimed is not None:
-                return claimed
+        """Take the connection that a record says, of several the one that began nearest to it; None for none."""
+        for wanted in (key, key[:-2]):
+            if wanted in self._waiting:
+                return self._nearest(key, [(wanted, at) for at in range(len(self._waiting[wanted]))])
         # Whose it is isn't known: that of one that began before anybody listened, or where associations had no room
-        if key[0] == _NOBODY:
-            for wanted in [*self._alike(key[1:]), *self._alike(key[1 : _STAMPS - 2])]:
-                if not all(map(known, self._waiting.get(wanted, ()))):
-                    return self._claim(wanted, sure=False)
+        for rest in (key[1:], key[1:-2]) if key[0] == _NOBODY else ():
+            places = [
+                (wanted, at)
+                for wanted in self._alike(rest)
+                for at, one in enumerate(self._waiting.get(wanted, ()))
+                if not known(one)
+            ]
+            if places:
+                return self._nearest(key, places)
         return None
 
     def _alike(self, rest: Key) -> list[Key]:
@@ -62,15 +67,12 @@ class Unmatched:
                 self._whosever.setdefault(key[1:], []).append(key)
         return self._whosever.get(rest, [])
 
-    def _claim(self, key: Key, *, sure: bool = True) -> Kept | None:
-        """Take a connection of this key; one of the unknown ones where it isn't `sure` whose it is."""
-        held = self._waiting.get(key)
-        if not held:
-            return None
-        place = -1 if sure else next(at for at, one in enumerate(held) if not known(one))
-        claimed = held.pop(place)
-        if not held:
-            del self._waiting[key]
+    def _nearest(self, key: Key, places: list[tuple[Key, int]]) -> Kept:
+        *_, start, _ = key
+        wanted, at = min(places, key=lambda place: abs(self._waiting[place[0]][place[1]].start // UNIT - start))
+        claimed = self._waiting[wanted].pop(at)
+        if not self._waiting[wanted]:
+            del self._waiting[wanted]
         return claimed
 
     def likeness(self, key: Key) -> tuple[str, Kept | None]:

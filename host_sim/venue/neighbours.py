@@ -56,10 +56,14 @@ class Neighbours:
             if not ever or ever[-1][1] != mac:
                 ever.append((now, mac))
 
-    def held(self, address: bytes, mac: bytes, now: int) -> bool:
-        """Return True if a terminal was the kernel's neighbour at an address, by the last word before a time."""
-        told = [who for since, who in self._ever.get(address, ()) if since <= now + _NOTICE]
-        return bool(told) and told[-1] == mac
+    def held(self, address: bytes, mac: bytes, first: int, last: int) -> bool:
+        """Return True if a terminal was the kernel's neighbour at an address at some moment from `first` to `last`."""
+        told = self._ever.get(address, [])
+        ends = [since for since, _ in told[1:]] + [last]
+        return any(
+            who == mac and since <= last + _NOTICE and end >= first
+            for (since, who), end in zip(told, ends, strict=False)
+        )
 
     def ever_holder(self, entry: "Entry") -> bytes:
         """Return who held a connection's address when it began, by all that the kernel was ever told."""
