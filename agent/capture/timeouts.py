@@ -24,6 +24,7 @@ import json
 
 from agent.capture.connections import ASSURED, GRE, ICMP, ICMPV6, SCTP, SEEN_REPLY, TCP, UDP, UDPLITE
 from agent.capture.netlink import HEADER, Malformed, Reader, attributes, dump_request, exactly, unpack_from
+from agent.capture.sleeps import Sleeps
 from agent.runtime import files
 
 FOLDER = "/proc/sys/net/netfilter/nf_conntrack_"
@@ -31,7 +32,6 @@ _KEPT = 4  # former values remembered for each timeout
 _LIMIT = 4096  # octets of the file
 _SECOND = 1000000000
 _SLEWED = _SECOND // 2
-_NAP = _SECOND // 20  # a shorter sleep counts with the next one
 PERIOD = 10 * _SECOND
 
 _TCP_NAMES = "syn_sent syn_recv established fin_wait close_wait last_ack time_wait close syn_sent2"
@@ -215,8 +215,7 @@ class Timeouts:
         self, read: "Callable[[str], int | None]" = read_sysctl, slept: "Callable[[], int]" = lambda: 0
     ) -> None:
         self._read = read
-        self._slept = slept  # ns of this boot
-        self._counted = 0  # of these
+        self._sleeps = Sleeps(slept)
         self.policies = Policies()
         self._settings = dict(DEFAULTS)
         self._current: "dict[str, int]" = {}
@@ -244,13 +243,9 @@ class Timeouts:
         self._offset = lines.lines[-1][2]
         told = self._load()
         self._unsaved = not told
-        self._counted = told.get("slept", [0])[0]
+        self._sleeps.counted, self._sleeps.rows = self._told(told.get("slept", [0]))
         for name, value in DEFAULTS.items():
-            numbers = told.get(name, [value])
-            self._current[name] = numbers[0]
-            self._former[name] = [
-                (numbers[at] * _SECOND + lines.lines[-1][2], numbers[at + 1]) for at in range(1, len(numbers), 2)
-            ]
+            self._current[name], self._former[name] = self._told(told.get(name, [value]))
         self.changed = lines.wall()
         if self.woke():
             self._sleep(self.changed)
@@ -271,6 +266,18 @@ class Timeouts:
         told: "dict[str, list[int]]" = read
         return told
 
+    def _told(self, numbers: "list[int]") -> "tuple[int, list[tuple[int, int]]]":
+        """Return what `_numbers` was given."""
+        pairs = [(numbers[at] * _SECOND + self._offset, numbers[at + 1]) for at in range(1, len(numbers), 2)]
+        return numbers[0], pairs
+
+    def _numbers(self, present: int, former: "list[tuple[int, int]]") -> "list[int]":
+        numbers = [present]
+        for until, value in former:
+            # Never before it was: what is taken for slewing moves it, too.
+            numbers += [(until - self._offset) // _SECOND + 2, value]
+        return numbers
+
     def _save(self) -> None:
         """Write what is known: of each timeout the present value, and former ones with the second since boot.
 
@@ -279,13 +286,12 @@ class Timeouts:
         if self._lines is None:
             return
         self._offset = self._lines.lines[-1][2]
-        rows: "dict[str, str | list[int]]" = {"boot": self._boot, "slept": [self._counted]}
+        rows: "dict[str, str | list[int]]" = {
+            "boot": self._boot,
+            "slept": self._numbers(self._sleeps.counted, self._sleeps.rows),
+        }
         for name, value in self._current.items():
-            numbers = [value]
-            for until, former in self._former.get(name, ()):
-                # Never before it was: what is taken for slewing moves it, too.
-                numbers += [(until - self._offset) // _SECOND + 2, former]
-            rows[name] = numbers
+            rows[name] = self._numbers(value, self._former.get(name, []))
         self._unsaved = True
         try:
             files.write_over(self._path, (json.dumps(rows) + "\n").encode())
@@ -346,22 +352,18 @@ class Timeouts:
 
     def woke(self) -> bool:
         """Return True if the gateway has slept since `tick`: call that before events are read."""
-        return self._slept() - self._counted > _NAP
+        return self._sleeps.woke()
 
     def _sleep(self, now: int) -> None:
         """Let all that began before now (ns) have lasted longer by what was slept."""
-        slept = self._slept()
-        longer = (slept - self._counted) // _SECOND + 1
-        self._counted = slept
-        for name, seconds in self._current.items():
-            self._former[name] = [(until, value + longer) for until, value in self._former.get(name, ())]
-            self._remember(name, seconds + longer, now)
+        self._sleeps.note(now)
         self.changed = now
         self._unsaved = True
 
     def shift(self, step: int) -> None:
         """Take note that the wall clock was stepped by so many ns."""
         self.changed += step
+        self._sleeps.shift(step)
         for name, former in self._former.items():
             self._former[name] = [(until + step, value) for until, value in former]
 
@@ -371,20 +373,19 @@ class Timeouts:
 
     def last(self, connection: "Connection", now: int) -> int:
         """Return the same of a connection that the kernel tells of at `now`: its end, or its place in the table."""
-        name = name_of(connection)
-        seconds = self._largest(name, connection.start) if name in self._former else self._current[name]
+        seconds = self._largest(name_of(connection), connection.start)
         seconds -= connection.remaining
         if seconds > 0:
             now -= seconds * _SECOND
         return now if now > connection.start else connection.start
 
     def _largest(self, name: str, start: int) -> int:
-        """Return the largest value that a timeout has had since `start`."""
+        """Return the largest value that a timeout has had since `start`, and what was slept since then."""
         seconds = self._current[name]
-        for until, value in self._former[name]:
+        for until, value in self._former.get(name, ()):
             if until >= start and value > seconds:
                 seconds = value
-        return seconds
+        return seconds + self._sleeps.since(start)
 
 
 TYPE_CHECKING = False

@@ -314,6 +314,15 @@ def test_a_sleep_makes_what_began_before_it_ended_last_longer(any_interpreter: I
     assert drive(any_interpreter, *steps) == longer
 
 
+def test_a_sleep_comes_on_top_of_a_value_that_is_read_after_it(any_interpreter: Interpreter, tmp_path: Path) -> None:
+    """EXP-1: it was set just before the gateway slept, or the boot's first recorder starts after that."""
+    values = {"udp_timeout": 180}
+    steps = [("start", "b", 100, 0, values | {"slept": 3600}), ("end", 99), ("end", 101)]
+    assert restarts(any_interpreter, tmp_path / "timeouts", *steps) == [180 + 3601, 180]
+    steps = [("tick", 60), ("set", "udp_timeout", 500), ("set", "slept", 3600 * SECOND), ("tick", 63)]
+    assert drive(any_interpreter, *steps, ("end", UDP, 0, 8)) == [500 + 3601]
+
+
 def test_many_sleeps_add_up_however_short(any_interpreter: Interpreter) -> None:
     """No more than is remembered, and never less than what was slept."""
     steps: list[tuple] = []

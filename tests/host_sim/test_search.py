@@ -23,11 +23,11 @@ from tests.support.interpreters import PROJECT
 # Numbers of runs, a few seconds each. Those above a million once found something, and with the small ones reach each
 # kind of event and each setting. What found a fault of the simulator alone, and takes long, isn't among them.
 DRAWN = (
-    201, 206, 218, 1021, 7003, 7004, 7005, 7006, 7007, 1720231018, 2345425602, 1420185441, 1712792623, 2474231673,
-    3799515935, 4237973779, 1647501777, 1308708305,
+    201, 206, 218, 1021, 7003, 7004, 7005, 7006, 7007, 1720231018, 1420185441, 2474231673, 3799515935, 4237973779,
+    1647501777, 1308708305, 2257496366, 2257496402,
 )  # fmt: skip
 SCENARIOS = sorted((PROJECT / "tests/scenarios").glob("*.toml"))
-ON_BOTH = ("orders", "full-consents", "full-flash")  # whose second seed is the other interpreter's
+ON_BOTH = ("orders", "full-consents")  # whose second seed is the other interpreter's
 SEEDS = {  # of those that show it with others than 2, or with both
     "wrong-while-nobody-listens": (1,),
     "blocks-of-a-flood": (1, 3),
@@ -44,10 +44,8 @@ SEEDED = [(path, seed) for path in SCENARIOS for seed in SEEDS.get(path.stem, (2
 BROKEN = {one.name: one.patch for one in mutants.MUTANTS}
 BROKEN |= {
     "lines-go-with-the-package": Patch("base/paths.py", "clear_run", "place not in A", "True"),
-    "change-of-when-it-is-read": Patch("capture/address_table.py", "AddressTable._hold", "marks |= A", "None"),
-    "timers-go-on-asleep": Patch(
-        "capture/timeouts.py", "Timeouts.woke", "self._slept() - self._counted > _NAP", "False"
-    ),
+    "change-of-when-it-is-read": Patch("capture/address_table.py", "AddressTable._hold", "marks |= min(A, B) * C", "None"),
+    "timers-go-on-asleep": Patch("capture/sleeps.py", "Sleeps.woke", "self._slept() - self.counted > _NAP", "False"),
     "erases-nothing": Patch("vault/ring.py", "Ring.erase", "self._forget(A)", "None"),
     "terminal-stays": Patch("purposes/erasure/rounds.py", "without", "gone += A", "gone += 0"),
     "withdrawal-undone": Patch(
