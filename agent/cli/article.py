@@ -81,7 +81,7 @@ def memory(config: "Config", held: "Sequence[str]" = ()) -> "list[tuple[str, boo
             "addresses",
             True,
             ("mac", "address", "start"),
-            "in memory, as long as its lease or its connections last, and at most 24h more",
+            "in memory, as long as its connections last, and at most 24h more",
         ),
         (
             "counting",

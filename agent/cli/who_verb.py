@@ -62,13 +62,15 @@ def show(line: "Line") -> int:
     return 1
 
 
-def _agreed(consents: "list[dict[str, Any]] | None", objects: "Sequence[int]", on: "Sequence[str]") -> "list[str]":
+def _agreed(
+    consents: "list[dict[str, Any]] | None", objects: "Sequence[int] | None", on: "Sequence[str]"
+) -> "list[str]":
     """Return lines on this terminal's consents (L34-V-2) and its objection; None: flash refuses them.
 
     `on` names the purposes by consent that are on: of others nothing is applied.
     """
-    if consents is None:
-        return ["consents can't be read now: all are suspended"]
+    if consents is None or objects is None:
+        return ["consents and objections can't be read now: all consents are suspended"]
     out = ["objects to being counted since " + _when(objects[0])] if objects else []
     for one in consents:
         applied = " (applied while the time is confirmed and new)" if one["state"] == "active" else ""
@@ -97,7 +99,8 @@ def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]", held: "di
     for store in sealed:
         name, ends = store["purpose"], law.duration(store["lifetime_seconds"])
         perhaps = "perhaps still kept; " if store["unseen"] else ""
-        out.append(f"{name} ({law.purpose(name).paragraph}): {perhaps}sealed, this device can't read it; each record")
+        what = f"{name} ({law.purpose(name).paragraph}): {perhaps}once sealed, this device can't read it; "
+        out.append(what + "each record")
         who = "nobody answers as long as its medium is away" if store["unseen"] else "the custodian answers for it"
         out.append(f"  goes {ends} after it ended at the latest; {who}")
     return out + [name + ": " + canonical.dumps(held[name]) for name in sorted(held)]

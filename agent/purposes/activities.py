@@ -47,7 +47,7 @@ NAMES = {
     "withdrawal": ("retrait", "withdrawal"),
     "objection": ("opposition", "objection"),
     "counting": ("opposition (efface aussitôt)", "objection (erases at once)"),
-    "return": ("renonciation", "taking it back"),
+    "return": ("levée", "taking it back"),
     "rectification": ("rectification", "rectification"),
     "restriction": ("limitation", "restriction"),
 }

@@ -23,7 +23,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "declared": " ; pour les demandes des autorités, le responsable a un autre traitement, sur lequel il vous "
         "renseigne : ",
         "kept": "Ce qui est conservé, et jusqu'à quand :",
-        "none": "oubli ne conserve rien d'autre des connexions. Sans destinataire nommé, il n'y en a pas.",
+        "none": "oubli ne conserve rien d'autre des connexions. Aucun destinataire nommé : aucun.",
         "received": "Qui reçoit une réponse{} en garde les données selon ses règles.",
         "or sessions": " ou le relevé des sessions",
         "basis": "base : ",
@@ -37,11 +37,11 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "but agreed": ", hors celles d'un accord",
         "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé se "
         "demande au responsable ; l'effacement ne vaut pas pour une obligation légale, une facture ou une preuve (17.3 "
-        "b et e), la portabilité sans accord ni contrat (20), l'opposition sans intérêt légitime (21). Effacé sans que "
-        "vous le demandiez, au terme indiqué : {}.",
+        "b et e), la portabilité sans accord ni contrat (20), l'opposition sans intérêt légitime (21). La borne efface "
+        "d'elle-même, au terme indiqué, et non sur demande : {}.",
         "page": "- sur la page : ouvrez {} avec votre appareil, sur ce réseau, sans compte ; pour cette borne "
-        "seule, elle montre ce dont l'accès est un droit « page », l'enregistre dans un fichier, et efface ce qui peut "
-        "l'être{} ;",
+        "seule, elle montre l'essentiel de ce dont l'accès est un droit « page », l'enregistre en entier, et efface "
+        "ce qui peut l'être{} ;",
         "unnamed": ", hors les connexions sans appareil connu",
         "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois, ou dans les trois mois "
         "si l'on vous en avise dans le premier (12.3) ; réclamation auprès de la CNIL (www.cnil.fr) ;",
@@ -49,7 +49,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "enregistrée, elle exclut ici votre appareil du comptage{} (article 21).",
         "suspends": ", et aucun accord de votre part n'est plus appliqué",
         "objected": "Opposition au comptage déjà reçue : tant qu'elle est retenue, aucun accord de votre part n'est "
-        "appliqué ; vous pouvez y renoncer sur la page.",
+        "appliqué ; vous pouvez la lever sur la page.",
         "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
         "à votre situation ; il efface ce qui est conservé (sauf une connexion sans appareil connu, conservée sous la "
         "seule adresse IP, ou dont la borne apprend la fin ensuite){}, ou vous donne le motif légitime et impérieux "
@@ -80,7 +80,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "but ports": ", hors ce qui est dit sous « ports publics attribués »",
         "session": " ; une session finit après {} sans connexion, à la première connexion d'un autre "
         "utilisateur, ou au premier signe après 1 h (2 h en été), heure de Paris",
-        "rectification": "- rectification (article 16) : ce qui est faux est effacé, si la borne peut le lire",
+        "rectification": "- rectification (article 16) : ce qui est faux est effacé si la borne le peut",
         "statement": ", et votre déclaration jointe à ce qui est scellé",
         "bill": ", une facture corrigée",
         "death": "- après votre mort : selon vos directives sur ces données, remises au responsable et révocables à "
@@ -110,10 +110,10 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "but agreed": ", but for those of a consent",
         "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). Ask the controller for a right "
         "that isn't named; there is no erasure of what a legal duty, a bill or a proof needs (17.3 b and e), no "
-        "portability without consent or contract (20), no objection without a legitimate interest (21). Erased "
-        "without your asking, at the end that is named: {}.",
+        "portability without consent or contract (20), no objection without a legitimate interest (21). The "
+        "gateway erases by itself, at the end that is named, and not on request: {}.",
         "page": "- on the page: open {} on your device, in this network, without an account; of this gateway "
-        'alone, it shows what has access as a right "page", saves that in a file, and erases what can be erased{};',
+        'alone, it shows most of what has access as a right "page", saves it whole, and erases what can be erased{};',
         "unnamed": ", but for connections of an unknown device",
         "ask": "- from the controller: write to the contact above; an answer within a month, or word that it takes up "
         "to three (12.3); complaint to the CNIL (www.cnil.fr);",
@@ -156,7 +156,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "but ports": ', but for what stands under "public ports given",',
         "session": "; a session ends after {} without a connection, at another user's first one, or at the first "
         "sign after 01:00 (02:00 in summer), Paris time",
-        "rectification": "- rectification (article 16): what is wrong, if the gateway can read it, is erased",
+        "rectification": "- rectification (article 16): what is wrong is erased if the gateway can do so",
         "statement": ", and your statement put beside what is sealed",
         "bill": ", a bill corrected",
         "death": "- after your death: by your directives on these data, given to the controller and revocable at any "

@@ -65,28 +65,28 @@ PURPOSES = {
 }
 # Of requests, where a store is on a medium: while it is away nobody removes their documents from it
 MEDIUM = (
-    " ; sur un support : lisibles par qui le prend, et jusqu'à son retour s'il est absent",
-    "; on a medium: readable by whoever takes it, and until its return if away",
+    " ; sur un support : lisibles par qui le prend, et conservées jusqu'à son retour s'il est absent",
+    "; on a medium: readable by whoever takes it, and kept until its return if away",
 )
 # For how long what is held beside the stores stays (agent.cli.article): `kept`.
 KEPT = {
     "addresses": (
-        "tant que durent le bail de l'adresse ou des connexions de l'appareil, et au plus 24 heures après",
-        "as long as the address's lease or connections of the device last, and at most 24 hours after that",
+        "tant que durent des connexions de l'appareil, et au plus 24 heures après",
+        "as long as connections of the device last, and at most 24 hours after that",
     ),
     "portal": (
         "jusqu'à ce que le portail signale la déconnexion de l'appareil, au plus 24 heures après son dernier signal",
         "until the portal tells that the device has logged out, at most 24 hours after it last told of it",
     ),
     "ports": (
-        "au plus 3 heures après le dernier signe de l'appareil ou la fin du bail de son adresse",
-        "at most 3 hours after the device's last sign or the end of its address's lease",
+        "au plus 3 heures après le dernier signe de l'appareil",
+        "at most 3 hours after the device's last sign",
     ),
     "counting": (
         "un jour, jusque vers 4 h (5 h en été), heure de Paris",
         "a day, until about 04:00 (05:00 in summer), Paris time",
     ),
-    "objection": ("13 mois, ou jusqu'à ce que la personne y renonce", "13 months, or until the person takes it back"),
+    "objection": ("13 mois, ou jusqu'à ce que la personne la lève", "13 months, or until the person takes it back"),
     "requests": (
         (
             "sur la borne, jusqu'à une heure après l'échéance de la demande (31 jours au plus) ; chez le tiers de "

@@ -163,8 +163,9 @@ class RightOfAccess:
         own = {"consents": [], "objects": False, "changes": 0, "on": [], "unreadable": False}
         if recorder.groups.consented is not None:
             own = recorder.groups.consented.own({"terminal": mac, "address": None})
-        told = {name: own[name] for name in ("objects", "changes", "on")}  # on: what of a consent is applied at all
-        told.update({"records": counts, "consents": None if own["unreadable"] else own["consents"]})
+        told = {name: own[name] for name in ("changes", "on")}  # on: what of a consent is applied at all
+        told.update({name: None if own["unreadable"] else own[name] for name in ("consents", "objects")})
+        told["records"] = counts
         yield told
 
 

@@ -215,7 +215,8 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert recorder.asked == [{"v": 1, "call": "consent own", "address": "127.0.7.1"}]
     assert (
-        "services by consent, location by consent: in force until 2027-01-16 (UTC), passed on to: nobody" in page.text
+        "services by consent, location by consent: in force until 2027-01-16 (UTC), data passed on to: nobody"
+        in page.text
     )
     assert "security of the network, at most 24 hours" in page.text
     assert page.values("token") == {TOKEN}
@@ -224,7 +225,9 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     assert page.values("purpose") == {"services", "location"}
     _, _, page = guest.ask(accept_language="fr")
     agreed = "services avec accord, localisation avec accord"
-    assert f"{agreed}\u202f: en vigueur jusqu'au 16 janvier 2027 (UTC), transmis à\u202f: personne" in page.text
+    assert (
+        f"{agreed}\u202f: en vigueur jusqu'au 16 janvier 2027 (UTC), données transmises à\u202f: personne" in page.text
+    )
     assert "Retirer votre accord, et effacer ce que la borne a conservé avec lui" in page.text
     assert "Retirer votre accord pour\u202f: services avec accord" in page.text
     recorder.own([CONSENT | {"state": "suspended"}])
@@ -235,35 +238,33 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     # While it objects it isn't followed by a consent either
     assert page.acts() == ["withdraw", "accept", "see", "export", "erase"]
     # Nobody knows when; it was to nobody else that it was passed on
-    assert "services avec accord\u202f: retiré, transmis à\u202f: personne\n" in page.text
+    assert "services avec accord\u202f: retiré, données transmises à\u202f: personne\n" in page.text
     assert "Opposition au comptage reçue le 15 janvier 2027 (UTC).\n" in page.text
     assert "comptage des visiteurs" not in page.text
     recorder.own(
         [CONSENT | {"purposes": ["location"], "withdrawn": ["services"], "withdrawn_since": 1800000000 - 86400}]
     )
     text = guest.ask()[2].text
-    assert "services avec accord\u202f: retiré le 14 janvier 2027 (UTC), transmis à\u202f: personne\n" in text
+    assert "services avec accord\u202f: retiré le 14 janvier 2027 (UTC), données transmises à\u202f: personne\n" in text
     assert "localisation avec accord\u202f: en vigueur" in text
     recorder.own([CONSENT | {"state": "withdrawn"}])
     _, _, page = guest.ask()
     assert page.acts() == ["object", "see", "export", "erase"]
     assert "retiré le 15 janvier 2027 (UTC)" in page.text
     recorder.own([CONSENT | {"state": "withdrawn", "since": 0}])  # while the clock wasn't confirmed
-    assert "localisation avec accord\u202f: retiré, transmis" in guest.ask()[2].text
+    assert "localisation avec accord\u202f: retiré, données transmises" in guest.ask()[2].text
     # Nothing to be withdrawn
     assert "Effacer ce que la borne peut effacer au sujet de votre appareil\n" in guest.ask()[2].text
     recorder.own([CONSENT | {"third_parties": ""}])  # its file can't be read
     text = guest.ask()[2].text
-    assert "transmis" not in text
+    assert "transmises" not in text
     assert "au sujet de votre appareil, et retirer votre accord\n" in text
     recorder.own([CONSENT], on=("location",))  # the operator has turned the other one off
     text = guest.ask()[2].text
-    assert (
-        "localisation avec accord\u202f: en vigueur jusqu'au 16 janvier 2027 (UTC), transmis à\u202f: personne\n"
-        in text
-    )
+    there = "localisation avec accord\u202f: en vigueur jusqu'au 16 janvier 2027 (UTC), "
+    assert f"{there}données transmises à\u202f: personne\n" in text
     stopped = "en vigueur jusqu'au 16 janvier 2027 (UTC)\u202f; l'exploitant a arrêté ce traitement"
-    assert f"services avec accord\u202f: {stopped}, transmis à\u202f: personne\n" in text
+    assert f"services avec accord\u202f: {stopped}, données transmises à\u202f: personne\n" in text
     recorder.own([CONSENT | {"state": "withdrawn"}], on=())
     assert "arrêté" not in guest.ask()[2].text
     recorder.own([], [], counted=False)
@@ -272,7 +273,7 @@ def test_the_page_shows_what_its_own_terminal_agreed_to(guest, recorder):
     # Who never gave one
     assert not any(word in page.text for word in ("Votre accord", "Aucun accord", "Sa preuve", "retirer"))
     assert "Rien n'est conservé" not in page.text
-    told = "tant que durent le bail de l'adresse ou des connexions de l'appareil, et au plus 24 heures après\n"
+    told = "tant que durent des connexions de l'appareil, et au plus 24 heures après\n"
     assert f"reconnaissance des appareils, {told}" in page.text
     assert re.search(r"(?<!\u202f)[;:!?](?!\d)", page.text.rsplit("}", 1)[1]) is None
 
@@ -285,13 +286,13 @@ def test_what_the_clock_keeps_from_being_applied_is_not_told_as_in_force(guest, 
     waits = "donné, mais non appliqué tant que l'horloge de la borne n'est pas confirmée, ou montre de nouveau une "
     waits += "heure passée"
     end = "\u202f; fin le 16 janvier 2027 (UTC)"
-    assert f"services avec accord, localisation avec accord\u202f: {waits}{end}, transmis à" in text
+    assert f"services avec accord, localisation avec accord\u202f: {waits}{end}, données transmises à" in text
     recorder.own([CONSENT | {"timed": ["location"]}])
     text = guest.ask()[2].text
-    assert "localisation avec accord\u202f: en vigueur jusqu'au 16 janvier 2027 (UTC), transmis à" in text
-    assert f"services avec accord\u202f: {waits}{end}, transmis à" in text
+    assert "localisation avec accord\u202f: en vigueur jusqu'au 16 janvier 2027 (UTC), données transmises à" in text
+    assert f"services avec accord\u202f: {waits}{end}, données transmises à" in text
     recorder.own([CONSENT | {"timed": ["location"]}], on=("location",))
-    assert f"{waits}{end}\u202f; l'exploitant a arrêté ce traitement, transmis" in guest.ask()[2].text
+    assert f"{waits}{end}\u202f; l'exploitant a arrêté ce traitement, données transmises" in guest.ask()[2].text
 
 
 @pytest.mark.usefixtures("recorder")
@@ -312,7 +313,9 @@ def test_of_what_is_over_the_end_that_was_agreed_is_told(guest, recorder):
     """L34-VI-4: a clock that ran ahead has ended it before; the page said that it ended on a day still to come."""
     recorder.own([CONSENT | {"state": "ended", "given": 0}])
     text = guest.ask()[2].text
-    assert "localisation avec accord\u202f: terminé\u202f; fin prévue le 16 janvier 2027 (UTC), transmis" in text
+    assert (
+        "localisation avec accord\u202f: terminé\u202f; fin prévue le 16 janvier 2027 (UTC), données transmises" in text
+    )
     assert "Accord donné le" not in text
     assert "location by consent: over; agreed end on 2027-01-16 (UTC)" in guest.ask(accept_language="en")[2].text
 
@@ -321,12 +324,15 @@ def test_what_the_operator_has_turned_off_is_not_told_as_in_force(guest, recorde
     """L34-V-4: nor does a suspension go unseen for it, and a button says no more than is done."""
     recorder.own([CONSENT | {"state": "suspended"}], on=("location",))
     stopped = "suspendu\u202f; fin le 16 janvier 2027 (UTC)\u202f; l'exploitant a arrêté ce traitement"
-    assert f"services avec accord\u202f: {stopped}, transmis" in guest.ask()[2].text
+    assert f"services avec accord\u202f: {stopped}, données transmises" in guest.ask()[2].text
     recorder.answers["consent resume"] = {"resumed": 1}
     recorder.own([CONSENT], on=())
     text = guest.ask(f"token={UNDOES}&act=resume", **SAME)[2].text
     assert "Votre accord est rétabli.\n" in text
-    assert "en vigueur jusqu'au 16 janvier 2027 (UTC)\u202f; l'exploitant a arrêté ce traitement, transmis" in text
+    assert (
+        "en vigueur jusqu'au 16 janvier 2027 (UTC)\u202f; l'exploitant a arrêté ce traitement, données transmises"
+        in text
+    )
     recorder.answers["consent suspend"] = {"suspended": 1, "durable": True}
     assert "Ce qui l'était déjà peut le rester" in guest.ask(f"{SENT}act=suspend", **SAME)[2].text
 
@@ -588,7 +594,7 @@ def test_one_click_does_it(act, call, word, said, guest, recorder):
         (
             "no room: 512 objections are remembered; accepted: the operator's word with you",
             "503 Service Unavailable",
-            "turn to the operator",
+            "turn to the controller",
         ),
         (
             "no room for a change today; accepted: tomorrow; suspending and withdrawing always",
@@ -970,7 +976,7 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert asked in page.text  # held under a hash of her MAC
     assert "count of visitors: 2027-01-15 07:50, 2 quarter-hours of presence, 12 KiB, web, mail\n" in page.text
     assert "requests of authorities, once sealed: the gateway can't read it; a third party alone can" in page.text
-    assert page.text.count("address 127.0.7.1, port ") == 100
+    assert page.text.count("address 127.0.7.1, local port ") == 100
     assert page.text.index("port 30119,") < page.text.index("port 30020,")
     assert "port 30019," not in page.text
     assert "all of them are in the file" in page.text
@@ -1011,8 +1017,8 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
             "adresse publique fd00::7, port public 0-65535\n"
         ),
         (
-            "sécurité du réseau\u202f: 15 janvier 2027, 08:00:00 UTC, 60 s, tcp, web, adresse 127.0.7.1, port 41001, "
-            "port public 20012, octets envoyés et reçus\u202f: 1000, 2000, paquets\u202f: 3, 4\n"
+            "sécurité du réseau\u202f: 15 janvier 2027, 08:00:00 UTC, 60 s, tcp, web, adresse 127.0.7.1, "
+            "port local 41001, port public 20012, octets envoyés et reçus\u202f: 1000, 2000, paquets\u202f: 3, 4\n"
         ),
     ]  # the newest first, of whatever purpose
     assert "demandes du jour" not in text
@@ -1145,7 +1151,10 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
         recorder.answers["erase terminal"], recorder.answers["erase state"] = erased, state
         status, _, page = guest.ask(SENT + "act=erase&lang=en", **SAME)
         assert status == "200 OK"
-        assert "This isn't erased before its end:\n\nbilling, once sealed: the gateway can't read it" in page.text
+        assert (
+            "This isn't erased before its end, sealed or not:\n\nbilling, once sealed: the gateway can't read it"
+            in page.text
+        )
         assert "kept of connections whose end the gateway learns of later, stands below.\n" in page.text
         assert "at the latest after 30 days" in page.text
         assert ("The erasure takes some minutes" in page.text) == on
@@ -1187,9 +1196,9 @@ def test_every_field_of_a_record_is_shown_in_both_languages(guest, recorder):
         {"records": {"security": 1}, "consents": []},
     ]
     for language, line in (
-        ("fr", ("15 janvier 2027, 08:00:00 UTC, 60 s, tcp, web, adresse 127.0.7.1, port 41001, port public 20012, "
-         "octets envoyés et reçus\u202f: 1000, 2000, paquets\u202f: 3, 4")),
-        ("en", ("2027-01-15, 08:00:00 UTC, 60 s, tcp, web, address 127.0.7.1, port 41001, public port 20012, "
+        ("fr", ("15 janvier 2027, 08:00:00 UTC, 60 s, tcp, web, adresse 127.0.7.1, port local 41001, "
+         "port public 20012, octets envoyés et reçus\u202f: 1000, 2000, paquets\u202f: 3, 4")),
+        ("en", ("2027-01-15, 08:00:00 UTC, 60 s, tcp, web, address 127.0.7.1, local port 41001, public port 20012, "
          "bytes sent and received: 1000, 2000, packets: 3, 4")),
     ):  # fmt: skip
         _, _, page = guest.ask(SENT + "act=see&lang=" + language, **SAME)

@@ -596,7 +596,7 @@ def test_who_objected_before_counting_was_turned_off_reads_that_no_consent_of_he
         against = [one for one in noticed(device.config, language, held) if one.startswith(("Oppos", "Objec"))]
         applied = ("aucun accord de votre part n'est", "no consent of yours is applied")[at]
         assert len([one for one in against if applied in one]) == bool(more), against
-        back = ("vous pouvez y renoncer sur la page", "you can take it back on the page")[at]
+        back = ("vous pouvez la lever sur la page", "you can take it back on the page")[at]
         assert len([one for one in against if back in one]) == (bool(more) and not counted)
     device.recorder.close()
 

@@ -219,7 +219,7 @@ def check_memory(everything: config.Config, language: str) -> None:
         assert all((row[0], row[1])[at] in "\n".join(paper) for row in ROW.values())
     counting = "counting: on; in memory, a day, until about 03:00 UTC"
     assert any(line.startswith(counting) for line in article.lines(everything))
-    addresses = "addresses: on; in memory, as long as its lease or its connections last, and at most 24h more"
+    addresses = "addresses: on; in memory, as long as its connections last, and at most 24h more"
     assert any(line.startswith(addresses) for line in article.lines(everything))  # either keeps it, as the notice says
 
 
@@ -640,7 +640,7 @@ def test_what_ends_after_an_erasure_is_kept_and_that_is_said(tmp_path: Path) -> 
     assert row["start"] < OPENS + 1200
     device.recorder.close()
     for text, said in (
-        (page_words.WORDS["left"], ("dont la borne apprend la fin ensuite", "whose end the gateway learns of later")),
+        (page_words.WORDS["left"], ("dont elle apprend la fin ensuite", "whose end the gateway learns of later")),
         ([notice.TEXTS[language]["objection"] for language in words.LANGUAGES], (
             "dont la borne apprend la fin ensuite", "whose end the gateway learns of later",
         )),

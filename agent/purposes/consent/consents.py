@@ -197,8 +197,6 @@ class Consents(KeptConsents):
             state, held, _, _, since, former, _, _, gone = self._rows.get(place)
             if state == OBJECTED:
                 raise Refused("this terminal objects to being counted (L34-VI-5); accepted: once that is taken back")
-            if held >> GONE & bits:
-                raise Refused("withdrawn before: not to be asked again as long as that is remembered (L34-V-3)")
             if state != WITHDRAWN:
                 since = gone  # of one of its purposes
             if (state == WITHDRAWN or held >> GONE) and (not since or now < since + AFTER):

@@ -91,7 +91,7 @@ WORDS = {
     ),
     "aim": ("but indiqué aujourd'hui :", "for, as told today:"),
     "given": ("Accord donné le", "Consent given on"),
-    "third": ("transmis à :", "passed on to:"),
+    "third": ("données transmises à :", "data passed on to:"),
     "nobody": ("personne", "nobody"),
     "suspend": ("Suspendre votre accord", "Suspend your consent"),
     "resume": ("Rétablir votre accord", "Resume your consent"),
@@ -144,8 +144,8 @@ WORDS = {
         "Your request for erasure has been received.",
     ),
     "left": (
-        "Voyez plus bas ce qui reste conservé, et ce qui le sera des connexions dont la borne apprend la fin ensuite.",
-        "What stays, and what will be kept of connections whose end the gateway learns of later, stands below.",
+        "Voyez plus bas ce qui reste conservé, et ce qui peut l'être des connexions dont elle apprend la fin ensuite.",
+        "What stays, and what may be kept of connections whose end the gateway learns of later, stands below.",
     ),
     "look": ("« Retour » montre ce qui est en vigueur.", '"Back" shows what is in force.'),
     "erasing": (
@@ -163,7 +163,10 @@ WORDS = {
         "Aucun accord n'est retiré : redemandez l'effacement dès que la borne pourra lire les accords.",
         "No consent is withdrawn: ask for the erasure again once the gateway can read consents.",
     ),
-    "not erased": ("Ceci n'est pas effacé avant son terme :", "This isn't erased before its end:"),
+    "not erased": (
+        "Ceci n'est pas effacé avant son terme, scellé ou non :",
+        "This isn't erased before its end, sealed or not:",
+    ),
     "counting stays": (
         (
             "La ligne de votre appareil dans le comptage des visiteurs, s'il en a une, reste ; « Ne plus compter votre "
@@ -181,8 +184,8 @@ WORDS = {
         "You asked for several changes today: come back tomorrow. Suspending and withdrawing stay possible.",
     ),
     "full": (
-        "Il n'y a plus de place ici : adressez-vous à l'exploitant.",
-        "There is no place left here: turn to the operator.",
+        "Il n'y a plus de place ici : adressez-vous au responsable.",
+        "There is no place left here: turn to the controller.",
     ),
     "busy": (
         "Trop de demandes en ce moment. Réessayez dans une minute.",
@@ -257,7 +260,7 @@ WORDS = {
     "quarter": ("quart d'heure de présence", "quarter-hour of presence"),
     "quarters": ("quarts d'heure de présence", "quarter-hours of presence"),
     "kib": ("Kio", "KiB"),
-    "port": ("port", "port"),
+    "port": ("port local", "local port"),
     "outside": ("port public", "public port"),
     "bytes": ("octets envoyés et reçus :", "bytes sent and received:"),
     "packets": ("paquets :", "packets:"),
