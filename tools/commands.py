@@ -6,6 +6,7 @@ started, and removes what it made: exit 130.
 """
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -35,6 +36,8 @@ def output(option: str, metavar: str, text: str) -> Any:  # noqa: ANN401 (typer'
     def check(target: str | Path | None) -> str | Path | None:
         if target is None or (target == "-" and option == "--json"):
             return target
+        if metavar != "DIR" and not Path(target).name:
+            raise OutputError(f"{option}: {target!s}: names no file; accepted: a file that can be made")
         if str(target) == "-":
             raise OutputError(
                 f"{option}: -: isn't standard output here; accepted: a {'folder' if metavar == 'DIR' else 'file'}"
@@ -108,6 +111,8 @@ class Program:
             for number in SIGNALS:
                 signal.signal(number, signal.default_int_handler)
         words = kwargs.get("args") or next(iter(args), None) or sys.argv[1:]
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be any octets
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             if list(words) == ["--version"]:
                 typer.echo(f"{self.name} {VERSION}")

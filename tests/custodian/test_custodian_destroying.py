@@ -23,8 +23,8 @@ from tests.custodian.test_custodian_tool import CHEAP, PASSPHRASE, acts, command
 from tests.purposes.test_requests import AGENTS
 from tests.support.interpreters import PROJECT
 from tests.support.keyholder import TODAY, at
-from tools import clock
-from tools.custodian import destruction, disk, register
+from tools import clock, disk
+from tools.custodian import destruction, register
 from tools.custodian.__main__ import app
 from tools.custodian.handovers import HandoverError
 from tools.custodian.log import Log

@@ -17,6 +17,7 @@ from nacl.pwhash import argon2id
 from nacl.signing import SigningKey, VerifyKey
 from typer.testing import CliRunner
 
+from agent.purposes.billing import record as billing
 from agent.purposes.billing.record import Record
 from tests.custodian.test_answers import DAY, MAC, MIDNIGHT, Gateway, connection, gateway, give_keys, noon
 from tests.purposes.test_requests import AGENTS, GATEWAY, document
@@ -355,3 +356,29 @@ def test_a_session_belongs_to_the_day_its_segment_is_of(office):
         except segments.SegmentError:
             continue
         assert not records
+
+
+def test_a_session_that_can_not_be_is_refused_with_its_segment(office):
+    """Segments of billing carry no signature: whoever can write there may seal what he likes to the public key."""
+    for seconds in (1 << 40, 1 << 60):
+        before = office.segments()
+        made = billing.pack(session(YESTERDAY + 60, seconds, 1, 2))
+        assert office.gateway.stores["billing"].append(YESTERDAY + 60, made) == "kept"
+        (newest,) = {*office.segments()} - {*before}
+        assert f"{newest.name}: a session that can't be" in office.invoice(newest, status=2)
+        assert not (office.folder / "bill.sealed").exists()
+        newest.unlink()
+
+
+def test_names_are_shown_as_they_are(office, monkeypatch):
+    """Square brackets in a name are no style, and none ends the register."""
+    office.run("recipient", "key", "Hôtel [/B] [annexe]", "--out", office.folder / "annexe.key", *office.lock)
+    office.invoice(key="annexe.pub")
+    assert "Hôtel [/B] [annexe]" in office.run("register", "--store", office.folder / "keys")
+    odd = office.folder / "a[/q]/manifest.json"
+    odd.parent.mkdir(parents=True)
+    odd.write_text("{}")
+    odd.with_suffix(".sig").write_text("00")
+    monkeypatch.chdir(office.folder)
+    done = CliRunner().invoke(custodian_app, ["verify", "a[/q]/manifest.json", "--store", "keys", *office.lock])
+    assert "a[/q]/manifest.json" in done.output

@@ -15,6 +15,7 @@ from nacl.signing import VerifyKey
 from rich.console import Console
 from rich.table import Table
 
+from tools import disk
 from tools.commands import Program, bounded, output
 from tools.custodian import bundles, destruction, invoice_commands, register, request_commands, segments, signed_folder
 from tools.custodian.handovers import HandoverError
@@ -119,10 +120,7 @@ def bundle(
     with _one_line():
         custodian = _open(store, secret)
         data = custodian.bundle(first or custodian.today, days, wanted)
-        beside = out.with_name(f".{out.name}.new")
-        beside.write_bytes(data)
-        beside.chmod(0o644)
-        beside.replace(out)
+        disk.write_by_rename(out, out.with_name(f".{out.name}.new"), data, 0o644)
 
 
 @app.command("destroy-due")
@@ -256,7 +254,7 @@ def verify(
         table = Table("checked", "wrong", box=None)
         for row in rows:
             table.add_row(row["what"], row["wrong"] or "nothing")
-        Console(highlight=False).print(table)
+        Console(highlight=False, markup=False).print(table)
     raise typer.Exit(any(row["wrong"] for row in rows))
 
 

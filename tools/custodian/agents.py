@@ -15,7 +15,7 @@ from nacl.signing import SigningKey
 
 from agent.purposes.requests import requests
 from agent.purposes.requests.requests import Refused, Request
-from tools import clock
+from tools import clock, disk
 from tools.commands import bounded
 from tools.custodian import own_keys
 from tools.custodian.own_keys import LIMIT, AgentError, write_new
@@ -103,9 +103,7 @@ def sign(path: Path, key: SigningKey) -> Request:
         raise AgentError(f"{path}: this agent has signed it; accepted: another agent's key")
     number, signature = len(request.signatures) + 1, key.sign(request.signed).signature
     signed = understood(f'{request.text}agent_{number} = "{public.hex()}"\nsignature_{number} = "{signature.hex()}"\n')
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_bytes(signed.text.encode())
-    beside.replace(path)
+    disk.write_by_rename(path, path.with_name(f".{path.name}.new"), signed.text.encode(), path.stat().st_mode & 0o777)
     return signed
 
 

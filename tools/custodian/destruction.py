@@ -9,7 +9,8 @@ from datetime import date, timedelta
 from typing import Any
 
 from agent import law
-from tools.custodian import disk, keyfiles
+from tools import disk
+from tools.custodian import keyfiles
 from tools.custodian.keyfiles import KeyFile
 from tools.custodian.log import Log
 from tools.custodian.store import ACCEPTED, Store, StoreError

@@ -140,10 +140,7 @@ def make(period: Period, key: answers.Key, earlier: Sequence[dict[str, Any]] = (
     `earlier`: the register's entries.
     """
     parts, notes = answers.opened_segments("billing", period.segments, key)
-    try:
-        sessions = [billing.unpack(one) for part in parts.values() for one in part]
-    except Cut:
-        raise HandoverError("malformed", "a record that can't be read; accepted: records of this version") from None
+    sessions = [one for name, part in parts.items() for one in _sessions(name, part)]
     sessions.sort(key=lambda one: (one.portal_user, one.mac, one.start))
     there: dict[date, set[int]] = {day: set() for day in period.days()}
     for data in period.segments.values():
@@ -162,6 +159,17 @@ def make(period: Period, key: answers.Key, earlier: Sequence[dict[str, Any]] = (
         for name, more in zip(_SUMS, (1, one.end - one.start, one.bytes_up, one.bytes_down), strict=True):
             sums[name] += more
     return Invoice(period, [matching.session_row(one) for one in sessions], list(users.values()), notes)
+
+
+def _sessions(name: str, part: list[bytes]) -> list[billing.Record]:
+    """Return a segment's sessions; a gateway's has none that ends before it began, or beyond what a gateway counts."""
+    try:
+        sessions = [billing.unpack(one) for one in part]
+    except Cut:
+        sessions = None
+    if sessions is None or not all(0 <= one.start <= one.end < 1 << 32 for one in sessions):
+        raise HandoverError("malformed", f"{name}: a session that can't be; accepted: records of this version")
+    return sessions
 
 
 def _overlaps(entry: dict[str, Any], period: Period) -> bool:

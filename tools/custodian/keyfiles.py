@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from agent import law
-from tools.custodian import disk
+from tools import disk
 
 PURPOSES = tuple(name for name in law.CONFIGURABLE if law.purpose(name).custody == law.CUSTODIAN)
 KEPT = (*PURPOSES, "freeze")  # the folders of keys

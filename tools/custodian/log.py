@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tools.custodian import disk
+from tools import disk
 
 LONGEST = 30.0  # seconds that one waits for another command
 
@@ -95,7 +95,7 @@ class Log:
         for entry in reversed(self.entries()):
             try:
                 return datetime.fromisoformat(entry["time"]).astimezone(UTC)
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 continue
         return None
 

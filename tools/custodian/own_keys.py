@@ -13,8 +13,8 @@ from nacl import pwhash, secret
 from nacl.exceptions import CryptoError
 
 from agent.purposes.requests import requests
+from tools import disk
 from tools.commands import bounded
-from tools.custodian import disk
 
 LIMIT = 1 << 20  # octets of a file of keys
 

@@ -28,9 +28,8 @@ from typing import Any, Protocol
 
 from rich.table import Table
 
-from tools import clock
+from tools import clock, disk
 from tools.commands import bounded
-from tools.custodian import disk
 from tools.custodian.handovers import HandoverError
 from tools.custodian.store import Store
 

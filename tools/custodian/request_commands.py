@@ -239,7 +239,7 @@ def add_register(app: typer.Typer, program: Program) -> None:
         if json_file:
             program.write(json.dumps(said, indent=1) + "\n", json_file)
         else:
-            Console(width=None if sys.stdout.isatty() else 240).print(compensation.table(said))
+            Console(width=None if sys.stdout.isatty() else 240, markup=False).print(compensation.table(said))
 
     @app.command("register")
     def show(store: Folder, json_file: Json = None) -> None:
@@ -252,7 +252,7 @@ def add_register(app: typer.Typer, program: Program) -> None:
         if json_file:
             program.write(json.dumps(rows, indent=1) + "\n", json_file)
         else:
-            Console(width=None if sys.stdout.isatty() else 240).print(register.table(rows))
+            Console(width=None if sys.stdout.isatty() else 240, markup=False).print(register.table(rows))
 
 
 def _opened(read: handovers.Handover, store: Store, frozen: Iterable[Path] = ()) -> answers.Answer:

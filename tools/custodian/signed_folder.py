@@ -19,7 +19,8 @@ from nacl.exceptions import BadSignatureError, CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 from nacl.signing import SigningKey, VerifyKey
 
-from tools.custodian import disk, tars
+from tools import disk
+from tools.custodian import tars
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from nacl.public import PublicKey
 
-from tools.custodian import disk, signed_folder
+from tools import disk
+from tools.custodian import signed_folder
 from tools.custodian.own_keys import AgentError, write_new
 from tools.custodian.register import Entered
 

@@ -33,8 +33,8 @@ from nacl.signing import SigningKey, VerifyKey
 from nacl.utils import random
 
 from agent import law
-from tools import clock
-from tools.custodian import bundles, disk, keyfiles
+from tools import clock, disk
+from tools.custodian import bundles, keyfiles
 from tools.custodian.keyfiles import Key, KeyFile
 from tools.custodian.log import LONGEST, BusyError, Log
 
@@ -61,7 +61,7 @@ class Store:
             settings = json.loads((folder / "settings.json").read_text())
             salt, ops, mem = bytes.fromhex(settings["salt"]), int(settings["operations"]), int(settings["octets"])
             sealed = bytes.fromhex(json.loads((folder / "signing.json").read_text())["sealed"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise StoreError(f"{folder}: not a key store; accepted: what oubli-custodian new made") from None
         self._clock(now or clock.now())
         if passphrase is None:
@@ -163,7 +163,7 @@ class Store:
         if (
             not 0 < days <= AHEAD + 1
             or not self.today <= first
-            or first + timedelta(days=days - 1) > self.today + timedelta(days=AHEAD)
+            or first - self.today > timedelta(days=AHEAD - days + 1)
         ):
             raise StoreError(
                 f"{first} and {days} days: not within {AHEAD} days from {self.today} (EXP-3); accepted: fewer, "

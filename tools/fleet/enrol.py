@@ -13,7 +13,6 @@ all that `oubli join` needs there, as text.
 
 import datetime as dt
 import ipaddress
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tools import disk
 from tools.commands import bounded
 from tools.fleet import listing
 from tools.fleet.listing import IDENT, Listed, ListError
@@ -62,7 +62,7 @@ class Authority:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self.certificate.exists():
                 self._key = _new_key(key)
-                _write(
+                disk.write_new(
                     self.certificate,
                     _pem(self._sign(f"oubli fleet authority {name}", self._key, _AUTHORITY, None, None)),
                     0o644,
@@ -142,7 +142,7 @@ class Authority:
                 made.key.unlink(missing_ok=True)
                 made.certificate.unlink()
             key = _new_key(made.key)
-            _write(made.certificate, _pem(self._sign(common, key, _LEAF, usage, name)), 0o644)
+            disk.write_new(made.certificate, _pem(self._sign(common, key, _LEAF, usage, name)), 0o644)
         except FileExistsError as failure:
             raise EnrolError(
                 f"{failure.filename}: is there already; accepted: what isn't enrolled yet, or another folder"
@@ -224,7 +224,7 @@ def _new_key(path: Path) -> ec.EllipticCurvePrivateKey:
     octets = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _write(path, octets, 0o600)
+    disk.write_new(path, octets, 0o600)
     return key
 
 
@@ -242,14 +242,4 @@ def _pem(certificate: x509.Certificate) -> bytes:
 def _replace(path: Path, octets: bytes) -> None:
     """Make a secret file, in the place of a former one."""
     path.unlink(missing_ok=True)
-    _write(path, octets, 0o600)
-
-
-def _write(path: Path, octets: bytes, mode: int) -> None:
-    """Make a file that wasn't there, with its mode from its first moment."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(octets)
-        file.flush()
-        os.fsync(descriptor)
+    disk.write_new(path, octets, 0o600)

@@ -67,7 +67,8 @@ class FileError(Exception):
 
 def rows(first: int, last: int) -> Iterator[tuple[Any, ...]]:
     """Yield a row for each cell of each message of these agent-days, in a fixed order."""
-    for day in range(first, last + 1):
+    days = Message.objects.filter(day__range=(first, last)).order_by("day").values_list("day", flat=True).distinct()
+    for day in days.iterator():
         messages = (
             Message.objects.filter(day=day).select_related("gateway").order_by("gateway__ident", "metric", "slot")
         )

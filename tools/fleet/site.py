@@ -33,7 +33,10 @@ class StoreError(Exception):
 
 def database(url: str) -> dict[str, Any]:
     """Return Django's words for a database's URL; StoreError where it is none that is accepted."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise StoreError(f"--db: not understood; accepted: {ACCEPTED}") from None
     if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
         path = Path(unquote(parts.path[1:]))
         if not path.parent.is_dir():

@@ -8,6 +8,7 @@ input: exit 2, one line.
 from pathlib import Path
 from typing import Annotated
 
+import segno
 import typer
 
 from tools.commands import Program, bounded
@@ -26,6 +27,8 @@ def main(
     ],
 ) -> None:
     """Writes the notice that guests must be given (GDPR art. 13), as the gateway says it, with their page's QR code."""
+    if notice.resolve() == Path(page).resolve():
+        _program.refuse(f"PAGE: {page}: is the notice itself; accepted: another file")
     try:
         lines = bounded(notice, LIMIT).decode().splitlines()
     except (OSError, ValueError) as failure:
@@ -33,7 +36,11 @@ def main(
     language = language_of(lines)
     if language is None:
         _program.refuse(f"NOTICE: {notice}: no notice, or not whole; accepted: what `oubli law --notice fr` says")
-    _program.write(html(lines, language), page, "PAGE")
+    try:
+        made = html(lines, language)
+    except segno.DataOverflowError:
+        _program.refuse(f"NOTICE: {notice}: its page's address is too long for a QR code; accepted: a shorter one")
+    _program.write(made, page, "PAGE")
 
 
 if __name__ == "__main__":

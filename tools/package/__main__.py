@@ -40,7 +40,7 @@ def main() -> None:
 def _when() -> int:
     """Return the time that every file of a package bears: SOURCE_DATE_EPOCH, else the version's own."""
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if text and not text.isdigit():
+    if text and not (text.isascii() and text.isdigit()):
         _program.refuse(f"SOURCE_DATE_EPOCH: {text!r} isn't understood; accepted: seconds since the epoch")
     return int(text) if text else BUILT
 

@@ -10,7 +10,7 @@ import io
 import tarfile
 from pathlib import Path
 
-from tools.package import apk, signing
+from tools.package import adb, apk, signing
 
 
 class FeedError(Exception):
@@ -48,7 +48,11 @@ def write(folder: Path, keys: Path | None) -> list[Path]:
             made["Packages.sig"] = signing.sign(keys, text.encode())
     found = sorted(folder.glob("*.apk"))
     if found:
-        made["packages.adb"] = apk.index([path.read_bytes() for path in found], signing.apk_key(keys) if keys else None)
+        key = signing.apk_key(keys) if keys else None
+        try:
+            made["packages.adb"] = apk.index([path.read_bytes() for path in found], key)
+        except adb.FormatError as failure:
+            raise FeedError(f"{folder}: an .apk there: {failure}; accepted: packages") from None
     if not made:
         raise FeedError(f"{folder}: no package there; accepted: a folder with *.ipk or *.apk")
     for name, data in made.items():

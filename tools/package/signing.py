@@ -24,18 +24,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from nacl.signing import SigningKey
 
+from tools import disk
+
 FEED_SECRET, FEED_PUBLIC = "oubli-feed.sec", "oubli-feed.pub"
 APK_SECRET, APK_PUBLIC = "oubli-feed-apk.pem", "oubli-feed-apk.pub.pem"
 
 
 class KeyFileError(Exception):
     """A key that can't be used; its text is the one line to show."""
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        os.fchmod(file.fileno(), mode)  # whatever the mask
-        file.write(data)
 
 
 def _lines(comment: str, data: bytes) -> bytes:
@@ -52,13 +48,17 @@ def make(folder: Path) -> None:
     key = SigningKey.generate()
     pair = bytes(key) + bytes(key.verify_key)
     secret = b"EdBK" + bytes(4) + os.urandom(16) + hashlib.sha512(pair).digest()[:8] + known + pair
-    _write(folder / FEED_SECRET, _lines(f"oubli feed, secret {known.hex()}", secret), 0o600)
-    _write(folder / FEED_PUBLIC, _lines(f"oubli feed {known.hex()}", b"Ed" + known + bytes(key.verify_key)), 0o644)
+    disk.write_new(folder / FEED_SECRET, _lines(f"oubli feed, secret {known.hex()}", secret), 0o600)
+    disk.write_new(
+        folder / FEED_PUBLIC, _lines(f"oubli feed {known.hex()}", b"Ed" + known + bytes(key.verify_key)), 0o644
+    )
     curve = ec.generate_private_key(ec.SECP256R1())
-    _write(
+    disk.write_new(
         folder / APK_SECRET, curve.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()), 0o600
     )
-    _write(folder / APK_PUBLIC, curve.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644)
+    disk.write_new(
+        folder / APK_PUBLIC, curve.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), 0o644
+    )
 
 
 def sign(folder: Path, data: bytes) -> bytes:

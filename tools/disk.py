@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the custodian's files reach the disk: whole or not at all, synced, and overwritten where they lie.
+"""How keys and signed files reach the disk: whole or not at all, synced, and overwritten where they lie.
 
 A write may be short, or end with ENOSPC or EIO half-way. What isn't whole is taken back at once; what a loss of power
 leaves is recognised by who reads it.
@@ -32,6 +32,7 @@ def write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file that isn't there yet (FileExistsError), with its name; none is left where that fails."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
+        os.fchmod(descriptor, mode)  # whatever the mask
         write(descriptor, data)
     except BaseException as failure:
         path.unlink()
@@ -43,13 +44,13 @@ def write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
-def write_by_rename(path: Path, beside: Path, data: bytes) -> None:
+def write_by_rename(path: Path, beside: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file under another name first: under its own it is whole, after a loss of power too.
 
     One writer at a time.
     """
     beside.unlink(missing_ok=True)
-    write_new(beside, data)
+    write_new(beside, data, mode)
     beside.rename(path)
     sync_folder(path.parent)
 
