@@ -50,7 +50,6 @@ NAMES = (
     "gaps",
     "gap seconds",
     "addresses handed over",
-    "address conflicts",
     "associations given up",
     "torn segments",
     "messages dropped",

@@ -56,7 +56,6 @@ class Etc:
         self.anchor = root + "/etc/oubli/custodian.pub"
         self.agents = root + "/etc/oubli/agents"
         self.network = root + "/etc/config/network"
-        self.dhcp = root + "/etc/config/dhcp"
 
 
 class Paths:
@@ -79,11 +78,9 @@ class Paths:
         self.verdict = root + "/var/run/oubli-root/doctor"
         self.networks = root + "/var/run/oubli-root/networks"  # what root tells of them (etc/init.d/oubli)
 
-    def network_files(self) -> "tuple[str, str]":
-        """Return where networks and DHCP servers are read: what root has handed over, else these."""
-        if files.exists(self.networks):
-            return self.networks, self.networks
-        return self.etc.network, self.etc.dhcp
+    def network_file(self) -> str:
+        """Return where networks are read: what root has handed over, else the system's own file."""
+        return self.networks if files.exists(self.networks) else self.etc.network
 
 
 def make_folders(paths: Paths) -> None:

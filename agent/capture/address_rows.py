@@ -5,7 +5,7 @@ The table lies outside the collected heap. A row has 52 octets:
 
     16      address (IPv4 mapped into IPv6)
     6       MAC; zeros: nobody's who is known
-    1, 1    who says that it is current, marks
+    1, 1    whether it is current, marks
     4       next row of the bucket
     8       since (ns)
     4       number of the association
@@ -26,7 +26,7 @@ ROW = 13  # words
 MAC = 16  # octet of a row
 MAC_WORD = 4  # which is a word's first
 CURRENT, MARKS = 22, 23
-PRECEDED, DISPUTED = 1, 2  # marks: its former holder is forgotten; a lease says otherwise
+PRECEDED, UNSURE = 1, 2  # marks: its former holder is forgotten; somebody without a row may have been there before
 NEXT, SINCE, NUMBER, SEEN, LINK, NEXT_OF_MAC = 6, 7, 9, 10, 11, 12  # words of a row
 LINKED, LINKED_4 = 1, 2  # bits of a link: there is one; of an IPv4 address
 CACHED = 4096  # words of the cache
@@ -81,7 +81,6 @@ class AddressRows:
         self._halves = halves(self._rows.view, self._rows.size)
         self._factors = struct.unpack("8I", os.urandom(32))
         self._used = self._free = 0
-        self.nobodys = 0  # rows without MAC
 
     def bucket(self, a: int, b: int, c: int, d: int) -> int:
         """Return the bucket of an address of four words."""
@@ -161,15 +160,12 @@ class AddressRows:
         total = (mac[0] << 8 | mac[1]) * f[0] + (mac[2] << 8 | mac[3]) * f[1] + (mac[4] << 8 | mac[5]) * f[2]
         return self._macs + (total >> 16 & self._mask)
 
-    def _chain(self, row: int, four: "tuple[int, ...]", mac: bytes) -> None:
+    def _chain(self, row: int, four: "tuple[int, ...]") -> None:
         """Put a row first in the bucket of its address and in that of its MAC."""
-        self.nobodys += self.is_nobodys(row)
         table, at, bucket = self._words, row * ROW, self.bucket(*four)
         table[at + NEXT] = self._heads[bucket]
         self._heads[bucket] = row
-        bucket = self._bucket_of_mac(mac)
-        table[at + NEXT_OF_MAC] = self._heads[bucket]
-        self._heads[bucket] = row
+        self._chain_mac(row)
         self._cache[four[3] & CACHED - 1] = at
 
     def address(self, row: int) -> int:
@@ -217,7 +213,6 @@ class AddressRows:
 
     def _give_up(self, row: int) -> None:
         """Unlink a row from its bucket, overwrite it, put it on the free list."""
-        self.nobodys -= self.is_nobodys(row)
         table = self._words
         at = row * ROW
         four = (table[at], table[at + 1], table[at + 2], table[at + 3])
@@ -234,18 +229,35 @@ class AddressRows:
             table[before * ROW + NEXT] = table[at + NEXT]
         else:
             self._heads[bucket] = table[at + NEXT]
-        bucket = self._bucket_of_mac(self.mac(row))
-        before, place = 0, self._heads[bucket]
-        while place != row:
-            before, place = place, table[place * ROW + NEXT_OF_MAC]
-        if before:
-            table[before * ROW + NEXT_OF_MAC] = table[at + NEXT_OF_MAC]
-        else:
-            self._heads[bucket] = table[at + NEXT_OF_MAC]
+        self._unchain_mac(row)
         for index in range(ROW):
             table[at + index] = 0
         table[at + NEXT] = self._free
         self._free = row
+
+    def _unchain_mac(self, row: int) -> None:
+        """Unlink a row from the bucket of its MAC."""
+        table, bucket = self._words, self._bucket_of_mac(self.mac(row))
+        before, place = 0, self._heads[bucket]
+        while place != row:
+            before, place = place, table[place * ROW + NEXT_OF_MAC]
+        if before:
+            table[before * ROW + NEXT_OF_MAC] = table[row * ROW + NEXT_OF_MAC]
+        else:
+            self._heads[bucket] = table[row * ROW + NEXT_OF_MAC]
+
+    def _chain_mac(self, row: int) -> None:
+        bucket = self._bucket_of_mac(self.mac(row))
+        self._words[row * ROW + NEXT_OF_MAC] = self._heads[bucket]
+        self._heads[bucket] = row
+
+    def _unname(self, row: int) -> None:
+        """Overwrite a row's MAC: it is nobody's who is known from then on."""
+        self._unchain_mac(row)
+        at = row * ROW * 4 + MAC
+        self._rows.view[at : at + 6] = bytes(6)
+        self._words[row * ROW + LINK] = 0
+        self._chain_mac(row)
 
     def close(self) -> None:
         """Overwrite and unmap everything."""

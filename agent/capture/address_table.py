@@ -1,25 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which terminal held an address, and when: in memory only, bounded, forgotten when nobody needs it (L34-II-1).
 
-An association is (address, MAC, since when). A new holder of an address doesn't erase the former one. A connection
-belongs to the terminal that held the address when the connection *started*, and the kernel reports its end up to
-minutes later. A former association is needed as long as the live table shows connections from its address: `sweep`,
-after each dump, forgets those that no longer are. So it does with one that the neighbour table alone names and that no
-dump has needed for a day. A kernel with few neighbours forgets none, and tells again of one that comes back. Nothing is
-written anywhere but inside a record under its purpose.
+An association is (address, MAC, since when). The kernel's neighbour table is the only witness: it is what the gateway
+sends answers to. A DHCP lease says to whom an address was promised, and not who uses it. So a forged neighbour entry is
+answered as the kernel itself treats it: what starts while it lasts is the forger's.
 
-Two witnesses: the kernel's neighbour table, which is what it sends answers to, and the DHCP server's leases. The
-neighbour table goes first: a lease makes an association only for an address that no neighbour holds. Where the two
-disagree, somebody took an address that was leased to another, or claims it by forged ARP. Then the neighbour is
-recorded and the conflict is counted. So a forged neighbour entry is answered as the kernel itself treats it: what
-starts while it lasts is the forger's.
+A new holder of an address doesn't erase the former one. A connection belongs to the terminal that held the address when
+the connection *started*, and the kernel reports its end up to minutes later. A former association is needed as long as
+the live table shows connections from its address: `sweep`, after each dump, forgets those that no longer are. So it
+does with one that no dump has needed for a day. A kernel with few neighbours forgets none, and tells again of one that
+comes back. Nothing is written anywhere but inside a record under its purpose.
 
 Who held an address before this process listened isn't known: the kernel lists who holds it now, and not since when. So
 the terminal of a connection that began before is unknown, and is counted as such. Associations that were kept on tmpfs
 wouldn't say it either: while nobody listens, an address may change hands and back.
 
 The kernel may have somebody at an address who isn't to be known: who gave no sign for long when all was listed, who has
-too many, or who says that his MAC is a group's, or none. Then NOBODY holds it, and nobody else does, by a lease either.
+too many, or who says that his MAC is a group's, or none. Where another one was known there, NOBODY follows him.
 
 The kernel asks for a newcomer's MAC up to three times, a second apart, before it tells of him. The recorder reads that
 a moment later, or later still where it stood still. Whose a connection is that began meanwhile isn't known: it may
@@ -28,8 +25,8 @@ to another one and back: of what began from then until all was listed anew nobod
 is its holder's up to then (`until`).
 
 What one terminal does takes no association from another one. A MAC has ADDRESSES at most: one more address, which
-nobody else holds, takes the place of its own oldest. Where that was leased, or a connection may still need it, or a
-former holder's behind it, the new one is NOBODY's. What is needed, or current, is never given up for somebody else's
+nobody else holds, takes the place of its own oldest. Where a connection may still need that, or a former holder's
+behind it, the new one isn't known. What is needed, or current, is never given up for somebody else's
 sake: a full table leaves newcomers out, as the day's table does (ANON-8). An address that changes hands does so in any
 case, for what begins there from now on isn't the former holder's. Where there is no room its oldest holder goes.
 """
@@ -38,7 +35,6 @@ import struct
 
 from agent.capture.address_rows import (
     CURRENT,
-    DISPUTED,
     MAC,
     MAPPED_OCTETS,
     MARKS,
@@ -49,16 +45,15 @@ from agent.capture.address_rows import (
     ROW,
     SEEN,
     SINCE,
+    UNSURE,
     AddressRows,
     Terminal,
     four_words,
 )
 
-NEIGHBOUR, LEASE = 1, 2  # who says that it is current
 ADDRESSES = 32  # of one MAC: a phone keeps seven days' temporary ones at most, of each prefix (RFC 8981)
 NOBODY = bytes(6)
-UNUSED = 270  # dumps, each of 300 s: what no lease names and no dump needs for so long goes within a day
-_PART = 8  # NOBODY has such a part of the table at most: a kernel keeps 128 quiet ones of each family (gc_thresh1)
+UNUSED = 270  # dumps, each of 300 s: what no dump needs for so long goes within a day
 _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
 _NOTICE = 1000000000  # ns in which a change is read after the kernel made it: whose a packet of then is can't be told
 _ASKED = 3000000000  # ns in which the kernel asks for a MAC (three times, retrans_time_ms 1000)
@@ -80,17 +75,17 @@ class AddressTable(AddressRows):
         self._number = 0  # of the newest association
         self.serial = 1  # of the dump that is next to end
         self.late = 0  # ns by which what is told now may be read later than usual
-        self.handed_over = self.given_up = self.conflicts = 0
-        self.changes = 0  # of hands, NOBODY's too
+        self.handed_over = self.given_up = 0
+        self._rowless = False  # somebody may be at an address without a row
         self._terminal = Terminal(self)
 
     def find(self, connection: "Source") -> "Terminal | None":
         """Return who held a connection's source address when it started; None where nobody is known to have had it.
 
-        Where the first holder known came later than that, it is the answer as long as no former
-        one was forgotten: nothing says otherwise. It isn't `sure` but of what began just before: another one, for whom
-        there was no room, or of whom the kernel never told, may have had it. Nor is it known of what began as an
-        address changed hands. Then the association that shows it stays as long as a live connection needs it.
+        Where the first holder known came later than that, it is the answer as long as no former one was forgotten:
+        nothing says otherwise. It isn't `sure` but of what began just before, and not where somebody without a row may
+        have had the address. Nor is it known of what began as an address changed hands. Then the association that shows
+        it stays as long as a live connection needs it.
         """
         if connection.start < self.begun or self.deaf_from <= connection.start < self.deaf_until:
             return None
@@ -111,12 +106,13 @@ class AddressTable(AddressRows):
                 if since <= start:
                     break
             row = table[at + NEXT]
-        if self.is_nobodys(found) or (not row and self._rows.view[found * ROW * 4 + MARKS] & PRECEDED):
+        marks = self._rows.view[found * ROW * 4 + MARKS]
+        if self.is_nobodys(found) or (not row and marks & PRECEDED):
             self.needed(found)
             return None
         if start < self.deaf_from < terminal.until:
             terminal.until = self.deaf_from
-        terminal.sure = row > 0 or since - start <= self._doubt(found)
+        terminal.sure = row > 0 or (not marks & UNSURE and since - start <= self._doubt(found))
         terminal.row = found
         terminal.key = table[found * ROW + NUMBER]
         terminal.address = self._rows.address + found * ROW * 4 + MAC
@@ -133,16 +129,8 @@ class AddressTable(AddressRows):
         row = self._newest(four_words(address))
         return self.mac(row) if not self.is_nobodys(row) and self._rows.view[row * ROW * 4 + CURRENT] else None
 
-    def is_unknown(self, address: bytes) -> bool:
-        """Return True if somebody holds an address now who isn't known."""
-        row = self._newest(four_words(address))
-        return row > 0 and self.is_nobodys(row)
-
     def user(self, address: bytes) -> "bytes | None":
-        """Return the MAC of who uses an address.
-
-        That is its holder, or else whose connections one of the last two dumps had (a lost lease).
-        """
+        """Return the MAC of who uses an address: its holder, or whose connections one of the last two dumps had."""
         row = self._newest(four_words(address))
         used = self._rows.view[row * ROW * 4 + CURRENT] or self._words[row * ROW + SEEN] + 1 >= self.serial
         return self.mac(row) if used and not self.is_nobodys(row) else None
@@ -163,62 +151,43 @@ class AddressTable(AddressRows):
     def learn(self, address: bytes, mac: bytes, now: int, *, quiet: bool = False) -> None:
         """Take note that the kernel has a terminal as the neighbour that holds an address as of `now`.
 
-        `quiet`: it gave no sign for long, and isn't known unless it is already; where a lease could say another one
-        (IPv4), NOBODY is.
+        `quiet`: it gave no sign for long, and isn't known unless it is already.
         """
         four = four_words(address)
-        if not quiet or self.mac(self._newest(four)) == mac:
-            self._hold(four, mac, now, NEIGHBOUR)
-        elif len(address) == 4 or self._newest(four):
-            self._hold(four, NOBODY, now, NEIGHBOUR)
+        row = self._newest(four)
+        if row and self.mac(row) == mac:
+            self._rows.view[row * ROW * 4 + CURRENT] = 1
+        elif mac == NOBODY or quiet or (self.is_nobodys(row) and not self._may_have_another(mac)):
+            self._rowless = True
+            self._end(row, four, now)
+        else:
+            self._hold(row, four, mac, now)
 
     def another(self, address: bytes, mac: bytes, now: int) -> None:
         """Take note that somebody who isn't followed says as of `now` that he has an address, where another one did."""
         four = four_words(address)
         row = self._newest(four)
-        if row and self.mac(row) != mac:
-            self._hold(four, NOBODY, now, NEIGHBOUR)
+        if self.mac(row) != mac:
+            self._end(row, four, now)
 
-    def lease(self, address: bytes, mac: bytes, now: int) -> None:
-        """Take note that a terminal holds an address by a lease; what the neighbour table says goes first.
+    def _end(self, row: int, four: "tuple[int, ...]", now: int) -> None:
+        """Let NOBODY follow the newest holder of an address, where there is one."""
+        if not self.is_nobodys(row):
+            self._hold(row, four, NOBODY, now)
 
-        Where NOBODY has no room the kernel may have somebody there who isn't known here.
-        """
-        four = four_words(address)
-        row = self._newest(four)
-        view, at = self._rows.view, row * ROW * 4
-        if not row and self._is_crowded():
-            return
-        if not row or self.mac(row) == mac or not view[at + CURRENT] & NEIGHBOUR:
-            self._hold(four, mac, now, LEASE)
-        elif not view[at + MARKS] & DISPUTED:
-            view[at + MARKS] |= DISPUTED
-            self.conflicts += 1
-
-    def _hold(self, four: "tuple[int, ...]", mac: bytes, now: int, witness: int) -> None:
-        row = self._newest(four)
-        if row and self.mac(row) == mac:
-            self._rows.view[row * ROW * 4 + CURRENT] |= witness
-            return
-        former, number, taken = row * ROW + NUMBER, 0, not self.is_nobodys(row)
-        if mac == NOBODY and self._is_crowded():
-            while row:
-                self._give_up(row)
-                row = self._newest(four)
-            return
-        if mac != NOBODY and not taken and not self._may_have_another(mac):
-            self._hold(four, NOBODY, now, witness)
-            return
+    def _hold(self, row: int, four: "tuple[int, ...]", mac: bytes, now: int) -> None:
+        """Let another one follow the newest holder of an address, which has a row or none."""
+        former, number = row * ROW + NUMBER, 0
         if row:
             self._rows.view[row * ROW * 4 + CURRENT] = 0
-            self.handed_over += taken
-            self.changes += 1
+            self.handed_over += not self.is_nobodys(row)
             number = self._words[former]
             self._bound(row, four)
         row = self._take()
         if not row:
             self.given_up += 1
             if not number:
+                self._rowless = True
                 return
             self._give_up(self._oldest(four))
             row = self._take()
@@ -229,54 +198,36 @@ class AddressTable(AddressRows):
         octet = at * 4 + MAC
         # To make room, this very address's former holder may have been given up.
         marks = PRECEDED if number and self._words[former] != number else 0
-        marks += DISPUTED if mac == NOBODY else 0  # no lease tells who it is, so none contradicts it
+        marks |= UNSURE if self._rowless and not number else 0
         if self.late > _NOTICE:  # else it is within that
             marks |= min(-(-self.late // _NOTICE), _LATEST) * _LATE
-        self._rows.view[octet : octet + 8] = mac + bytes((witness, marks))
+        self._rows.view[octet : octet + 8] = mac + bytes((1, marks))
         self._number += 1
         since = max(now, 0)
         table[at + SINCE], table[at + SINCE + 1] = since >> 32, since & 0xFFFFFFFF
         table[at + NUMBER], table[at + SEEN] = self._number, self.serial
-        self._chain(row, four, mac)
+        self._chain(row, four)
 
     def _may_have_another(self, mac: bytes) -> bool:
         """Return True if a MAC may have one address more; its oldest that isn't needed goes where it must.
 
-        Not who came after one that is kept, which would be taken for the address's holder again. Nor what it was
-        leased: whoever says of many addresses that another's MAC has them would else take that one's own.
+        Not who came after one that is kept, which would be taken for the address's holder again.
         """
         count = oldest = 0
         row = self._heads[self._bucket_of_mac(mac)]
         while row:
             if self.mac(row) == mac:
                 count += 1
-                leased = self._rows.view[row * ROW * 4 + CURRENT] & LEASE
-                if not (leased or self._is_needed(row) or self._follows(row * ROW)):
+                if not (self._is_needed(row) or self._follows(row * ROW)):
                     oldest = row
             row = self._words[row * ROW + NEXT_OF_MAC]
         if count < ADDRESSES:
             return True
         self.given_up += 1
-        return oldest > 0 and self._let_go(oldest)
-
-    def _is_crowded(self) -> bool:
-        """Return True if NOBODY has no room for one more address."""
-        return self.nobodys >= self._limit // _PART
-
-    def _let_go(self, row: int) -> bool:
-        """Forget whose an address is that the kernel may still have: NOBODY holds it then; False where there's no room.
-
-        Else what he begins there would be counted for who gets it next, or named for who was leased it.
-        """
-        four = tuple([self._words[row * ROW + index] for index in range(4)])
-        since = self._words[row * ROW + SINCE] << 32 | self._words[row * ROW + SINCE + 1]
-        current = self._rows.view[row * ROW * 4 + CURRENT] and not self.is_nobodys(row)
-        if current and self._is_crowded():
-            return False
-        self._give_up(row)
-        if current:
-            self._hold(four, NOBODY, since, NEIGHBOUR)
-        return True
+        if oldest:
+            self._rowless = True  # the kernel may still have him there
+            self._give_up(oldest)
+        return oldest > 0
 
     def _bound(self, row: int, four: "tuple[int, ...]") -> None:
         """Give the oldest holder of an address up where another one would be too many."""
@@ -296,12 +247,13 @@ class AddressTable(AddressRows):
         """Take note that the kernel no longer has anybody as the neighbour that holds an address."""
         row = self._newest(four_words(address))
         if row:
-            self._rows.view[row * ROW * 4 + CURRENT] &= ~NEIGHBOUR
+            self._rows.view[row * ROW * 4 + CURRENT] = 0
 
-    def doubt(self, witness: int) -> None:
-        """Take back what NEIGHBOUR or LEASE has said: it is about to say all of it again."""
+    def doubt(self) -> None:
+        """Take back what the kernel has said: it is about to say all of it again."""
+        self._rowless = False
         for row in range(1, self._used + 1):
-            self._rows.view[row * ROW * 4 + CURRENT] &= ~witness
+            self._rows.view[row * ROW * 4 + CURRENT] = 0
 
     def missed(self, since: int) -> None:
         """Take note that changes were missed, all that came since then; `heard` tells when all is listed anew."""
@@ -339,17 +291,19 @@ class AddressTable(AddressRows):
     def sweep(self) -> None:
         """Forget what isn't current and was not needed by the last two dumps; call it after each dump.
 
-        So is forgotten what only a neighbour is current by, and UNUSED dumps didn't need. Not who came after one that
-        is kept: that one hasn't had the address since.
+        So is forgotten what UNUSED dumps didn't need. Of who came after one that is kept the row stays, as NOBODY's in
+        the end: that one hasn't had the address since.
         """
         for row in range(1, self._used + 1):
             at = row * ROW
             if not self._words[at + NUMBER] or self._is_needed(row):
                 continue
-            witness = self._rows.view[at * 4 + CURRENT]
-            unused = witness == NEIGHBOUR and self._words[at + SEEN] + UNUSED <= self.serial
-            if (not witness or unused) and not self._follows(at):
+            current, unused = self._rows.view[at * 4 + CURRENT], self._words[at + SEEN] + UNUSED <= self.serial
+            if (not current or unused) and not self._follows(at):
+                self._rowless = self._rowless or current > 0
                 self._give_up(row)
+            elif unused:
+                self._unname(row)
         self.serial += 1
 
 

@@ -18,7 +18,6 @@ Where the WAN has the LAN's own prefix, the LAN goes first, as where such a gate
 netifd's `extendprefix`), or behind a provider's box whose network is called 192.168.1.0/24, too.
 """
 
-from agent.capture.address_table import NEIGHBOUR
 from agent.capture.connections import INET, INET6
 from agent.capture.neighbours import Listener
 
@@ -90,7 +89,7 @@ class Lan(Listener):
     def listing(self) -> None:
         """Hold everything in doubt that isn't listed again."""
         self._unseen = (list(self._links), list(self._own))
-        self._holders.doubt(NEIGHBOUR)
+        self._holders.doubt()
 
     def missed(self, ago: int) -> None:
         """Take note that the kernel dropped word of changes, all of which came within so many ns."""
@@ -222,15 +221,6 @@ class Lan(Listener):
         """Return True if the kernel sends answers to an address by another link than the guests', or has it itself."""
         link = self._link_of(address, self._own)
         return link >= 0 and link not in self._links
-
-    def lease(self, address: bytes, mac: bytes) -> None:
-        """Tell the address table of a lease; one for an address outside the LAN is nobody's business.
-
-        Nobody else is told: whoever asks for a lease in another's name gives him no block by it. Who uses the address
-        has a neighbour entry by then.
-        """
-        if self._link_of(address, self._own) in self._links:
-            self._holders.lease(address, mac, self._wall())
 
     def side(self, source: bytes) -> str:
         """Say where an address lies that no terminal is known to hold: TERMINAL (inside the LAN), OWN or OUTSIDE."""

@@ -94,7 +94,6 @@ VERBS = (
         word="METRIC",
         choices=[metric.name for metric in METRICS],
     ),
-    Verb("leases", "cli.verbs.leases", "have the recorder read the DHCP leases now (called by hotplug.d/dhcp)"),
     Verb(
         "doctor",
         "cli.verbs.doctor",

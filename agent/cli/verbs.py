@@ -30,11 +30,6 @@ def status(line: "Line") -> int:
     return 1 if answer is None else line.show(answer, module.lines(answer))
 
 
-def leases(line: "Line") -> int:
-    """Have the leases read now."""
-    return 1 if line.ask("leases") is None else 0
-
-
 def summary(line: "Line") -> int:
     """Show what was published of a day."""
     from agent.summary import published

@@ -84,20 +84,6 @@ def agreeing_clock(path: str) -> bool:
     return any(kind == "clock" and words == ["option", "agrees", "1"] for kind, _, words in sections(path))
 
 
-def lease_files(path: str) -> "list[str]":
-    """Return the absolute paths of the lease files named in the DHCP servers' file at `path`, and of the usual ones."""
-    found = ["/tmp/dhcp.leases", "/tmp/hosts/odhcpd"]  # noqa: S108 (OpenWrt's places, which only root writes)
-    for kind, _, words in sections(path):
-        if (
-            kind in ("dnsmasq", "odhcpd")
-            and words[:2] == ["option", "leasefile"]
-            and words[2:3]
-            and words[2].startswith("/")
-        ):
-            found.append(words[2])
-    return sorted(set(found))
-
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator, Sequence

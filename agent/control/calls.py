@@ -197,7 +197,6 @@ CALLS = {
     "status": Call(STAFF, {}, lambda recorder, _fields, _roles: recorder.status()),
     "ntp": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.confirm_time()),
     "new device": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.orders.new_device()),
-    "leases": Call((ROOT,), {}, lambda recorder, _fields, _roles: recorder.orders.read_leases()),
     "access": Call(_PORTAL, _LOOK, lambda recorder, fields, roles: recorder.orders.access(fields, roles[0])),
     "lookup": Call(STAFF, _LOOKUP, lambda recorder, fields, roles: recorder.orders.lookup(fields, roles[0])),
     "consent grant": Call(

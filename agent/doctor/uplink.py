@@ -26,7 +26,7 @@ SOON = 30 * 86400  # seconds
 def second_nat(gateway: "Gateway") -> "Iterator[Finding]":
     """Yield whether the WAN address is one that the internet can't see. The address itself is told to nobody."""
     names = list(gateway.config.gateway.wan)
-    devices = names + uci.devices(names, gateway.paths.network_files()[0])
+    devices = names + uci.devices(names, gateway.paths.network_file())
     found = []
 
     def take(buffer: bytearray, at: int, end: int) -> None:

@@ -145,13 +145,17 @@ class DeferredPurposes(Purposes):
         return self.sessions.user(mac, start - self._time.wall + self._time.now - 2)
 
     def _holder(self, address: bytes) -> bytes:
-        return UNKNOWN_MAC if self._holders.is_unknown(address) else self._holders.user(address) or b""
+        return self._holders.user(address) or b""
 
     def holder_changed(self, address: bytes) -> None:
-        """Take note that the terminal which holds an address may be another one."""
-        mac = self._holder(address)
-        if mac:
-            self.attribution.holdings.hold(address, mac, self._time.wall, self._time.now)
+        """Take note that the kernel has somebody at an address, who may be another one than before, or not known."""
+        mac = self._holder(address) or UNKNOWN_MAC
+        self.attribution.holdings.hold(address, mac, self._time.wall, self._time.now)
+
+    def _used(self, address: bytes) -> None:
+        """Take note that somebody uses an address: the kernel doesn't tell anew of who has become active again."""
+        if self._holder(address):
+            self.holder_changed(address)
 
     def connection(self, decoder: "Decoder", connection: "Connection", terminal: "Terminal | None", end: int) -> None:
         """Keep a connection that has ended, for each of the two."""
@@ -177,9 +181,7 @@ class DeferredPurposes(Purposes):
             connection, source, public, terminal, end, self._time.now, exact=self._exact()
         )
         if result != attribution.COVERED:
-            self.holder_changed(
-                source
-            )  # a terminal may have become active again that no lease and no neighbour tells of anew
+            self._used(source)
         if result != "lost":
             self._count(COUNTED.get(result, result))
 
@@ -204,7 +206,7 @@ class DeferredPurposes(Purposes):
                 time.now,
                 exact=newest and self._exact(),
             ):
-                self.holder_changed(source)
+                self._used(source)
                 if decoder.public() != source or not is_private(source):
                     packet, exact = -(-last // _SECOND), self._exact()
                     self.attribution.last(connection, source, decoder.public(), mac, time.wall, packet, exact=exact)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is on the guests' network, and by which interfaces: the kernel's lists and the DHCP leases (L34-I-2)."""
+"""Who is on the guests' network, and by which interfaces (L34-I-2)."""
 
-from agent.capture import lan, leases, neighbours
-from agent.capture.address_table import LEASE, AddressTable
-from agent.config.uci import devices, lease_files
+from agent.capture import lan, neighbours
+from agent.capture.address_table import AddressTable
+from agent.config.uci import devices
+from agent.runtime import files
 
 _SECOND = 1000000000
 REFRESH = 10 * _SECOND
@@ -27,48 +28,31 @@ class GuestNetwork:
         self._gateway = config.gateway
         self._paths = paths
         self._values = values
-        self._leases = leases.Leases((), lambda: self.holders.doubt(LEASE), self.lan.lease)
         self._patience = monotonic + REFRESH
-        self._next = monotonic
         self._handed: "object" = ()  # the networks' file, as it was when it was read
-        self._follow()
+        self.follow()
 
     def introduced(self, monotonic: int) -> bool:
         """Return True if its terminals are listed, or given up on: a connection that ends has its terminal then."""
         return self.neighbours.complete or monotonic >= self._patience
 
-    def _follow(self) -> None:
-        """Learn by which interfaces the guests come and packets leave, and where leases lie, where that has changed."""
-        stamp = leases.stamp(self._paths.networks)
+    def follow(self) -> None:
+        """Learn by which interfaces the guests come and packets leave, where that has changed."""
+        stamp = files.stamp(self._paths.networks)
         if stamp == self._handed:
             return
         self._handed = stamp
-        network, dhcp = self._paths.network_files()
+        network = self._paths.network_file()
         ways_out = list(self._gateway.wan) + devices(self._gateway.wan, network)
-        self._leases.paths = [self._paths.root + path for path in lease_files(dhcp)]
         if self.lan.follow(devices(self._gateway.lan, network), ways_out):
             self.neighbours.restart()
-
-    def tick(self, wall: int, monotonic: int) -> None:
-        """Read the leases where that is due; times in ns."""
-        if monotonic >= self._next and self.read_leases(wall):
-            self._next = monotonic + REFRESH
-
-    def read_leases(self, wall: int) -> bool:
-        """Read the leases where anything has changed; False as long as the kernel hasn't said which side is the LAN."""
-        self._follow()
-        if self.neighbours.complete:
-            # Where an address changed hands, a lease may say otherwise.
-            self._leases.refresh(wall, (self.holders.changes, self.lan.prefixes, self._handed))
-        return self.neighbours.complete
 
     def count(self) -> bool:
         """Add to the counters what became of associations; True where other interfaces of the LAN are missing now."""
         holders, values = self.holders, self._values
         values["addresses handed over"] += holders.handed_over
         values["associations given up"] += holders.given_up
-        values["address conflicts"] += holders.conflicts
-        holders.handed_over = holders.given_up = holders.conflicts = 0
+        holders.handed_over = holders.given_up = 0
         if not self.neighbours.complete or self.lan.missing == self.missing:
             return False
         self.missing = self.lan.missing

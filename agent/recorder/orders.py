@@ -35,12 +35,6 @@ class Orders:
         recorder.audit.note("ledger", "new")
         return {"tokens": recorder.day.ledger["tokens"]}
 
-    def read_leases(self) -> "dict[str, Any]":
-        """Read the DHCP leases now."""
-        recorder = self._recorder
-        recorder.turn.wall = recorder.streams.pipeline.wall = recorder.clock.source.wall()
-        return {"read": recorder.guests.read_leases(recorder.turn.wall)}
-
     def access(self, fields: "dict[str, Any]", by: str) -> "Generator[dict[str, Any]]":
         """Look at what is held on a terminal, for the person at it."""
         recorder = self._recorder

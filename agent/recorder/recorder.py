@@ -180,7 +180,7 @@ class Recorder:
         day.tick(wall, monotonic, trusted=trusted)
         self.clock.floor = max(self.clock.floor, self.day.ledger["high_water"])
         self.streams.begin(wall, monotonic)
-        self.guests.tick(wall, monotonic)
+        self.guests.follow()
         while self.clock.hour():
             self.hourly.run()
         self.health.tick(monotonic)

@@ -197,6 +197,15 @@ def exists(path: "str | bytes") -> bool:
     return True
 
 
+def stamp(path: str) -> "tuple[int, int, int] | None":
+    """Return a file's time of change, size and number; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return int(status[8]), status[6], status[1]
+
+
 def is_file(path: "str | bytes") -> bool:
     """Return True if something is a regular file, or a link to one; OSError where it is absent."""
     return os.stat(path)[0] & 0o170000 == 0o100000

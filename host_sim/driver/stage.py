@@ -191,8 +191,6 @@ class Stage:
 
     def _leases(self, _true: int, length: int) -> None:
         self.device.leases(self._said(length))
-        if self.recorder is not None and self._held is None:
-            self.recorder.orders.read_leases()
 
     def _station(self, _true: int, _length: int) -> None:
         mac, former, access_point = bytes(self._payload[:6]), self._payload[6], self._payload[7]

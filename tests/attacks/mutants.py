@@ -279,13 +279,6 @@ MUTANTS = (
         f"{_ROOT}::test_a_name_carries_no_other_file_over_a_sysupgrade",
     ),
     Mutant(
-        "G4",
-        "boards/common/etc/hotplug.d/dhcp/50-oubli",
-        "mkdir /var/run/oubli-root/leases",
-        "mkdir /tmp/oubli-leases",
-        f"{_ROOT}::test_nobody_else_holds_up_the_reading_of_leases",
-    ),
-    Mutant(
         "G5",
         "agent/base/canonical.py",
         "if not text or min(text) < 32 or max(text) > 126 or any(word in words for word in _STEERING):",
@@ -451,13 +444,6 @@ MUTANTS = (
         "if name in found:  # which of the two would be meant?",
         "if not name:",
         f"{_WEB}::test_octets_that_are_no_request_end_their_connection_alone",
-    ),
-    Mutant(
-        "U1",
-        "agent/capture/leases.py",
-        'return _number(words[0]), _checked(_octets(words[1], b":")), [words[2]]',
-        'return _number(words[0]), _checked(_octets(words[-1], b":")[-6:]), [words[2]]',
-        "tests/attacks/gateway/test_guest.py::test_a_duid_names_nobody",
     ),
     Mutant(
         "U3",

@@ -153,15 +153,12 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
     assert (message["name"], message["instances"]["recorder"]["file"]) == ("oubli", ["/etc/config/oubli"])
     assert message["triggers"] == [
         ["config.change", ["if", ["eq", "package", package], ["run_script", "/etc/init.d/oubli", "reload"]], 1000]
-        for package in ("oubli", "network", "dhcp", "firewall")
+        for package in ("oubli", "network", "firewall")
     ]
     assert set(message["instances"]) == {"recorder", "watch"}  # nothing to send to yet
     (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
     with (gateway.path / "etc/config/oubli").open("a") as file:
         file.write("\toption host 'broker.example.org'\n\toption ca '/etc/ssl/ca.pem'\n\toption key '/root/mqtt.key'\n")
-    (gateway.path / "etc/config/dhcp").write_text(
-        "config dnsmasq\n\toption leasefile '/srv/leases'\nconfig odhcpd 'odhcpd'\n"
-    )
     gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
     instances = procd.service(recorded(gateway))["instances"]
     assert {name: (one["user"], one["group"], one["command"]) for name, one in instances.items()} == {
@@ -189,7 +186,7 @@ def test_init_script_asks_procd_for_three_instances_under_their_users(device, bu
     assert "/usr/share/oubli" in instances["recorder"]["jail"]["mount"]  # the texts of consent
     # What a configuration names elsewhere is to be seen in the jail; what its folders hold isn't named twice.
     seen = instances["recorder"]["jail"]["mount"], instances["forwarder"]["jail"]["mount"]
-    assert seen[0]["/srv/leases"] == seen[0]["/var/run/oubli-root"] == seen[1]["/root/mqtt.key"] == "0"
+    assert seen[0]["/var/run/oubli-root"] == seen[1]["/root/mqtt.key"] == "0"
     assert "/etc/ssl/ca.pem" not in instances["forwarder"]["jail"]["mount"]
     # What follows isn't a whole configuration: the scripts read it all the same
     (gateway.path / "etc/oubli/accepted").unlink()
@@ -490,32 +487,25 @@ def test_each_daemon_in_a_jail_is_kept_to_its_calls_where_procd_seccomp_is(devic
 
 @NETWORK
 def test_networks_that_root_alone_may_read_are_handed_over_and_followed(device):
-    """OpenWrt writes /etc/config/network and dhcp 0600.
+    """OpenWrt writes /etc/config/network 0600.
 
     The recorder reads root's word, and another word without a restart (L34-I-2).
     """
     gateway, scripts = device
     (gateway.path / "sbin/ujail").symlink_to("../host/ujail")
-    network, dhcp = gateway.path / "etc/config/network", gateway.path / "etc/config/dhcp"
-    dhcp.write_text(
-        "config dnsmasq\n\toption leasefile '/srv/a'\n\nconfig dnsmasq 'guest'\n\toption leasefile '/srv/b'\n"
-    )
-    for path in (network, dhcp):
-        path.chmod(0o600)
+    network = gateway.path / "etc/config/network"
+    network.chmod(0o600)
     installed(gateway, scripts, "post-install")
-    handed = "config interface 'lan'\n\toption device 'lan0'\n"
-    handed += "".join(f"config dnsmasq\n\toption leasefile '/srv/{name}'\n" for name in "ab")
 
     def read():
         return gateway.run("/bin/cat", "/var/run/oubli-root/networks").stdout.partition("config clock")[0]
 
-    assert read() == handed
+    assert read() == "config interface 'lan'\n\toption device 'lan0'\n"
     service = procd.Procd(procd.service(recorded(gateway)), gateway.start)
     try:
         wait_for(lambda: status(gateway).get("capture") == "ok")
         network.write_text("config interface 'lan'\n\toption device 'lan9'\n")
         gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "networks")
-        gateway.run("/usr/bin/oubli", "leases")
         wait_for(lambda: status(gateway)["capture"] == "no-lan")
         assert status(gateway)["missing"] == ["lan9"]
         shown = gateway.run("/usr/bin/oubli", "status").stdout
@@ -798,9 +788,8 @@ def test_both_daemons_together_stay_within_the_boards_memory(device):
 @pytest.mark.parametrize(
     ("kind", "action", "calls"),
     [
-        *(("iface", action, ["networks", "leases"]) for action in ("ifup", "ifdown", "ifupdate")),
+        *(("iface", action, ["networks"]) for action in ("ifup", "ifdown", "ifupdate")),
         *(("iface", action, []) for action in ("ifup-failed", "")),
-        *(("dhcp", action, ["leases"]) for action in ("add", "update", "remove")),
         *(
             ("ntp", action, ["ntp"] if action in ("stratum", "periodic") else [])
             for action in ("stratum", "periodic", "step", "unsync", "")

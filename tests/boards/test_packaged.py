@@ -39,7 +39,6 @@ WORDS = [
         ["summary", "--json"],
         ["status"],
         ["log"],
-        ["leases"],
         ["who", "--mac", "02:00:00:00:00:01", "--agreed"],
     ),
     *(

@@ -90,22 +90,6 @@ def test_of_a_connection_of_the_second_of_a_change_nobody_is_named_later_either(
     assert made.named(lasts(999.5, 9000)) == bytes(6)
 
 
-def test_whoever_gets_the_address_of_one_who_had_too_many_is_not_named_for_him(tmp_path):
-    """A takes 33 addresses within two lists of the live table; of the last one it begins a connection, and leaves."""
-    made = Venue(tmp_path)
-    for number in range(2, 2 + ADDRESSES):
-        made.neighbour(number, A)
-    made.neighbour(1, A)
-    made.until(100)
-    flow = lasts(60)
-    made.until(1000, flow)
-    made.leaves(1)
-    made.until(2000, flow)
-    made.neighbour(1, B)
-    made.until(3000, flow)
-    assert made.named(lasts(60, 9000)) == bytes(6)
-
-
 def test_one_who_has_too_many_addresses_changes_nobody_elses_figures(tmp_path):
     """ANON-8: whoever comes after is counted from the same connection on, though it isn't named for that one."""
     he = [terminal_signs.Address(paired.TRUSTED + 1 + number, 0, 1, 40_000 + number) for number in range(ADDRESSES + 8)]
@@ -113,26 +97,6 @@ def test_one_who_has_too_many_addresses_changes_nobody_elses_figures(tmp_path):
     moved = paired.distances(*days)
     assert moved["presence"] == 1  # he is counted himself
     assert all(moved[metric.name] <= metric.l1 for metric in metrics.METRICS)
-
-
-def test_whoever_gets_the_address_of_one_who_had_too_many_is_not_counted_for_him(tmp_path):
-    """ANON-8: B would have a row by A alone, who lets go of that address and talks to the Internet from it first."""
-    made = Venue(tmp_path)
-    for second in (50, 1050):
-        made.until(second)
-        remote.recorder([["confirm"]])
-    made.neighbour(1, A)
-    made.until(2000)
-    for number in range(2, 3 + ADDRESSES):
-        made.neighbour(number, A)
-    made.until(2100)
-    flow = lasts(2060)
-    made.until(3000, flow)
-    made.neighbour(1, B)
-    made.until(3300, flow)
-    assert made.agent.day.terminals.day
-    assert made.named(lasts(2060, 9000)) == bytes(6)
-    assert made.rows == 0
 
 
 def test_what_stays_inside_the_lan_is_not_kept_of_one_who_is_unknown_either(tmp_path):

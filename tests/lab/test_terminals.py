@@ -157,25 +157,19 @@ def test_forged_neighbour_entry_is_recorded_as_the_kernel_treats_it_and_shows(na
     What began before, and after, is not.
     """
     with venue(name) as place:
-        leases = place.lab.device.root / "tmp/dhcp.leases"
-        leases.parent.mkdir()
         a = place.terminals[A]
-        leases.write_text(f"{int(time.time()) + 86400} {a.mac.hex(':')} {a.address4} * *\n")
         place.start()
-        assert place.lab.device.call({"call": "leases"}) == {"read": True}
         place.exchange(A, a.address4, 22000)
         time.sleep(4.3)  # nobody is named for what ended less than that before a change
         place.claim(C, a.address4)
         place.handed_over(1)
         place.exchange(A, a.address4, 22001, patience=0.2)
         time.sleep(4.3)
-        assert place.lab.device.call({"call": "leases"}) == {"read": True}
         place.claim(A, a.address4)
         place.handed_over(2)
         place.exchange(A, a.address4, 22002)
         assert place.holders(22000, 22001, 22002) == [A, C, A]
-        counters = place.counters()
-        assert (counters["addresses handed over"], counters["address conflicts"]) == (2, 1)
+        assert place.counters()["addresses handed over"] == 2
 
 
 @BOTH

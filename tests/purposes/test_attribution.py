@@ -317,11 +317,8 @@ def test_block_that_nobody_uses_is_taken_back(map_):
 
 
 @pytest.mark.parametrize("alive", [False, True])
-def test_terminal_whose_lease_was_lost_gets_a_block_when_a_connection_is_heard_of(map_, alive):
-    """A gateway that lost power has no lease file, and the kernel tells of a neighbour only once.
-
-    Its connections speak for it.
-    """
+def test_terminal_that_the_kernel_forgot_gets_a_block_when_a_connection_is_heard_of(map_, alive):
+    """It tells of a neighbour only once. Its connections speak for it."""
     assert map_.stage("blocks_heard", alive, 1) == [0, 1]
     assert map_.ask("status")["without"] == 0
 

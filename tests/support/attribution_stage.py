@@ -218,15 +218,15 @@ class _Connection:
 
 
 def blocks_heard(alive: bool, sweeps: int) -> "list[int]":
-    """Learn a terminal by a lease, lose the lease, dump the table so often; then one connection ends or lasts.
+    """Learn a terminal, which the kernel forgets, dump the table so often; then one connection ends or lasts.
 
     Returns blocks held.
     """
     terminals, address, mac = address_table.AddressTable(64), bytes((10, 0, 0, 10)), bytes((2, 0, 0, 0, 0, 1))
     made = _DeferredPurposes(_held["blocks"], terminals)
     one: "Any" = _Connection()
-    terminals.lease(address, mac, NOON * 1000000000)
-    terminals.doubt(address_table.LEASE)
+    terminals.learn(address, mac, NOON * 1000000000)
+    terminals.leave(address)
     for _ in range(sweeps):
         terminals.sweep()
     terminal: "Any" = terminals.find(one)

@@ -13,10 +13,9 @@ import struct
 from agent import law
 from agent.capture import address_rows
 from agent.capture import lan as lan_room
-from agent.capture.address_table import ADDRESSES, LEASE, AddressTable
+from agent.capture.address_table import ADDRESSES, AddressTable
 from agent.capture.connections import Decoder, source_of
 from agent.capture.lan import Lan
-from agent.capture.leases import Leases
 from agent.capture.neighbours import Neighbours
 from agent.config import config, uci
 from agent.config.reader import ConfigError
@@ -453,16 +452,17 @@ def addresses_open(limit: int, begun: int = 0) -> None:
 def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
     """Take steps: ["find", address, start], ["holder", address] and ["user", address] answer the MAC or None.
 
-    ["late", ns] sets how late what comes may be. Others are the table's own calls. Returns answers and counts.
+    So does "named", of who is surely found. ["late", ns] sets how late what comes may be. Others are the table's own
+    calls. Returns answers and counts.
     """
     table, answers = _held["addresses"], []
     for step in steps:
         call = step[0]
         rest: "list[Any]" = [_octets(word) if isinstance(word, str) else word for word in step[1:]]
-        if call in ("find", "needed"):
+        if call in ("find", "named", "needed"):
             found = table.find(Connection(*rest))
-            if call == "find":
-                answers.append(_hex(found.mac()) if found else None)
+            if call != "needed":
+                answers.append(_hex(found.mac()) if found and (call == "find" or found.sure) else None)
             elif found:
                 table.needed(found.row)
         elif call in ("holder", "user"):
@@ -477,7 +477,6 @@ def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
     counts = {
         "handed_over": table.handed_over,
         "given_up": table.given_up,
-        "conflicts": table.conflicts,
         "held": table.held(),
     }
     return {"answers": answers, "counts": counts}
@@ -519,15 +518,13 @@ def addresses_close() -> "list[bool]":
 def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dict[str, Any]":
     """Follow rtnetlink datagrams, then say each connection's side and whether it stays.
 
-    Instead of a datagram: "", a listing begins anew; "lease ADDRESS MAC".
+    Instead of a datagram: "", a listing begins anew.
     """
     table, told, asked = AddressTable(256), [], 0
     lan = Lan(names, table, lambda: 9)
     follower = Neighbours(lan)
     for text in datagrams:
-        if text.startswith("lease "):
-            lan.lease(*[_octets(word) for word in text.split()[1:]])
-        elif text:
+        if text:
             follower.feed(_octets(text), len(text) // 2)
         else:
             follower.restart()
@@ -560,37 +557,9 @@ def within(pairs: "list[list[Any]]") -> "list[bool]":
     ]
 
 
-def devices(names: "list[str]", path: str) -> "list[Any]":
-    """Return the interfaces that names stand for, by a network file, and the lease files, by a DHCP file."""
-    return [uci.devices(names, path), uci.lease_files(path)]
-
-
-def leases(paths: "list[str]", now: int) -> "dict[str, Any]":
-    """Read lease files at a time (s), anew at each call; returns how many leases they tell, and the last 500."""
-    told: "list[str]" = []
-    count = [0]
-
-    def lease(address: bytes, mac: bytes) -> None:
-        count[0] += 1
-        told.append(_hex(address) + " " + _hex(mac))
-        if len(told) > 500:
-            told.pop(0)
-
-    Leases(paths, lambda: None, lease).refresh(now * 1000000000)
-    return {"told": told, "count": count[0]}
-
-
-def leases_open(paths: "list[str]") -> None:
-    """Keep a reader of lease files, and a table that it tells."""
-    table = _held["addresses"] = AddressTable(256)
-    _held["leases"] = Leases(
-        paths, lambda: table.doubt(LEASE), lambda address, mac: table.lease(address, mac, 9000000000)
-    )
-
-
-def leases_refresh(now: int, cause: int) -> bool:
-    """Look at the files; returns whether they were read."""
-    return _held["leases"].refresh(now * 1000000000, cause)
+def devices(names: "list[str]", path: str) -> "list[str]":
+    """Return the interfaces that names stand for, by a network file."""
+    return uci.devices(names, path)
 
 
 def die(instant: int, packing: bool = True) -> None:
@@ -646,7 +615,7 @@ CALLS = (
     laplace, classes, summary, settings, pack, unpack, vault_open, vault_append, vault_tick, vault_without,
     vault_destroy_due, vault_close, read, terminals_open, terminals_day, terminals_see, terminals_mark,
     terminals_erase, terminals_close, ledger, spool, recorder_open, recorder, recorder_close, addresses_open,
-    addresses, addresses_flood, addresses_close, lan, within, devices, leases, leases_open, leases_refresh, die,
+    addresses, addresses_flood, addresses_close, lan, within, devices, die,
 )  # fmt: skip
 
 

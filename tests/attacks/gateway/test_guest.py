@@ -15,32 +15,10 @@ from tests.support.interpreters import Remote
 from tests.vault import test_nothing_left as lab
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from tests.support.interpreters import Interpreter
 
-NOW = 1_800_000_000
 VICTIM, FORGER = "020000000001", "020000000002"
 NAMED = "02:00:00:00:00:01"
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        f"{NOW + 3600} 12 2001:db8::5 phone 00:03:00:01:{NAMED}",
-        f"{NOW + 3600} 12 2001:db8::5 phone 00:01:00:01:2e:1a:2b:3c:{NAMED}",
-        f"# br-lan 00030001{VICTIM} 3e8 phone {NOW + 3600} 2a5 128 2001:db8::5/128",
-        f"# br-lan 000100012e1a2b3c{VICTIM} 3e8 phone -1 2a5 128 2001:db8::5/128",
-    ],
-    ids=["dnsmasq, LL", "dnsmasq, LLT", "odhcpd, LL", "odhcpd, LLT"],
-)
-def test_a_duid_names_nobody(
-    remotes: Callable[[str], Remote], interpreter: Interpreter, tmp_path: Path, line: str
-) -> None:
-    """L34-I-2: a client of DHCPv6 makes up its own DUID; with another's MAC in it, what it does would be that one's."""
-    (tmp_path / "leases").write_text(line + "\n")
-    assert remotes(interpreter.name)("leases", [str(tmp_path / "leases")], NOW) == {"told": [], "count": 0}
 
 
 # On the guests' other link: asks for the gateway, and says that this one's address is the victim's (RFC 826).

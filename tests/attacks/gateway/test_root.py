@@ -108,7 +108,7 @@ def test_root_follows_nothing_that_a_daemon_leaves_in_its_folders(gateway, trap)
         *((*SERVICE, action) for action in ("start", "reload", "networks")),
         *(
             ("/usr/bin/oubli", *verb.split())
-            for verb in ("status", "leases", "log", "summary", "doctor", "doctor --fix", "expire")
+            for verb in ("status", "log", "summary", "doctor", "doctor --fix", "expire")
         ),
         ("/usr/bin/oubli", "bundle", "install", "/bundle"),
         *(
@@ -218,12 +218,3 @@ def test_a_name_carries_no_other_file_over_a_sysupgrade(gateway):
     subprocess.run(gateway.command("/bin/sh", "-c", folder, user="oubli-rec"), check=True)
     hooks = ". /lib/upgrade/oubli.sh; for hook in $sysupgrade_init_conffiles; do $hook /tmp/list; done; cat /tmp/list"
     assert gateway.run("/bin/sh", "-c", hooks).stdout == "/srv/oubli/ledger\n"
-
-
-def test_nobody_else_holds_up_the_reading_of_leases(gateway):
-    """The mark by which one call runs at a time lies where root alone can leave one."""
-    mark = "mkdir /tmp/oubli-leases && ! mkdir /var/run/oubli-root/leases"
-    subprocess.run(gateway.command("/bin/sh", "-c", mark, user="oubli-fwd"), capture_output=True, check=True)
-    (gateway.path / "usr/bin/oubli").write_text('#!/bin/sh\necho "$@" >>/asked\n')
-    gateway.run("/bin/sh", "-c", ". /etc/hotplug.d/dhcp/50-oubli; wait", env=("ACTION=add",))
-    assert (gateway.path / "asked").read_text() == "leases\n"
