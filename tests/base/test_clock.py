@@ -26,7 +26,7 @@ SECOND, HOUR, DAY = 10**9, 3600 * 10**9, 86400 * 10**9
 NOW = 1_800_000_000
 IN_2040 = 2_208_988_800
 BOOT, LATER_BOOT = "a1" * 16, "b2" * 16
-HISTORIES, BATCHES = 500, 10
+HISTORIES, BATCHES = 300, 6
 ENOUGH = 250  # histories among which one finds a fault
 
 

@@ -76,6 +76,7 @@ def test_every_part_that_writes_is_there(day):
     assert day["stored"] > 0
 
 
+@pytest.mark.long
 def test_the_sum_of_a_start_is_no_less_than_what_a_day_keeps(day):
     """The sum a start is held against bears the leases there were, over midnight and of IPv6 too.
 

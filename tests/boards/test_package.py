@@ -122,6 +122,7 @@ def test_a_time_that_is_none_is_refused():
 
 @pytest.mark.parametrize("name", ["oubli", "oubli-purposes", "luci-app-oubli"])
 @pytest.mark.parametrize(("which", "what"), [(0, "installed"), (1, "in image")])
+@pytest.mark.long
 def test_a_package_over_its_budget_is_refused_with_the_five_largest_files(monkeypatch, tmp_path, name, which, what):
     one = board.load("gl-mt300n-v2")
     package, content = next(part for part in contents.cut(contents.files(one, WHEN)).items() if part[0].name == name)

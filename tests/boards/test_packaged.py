@@ -92,6 +92,7 @@ def run(interpreter: Interpreter, library: Path, *words: str | Path) -> subproce
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=library, env=env, timeout=240)
 
 
+@pytest.mark.long
 def test_every_module_is_there_and_loads(micropython, library):
     files = sorted(path.relative_to(library).with_suffix("").as_posix() for path in library.rglob("*.mpy"))
     assert files == sorted(name.removesuffix(".py") for name in flash.sources(0))
@@ -114,6 +115,7 @@ def test_a_packaged_verb_says_what_its_source_says(micropython, library, root):
         assert said[0] == said[1], words
 
 
+@pytest.mark.long
 def test_a_fault_of_the_package_is_told_with_its_module_and_line(micropython, tmp_path, root):
     """An operator's log line can be reported: it leads to the line of the source."""
     texts = flash.sources(0)

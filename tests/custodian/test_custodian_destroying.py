@@ -223,6 +223,7 @@ def test_an_overdue_key_opens_nothing_though_nobody_destroyed_it(folder):
     assert key_path(folder, TODAY).exists()
 
 
+@pytest.mark.long
 def test_eight_at_once_leave_one_chain(folder):
     """destroy-due from cron, by hand and by a script: each key is destroyed once, and the log is one chain."""
     opened(folder).bundle(at(TODAY), 30, BILLING)

@@ -202,6 +202,7 @@ def test_every_chart_is_handed_out_in_every_form(browser):
     assert "<script>" not in browser.get(f"/gateway/{NORTH}/figures.svg?chart=days").content.decode()
 
 
+@pytest.mark.long
 def test_a_groups_picture_is_seen_by_who_has_its_address_until_it_ends(browser):
     """Off until somebody makes the address; the same for everybody, kept for a while, without a cookie.
 

@@ -332,6 +332,7 @@ def told_in(gateways: dict[str, list[int]]) -> None:
 
 
 @pytest.mark.parametrize("step", [7, 364, 1])
+@pytest.mark.long
 def test_spells_tell_who_missed_a_week_and_who_began(sqlite, step):
     """Against every week of ten gateways, each of which is silent by lot for days and weeks."""
     lot = random.Random(step)
@@ -385,6 +386,7 @@ def alike(last: int, step: int, count: int, share: int) -> list[Counter[str]]:
     return sums
 
 
+@pytest.mark.long
 def test_weeks_of_a_fleet_that_grew_look_few_gateways_up(store):
     """Seventy of which most came within 400 days; one in seven went again, two were silent for a week or more.
 

@@ -155,6 +155,7 @@ def test_bands_of_hours_hold_the_truth_and_closed_hours_are_learned(size):
     assert np.mean(errors) < 0.8
 
 
+@pytest.mark.long
 def test_an_odd_day_moves_no_other_day_and_stands_for_itself():
     """Ten times as many on one Saturday of a venue of 500."""
     draw = np.random.default_rng(4)

@@ -1103,6 +1103,7 @@ def test_a_consent_is_resumed_a_few_times_a_day_and_suspended_always(here, tmp_p
     assert here("consents", "withdraw", GUEST, NOW + DAY) == [0]
 
 
+@pytest.mark.long
 def test_who_changed_nothing_is_not_told_that_he_did(stage, memory):
     """L34-VI-4: where too many others have, there is no room; whoever is among them has his five."""
     stage("consents_open", tempfile.mkdtemp(dir=memory))

@@ -788,6 +788,7 @@ def stopped(guest: Guest) -> Iterator[None]:
         guest.server.process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.long
 def test_whoever_was_answered_less_often_is_answered_first(guest, recorder):
     """L34-V-4: fifty guests have asked again and again, and ask before him.
 

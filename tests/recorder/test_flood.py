@@ -207,6 +207,7 @@ CLASHES = [(0, 1), (4, 1), (8, 2)]  # octets that are alike; how many times the 
 
 @pytest.mark.needs("micropython")
 @pytest.mark.parametrize(("octets", "factor"), CLASHES)
+@pytest.mark.long
 def test_terminals_whose_hashes_clash_on_micropython_change_the_published_figures_by_l1_at_most(
     memory, micropython, octets, factor
 ):

@@ -104,6 +104,7 @@ def test_what_began_on_an_interface_that_is_not_followed_any_more_is_nobodys(ven
     assert venue.named(1024, 1090) == bytes(6)
 
 
+@pytest.mark.long
 def test_whoever_is_listed_once_more_is_named(venue: Venue) -> None:
     """A device gets another name: A is there, and has what begins after the list."""
     venue.hands("br-other")
@@ -112,6 +113,7 @@ def test_whoever_is_listed_once_more_is_named(venue: Venue) -> None:
     assert venue.named(1016, 1090) == A
 
 
+@pytest.mark.long
 def test_a_radio_that_reloads_takes_nobodys_name_elsewhere(
     remotes: Callable[[str], Remote], interpreter: Interpreter, tmp_path: Path
 ) -> None:

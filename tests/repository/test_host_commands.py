@@ -89,6 +89,7 @@ def test_only_json_is_written_to_standard_output(words: tuple[str, ...], tmp_pat
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.long
 def test_a_reader_of_a_pipe_by_name_gets_the_figures(tmp_path: Path) -> None:
     """It isn't opened and closed before: who reads there would take that for the end."""
     os.mkfifo(tmp_path / "pipe")

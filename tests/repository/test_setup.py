@@ -164,6 +164,7 @@ def test_whatever_is_started_stands_in_the_table_of_packages():
     assert commands_of("\n".join(scripts)) - known == set(), "a row of tools/packages.txt is missing"
 
 
+@pytest.mark.long
 def test_whatever_a_test_needs_stands_in_the_tables():
     known = BASE | {
         command for row in tables.packages() if "bench" not in row.who or "test" in row.who for command in row.commands

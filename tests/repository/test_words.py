@@ -49,6 +49,7 @@ def long_sentences(tree: ast.Module) -> list[tuple[int, int, str]]:
     return [one for one in found if one[1] > MOST]
 
 
+@pytest.mark.long
 def test_no_sentence_of_a_docstring_is_long() -> None:
     files = [path for path in project_files() if path.suffix == ".py"]
     named = {str(path.relative_to(PROJECT)): path for path in files}

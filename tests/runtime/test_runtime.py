@@ -542,6 +542,7 @@ sys.stdin.readline()
         assert (folder / "key").read_bytes() == bytes(4096)
 
 
+@pytest.mark.long
 def test_what_objects_left_in_the_heap_is_overwritten_and_the_heap_free_again(
     any_interpreter: Interpreter, folder: Path
 ) -> None:

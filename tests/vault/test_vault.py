@@ -1181,6 +1181,7 @@ def test_what_is_due_goes_at_a_start_before_anything_else(ask, tmp_path):
     assert (used_slots(tmp_path), vault.files(), any((vault.folder / "chunks").read_bytes())) == ([], {}, False)
 
 
+@pytest.mark.long
 def test_a_segment_of_another_version_is_refused_and_goes_in_time(ask, tmp_path):
     """EXP-1, EXP-4: after a step back.
 
@@ -1226,6 +1227,7 @@ def test_a_key_ring_of_another_version_is_refused_in_a_line_and_all_it_opens_goe
     assert list(vault.folder.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_refused_configuration_does_not_stop_forgetting(any_interpreter: Interpreter, tmp_path):
     """The recorder says what is wrong and ends.
 
@@ -1283,6 +1285,7 @@ class Watched(bytearray):
         self.seen.append(bytes(self))
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_leaves_no_zeros_where_it_overwrote_numbers(tmp_path):
     """struct.pack_into clears first what it writes to: a slot of the key ring would be free for that moment (EXP-6)."""
     watched = Watched(16)
@@ -1299,6 +1302,7 @@ def test_a_process_that_is_killed_leaves_no_zeros_where_it_overwrote_numbers(tmp
     assert {octets[slot._at] for octets in watched.seen} == {keys.OPEN}
 
 
+@pytest.mark.long
 def test_a_page_never_says_fewer_records_than_it_holds():
     """EXP-6: the number of records says how long the columns are.
 

@@ -260,6 +260,7 @@ def test_one_address_holds_no_more_than_its_share_of_connections(served: Served,
         assert served.ask(OPERATOR, "/login")[0] == 200
 
 
+@pytest.mark.long
 def test_a_request_fills_no_disk(served: Served, stranger: str):
     """Gain: as many octets in /tmp as ten seconds bring, without a log-in, again and again.
 
