@@ -102,7 +102,7 @@ def _summary(counts: "dict[str, int]", sealed: "list[dict[str, Any]]", held: "di
         what = f"{name} ({law.purpose(name).paragraph}): {perhaps}once sealed, this device can't read it; "
         out.append(what + "each record")
         who = "nobody answers as long as its medium is away" if store["unseen"] else "the custodian answers for it"
-        out.append(f"  goes {ends} after it ended at the latest; {who}")
+        out.append(f"  goes {ends} after it ended at the latest, but for an injunction to preserve; {who}")
     return out + [name + ": " + canonical.dumps(held[name]) for name in sorted(held)]
 
 

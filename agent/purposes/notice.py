@@ -23,7 +23,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "declared": " ; pour les demandes des autorités, le responsable a un autre traitement, sur lequel il vous "
         "renseigne : ",
         "kept": "Ce qui est conservé, et jusqu'à quand :",
-        "none": "oubli ne conserve rien d'autre des connexions. Aucun destinataire nommé : aucun.",
+        "none": "oubli ne conserve rien d'autre des connexions. Sans destinataire nommé : aucun.",
         "received": "Qui reçoit une réponse{} en garde les données selon ses règles.",
         "or sessions": " ou le relevé des sessions",
         "basis": "base : ",

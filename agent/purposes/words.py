@@ -79,8 +79,8 @@ KEPT = {
         "until the portal tells that the device has logged out, at most 24 hours after it last told of it",
     ),
     "ports": (
-        "au plus 3 heures après le dernier signe de l'appareil",
-        "at most 3 hours after the device's last sign",
+        "au plus 3 heures après la fin de ses connexions",
+        "at most 3 hours after its connections end",
     ),
     "counting": (
         "un jour, jusque vers 4 h (5 h en été), heure de Paris",

@@ -429,9 +429,9 @@ def test_what_else_a_button_does_stands_on_it(guest, recorder):
     assert MORE in text  # whoever answers for it, and whether or not he is named
 
 
-def test_who_withdraws_is_told_that_third_parties_keep_what_they_got(guest, recorder):
+def test_who_stops_something_is_told_that_third_parties_keep_what_they_got(guest, recorder):
     """GDPR 19: the gateway reaches its own records alone; the controller tells the others, once he knows."""
-    tell = "Dites-le au responsable, pour qu'il en avertisse les tiers nommés."
+    tell = "Dites votre choix au responsable, pour qu'il en avertisse les tiers nommés."
     recorder.answers["erase state"] = {"erasing": False}
     for act, call in (("withdraw", "consent withdraw"), ("erase", "erase terminal")):
         for third, count, told in (("Météo SA", 1, True), ("Météo SA", 0, False), ("none", 1, False), ("", 1, False)):
@@ -448,7 +448,9 @@ def test_who_withdraws_is_told_that_third_parties_keep_what_they_got(guest, reco
         assert (tell in guest.ask(f"{SENT}act=withdraw&purpose={purpose}", **SAME)[2].text) == told
     recorder.answers["consent suspend"] = {"suspended": 1, "durable": True}
     recorder.own([CONSENT | {"third_parties": "Météo SA"}])
-    assert tell not in guest.ask(f"{SENT}act=suspend", **SAME)[2].text
+    assert tell in guest.ask(f"{SENT}act=suspend", **SAME)[2].text  # what is suspended here goes on there
+    recorder.answers["objection"] = {"objected": 1, "durable": True}
+    assert tell in guest.ask(f"{SENT}act=object", **SAME)[2].text
 
 
 def test_a_button_that_finds_nothing_to_do_says_so(guest, recorder):
@@ -555,7 +557,7 @@ def test_what_is_said_of_an_act_is_true_where_the_recorder_tells_no_more(state, 
             status, _, page = guest.ask(f"{SENT}act={act}", **SAME)
             assert (status, recorder.asked[1]["call"]) == ("200 OK", call)
             assert (said if count or act == "erase" else "Rien n'a changé") in page.text, act
-            assert ("Dites-le au responsable" in page.text) == (word == "withdrawn" and count > 0), act
+            assert ("Dites votre choix au responsable" in page.text) == (count > 0), act
             assert LOOK.replace("« ", "«\u202f").replace(" »", "\u202f»") in page.text
             assert not any(word in page.text for word in BELOW), act
             assert page.acts() == []

@@ -91,7 +91,8 @@ class Page(HeldPage):
             said += self.paragraph("done withdraw", "", done["withdrawn"]) if done.get("withdrawn") else ""
             said += self.erased(done, own["kept"], address)
         ended = [one for one in before if one["state"] in IN_FORCE and (not purpose or purpose in one["purposes"])]
-        if done.get("withdrawn") and any(one["third_parties"] not in ("", "none") for one in ended):
+        stops = done.get("withdrawn") or (count and act in ("suspend", "object"))
+        if stops and any(one["third_parties"] not in ("", "none") for one in ended):
             said += self.paragraph("tell")
         if not done.get("durable", True):
             said += self.paragraph("not withdrawn" if done.get("unreadable") else "not durable")

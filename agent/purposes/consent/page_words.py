@@ -128,8 +128,8 @@ WORDS = {
         ),
     ),
     "tell": (
-        "Dites-le au responsable, pour qu'il en avertisse les tiers nommés.",
-        "Tell the controller, so that he tells the third parties named.",
+        "Dites votre choix au responsable, pour qu'il en avertisse les tiers nommés.",
+        "Tell the controller what you chose, so that he tells the third parties named.",
     ),
     "done object": (
         "Votre appareil n'est plus compté, et aucun accord de votre part n'est plus appliqué.",

@@ -37,8 +37,8 @@ def run(line: "Line") -> int:
         lines.append(consents + " ended, " + destroyed + " kept by consent made unreadable")
     for name, seconds, unseen in answer["sealed"]:
         lines.append(
-            f"{name}: {words.UNSEEN[1] if unseen else ''}sealed, not to be erased here; each record goes after "
-            f"{law.duration(seconds)} at the latest"
+            f"{name}: {words.UNSEEN[1] if unseen else ''}not erased here, sealed or not; each record goes after "
+            f"{law.duration(seconds)} at the latest, but for an injunction to preserve"
         )
     at_once = "" if answer["unreadable"] else ", or at once by: oubli objection --terminal MAC"
     lines.append("any row in the count of visitors goes about 03:00 UTC" + at_once)
