@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of the address table, found by a hash of the address or of the MAC.
 
-The table lies outside the collected heap. A row has 52 octets:
+The table lies outside the collected heap. A row has 56 octets:
 
     16      address (IPv4 mapped into IPv6)
     6       MAC; zeros: nobody's who is known
@@ -11,7 +11,8 @@ The table lies outside the collected heap. A row has 52 octets:
     4       number of the association
     4       serial of the last dump that needed it
     4       link (`AddressRows.link`)
-    4       next row of the MAC's bucket
+    4       next row of the MAC's bucket; nobody's are in none
+    4       serial of the last dump that named its terminal
 
 Buckets are chosen by a multilinear hash with random coefficients: a guest chooses its own IPv6 addresses and its MACs.
 """
@@ -22,12 +23,12 @@ import struct
 from agent.runtime import memory
 from agent.runtime.libc import halves, words
 
-ROW = 13  # words
+ROW = 14  # words
 MAC = 16  # octet of a row
 MAC_WORD = 4  # which is a word's first
 CURRENT, MARKS = 22, 23
 PRECEDED, UNSURE = 1, 2  # marks: its former holder is forgotten; somebody without a row may have been there before
-NEXT, SINCE, NUMBER, SEEN, LINK, NEXT_OF_MAC = 6, 7, 9, 10, 11, 12  # words of a row
+NEXT, SINCE, NUMBER, SEEN, LINK, NEXT_OF_MAC, NAMED = 6, 7, 9, 10, 11, 12, 13  # words of a row
 LINKED, LINKED_4 = 1, 2  # bits of a link: there is one; of an IPv4 address
 CACHED = 4096  # words of the cache
 MAPPED = 0xFFFF  # third word of an IPv4 address
@@ -165,7 +166,10 @@ class AddressRows:
         table, at, bucket = self._words, row * ROW, self.bucket(*four)
         table[at + NEXT] = self._heads[bucket]
         self._heads[bucket] = row
-        self._chain_mac(row)
+        if not self.is_nobodys(row):
+            bucket = self._bucket_of_mac(self.mac(row))
+            table[at + NEXT_OF_MAC] = self._heads[bucket]
+            self._heads[bucket] = row
         self._cache[four[3] & CACHED - 1] = at
 
     def address(self, row: int) -> int:
@@ -236,7 +240,9 @@ class AddressRows:
         self._free = row
 
     def _unchain_mac(self, row: int) -> None:
-        """Unlink a row from the bucket of its MAC."""
+        """Unlink a row from the bucket of its MAC, if it has one."""
+        if self.is_nobodys(row):
+            return
         table, bucket = self._words, self._bucket_of_mac(self.mac(row))
         before, place = 0, self._heads[bucket]
         while place != row:
@@ -246,18 +252,12 @@ class AddressRows:
         else:
             self._heads[bucket] = table[row * ROW + NEXT_OF_MAC]
 
-    def _chain_mac(self, row: int) -> None:
-        bucket = self._bucket_of_mac(self.mac(row))
-        self._words[row * ROW + NEXT_OF_MAC] = self._heads[bucket]
-        self._heads[bucket] = row
-
     def _unname(self, row: int) -> None:
         """Overwrite a row's MAC: it is nobody's who is known from then on."""
         self._unchain_mac(row)
         at = row * ROW * 4 + MAC
         self._rows.view[at : at + 6] = bytes(6)
         self._words[row * ROW + LINK] = 0
-        self._chain_mac(row)
 
     def close(self) -> None:
         """Overwrite and unmap everything."""

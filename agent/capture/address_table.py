@@ -38,6 +38,7 @@ from agent.capture.address_rows import (
     MAC,
     MAPPED_OCTETS,
     MARKS,
+    NAMED,
     NEXT,
     NEXT_OF_MAC,
     NUMBER,
@@ -76,7 +77,7 @@ class AddressTable(AddressRows):
         self.serial = 1  # of the dump that is next to end
         self.late = 0  # ns by which what is told now may be read later than usual
         self.handed_over = self.given_up = 0
-        self._rowless = False  # somebody may be at an address without a row
+        self._rowless = False  # somebody has been at an address without a row, and may be still
         self._terminal = Terminal(self)
 
     def find(self, connection: "Source") -> "Terminal | None":
@@ -157,7 +158,7 @@ class AddressTable(AddressRows):
         row = self._newest(four)
         if row and self.mac(row) == mac:
             self._rows.view[row * ROW * 4 + CURRENT] = 1
-        elif mac == NOBODY or quiet or (self.is_nobodys(row) and not self._may_have_another(mac)):
+        elif mac == NOBODY or quiet or not self._may_have_another(mac):
             self._rowless = True
             self._end(row, four, now)
         else:
@@ -205,7 +206,7 @@ class AddressTable(AddressRows):
         self._number += 1
         since = max(now, 0)
         table[at + SINCE], table[at + SINCE + 1] = since >> 32, since & 0xFFFFFFFF
-        table[at + NUMBER], table[at + SEEN] = self._number, self.serial
+        table[at + NUMBER], table[at + SEEN], table[at + NAMED] = self._number, self.serial, self.serial
         self._chain(row, four)
 
     def _may_have_another(self, mac: bytes) -> bool:
@@ -251,7 +252,6 @@ class AddressTable(AddressRows):
 
     def doubt(self) -> None:
         """Take back what the kernel has said: it is about to say all of it again."""
-        self._rowless = False
         for row in range(1, self._used + 1):
             self._rows.view[row * ROW * 4 + CURRENT] = 0
 
@@ -272,9 +272,11 @@ class AddressTable(AddressRows):
             if self._words[row * ROW + NUMBER] and gone(self._address_of(row)):
                 self._give_up(row)
 
-    def needed(self, row: int) -> None:
-        """Mark an association whose address a live connection has."""
+    def needed(self, row: int, *, named: bool = False) -> None:
+        """Mark an association whose address a live connection has; `named`: its terminal is named for it."""
         self._words[row * ROW + SEEN] = self.serial
+        if named:
+            self._words[row * ROW + NAMED] = self.serial
 
     def shift(self, step: int) -> None:
         """Take note that the wall clock was stepped by so many ns: what was learned before is restated."""
@@ -291,15 +293,15 @@ class AddressTable(AddressRows):
     def sweep(self) -> None:
         """Forget what isn't current and was not needed by the last two dumps; call it after each dump.
 
-        So is forgotten what UNUSED dumps didn't need. Of who came after one that is kept the row stays, as NOBODY's in
-        the end: that one hasn't had the address since.
+        So is forgotten who wasn't named by UNUSED dumps. Where that is still needed, or came after one that is kept,
+        its row stays as NOBODY's: it shows that the former one hasn't had the address since.
         """
         for row in range(1, self._used + 1):
             at = row * ROW
-            if not self._words[at + NUMBER] or self._is_needed(row):
+            if not self._words[at + NUMBER]:
                 continue
-            current, unused = self._rows.view[at * 4 + CURRENT], self._words[at + SEEN] + UNUSED <= self.serial
-            if (not current or unused) and not self._follows(at):
+            current, unused = self._rows.view[at * 4 + CURRENT], self._words[at + NAMED] + UNUSED <= self.serial
+            if (unused or not current) and not self._is_needed(row) and not self._follows(at):
                 self._rowless = self._rowless or current > 0
                 self._give_up(row)
             elif unused:

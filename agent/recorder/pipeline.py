@@ -140,11 +140,12 @@ class Pipeline:
         else:
             terminal = self._holders.find(connection)
         if terminal is not None:
-            self._holders.needed(terminal.row)
+            last = self._timeouts.last(connection, self.wall)
+            named = _named(terminal, last)
+            self._holders.needed(terminal.row, named=named is not None)
             if not self._lan.stays(self._table):
-                last = self._timeouts.last(connection, self.wall)
                 self._see(connection, terminal, last, 0)
-                self._lasts(connection, _named(terminal, last), last)
+                self._lasts(connection, named, last)
         elif not self._lan.side(connections.source_of(connection)) and not self._lan.stays(self._table):
             self._lasts(connection, None, self._timeouts.last(connection, self.wall))
 

@@ -127,7 +127,7 @@ ROW: dict[str, tuple[str, str, str | None]] = {
 PARTS: dict[str, dict[str, str | None]] = {
     "addresses": {  # where each part of a row begins, in words
         "address": "address", "MAC_WORD": "mac", "NEXT": None, "SINCE": "start", "NUMBER": None, "SEEN": None,
-        "LINK": None, "NEXT_OF_MAC": None,
+        "LINK": None, "NEXT_OF_MAC": None, "NAMED": None,
     },
     "portal": {"mac": "mac", "user": "portal_user", "now": "last"},
     "blocks": {"state": None, "address": "address", "mac": "mac", "since": "start", "part": "start", "last": "last"},
@@ -164,7 +164,7 @@ def held_beside() -> dict[str, set[str]]:
     begins = {name: getattr(address_rows, name) for name in PARTS["addresses"] if name != "address"}
     words_of = [*sorted([0, *begins.values()]), address_rows.ROW]
     # Nothing stands between
-    assert [after - at for at, after in itertools.pairwise(words_of)] == [4, 2, 1, 2, 1, 1, 1, 1]
+    assert [after - at for at, after in itertools.pairwise(words_of)] == [4, 2, 1, 2, 1, 1, 1, 1, 1]
     put = [*inspect.signature(block_map.BlockMap.put).parameters][2:]
     assert struct.calcsize(block_map._FIELDS) == block_map._ROW
     assert len(struct.unpack(block_map._FIELDS, bytes(block_map._ROW))) == len(put)

@@ -464,7 +464,7 @@ def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
             if call != "needed":
                 answers.append(_hex(found.mac()) if found and (call == "find" or found.sure) else None)
             elif found:
-                table.needed(found.row)
+                table.needed(found.row, named=found.sure)
         elif call in ("holder", "user"):
             held = getattr(table, call)(*rest)
             answers.append(_hex(held) if held else None)
@@ -497,6 +497,19 @@ def addresses_flood(count: int, start: int) -> int:
             row, length = table._words[row * address_rows.ROW + address_rows.NEXT], length + 1
         longest = max(longest, length)
     return longest
+
+
+def addresses_chained(count: int) -> int:
+    """Let `count` addresses pass to NOBODY; returns how many rows stand in buckets of MACs."""
+    table, found = _held["addresses"], 0
+    for number in range(count):
+        for mac in (b"\2\0\0\0" + number.to_bytes(2, "big"), bytes(6)):
+            table.learn(number.to_bytes(4, "big"), mac, 1)
+    for bucket in range(table._macs, 2 * table._macs):
+        row = table._heads[bucket]
+        while row:
+            row, found = table._words[row * address_rows.ROW + address_rows.NEXT_OF_MAC], found + 1
+    return found
 
 
 def addresses_close() -> "list[bool]":
@@ -615,7 +628,7 @@ CALLS = (
     laplace, classes, summary, settings, pack, unpack, vault_open, vault_append, vault_tick, vault_without,
     vault_destroy_due, vault_close, read, terminals_open, terminals_day, terminals_see, terminals_mark,
     terminals_erase, terminals_close, ledger, spool, recorder_open, recorder, recorder_close, addresses_open,
-    addresses, addresses_flood, addresses_close, lan, within, devices, die,
+    addresses, addresses_flood, addresses_chained, addresses_close, lan, within, devices, die,
 )  # fmt: skip
 
 

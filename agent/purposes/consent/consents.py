@@ -12,7 +12,7 @@ What is withdrawn, suspended or over has a name among the refusals besides, writ
 (agent.purposes.consent.refusals): a file that is put back from a backup counts as what these say.
 
 Each purpose of a consent may be withdrawn by itself: its bit moves to the upper half of `purposes`, and nobody is asked
-for it again as long as the consent is remembered. A consent can be resumed a few times a day: each time costs two
+for it again for 30 days. A consent can be resumed a few times a day: each time costs two
 writes of flash.
 
 An objection to being counted is a refusal and nothing else (L34-VI-5). It counts at once, whatever flash does, and is
