@@ -346,6 +346,7 @@ def tampered(folder: Path, dice: random.Random) -> str:  # noqa: C901, PLR0912 (
 
 
 @pytest.mark.parametrize("part", range(4))
+@pytest.mark.long
 def test_a_thousand_edits_are_found(memory, part):
     """L34-VI-3: cut, rewritten, reordered, forked, also with every hash made anew.
 

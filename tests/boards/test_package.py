@@ -104,6 +104,7 @@ def test_a_broken_board_is_refused_in_one_line(tmp_path, change, key, accepted):
         (["sing"], "No such command 'sing'"),
     ],
 )
+@pytest.mark.long
 def test_bad_use_is_one_line_and_exit_2(words, said):
     done = oubli_package(*words)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done

@@ -374,6 +374,7 @@ def test_a_segment_that_gave_way_leaves_no_certainty(gateway):
 
 
 @pytest.mark.parametrize("back", [1, 25, 60, 364])
+@pytest.mark.long
 def test_a_window_may_lie_anywhere_in_what_is_kept(tmp_path, back):
     """L34-II-4: a year of attribution.
 

@@ -149,6 +149,7 @@ class Gateway:
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.long
 def test_answers_name_nobody_falsely_and_never_say_nothing_of_what_is_kept(seed):
     """A thousand questions in all.
 

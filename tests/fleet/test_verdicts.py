@@ -42,6 +42,7 @@ def anew(now: int) -> list[tuple[str, str, list[tuple[str, dict[str, object]]]]]
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.long
 def test_what_is_kept_is_what_judging_anew_says(store, seed):
     """Forty steps of everything that changes how a gateway stands.
 

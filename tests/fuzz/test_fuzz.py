@@ -278,6 +278,7 @@ def test_the_long_command_says_what_it_did() -> None:
         ),
     ],
 )
+@pytest.mark.long
 def test_bad_use_of_the_long_command_is_one_line(words: tuple[str, ...], line: str) -> None:
     done = soak(*words)
     assert (done.returncode, done.stdout) == (2, "")

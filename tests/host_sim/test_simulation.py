@@ -478,6 +478,7 @@ def test_a_fleet_of_real_forwarders_delivers_everything_over_an_outage_and_leave
 
 
 @pytest.mark.parametrize("url", ["http://broker", "mqtt://", "mqtts://broker", "mqtt://broker:x", "mqtt://127.0.0.1:1"])
+@pytest.mark.long
 def test_a_broker_that_is_none_is_refused_in_one_line(url: str, tmp_path: Path) -> None:
     """What is accepted is said; the last one isn't there."""
     for count in ("--gateways", "--light"):

@@ -1028,6 +1028,7 @@ def clients(**sessions: tuple[str, str]) -> str:
     )
 
 
+@pytest.mark.long
 def test_portal_list_tells_who_is_logged_in(stage):
     """L34-I-2: an authenticated client with a user id has one.
 
@@ -1048,6 +1049,7 @@ def test_portal_list_tells_who_is_logged_in(stage):
     assert stage("portal", steps) == [True, "room12", "", "", True, ""]
 
 
+@pytest.mark.long
 def test_a_user_at_a_mac_of_zeros_is_nobodys_who_is_known(stage):
     """L34-II: zeros stand for whoever isn't known, of whom none is a user."""
     nobody = "0" * 12
@@ -1183,6 +1185,7 @@ def test_portal_is_asked_by_root_and_read_by_the_recorder(stage, fake, tmp_path,
     assert stage("read_portal", str(folder / "clients"), 600)[:2] == [[], 0]  # no portal is no failure
 
 
+@pytest.mark.long
 def test_list_that_is_cut_or_does_not_come_any_more_is_a_failure(stage, tmp_path):
     """Each is counted once a list, or once in two minutes; a list is read once."""
     path = tmp_path / "clients"

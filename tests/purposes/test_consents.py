@@ -570,6 +570,7 @@ def test_micropython_is_cut_alike():
         ("acknowledged-early", "somebody is followed who said no"),
     ],
 )
+@pytest.mark.long
 def test_a_careless_writer_is_caught(variant, found):
     assert cuts("1", "1", variant)[found] > 0
 

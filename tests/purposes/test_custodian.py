@@ -512,6 +512,7 @@ KEPT = json.loads((VECTORS / "sealed-1.json").read_text())
 
 
 @pytest.mark.parametrize("name", sorted(KEPT["segments"]))
+@pytest.mark.long
 def test_old_vectors_keep_opening(name):
     """What a former version wrote, on both byte orders, opens whole.
 

@@ -65,6 +65,7 @@ FOUND = {
 
 
 @pytest.mark.parametrize("variant", sorted(sealed_cuts.VARIANTS))
+@pytest.mark.long
 def test_a_careless_store_is_caught(variant, memory):
     assert run("cpython", memory, 1, 1, variant)[FOUND[variant]] > 0
 

@@ -38,6 +38,7 @@ def _numbers(found) -> list[int]:
 
 
 @pytest.mark.parametrize("more", [20, 60, 110, 230, 700])
+@pytest.mark.long
 def test_a_ring_that_goes_on_under_a_reader_gives_no_wrong_record_and_no_endless_look(put, tmp_path, more):
     """Some, a round or several rounds later: the rest as it was, or a refusal."""
     put(0, 90)

@@ -1681,6 +1681,7 @@ def test_a_notice_is_of_the_configuration_that_runs(any_interpreter: Interpreter
         assert b"the last accepted configuration goes on, for this one is refused: " in done.stderr
 
 
+@pytest.mark.long
 def test_a_notice_of_what_may_not_run_yet_says_so(any_interpreter: Interpreter, tmp_path: Path) -> None:
     """L34-VI-4: written after an edit and before the restart it told of what nobody had started, without a word."""
     paths = Paths(str(tmp_path))

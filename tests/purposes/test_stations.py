@@ -308,6 +308,7 @@ def test_signal_strength_is_never_read():
     )
 
 
+@pytest.mark.long
 def test_malformed_messages_harm_nobody(any_interpreter):
     """Every message of a session cut at each octet, and 2,000 with octets changed.
 

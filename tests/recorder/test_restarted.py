@@ -22,6 +22,7 @@ SERVER, WAN = b"\xcb\0\x71\1", b"\xc0\0\2\1"
 @pytest.mark.parametrize(
     "how", ["goes on", "is restarted", "is restarted without its file", "starts for the first time"]
 )
+@pytest.mark.long
 def test_a_time_out_that_was_lowered_counts_for_what_lived_under_it(
     interpreter: Interpreter, how: str, tmp_path: Path
 ) -> None:

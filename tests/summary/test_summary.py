@@ -1639,6 +1639,7 @@ def test_explain_says_how_sure_a_figure_is_where_it_is_published(tmp_path, inter
         (["status", "--day", "2026-11-25"], "accepted: summary --day D"),
     ],
 )
+@pytest.mark.long
 def test_bad_words_are_refused_in_one_line(words, accepted, interpreter):
     done = interpreter.run("-m", "agent", *words, check=False)
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
