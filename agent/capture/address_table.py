@@ -24,8 +24,8 @@ be the former holder's or his. Where the kernel dropped word of changes, an addr
 to another one and back: of what began from then until all was listed anew nobody is known either. What began before
 is its holder's up to then (`until`).
 
-What one terminal does takes no association from another one. A MAC has ADDRESSES at most: one more address, which
-nobody else holds, takes the place of its own oldest. Where a connection may still need that, or a former holder's
+What one terminal does takes no association from another one. A MAC has ADDRESSES at most: one more address
+takes the place of its own oldest. Where a connection may still need that, or a former holder's
 behind it, the new one isn't known. What is needed, or current, is never given up for somebody else's
 sake: a full table leaves newcomers out, as the day's table does (ANON-8). An address that changes hands does so in any
 case, for what begins there from now on isn't the former holder's. Where there is no room its oldest holder goes.
