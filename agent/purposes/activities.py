@@ -27,17 +27,16 @@ RIGHTS: "dict[str, tuple[tuple[str, ...], tuple[str, ...]]]" = {
     "services": _CONSENTED,
     "location": _CONSENTED,
     "consent": (("access",), ("restriction",)),
-    "addresses": (("access",), ()),
+    "addresses": (("access",), ("objection",)),
     "portal": (("access",), ()),
     "ports": (("access",), ()),
     "counting": (("access", "counting"), ()),
     "objection": (("access", "return"), ()),
     "requests": ((), ("access", "restriction")),
     "emergency": ((), ("access", "erasure")),
-    "page": (("access",), ()),
+    "page": (("access",), ("objection",)),
 }
-# What ends soon after the terminal has left: nothing stays of it that could be erased,
-# restricted or objected to (GDPR 17.1 a).
+# What ends soon after the terminal has left: nothing stays of it that could be erased or restricted (GDPR 17.1 a).
 PASSING = ("addresses", "portal", "ports", "page")
 NAMES = {
     "access": ("accès", "access"),

@@ -22,7 +22,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "Cette notice porte sur ce qu'il note",
         "declared": " ; pour les demandes des autorités, le responsable a un autre traitement, sur lequel il vous "
         "renseigne : ",
-        "kept": "Ce qui est conservé, et jusqu'à quand :",
+        "kept": "Ce qui est conservé, et jusqu'à quand (une durée court de la fin de ce qui est noté) :",
         "none": "oubli ne conserve rien d'autre des connexions. Sans destinataire nommé : aucun.",
         "received": "Qui reçoit une réponse{} en garde les données selon ses règles.",
         "or sessions": " ou le relevé des sessions",
@@ -34,31 +34,35 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "CPCE ; le RGPD est le règlement (UE) 2016/679. {} Aucune décision automatisée n'est prise. Vous êtes libre "
         "d'utiliser ou non ce réseau ; qui l'utilise fournit ces données{}.",
         "interest": "Quand la base est l'article 6.1 f, l'intérêt légitime est la finalité indiquée.",
+        "untimed": " Tant que l'horloge de la borne n'est pas confirmée, ce qui est retenu de vos choix reste.",
         "but agreed": ", hors celles d'un accord",
         "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé se "
         "demande au responsable ; l'effacement ne vaut pas pour une obligation légale, une facture ou une preuve (17.3 "
         "b et e), la portabilité sans accord ni contrat (20), l'opposition sans intérêt légitime (21). La borne efface "
         "d'elle-même, au terme indiqué, et non sur demande : {}.",
-        "page": "- sur la page : ouvrez {} avec votre appareil, sur ce réseau, sans compte ; pour cette borne "
-        "seule, elle montre l'essentiel de ce dont l'accès est un droit « page », l'enregistre en entier, et efface "
+        "page": "- page : ouvrez {} avec votre appareil, sur ce réseau, sans compte ; pour cette borne, "
+        "elle montre l'essentiel de ce dont l'accès est un droit « page », l'enregistre entier et efface "
         "ce qui peut l'être{} ;",
-        "unnamed": ", hors les connexions sans appareil connu",
-        "ask": "- auprès du responsable : écrivez au contact ci-dessus ; réponse dans le mois, ou dans les trois mois "
-        "si l'on vous en avise dans le premier (12.3) ; réclamation auprès de la CNIL (www.cnil.fr) ;",
+        "unnamed": ", sauf les connexions sans appareil connu",
+        "ask": "- responsable : écrivez au contact ci-dessus ; réponse dans le mois, ou dans les trois mois "
+        "si l'on vous en avise dans le premier (12.3) ; réclamation : CNIL (www.cnil.fr) ;",
         "counting": "Opposition au comptage : à tout moment, sans motif, auprès du responsable ou sur la page ; "
-        "enregistrée, elle exclut ici votre appareil du comptage{} (article 21).",
+        "enregistrée, elle exclut ici votre appareil du comptage{} (article 21) ; si la page ne la montre plus, "
+        "refaites-la.",
         "suspends": ", et aucun accord de votre part n'est plus appliqué",
         "objected": "Opposition au comptage déjà reçue : tant qu'elle est retenue, aucun accord de votre part n'est "
         "appliqué ; vous pouvez la lever sur la page.",
-        "objection": "Opposition à la sécurité du réseau : à tout moment, dites au responsable ce qui est particulier "
-        "à votre situation ; il efface ce qui est conservé (sauf une connexion sans appareil connu, conservée sous la "
-        "seule adresse IP, ou dont la borne apprend la fin ensuite){}, ou vous donne le motif légitime et impérieux "
-        "qui l'emporte (21.1).",
+        "objection": "Opposition ({}) : à tout moment, dites au responsable ce qui est particulier à votre situation "
+        "(21.1) ; ",
+        "against security": "il efface ce qui est conservé pour la sécurité (sauf une connexion sans appareil connu, "
+        "conservée sous la seule adresse IP, ou dont la borne apprend la fin ensuite){}, sans exclure vos connexions "
+        "suivantes, ou vous donne le motif légitime et impérieux qui l'emporte ; ",
+        "leaving": "ce qui n'est pas effacé cesse, au terme indiqué, si vous quittez le réseau.",
         "ends": " et met fin à vos accords",
-        "restriction": "- limitation (article 18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
+        "restriction": "- limitation (18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
         "est conservé de votre appareil ;",
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir à qui sont les connexions "
-        "; quittez le réseau, cela cesse au terme indiqué ; un appareil dont l'adresse MAC change est ici un autre, "
+        "; un appareil dont l'adresse MAC change est ici un autre, "
         "sans vos choix ; pour l'ancienne, voyez le responsable ;",
         "consent": "- accord : libre, pour le but du document accepté ; à suspendre ou à retirer à tout moment, "
         "gratuitement ; le retrait rend illisible ici ce qui a été conservé avec lui, et rien d'autre (ce qui précède "
@@ -80,8 +84,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "but ports": ", hors ce qui est dit sous « ports publics attribués »",
         "session": " ; une session finit après {} sans connexion, à la première connexion d'un autre "
         "utilisateur, ou au premier signe après 1 h (2 h en été), heure de Paris",
-        "rectification": "- rectification (article 16) : ce qui est faux est effacé si la borne le peut",
-        "statement": ", et votre déclaration jointe à ce qui est scellé",
+        "rectification": "- rectification (16) : ce qui est faux est effacé si la borne le peut",
+        "statement": ", votre déclaration jointe à ce qui est scellé",
         "bill": ", une facture corrigée",
         "death": "- après votre mort : selon vos directives sur ces données, remises au responsable et révocables à "
         "tout moment ; sans elles, par vos héritiers, pour la succession ou pour signaler le décès (loi 78-17, "
@@ -95,7 +99,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "name of what you look at (article L34-1, VI, of the French code of posts and electronic communications, "
         "CPCE). This notice is about what it notes",
         "declared": "; for authorities' requests the controller has another processing, of which he tells you: ",
-        "kept": "What is kept, and until when:",
+        "kept": "What is kept, and until when (a span runs from the end of what is noted):",
         "none": "oubli keeps nothing else of connections. Where no recipient is named, there is none.",
         "received": "Who gets an answer{} keeps its data by his own rules.",
         "or sessions": " or the list of sessions",
@@ -107,31 +111,34 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "GDPR is regulation (EU) 2016/679. {} No automated decision is taken. You are free to use this network or not; "
         "whoever uses it provides these data{}.",
         "interest": "Where the basis is article 6.1 f, the legitimate interest is the purpose named.",
+        "untimed": " While the gateway's clock isn't confirmed, what is remembered of your choices stays.",
         "but agreed": ", but for those of a consent",
         "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). Ask the controller for a right "
         "that isn't named; there is no erasure of what a legal duty, a bill or a proof needs (17.3 b and e), no "
         "portability without consent or contract (20), no objection without a legitimate interest (21). The "
         "gateway erases by itself, at the end that is named, and not on request: {}.",
-        "page": "- on the page: open {} on your device, in this network, without an account; of this gateway "
+        "page": "- page: open {} on your device, in this network, without an account; of this gateway "
         'alone, it shows most of what has access as a right "page", saves it whole, and erases what can be erased{};',
         "unnamed": ", but for connections of an unknown device",
-        "ask": "- from the controller: write to the contact above; an answer within a month, or word that it takes up "
-        "to three (12.3); complaint to the CNIL (www.cnil.fr);",
+        "ask": "- controller: write to the contact above; answer within a month, or by then word of up to three "
+        "(12.3); complaint: CNIL (www.cnil.fr);",
         "counting": "Objection to being counted: at any time, without a reason, to the controller or on the page; once "
-        "it is entered, your device is counted here no more{} (article 21).",
+        "it is entered, your device is counted here no more{} (article 21); where the page no longer shows it, make it "
+        "again.",
         "suspends": ", and no consent of yours is applied any more",
         "objected": "Objection to being counted received before: as long as it is remembered, no consent of yours is "
         "applied; you can take it back on the page.",
-        "objection": "Objection to the network's security: at any time, tell the controller what is particular to "
-        "your situation; he erases what is kept (but for a connection whose device isn't known, kept under the IP "
-        "address alone, or whose end the gateway learns of later){}, or tells you the compelling legitimate ground "
-        "that overrides it (21.1).",
+        "objection": "Objection ({}): at any time, tell the controller what is particular to your situation (21.1); ",
+        "against security": "he erases what is kept for security (but for a connection whose device isn't known, kept "
+        "under the IP address alone, or whose end the gateway learns of later){}, without leaving out your later "
+        "connections, or tells you the compelling legitimate ground that overrides it; ",
+        "leaving": "what isn't erased ends, as told above, once you leave the network.",
         "ends": " and ends your consents",
-        "restriction": "- restriction (article 18): but for an authority's request, the controller no longer uses "
+        "restriction": "- restriction (18): but for an authority's request, the controller no longer uses "
         "what is kept of your device;",
         "leave": (
-            "- which device has which address: oubli notes it to tell whose a connection is; leave the network, and "
-            "that ends as told above; a device whose MAC address changes is another one here, without your choices; "
+            "- which device has which address: oubli notes it to tell whose a connection is; "
+            "a device whose MAC address changes is another one here, without your choices; "
             "ask the controller about the former one;"
         ),
         "consent": "- consent: free, for what the document accepted says alone; you can suspend or withdraw it at "
@@ -156,8 +163,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "but ports": ', but for what stands under "public ports given",',
         "session": "; a session ends after {} without a connection, at another user's first one, or at the first "
         "sign after 01:00 (02:00 in summer), Paris time",
-        "rectification": "- rectification (article 16): what is wrong is erased if the gateway can do so",
-        "statement": ", and your statement put beside what is sealed",
+        "rectification": "- rectification (16): what is wrong is erased if the gateway can do so",
+        "statement": ", your statement put beside what is sealed",
         "bill": ", a bill corrected",
         "death": "- after your death: by your directives on these data, given to the controller and revocable at any "
         "time; without them, by your heirs, for the estate or to tell of it (law 78-17, articles 84 and 85).",
@@ -205,16 +212,20 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     passing = ", ".join([one.what for one in found if one.key in activities.PASSING])
     keys, asked = [one.key for one in found], [name for one in found for name in one.asked]
     free = text["law"].format(text["interest"], text["but agreed"] if "consent" in keys else "")
+    free += text["untimed"] if "consent" in keys or "objection" in keys else ""
     out += [" ".join([text["none"]] + received(keys, language) + [free]), activities.transfers(found, at)]
     # Apart from all else (GDPR 21.4).
-    suspends, ends = [text[name] if "consent" in keys else "" for name in ("suspends", "ends")]
+    suspends, ended = [text[name] if "consent" in keys else "" for name in ("suspends", "ends")]
     counting = [text["counting"].format(suspends)] if "counting" in keys else []
     if not counting and "objection" in keys and suspends:  # nobody is counted any more: it is remembered all the same
         counting = [text["objected"]]
-    against = counting + ([text["objection"].format(ends)] if "objection" in asked else [])
+    named = ", ".join([one.what for one in found if "objection" in one.asked])
+    security = text["against security"].format(ended) if "security" in keys else ""
+    against = counting + [text["objection"].format(named) + security + text["leaving"]]
     unnamed = text["unnamed"] if "security" in keys or "attribution" in keys else ""
     out += (
-        ([""] + against if against else [])
+        [""]
+        + against
         + ["", text["rights"].format(passing)]
         + [text["page"].format(address(config, at), unnamed), text["ask"]]
     )

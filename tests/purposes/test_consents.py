@@ -1338,6 +1338,20 @@ def test_an_objection_that_no_clock_dated_is_one_after_a_restart_too(book):
     assert not book().objects(MAC)
 
 
+def test_a_name_that_is_no_refusal_stops_no_start_and_goes(book, tmp_path):
+    """L34-V-2: flash that lost a letter of a name; the recorder didn't start any more."""
+    consents = book()
+    assert consents.object(MAC, NOW)
+    assert consents.flush()
+    (objection,) = folder = [*tmp_path.rglob("vault/consent/*")]
+    for wrong in ("zz" + objection.name[2:], objection.name[:3] + "-" + objection.name[4:], objection.name[:-1] + "_"):
+        (objection.parent / wrong).touch()
+    consents = book()
+    assert consents.objects(MAC)
+    consents.tick(NOW + 10)
+    assert [*objection.parent.iterdir()] == folder
+
+
 # Put back from a backup
 
 

@@ -275,8 +275,7 @@ LETTER = {  # what each processing rests on, in GDPR 6.1
     "addresses": "f", "portal": "c", "ports": "c", "counting": "f", "objection": "c", "emergency": "d", "page": "f",
     "requests": "c",
 }  # fmt: skip
-# What ends by leaving the network, or within hours: nothing stays that could be erased,
-# restricted or objected to (GDPR 17.1 a).
+# What ends by leaving the network, or within hours: nothing stays that could be erased or restricted (GDPR 17.1 a).
 PASSING = {"addresses", "portal", "ports", "page"}
 
 
@@ -291,7 +290,7 @@ def owed(name: str) -> set[str]:
     # Elsewhere what is wrong is erased, as the notice says
     rights |= {"rectification"} if name in ("attribution", "billing") else set()
     if name in PASSING:
-        rights -= {"erasure", "restriction", "objection"}
+        rights -= {"erasure", "restriction"}
     return rights - ({"restriction"} if name == "emergency" else set())
 
 
@@ -309,6 +308,14 @@ def procedures() -> dict[tuple[str, str], set[str]]:
         assert (of, right) not in found
         found[of, right] = {re.sub(r" --.*", "", one) for one in re.findall("`(oubli[^`]*)`", how)}
     return found
+
+
+def against(everything: config.Config, language: str) -> str:
+    """Return the notice's line on objections to what rests on a legitimate interest (GDPR 21.4)."""
+    found, text = activities.activities(everything, language), notice.TEXTS[language]
+    names = [one.what for one in found if LETTER[one.key] == "f" and one.key != "counting"]
+    said = text["objection"].format(", ".join(names)) + text["against security"].format(text["ends"])
+    return typeset(said + text["leaving"], language)
 
 
 def check_rights(everything: config.Config) -> None:
@@ -342,7 +349,7 @@ def check_rights(everything: config.Config) -> None:
         assert set(how) == asked
         assert all(ways and ways <= known for ways in how.values()), how
         assert lines[lines.index("", 5) + 1 :][:2] == [
-            said("counting").format(text["suspends"]), said("objection").format(text["ends"]),
+            said("counting").format(text["suspends"]), against(everything, language),
         ]  # fmt: skip
         where = f"http://{everything.notice.page}:8450/"
         assert typeset(text["page"].format(where, text["unnamed"]), language) in lines
@@ -640,8 +647,8 @@ def test_what_ends_after_an_erasure_is_kept_and_that_is_said(tmp_path: Path) -> 
     assert row["start"] < OPENS + 1200
     device.recorder.close()
     for text, said in (
-        (page_words.WORDS["left"], ("dont elle apprend la fin ensuite", "whose end the gateway learns of later")),
-        ([notice.TEXTS[language]["objection"] for language in words.LANGUAGES], (
+        (page_words.WORDS["left"], ("dont la borne apprend la fin ensuite", "whose end the gateway learns of later")),
+        ([notice.TEXTS[language]["against security"] for language in words.LANGUAGES], (
             "dont la borne apprend la fin ensuite", "whose end the gateway learns of later",
         )),
     ):  # fmt: skip
@@ -669,7 +676,7 @@ def test_a_connection_of_nobody_who_is_known_stays_under_its_address_and_that_is
     assert [row for line in lines for row in line.get("rows", ())] == []
     said = ("sous la seule adresse IP", "under the IP address alone")
     for at, language in enumerate(words.LANGUAGES):
-        assert said[at] in notice.TEXTS[language]["objection"]
+        assert said[at] in notice.TEXTS[language]["against security"]
         asked = page_connection.Request("", b"", False, "lang=" + language, {})
         for name in ("security", "attribution", "billing"):
             own = {"kept": [[name, law.DAY, False]], "beside": [], "objects": [], "counted": False}
@@ -1562,7 +1569,7 @@ def test_what_is_chosen_at_one_gateway_is_said_to_hold_there_alone(tmp_path: Pat
     objects = [device.recorder.groups.by_consent().own(mine)["objects"] for device in (here, there)]
     assert [bool(one) for one in objects] == [True, False]
     for language, foot, object_, page in (
-        ("fr", "ne connaît que cette borne", "exclut ici votre appareil", "pour cette borne seule, elle montre"),
+        ("fr", "ne connaît que cette borne", "exclut ici votre appareil", "pour cette borne, elle montre"),
         ("en", "This page knows this gateway", "is counted here no more", "of this gateway alone, it shows"),
     ):
         request = page_connection.Request("", b"", False, "lang=" + language, {})

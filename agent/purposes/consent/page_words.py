@@ -37,7 +37,10 @@ WORDS = {
     ),
     "consents": ("Votre accord", "Your consent"),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
-    "without": ("Jusqu'à quand :", "Until when:"),
+    "without": (
+        "Jusqu'à quand (une durée court de la fin de ce qui est noté) :",
+        "Until when (a span runs from the end of what is noted):",
+    ),
     "unnamed": (
         (
             "Une connexion dont la borne ne sait pas de quel appareil elle est (par exemple commencée avant un "
@@ -53,11 +56,11 @@ WORDS = {
     "uncounted": (
         (
             "Votre appareil n'est pas compté, et aucun accord de votre part n'est appliqué. Cela est retenu pendant "
-            "13 mois, sous une empreinte de son adresse."
+            "13 mois, et tant que l'horloge de la borne n'est pas confirmée, sous une empreinte de son adresse."
         ),
         (
-            "Your device isn't counted, and no consent of yours is applied. That is remembered for 13 months, under a "
-            "keyed hash of its address."
+            "Your device isn't counted, and no consent of yours is applied. That is remembered for 13 months, and as "
+            "long as the gateway's clock isn't confirmed, under a keyed hash of its address."
         ),
     ),
     "since": ("Opposition au comptage reçue le", "Objection to being counted received on"),
@@ -80,13 +83,15 @@ WORDS = {
             "Un accord ne vaut que pour le but du document accepté. Sa preuve est conservée jusqu'à 30 jours après "
             "sa fin ou son retrait ; s'il est retiré, suspendu ou terminé, une empreinte, qui empêche qu'une ancienne "
             "copie le rétablisse, est conservée jusqu'à 30 jours après la fin prévue. Après un retrait, l'empreinte de "
-            "votre appareil et l'instant du retrait sont conservés 30 jours, pour refuser un nouvel accord."
+            "votre appareil et l'instant du retrait sont conservés 30 jours, pour refuser un nouvel accord. Tout cela "
+            "reste tant que l'horloge de la borne n'est pas confirmée."
         ),
         (
             "A consent holds for what the document accepted says alone. Its proof is kept until 30 days after it "
             "ended or was withdrawn; if it is withdrawn, suspended or over, a hash that keeps an old copy from "
             "restoring it stays until 30 days after the agreed end. After a withdrawal your device's hash and "
-            "the moment of it stay for 30 days, to refuse a new consent."
+            "the moment of it stay for 30 days, to refuse a new consent. All of it stays as long as the "
+            "gateway's clock isn't confirmed."
         ),
     ),
     "aim": ("but indiqué aujourd'hui :", "for, as told today:"),
@@ -144,7 +149,10 @@ WORDS = {
         "Your request for erasure has been received.",
     ),
     "left": (
-        "Voyez plus bas ce qui reste conservé, et ce qui peut l'être des connexions dont elle apprend la fin ensuite.",
+        (
+            "Voyez plus bas ce qui reste conservé, et ce qui peut l'être des connexions dont la borne apprend la fin "
+            "ensuite."
+        ),
         "What stays, and what may be kept of connections whose end the gateway learns of later, stands below.",
     ),
     "look": ("« Retour » montre ce qui est en vigueur.", '"Back" shows what is in force.'),

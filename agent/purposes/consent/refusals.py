@@ -68,11 +68,10 @@ class Refusals:
 
 
 def _end(name: str) -> int:
-    """Return the end that a name says; far in the past where it says none."""
-    try:
-        return int(name[-_END:], 16) if len(name) > _END else -AFTER
-    except ValueError:
-        return -AFTER
+    """Return the end that a name says; far in the past where it is no refusal's."""
+    digits = name[: -_END - 1] + name[-_END:]
+    said = len(name) > _END and all(one in "0123456789abcdef" for one in digits)
+    return int(name[-_END:], 16) if said else -AFTER
 
 
 TYPE_CHECKING = False
