@@ -11,6 +11,7 @@ from host_sim.venue import kernel, tape
 from host_sim.venue.device_clock import SECOND
 from host_sim.venue.gateway import LAN, WAN
 from host_sim.venue.kernel import ICMP, ICMPV6, INET, INET6, TCP, UDP, Flow
+from host_sim.venue.known_sleeps import KnownSleeps
 from host_sim.venue.people import Device, Talk
 from host_sim.venue.scenario import Purposes
 from host_sim.venue.step import Step
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from host_sim.venue.world import World
 
 LAZINESS = 50 * SECOND  # the kernel's garbage collection, at most
-_EVER = 1 << 62
-_SLEEPS = 4  # that a recorder tells apart
 _TABLE_EVERY = 64  # the recorder learns of the table's fill when it has changed by a part of it
 _REST = 1024, 16383  # ports of who has no block (agent.purposes.attribution.blocks)
 # Where people go, but for the last octet
@@ -75,7 +74,7 @@ class ConnectionTable:
         self.given: dict[bytes, list[tuple[int, int, int]]] = {}
         self._keeps_more = world.scenario.purposes != Purposes()
         self._id = self._said = 0
-        self._sleeps: list[tuple[int, int]] = []  # until when (wall), and by how many seconds longer what began before
+        self._sleeps = KnownSleeps()
 
     def open(self, now: int, device: Device, talk: Talk) -> Iterator[Step]:
         """A connection begins: its entry's tuples are chosen now, its end is known to the world only."""
@@ -165,29 +164,19 @@ class ConnectionTable:
 
     def sleep(self, begun: int, now: int) -> None:
         """Take note that the gateway was suspended until now: no packet passed, and no timer ran."""
-        clock = self._gateway.clock
         for entry in self.live.values():
             if entry.last < now:
                 entry.last = min(entry.last, max(begun, entry.first))
                 entry.slept += now - begun
-        longer = (clock.monotonic(now) - clock.monotonic(begun)) // SECOND + 1
-        noticed = clock.wall(now) if self._gateway.listening else _EVER
-        self._sleeps = [(until, seconds + longer) for until, seconds in self._sleeps] + [(noticed, longer)]
-        if len(self._sleeps) > _SLEEPS:
-            self._sleeps[:2] = [(self._sleeps[1][0], self._sleeps[0][1])]
+        self._sleeps.slept(self._gateway.clock, begun, now, listening=self._gateway.listening)
 
     def heard(self, now: int, *, boot: bool) -> None:
-        """Take note of a new recorder: it knows of former sleeps to two seconds, and of none before a boot."""
-        wall = self._gateway.clock.wall(now)
-        offset = wall - self._gateway.clock.monotonic(now)
-        self._sleeps = [
-            (wall if until == _EVER else ((until - offset) // SECOND + 2) * SECOND + offset, longer)
-            for until, longer in ([] if boot else self._sleeps)
-        ]
+        """Take note of a new recorder."""
+        self._sleeps.heard(self._gateway.clock, now, boot=boot)
 
     def ran(self, flow: Flow, seconds: int) -> int:
         """Return the same of a timeout as a recorder must take it that doesn't know when the last packet passed."""
-        return seconds + max((longer for until, longer in self._sleeps if until >= flow.start), default=0)
+        return seconds + self._sleeps.since(flow.start)
 
     def _ask(self, now: int, address: bytes, mac: bytes) -> Iterator[Step]:
         """The kernel asks who has an address that it has no neighbour for, such as one of before a boot."""
