@@ -22,7 +22,8 @@ The kernel asks for a newcomer's MAC up to three times, a second apart, before i
 a moment later, or later still where it stood still. Whose a connection is that began meanwhile isn't known: it may
 be the former holder's or his. Where the kernel dropped word of changes, an address may have gone
 to another one and back: of what began from then until all was listed anew nobody is known either. What began before
-is its holder's up to then (`until`).
+is its holder's up to then (`until`). Where a link or a prefix becomes the guests', or ceases to be (`forget`), a
+newcomer has nothing that began before he was told of.
 
 What one terminal does takes no association from another one. A MAC has ADDRESSES at most: one more address
 takes the place of its own oldest. Where a connection may still need that, or a former holder's
@@ -59,7 +60,7 @@ _HOLDERS = 8  # of one address: who flips its MAC can't make a chain long
 _NOTICE = 1000000000  # ns in which a change is read after the kernel made it: whose a packet of then is can't be told
 _ASKED = 3000000000  # ns in which the kernel asks for a MAC (three times, retrans_time_ms 1000)
 _EVER = 1 << 62
-_LATE, _LATEST = 4, 63  # of the marks, from which on they are whole seconds by which that was longer; at most
+_LATE, _EVER_LATE = 4, 63  # of the marks, from which on they are whole seconds by which that was longer; 63: or more
 
 
 class AddressTable(AddressRows):
@@ -78,6 +79,7 @@ class AddressTable(AddressRows):
         self.late = 0  # ns by which what is told now may be read later than usual
         self.handed_over = self.given_up = 0
         self._rowless = False  # somebody has been at an address without a row, and may be still
+        self._forgot = 0  # when somebody was last forgotten who may have had an address then
         self._terminal = Terminal(self)
 
     def find(self, connection: "Source") -> "Terminal | None":
@@ -121,7 +123,8 @@ class AddressTable(AddressRows):
 
     def _doubt(self, row: int) -> int:
         """Return by how much earlier than it was read a holder may have come, in ns."""
-        return _NOTICE * (1 + self._rows.view[row * ROW * 4 + MARKS] // _LATE)
+        late = self._rows.view[row * ROW * 4 + MARKS] // _LATE
+        return _NOTICE * (1 + late) if late < _EVER_LATE else _EVER
 
     def holder(self, address: bytes) -> "bytes | None":
         """Return the MAC of who holds an address now; None where nobody is known to, or word of changes is missed."""
@@ -199,9 +202,11 @@ class AddressTable(AddressRows):
         octet = at * 4 + MAC
         # To make room, this very address's former holder may have been given up.
         marks = PRECEDED if number and self._words[former] != number else 0
-        marks |= UNSURE if self._rowless and not number else 0
-        if self.late > _NOTICE:  # else it is within that
-            marks |= min(-(-self.late // _NOTICE), _LATEST) * _LATE
+        late = min(-(-self.late // _NOTICE), _EVER_LATE)
+        unsure = self._rowless or late == _EVER_LATE or now - _NOTICE - self.late <= self._forgot
+        marks |= UNSURE if unsure and not number else 0
+        if late > 1:  # else it is within that
+            marks |= late * _LATE
         self._rows.view[octet : octet + 8] = mac + bytes((1, marks))
         self._number += 1
         since = max(now, 0)
@@ -266,8 +271,13 @@ class AddressTable(AddressRows):
         if self.deaf_until == _EVER:
             self.deaf_until = now
 
-    def forget(self, gone: "Callable[[bytes], bool]") -> None:
+    def known_since(self) -> int:
+        """Return since when all that was told of each address has been heard and kept, ns since the epoch."""
+        return max(self.begun, self.deaf_until, self._forgot)
+
+    def forget(self, gone: "Callable[[bytes], bool]", now: int) -> None:
         """Forget whoever has or had an address of which `gone` is true: what began before isn't known to be his."""
+        self._forgot = now
         for row in range(1, self._used + 1):
             if self._words[row * ROW + NUMBER] and gone(self._address_of(row)):
                 self._give_up(row)
@@ -286,23 +296,26 @@ class AddressTable(AddressRows):
             since = max((table[at] << 32 | table[at + 1]) + step, 0)
             table[at], table[at + 1] = since >> 32, since & 0xFFFFFFFF
         self.begun = max(self.begun + step, 0)
+        self._forgot += step
         self.deaf_from += step
         if self.deaf_until != _EVER:
             self.deaf_until += step
 
-    def sweep(self) -> None:
-        """Forget what isn't current and was not needed by the last two dumps; call it after each dump.
+    def sweep(self, *, whole: bool = True) -> None:
+        """Forget what isn't current and was not needed by the last two dumps; call it after a dump.
 
         So is forgotten who wasn't named by UNUSED dumps. Where that is still needed, or came after one that is kept,
-        its row stays as NOBODY's: it shows that the former one hasn't had the address since.
+        its row stays as NOBODY's: it shows that the former one hasn't had the address since. Not `whole`: what isn't
+        current may be, for not all are listed anew.
         """
         for row in range(1, self._used + 1):
             at = row * ROW
             if not self._words[at + NUMBER]:
                 continue
             current, unused = self._rows.view[at * 4 + CURRENT], self._words[at + NAMED] + UNUSED <= self.serial
-            if (unused or not current) and not self._is_needed(row) and not self._follows(at):
-                self._rowless = self._rowless or current > 0
+            gone = unused or (whole and not current)
+            if gone and not self._is_needed(row) and not self._follows(at):
+                self._rowless = self._rowless or current > 0 or not whole
                 self._give_up(row)
             elif unused:
                 self._unname(row)

@@ -51,6 +51,7 @@ class Lan(Listener):
         self._left: "list[tuple[int, bytes, int]]" = []  # former own addresses: what they began may still be ending
         # Links, addresses not yet listed again
         self._unseen: "tuple[list[int], list[tuple[int, bytes, int]]]" = ([], [])
+        self._known = False  # all were listed
         # First octets of destinations that deserve a second look, for each family.
         self._local = {INET: bytearray(256), INET6: bytearray(256)}
         self._rebuild()
@@ -107,8 +108,8 @@ class Lan(Listener):
             self.no_link(index)
         for entry in addresses:
             self.no_address(*entry)
-        # No dump was swept yet: that was the first listing, before which an address may have changed hands
-        if self._holders.serial == 1:
+        if not self._known:  # before the first listing an address may have changed hands
+            self._known = True
             self._holders.begun = self._wall()
         self.heard()
 
@@ -123,7 +124,7 @@ class Lan(Listener):
         if (name if name in self.names else None) == self._links.get(index):
             return False
         # Who had which address on it while it wasn't followed, or will have, isn't known
-        self._holders.forget(lambda address: self._link_of(address, self._own) == index)
+        self._holders.forget(lambda address: self._link_of(address, self._own) == index, self._wall())
         if name in self.names:
             self._links[index] = name
         else:
@@ -134,8 +135,9 @@ class Lan(Listener):
     def no_link(self, index: int) -> None:
         """Forget an interface and its addresses; connections through it may still be ending."""
         self._outs.pop(index, None)
-        self._links.pop(index, None)
-        self._leave([entry for entry in self._own if entry[0] == index])
+        entries = [entry for entry in self._own if entry[0] == index]
+        if self._links.pop(index, None) or entries:
+            self._leave(entries)
 
     def address(self, index: int, address: bytes, prefix: int) -> bool:
         """Take note of an own address; True where it is new, and changes which neighbours count."""
@@ -145,7 +147,6 @@ class Lan(Listener):
             return False
         self._own.append((index, address, prefix))
         self._rebuild()
-        self._holders.forget(self._elsewhere)
         return True
 
     def no_address(self, index: int, address: bytes, prefix: int) -> bool:
@@ -161,7 +162,11 @@ class Lan(Listener):
         self._rebuild()
 
     def _rebuild(self) -> None:
-        """Work out the LAN's prefixes (link-local ones are on every side) and which first octets are near."""
+        """Work out the LAN's prefixes (link-local ones are on every side) and which first octets are near.
+
+        Whoever has an address that is elsewhere now is forgotten.
+        """
+        self._holders.forget(self._elsewhere, self._wall())
         before = self.prefixes
         self.prefixes = [entry[1:] for entry in self._own if entry[0] in self._links and not _link_local(entry[1])]
         left = [entry for entry in before if entry not in self.prefixes and entry not in self._former]

@@ -88,7 +88,8 @@ class DeferredPurposes(Purposes):
                 path, flash = paths.run.blocks, paths.flash.ports
                 keep = self._row_kept
                 made = Blocks(path, flash, section.block_size, table, keep, self._user, self._time.now)
-                self.attribution.holdings = Holdings(made, self.attribution.keep_row, self._user)
+                own = (self.attribution.keep_row, self._user, holders.known_since)
+                self.attribution.holdings = Holdings(made, *own)
                 lan.holder_changed = self.holder_changed
         if "billing" in stores:
             grounds["billing"] = None

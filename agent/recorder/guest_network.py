@@ -8,6 +8,7 @@ from agent.runtime import files
 
 _SECOND = 1000000000
 REFRESH = 10 * _SECOND
+SWEEP = 290 * _SECOND  # between two sweeps at least: where events are lost a dump may follow each second
 ADDRESSES_A_ROW = 4  # a terminal has one IPv4 address and a few of IPv6
 
 
@@ -29,6 +30,7 @@ class GuestNetwork:
         self._paths = paths
         self._values = values
         self._patience = monotonic + REFRESH
+        self._sweep = 0  # ns since boot: not before
         self._handed: "object" = ()  # the networks' file, as it was when it was read
         self.follow()
 
@@ -46,6 +48,12 @@ class GuestNetwork:
         ways_out = list(self._gateway.wan) + devices(self._gateway.wan, network)
         if self.lan.follow(devices(self._gateway.lan, network), ways_out):
             self.neighbours.restart()
+
+    def sweep(self, monotonic: int) -> None:
+        """Forget associations that nobody needs; call it after each dump of the live table."""
+        if monotonic >= self._sweep:
+            self._sweep = max(self._sweep, monotonic - SWEEP) + SWEEP  # some may come late
+            self.holders.sweep(whole=self.neighbours.complete)
 
     def count(self) -> bool:
         """Add to the counters what became of associations; True where other interfaces of the LAN are missing now."""

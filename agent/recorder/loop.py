@@ -62,12 +62,13 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
     neighbours, others = streams[:1], streams[1:]
     datagram = memory.scratch(sockets.ROOM)
     inbox = sockets.Inbox(events, datagram.view)
-    behind: "list[int]" = []
+    late: "list[int]" = []  # neighbours, of whom more waits; a flood of them holds up nothing else
+    behind = late
     wait, deaf = 0, True  # deaf: events wait in the kernel until the LAN is known
     while True:
         LIBC.call("alarm", jitter.HANG)
         ready = poll.wait(wait)
-        if events in ready and not behind:
+        if events in ready and not behind and not late:
             # What ends in the next moment is read in the same turn: turns cost more than events do.
             time.sleep(GATHER)
         polled = source.monotonic()
@@ -75,9 +76,9 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         # What is read next was stamped by both clocks, or ended by a timer that stood still.
         if recorder.clock.lines.moved() or recorder.streams.timeouts.woke():
             recorder.tick()
-        behind = _read(neighbours, ready, inbox, [])
-        recorder.streams.neighbours_read(polled, whole=not behind)
-        behind = _read(others, ready, inbox, behind)
+        late = _read(neighbours, ready, inbox)
+        recorder.streams.neighbours_read(polled, whole=not late)
+        behind = _read(others, ready, inbox)
         if ready:
             datagram.wipe()  # nothing of a message stays once it is handled (EXP-2)
         now = source.monotonic()
@@ -181,11 +182,12 @@ def _streams(
     )
 
 
-def _read(streams: "Sequence[Stream]", ready: "list[int]", inbox: "Any", behind: "list[int]") -> "list[int]":
+def _read(streams: "Sequence[Stream]", ready: "list[int]", inbox: "Any") -> "list[int]":
     """Read each stream that is ready, in their order; each says itself if it may be read with a former one behind.
 
-    Returns those in which more may wait: `behind`, and what is added to it.
+    Returns those in which more may wait.
     """
+    behind: "list[int]" = []
     for descriptor, fast_path, take, overrun, batch, may in streams:
         if descriptor in ready and may(len(behind) > 0) and _drain(descriptor, inbox, fast_path, take, overrun, batch):
             behind.append(descriptor)

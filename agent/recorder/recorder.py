@@ -204,8 +204,7 @@ class Recorder:
         if streams.listed():
             for group in self.groups.all:
                 group.list_ended(streams.live_table.began)
-            if guests.neighbours.complete:
-                guests.holders.sweep()
+            guests.sweep(self.turn.monotonic)
         if guests.count():
             missing = ", ".join(guests.missing)
             self.log(

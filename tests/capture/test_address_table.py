@@ -81,7 +81,7 @@ def test_connection_belongs_to_who_held_the_address_when_it_began(table: Callabl
     assert who.counts() == {"handed_over": 2, "given_up": 0, "held": 3}
 
 
-@pytest.mark.parametrize(("late", "unknown"), [(0.9, 4), (9.2, 14), (1000, 67)])
+@pytest.mark.parametrize(("late", "unknown"), [(0.9, 4), (9.2, 14), (62, 66)])
 def test_nobody_is_named_of_the_time_in_which_a_change_may_have_waited(
     table: Callable[..., Table], late: float, unknown: int
 ) -> None:
@@ -90,6 +90,15 @@ def test_nobody_is_named_of_the_time_in_which_a_change_may_have_waited(
     who.ask(("learn", X, A, 100), ("late", late), ("learn", X, B, 200), ("late", 0), ("learn", X, C, 300))
     asked = [(X, start) for start in (200 - unknown - 0.1, 200 - unknown, 199.9, 200, 295.9, 296.1, 300)]
     assert who.find(*asked) == [A, None, None, B, B, None, C]
+
+
+def test_who_may_have_come_at_any_time_leaves_nothing_of_before_to_anybody(table: Callable[..., Table]) -> None:
+    """The gateway slept for more than a minute, or stood still: a row says by how many seconds, up to 62."""
+    who = table()
+    who.ask(("learn", X, A, 100), ("late", 62.1), ("learn", X, B, 2000), ("learn", Y, C, 2000), ("late", 0))
+    assert who.ask(*[("named", *at) for at in ((X, 150), (X, 2000), (Y, 1999.9), (Y, 2000))])["answers"] == [
+        None, B, None, C,
+    ]  # fmt: skip
 
 
 def test_terminal_learned_after_its_connection_began_is_its_terminal(table: Callable[..., Table]) -> None:
@@ -167,6 +176,29 @@ def test_an_address_goes_within_a_day_of_its_last_connection(table: Callable[...
     assert who.find((X, 150), (Y, 150)) == [None, None]
     who.ask(("learn", X, A, 200))  # the kernel asks for him, and tells
     assert who.find((X, 200)) == [A]
+
+
+def test_what_may_be_current_stays_for_a_day_however_long_a_listing_takes(table: Callable[..., Table]) -> None:
+    """L34-VI-4: a flood of changes makes it begin anew again and again; A and B gave no sign, C left."""
+    who = table()
+    who.ask(("learn", X, A, 100), ("learn", Y, B, 100), ("doubt",), *[("sweep", Y)] * (DAY_OF_DUMPS // 2))
+    assert who.find((X, 150), (Y, 150)) == [A, B]
+    who.ask(*[("sweep", Y)] * (DAY_OF_DUMPS // 2))
+    assert (who.find((X, 150), (Y, 150)), who.counts()["held"]) == ([None, None], 0)
+    who.ask(("learn", X, C, 200))  # B may be there still
+    assert who.ask(("named", X, 199.9), ("named", X, 200))["answers"] == [None, C]
+
+
+@pytest.mark.parametrize("late", [0, 20])
+def test_who_is_told_of_just_after_somebody_was_forgotten_is_not_named_for_what_began_before(
+    table: Callable[..., Table], late: int
+) -> None:
+    """L34-I-2: B may have been there a moment ago, on a link that was followed no more, or wasn't yet."""
+    who = table()
+    who.ask(("learn", X, B, 100), ("forget", X, 200), ("late", late), ("learn", X, A, 200.9 + late), ("late", 0))
+    assert who.ask(("named", X, 200.5 + late), ("named", X, 200.9 + late))["answers"] == [None, A]
+    who.ask(("learn", Y, C, 202.1 + late), *[("sweep",)] * 2)
+    assert who.ask(("named", Y, 201.9 + late))["answers"] == [C]
 
 
 def test_what_a_new_list_no_longer_names_is_forgotten(table: Callable[..., Table]) -> None:

@@ -195,6 +195,31 @@ def test_whoever_had_an_address_that_is_another_links_now_is_forgotten(
     assert [row[3] for row in told] == [True, False, False]
 
 
+def test_an_interface_that_is_nobodys_goes_without_a_look_at_anybody(
+    ask: Callable[..., Any], order: kernel.ByteOrder
+) -> None:
+    """A table of thousands takes a second on a slow device: sixty bridges of containers ended the recorder."""
+    gateway = Gateway(order).link(20, "veth0").link(21, "wan2").address(21, "198.51.100.7/24")
+    looks = ask(gateway)["forgets"]
+    assert ask(gateway.link(20, "veth0", gone=True))["forgets"] == looks
+    assert ask(gateway.link(21, "wan2", gone=True))["forgets"] == looks + 1
+
+
+@pytest.mark.parametrize("what", ["address", "link", "name"])
+def test_whoever_had_an_address_is_forgotten_where_another_link_goes_on_with_its_prefix(
+    ask: Callable[..., Any], order: kernel.ByteOrder, what: str
+) -> None:
+    """L34-I-2: the WAN has the LAN's own prefix, or so has a link that isn't the guests'; the LAN loses it."""
+    gateway = Gateway(order).address(WAN, "192.168.1.2/24").neighbour(LAN, "192.168.1.7").neighbour(GUEST, "10.0.6.7")
+    assert held(ask, gateway, (LAN, "192.168.1.7")) == [True]
+    if what == "address":
+        gateway.address(LAN, "192.168.1.1/24", gone=True)
+    else:
+        gateway.link(LAN, "other", gone=what == "link")
+    told = ask(gateway, ("192.168.1.7", INTERNET), ("10.0.6.7", INTERNET))["told"]
+    assert [row[3] for row in told] == [False, True]
+
+
 def test_while_no_interface_has_a_prefix_its_addresses_change_hands_all_the_same(
     ask: Callable[..., Any], order: kernel.ByteOrder
 ) -> None:

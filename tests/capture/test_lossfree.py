@@ -394,7 +394,7 @@ for index in (1, 2):
 inbox = sockets.Inbox(ends[1][0], memory.scratch(sockets.ROOM).view)
 print(loop.DUMP_BATCH)
 for turn in range(6):
-    loop._read(streams, [end[0] for end in ends], inbox, [])
+    loop._read(streams, [end[0] for end in ends], inbox)
     print(*taken)
     counting.introduced = True
 """

@@ -44,9 +44,7 @@ SEEDED = [(path, seed) for path in SCENARIOS for seed in SEEDS.get(path.stem, (2
 BROKEN = {one.name: one.patch for one in mutants.MUTANTS}
 BROKEN |= {
     "lines-go-with-the-package": Patch("base/paths.py", "clear_run", "place not in A", "True"),
-    "change-of-when-it-is-read": Patch(
-        "capture/address_table.py", "AddressTable._hold", "marks |= min(A, B) * C", "None"
-    ),
+    "change-of-when-it-is-read": Patch("capture/address_table.py", "AddressTable._hold", "marks |= late * A", "None"),
     "timers-go-on-asleep": Patch("capture/sleeps.py", "Sleeps.woke", "self._slept() - self.counted > _NAP", "False"),
     "erases-nothing": Patch("vault/ring.py", "Ring.erase", "self._forget(A)", "None"),
     "terminal-stays": Patch("purposes/erasure/rounds.py", "without", "gone += A", "gone += 0"),

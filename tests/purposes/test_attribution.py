@@ -627,6 +627,28 @@ def test_address_that_another_terminal_takes_was_the_former_s_until_its_last_sig
     ]  # fmt: skip
 
 
+def test_a_row_never_covers_a_time_in_which_word_of_who_has_the_address_was_missed(stage):
+    """L34-II-4: another terminal had it meanwhile, and was answered for by the former's row."""
+    steps = [
+        [SIX, SIX, MAC_A, NOON, NOON + 5],
+        ["missed", None, None, NOON + 60, 0],
+        [SIX, SIX, MAC_A, NOON + 2, NOON + 99],
+        [SIX, SIX, MAC_A, NOON + 100, NOON + 105],
+        [SIX, SIX, MAC_A, NOON + 110, NOON + 115],
+        ["missed", None, None, NOON + 200, 0],
+        [SEVEN, SEVEN, MAC_A, NOON + 2, NOON + 250],
+    ]
+    answers = stage("own_addresses", steps)
+    assert answers[:5] == ["attribution: in a block", "kept", *["attribution: in a block"] * 2, "kept"]
+    assert [[row[5], row[6], row[8], row[9]] for row in answers[5:]] == [
+        [SIX, MAC_A, NOON, None],
+        [SIX, MAC_A, NOON + 2, NOON + 99],
+        [SIX, MAC_A, NOON, NOON + 5],
+        [SIX, MAC_A, NOON + 100, None],
+        [SEVEN, MAC_A, NOON + 2, NOON + 250],
+    ]
+
+
 def test_what_began_no_later_than_the_row_of_another_is_recorded_by_itself(stage):
     """L34-II-4: two rows of one address that begin in one second could not be told from each other.
 

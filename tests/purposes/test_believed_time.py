@@ -79,7 +79,7 @@ class Venue:
         path, flash = str(self.folder / f"blocks{self.boots}"), str(self.folder / f"ports{self.boots}")
         nobody = lambda _mac, _start: b""  # noqa: E731 (a word)
         blocks = Blocks(path, flash, 512, made._table, made._row_kept, nobody, 0)
-        made.attribution.holdings = Holdings(blocks, made.attribution.keep_row, nobody)
+        made.attribution.holdings = Holdings(blocks, made.attribution.keep_row, nobody, lambda: 0)
         made._time = BelievedTime(self.clock, made.attribution, made._seal, 0)
 
     @property

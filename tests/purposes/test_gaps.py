@@ -175,7 +175,7 @@ def test_a_restart_by_another_address_names_nobody_before_it_is_known_who_is_the
     kept.clear()
     made.attribution.holdings.close()
     blocks = Blocks(str(tmp_path / "blocks"), str(tmp_path / "ports"), 512, made._table, made._row_kept, made._user, 0)
-    made.attribution.holdings = Holdings(blocks, made.attribution.keep_row, made._user)
+    made.attribution.holdings = Holdings(blocks, made.attribution.keep_row, made._user, lambda: 0)
     made.holder, made._lan.public, made._next = {A: OTHER_MAC}, OTHER, 0
     made._time = BelievedTime(made._clock, made.attribution, made._seal, 0)
     for second in (10, 11, 12):

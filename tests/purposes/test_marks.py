@@ -151,7 +151,7 @@ def test_a_restart_ends_a_former_process_s_rows_as_sure_as_its_clock_is(trusted:
         made, kept = purpose()
         nobody = lambda _mac, _start: b""  # noqa: E731 (a word)
         blocks = Blocks(str(tmp_path / "blocks"), str(tmp_path / "ports"), 512, made._table, keep, nobody, 0)
-        made.attribution.holdings = Holdings(blocks, keep, nobody)
+        made.attribution.holdings = Holdings(blocks, keep, nobody, lambda: 0)
         made._table.give = made._table.load = lambda *_words: None
         made._table.stands = lambda: True
         made._section = SimpleNamespace(upstream_nat="")
@@ -274,7 +274,7 @@ def with_blocks(folder: Path, *, trusted: bool = True) -> tuple[Any, list[Record
     made.holder = {A: MAC}
     made._holder = lambda address: made.holder.get(address, b"")
     blocks = Blocks(str(folder / "blocks"), str(folder / "ports"), 512, made._table, made._row_kept, made._user, 0)
-    made.attribution.holdings = Holdings(blocks, made.attribution.keep_row, made._user)
+    made.attribution.holdings = Holdings(blocks, made.attribution.keep_row, made._user, lambda: 0)
     made._next = 0
     for second in (1, 2, 3) if trusted else (1,):
         made.tick((NOON + second) * SECOND, second * SECOND, trusted=trusted)

@@ -1270,7 +1270,7 @@ def test_a_person_sees_her_name_at_the_portal_and_her_ports(tmp_path: Path) -> N
     booted = lambda seconds: moment((source.wall() - source.monotonic()) // 10**9 + seconds)  # noqa: E731 (a word)
     blocks = Blocks(str(tmp_path / "map"), str(tmp_path / "marks"), 512, NoKernel(), record, known.user, 100000)
     blocks.rows.restate_public(bytes([203, 0, 113, 2]), 1800000000, 100000, lambda _: b"")
-    leased = SimpleNamespace(holdings=Holdings(blocks, record, known.user))
+    leased = SimpleNamespace(holdings=Holdings(blocks, record, known.user, lambda: 0))
     recorder.groups.deferred = SimpleNamespace(sessions=known, attribution=leased)  # type: ignore[assignment]
     assert present.of(recorder, mine, bytes.hex) == {}
     assert known.begin(mine, "Zoé Lefèvre", 200000)

@@ -88,7 +88,7 @@ def mapped(folder: Path) -> Blocks:
 def block(folder: Path) -> int:
     """Measure how long a block, and an IPv6 address's row, stand without a connection."""
     blocks, own = mapped(folder), Attribution(lambda *_words, **_more: "kept", nobody)
-    own.holdings = Holdings(blocks, own.keep_row, nobody)
+    own.holdings = Holdings(blocks, own.keep_row, nobody, lambda: 0)
     started = SimpleNamespace(start=NOON * 10**9, translated_port=5, protocol=6)
     terminal: Any = SimpleNamespace(mac=lambda: MAC, newest=True)
     assert own.connection(started, OWN, OWN, terminal, NOON * 10**9, 1000) == "attribution: in a block"

@@ -35,3 +35,34 @@ def test_what_ended_before_a_turn_that_did_not_read_every_change_names_nobody(in
         assert asks.is_alive()
         asks.join()
         assert of_9(made) == bytes(6)
+
+
+# Lists of connections each second, and what the recorder is at with them; the flood goes on for as long as it is read
+LISTS = """
+from agent.capture import live_table
+from agent.recorder import guest_network
+from agent.recorder.recorder import Recorder
+live_table.PERIOD, guest_network.SWEEP = 10**9, 0
+hear = Recorder._hear
+def heard(self):
+    hear(self)
+    with open(self.paths.root + "/heard", "a") as file:
+        file.write("%d %d\\n" % (self.guests.holders.serial, self.streams._unread))
+Recorder._hear = heard
+"""
+FLOOD = """
+end=$(($(date +%s) + 6))
+one='neigh replace 192.168.7.8 dev lan nud permanent lladdr 02:00:00:00:01'
+while [ $(date +%s) -lt $end ]; do seq 1000 | sed "s/.*/$one:00\\n$one:01/" | ip -batch -; done
+"""
+
+
+@NEEDS
+def test_a_flood_of_changes_holds_up_no_list_of_connections_and_no_forgetting(interpreter):
+    """L34-VI-4: a guest who flips his MAC had nobody forgotten for as long as he did."""
+    with gateway(interpreter, LISTS) as made:
+        made.status()
+        kernel(made, FLOOD)
+        told = [line.split() for line in (made.root / "heard").read_text().splitlines()]
+        flooded = [int(serial) for serial, unread in told if unread == "1"]
+        assert flooded[-1] > flooded[0]

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent.recorder import guest_network
 from agent.vault import reading
 from host_sim.venue import kernel
 from tests.summary.test_summary import BOOT, GATEWAY, OPENS, SECOND, address_of
@@ -92,6 +94,38 @@ def test_what_began_before_the_other_interface_was_followed_is_nobodys(venue: Ve
     venue.until(1012)
     venue.lists(OTHER, B)
     assert venue.named(1003, 1100) == bytes(6)
+
+
+@pytest.mark.parametrize(("start", "whose"), [(1011, bytes(6)), (1014, B)])
+def test_what_began_a_moment_before_the_other_interface_was_listed_is_nobodys(
+    venue: Venue, start: int, whose: bytes
+) -> None:
+    """Somebody else may have had the address there until then."""
+    venue.hands("br-other")
+    venue.until(1012)
+    venue.lists(OTHER, B)
+    assert venue.named(start, 1100) == whose
+
+
+@pytest.mark.long
+def test_a_guest_who_gives_no_sign_is_known_though_a_list_of_connections_follows_each_second(venue: Venue) -> None:
+    """ANON-8: the kernel drops events, and each time what lasts is listed; a day was 270 lists."""
+    for second in range(1002, 1302):
+        venue.until(second)
+        venue.ask("recorder", [["live", kernel.done(sys.byteorder).hex()]])
+    assert venue.named(1310, 1400) == A
+
+
+@pytest.mark.parametrize("apart", [1, 280, 300])
+def test_lists_out_of_turn_neither_hurry_the_forgetting_nor_put_it_off(apart: int) -> None:
+    """L34-VI-4: by 270 sweeps whoever isn't named is forgotten, within a day."""
+    swept: list[bool] = []
+    holders = SimpleNamespace(sweep=lambda *, whole: swept.append(whole))
+    guests: Any = SimpleNamespace(_sweep=0, holders=holders, neighbours=SimpleNamespace(complete=False))
+    for second in range(0, 86400, apart):
+        guest_network.GuestNetwork.sweep(guests, second * SECOND)
+    assert 285 < len(swept) <= 300
+    assert not any(swept)
 
 
 def test_what_began_on_an_interface_that_is_not_followed_any_more_is_nobodys(venue: Venue) -> None:

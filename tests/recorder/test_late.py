@@ -6,10 +6,19 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+from typing import TYPE_CHECKING
+
+import pytest
 
 from agent.control import client
 from agent.vault import reading
+from host_sim.privacy import paired
+from host_sim.privacy.terminal_signs import SECOND, Sign, mac_of
+from host_sim.venue import kernel as venue_kernel
 from tests.vault.test_nothing_left import NEEDS, gateway
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Flash that takes so long for what it has to sync; the recorder looks at its clocks before it answers
 ERASE = """
@@ -56,6 +65,27 @@ def test_a_change_of_hands_that_waited_for_an_erasure_is_as_late_as_it_was(inter
         made.wait(lambda status: status["counters"]["connections"])
         [kept] = [one for one in reading.read(str(made.root), "security", None, 0) if one.source_port == 4444]
         assert kept.mac == bytes(6)  # an unknown terminal
+
+
+@pytest.mark.parametrize(("late", "whose"), [(60, mac_of(1)), (120, bytes(6))])
+def test_a_change_of_hands_that_is_read_over_a_minute_late_names_nobody_of_the_time_between(
+    tmp_path: Path, late: int, whose: bytes
+) -> None:
+    """The gateway slept: the address may have been another one's for two minutes."""
+    device = paired.Device(tmp_path / "device", None, security="option enabled '1'")
+    streams = device.recorder.streams
+    near, event, _ = Sign(1430, 1, lasts=5).messages()  # from 1395 to 1400
+    device.pass_to(1300)
+    streams.neighbour(near, len(near))
+    device.pass_to(1500)
+    streams._late = lambda: late * SECOND  # type: ignore[method-assign]
+    other = venue_kernel.neighbour(venue_kernel.Neighbour(b"\x0a\x14\x00\x03", mac_of(2)))
+    streams.neighbour(other, len(other))
+    streams.datagram(event, len(event))
+    device.pass_to(1900)
+    device.recorder.close()
+    [kept] = reading.read(str(device.root), "security", None, 0)
+    assert kept.mac == whose
 
 
 SLEPT = """

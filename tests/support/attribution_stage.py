@@ -184,7 +184,7 @@ class _DeferredPurposes(deferred_purposes.DeferredPurposes):
     def __init__(self, dealt: "Any", terminals: "Any") -> None:
         self.attribution = attribution.Attribution(lambda _start, _octets: "kept", lambda _mac, _start: b"")
         kept = self.attribution
-        kept.holdings = holdings.Holdings(dealt, kept.keep_row, lambda _mac, _start: b"")
+        kept.holdings = holdings.Holdings(dealt, kept.keep_row, lambda _mac, _start: b"", terminals.known_since)
         self.billing = None
         clock: "Any" = _Clock()
         self._lines = clock.lines
@@ -241,7 +241,8 @@ def blocks_heard(alive: bool, sweeps: int) -> "list[int]":
 def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
     """Hand connections of IPv6, (source, public, MAC, start, end in s), to a purpose in mode blocks.
 
-    No public one: the terminal holds the address from now on. A sixth word is False where another has had it since.
+    No public one: the terminal holds the address from now on; "missed": word of who does was, until start. A sixth
+    word is False where another has had it since.
     Returns answers, then rows.
     """
     rows: "list[Any]" = []
@@ -251,9 +252,12 @@ def own_addresses(steps: "list[list[Any]]") -> "list[Any]":
         return "kept"
 
     purpose = attribution.Attribution(append, lambda _mac, _start: b"")
-    purpose.holdings = holdings.Holdings(_NoBlocks(), purpose.keep_row, lambda _mac, _start: b"")  # type: ignore[arg-type]
-    answers = []
+    purpose.holdings = holdings.Holdings(_NoBlocks(), purpose.keep_row, lambda _mac, _start: b"", lambda: known[0])  # type: ignore[arg-type]
+    answers, known = [], [0]
     for source, public, mac, start, end, *newest in steps:
+        if source == "missed":
+            known[0] = start * 1000000000
+            continue
         if source is None:
             purpose.holdings.tick(start, start, lambda _address: b"")
             continue
@@ -289,7 +293,7 @@ def logged_in(folder: str, steps: "list[list[Any]]") -> "list[Any]":
     made.sessions = sessions.Sessions()
     purpose = made.attribution = attribution.Attribution(append, made._user)
     made.billing = billing.Billing(folder + "/billing", bill, made._user)
-    purpose.holdings = holdings.Holdings(_NoBlocks(), purpose.keep_row, made._user)  # type: ignore[arg-type]
+    purpose.holdings = holdings.Holdings(_NoBlocks(), purpose.keep_row, made._user, lambda: 0)  # type: ignore[arg-type]
     purpose.confirmed = made.billing.confirmed = True
     for name, *rest in steps:
         if name == "at":

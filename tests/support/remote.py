@@ -449,11 +449,16 @@ def addresses_open(limit: int, begun: int = 0) -> None:
     _held["addresses"] = AddressTable(limit, begun)
 
 
+def _is(wanted: bytes) -> "Any":
+    return lambda address: address == wanted
+
+
 def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
     """Take steps: ["find", address, start], ["holder", address] and ["user", address] answer the MAC or None.
 
-    So does "named", of who is surely found. ["late", ns] sets how late what comes may be. Others are the table's own
-    calls. Returns answers and counts.
+    So does "named", of who is surely found. ["late", ns] sets how late what comes may be, ["forget", address, ns]
+    forgets one, ["sweep", "listing"] sweeps while all are listed anew. Others are the table's own calls. Returns
+    answers and counts.
     """
     table, answers = _held["addresses"], []
     for step in steps:
@@ -472,6 +477,10 @@ def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
             table.late = rest[0]
         elif call == "learn":
             table.learn(*rest[:3], quiet=len(rest) > 3)
+        elif call == "sweep":
+            table.sweep(whole=not rest)
+        elif call == "forget":
+            table.forget(_is(rest[0]), rest[1])
         else:
             getattr(table, call)(*rest)
     counts = {
@@ -533,7 +542,14 @@ def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dic
 
     Instead of a datagram: "", a listing begins anew.
     """
-    table, told, asked = AddressTable(256), [], 0
+    table, told, asked, forgets = AddressTable(256), [], 0, [0]
+    forget = table.forget
+
+    def forgotten(gone: "Any", now: int) -> None:
+        forgets[0] += 1
+        forget(gone, now)
+
+    table.forget = forgotten  # type: ignore[method-assign]
     lan = Lan(names, table, lambda: 9)
     follower = Neighbours(lan)
     for text in datagrams:
@@ -556,7 +572,8 @@ def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dic
         decoder.feed(_octets(text), len(text) // 2, say)
     held = table.held()
     table.close()
-    return {"told": told, "present": len(lan.missing) < len(lan.names), "held": held, "asked": asked}
+    present = len(lan.missing) < len(lan.names)
+    return {"told": told, "present": present, "held": held, "asked": asked, "forgets": forgets[0]}
 
 
 def within(pairs: "list[list[Any]]") -> "list[bool]":

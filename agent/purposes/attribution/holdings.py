@@ -30,14 +30,18 @@ class Holdings:
     """Blocks and own addresses; times: `wall` in s since the epoch, `now` in s since boot.
 
     `keep(record) -> bool` hands a row to the store, `user(mac, start)` answers who has been logged in since before
-    then.
+    then. `known_since()`: since when nothing was missed of who has an address (ns since the epoch).
     """
 
     def __init__(
-        self, blocks: "Blocks", keep: "Callable[[Record], bool]", user: "Callable[[bytes, int], bytes]"
+        self,
+        blocks: "Blocks",
+        keep: "Callable[[Record], bool]",
+        user: "Callable[[bytes, int], bytes]",
+        known_since: "Callable[[], int]",
     ) -> None:
         self.blocks = blocks
-        self._own = OwnAddresses(keep, user)
+        self._own = OwnAddresses(keep, user, known_since)
         self.leave_by, self.deal, self.hour = blocks.leave_by, blocks.deal, blocks.hour
         self.status, self.ports_of, self.rows_of = blocks.status, blocks.map.of, self._own.of
         self.close = blocks.close

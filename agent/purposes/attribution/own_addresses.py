@@ -4,7 +4,7 @@
 from agent.purposes.attribution.record import Record
 from agent.purposes.sharded_dict import ShardedDict
 
-_DAY = 86400
+_DAY, _SECOND = 86400, 1000000000
 ADDRESSES = 2048  # that are followed at a time; what is beyond is recorded connection by connection
 IDLE = 7200  # seconds without a connection after which an address's row ends
 
@@ -24,19 +24,30 @@ class _Own:
 class OwnAddresses:
     """`keep(record)` marks a row as of a trusted clock or not, and returns True if the store took it.
 
-    `user(mac, start)` answers who has been logged in since before then. Times in s since the epoch.
+    `user(mac, start)` answers who has been logged in since before then. `known_since()`: since when nothing was missed
+    of who has an address (ns). Times in s since the epoch.
     """
 
-    def __init__(self, keep: "Callable[[Record], bool]", user: "Callable[[bytes, int], bytes]") -> None:
+    def __init__(
+        self,
+        keep: "Callable[[Record], bool]",
+        user: "Callable[[bytes, int], bytes]",
+        known_since: "Callable[[], int]",
+    ) -> None:
         self._keep = keep
         self._user = user
+        self._known_since = known_since
         self._own = ShardedDict()  # address -> _Own
         self._ended = 0  # when the newest of those rows that are over ended: none begins before that
 
     def leaves(self, address: bytes, mac: bytes, start: int, end: int) -> bool:
         """Make sure that rows say that a terminal left by its own address from `start` to `end`, on each day of it."""
+        since = self._known_since() // _SECOND
+        if start <= since:  # another one may have had the address meanwhile, unheard
+            return False
         user, known = self._user(mac, start), self._own.get(address, None)
-        if known is not None and (known.mac != mac or known.user != user):
+        unheard = known is not None and known.last <= since
+        if known is not None and (unheard or known.mac != mac or known.user != user):
             if start <= known.part:
                 # Rows of one terminal that begin at once are read as one; later connections begin another's
                 return False
