@@ -232,7 +232,7 @@ description = "A bar's noon with a portal: port blocks and bills under a custodi
 start = 2026-11-25T11:00:00Z
 days = 0.07
 [people]
-visitors = 250
+visitors = 150
 stay = 0.5
 roams = 2
 activity = 0.3

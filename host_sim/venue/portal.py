@@ -285,7 +285,8 @@ class Portal:
 
     def resume(self, now: int, guest: Guest) -> Iterator["Told"]:
         """Resume it: what happened meanwhile isn't made up for."""
-        if guest.state == SUSPENDED and not self.gateway.keeps():
+        waits = any(one.unwritten for one in self.guests.values())  # whosever: it is written first
+        if guest.state == SUSPENDED and not (self.gateway.suspends() if waits else self.gateway.keeps()):
             yield Told(tape.CALL, _call("consent resume", guest))
         elif guest.state == SUSPENDED:
             guest.state, guest.since, guest.unwritten = ACTIVE, self._second(now), False
