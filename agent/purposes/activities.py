@@ -257,6 +257,7 @@ def kept(row: "law.Purpose", config: "Config", language: str, held: "Sequence[st
         "remembered" if row.custody == law.DEVICE else "own" if row.custody == law.VOLATILE and not seconds else "most"
     )
     text = _KEPT[word][at] + words.span(seconds or row.ceiling, language)
+    text += words.RUNS.get(row.name, words.RUNS[""])[at] if word == "most" else ""
     if row.name in held:  # who withdraws still leaves the day, and a refusal
         text = text + _KEPT["unasked"][at] if row.custody == law.DEVICE else _KEPT["over"][at] + text
     return words.UNSEEN[at] + text if row.name in config.unseen else text

@@ -22,7 +22,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "Cette notice porte sur ce qu'il note",
         "declared": " ; pour les demandes des autorités, le responsable a un autre traitement, sur lequel il vous "
         "renseigne : ",
-        "kept": "Ce qui est conservé, et jusqu'à quand (une durée court de la fin de ce qui est noté) :",
+        "kept": "Ce qui est conservé, et jusqu'à quand :",
         "none": "oubli ne conserve rien d'autre des connexions. Sans destinataire nommé : aucun.",
         "received": "Qui reçoit une réponse{} en garde les données selon ses règles.",
         "or sessions": " ou le relevé des sessions",
@@ -33,8 +33,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "law": "L34-1 et R10-14 (au plus 3 mois pour la sécurité, 1 an pour la facturation) sont des articles du "
         "CPCE ; le RGPD est le règlement (UE) 2016/679. {} Aucune décision automatisée n'est prise. Vous êtes libre "
         "d'utiliser ou non ce réseau ; qui l'utilise fournit ces données{}.",
-        "interest": "Quand la base est l'article 6.1 f, l'intérêt légitime est la finalité indiquée.",
-        "untimed": " Tant que l'horloge de la borne n'est pas confirmée, ce qui est retenu de vos choix reste.",
+        "interest": "À l'article 6.1 f, l'intérêt légitime est la finalité indiquée.",
         "but agreed": ", hors celles d'un accord",
         "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé se "
         "demande au responsable ; l'effacement ne vaut pas pour une obligation légale, une facture ou une preuve (17.3 "
@@ -52,12 +51,12 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "suspends": ", et aucun accord de votre part n'est plus appliqué",
         "objected": "Opposition au comptage déjà reçue : tant qu'elle est retenue, aucun accord de votre part n'est "
         "appliqué ; vous pouvez la lever sur la page.",
-        "objection": "Opposition ({}) : à tout moment, dites au responsable ce qui est particulier à votre situation "
-        "(21.1) ; ",
-        "against security": "il efface ce qui est conservé pour la sécurité (sauf une connexion sans appareil connu, "
+        "objection": "Opposition ({}) : à tout moment, dites au responsable ce qui est particulier à votre situation ; "
+        "il vous donne le motif légitime et impérieux qui l'emporte{} (21.1) ; ce qui n'est pas effacé cesse, au terme "
+        "indiqué, si vous quittez le réseau.",
+        "against security": ", ou efface ce qui est conservé pour la sécurité (sauf une connexion sans appareil connu, "
         "conservée sous la seule adresse IP, ou dont la borne apprend la fin ensuite){}, sans exclure vos connexions "
-        "suivantes, ou vous donne le motif légitime et impérieux qui l'emporte ; ",
-        "leaving": "ce qui n'est pas effacé cesse, au terme indiqué, si vous quittez le réseau.",
+        "suivantes",
         "ends": " et met fin à vos accords",
         "restriction": "- limitation (18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
         "est conservé de votre appareil ;",
@@ -99,7 +98,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "name of what you look at (article L34-1, VI, of the French code of posts and electronic communications, "
         "CPCE). This notice is about what it notes",
         "declared": "; for authorities' requests the controller has another processing, of which he tells you: ",
-        "kept": "What is kept, and until when (a span runs from the end of what is noted):",
+        "kept": "What is kept, and until when:",
         "none": "oubli keeps nothing else of connections. Where no recipient is named, there is none.",
         "received": "Who gets an answer{} keeps its data by his own rules.",
         "or sessions": " or the list of sessions",
@@ -111,7 +110,6 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "GDPR is regulation (EU) 2016/679. {} No automated decision is taken. You are free to use this network or not; "
         "whoever uses it provides these data{}.",
         "interest": "Where the basis is article 6.1 f, the legitimate interest is the purpose named.",
-        "untimed": " While the gateway's clock isn't confirmed, what is remembered of your choices stays.",
         "but agreed": ", but for those of a consent",
         "rights": "Your rights (law 78-17 of 6 January 1978; GDPR, articles 12 to 22). Ask the controller for a right "
         "that isn't named; there is no erasure of what a legal duty, a bill or a proof needs (17.3 b and e), no "
@@ -128,11 +126,12 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "suspends": ", and no consent of yours is applied any more",
         "objected": "Objection to being counted received before: as long as it is remembered, no consent of yours is "
         "applied; you can take it back on the page.",
-        "objection": "Objection ({}): at any time, tell the controller what is particular to your situation (21.1); ",
-        "against security": "he erases what is kept for security (but for a connection whose device isn't known, kept "
-        "under the IP address alone, or whose end the gateway learns of later){}, without leaving out your later "
-        "connections, or tells you the compelling legitimate ground that overrides it; ",
-        "leaving": "what isn't erased ends, as told above, once you leave the network.",
+        "objection": "Objection ({}): at any time, tell the controller what is particular to your situation; he tells "
+        "you the compelling legitimate ground that overrides it{} (21.1); what isn't erased ends, as told above, once "
+        "you leave the network.",
+        "against security": ", or erases what is kept for security (but for a connection whose device isn't known, "
+        "kept under the IP address alone, or whose end the gateway learns of later){}, without leaving out your later "
+        "connections",
         "ends": " and ends your consents",
         "restriction": "- restriction (18): but for an authority's request, the controller no longer uses "
         "what is kept of your device;",
@@ -212,7 +211,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     passing = ", ".join([one.what for one in found if one.key in activities.PASSING])
     keys, asked = [one.key for one in found], [name for one in found for name in one.asked]
     free = text["law"].format(text["interest"], text["but agreed"] if "consent" in keys else "")
-    free += text["untimed"] if "consent" in keys or "objection" in keys else ""
+    free += " " + words.UNCONFIRMED[at] if any(one in keys for one in ("consent", "objection", "requests")) else ""
     out += [" ".join([text["none"]] + received(keys, language) + [free]), activities.transfers(found, at)]
     # Apart from all else (GDPR 21.4).
     suspends, ended = [text[name] if "consent" in keys else "" for name in ("suspends", "ends")]
@@ -221,7 +220,7 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
         counting = [text["objected"]]
     named = ", ".join([one.what for one in found if "objection" in one.asked])
     security = text["against security"].format(ended) if "security" in keys else ""
-    against = counting + [text["objection"].format(named) + security + text["leaving"]]
+    against = counting + [text["objection"].format(named, security)]
     unnamed = text["unnamed"] if "security" in keys or "attribution" in keys else ""
     out += (
         [""]

@@ -14,6 +14,19 @@ UNSEEN = (
     "la borne ne voit pas s'il en reste ; tant qu'elle ne le voit pas, rien de plus n'en est communiqué ni préservé ; ",
     "the gateway can't see whether anything is left; until it can, nothing more of it is handed over or preserved; ",
 )
+# Of what is forgotten by the confirmed time
+UNCONFIRMED = (
+    (
+        "Tant que l'horloge de la borne n'est pas confirmée, ce qui est retenu de choix et de demandes expire plus "
+        "tard ; un choix fait alors compte du jour où elle l'est."
+    ),
+    (
+        "While the gateway's clock isn't confirmed, what is remembered of choices and requests expires later; a choice "
+        "made then counts from the day it is."
+    ),
+)
+# From when a record's time runs, by purpose; else from its end
+RUNS = {"attribution": (" après le début", " after the start"), "": (" après la fin", " after the end")}
 # Of attribution, where nobody has acknowledged a second NAT: of what there is no record, not for how long
 NAT = (" (rien derrière un second NAT non déclaré)", " (nothing behind an unacknowledged second NAT)")
 # What the configuration doesn't say

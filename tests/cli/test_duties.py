@@ -270,12 +270,15 @@ def test_permissions_are_on_or_off_with_their_time(tmp_path: Path) -> None:
     assert [(name, seen[name]["state"]) for name in ("security", "billing", "services", "location")] == [
         ("security", "on"), ("billing", "on"), ("services", "off"), ("location", "off"),
     ]  # fmt: skip
-    assert (seen["security"]["by"], seen["billing"]["by"]) == ("au plus 24 heures", "au plus 90 jours")
+    assert (seen["security"]["by"], seen["billing"]["by"]) == (
+        "au plus 24 heures après la fin",
+        "au plus 90 jours après la fin",
+    )
     assert seen["services"]["by"] == "rien n'est conservé"
     held = {one["name"]: one for one in duties.data(read(tmp_path, GATEWAY.format("portal")), "fr", ["billing"])}
     assert (held["billing"]["state"], held["billing"]["by"]) == (
         "off",
-        "à l'arrêt, plus rien ne s'y ajoute ; au plus 365 jours",
+        "à l'arrêt, plus rien ne s'y ajoute ; au plus 365 jours après la fin",
     )
 
 

@@ -468,7 +468,7 @@ def test_the_notice_says_what_this_gateway_does_and_nothing_else(
     off = GATEWAY + PURPOSE.format("security", "enabled", "0") + "config summary\n option enabled '0'\n"
     text = shown(any_interpreter, tmp_path, off, "--notice", language)
     assert said["none"] in text
-    assert said["objection"].partition("{}")[2] in text
+    assert said["objection"].rpartition("{}")[2] in text
     assert said["against security"].partition("{}")[0] not in text
     entry = shown(any_interpreter, tmp_path, off, "--register", language)
     for told in (text, entry):

@@ -501,8 +501,8 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
         _, _, page = guest.ask(f"{SENT}act={act}", **SAME)
         assert said in page.text
         for left in (
-            "sécurité du réseau, au plus 24 heures\n",
-            "demandes des autorités, au plus 365 jours, sauf injonction de conservation (un an supplémentaire",
+            "sécurité du réseau, au plus 24 heures après la fin\n",
+            "demandes des autorités, au plus 365 jours après le début, sauf injonction de conservation (un an",
             "comptage des visiteurs, un jour, jusque vers 4 h (5 h en été), heure de Paris",
             (
                 "connexion au portail, jusqu'à ce que le portail signale la déconnexion de l'appareil, "
@@ -519,7 +519,7 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
         ):
             assert left in page.text
         raw = guest.saved(f"{SENT}act={act}", **SAME)[2]
-        assert "au plus 24\u00a0heures</li>" in raw  # a number and its unit stand in one line
+        assert "au plus 24\u00a0heures après la fin</li>" in raw  # a number and its unit stand in one line
         assert "(un an supplémentaire" in raw
 
 

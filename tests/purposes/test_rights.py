@@ -314,8 +314,8 @@ def against(everything: config.Config, language: str) -> str:
     """Return the notice's line on objections to what rests on a legitimate interest (GDPR 21.4)."""
     found, text = activities.activities(everything, language), notice.TEXTS[language]
     names = [one.what for one in found if LETTER[one.key] == "f" and one.key != "counting"]
-    said = text["objection"].format(", ".join(names)) + text["against security"].format(text["ends"])
-    return typeset(said + text["leaving"], language)
+    security = text["against security"].format(text["ends"])
+    return typeset(text["objection"].format(", ".join(names), security), language)
 
 
 def check_rights(everything: config.Config) -> None:
@@ -1000,7 +1000,7 @@ def test_what_was_turned_off_is_told_until_it_is_gone(any_interpreter: Interpret
         ]
         assert "à l'arrêt, plus rien ne s'y ajoute\u202f; au plus 90 jours" in line
         if paper[0] != "--notice":  # an order keeps it for longer, and adds nothing to it
-            assert "au plus 90 jours, sauf injonction" in line
+            assert "au plus 90 jours après la fin, sauf injonction" in line
         assert "Durand & fils" in line or paper[0] == "--dpia"
         assert "- preuve de l'accord" in text
         assert "- opposition au comptage" in text

@@ -169,6 +169,8 @@ class Page(HeldPage):
         if agreed:
             shown += self.button("withdraw", count=active + suspended)
         shown += self.without(own, active)
+        if lines or own["objects"] or "requests" in own["beside"]:
+            shown += self.paragraph("unconfirmed")
         shown += self.button("see") + self.button("export")
         shown += self.button("erase", "", "and withdraw" if agreed else "", active + suspended)
         return self.page("200 OK", said + shown)
@@ -178,7 +180,8 @@ class Page(HeldPage):
         goes_on, at = [], words.LANGUAGES.index(self.language)
         for name, seconds, unseen in own["kept"]:
             frozen = self.say("preserved") if name != "security" else ""  # what is sealed may be
-            most = f"{self.say('most')} {words.span(seconds, self.language)}{frozen}"
+            runs = words.RUNS.get(name, words.RUNS[""])[at]
+            most = f"{self.say('most')} {words.span(seconds, self.language)}{runs}{frozen}"
             nat = words.NAT[at] if name == "attribution" and own["nat"] else ""
             goes_on.append(self.purpose(name) + nat + ", " + (self.say("unseen") if unseen else "") + most)
         goes_on += [

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands on the guests' page, in French and English, and its frame (agent.purposes.consent.guest_page)."""
 
-from agent.purposes.words import UNSEEN
+from agent.purposes.words import UNCONFIRMED, UNSEEN
 
 WORDS = {
+    "unconfirmed": UNCONFIRMED,
     "unseen": UNSEEN,
     "title": ("Vos données", "Your data"),
     "other": ("English", "Français"),
@@ -37,10 +38,7 @@ WORDS = {
     ),
     "consents": ("Votre accord", "Your consent"),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
-    "without": (
-        "Jusqu'à quand (une durée court de la fin de ce qui est noté) :",
-        "Until when (a span runs from the end of what is noted):",
-    ),
+    "without": ("Jusqu'à quand :", "Until when:"),
     "unnamed": (
         (
             "Une connexion dont la borne ne sait pas de quel appareil elle est (par exemple commencée avant un "
@@ -56,11 +54,11 @@ WORDS = {
     "uncounted": (
         (
             "Votre appareil n'est pas compté, et aucun accord de votre part n'est appliqué. Cela est retenu pendant "
-            "13 mois, et tant que l'horloge de la borne n'est pas confirmée, sous une empreinte de son adresse."
+            "13 mois, sous une empreinte de son adresse."
         ),
         (
-            "Your device isn't counted, and no consent of yours is applied. That is remembered for 13 months, and as "
-            "long as the gateway's clock isn't confirmed, under a keyed hash of its address."
+            "Your device isn't counted, and no consent of yours is applied. That is remembered for 13 months, under a "
+            "keyed hash of its address."
         ),
     ),
     "since": ("Opposition au comptage reçue le", "Objection to being counted received on"),
@@ -83,15 +81,13 @@ WORDS = {
             "Un accord ne vaut que pour le but du document accepté. Sa preuve est conservée jusqu'à 30 jours après "
             "sa fin ou son retrait ; s'il est retiré, suspendu ou terminé, une empreinte, qui empêche qu'une ancienne "
             "copie le rétablisse, est conservée jusqu'à 30 jours après la fin prévue. Après un retrait, l'empreinte de "
-            "votre appareil et l'instant du retrait sont conservés 30 jours, pour refuser un nouvel accord. Tout cela "
-            "reste tant que l'horloge de la borne n'est pas confirmée."
+            "votre appareil et l'instant du retrait sont conservés 30 jours, pour refuser un nouvel accord."
         ),
         (
             "A consent holds for what the document accepted says alone. Its proof is kept until 30 days after it "
             "ended or was withdrawn; if it is withdrawn, suspended or over, a hash that keeps an old copy from "
             "restoring it stays until 30 days after the agreed end. After a withdrawal your device's hash and "
-            "the moment of it stay for 30 days, to refuse a new consent. All of it stays as long as the "
-            "gateway's clock isn't confirmed."
+            "the moment of it stay for 30 days, to refuse a new consent."
         ),
     ),
     "aim": ("but indiqué aujourd'hui :", "for, as told today:"),
