@@ -11,6 +11,7 @@ one is recorded; the translator's is from no terminal of the LAN, and counted as
 from __future__ import annotations
 
 import subprocess
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,12 @@ def translator(place: Venue, folder: Path) -> Iterator[None]:
     )  # fmt: skip
     process = subprocess.Popen([*words, "--nodetach"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
+        # Its own address is a change of the gateway's: a newcomer just after it has nothing of before he was told of
+        inside = place.lab.network.inside(place.gateway, "ip", "-o", "address", "show", "dev", "xlat")
+        place.lab.wait(
+            lambda: b"inet6" in subprocess.run(inside, capture_output=True, check=True).stdout, "no address", 120
+        )
+        time.sleep(2)
         yield
     finally:
         process.terminate()
