@@ -40,7 +40,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "b et e), la portabilité sans accord ni contrat (20), l'opposition sans intérêt légitime (21). La borne efface "
         "d'elle-même, au terme indiqué, et non sur demande : {}.",
         "page": "- page : ouvrez {} avec votre appareil, sur ce réseau, sans compte ; pour cette borne, "
-        "elle montre l'essentiel de ce dont l'accès est un droit « page », l'enregistre entier et efface "
+        "elle montre l'essentiel de ce dont l'accès est un droit « page », l'enregistre en entier et efface "
         "ce qui peut l'être{} ;",
         "unnamed": ", sauf les connexions sans appareil connu",
         "ask": "- responsable : écrivez au contact ci-dessus ; réponse dans le mois, ou dans les trois mois "
@@ -55,8 +55,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "il vous donne le motif légitime et impérieux qui l'emporte{} (21.1) ; ce qui n'est pas effacé cesse, au terme "
         "indiqué, si vous quittez le réseau.",
         "against security": ", ou efface ce qui est conservé pour la sécurité (sauf une connexion sans appareil connu, "
-        "conservée sous la seule adresse IP, ou dont la borne apprend la fin ensuite){}, sans exclure vos connexions "
-        "suivantes",
+        "conservée sous la seule adresse IP, ou dont la borne apprend la fin ensuite){} ; les suivantes sont "
+        "conservées de nouveau",
         "ends": " et met fin à vos accords",
         "restriction": "- limitation (18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
         "est conservé de votre appareil ;",
@@ -130,8 +130,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "you the compelling legitimate ground that overrides it{} (21.1); what isn't erased ends, as told above, once "
         "you leave the network.",
         "against security": ", or erases what is kept for security (but for a connection whose device isn't known, "
-        "kept under the IP address alone, or whose end the gateway learns of later){}, without leaving out your later "
-        "connections",
+        "kept under the IP address alone, or whose end the gateway learns of later){}; later ones are kept again",
         "ends": " and ends your consents",
         "restriction": "- restriction (18): but for an authority's request, the controller no longer uses "
         "what is kept of your device;",

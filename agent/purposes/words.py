@@ -17,12 +17,12 @@ UNSEEN = (
 # Of what is forgotten by the confirmed time
 UNCONFIRMED = (
     (
-        "Tant que l'horloge de la borne n'est pas confirmée, ce qui est retenu de choix et de demandes expire plus "
-        "tard ; un choix fait alors compte du jour où elle l'est."
+        "Tant que l'horloge de la borne n'est pas confirmée, un choix vaut aussitôt, mais son délai ne court pas ; ce "
+        "qui est retenu de choix et de demandes expire plus tard."
     ),
     (
-        "While the gateway's clock isn't confirmed, what is remembered of choices and requests expires later; a choice "
-        "made then counts from the day it is."
+        "While the gateway's clock isn't confirmed, a choice holds at once, but its time doesn't run; what is "
+        "remembered of choices and requests expires later."
     ),
 )
 # From when a record's time runs, by purpose; else from its end
