@@ -256,8 +256,9 @@ def kept(row: "law.Purpose", config: "Config", language: str, held: "Sequence[st
     word = (
         "remembered" if row.custody == law.DEVICE else "own" if row.custody == law.VOLATILE and not seconds else "most"
     )
-    text = _KEPT[word][at] + words.span(seconds or row.ceiling, language)
-    text += words.RUNS.get(row.name, words.RUNS[""])[at] if word == "most" else ""
+    seconds = seconds or row.ceiling
+    span = words.within(row.name, seconds, language) if word == "most" else words.span(seconds, language)
+    text = _KEPT[word][at] + span
     if row.name in held:  # who withdraws still leaves the day, and a refusal
         text = text + _KEPT["unasked"][at] if row.custody == law.DEVICE else _KEPT["over"][at] + text
     return words.UNSEEN[at] + text if row.name in config.unseen else text

@@ -30,9 +30,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "recipients": "destinataires : ",
         "on page": "droits (page) : ",
         "asked": "droits (responsable) : ",
-        "law": "L34-1 et R10-14 (au plus 3 mois pour la sécurité, 1 an pour la facturation) sont des articles du "
-        "CPCE ; le RGPD est le règlement (UE) 2016/679. {} Aucune décision automatisée n'est prise. Vous êtes libre "
-        "d'utiliser ou non ce réseau ; qui l'utilise fournit ces données{}.",
+        "law": "L34-1 et R10-14 (au plus 3 mois pour la sécurité, 1 an pour la facturation) viennent du "
+        "CPCE ; le RGPD est le règlement (UE) 2016/679. {} Aucune décision n'est automatisée. Rien n'oblige à "
+        "utiliser ce réseau ; qui l'utilise fournit ces données{}.",
         "interest": "À l'article 6.1 f, l'intérêt légitime est la finalité indiquée.",
         "but agreed": ", hors celles d'un accord",
         "rights": "Vos droits (loi 78-17 du 6 janvier 1978 ; RGPD, articles 12 à 22). Un droit qui n'est pas nommé se "
@@ -52,10 +52,10 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "objected": "Opposition au comptage déjà reçue : tant qu'elle est retenue, aucun accord de votre part n'est "
         "appliqué ; vous pouvez la lever sur la page.",
         "objection": "Opposition ({}) : à tout moment, dites au responsable ce qui est particulier à votre situation ; "
-        "il vous donne le motif légitime et impérieux qui l'emporte{} (21.1) ; ce qui n'est pas effacé cesse, au terme "
-        "indiqué, si vous quittez le réseau.",
+        "il vous donne, s'il en a un, le motif légitime et impérieux qui l'emporte{} (21.1) ; ce qui n'est pas effacé "
+        "cesse, au terme indiqué, si vous quittez le réseau.",
         "against security": ", ou efface ce qui est conservé pour la sécurité (sauf une connexion sans appareil connu, "
-        "conservée sous la seule adresse IP, ou dont la borne apprend la fin ensuite){} ; les suivantes sont "
+        "sous la seule adresse IP, ou dont la borne apprend la fin ensuite){} ; les suivantes sont "
         "conservées de nouveau",
         "ends": " et met fin à vos accords",
         "restriction": "- limitation (18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
@@ -118,8 +118,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "page": "- page: open {} on your device, in this network, without an account; of this gateway "
         'alone, it shows most of what has access as a right "page", saves it whole, and erases what can be erased{};',
         "unnamed": ", but for connections of an unknown device",
-        "ask": "- controller: write to the contact above; answer within a month, or by then word of up to three "
-        "(12.3); complaint: CNIL (www.cnil.fr);",
+        "ask": "- controller: write to the contact above; answer within a month, or three if you are told so by "
+        "then (12.3); complaint: CNIL (www.cnil.fr);",
         "counting": "Objection to being counted: at any time, without a reason, to the controller or on the page; once "
         "it is entered, your device is counted here no more{} (article 21); where the page no longer shows it, make it "
         "again.",
@@ -127,7 +127,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "objected": "Objection to being counted received before: as long as it is remembered, no consent of yours is "
         "applied; you can take it back on the page.",
         "objection": "Objection ({}): at any time, tell the controller what is particular to your situation; he tells "
-        "you the compelling legitimate ground that overrides it{} (21.1); what isn't erased ends, as told above, once "
+        "you any compelling legitimate ground that overrides it{} (21.1); what isn't erased ends, as told above, once "
         "you leave the network.",
         "against security": ", or erases what is kept for security (but for a connection whose device isn't known, "
         "kept under the IP address alone, or whose end the gateway learns of later){}; later ones are kept again",

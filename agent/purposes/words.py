@@ -18,15 +18,15 @@ UNSEEN = (
 UNCONFIRMED = (
     (
         "Tant que l'horloge de la borne n'est pas confirmée, un choix vaut aussitôt, mais son délai ne court pas ; ce "
-        "qui est retenu de choix et de demandes expire plus tard."
+        "qui en est retenu, comme d'une demande sur des données scellées, expire plus tard."
     ),
     (
         "While the gateway's clock isn't confirmed, a choice holds at once, but its time doesn't run; what is "
-        "remembered of choices and requests expires later."
+        "remembered of it, or of a request for sealed data, expires later."
     ),
 )
-# From when a record's time runs, by purpose; else from its end
-RUNS = {"attribution": (" après le début", " after the start"), "": (" après la fin", " after the end")}
+# From when a record's time runs, by purpose; else from its end (the fields `start` and `end`)
+_RUNS = {"attribution": (" après le début", " after the start"), "": (" après la fin", " after the end")}
 # Of attribution, where nobody has acknowledged a second NAT: of what there is no record, not for how long
 NAT = (" (rien derrière un second NAT non déclaré)", " (nothing behind an unacknowledged second NAT)")
 # What the configuration doesn't say
@@ -171,6 +171,11 @@ def span(seconds: int, language: str) -> str:
     """Return a number of seconds as 24 heures, 7 days."""
     written = law.duration(seconds)
     return counted(int(written[:-1]), _UNITS[language][written[-1]], language)
+
+
+def within(name: str, seconds: int, language: str) -> str:
+    """Return how long a purpose keeps a record, and from when that runs: 24 hours after the end."""
+    return span(seconds, language) + _RUNS.get(name, _RUNS[""])[LANGUAGES.index(language)]
 
 
 def counted(number: int, forms: "tuple[str, str]", language: str) -> str:

@@ -1159,7 +1159,7 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
             in page.text
         )
         assert "kept of connections whose end the gateway learns of later, stands below.\n" in page.text
-        assert "at the latest after 30 days" in page.text
+        assert "at the latest 30 days after the end" in page.text
         assert ("The erasure takes some minutes" in page.text) == on
         assert ("If the gateway or its software restarts before, ask again." in page.text) == on
     assert {"v": 1, "call": "erase terminal", "address": "127.0.7.1"} in recorder.asked
@@ -1189,6 +1189,8 @@ def test_an_erasure_says_just_what_it_does(guest, recorder, withdrawn, kept):
     gone = "Votre accord est retiré\u202f: ce que la borne avait conservé avec lui est illisible."
     assert (gone in text) == (withdrawn > 0)
     assert ("L'effacement prend quelques minutes" in text) == (kept is KEPT)
+    assert "Voyez plus bas ce qui reste conservé" in text
+    assert ("ce qui peut l'être des connexions dont la borne apprend la fin ensuite." in text) == (kept != [])
 
 
 def test_every_field_of_a_record_is_shown_in_both_languages(guest, recorder):

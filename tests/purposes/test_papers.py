@@ -662,7 +662,7 @@ def test_papers_promise_no_answer_later_than_the_law_does_and_no_page_that_is_no
     config = read(tmp_path, GATEWAY)
     told = "\n".join(notice.lines(config, language)).replace("\u00a0", " ")
     within = "dans le mois, ou dans les trois mois si l'on vous en avise dans le premier (12.3)"
-    assert (within if language == "fr" else "within a month, or by then word of up to three (12.3)") in told
+    assert (within if language == "fr" else "within a month, or three if you are told so by then (12.3)") in told
     assert ("http://____________________:8450/ (à compléter)", ":8450/ (to be filled in)")[language == "en"] in told
     text = "\n".join(impact.impact(config, language)).replace("\u202f", " ").replace("\u00a0", " ")
     assert ("s'il y a lieu, page des visiteurs" if language == "fr" else "where it applies, the guests' page") in text

@@ -549,7 +549,7 @@ def test_what_is_said_of_sealed_data_follows_from_what_is_sealed(tmp_path: Path,
 def test_a_guest_is_told_of_what_only_the_controller_knows(tmp_path: Path, language: str) -> None:
     """What consented data are for, who else may get them, whether they must be given (GDPR 13.1 c, f, 13.2 e)."""
     at = words.LANGUAGES.index(language)
-    free = ("libre d'utiliser ou non ce réseau", "free to use this network or not")[at]
+    free = ("Rien n'oblige à utiliser ce réseau", "free to use this network or not")[at]
     beyond = (
         " ; par le tiers de confiance, celui qui établit les factures : ",
         "; by the trusted third party, whoever makes out the bills: ",

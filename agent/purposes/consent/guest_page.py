@@ -99,7 +99,9 @@ class Page(HeldPage):
         own = self._ask("consent own", address=address)
         if "error" in own:
             return self.page("200 OK", said + self.paragraph("look") + self.back())
-        return self.overview(own, said + (self.paragraph("left") if act == "erase" else ""))
+        if act == "erase":
+            said += self.paragraph("left" if own["kept"] else "stays")
+        return self.overview(own, said)
 
     def erased(self, done: "dict[str, Any]", kept: "list[tuple[str, int, bool]]", address: str) -> str:
         """Return what is said of an erasure: whether it is over, and what isn't erased, with its end.
@@ -180,8 +182,7 @@ class Page(HeldPage):
         goes_on, at = [], words.LANGUAGES.index(self.language)
         for name, seconds, unseen in own["kept"]:
             frozen = self.say("preserved") if name != "security" else ""  # what is sealed may be
-            runs = words.RUNS.get(name, words.RUNS[""])[at]
-            most = f"{self.say('most')} {words.span(seconds, self.language)}{runs}{frozen}"
+            most = f"{self.say('most')} {words.within(name, seconds, self.language)}{frozen}"
             nat = words.NAT[at] if name == "attribution" and own["nat"] else ""
             goes_on.append(self.purpose(name) + nat + ", " + (self.say("unseen") if unseen else "") + most)
         goes_on += [

@@ -104,7 +104,7 @@ class HeldPage(Html):
     def sealed(self, name: str, seconds: int, unseen: bool) -> str:
         """Return what is said of a purpose of which all is sealed: when each record of it goes."""
         sealed = self.say("sealed").format("" if unseen else self.say("answered"))
-        text = f"{sealed} {words.span(seconds, self.language)}{self.say('preserved')}"
+        text = f"{sealed} {words.within(name, seconds, self.language)}{self.say('preserved')}"
         return self.line(name, self.say("unseen") + text if unseen else text, self.say("once sealed"))
 
     def record(self, row: "dict[str, Any]") -> str:

@@ -27,8 +27,8 @@ WORDS = {
         "Times are those of the gateway's clock, which may have been wrong.",
     ),
     "sealed": (
-        "la borne ne peut pas lire ces données ; {}chacune disparaît au plus tard après",
-        "the gateway can't read it; {}each record goes at the latest after",
+        "la borne ne peut pas lire ces données ; {}chacune disparaît au plus tard",
+        "the gateway can't read it; {}each record goes at the latest",
     ),
     "answered": ("seul un tiers le peut, et ", "a third party alone can, and "),
     "once sealed": (", après scellement", ", once sealed"),
@@ -144,6 +144,7 @@ WORDS = {
         "Votre demande d'effacement a été prise en compte.",
         "Your request for erasure has been received.",
     ),
+    "stays": ("Voyez plus bas ce qui reste conservé.", "What stays stands below."),
     "left": (
         (
             "Voyez plus bas ce qui reste conservé, et ce qui peut l'être des connexions dont la borne apprend la fin "
