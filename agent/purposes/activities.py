@@ -116,7 +116,6 @@ _KEPT = {
             "whose); the moment of a withdrawal, against a new consent, 30 days; at most "
         ),
     ),
-    "over": ("à l'arrêt, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; "),
     "unasked": (" ; plus aucun accord n'est recueilli", "; no consent is taken any more"),
 }
 # How each is kept from others.
@@ -260,7 +259,7 @@ def kept(row: "law.Purpose", config: "Config", language: str, held: "Sequence[st
     span = words.within(row.name, seconds, language) if word == "most" else words.span(seconds, language)
     text = _KEPT[word][at] + span
     if row.name in held:  # who withdraws still leaves the day, and a refusal
-        text = text + _KEPT["unasked"][at] if row.custody == law.DEVICE else _KEPT["over"][at] + text
+        text = text + _KEPT["unasked"][at] if row.custody == law.DEVICE else words.OVER[at] + text
     return words.UNSEEN[at] + text if row.name in config.unseen else text
 
 

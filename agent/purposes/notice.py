@@ -52,14 +52,14 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "objected": "Opposition au comptage déjà reçue : tant qu'elle est retenue, aucun accord de votre part n'est "
         "appliqué ; vous pouvez la lever sur la page.",
         "objection": "Opposition ({}) : à tout moment, dites au responsable ce qui est particulier à votre situation ; "
-        "il vous donne, s'il en a un, le motif légitime et impérieux qui l'emporte{} (21.1) ; ce qui n'est pas effacé "
+        "il vous donne, s'il en a un, le motif légitime et impérieux qui l'emporte (21.1){} ; ce qui n'est pas effacé "
         "cesse, au terme indiqué, si vous quittez le réseau.",
         "against security": ", ou efface ce qui est conservé pour la sécurité (sauf une connexion sans appareil connu, "
-        "sous la seule adresse IP, ou dont la borne apprend la fin ensuite){} ; les suivantes sont "
-        "conservées de nouveau",
+        "sous la seule adresse IP, ou dont la borne apprend la fin ensuite){} ; les connexions "
+        "suivantes le sont de nouveau",
         "ends": " et met fin à vos accords",
-        "restriction": "- limitation (18) : hors demande d'une autorité, le responsable n'utilise plus ce qui "
-        "est conservé de votre appareil ;",
+        "restriction": "- limitation (18) : obtenue, le responsable n'utilise plus ce qui est conservé de votre "
+        "appareil, hors demande d'une autorité ;",
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir à qui sont les connexions "
         "; un appareil dont l'adresse MAC change est ici un autre, "
         "sans vos choix ; pour l'ancienne, voyez le responsable ;",
@@ -127,13 +127,14 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "objected": "Objection to being counted received before: as long as it is remembered, no consent of yours is "
         "applied; you can take it back on the page.",
         "objection": "Objection ({}): at any time, tell the controller what is particular to your situation; he tells "
-        "you any compelling legitimate ground that overrides it{} (21.1); what isn't erased ends, as told above, once "
+        "you any compelling legitimate ground that overrides it (21.1){}; what isn't erased ends, as told above, once "
         "you leave the network.",
         "against security": ", or erases what is kept for security (but for a connection whose device isn't known, "
-        "kept under the IP address alone, or whose end the gateway learns of later){}; later ones are kept again",
+        "kept under the IP address alone, or whose end the gateway learns of later){}; later connections are kept "
+        "again",
         "ends": " and ends your consents",
-        "restriction": "- restriction (18): but for an authority's request, the controller no longer uses "
-        "what is kept of your device;",
+        "restriction": "- restriction (18): once granted, the controller uses nothing that is kept of your device, "
+        "but for an authority's request;",
         "leave": (
             "- which device has which address: oubli notes it to tell whose a connection is; "
             "a device whose MAC address changes is another one here, without your choices; "
@@ -210,8 +211,9 @@ def lines(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list[
     passing = ", ".join([one.what for one in found if one.key in activities.PASSING])
     keys, asked = [one.key for one in found], [name for one in found for name in one.asked]
     free = text["law"].format(text["interest"], text["but agreed"] if "consent" in keys else "")
-    free += " " + words.UNCONFIRMED[at] if any(one in keys for one in ("consent", "objection", "requests")) else ""
-    out += [" ".join([text["none"]] + received(keys, language) + [free]), activities.transfers(found, at)]
+    late = words.unconfirmed(keys, at)
+    out.append(" ".join([text["none"]] + received(keys, language) + [free] + ([late] if late else [])))
+    out.append(activities.transfers(found, at))
     # Apart from all else (GDPR 21.4).
     suspends, ended = [text[name] if "consent" in keys else "" for name in ("suspends", "ends")]
     counting = [text["counting"].format(suspends)] if "counting" in keys else []

@@ -14,17 +14,14 @@ UNSEEN = (
     "la borne ne voit pas s'il en reste ; tant qu'elle ne le voit pas, rien de plus n'en est communiqué ni préservé ; ",
     "the gateway can't see whether anything is left; until it can, nothing more of it is handed over or preserved; ",
 )
+# Of a purpose that is off, and still keeps something
+OVER = ("à l'arrêt, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; ")
 # Of what is forgotten by the confirmed time
-UNCONFIRMED = (
-    (
-        "Tant que l'horloge de la borne n'est pas confirmée, un choix vaut aussitôt, mais son délai ne court pas ; ce "
-        "qui en est retenu, comme d'une demande sur des données scellées, expire plus tard."
-    ),
-    (
-        "While the gateway's clock isn't confirmed, a choice holds at once, but its time doesn't run; what is "
-        "remembered of it, or of a request for sealed data, expires later."
-    ),
-)
+_UNCONFIRMED = ("Tant que l'horloge de la borne n'est pas confirmée, ", "While the gateway's clock isn't confirmed, ")
+_HOLDS = ("un refus vaut aussitôt, un accord non ; ", "a refusal holds at once, a consent doesn't; ")
+_LATER = ("ce qui est retenu {} expire plus tard.", "what is remembered of {} expires later.")
+_CHOICES = ("des choix", "choices")
+_REQUESTS = ("des demandes sur des données scellées", "requests for sealed data")
 # From when a record's time runs, by purpose; else from its end (the fields `start` and `end`)
 _RUNS = {"attribution": (" après le début", " after the start"), "": (" après la fin", " after the end")}
 # Of attribution, where nobody has acknowledged a second NAT: of what there is no record, not for how long
@@ -176,6 +173,14 @@ def span(seconds: int, language: str) -> str:
 def within(name: str, seconds: int, language: str) -> str:
     """Return how long a purpose keeps a record, and from when that runs: 24 hours after the end."""
     return span(seconds, language) + _RUNS.get(name, _RUNS[""])[LANGUAGES.index(language)]
+
+
+def unconfirmed(kinds: "Sequence[str]", at: int) -> str:
+    """Return what is said of a clock that isn't confirmed, where these are held; nothing where it changes nothing."""
+    chosen = "consent" in kinds or "objection" in kinds
+    parts = ([_CHOICES[at]] if chosen else []) + ([_REQUESTS[at]] if "requests" in kinds else [])
+    later = _LATER[at].format((" et ", " and ")[at].join(parts))
+    return _UNCONFIRMED[at] + (_HOLDS[at] if "consent" in kinds else "") + later if parts else ""
 
 
 def counted(number: int, forms: "tuple[str, str]", language: str) -> str:

@@ -120,13 +120,14 @@ class Recorder:
         timed: bool = True,
         unreadable: bool = False,
         on: tuple[str, ...] = ("location", "services"),
+        over: tuple[str, ...] = (),
     ) -> None:
         beside = ["counting"] * (counted and day) + ["addresses", "portal", "ports", "requests", "emergency", "page"]
         self.answers["consent own"] = {
             "consents": [{"timed": one["purposes"] if timed else []} | one for one in consents],
             "kept": kept, "beside": beside, "counted": counted,
             "objects": objects, "token": TOKEN, "undoes": UNDOES, "on": list(on),
-            "unreadable": unreadable, "medium": False, "nat": False,
+            "unreadable": unreadable, "medium": False, "nat": False, "over": list(over),
         }  # fmt: skip
 
     def _serve(self) -> None:
@@ -1096,7 +1097,7 @@ def test_a_store_that_nobody_can_see_is_told_of_as_the_notice_does(guest, record
             text = guest.ask(*asked, accept_language=language, **SAME)[2].text
             assert (row in text) == unseen, act
             assert ("30 jours", "30 days")[at] in text, act
-            answered = ("seul un tiers le peut", "a third party alone can")[at] in text
+            answered = ("seul un tiers peut les ouvrir", "a third party alone can open it")[at] in text
             assert answered == (not unseen and act != ""), act  # nothing can be handed over meanwhile
 
 
@@ -1175,6 +1176,47 @@ def test_a_person_has_what_is_kept_on_her_device_erased(guest, recorder):
     recorder.own([CONSENT])
     recorder.answers["consent own"] |= {"counted": False, "unreadable": True}  # flash refuses an objection: no button
     assert stays not in guest.ask(SENT + "act=erase&lang=en", **SAME)[2].text
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_who_objects_reads_of_consents_only_where_there_are_some(guest, recorder, language):
+    """L34-VI-4, L34-VI-5: what the page says of consents, of a suspended one, and of an unconfirmed clock."""
+    at = words.LANGUAGES.index(language)
+    applied = ("Aucun accord de votre part n'est appliqué.", "No consent of yours is applied.")[at]
+    stays = ("Un accord suspendu le reste", "A consent that was suspended stays so")[at]
+    holds = ("un refus vaut aussitôt, un accord non", "a refusal holds at once, a consent doesn't")[at]
+    asked = ("des demandes sur des données scellées", "requests for sealed data")[at]
+    recorder.answers |= {
+        "objection": {"objected": 1, "durable": True},
+        "objection end": {"accepted": 1, "durable": True},
+    }
+    for consents, on in (([], ()), ([], ("services",)), ([CONSENT | {"state": "suspended"}], ("services",))):
+        recorder.own(consents, objects=(1800000000, 1834000000), on=on)
+        for beside in (["addresses", "page"], ["addresses", "requests", "page"]):
+            recorder.answers["consent own"]["beside"] = beside
+            text = guest.ask(f"{SENT}act=object&lang={language}", **SAME)[2].text
+            assert (applied in text, holds in text) == (bool(consents or on), bool(consents))
+            assert (words._UNCONFIRMED[at] in text, asked in text) == (True, "requests" in beside)
+        text = guest.ask(f"token={UNDOES}&act=accept&lang={language}", **SAME)[2].text
+        assert (stays in text) == bool(consents)
+    recorder.own([], on=())
+    recorder.answers["consent own"]["beside"] = ["addresses", "page"]
+    assert words._UNCONFIRMED[at] not in guest.ask(f"{SENT}act=object&lang={language}", **SAME)[2].text
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_what_is_off_and_still_kept_is_said_to_grow_no_more(guest, recorder, language):
+    """L34-VI-4: on the page, which after an erasure then tells of nothing that may be kept of what ends later."""
+    at = words.LANGUAGES.index(language)
+    recorder.answers["erase terminal"] = {"withdrawn": 0, "destroyed": 0, "durable": True, "sealed": []}
+    recorder.answers["erase state"] = {"erasing": False}
+    for over in ((), ("attribution",), tuple(str(one[0]) for one in KEPT)):
+        recorder.own([], over=over)
+        text = guest.ask(f"{SENT}act=erase&lang={language}", **SAME)[2].text
+        lines = [line for line in text.split("\n") if words.OVER[at].strip(" ;") in line.replace("\u202f", " ")]
+        assert [words.PURPOSES[name][at] for name in over] == [line.split(",")[0] for line in lines]
+        later = ("dont la borne apprend la fin ensuite.", "whose end the gateway learns of later, stands below")[at]
+        assert (later in text) == (len(over) < len(KEPT))
 
 
 @pytest.mark.parametrize("kept", [KEPT, KEPT[1:], []])

@@ -434,7 +434,7 @@ def test_a_request_on_a_medium_that_is_away_is_promised_no_end(
     for at, language in enumerate(words.LANGUAGES):
         said = words.MEDIUM[at].strip(" ;")
         own = {"kept": [[name, law.DAY, away]], "beside": ["requests", "page"], "objects": [], "counted": False}
-        own |= {"medium": away, "nat": False}
+        own |= {"medium": away, "nat": False, "over": [name]}
         asked = Request("", b"", False, "lang=" + language, {})
         shown = Page(asked, lambda *_, **__: {}, lambda _: iter(()), None).without(own, 0)
         told = [shown, *texts[at::2], *([listed] if at else [])]  # `oubli law` alone is English
@@ -599,6 +599,24 @@ def test_who_objected_before_counting_was_turned_off_reads_that_no_consent_of_he
         back = ("vous pouvez la lever sur la page", "you can take it back on the page")[at]
         assert len([one for one in against if back in one]) == (bool(more) and not counted)
     device.recorder.close()
+
+
+@pytest.mark.parametrize(
+    ("more", "held"),
+    [
+        ("config summary\n option enabled '0'\n", []),
+        ("", ["choices"]),
+        (SERVICES + SMALL, ["choices", "consent"]),
+        (ATTRIBUTION + SMALL, ["choices", "requests"]),
+    ],
+)
+def test_notice_tells_of_an_unconfirmed_clock_what_it_changes_here(tmp_path: Path, more: str, held: list[str]) -> None:
+    """L34-VI-4, EXP-5: a refusal holds at once, a consent doesn't; and what is forgotten by the confirmed time."""
+    text = "\n".join(notice.lines(read(tmp_path, GATEWAY + more), "en"))
+    assert ("While the gateway's clock isn't confirmed" in text) == (held != [])
+    assert ("a refusal holds at once, a consent doesn't;" in text) == ("consent" in held)
+    assert ("remembered of choices" in text) == ("choices" in held)
+    assert ("requests for sealed data expires later" in text) == ("requests" in held)
 
 
 def test_each_name_that_a_choice_leaves_on_flash_is_told_of_with_its_end(tmp_path: Path) -> None:

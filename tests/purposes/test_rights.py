@@ -681,7 +681,7 @@ def test_a_connection_of_nobody_who_is_known_stays_under_its_address_and_that_is
         for name in ("security", "attribution", "billing"):
             own = {"kept": [[name, law.DAY, False]], "beside": [], "objects": [], "counted": False}
             page = guest_page.Page(asked, lambda *_, **__: {}, lambda _: iter(()), None)
-            shown = page.without(own | {"medium": False, "nat": False}, 0)
+            shown = page.without(own | {"medium": False, "nat": False, "over": []}, 0)
             assert [one in shown for one in (said[at], ("par exemple", "for instance")[at])] == [name != "billing"] * 2
         unnamed = notice.TEXTS[language]["unnamed"]
         off = "config purpose 'security'\n option enabled '0'\n"

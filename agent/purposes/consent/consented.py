@@ -240,6 +240,7 @@ class Consented(ByConsent):
         counted, unreadable = bool(self._config.metrics) and not self._opened.trouble, self._opened.trouble > 0
         flags: "dict[str, Any]" = {"counted": counted, "objects": objects, "changes": changes, "unreadable": unreadable}
         flags.update({"consents": found, "on": sorted(self.stores), "kept": kept, "beside": names})
+        flags["over"] = [one[0] for one in kept if one[0] not in self._config.purposes]
         attribution = self._config.purposes.get("attribution")
         flags["nat"] = attribution is not None and not attribution.upstream_nat
         flags["medium"] = also_held.on_medium(self._config, held)

@@ -96,11 +96,13 @@ class Page(HeldPage):
             said += self.paragraph("tell")
         if not done.get("durable", True):
             said += self.paragraph("not withdrawn" if done.get("unreadable") else "not durable")
+        if act == "accept" and any(one["state"] == "suspended" for one in before):
+            said += self.paragraph("stays suspended")
         own = self._ask("consent own", address=address)
         if "error" in own:
             return self.page("200 OK", said + self.paragraph("look") + self.back())
         if act == "erase":
-            said += self.paragraph("left" if own["kept"] else "stays")
+            said += self.paragraph("left" if len(own["kept"]) > len(own["over"]) else "stays")
         return self.overview(own, said)
 
     def erased(self, done: "dict[str, Any]", kept: "list[tuple[str, int, bool]]", address: str) -> str:
@@ -171,8 +173,9 @@ class Page(HeldPage):
         if agreed:
             shown += self.button("withdraw", count=active + suspended)
         shown += self.without(own, active)
-        if lines or own["objects"] or "requests" in own["beside"]:
-            shown += self.paragraph("unconfirmed")
+        held = ["consent"] * bool(lines) + ["objection"] * bool(own["objects"]) + own["beside"]
+        late = words.unconfirmed(held, words.LANGUAGES.index(self.language))
+        shown += f"<p>{self.plain(late)}</p>\n" if late else ""
         shown += self.button("see") + self.button("export")
         shown += self.button("erase", "", "and withdraw" if agreed else "", active + suspended)
         return self.page("200 OK", said + shown)
@@ -184,7 +187,8 @@ class Page(HeldPage):
             frozen = self.say("preserved") if name != "security" else ""  # what is sealed may be
             most = f"{self.say('most')} {words.within(name, seconds, self.language)}{frozen}"
             nat = words.NAT[at] if name == "attribution" and own["nat"] else ""
-            goes_on.append(self.purpose(name) + nat + ", " + (self.say("unseen") if unseen else "") + most)
+            state = (self.say("unseen") if unseen else "") + (words.OVER[at] if name in own["over"] else "")
+            goes_on.append(self.purpose(name) + nat + ", " + state + most)
         goes_on += [
             self.purpose(name) + ", " + words.kept(name, at, own["medium"])
             for name in own["beside"]
@@ -195,6 +199,7 @@ class Page(HeldPage):
             shown += self.paragraph("unnamed")
         if own["objects"]:
             shown += self.paragraph("uncounted")
+            shown += self.paragraph("none applied") if own["consents"] or own["on"] else ""
             if own["objects"][0]:
                 shown += f"<p>{self.plain(self.on('since', own['objects'][0]))}.</p>\n"
             shown += self.button("accept")

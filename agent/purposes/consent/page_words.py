@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands on the guests' page, in French and English, and its frame (agent.purposes.consent.guest_page)."""
 
-from agent.purposes.words import UNCONFIRMED, UNSEEN
+from agent.purposes.words import UNSEEN
 
 WORDS = {
-    "unconfirmed": UNCONFIRMED,
     "unseen": UNSEEN,
     "title": ("Vos données", "Your data"),
     "other": ("English", "Français"),
@@ -27,10 +26,10 @@ WORDS = {
         "Times are those of the gateway's clock, which may have been wrong.",
     ),
     "sealed": (
-        "la borne ne peut pas lire ces données ; {}chacune disparaît au plus tard",
-        "the gateway can't read it; {}each record goes at the latest",
+        "la borne ne peut pas lire ces données ; {}chacune disparaît d'ici au plus tard",
+        "the gateway can't read it; {}each record goes from here at the latest",
     ),
-    "answered": ("seul un tiers le peut, et ", "a third party alone can, and "),
+    "answered": ("seul un tiers peut les ouvrir, et ", "a third party alone can open it, and "),
     "once sealed": (", après scellement", ", once sealed"),
     "preserved": (
         ", sauf injonction de conservation (un an supplémentaire au maximum)",
@@ -38,7 +37,7 @@ WORDS = {
     ),
     "consents": ("Votre accord", "Your consent"),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
-    "without": ("Jusqu'à quand :", "Until when:"),
+    "without": ("Jusqu'à quand, ici :", "Until when, here:"),
     "unnamed": (
         (
             "Une connexion dont la borne ne sait pas de quel appareil elle est (par exemple commencée avant un "
@@ -52,14 +51,8 @@ WORDS = {
         ),
     ),
     "uncounted": (
-        (
-            "Votre appareil n'est pas compté, et aucun accord de votre part n'est appliqué. Cela est retenu pendant "
-            "13 mois, sous une empreinte de son adresse."
-        ),
-        (
-            "Your device isn't counted, and no consent of yours is applied. That is remembered for 13 months, under a "
-            "keyed hash of its address."
-        ),
+        ("Votre appareil n'est pas compté. Cela est retenu pendant 13 mois, sous une empreinte à clé de son adresse."),
+        ("Your device isn't counted. That is remembered for 13 months, under a keyed hash of its address."),
     ),
     "since": ("Opposition au comptage reçue le", "Objection to being counted received on"),
     "most": ("au plus", "at most"),
@@ -132,13 +125,12 @@ WORDS = {
         "Dites votre choix au responsable, pour qu'il en avertisse les tiers nommés.",
         "Tell the controller what you chose, so that he tells the third parties named.",
     ),
-    "done object": (
-        "Votre appareil n'est plus compté, et aucun accord de votre part n'est plus appliqué.",
-        "Your device is counted no more, and no consent of yours is applied any more.",
-    ),
-    "done accept": (
-        "Votre opposition au comptage est levée. Un accord suspendu le reste jusqu'à ce que vous le rétablissiez.",
-        "Your objection to being counted is taken back. A consent that was suspended stays so until you resume it.",
+    "done object": ("Votre appareil n'est plus compté.", "Your device is counted no more."),
+    "none applied": ("Aucun accord de votre part n'est appliqué.", "No consent of yours is applied."),
+    "done accept": ("Votre opposition au comptage est levée.", "Your objection to being counted is taken back."),
+    "stays suspended": (
+        "Un accord suspendu le reste jusqu'à ce que vous le rétablissiez.",
+        "A consent that was suspended stays so until you resume it.",
     ),
     "done erase": (
         "Votre demande d'effacement a été prise en compte.",
