@@ -143,19 +143,23 @@ def forget(line: "Line") -> int:
                 return 1
             time.sleep(0.2)
     as_recorder(paths)
+    steps: "list[tuple[Callable[..., object], tuple[Any, ...]]]" = []
     if line.word == "everything":
-        expiry.erase_all(paths, line.config)
-        clear_run(paths)
+        steps += [(expiry.erase_all, (paths, line.config)), (clear_run, (paths,))]
         places = [flash.folder, flash.spool]
     else:
         names = [row.name for row in table.PURPOSES if row.name != "security"]
-        for name in names:
-            expiry.erase_all(paths, line.config, name)
+        steps += [(expiry.erase_all, (paths, line.config, name)) for name in names]
         places = [flash.device_key, flash.consents, flash.sealed, flash.bundles]
         places += [run.vault + "/" + name for name in names]
-    for place in places:
-        files.clear(place)
-    return 0
+    failed = 0
+    for step, given in steps + [(files.clear, (place,)) for place in places]:
+        try:
+            step(*given)
+        except OSError as failure:  # what comes after goes all the same
+            sys.stderr.write("oubli: forget: not all could be destroyed" + reason(failure.errno) + "\n")
+            failed = 1
+    return failed
 
 
 def as_recorder(paths: "Paths") -> None:
@@ -222,5 +226,7 @@ def doctor(line: "Line") -> int:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Callable
+
     from agent.base.paths import Paths
     from agent.cli.command import Line

@@ -186,6 +186,9 @@ def _read(path: str) -> "tuple[str, int, int, dict[str, int] | None]":
         data = files.read_bounded(path, LIMIT)
         text = data.decode()
         said = json.loads(text)
+        body = text.partition(',"check":')[0]
+        if text != body + _check(body) + "\n":
+            return damaged, 0, 0, None
         if said.get("version") != 1:
             # Another version's may say how long the device ran and how late it
             # was: stores expire by that (EXP-4, EXP-5).
@@ -196,9 +199,6 @@ def _read(path: str) -> "tuple[str, int, int, dict[str, int] | None]":
                 0,
                 {name: value if isinstance(value, int) and 0 < value < _MOST else 0 for name, value in ages},
             )
-        body = text.partition(',"check":')[0]
-        if text != body + _check(body) + "\n":
-            return damaged, 0, 0, None
         values = {name: said[name] for name in _FIELDS}
         for name in _FIELDS:
             if not isinstance(values[name], int) or not (OWED if name == "tokens" else 0) <= values[name] < _MOST:

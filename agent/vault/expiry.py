@@ -79,7 +79,7 @@ def erase_all(paths: "Paths", path: str, purpose: str = "all") -> int:
     for folder in folders:
         if files.exists(folder):
             for name in [name for name in files.names(folder) if stores.parse_name(name) is not None]:
-                files.remove(folder + "/" + name)
+                files.clear(folder + "/" + name)
                 gone += 1
             files.clear(folder + "/handovers")
             files.sync_folder(folder)

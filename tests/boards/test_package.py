@@ -442,6 +442,26 @@ def test_the_makefile_for_an_openwrt_tree_installs_the_same_files(tmp_path):
     assert f"PKG_VERSION:={VERSION}\n" in makefile
 
 
+def test_a_removal_that_can_not_forget_leaves_no_key_though_apk_goes_on(tmp_path):
+    """EXP-1: apk ignores what a script returns, and takes the code away that could destroy it later."""
+    for command, code in (("false", 1), ("true", 0)):
+        run = tmp_path / "var/run/oubli"
+        (run / "vault").mkdir(parents=True, exist_ok=True)
+        held = []
+        for name in ("keys", "billing"):
+            (run / name).write_bytes(b"key" * 3000)
+            held.append((run / name).open("rb"))
+        text = packages.FORGET.replace("/usr/bin/oubli", command).replace("/etc/init.d/oubli", "true")
+        text = re.sub(r"(?<![\w.])/(var|srv|etc)/", rf"{tmp_path}/\1/", text)
+        assert str(tmp_path / "var/run/oubli/keys") in text
+        done = subprocess.run(["sh", "-c", text], check=False, capture_output=True)
+        assert done.returncode == (1 if code else done.returncode)
+        assert run.exists() == (code == 0)  # else `forget` has done it
+        for file in held:
+            with file:
+                assert (not file.read().strip(b"\0")) == bool(code)
+
+
 def test_further_packages_need_the_same_version_of_oubli(built):
     """By opkg and apk: there are never rooms of two versions beside each other."""
     for name, theirs in (("oubli-purposes", []), ("luci-app-oubli", ["luci-base"])):

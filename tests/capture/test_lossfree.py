@@ -625,10 +625,17 @@ def test_the_watch_leaves_a_heart_that_beats(watched):
     "text", ["{pid} 1 7\n", "{pid}\n", "", "\n", "x y z\n", "../self 1 1\n", "1 0 1\n", "* * *\n", None]
 )
 def test_the_watch_ends_nobody_else(watched, text):
-    """Another process by that number, a number alone, an empty file, no file, nonsense."""
+    """Another process by that number, a number alone, an empty file, no file, nonsense.
+
+    Where a heart stood still what is due goes all the same: a recorder that is stopped as it starts has none yet.
+    """
     if text is not None:
         watched.heartbeat.write_text(text.format(pid=watched.process.pid))
     time.sleep(10 * SPAN)
+    until, stood = time.monotonic() + 60, bool(text and text.strip())
+    while stood and not watched.called.exists() and time.monotonic() < until:
+        time.sleep(SPAN)
+    assert watched.called.exists() == stood
     assert watched.process.poll() is None
     assert watched.close() == ""
 

@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,6 +56,7 @@ def test_odd_files_keep_no_key_from_being_destroyed(folder, command):
     key_path(folder, TODAY + 8).symlink_to(key_path(folder, TODAY + 3))
     (folder / "keys/__MACOSX").mkdir()
     (keys / "2026-13-45.json").write_text("{}")
+    (keys / "9999-12-31.json").write_text("{}")  # no date is a lifetime after it
     command.day = TODAY + 4
     code, out, said = command(folder, "destroy-due")
     assert (code, out.splitlines()) == (2, [f"billing {at(TODAY + day)}" for day in range(3)] + ["3 keys destroyed"])
@@ -66,11 +68,12 @@ def test_odd_files_keep_no_key_from_being_destroyed(folder, command):
         str(at(TODAY + 8)),
         "__MACOSX",
         "2026-13-45.json",
+        "9999-12-31 at the latest",
     ):
         assert name in said
     assert not copy.exists()
     assert key_path(folder, TODAY + 3).exists()  # not due, and a link to it harms it not
-    assert command(folder, "verify", "--json", "-")[1].count("not a key") == 5
+    assert command(folder, "verify", "--json", "-")[1].count("not a key") == 6
     command.day = TODAY + 5
     assert command(folder, "destroy-due")[1] == f"billing {at(TODAY + 3)}\n1 keys destroyed\n"
     assert not late_copy.exists()
@@ -339,6 +342,39 @@ def test_a_file_that_can_not_be_overwritten_is_cut_to_nothing(folder, monkeypatc
     assert not key_path(folder, TODAY).exists()
 
 
+def test_a_folder_that_lets_nothing_go_keeps_no_other_key_from_being_destroyed(folder, monkeypatch):
+    """Each key is overwritten, and its name that stays is told of."""
+    opened(folder).bundle(at(TODAY), 3, BILLING)
+
+    def refused(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    done = destruction.destroy_due(opened(folder, TODAY + 4, None))
+    assert done.keys == [("billing", at(TODAY + day)) for day in range(3)]
+    assert len(done.wrong) == 3
+    assert all(not key_path(folder, TODAY + day).read_bytes().strip(b"\0") for day in range(3))
+
+
+def test_a_log_that_can_only_be_read_keeps_no_key_from_being_destroyed(folder, monkeypatch):
+    """That is told of once; any other command refuses first."""
+    opened(folder).bundle(at(TODAY), 3, BILLING)
+    before, whole = (folder / "log").read_bytes(), os.open
+
+    def read_only(path: str | Path, flags: int, mode: int = 0o777) -> int:
+        if Path(path) == folder / "log" and flags & (os.O_RDWR | os.O_WRONLY):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return whole(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", read_only)
+    done = destruction.destroy_due(opened(folder, TODAY + 2, None))
+    assert done.keys == [("billing", at(TODAY))]
+    assert done.wrong == [f"{folder / 'log'}: Permission denied; accepted: a file that can be used"]
+    assert (folder / "log").read_bytes() == before
+    with pytest.raises(PermissionError):
+        opened(folder).bundle(at(TODAY + 3), 1, BILLING)
+
+
 class room:  # noqa: N801 (reads as what it is)
     """No file of this process may grow beyond so many octets meanwhile: writes are short, then fail with EFBIG."""
 
@@ -390,6 +426,9 @@ def test_no_answer_is_there_that_the_register_does_not_have(answering, tmp_path)
     Nothing is answered, nothing of it stays, and the next try answers.
     """
     before = (tmp_path / "keys/register").read_bytes()
+    for octets in (60, 600, 2500):  # nor of one that has no room for all of its files
+        with room(octets):
+            assert (answering().exit_code, [path for path in tmp_path.iterdir() if "answer" in path.name]) == (2, [])
     with room(len(before) + 100):
         done = answering()
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)

@@ -480,6 +480,38 @@ def test_a_resumption_that_flash_refused_leaves_the_consent_suspended_at_the_nex
     assert book().resume(MAC, NOW + 5) == [0]
 
 
+@pytest.mark.parametrize("fails", range(1, 5))
+@pytest.mark.parametrize("what", ["resume", "accept"])
+def test_what_one_failing_sync_refused_stays_so_though_the_process_ends_at_once(book, monkeypatch, what, fails):
+    """L34-V-4, L34-VI-5: flash may have taken it all the same: it is written anew before it is refused."""
+    consents = book()
+    if what == "resume":
+        consents.grant(MAC, *GIVEN)
+        consents.suspend(MAC, NOW + 1)
+    else:
+        consents.object(MAC, NOW)
+    assert consents.flush()
+    whole, calls = files.sync_folder, []
+
+    def sync_folder(path: str) -> None:
+        calls.append(path)
+        if len(calls) == fails:
+            raise OSError(5, "")
+        whole(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_folder", sync_folder)
+        try:
+            getattr(consents, what)(MAC, NOW + 2)
+        except OSError:
+            refused = True
+        else:
+            refused = False
+    assert refused == (fails <= {"resume": 2, "accept": 1}[what])
+    if refused:
+        assert (book().active(MAC, "location", NOW + 3) < 0) if what == "resume" else book().objects(MAC)
+
+
 def test_a_withdrawal_that_waits_for_flash_is_not_undone_by_a_resumption(book, monkeypatch):
     """L34-V-4: of one purpose, while flash was full; written before the consent is resumed, or that is refused."""
     consents = book()

@@ -470,9 +470,11 @@ def test_a_start_takes_a_damaged_folder_as_it_is(change, store):
     folder = store.root / "flash/attribution"
     (folder / name).write_bytes(CHANGES[change](data))
     (folder / "2026-11-22-0001").write_bytes(data)  # another day's name
+    (folder / "2026-11-22-0002" / "in it").mkdir(parents=True)
     (folder / "README").write_text("not ours")
     torn = store.open(LATER_BOOT)["torn"]
-    assert "2026-11-22-0001" in torn
+    assert {"2026-11-22-0001", "2026-11-22-0002"} <= {*torn}
+    assert not (folder / "2026-11-22-0002").exists()
     kept = [path for path in store.files() if path != "README"]
     for path in kept:
         segment = segments.read(store.files()[path])

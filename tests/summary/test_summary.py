@@ -696,7 +696,12 @@ def test_a_ledger_that_cannot_be_read_never_gives_a_free_start(tmp_path, interpr
     assert book(remotes, interpreter.name, path, *steps)["results"] == [None, False] * 23 + [None, True]
 
 
-NEWER = (
+def checked(text: str) -> str:
+    """Return a ledger's text with its check at its end."""
+    return f'{text[:-1]},"check":{zlib.crc32(text[:-1].encode())}}}\n'
+
+
+NEWER = checked(
     '{"version":2,"day":9,"spent":0,"starts":1,"tokens":2,"hours":5000,"high_water":1790000000,"uncounted":7,"new":1}'
 )
 
@@ -704,15 +709,18 @@ NEWER = (
 def test_a_ledger_of_another_version_still_says_how_long_the_device_ran(tmp_path, interpreter, remotes):
     """EXP-4, EXP-5: stores expire by powered-on hours and the high-water mark; the spending alone is unknown."""
     path = tmp_path / "ledger"
-    path.write_text(NEWER)
-    values = book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000])["values"]
-    assert (values["hours"], values["high_water"], values["tokens"]) == (5000, 1790000000, OWED)
-    assert values["uncounted"] == 7
-    for file in tmp_path.iterdir():
-        file.unlink()
-    path.write_text('{"version":2,"hours":"7","uncounted":-1,"high_water":99999999999}')
-    values = book(remotes, interpreter.name, path)["values"]
-    assert (values["hours"], values["uncounted"], values["high_water"]) == (0, 0, 0)
+    for text, believed in (
+        (NEWER, (5000, 1790000000, 7)),
+        (NEWER.replace("17900", "37900"), (0, 0, 0)),  # a changed digit
+        (NEWER.partition(',"check"')[0] + "}", (0, 0, 0)),
+        (checked('{"version":2,"hours":"7","uncounted":-1,"high_water":99999999999}'), (0, 0, 0)),
+    ):
+        for file in tmp_path.iterdir():
+            file.unlink()
+        path.write_text(text)
+        values = book(remotes, interpreter.name, path, ["start", TODAY, 1000, 2000])["values"]
+        assert (values["hours"], values["high_water"], values["uncounted"]) == believed
+        assert values["tokens"] == OWED
 
 
 @pytest.mark.parametrize(

@@ -591,7 +591,8 @@ def test_a_removal_waits_until_the_recorder_answers_no_more_and_then_forgets(wha
         sealed.parent.parent.mkdir(parents=True)
         sealed.parent.write_bytes(b"in the way")
         done = interpreter.run(*words, check=False)
-        assert (done.returncode, done.stderr) == (1, b"oubli: can't go on (not a directory)\n")
+        assert (done.returncode, done.stderr) == (1, b"oubli: forget: not all could be destroyed (not a directory)\n")
+        assert not sealed.parent.exists()  # what comes after what fails goes all the same
 
 
 @pytest.mark.parametrize(("name", "returned"), [("var/run/oubli", 1), ("srv/oubli-spool", 1), ("var/run", 0)])
@@ -613,6 +614,30 @@ def test_a_removal_waits_for_either_daemon(name, returned, interpreter, tmp_path
         assert interpreter.run("-c", script, check=False).returncode == returned
         assert (tmp_path / "srv/oubli-spool").exists() == bool(returned)
         closes.kill()
+
+
+def test_a_removal_takes_folders_that_lie_in_a_store_under_a_segments_name(interpreter, tmp_path):
+    """EXP-1: nor does it leave the day's table where flash refuses."""
+    for folder in (
+        "var/run/oubli",
+        "srv/oubli/vault/consent/2026-11-30-0001/a",
+        "srv/oubli/vault/attribution/2026-11-30-0001",
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+    words = ["forget", "everything", "--root", str(tmp_path)]
+    assert interpreter.run("-m", "agent", *words).stderr == b""
+    assert not (tmp_path / "srv/oubli").exists()
+    (tmp_path / "var/run/oubli").mkdir(exist_ok=True)
+    (tmp_path / "var/run/oubli/terminals").write_bytes(b"table")
+    script = (
+        "from agent.vault import expiry\nfrom agent.__main__ import main\n"
+        "def refuses(*_): raise OSError(30, '')\n"
+        f"expiry.erase_all = refuses\nraise SystemExit(main({words!r}))"
+    )
+    done = interpreter.run("-c", script, check=False)
+    said = b"oubli: forget: not all could be destroyed (read-only file system)\n"
+    assert (done.returncode, done.stderr) == (1, said)
+    assert not (tmp_path / "var/run/oubli/terminals").exists()
 
 
 @NEEDS

@@ -31,7 +31,7 @@ def destroy_due(store: Store) -> Destroyed:
     being destroyed, and neither does a log that can't be written: `wrong` tells of it. A copy under another name
     goes on its date, too.
     """
-    with store.alone():
+    with store.alone(unwritable=True):
         done = Destroyed([], [])
         files, done.wrong = keyfiles.listed(store.folder / "keys")
         begun = _begun(store.log, done.wrong)
@@ -81,7 +81,8 @@ def _due(one: KeyFile, begun: set[tuple[str, str]], today: date) -> date | None:
         return said.destroy
     if data is None:
         raise StoreError(f"not a file; {ACCEPTED}")
-    latest = one.day + timedelta(days=0 if one.purpose == "freeze" else law.purpose(one.purpose).ceiling // law.DAY)
+    ceiling = timedelta(days=0 if one.purpose == "freeze" else law.purpose(one.purpose).ceiling // law.DAY)
+    latest = min(one.day, date.max - ceiling) + ceiling
     if said is not None:
         return said.destroy if said.destroy <= today else None
     if (one.purpose, str(one.day)) in begun or not data.strip(b"\0\xff") or latest <= today:
@@ -98,14 +99,17 @@ def _destroy(store: Store, one: KeyFile, due: date, done: Destroyed) -> None:
         disk.overwrite(one.path)
     except OSError as failure:
         done.wrong.append(keyfiles.line(one.path, failure))
-        if one.path.stat().st_size:
+        if not one.path.exists() or one.path.stat().st_size:
             return
     if not _enter(store, done, "destroyed", **facts):
         if one.day:
             done.keys.append((one.purpose, one.day))
         return  # what was overwritten stays as the mark
-    one.path.unlink()
-    disk.sync_folder(one.path.parent)
+    try:
+        one.path.unlink()
+        disk.sync_folder(one.path.parent)
+    except OSError as failure:  # the key is gone all the same: nothing but zeros has its name
+        done.wrong.append(keyfiles.line(one.path, failure))
     if one.day:
         done.keys.append((one.purpose, one.day))
 

@@ -6,6 +6,7 @@ when nothing is due. A line that a loss of power cut off stays as it is: the nex
 called `mended`.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -32,23 +33,31 @@ class Log:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._held: int | None = None
+        self._refused: OSError | None = None  # why nothing can be appended
 
     @contextmanager
-    def alone(self) -> Iterator[int]:
+    def alone(self, *, unwritable: bool = False) -> Iterator[int]:
         """Have the store to oneself meanwhile (the lock is on the log); gives the log's descriptor.
 
-        BusyError where another keeps it.
+        BusyError where another keeps it. OSError where the log can't be opened; an `unwritable` one may be read only,
+        and then each entry fails.
         """
         if self._held is not None:
             yield self._held
             return
-        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW)
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW)
+        except OSError as failure:
+            if not unwritable or failure.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            self._refused = failure
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
             self._wait(descriptor)
             self._held = descriptor
             yield descriptor
         finally:
-            self._held = None
+            self._held = self._refused = None
             os.close(descriptor)
 
     def _wait(self, descriptor: int) -> None:
@@ -67,6 +76,8 @@ class Log:
         """Append an entry, synced."""
         try:
             with self.alone() as descriptor:
+                if self._refused:
+                    raise self._refused
                 data = self.path.read_bytes()
                 if data and not data.endswith(b"\n"):
                     disk.append(descriptor, b"\n")

@@ -37,6 +37,7 @@ class Staged:
         try:
             signed_folder.write(self.beside, files)
         except OSError as failure:
+            self.clear()
             raise AgentError(f"{self.place}: can't be made ({failure.strerror}); accepted: a new folder") from None
 
     def free(self) -> None:

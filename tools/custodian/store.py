@@ -142,10 +142,13 @@ class Store:
             self.log.append(self.now, act, **facts)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the store for one command; StoreError where another one keeps it for long."""
+    def alone(self, *, unwritable: bool = False) -> Iterator[None]:
+        """Hold the store for one command; StoreError where another one keeps it for long.
+
+        `unwritable`: as tools.custodian.log.Log.alone has it.
+        """
         try:
-            with self.log.alone():
+            with self.log.alone(unwritable=unwritable):
                 yield
         except BusyError:
             raise StoreError(

@@ -281,6 +281,7 @@ class Consents(KeptConsents):
                     row[3] = 1
                     self._rows.set(place, *row)
                 self._waiting = True
+                self.flush()  # at once: the process may end before the next tick
                 raise
         for place in found:
             self._rows.clear(place)
@@ -331,6 +332,7 @@ class Consents(KeptConsents):
                 row[3] = 1
                 self._rows.set(place, *row)
                 self._waiting = True
+                self.flush()
                 raise
             _, purposes, categories, _, _, end, given, owner, gone = self._rows.get(place)
             self._rows.set(place, ACTIVE, purposes, categories & ALL, 0, now, end, given, owner, gone)

@@ -91,9 +91,9 @@ class SealedConsents:
     def take_away(self, place: int, fields: "list[Any]") -> None:
         """Remove a file durably, which takes no room; up to AWAY of them are written again. OSError: not now."""
         self.remove(place)
-        self.sync()
         if len(self._away) < AWAY:
             self._away[place] = fields
+        self.sync()
 
     def refuse(self, place: int) -> None:
         """Let a file go that was refused by flash, and may be there all the same: now, or once flash lets it."""

@@ -63,6 +63,8 @@ def cut(path: str, octets: int, check: int) -> int:
 
 def mend(path: str, day: int, number: int, purpose: int) -> Mended:
     """Put a segment that nobody writes to in order; OSError where the file system refuses."""
+    if not files.is_file(path):
+        return _remove(path)
     octets = files.size_of(path)
     data = files.read_at(path, 0, sealed.HEADER)
     check = binascii.crc32(data)
@@ -85,6 +87,6 @@ def mend(path: str, day: int, number: int, purpose: int) -> Mended:
 
 
 def _remove(path: str) -> Mended:
-    files.remove(path)
+    files.clear(path)
     files.sync_folder(path.rsplit("/", 1)[0])
     return Mended(None, 0, 0, torn=True)
