@@ -167,10 +167,14 @@ class AddressTable(AddressRows):
         else:
             self._hold(row, four, mac, now)
 
-    def another(self, address: bytes, mac: bytes, now: int) -> None:
-        """Take note that somebody who isn't followed says as of `now` that he has an address, where another one did."""
+    def another(self, address: bytes, mac: bytes, now: int, *, listing: bool = False) -> None:
+        """Take note that somebody who isn't followed says as of `now` that he has an address, where another one did.
+
+        `listing`: it may be a terminal's.
+        """
         four = four_words(address)
         row = self._newest(four)
+        self._rowless = self._rowless or (listing and not row)
         if self.mac(row) != mac:
             self._end(row, four, now)
 

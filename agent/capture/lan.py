@@ -54,7 +54,7 @@ class Lan(Listener):
         self._known = False  # all were listed
         # First octets of destinations that deserve a second look, for each family.
         self._local = {INET: bytearray(256), INET6: bytearray(256)}
-        self._rebuild()
+        self._rebuild([])
 
     @property
     def missing(self) -> "list[str]":
@@ -129,7 +129,7 @@ class Lan(Listener):
             self._links[index] = name
         else:
             self._links.pop(index, None)
-        self._rebuild()
+        self._rebuild([entry for entry in self._own if entry[0] == index])
         return True
 
     def no_link(self, index: int) -> None:
@@ -146,7 +146,7 @@ class Lan(Listener):
         if (index, address, prefix) in self._own:
             return False
         self._own.append((index, address, prefix))
-        self._rebuild()
+        self._rebuild([(index, address, prefix)])
         return True
 
     def no_address(self, index: int, address: bytes, prefix: int) -> bool:
@@ -159,18 +159,19 @@ class Lan(Listener):
     def _leave(self, entries: "list[tuple[int, bytes, int]]") -> None:
         self._own = [entry for entry in self._own if entry not in entries]
         self._left = (self._left + entries)[-_FORMER:]
-        self._rebuild()
+        self._rebuild(entries)
 
-    def _rebuild(self) -> None:
+    def _rebuild(self, changed: "list[tuple[int, bytes, int]]") -> None:
         """Work out the LAN's prefixes (link-local ones are on every side) and which first octets are near.
 
-        Whoever has an address that is elsewhere now is forgotten.
+        Whoever has an address that is elsewhere now, by what has `changed` of the router's own, is forgotten.
         """
-        self._holders.forget(self._elsewhere, self._wall())
         before = self.prefixes
         self.prefixes = [entry[1:] for entry in self._own if entry[0] in self._links and not _link_local(entry[1])]
         left = [entry for entry in before if entry not in self.prefixes and entry not in self._former]
         self._former = (self._former + left)[-_FORMER:]
+        if self._guests(changed, before + self.prefixes + self._former):
+            self._holders.forget(self._elsewhere, self._wall())
         for family, first in ((INET, 224), (INET6, 255)):
             marks = self._local[family]
             for octet in range(256):
@@ -179,6 +180,16 @@ class Lan(Listener):
                 if len(address) == (4 if family == INET else 16):
                     marks[address[0]] = 1
 
+    def _guests(self, changed: "list[tuple[int, bytes, int]]", prefixes: "list[tuple[bytes, int]]") -> bool:
+        """Return True if a guest may have or have had an address of what has changed: that costs a look at them all."""
+        if len(self._former) == _FORMER:  # of others nobody knows any more
+            return True
+        return any(
+            _within(address, 0, len(address), one, min(bits, most))
+            for _, address, bits in changed
+            for one, most in prefixes
+        )
+
     def neighbour(self, index: int, address: bytes, mac: bytes, *, quiet: bool = False) -> None:
         """Tell the address table of a terminal; a neighbour on another side is nobody's business."""
         link = self._answering(address) if index in self._links else -1
@@ -186,7 +197,7 @@ class Lan(Listener):
             self._holders.learn(address, mac, self._wall(), quiet=quiet)
             self.holder_changed(address)
         elif link < 0 and index in self._links:  # of a prefix that was here, and may come back
-            self._holders.another(address, mac, self._wall())
+            self._holders.another(address, mac, self._wall(), listing=bool(self._unseen[1]))
             self.holder_changed(address)
 
     def no_neighbour(self, index: int, address: bytes) -> None:

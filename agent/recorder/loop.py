@@ -30,8 +30,9 @@ from agent.runtime.libc import LIBC
 
 GATHER = 0.005  # seconds in which ends gather for one turn; even a flush makes fewer in it than RECEIVE_BUFFER holds
 BATCH = 128
-CHANGES = 1024  # of neighbours in one turn: the slowest processor takes less than a second for them
-DUMP_BATCH = 8  # datagrams of a dump in one turn of the loop: events come first
+CHANGES = 64  # of neighbours at a time, or lists of 80 each: a quarter of a second on the slowest processor
+CHANGING = 500000000  # ns of a turn in which more of them are read
+DUMP_BATCH = 4  # datagrams of a dump in one turn of the loop: events come first
 GROUP_DESTROY = 4
 
 
@@ -76,7 +77,7 @@ def run(config: "Config", root: str, source: "TimeSource") -> int:
         # What is read next was stamped by both clocks, or ended by a timer that stood still.
         if recorder.clock.lines.moved() or recorder.streams.timeouts.woke():
             recorder.tick()
-        late = _read(neighbours, ready, inbox)
+        late = _hear(neighbours, ready, inbox, source, polled)
         recorder.streams.neighbours_read(polled, whole=not late)
         behind = _read(others, ready, inbox)
         if ready:
@@ -180,6 +181,16 @@ def _streams(
         (table, None, heard.live_table.datagram, heard.live_table.overrun, DUMP_BATCH, lambda behind: not behind),
         (ruleset, None, rules, heard.timeouts.policies.overrun, DUMP_BATCH, lambda behind: not behind),
     )
+
+
+def _hear(
+    neighbours: "Sequence[Stream]", ready: "list[int]", inbox: "Any", source: "TimeSource", polled: int
+) -> "list[int]":
+    """Read all that waits of neighbours, as long as the turn that began at `polled` has time for it; as `_read`."""
+    late = _read(neighbours, ready, inbox)
+    while late and source.monotonic() - polled < CHANGING:
+        late = _read(neighbours, ready, inbox)
+    return late
 
 
 def _read(streams: "Sequence[Stream]", ready: "list[int]", inbox: "Any") -> "list[int]":

@@ -201,6 +201,18 @@ def test_who_is_told_of_just_after_somebody_was_forgotten_is_not_named_for_what_
     assert who.ask(("named", Y, 201.9 + late))["answers"] == [C]
 
 
+def test_who_had_an_address_while_addresses_were_listed_anew_is_not_taken_for_who_came_next(
+    table: Callable[..., Table],
+) -> None:
+    """L34-I-2: of a newcomer then it isn't known if he is a terminal; whoever takes his address over came later."""
+    who = table()
+    who.ask(("learn", Y, C, 50), ("another", Y, B, 60), ("another", X, B, 100), ("learn", X, A, 100.5))
+    assert who.ask(("named", X, 100.2))["answers"] == [A]  # his who may not be followed, of another prefix
+    who = table()
+    who.ask(("another", X, B, 100, 1), ("learn", X, A, 100.5))
+    assert who.ask(("named", X, 100.2), ("named", X, 100.5))["answers"] == [None, A]
+
+
 def test_what_a_new_list_no_longer_names_is_forgotten(table: Callable[..., Table]) -> None:
     """After lost rtnetlink messages silence is the news."""
     who = table()

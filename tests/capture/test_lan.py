@@ -195,14 +195,44 @@ def test_whoever_had_an_address_that_is_another_links_now_is_forgotten(
     assert [row[3] for row in told] == [True, False, False]
 
 
-def test_an_interface_that_is_nobodys_goes_without_a_look_at_anybody(
+def test_an_address_that_was_never_among_the_guests_comes_and_goes_without_a_look_at_anybody(
     ask: Callable[..., Any], order: kernel.ByteOrder
 ) -> None:
-    """A table of thousands takes a second on a slow device: sixty bridges of containers ended the recorder."""
-    gateway = Gateway(order).link(20, "veth0").link(21, "wan2").address(21, "198.51.100.7/24")
+    """A table of thousands takes seconds on a slow device: bridges of containers, or a new WAN, ended the recorder."""
+    gateway = Gateway(order)
     looks = ask(gateway)["forgets"]
-    assert ask(gateway.link(20, "veth0", gone=True))["forgets"] == looks
-    assert ask(gateway.link(21, "wan2", gone=True))["forgets"] == looks + 1
+    gateway.link(20, "veth0").address(20, "fe80::9/64").link(20, "veth0", gone=True)
+    gateway.link(21, "wan2").address(21, "198.51.100.7/24").address(21, "2001:db8:9::1/56").link(21, "wan2", gone=True)
+    gateway.address(WAN, "203.0.113.9/24").address(WAN, "203.0.113.2/24", gone=True)
+    assert ask(gateway)["forgets"] == looks
+    for number, (link, address) in enumerate(((WAN, "192.168.1.77/32"), (WAN, "fd00::1/16"), (LAN, "10.9.9.1/24")), 1):
+        assert ask(gateway.address(link, address))["forgets"] == looks + number
+    gateway.address(LAN, "192.168.1.1/24", gone=True)  # whose prefix was the guests' may still have one of it
+    assert ask(gateway.address(WAN, "192.168.1.2/24"))["forgets"] == looks + 5
+
+
+@pytest.mark.parametrize("listing", [False, True])
+def test_word_of_a_newcomer_while_addresses_are_listed_anew_is_remembered(
+    ask: Callable[..., Any], order: kernel.ByteOrder, *, listing: bool
+) -> None:
+    """L34-I-2: whether he is a terminal isn't known then; who takes his address over came later."""
+    gateway = Gateway(order).listed()
+    if listing:
+        gateway.told.append("")
+        gateway.neighbour(LAN, "192.168.1.50", OTHER).link(LAN, "lan").address(LAN, "192.168.1.1/24")
+    told = ask(gateway.neighbour(LAN, "192.168.1.50"), ("192.168.1.50", INTERNET))
+    assert (told["told"][0][2], told["rowless"]) == (MAC.hex(), listing)
+
+
+def test_where_more_prefixes_have_left_than_are_remembered_each_change_has_a_look(
+    ask: Callable[..., Any], order: kernel.ByteOrder
+) -> None:
+    """L34-I-2: somebody may have an address of any of them."""
+    gateway = Gateway(order)
+    for number in range(20):
+        gateway.address(LAN, f"10.9.{number}.1/24").address(LAN, f"10.9.{number}.1/24", gone=True)
+    looks = ask(gateway)["forgets"]
+    assert ask(gateway.address(WAN, "203.0.113.9/24"))["forgets"] == looks + 1
 
 
 @pytest.mark.parametrize("what", ["address", "link", "name"])

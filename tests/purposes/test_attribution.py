@@ -585,6 +585,25 @@ def test_table_that_the_recorder_writes_is_what_nft_reads(interpreter):
     assert "b5" not in text
 
 
+ROOM = """
+import gc
+from agent.purposes.attribution.own_addresses import OwnAddresses
+own = OwnAddresses(lambda row: True, lambda mac, start: b"", lambda: 0)
+gc.collect()
+before = gc.mem_alloc()
+taken = sum([own.leaves(number.to_bytes(16, "big"), b"\\2" * 6, 1000, 1001) for number in range(3000)])
+gc.collect()
+print(taken, gc.mem_alloc() - before)
+"""
+
+
+def test_own_addresses_leave_the_recorder_room_however_many_a_guest_makes():
+    """L34-III-2: a guest with 2,200 of them ended the recorder of a 64-bit board, whose heap is 1 MiB."""
+    taken, octets = map(int, INTERPRETERS["micropython"].run("-X", "heapsize=1M", "-c", ROOM).stdout.split())
+    assert taken == 1024
+    assert octets < 300000
+
+
 def test_terminal_that_leaves_by_its_own_ipv6_address_has_a_row_a_day(stage):
     """L34-III-2: IPv6 isn't translated: one row an address and day. Where it is, each connection has its own."""
     steps = [

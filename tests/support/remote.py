@@ -457,8 +457,8 @@ def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
     """Take steps: ["find", address, start], ["holder", address] and ["user", address] answer the MAC or None.
 
     So does "named", of who is surely found. ["late", ns] sets how late what comes may be, ["forget", address, ns]
-    forgets one, ["sweep", "listing"] sweeps while all are listed anew. Others are the table's own calls. Returns
-    answers and counts.
+    forgets one, ["sweep", "listing"] sweeps while all are listed anew. One more word of "another" says so, too.
+    Others are the table's own calls. Returns answers and counts.
     """
     table, answers = _held["addresses"], []
     for step in steps:
@@ -479,6 +479,8 @@ def addresses(steps: "list[list[Any]]") -> "dict[str, Any]":
             table.learn(*rest[:3], quiet=len(rest) > 3)
         elif call == "sweep":
             table.sweep(whole=not rest)
+        elif call == "another":
+            table.another(*rest[:3], listing=len(rest) > 3)
         elif call == "forget":
             table.forget(_is(rest[0]), rest[1])
         else:
@@ -570,10 +572,10 @@ def lan(names: "list[str]", datagrams: "list[str]", events: "list[str]") -> "dic
 
     for text in events:
         decoder.feed(_octets(text), len(text) // 2, say)
-    held = table.held()
+    held, rowless = table.held(), table._rowless
     table.close()
     present = len(lan.missing) < len(lan.names)
-    return {"told": told, "present": present, "held": held, "asked": asked, "forgets": forgets[0]}
+    return {"told": told, "present": present, "held": held, "asked": asked, "forgets": forgets[0], "rowless": rowless}
 
 
 def within(pairs: "list[list[Any]]") -> "list[bool]":
