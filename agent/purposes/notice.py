@@ -52,11 +52,11 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "objected": "Opposition au comptage déjà reçue : tant qu'elle est retenue, aucun accord de votre part n'est "
         "appliqué ; vous pouvez la lever sur la page.",
         "objection": "Opposition ({}) : à tout moment, dites au responsable ce qui est particulier à votre situation ; "
-        "il vous donne, s'il en a un, le motif légitime et impérieux qui l'emporte (21.1){} ; ce qui n'est pas effacé "
-        "cesse, au terme indiqué, si vous quittez le réseau.",
+        "il vous donne, s'il en a un, le motif légitime et impérieux qui l'emporte (21.1){} ; tout cela cesse, au "
+        "terme indiqué, si vous quittez le réseau.",
         "against security": ", ou efface ce qui est conservé pour la sécurité (sauf une connexion sans appareil connu, "
         "sous la seule adresse IP, ou dont la borne apprend la fin ensuite){} ; les connexions "
-        "suivantes le sont de nouveau",
+        "suivantes sont conservées",
         "ends": " et met fin à vos accords",
         "restriction": "- limitation (18) : obtenue, le responsable n'utilise plus ce qui est conservé de votre "
         "appareil, hors demande d'une autorité ;",
@@ -127,11 +127,10 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "objected": "Objection to being counted received before: as long as it is remembered, no consent of yours is "
         "applied; you can take it back on the page.",
         "objection": "Objection ({}): at any time, tell the controller what is particular to your situation; he tells "
-        "you any compelling legitimate ground that overrides it (21.1){}; what isn't erased ends, as told above, once "
+        "you any compelling legitimate ground that overrides it (21.1){}; all of it ends, as told above, once "
         "you leave the network.",
         "against security": ", or erases what is kept for security (but for a connection whose device isn't known, "
-        "kept under the IP address alone, or whose end the gateway learns of later){}; later connections are kept "
-        "again",
+        "kept under the IP address alone, or whose end the gateway learns of later){}; later connections are kept",
         "ends": " and ends your consents",
         "restriction": "- restriction (18): once granted, the controller uses nothing that is kept of your device, "
         "but for an authority's request;",

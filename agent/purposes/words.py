@@ -18,8 +18,8 @@ UNSEEN = (
 OVER = ("à l'arrêt, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; ")
 # Of what is forgotten by the confirmed time
 _UNCONFIRMED = ("Tant que l'horloge de la borne n'est pas confirmée, ", "While the gateway's clock isn't confirmed, ")
-_HOLDS = ("un refus vaut aussitôt, un accord non ; ", "a refusal holds at once, a consent doesn't; ")
-_LATER = ("ce qui est retenu {} expire plus tard.", "what is remembered of {} expires later.")
+_HOLDS = ("un refus vaut aussitôt, nul accord ne vaut ; ", "a refusal holds at once, no consent does; ")
+_LATER = ("ce qui est retenu {} peut expirer plus tard.", "what is remembered of {} may expire later.")
 _CHOICES = ("des choix", "choices")
 _REQUESTS = ("des demandes sur des données scellées", "requests for sealed data")
 # From when a record's time runs, by purpose; else from its end (the fields `start` and `end`)

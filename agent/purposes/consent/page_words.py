@@ -26,8 +26,8 @@ WORDS = {
         "Times are those of the gateway's clock, which may have been wrong.",
     ),
     "sealed": (
-        "la borne ne peut pas lire ces données ; {}chacune disparaît d'ici au plus tard",
-        "the gateway can't read it; {}each record goes from here at the latest",
+        "la borne ne peut pas lire ces données ; {}chacune devient illisible au plus tard",
+        "the gateway can't read it; {}each record becomes unreadable at the latest",
     ),
     "answered": ("seul un tiers peut les ouvrir, et ", "a third party alone can open it, and "),
     "once sealed": (", après scellement", ", once sealed"),
@@ -37,7 +37,10 @@ WORDS = {
     ),
     "consents": ("Votre accord", "Your consent"),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
-    "without": ("Jusqu'à quand, ici :", "Until when, here:"),
+    "without": (
+        "Lisible jusqu'à quand, hors copies remises (début, fin : de la connexion ou de la session) :",
+        "Readable until when, but for copies handed on (start, end: of the connection or session):",
+    ),
     "unnamed": (
         (
             "Une connexion dont la borne ne sait pas de quel appareil elle est (par exemple commencée avant un "
