@@ -58,8 +58,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "sous la seule adresse IP, ou dont la borne apprend la fin ensuite){} ; les connexions "
         "suivantes sont conservées",
         "ends": " et met fin à vos accords",
-        "restriction": "- limitation (18) : obtenue, le responsable n'utilise plus ce qui est conservé de votre "
-        "appareil, hors demande d'une autorité ;",
+        "restriction": "- limitation (18) : obtenue, le responsable n'utilise ce qu'elle vise que si vous le "
+        "voulez, en preuve ou pour une autorité ;",
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir à qui sont les connexions "
         "; un appareil dont l'adresse MAC change est ici un autre, "
         "sans vos choix ; pour l'ancienne, voyez le responsable ;",
@@ -132,8 +132,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "against security": ", or erases what is kept for security (but for a connection whose device isn't known, "
         "kept under the IP address alone, or whose end the gateway learns of later){}; later connections are kept",
         "ends": " and ends your consents",
-        "restriction": "- restriction (18): once granted, the controller uses nothing that is kept of your device, "
-        "but for an authority's request;",
+        "restriction": "- restriction (18): once granted, the controller uses what it covers only at your wish, "
+        "as a proof or for an authority;",
         "leave": (
             "- which device has which address: oubli notes it to tell whose a connection is; "
             "a device whose MAC address changes is another one here, without your choices; "

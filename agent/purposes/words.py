@@ -18,7 +18,7 @@ UNSEEN = (
 OVER = ("à l'arrêt, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; ")
 # Of what is forgotten by the confirmed time
 _UNCONFIRMED = ("Tant que l'horloge de la borne n'est pas confirmée, ", "While the gateway's clock isn't confirmed, ")
-_HOLDS = ("un refus vaut aussitôt, nul accord ne vaut ; ", "a refusal holds at once, no consent does; ")
+_HOLDS = ("un refus vaut, nul accord n'est appliqué ; ", "a refusal holds, no consent is applied; ")
 _LATER = ("ce qui est retenu {} peut expirer plus tard.", "what is remembered of {} may expire later.")
 _CHOICES = ("des choix", "choices")
 _REQUESTS = ("des demandes sur des données scellées", "requests for sealed data")

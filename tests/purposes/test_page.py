@@ -503,7 +503,7 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
         assert said in page.text
         for left in (
             "sécurité du réseau, au plus 24 heures après la fin\n",
-            "demandes des autorités, au plus 365 jours après le début, sauf injonction de conservation (un an",
+            "demandes des autorités, au plus 365 jours après le début, hors copie remise, ou injonction de",
             "comptage des visiteurs, un jour, jusque vers 4 h (5 h en été), heure de Paris",
             (
                 "connexion au portail, jusqu'à ce que le portail signale la déconnexion de l'appareil, "
@@ -1184,7 +1184,7 @@ def test_who_objects_reads_of_consents_only_where_there_are_some(guest, recorder
     at = words.LANGUAGES.index(language)
     applied = ("Aucun accord de votre part n'est appliqué.", "No consent of yours is applied.")[at]
     stays = ("Un accord suspendu le reste", "A consent that was suspended stays so")[at]
-    holds = ("un refus vaut aussitôt, nul accord ne vaut", "a refusal holds at once, no consent does")[at]
+    holds = ("un refus vaut, nul accord n'est appliqué", "a refusal holds, no consent is applied")[at]
     asked = ("des demandes sur des données scellées", "requests for sealed data")[at]
     recorder.answers |= {
         "objection": {"objected": 1, "durable": True},

@@ -611,10 +611,10 @@ def test_who_objected_before_counting_was_turned_off_reads_that_no_consent_of_he
     ],
 )
 def test_notice_tells_of_an_unconfirmed_clock_what_it_changes_here(tmp_path: Path, more: str, held: list[str]) -> None:
-    """L34-VI-4, EXP-5: a refusal holds at once, no consent does; and what is forgotten by the confirmed time."""
+    """L34-VI-4, EXP-5: a refusal holds, no consent is applied; and what is forgotten by the confirmed time."""
     text = "\n".join(notice.lines(read(tmp_path, GATEWAY + more), "en"))
     assert ("While the gateway's clock isn't confirmed" in text) == (held != [])
-    assert ("a refusal holds at once, no consent does;" in text) == ("consent" in held)
+    assert ("a refusal holds, no consent is applied;" in text) == ("consent" in held)
     assert ("remembered of choices" in text) == ("choices" in held)
     assert ("requests for sealed data may expire later" in text) == ("requests" in held)
 

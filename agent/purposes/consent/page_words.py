@@ -32,14 +32,14 @@ WORDS = {
     "answered": ("seul un tiers peut les ouvrir, et ", "a third party alone can open it, and "),
     "once sealed": (", après scellement", ", once sealed"),
     "preserved": (
-        ", sauf injonction de conservation (un an supplémentaire au maximum)",
-        ", but for an injunction to preserve (for a year more at most)",
+        ", hors copie remise, ou injonction de conservation (un an supplémentaire au maximum)",
+        ", but for copies handed on, or an injunction to preserve (for a year more at most)",
     ),
     "consents": ("Votre accord", "Your consent"),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
     "without": (
-        "Lisible jusqu'à quand, hors copies remises (début, fin : de la connexion ou de la session) :",
-        "Readable until when, but for copies handed on (start, end: of the connection or session):",
+        "Lisible jusqu'à quand, hors copies remises (début, fin : de l'enregistrement) :",
+        "Readable until when, but for copies handed on (start, end: of the record):",
     ),
     "unnamed": (
         (
