@@ -100,7 +100,16 @@ def make_folders(paths: Paths) -> None:
 
 
 def clear_run(paths: Paths) -> None:
-    """Remove the daemons' files on tmpfs but those by which the next process of this boot reads stamps."""
+    """Remove the daemons' files on tmpfs but those by which the next process of this boot reads stamps.
+
+    OSError, at the end, where something can't be.
+    """
+    refused: "OSError | None" = None
     for place in list(files.entries(paths.run.folder)) + [paths.run.live]:
         if place not in paths.run.stays:
-            files.clear(place)
+            try:
+                files.clear(place)
+            except OSError as failure:
+                refused = failure
+    if refused is not None:
+        raise refused

@@ -146,7 +146,7 @@ def forget(line: "Line") -> int:
     steps: "list[tuple[Callable[..., object], tuple[Any, ...]]]" = []
     if line.word == "everything":
         steps += [(expiry.erase_all, (paths, line.config)), (clear_run, (paths,))]
-        places = [flash.folder, flash.spool]
+        places = [flash.device_key, flash.folder, flash.spool]
     else:
         names = [row.name for row in table.PURPOSES if row.name != "security"]
         steps += [(expiry.erase_all, (paths, line.config, name)) for name in names]
@@ -156,8 +156,9 @@ def forget(line: "Line") -> int:
     for step, given in steps + [(files.clear, (place,)) for place in places]:
         try:
             step(*given)
-        except OSError as failure:  # what comes after goes all the same
-            sys.stderr.write("oubli: forget: not all could be destroyed" + reason(failure.errno) + "\n")
+        except (OSError, ValueError) as failure:  # what comes after goes; ValueError: a name that is no text
+            number = failure.errno if isinstance(failure, OSError) else None
+            sys.stderr.write("oubli: forget: not all could be destroyed" + reason(number) + "\n")
             failed = 1
     return failed
 

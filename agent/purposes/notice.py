@@ -40,7 +40,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "b et e), la portabilité sans accord ni contrat (20), l'opposition sans intérêt légitime (21). La borne efface "
         "d'elle-même, au terme indiqué, et non sur demande : {}.",
         "page": "- page : ouvrez {} avec votre appareil, sur ce réseau, sans compte ; pour cette borne, "
-        "elle montre l'essentiel de ce dont l'accès est un droit « page », l'enregistre en entier et efface "
+        "elle montre l'essentiel de ce dont l'accès est un droit « page », l'enregistre et efface "
         "ce qui peut l'être{} ;",
         "unnamed": ", sauf les connexions sans appareil connu",
         "ask": "- responsable : écrivez au contact ci-dessus ; réponse dans le mois, ou dans les trois mois "
@@ -81,7 +81,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "or": " ou de ",
         "idle": " ; l'usage d'un bloc de ports ou d'une adresse IPv6 finit au plus tard après {} sans connexion",
         "but ports": ", hors ce qui est dit sous « ports publics attribués »",
-        "session": " ; une session finit après {} sans connexion, à la première connexion d'un autre "
+        "session": " ; une session finit après {} sans paquet, à la première connexion d'un autre "
         "utilisateur, ou au premier signe après 1 h (2 h en été), heure de Paris",
         "rectification": "- rectification (16) : ce qui est faux est effacé si la borne le peut",
         "statement": ", votre déclaration jointe à ce qui est scellé",
@@ -116,7 +116,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "portability without consent or contract (20), no objection without a legitimate interest (21). The "
         "gateway erases by itself, at the end that is named, and not on request: {}.",
         "page": "- page: open {} on your device, in this network, without an account; of this gateway "
-        'alone, it shows most of what has access as a right "page", saves it whole, and erases what can be erased{};',
+        'alone, it shows most of what has access as a right "page", saves it, and erases what can be erased{};',
         "unnamed": ", but for connections of an unknown device",
         "ask": "- controller: write to the contact above; answer within a month, or three if you are told so by "
         "then (12.3); complaint: CNIL (www.cnil.fr);",
@@ -159,7 +159,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "or": " or ",
         "idle": "; the use of a block of ports or of an IPv6 address ends at the latest after {} without a connection",
         "but ports": ', but for what stands under "public ports given",',
-        "session": "; a session ends after {} without a connection, at another user's first one, or at the first "
+        "session": "; a session ends after {} without a packet, at another user's first one, or at the first "
         "sign after 01:00 (02:00 in summer), Paris time",
         "rectification": "- rectification (16): what is wrong is erased if the gateway can do so",
         "statement": ", your statement put beside what is sealed",

@@ -11,8 +11,8 @@ from agent.base import dates
 LANGUAGES = ("fr", "en")
 # Of a store where nobody can look: no request reaches it
 UNSEEN = (
-    "la borne ne voit pas s'il en reste ; tant qu'elle ne le voit pas, rien de plus n'en est communiqué ni préservé ; ",
-    "the gateway can't see whether anything is left; until it can, nothing more of it is handed over or preserved; ",
+    "la borne ne voit pas s'il en reste ; tant qu'elle ne le voit pas, elle n'en remet rien de plus ; ",
+    "the gateway can't see whether anything is left; until it can, it hands over nothing more of it; ",
 )
 # Of a purpose that is off, and still keeps something
 OVER = ("à l'arrêt, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; ")

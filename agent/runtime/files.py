@@ -165,8 +165,9 @@ def clear(path: "str | bytes", depth: int = 8, budget: "list[int] | None" = None
     """Remove a file, or all that a folder holds and itself where its own folder lets it; no link is followed.
 
     What lies deeper than `depth` folders stays, and what is left after as many entries
-    as `budget` has, which are taken off it.
+    as `budget` has, which are taken off it. Whatever can't be removed stops nothing else; OSError then, at the end.
     """
+    refused: "OSError | None" = None
     try:
         descriptor = LIBC.call("open", _path(path), LIBC["O_DIRECTORY"] | LIBC["O_NOFOLLOW"] | LIBC["O_CLOEXEC"], 0)
     except OSError:
@@ -181,11 +182,16 @@ def clear(path: "str | bytes", depth: int = 8, budget: "list[int] | None" = None
             if budget[0] <= 0:
                 break
             budget[0] -= 1
-        clear(entry, depth - 1, budget)
+        try:
+            clear(entry, depth - 1, budget)
+        except OSError as failure:
+            refused = failure
     try:
         os.rmdir(path)
     except OSError:
         pass  # its folder is another user's, who removes it
+    if refused is not None:
+        raise refused
 
 
 def exists(path: "str | bytes") -> bool:

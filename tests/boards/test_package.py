@@ -447,19 +447,28 @@ def test_a_removal_that_can_not_forget_leaves_no_key_though_apk_goes_on(tmp_path
     for command, code in (("false", 1), ("true", 0)):
         run = tmp_path / "var/run/oubli"
         (run / "vault").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "srv/oubli").mkdir(parents=True, exist_ok=True)
         held = []
-        for name in ("keys", "billing"):
-            (run / name).write_bytes(b"key" * 3000)
-            held.append((run / name).open("rb"))
+        for path in (run / "keys", tmp_path / "srv/oubli/device.key"):
+            path.write_bytes(b"key" * 3000)
+            held.append(path.open("rb"))
+        for name in ("lines", "timeouts"):
+            (run / name).write_text(name)
+        aside = tmp_path / "aside"
+        aside.write_bytes(b"an operator's")
+        (run / "billing").symlink_to(aside)  # as a recorder that was taken over may have left it
         text = packages.FORGET.replace("/usr/bin/oubli", command).replace("/etc/init.d/oubli", "true")
         text = re.sub(r"(?<![\w.])/(var|srv|etc)/", rf"{tmp_path}/\1/", text)
         assert str(tmp_path / "var/run/oubli/keys") in text
         done = subprocess.run(["sh", "-c", text], check=False, capture_output=True)
         assert done.returncode == (1 if code else done.returncode)
-        assert run.exists() == (code == 0)  # else `forget` has done it
+        left = {"keys", "billing", "lines", "timeouts", "vault"} if code == 0 else {"lines", "timeouts"}
+        assert {path.name for path in run.iterdir()} == left  # else `forget` has done it
+        assert (tmp_path / "srv/oubli/device.key").exists() == (code == 0)
         for file in held:
             with file:
                 assert (not file.read().strip(b"\0")) == bool(code)
+        assert aside.read_bytes() == b"an operator's"
 
 
 def test_further_packages_need_the_same_version_of_oubli(built):

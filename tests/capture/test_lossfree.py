@@ -641,7 +641,7 @@ def test_the_watch_leaves_a_heart_that_beats(watched):
 def test_the_watch_ends_nobody_else(watched, text):
     """Another process by that number, a number alone, an empty file, no file, nonsense.
 
-    Where a heart stood still what is due goes all the same: a recorder that is stopped as it starts has none yet.
+    Where a heart stood still what is due goes all the same: its process may be gone, and none follow.
     """
     if text is not None:
         watched.heartbeat.write_text(text.format(pid=watched.process.pid))

@@ -512,6 +512,35 @@ def test_what_one_failing_sync_refused_stays_so_though_the_process_ends_at_once(
         assert (book().active(MAC, "location", NOW + 3) < 0) if what == "resume" else book().objects(MAC)
 
 
+@pytest.mark.parametrize("fails", range(1, 6))
+def test_a_resumption_of_two_consents_is_of_both_or_none(book, monkeypatch, fails):
+    """L34-V-4: it was refused, and one of them was in force from the next tick on."""
+    consents = book()
+    consents.grant(MAC, *GIVEN)
+    consents.grant(MAC, ["services"], ["connections"], *GIVEN[2:])
+    assert len(consents.suspend(MAC, NOW + 1)) == 2
+    assert consents.flush()
+    whole, calls = files.sync_folder, []
+
+    def sync_folder(path: str) -> None:
+        calls.append(path)
+        if len(calls) == fails:
+            raise OSError(5, "")
+        whole(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_folder", sync_folder)
+        try:
+            resumed = len(consents.resume(MAC, NOW + 2))
+        except OSError:
+            resumed = 0
+    assert resumed == (0 if fails < 5 else 2)
+    for _ in range(2):
+        consents.tick(NOW + 3)
+        assert [consents.active(MAC, name, NOW + 3) >= 0 for name in ("services", "location")] == [resumed == 2] * 2
+        consents = book()
+
+
 def test_a_withdrawal_that_waits_for_flash_is_not_undone_by_a_resumption(book, monkeypatch):
     """L34-V-4: of one purpose, while flash was full; written before the consent is resumed, or that is refused."""
     consents = book()

@@ -555,7 +555,7 @@ def test_an_injunction_that_is_excepted_is_not_denied_in_the_same_row(tmp_path: 
     settings.unseen = ["billing"]
     (row,) = [one for one in register.register(settings, language, ["billing"]) if words.PURPOSES["billing"][at] in one]
     assert register.TEXTS[language]["preserved"].strip(", ").partition(" ")[0] in row
-    assert ("rien de plus n'en est communiqué ni préservé", "nothing more of it is handed over or preserved")[at] in row
+    assert ("elle n'en remet rien de plus", "it hands over nothing more of it")[at] in row
 
 
 @pytest.mark.parametrize("more", ["", SERVICES])

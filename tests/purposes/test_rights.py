@@ -522,8 +522,8 @@ def test_what_is_said_of_sealed_data_follows_from_what_is_sealed(tmp_path: Path,
         ("à ce qui est scellé", "beside what is sealed")[at],
     )
     session = (
-        "une session finit après 30 minutes sans connexion",
-        "a session ends after 30 minutes without a connection",
+        "une session finit après 30 minutes sans paquet",
+        "a session ends after 30 minutes without a packet",
     )[at]
     billing = "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
     duty = (

@@ -8,6 +8,7 @@ scan finds what it looks for before expiry, and in a recorder that doesn't wipe.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 import struct
@@ -638,6 +639,28 @@ def test_a_removal_takes_folders_that_lie_in_a_store_under_a_segments_name(inter
     said = b"oubli: forget: not all could be destroyed (read-only file system)\n"
     assert (done.returncode, done.stderr) == (1, said)
     assert not (tmp_path / "var/run/oubli/terminals").exists()
+
+
+@pytest.mark.needs("root")
+def test_a_removal_goes_past_a_folder_that_it_may_not_remove(interpreter):
+    """EXP-1: whatever was listed after it stayed, keys and consents among it. A name that is no text hinders none."""
+    with tempfile.TemporaryDirectory(prefix="oubli-", dir="/tmp") as name:
+        root, flash = Path(name), Path(name) / "srv/oubli"
+        root.chmod(0o755)
+        for folder in ("audit", "consents", "lost+found", "published", "vault/attribution"):
+            (flash / folder).mkdir(parents=True)
+            (flash / folder / "a").write_text("b")
+        (flash / "device.key").write_text("key")
+        (root / "var/run/oubli/vault/security").mkdir(parents=True)
+        (root / "var/run/oubli/vault/security" / os.fsdecode(b"\xff")).write_text("a")
+        for path in root.rglob("*"):
+            os.chown(path, 65534, 65534)
+        os.chown(flash / "lost+found", 0, 0)
+        (flash / "lost+found").chmod(0o700)
+        done = interpreter.run("-m", "agent", "forget", "everything", "--root", name, check=False)
+        assert done.returncode == 1
+        assert b"not all could be destroyed" in done.stderr
+        assert [path.name for path in flash.iterdir()] == ["lost+found"]
 
 
 @NEEDS

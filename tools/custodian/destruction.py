@@ -28,8 +28,8 @@ def destroy_due(store: Store) -> Destroyed:
     """Destroy every private key whose date has come, oldest date first.
 
     A destruction that was cut off is finished. What can't be read, written, or isn't a key keeps no other key from
-    being destroyed, and neither does a log that can't be written: `wrong` tells of it. A copy under another name
-    goes on its date, too.
+    being destroyed: `wrong` tells of it. Neither does a log that can't be written, for the seven days in which its
+    newest entry vouches for the date. A copy under another name goes on its date, too.
     """
     with store.alone(unwritable=True):
         done = Destroyed([], [])

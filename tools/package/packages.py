@@ -30,14 +30,18 @@ _HEAD = """#!/bin/sh
 STOP = """[ -n "${IPKG_INSTROOT}" ] || [ ! -x /etc/init.d/oubli ] || /etc/init.d/oubli stop
 """
 # Whatever the device holds goes before the code that could destroy it on time goes (EXP-1): keys first, then the files.
-# Where that fails, opkg's removal fails. apk's goes on: keys and open sessions are overwritten without that code then.
+# Where that fails, opkg's removal fails. apk's goes on: keys and open sessions are overwritten without that code then,
+# no link is followed, and what the next process of this boot reads stamps by stays.
 FORGET = """if [ -z "${IPKG_INSTROOT}" ] && [ "${PKG_UPGRADE}" != 1 ]; then
 	/etc/init.d/oubli stop
 	if ! /usr/bin/oubli forget everything; then
-		for file in /var/run/oubli/keys /var/run/oubli/billing; do
-			[ ! -f $file ] || dd if=/dev/zero of=$file bs=$(wc -c <$file) count=1 conv=notrunc 2>/dev/null
+		for file in /var/run/oubli/keys /var/run/oubli/billing /srv/oubli/device.key; do
+			[ -f $file ] && [ ! -L $file ] || continue
+			dd if=/dev/zero of=$file bs=$(wc -c <$file) count=1 conv=notrunc 2>/dev/null
 		done
-		rm -rf /var/run/oubli
+		for file in /var/run/oubli/* /srv/oubli/device.key; do
+			case $file in */lines | */timeouts) ;; *) rm -rf "$file" ;; esac
+		done
 		exit 1
 	fi
 	rmdir /var/run/oubli-live /srv/oubli /srv/oubli-spool

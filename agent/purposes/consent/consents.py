@@ -317,23 +317,22 @@ class Consents(KeptConsents):
             self._change(self._owner(mac), now, spare)
             if not self.flush():  # a withdrawal of one purpose may wait for flash
                 raise OSError(5, "")
-        for place in places:
-            try:
+        try:
+            for place in places:
                 fields = self._read_own(place)
-            except (SealError, ValueError):
-                raise OSError(5, "")
-            fields[1], fields[3], fields[5] = ACTIVE, fields[3] & ALL, now
-            try:
+                fields[1], fields[3], fields[5] = ACTIVE, fields[3] & ALL, now
                 self._files.write(place, fields)
                 self._refusals.take_back(self._digits(self._rows.get(place)), PAUSED)
-            except OSError:
-                # Flash may have it all the same: it is written anew as what it is, suspended.
+        except (OSError, SealError, ValueError) as failure:
+            # Flash may have some of it all the same: all is written anew as what it is, suspended.
+            for place in places:
                 row = list(self._rows.get(place))
                 row[3] = 1
                 self._rows.set(place, *row)
-                self._waiting = True
-                self.flush()
-                raise
+            self._waiting = True
+            self.flush()
+            raise OSError(failure.errno if isinstance(failure, OSError) else 5, "")
+        for place in places:
             _, purposes, categories, _, _, end, given, owner, gone = self._rows.get(place)
             self._rows.set(place, ACTIVE, purposes, categories & ALL, 0, now, end, given, owner, gone)
         self._rebuild(now)
