@@ -86,13 +86,15 @@ class Resets:
         yield from self._gateway.look(now)
         if not self._gateway.listening:
             return
-        names, number = BACKUPS[event.what], self._copies
+        names, number, log = BACKUPS[event.what], self._copies, self._gateway.log()
+        if LOG in names and not any(log):  # no room for its first start: what else it has, if it is there, isn't known
+            return
         self._copies += 1
         yield Step(now, tape.COPY, struct.pack("<H", number) + " ".join(names).encode())
-        days, portal, log = self._world.days, self._world.portal, self._gateway.log()
+        days, portal = self._world.days, self._world.portal
         hours, ledger, emptied = days.ledger.written, days.ledger.writes, self._gateway.flash.emptied
         # Else the copy has none, and leaves the one that is there then
-        there, noted = days.ledger.there, any(log)
+        there = days.ledger.there
         states, acts = (portal.copy(), portal.acts.copy()) if portal else ({}, None)
 
         def restore(later: int) -> Iterator[Step]:
@@ -104,11 +106,11 @@ class Resets:
                     yield from self._put_back(later, event, number)
                     if LEDGER in names and there:
                         days.ledger.restored(hours)
-                    if LOG in names and noted:
+                    if LOG in names:
                         self._gateway.log_restored(*log)
                     if portal and CONSENTS in names:
                         portal.restored(states)
-                    if portal and acts is not None and LOG in names and noted:
+                    if portal and acts is not None and LOG in names:
                         portal.acts = acts.copy()
 
         self._world.at(now + int(event.minutes * MINUTE), restore)
