@@ -246,6 +246,8 @@ class DeferredPurposes(Purposes):
         if time.now < self._next and not self.sessions.changed:
             return
         self._next, self.sessions.changed = time.now + PERIOD, False
+        if time.trusted and not self.requests.executor.tidied:  # it may have been off as requests expired
+            self._tidy()
         self.sessions.tick(time.now)
         if self.billing is not None:
             self.billing.tick(time.wall)
@@ -255,6 +257,10 @@ class DeferredPurposes(Purposes):
         """Do what is done each powered-on hour."""
         self.attribution.holdings.hour()
         self._mark()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove the documents of requests that have expired."""
         try:
             self.requests.executor.tidy(self._time.least())
         except OSError:

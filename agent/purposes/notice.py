@@ -40,7 +40,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "b et e), la portabilité sans accord ni contrat (20), l'opposition sans intérêt légitime (21). La borne efface "
         "d'elle-même, au terme indiqué, et non sur demande : {}.",
         "page": "- page : ouvrez {} avec votre appareil, sur ce réseau, sans compte ; pour cette borne, "
-        "elle montre l'essentiel de ce dont l'accès est un droit « page », l'enregistre et efface "
+        "elle montre l'essentiel de ce dont l'accès est un droit « page », l'exporte et efface "
         "ce qui peut l'être{} ;",
         "unnamed": ", sauf les connexions sans appareil connu",
         "ask": "- responsable : écrivez au contact ci-dessus ; réponse dans le mois, ou dans les trois mois "
@@ -116,7 +116,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "portability without consent or contract (20), no objection without a legitimate interest (21). The "
         "gateway erases by itself, at the end that is named, and not on request: {}.",
         "page": "- page: open {} on your device, in this network, without an account; of this gateway "
-        'alone, it shows most of what has access as a right "page", saves it, and erases what can be erased{};',
+        'alone, it shows most of what has access as a right "page", exports it and erases what can be{};',
         "unnamed": ", but for connections of an unknown device",
         "ask": "- controller: write to the contact above; answer within a month, or three if you are told so by "
         "then (12.3); complaint: CNIL (www.cnil.fr);",

@@ -99,12 +99,12 @@ KEPT = {
     "objection": ("13 mois, ou jusqu'à ce que la personne la lève", "13 months, or until the person takes it back"),
     "requests": (
         (
-            "sur la borne, jusqu'à une heure après l'échéance de la demande (31 jours au plus) ; chez le tiers de "
+            "sur la borne, jusqu'à une heure de marche après l'échéance (31 jours au plus) ; chez le tiers de "
             "confiance, jusqu'à sa réponse, 31 jours après l'échéance au plus tard ; qui demande : sans terme fixé, au "
             "registre de ce tiers, comme preuve"
         ),
         (
-            "on the gateway, until an hour after the request expires (31 days at most); at the trusted third party, "
+            "on the gateway, until it ran an hour past the expiry (31 days at most); at the trusted third party, "
             "until its answer, at the latest 31 days after the request expires; who asks: without a fixed end, in "
             "that party's register, as a proof"
         ),

@@ -66,6 +66,7 @@ class Venue:
         )
         self.clock = Clock(source, str(self.folder / "clock"), str(self.folder / "lines"), self.floor)
         made: Any = object.__new__(DeferredPurposes)
+        made.requests = SimpleNamespace(executor=SimpleNamespace(tidied=True))
         self.made = made
         made.billing, made._lines, made._section = None, self.clock.lines, SimpleNamespace(upstream_nat="")
         made._lan = SimpleNamespace(behind=False, public=PUBLIC, outs=())

@@ -53,6 +53,7 @@ def purpose() -> tuple[Any, Records]:
         return "kept"
 
     made: Any = object.__new__(DeferredPurposes)
+    made.requests = SimpleNamespace(executor=SimpleNamespace(tidied=True))
     made.attribution, made.billing = Attribution(keep, lambda _mac, _start: b""), None
     made._section = SimpleNamespace(upstream_nat="acknowledged")
     made._clock = SimpleNamespace(trusted=False, once=False, confirmed=NOON * SECOND, missed=0, refused=False, floor=0)

@@ -511,7 +511,7 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
             ),
             "ports publics attribués, au plus 3 heures",
             (
-                "demandes sur des données scellées, sur la borne, jusqu'à une heure après l'échéance de la demande "
+                "demandes sur des données scellées, sur la borne, jusqu'à une heure de marche après l'échéance "
                 "(31 jours au plus)\u202f; chez le tiers de confiance, jusqu'à sa réponse, 31 jours après l'échéance "
                 "au plus tard\u202f; qui demande\u202f: sans terme fixé, au registre de ce tiers, comme preuve\n"
             ),

@@ -613,6 +613,27 @@ def test_a_handover_goes_in_31_days_though_nobody_confirms_the_time(tmp_path: Pa
     device.recorder.close()
 
 
+@pytest.mark.parametrize("late", [-60, 60])
+def test_a_handover_that_expired_while_the_gateway_was_off_goes_soon_after_it_knows_the_time(
+    tmp_path: Path, late: int
+) -> None:
+    """L34-VI-4: it may never run for an hour."""
+    device = paired.Device(tmp_path / "device", None, options=BILL)
+    deferred = device.recorder.groups.deferred
+    assert deferred is not None
+    (handovers := tmp_path / "device/srv/oubli/vault/billing/handovers").mkdir(parents=True)
+    one = handovers / ("00" * 16 + ".tar")
+    one.write_bytes(b"mac:02:00:00:00:00:01")
+    wall, began = device.time.wall() + law.DAY * 10**9, device.time.monotonic()
+    deferred.requests.executor._remember([(bytes(16), wall // 10**9 + 120 - late)])
+    device.recorder.clock.confirmed = wall - began
+    for seconds in (0, 60, 120):
+        now = seconds * 10**9
+        deferred.tick(wall + now, began + now, trusted=seconds == 120)
+        assert one.exists() == (seconds < 120 or late < 0)
+    device.recorder.close()
+
+
 def test_an_erasure_that_a_restart_cuts_off_is_to_be_asked_for_again(tmp_path: Path) -> None:
     """GDPR art. 17: whose it is lies in no file, so another recorder knows nothing of it; the page says so."""
     device = paired.Device(tmp_path / "device", None)

@@ -38,8 +38,8 @@ WORDS = {
     "consents": ("Votre accord", "Your consent"),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
     "without": (
-        "Lisible jusqu'à quand, hors copies remises (début, fin : de l'enregistrement) :",
-        "Readable until when, but for copies handed on (start, end: of the record):",
+        "Lisible jusqu'à quand, hors copies remises (début, fin : de chaque enregistrement) :",
+        "Readable until when, but for copies handed on (start, end: of each record):",
     ),
     "unnamed": (
         (
@@ -77,13 +77,13 @@ WORDS = {
             "Un accord ne vaut que pour le but du document accepté. Sa preuve est conservée jusqu'à 30 jours après "
             "sa fin ou son retrait ; s'il est retiré, suspendu ou terminé, une empreinte, qui empêche qu'une ancienne "
             "copie le rétablisse, est conservée jusqu'à 30 jours après la fin prévue. Après un retrait, l'empreinte de "
-            "votre appareil et l'instant du retrait sont conservés 30 jours, pour refuser un nouvel accord."
+            "votre appareil et l'instant du retrait sont conservés au moins 30 jours, pour refuser un nouvel accord."
         ),
         (
             "A consent holds for what the document accepted says alone. Its proof is kept until 30 days after it "
             "ended or was withdrawn; if it is withdrawn, suspended or over, a hash that keeps an old copy from "
             "restoring it stays until 30 days after the agreed end. After a withdrawal your device's hash and "
-            "the moment of it stay for 30 days, to refuse a new consent."
+            "the moment of it stay for at least 30 days, to refuse a new consent."
         ),
     ),
     "aim": ("but indiqué aujourd'hui :", "for, as told today:"),

@@ -90,6 +90,7 @@ class RequestExecutor:
         self._folder = folder
         self._places = places
         self.busy: "Handover | None" = None
+        self.tidied = False  # by this process
         self._gateway = gateway
         self._grounds = grounds
         self._signed = signed
@@ -185,6 +186,7 @@ class RequestExecutor:
 
     def tidy(self, now: int, newest: int = EXPORTS) -> None:
         """Remove all but the newest handovers, those of expired requests, and what a loss of power left half done."""
+        self.tidied = True
         kept = [hexlify(number).decode() + ".tar" for number, expires in self._ran()[-newest:] if expires > now]
         if self.busy is not None:
             kept.append("." + self.busy.path.rsplit("/", 1)[1] + ".new")
