@@ -423,6 +423,19 @@ def refuse(monkeypatch, *names: str) -> None:
         monkeypatch.setattr(files, name, fails)
 
 
+def refuse_once(monkeypatch, number: int) -> None:
+    """Let one sync of a folder fail, by its number from now on."""
+    whole, calls = files.sync_folder, []
+
+    def sync_folder(path: str) -> None:
+        calls.append(path)
+        if len(calls) == number:
+            raise OSError(5, "")
+        whole(path)
+
+    monkeypatch.setattr(files, "sync_folder", sync_folder)
+
+
 @pytest.fixture
 def book(tmp_path):
     """Give what opens the consents of a folder anew, as another process does."""
@@ -491,16 +504,8 @@ def test_what_one_failing_sync_refused_stays_so_though_the_process_ends_at_once(
     else:
         consents.object(MAC, NOW)
     assert consents.flush()
-    whole, calls = files.sync_folder, []
-
-    def sync_folder(path: str) -> None:
-        calls.append(path)
-        if len(calls) == fails:
-            raise OSError(5, "")
-        whole(path)
-
     with monkeypatch.context() as patch:
-        patch.setattr(files, "sync_folder", sync_folder)
+        refuse_once(patch, fails)
         try:
             getattr(consents, what)(MAC, NOW + 2)
         except OSError:
@@ -520,16 +525,8 @@ def test_a_resumption_of_two_consents_is_of_both_or_none(book, monkeypatch, fail
     consents.grant(MAC, ["services"], ["connections"], *GIVEN[2:])
     assert len(consents.suspend(MAC, NOW + 1)) == 2
     assert consents.flush()
-    whole, calls = files.sync_folder, []
-
-    def sync_folder(path: str) -> None:
-        calls.append(path)
-        if len(calls) == fails:
-            raise OSError(5, "")
-        whole(path)
-
     with monkeypatch.context() as patch:
-        patch.setattr(files, "sync_folder", sync_folder)
+        refuse_once(patch, fails)
         try:
             resumed = len(consents.resume(MAC, NOW + 2))
         except OSError:
