@@ -297,6 +297,43 @@ def test_a_store_that_is_off_is_reached_where_it_was_when_it_was_on(device, buil
 
 
 @NETWORK
+def test_documents_of_requests_go_where_a_store_is_laid_elsewhere(device, built):
+    """L34-II-4: they name who is meant, in clear, and no recorder looks there again; nothing outside the store goes."""
+    gateway, scripts = device
+    installed(gateway, scripts, "post-install")
+    add(gateway, built, "oubli-purposes")
+    (gateway.path / "mnt/card").mkdir(parents=True)
+    gateway.run("/bin/busybox", "mount", "-t", "tmpfs", "none", "/mnt/card")
+    plain = (gateway.path / "etc/config/oubli").read_text().partition("config purpose 'attribution'")[0]
+    places = {"/srv/oubli/vault": "", "/mnt/card": "\toption storage '/mnt/card'\n"}
+
+    def start(option: str) -> dict[str, bool]:
+        (gateway.path / "etc/oubli/accepted").unlink(missing_ok=True)
+        more = f"config purpose 'attribution'\n{option}\toption ground 'IIbis-3'\n\toption enabled '1'\n"
+        (gateway.path / "etc/config/oubli").write_text(plain + more)
+        gateway.run("/bin/sh", "/etc/rc.common", "/etc/init.d/oubli", "reload")
+        there = {}
+        for at in places:
+            document = f"{at}/attribution/handovers/00.tar"
+            there[at] = gateway.run("/bin/busybox", "test", "-f", document, check=False).returncode == 0
+            gateway.run("/bin/busybox", "mkdir", "-p", document.rpartition("/")[0])
+            gateway.run("/bin/busybox", "touch", document)
+        return there
+
+    start("")
+    for _ in range(2):
+        for now in ("/mnt/card", "/srv/oubli/vault"):
+            assert start(places[now]) == {at: at == now for at in places}
+            assert start(places[now]) == dict.fromkeys(places, True)
+    elsewhere = gateway.path / "mnt/elsewhere/handovers"
+    elsewhere.mkdir(parents=True)
+    gateway.run("/bin/busybox", "rm", "-rf", "/srv/oubli/vault/attribution")
+    (gateway.path / "srv/oubli/vault/attribution").symlink_to("/mnt/elsewhere")
+    start(places["/mnt/card"])
+    assert elsewhere.exists()
+
+
+@NETWORK
 def test_root_notes_what_a_store_is_kept_for_and_was_as_long_as_something_of_then_may_be_left(device, built):
     """L34-VI-4, L34-III-1: a former ground, or biller, with its last day; what can't be read isn't passed over."""
     gateway, scripts = device
