@@ -38,6 +38,12 @@ LEFT = (
     "ls -A /var/run/oubli 2>/dev/null | grep -vxE 'lines|timeouts'\n"
     "ps w | grep '[o]ubli'; nft list tables | grep oubli; ubus list | grep oubli; true"
 )  # given to a shell: on a command line `ps` would find these words
+# A recorder that hangs as it closes: who waits for the folder has it as soon as the recorder's end lets it go. `kept`
+# is the keys' file by another name, so that what the removal wrote over them can be read afterwards.
+HELD = """cd /var/run/oubli && wc -c <keys && ln keys /tmp/kept
+(flock 9; sleep 300) 9</var/run/oubli >/dev/null 2>&1 &
+echo $! >/tmp/holder
+"""
 UNLOAD = """fw4 flush; /etc/init.d/oubli stop; killall conntrack 2>/dev/null
 for i in 1 2 3 4 5 6 7 8 9; do
     for m in $(lsmod | awk '/^(nf|nft|xt)_/ {print $1}'); do rmmod $m 2>/dev/null; done
@@ -106,6 +112,19 @@ def test_an_upgrade_keeps_what_is_kept_and_a_removal_leaves_the_configuration_al
     installed.until(lambda: installed.status().get("capture") == "ok")
     assert len(installed.recorded()) >= 4
     assert machine.run("uci get oubli.gateway.id") == ident
+
+
+def test_a_removal_that_must_not_wait_for_ever_overwrites_the_keys_itself(installed):
+    """L34-II-4: apk goes on where a package's script fails, so the script does what `oubli forget` refused."""
+    machine = installed.machine
+    octets = int(machine.run("sh", HELD.encode()))
+    assert octets
+    assert machine.run("tr -d '\\000' </tmp/kept | wc -c").strip() != "0"
+    said = machine.ask("apk del oubli")
+    assert "oubli: forget: a daemon runs" in (said.stdout + said.stderr).decode()
+    assert machine.run("wc -c </tmp/kept; tr -d '\\000' </tmp/kept | wc -c").split() == [str(octets), "0"]
+    assert machine.run("apk list --installed oubli; ls -A /var/run/oubli | grep -vxE 'lines|timeouts'; true") == ""
+    machine.run("kill $(cat /tmp/holder)")
 
 
 def test_full_flash_stops_no_record_and_is_told(installed):
