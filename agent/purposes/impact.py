@@ -92,8 +92,11 @@ MEASURES = (
     ),
     (
         law.CUSTODIAN,
-        "scellé pour un tiers de confiance ; deux signatures pour une demande (L34-II-4)",
-        "sealed for a custodian; two signatures for a request (L34-II-4)",
+        (
+            "scellé pour un tiers de confiance ; deux signatures pour une demande, aucune pour le relevé des sessions "
+            "(L34-II-4)"
+        ),
+        "sealed for a custodian; two signatures for a request, none for the list of sessions (L34-II-4)",
     ),
     (
         law.DEVICE,

@@ -61,16 +61,16 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "restriction": "- limitation (18) : obtenue, le responsable n'utilise ce qu'elle vise que si vous le "
         "voulez, en preuve ou pour une autorité ;",
         "leave": "- reconnaissance : oubli note quel appareil a quelle adresse, pour savoir à qui sont les connexions "
-        "; un appareil dont l'adresse MAC change est ici un autre, "
+        "et qui ouvre la page ; un appareil dont l'adresse MAC change est ici un autre, "
         "sans vos choix ; pour l'ancienne, voyez le responsable ;",
         "consent": "- accord : libre, pour le but du document accepté ; à suspendre ou à retirer à tout moment, "
         "gratuitement ; le retrait rend illisible ici ce qui a été conservé avec lui, et rien d'autre (ce qui précède "
         "reste licite) ; dites-le au responsable, pour qu'il en avertisse les tiers nommés ;",
         "soon": "sauf panne, au plus tard {} après que la borne a appris la fin de {}{} ; dès lors{}, ",
-        "duty": "- scellement ({}) : {}ni la borne ni l'exploitant ne lisent ces données sans le tiers de confiance ; "
-        "nul ne peut effacer celles d'un seul appareil{} : leurs clés sont détruites à leur échéance ; accès : deux "
-        "agents du responsable signent votre demande, jour par jour, et le tiers de confiance y répond{} ; "
-        "une injonction peut les faire préserver jusqu'à un an de plus (L34-1 III bis) ;",
+        "duty": "- scellement ({}) : {}ni la borne ni l'exploitant ne lisent ce qui est scellé sans le tiers de "
+        "confiance ; nul ne peut effacer la part d'un seul appareil{} : les clés sont détruites à leur échéance "
+        "; accès : deux agents du responsable signent votre demande, jour par jour, et le tiers de confiance y répond{}"
+        " ; une injonction peut les faire préserver jusqu'à un an de plus (L34-1 III bis) ;",
         "even": ", même sans base en vigueur",
         "away": ", sauf tant que la borne ne voit pas ce qui en reste ({})",
         "attribution": "autorités",
@@ -80,8 +80,8 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "and": " et ",
         "or": " ou de ",
         "idle": " ; l'usage d'un bloc de ports ou d'une adresse IPv6 finit au plus tard après {} sans connexion",
-        "but ports": ", hors ce qui est dit sous « ports publics attribués »",
-        "session": " ; une session finit après {} sans paquet, à la première connexion d'un autre "
+        "but ports": ", hors ce qui est dit sous « ports attribués »",
+        "session": " ; une session finit au plus tard après {} sans paquet, à la connexion d'un autre "
         "utilisateur, ou au premier signe après 1 h (2 h en été), heure de Paris",
         "rectification": "- rectification (16) : ce qui est faux est effacé si la borne le peut",
         "statement": ", votre déclaration jointe à ce qui est scellé",
@@ -100,7 +100,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "declared": "; for authorities' requests the controller has another processing, of which he tells you: ",
         "kept": "What is kept, and until when:",
         "none": "oubli keeps nothing else of connections. Where no recipient is named, there is none.",
-        "received": "Who gets an answer{} keeps its data by his own rules.",
+        "received": "Whoever gets an answer{} keeps its data by his own rules.",
         "or sessions": " or the list of sessions",
         "basis": "basis: ",
         "recipients": "recipients: ",
@@ -135,9 +135,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "restriction": "- restriction (18): once granted, the controller uses what it covers only at your wish, "
         "as a proof or for an authority;",
         "leave": (
-            "- which device has which address: oubli notes it to tell whose a connection is; "
+            "- which device has which address: oubli notes it to tell whose a connection is, and who opens the page; "
             "a device whose MAC address changes is another one here, without your choices; "
-            "ask the controller about the former one;"
+            "for the former one, ask the controller;"
         ),
         "consent": "- consent: free, for what the document accepted says alone; you can suspend or withdraw it at "
         "any time, free of charge; a withdrawal makes what was kept by that consent unreadable here, and nothing else; "
@@ -158,9 +158,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "and": " and ",
         "or": " or ",
         "idle": "; the use of a block of ports or of an IPv6 address ends at the latest after {} without a connection",
-        "but ports": ', but for what stands under "public ports given",',
-        "session": "; a session ends after {} without a packet, at another user's first one, or at the first "
-        "sign after 01:00 (02:00 in summer), Paris time",
+        "but ports": ', but for what stands under "ports given",',
+        "session": "; a session ends at the latest after {} without a packet, at another user's connection, or at the "
+        "first sign after 01:00 (02:00 in summer), Paris time",
         "rectification": "- rectification (16): what is wrong is erased if the gateway can do so",
         "statement": ", your statement put beside what is sealed",
         "bill": ", a bill corrected",

@@ -11,14 +11,14 @@ from agent.base import dates
 LANGUAGES = ("fr", "en")
 # Of a store where nobody can look: no request reaches it
 UNSEEN = (
-    "la borne ne voit pas s'il en reste ; tant qu'elle ne le voit pas, elle n'en remet rien de plus ; ",
+    "la borne ne voit pas s'il en reste ; tant qu'elle ne le voit pas, elle n'en remet plus rien ; ",
     "the gateway can't see whether anything is left; until it can, it hands over nothing more of it; ",
 )
 # Of a purpose that is off, and still keeps something
 OVER = ("à l'arrêt, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; ")
 # Of what is forgotten by the confirmed time
 _UNCONFIRMED = ("Tant que l'horloge de la borne n'est pas confirmée, ", "While the gateway's clock isn't confirmed, ")
-_HOLDS = ("un refus vaut, nul accord n'est appliqué ; ", "a refusal holds, no consent is applied; ")
+_HOLDS = ("un refus vaut, aucun accord n'est appliqué ; ", "a refusal holds, no consent is applied; ")
 _LATER = ("ce qui est retenu {} peut expirer plus tard.", "what is remembered of {} may expire later.")
 _CHOICES = ("des choix", "choices")
 _REQUESTS = ("des demandes sur des données scellées", "requests for sealed data")
@@ -66,7 +66,7 @@ PURPOSES = {
     "consent": ("preuve de l'accord", "proof of the consent"),
     "addresses": ("reconnaissance des appareils", "telling devices apart"),
     "portal": ("connexion au portail", "log-in at the portal"),
-    "ports": ("ports publics attribués", "public ports given"),
+    "ports": ("ports attribués", "ports given"),
     "counting": ("comptage des visiteurs", "count of visitors"),
     "objection": ("opposition au comptage", "objection to being counted"),
     "requests": ("demandes sur des données scellées", "requests for sealed data"),
@@ -89,8 +89,8 @@ KEPT = {
         "until the portal tells that the device has logged out, at most 24 hours after it last told of it",
     ),
     "ports": (
-        "au plus 3 heures après la fin de ses connexions",
-        "at most 3 hours after its connections end",
+        "au plus 3 heures après l'oubli de sa dernière connexion",
+        "at most 3 hours after the gateway dropped its last connection",
     ),
     "counting": (
         "un jour, jusque vers 4 h (5 h en été), heure de Paris",
@@ -99,14 +99,14 @@ KEPT = {
     "objection": ("13 mois, ou jusqu'à ce que la personne la lève", "13 months, or until the person takes it back"),
     "requests": (
         (
-            "sur la borne, jusqu'à une heure de marche après l'échéance (31 jours au plus) ; chez le tiers de "
+            "sur la borne, jusqu'à une heure de fonctionnement après l'échéance (31 jours au plus) ; chez le tiers de "
             "confiance, jusqu'à sa réponse, 31 jours après l'échéance au plus tard ; qui demande : sans terme fixé, au "
             "registre de ce tiers, comme preuve"
         ),
         (
-            "on the gateway, until it ran an hour past the expiry (31 days at most); at the trusted third party, "
-            "until its answer, at the latest 31 days after the request expires; who asks: without a fixed end, in "
-            "that party's register, as a proof"
+            "on the gateway, until it has run for an hour after the expiry (31 days at most); at the trusted "
+            "third party, until its answer, at the latest 31 days after the request expires; who asks: without a fixed "
+            "end, in that party's register, as a proof"
         ),
     ),
     "emergency": ("au plus 4 heures, et seulement pendant un secours", "at most 4 hours, and during a rescue alone"),
@@ -122,9 +122,9 @@ FIELDS = {
     "protocol": ("protocole", "protocol"),
     "mac": ("adresse MAC", "MAC address"),
     "address": ("adresse IP de l'appareil", "the device's IP address"),
-    "public_address": ("adresse IP publique", "public IP address"),
+    "public_address": ("adresse IP côté internet", "internet-side IP address"),
     "source_port": ("port local", "local port"),
-    "translated_port": ("port public", "public port"),
+    "translated_port": ("port côté internet", "internet-side port"),
     "service": ("type de service (d'après le port ou le protocole)", "kind of service (by its port or protocol)"),
     "bytes_up": ("octets envoyés", "bytes sent"),
     "bytes_down": ("octets reçus", "bytes received"),

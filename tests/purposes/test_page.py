@@ -307,7 +307,7 @@ def test_what_the_operator_says_now_is_not_told_as_what_she_agreed_to(interprete
         assert "services avec accord (but indiqué aujourd'hui\u202f: publicité)" in text
         assert "Un accord ne vaut que pour le but du document accepté. Sa preuve" in text
         text = Guest(server).ask(accept_language="en")[2].text
-        assert "services by consent (for, as told today: publicité)" in text
+        assert "services by consent (purpose as told today: publicité)" in text
 
 
 def test_of_what_is_over_the_end_that_was_agreed_is_told(guest, recorder):
@@ -509,9 +509,9 @@ def test_what_goes_on_after_a_suspension_or_a_withdrawal_is_said(guest, recorder
                 "connexion au portail, jusqu'à ce que le portail signale la déconnexion de l'appareil, "
                 "au plus 24 heures après son dernier signal\n"
             ),
-            "ports publics attribués, au plus 3 heures",
+            "ports attribués, au plus 3 heures",
             (
-                "demandes sur des données scellées, sur la borne, jusqu'à une heure de marche après l'échéance "
+                "demandes sur des données scellées, sur la borne, jusqu'à une heure de fonctionnement après l'échéance "
                 "(31 jours au plus)\u202f; chez le tiers de confiance, jusqu'à sa réponse, 31 jours après l'échéance "
                 "au plus tard\u202f; qui demande\u202f: sans terme fixé, au registre de ce tiers, comme preuve\n"
             ),
@@ -974,7 +974,7 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
     assert "location by consent: 1 record\n" in page.text
     assert "telling devices apart: 127.0.7.1, fd00:0000:0000:0000:0000:0000:0000:0007\n" in page.text
     assert "log-in at the portal: Zoé <b>12\n" in page.text
-    assert "public ports given: 16384-16895\n" in page.text
+    assert "ports given: 16384-16895\n" in page.text
     assert "guests' page: 1 recent request\n" in page.text
     asked = "asked today (to resume a consent, to take an objection back): 2\n"
     assert asked in page.text  # held under a hash of her MAC
@@ -1018,11 +1018,12 @@ def test_a_person_sees_what_is_held_on_her_device(guest, recorder):
         ),
         (
             "demandes des autorités\u202f: 15 janvier 2027, 09:56:40 UTC, adresse fd00::7, "
-            "adresse publique fd00::7, port public 0-65535\n"
+            "adresse côté internet fd00::7, port côté internet 0-65535\n"
         ),
         (
             "sécurité du réseau\u202f: 15 janvier 2027, 08:00:00 UTC, 60 s, tcp, web, adresse 127.0.7.1, "
-            "port local 41001, port public 20012, octets envoyés et reçus\u202f: 1000, 2000, paquets\u202f: 3, 4\n"
+            "port local 41001, port côté internet 20012, octets envoyés et reçus\u202f: 1000, 2000, "
+            "paquets\u202f: 3, 4\n"
         ),
     ]  # the newest first, of whatever purpose
     assert "demandes du jour" not in text
@@ -1184,7 +1185,7 @@ def test_who_objects_reads_of_consents_only_where_there_are_some(guest, recorder
     at = words.LANGUAGES.index(language)
     applied = ("Aucun accord de votre part n'est appliqué.", "No consent of yours is applied.")[at]
     stays = ("Un accord suspendu le reste", "A consent that was suspended stays so")[at]
-    holds = ("un refus vaut, nul accord n'est appliqué", "a refusal holds, no consent is applied")[at]
+    holds = ("un refus vaut, aucun accord n'est appliqué", "a refusal holds, no consent is applied")[at]
     asked = ("des demandes sur des données scellées", "requests for sealed data")[at]
     recorder.answers |= {
         "objection": {"objected": 1, "durable": True},
@@ -1244,9 +1245,9 @@ def test_every_field_of_a_record_is_shown_in_both_languages(guest, recorder):
     ]
     for language, line in (
         ("fr", ("15 janvier 2027, 08:00:00 UTC, 60 s, tcp, web, adresse 127.0.7.1, port local 41001, "
-         "port public 20012, octets envoyés et reçus\u202f: 1000, 2000, paquets\u202f: 3, 4")),
-        ("en", ("2027-01-15, 08:00:00 UTC, 60 s, tcp, web, address 127.0.7.1, local port 41001, public port 20012, "
-         "bytes sent and received: 1000, 2000, packets: 3, 4")),
+         "port côté internet 20012, octets envoyés et reçus\u202f: 1000, 2000, paquets\u202f: 3, 4")),
+        ("en", ("2027-01-15, 08:00:00 UTC, 60 s, tcp, web, address 127.0.7.1, local port 41001, "
+         "internet-side port 20012, bytes sent and received: 1000, 2000, packets: 3, 4")),
     ):  # fmt: skip
         _, _, page = guest.ask(SENT + "act=see&lang=" + language, **SAME)
         assert line in page.text

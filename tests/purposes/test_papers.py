@@ -103,9 +103,9 @@ def test_a_request_is_told_with_what_such_a_one_names_and_nothing_else(
     fields = {PARTS["requests"][line] for line in scopes | {*requests._COMMON}} - {None} | {"portal_user"}
     (row,) = [row for row in article.memory(config, held) if row[0] == "requests"]
     assert (row[1], {*row[2]}) == (True, fields)
-    for language in words.LANGUAGES:
+    for language, address in zip(words.LANGUAGES, words.FIELDS["public_address"], strict=True):
         (one,) = [one for one in activities.activities(config, language, held) if one.key == "requests"]
-        assert ("public" in one.data) == ("attribution" in names)
+        assert (address in one.data) == ("attribution" in names)
 
 
 def test_the_gateway_s_own_words_on_requests_and_erasure_are_what_is_done(memory: Path) -> None:
@@ -291,7 +291,7 @@ def test_nobody_is_offered_the_erasure_of_one_device_where_nothing_serves_it(
     assert not [name for name in commands() if "custodian" in name and re.search("erase|forget", name)]
     (told,) = [one for one in noticed(settings, language, held) if one.startswith(("- scellement", "- sealing"))]
     # A custodian's key has its date since it was made, whatever lifetime is configured later
-    end = ("leurs clés sont détruites à leur échéance", "its keys are destroyed on their own date")[at]
+    end = ("les clés sont détruites à leur échéance", "its keys are destroyed on their own date")[at]
     assert ("nul ne peut effacer", "nobody, not even that party, can erase")[at] in told
     assert end in told
     assert (("même sans base en vigueur", "not even where no basis is in force")[at] in told) == even
@@ -354,7 +354,7 @@ def test_nobody_is_told_of_answers_and_bills_that_nobody_gets(
     settings, at = read(tmp_path, GATEWAY + SMALL + on), words.LANGUAGES.index(language)
     for paper in (notice.lines, register.register, impact.impact):
         told = "\n".join(paper(settings, language, held))
-        assert (("Qui reçoit une réponse", "Who gets an answer")[at] in told) == answers
+        assert (("Qui reçoit une réponse", "Whoever gets an answer")[at] in told) == answers
         assert ((" ou le relevé des sessions en garde", " or the list of sessions keeps")[at] in told) == bills
 
 
@@ -555,7 +555,7 @@ def test_an_injunction_that_is_excepted_is_not_denied_in_the_same_row(tmp_path: 
     settings.unseen = ["billing"]
     (row,) = [one for one in register.register(settings, language, ["billing"]) if words.PURPOSES["billing"][at] in one]
     assert register.TEXTS[language]["preserved"].strip(", ").partition(" ")[0] in row
-    assert ("elle n'en remet rien de plus", "it hands over nothing more of it")[at] in row
+    assert ("elle n'en remet plus rien", "it hands over nothing more of it")[at] in row
 
 
 @pytest.mark.parametrize("more", ["", SERVICES])

@@ -522,8 +522,8 @@ def test_what_is_said_of_sealed_data_follows_from_what_is_sealed(tmp_path: Path,
         ("à ce qui est scellé", "beside what is sealed")[at],
     )
     session = (
-        "une session finit après 30 minutes sans paquet",
-        "a session ends after 30 minutes without a packet",
+        "une session finit au plus tard après 30 minutes sans paquet",
+        "a session ends at the latest after 30 minutes without a packet",
     )[at]
     billing = "config purpose 'billing'\n option enabled '1'\n option lifetime '90d'\n option budget '90000000'\n"
     duty = (
@@ -1359,7 +1359,7 @@ def test_an_operator_who_makes_out_the_bills_is_not_said_to_read_nothing(tmp_pat
     read = config.load(str(tmp_path / "oubli"))
     for language, biller, alone in zip(
         words.LANGUAGES, ("l'exploitant, qui établit les factures", "the operator, who makes out the bills"),
-        ("ne lisent ces données sans le tiers de confiance", "can read what is sealed without the trusted third party"),
+        ("ne lisent ce qui est scellé sans le tiers", "can read what is sealed without the trusted third party"),
         strict=True,
     ):  # fmt: skip
         text = "\n".join(noticed(read, language))

@@ -35,11 +35,11 @@ MAC, ADDRESS, OWN = bytes(5) + b"\2", bytes([192, 168, 1, 2]), bytes.fromhex("20
 UNITS = {"minutes": 60, "heures": 3600, "hours": 3600}
 # What stands before a figure, in French and English.
 BEFORE = {
-    "session": ("une session finit après", "a session ends after"),
+    "session": ("une session finit au plus tard après", "a session ends at the latest after"),
     "block": ("ou d'une adresse IPv6 finit au plus tard après", "or of an IPv6 address ends at the latest after"),
     "ports": (
-        "ports publics attribués\u202f: .* dernier signe\u202f; au plus",
-        "public ports given: .* last sign; at most",
+        "ports attribués\u202f: .* dernier signe\u202f; au plus",
+        "ports given: .* last sign; at most",
     ),
     "portal": ("la déconnexion de l'appareil, au plus", "has logged out, at most"),
     "emergency": ("point d'accès Wi-Fi utilisé\u202f; au plus", "Wi-Fi access point used; at most"),

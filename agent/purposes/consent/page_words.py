@@ -38,8 +38,8 @@ WORDS = {
     "consents": ("Votre accord", "Your consent"),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
     "without": (
-        "Lisible jusqu'à quand, hors copies remises (début, fin : de chaque enregistrement) :",
-        "Readable until when, but for copies handed on (start, end: of each record):",
+        "Lisible jusqu'à (début, fin : de chaque enregistrement ; hors copies remises) :",
+        "Readable until (start, end: of each record; but for copies handed on):",
     ),
     "unnamed": (
         (
@@ -48,7 +48,7 @@ WORDS = {
             "elle n'est ni montrée ni effacée ici, ni dans le fichier."
         ),
         (
-            "A connection of which the gateway can't tell whose device's it is (for instance begun before a restart, "
+            "A connection of which the gateway can't tell which device made it (for instance begun before a restart, "
             "or whose address changed devices) stays until its end under the IP address alone: it is neither shown "
             "nor erased here, nor in the file."
         ),
@@ -86,7 +86,7 @@ WORDS = {
             "the moment of it stay for at least 30 days, to refuse a new consent."
         ),
     ),
-    "aim": ("but indiqué aujourd'hui :", "for, as told today:"),
+    "aim": ("but indiqué aujourd'hui :", "purpose as told today:"),
     "given": ("Accord donné le", "Consent given on"),
     "third": ("données transmises à :", "data passed on to:"),
     "nobody": ("personne", "nobody"),
@@ -261,13 +261,13 @@ WORDS = {
     "quarters": ("quarts d'heure de présence", "quarter-hours of presence"),
     "kib": ("Kio", "KiB"),
     "port": ("port local", "local port"),
-    "outside": ("port public", "public port"),
+    "outside": ("port côté internet", "internet-side port"),
     "bytes": ("octets envoyés et reçus :", "bytes sent and received:"),
     "packets": ("paquets :", "packets:"),
     "going on": ("toujours en cours", "still going on"),
     "unsealed": (", avant scellement", ", not sealed yet"),
     "user": ("identifiant au portail", "identifier at the portal"),
-    "public": ("adresse publique", "public address"),
+    "public": ("adresse côté internet", "internet-side address"),
     "point": ("point d'accès", "access point"),
 }
 # The same of several consents.

@@ -23,7 +23,11 @@ from agent.vault.stores import BY_CONSENT
 LIMIT = 16384  # octets of a text
 FILES = 32
 FORMER = ("2.en", "2.fr")  # texts by which no consent is taken any more
-_NO_PROTOCOL = ((" ou le protocole", ""), (" or protocol", ""))  # a word of today, that their document doesn't have
+# Words of today, and those that stand in their document instead
+_THEN = (
+    ((" ou le protocole", ""), ("port côté internet", "port public")),
+    ((" or protocol", ""), ("internet-side port", "public port")),
+)
 _HEAD = {
     "fr": {
         "title": "Accord facultatif sur vos données",
@@ -95,7 +99,8 @@ def rendered(
     for purpose in BY_CONSENT:
         if purpose in purposes:
             fields = words.fields(law.purpose(purpose), language)
-            fields = fields.replace(*_NO_PROTOCOL[at]) if name in FORMER else fields
+            for now, then in _THEN[at] if name in FORMER else ():
+                fields = fields.replace(now, then)
             out.append(say[purpose].format(fields, notice.values[purpose]))
     third = [third_parties] if third_parties != "none" else []
     out += [say["span"].format(words.span(days * law.DAY, language)), say["third"] + "".join(third or [say["nobody"]])]
