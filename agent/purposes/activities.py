@@ -67,12 +67,12 @@ _FOR = {
     ),
     "billing": (
         (
-            "{}, tiers de confiance qui détient les clés ; {}, qui établit les factures ; en cas de litige ou "
-            "d'injonction, {}"
+            "{}, tiers de confiance qui détient les clés ; {}, qui établit les factures ; en litige ou sur "
+            "injonction, parties et autorités habilitées"
         ),
         (
             "{}, the trusted third party who has the keys; {}, who makes out the bills; in a dispute, or by an "
-            "injunction, {}"
+            "injunction, entitled parties and authorities"
         ),
     ),
     "services": (
@@ -271,7 +271,7 @@ def _recipients(row: "law.Purpose", config: "Config", at: int) -> str:
     names = newest_first([asks[one][at] if one in asks else one for one in told], at)
     if row.grounds and told[-1] in law.FORMER_GROUNDS:
         names += (", et en cas d'injonction ", ", and by an injunction ")[at] + _ENTITLED[at]
-    return text.format(custodian, names, _ENTITLED[at])
+    return text.format(custodian, names)
 
 
 def kept_for(name: str, config: "Config") -> "list[str]":

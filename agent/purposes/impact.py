@@ -92,11 +92,13 @@ MEASURES = (
     ),
     (
         law.CUSTODIAN,
-        (
-            "scellé pour un tiers de confiance ; deux signatures pour une demande, aucune pour le relevé des sessions "
-            "(L34-II-4)"
-        ),
-        "sealed for a custodian; two signatures for a request, none for the list of sessions (L34-II-4)",
+        "scellé pour un tiers de confiance ; deux signatures pour une demande (L34-II-4)",
+        "sealed for a custodian; two signatures for a request (L34-II-4)",
+    ),
+    (
+        "billing",
+        "aucune signature pour le relevé des sessions, scellé à qui établit les factures (L34-IV-3)",
+        "no signature for the list of sessions, sealed to whoever makes out the bills (L34-IV-3)",
     ),
     (
         law.DEVICE,
@@ -132,7 +134,8 @@ def impact(config: "Config", language: str, held: "Sequence[str]" = ()) -> "list
         + [name + text["blank"] + words.BLANK[at] for name in (access, text["change"], text["loss"])]
         + ["", text["measures"]]
     )
-    on = [one.custody for one in found if one.key != "objection"] + ([COUNTING] if config.metrics else [])
+    on = [one.custody for one in found if one.key != "objection"] + [one.key for one in found if one.key == "billing"]
+    on += [COUNTING] if config.metrics else []
     whole, thousandths = divmod(config.summary.epsilon_ceiling, 1000)
     ceiling = (str(whole) + ",."[at] + "%03d" % thousandths).rstrip("0").rstrip(",.")
     out += ["- " + measure[1 + at].format(ceiling) for measure in MEASURES if measure[0] in on]

@@ -68,9 +68,9 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "reste licite) ; dites-le au responsable, pour qu'il en avertisse les tiers nommés ;",
         "soon": "sauf panne, au plus tard {} après que la borne a appris la fin de {}{} ; dès lors{}, ",
         "duty": "- scellement ({}) : {}ni la borne ni l'exploitant ne lisent ce qui est scellé sans le tiers de "
-        "confiance ; nul ne peut effacer la part d'un seul appareil{} : les clés sont détruites à leur échéance "
+        "confiance ; nul ne peut effacer la part d'un appareil{} : les clés sont détruites à leur échéance "
         "; accès : deux agents du responsable signent votre demande, jour par jour, et le tiers de confiance y répond{}"
-        " ; une injonction peut les faire préserver jusqu'à un an de plus (L34-1 III bis) ;",
+        " ; une injonction peut faire préserver une copie jusqu'à un an de plus (L34-1 III bis) ;",
         "even": ", même sans base en vigueur",
         "away": ", sauf tant que la borne ne voit pas ce qui en reste ({})",
         "attribution": "autorités",
@@ -145,10 +145,10 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "soon": "what is kept is sealed, but for a fault, at the latest {} after the gateway has learned of the end of "
         "{}{}; from then on{} ",
         "duty": "- sealing ({}): {}neither the gateway nor the operator can read what is sealed without the trusted "
-        "third party; nobody, not even that party, can erase one device's part of it{}: its keys are destroyed on "
+        "third party; nobody, not even that party, can erase one device's part of it{}: the keys are destroyed on "
         "their own date; for access, two agents of the controller sign your request, for a day at "
-        "a time, and the trusted third party answers it{}; an injunction may have it preserved for up to a year more "
-        "(L34-1 III bis);",
+        "a time, and the trusted third party answers it{}; an injunction may have a copy preserved for up to a year "
+        "more (L34-1 III bis);",
         "even": ", not even where no basis is in force",
         "away": ", but not as long as the gateway can't see what is left of it ({})",
         "attribution": "authorities",

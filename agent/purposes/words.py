@@ -11,14 +11,14 @@ from agent.base import dates
 LANGUAGES = ("fr", "en")
 # Of a store where nobody can look: no request reaches it
 UNSEEN = (
-    "la borne ne voit pas s'il en reste ; tant qu'elle ne le voit pas, elle n'en remet plus rien ; ",
+    "la borne ne voit pas s'il en reste ; tant qu'elle ne le voit pas, elle n'en remet plus ; ",
     "the gateway can't see whether anything is left; until it can, it hands over nothing more of it; ",
 )
 # Of a purpose that is off, and still keeps something
 OVER = ("à l'arrêt, plus rien ne s'y ajoute ; ", "stopped, nothing is added any more; ")
 # Of what is forgotten by the confirmed time
 _UNCONFIRMED = ("Tant que l'horloge de la borne n'est pas confirmée, ", "While the gateway's clock isn't confirmed, ")
-_HOLDS = ("un refus vaut, aucun accord n'est appliqué ; ", "a refusal holds, no consent is applied; ")
+_HOLDS = ("un refus vaut, mais aucun accord n'est appliqué ; ", "a refusal holds, but no consent is applied; ")
 _LATER = ("ce qui est retenu {} peut expirer plus tard.", "what is remembered of {} may expire later.")
 _CHOICES = ("des choix", "choices")
 _REQUESTS = ("des demandes sur des données scellées", "requests for sealed data")
@@ -89,8 +89,8 @@ KEPT = {
         "until the portal tells that the device has logged out, at most 24 hours after it last told of it",
     ),
     "ports": (
-        "au plus 3 heures après l'oubli de sa dernière connexion",
-        "at most 3 hours after the gateway dropped its last connection",
+        "au plus 3 heures sans connexion suivie par la borne",
+        "at most 3 hours without a connection tracked by the gateway",
     ),
     "counting": (
         "un jour, jusque vers 4 h (5 h en été), heure de Paris",

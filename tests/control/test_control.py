@@ -1154,9 +1154,9 @@ def test_a_person_sees_what_is_held_on_her_terminal(interpreter: Interpreter, fo
 
 def held(gateway: Device, interpreter: Interpreter, mac: str) -> int:
     """Return how many records `security` has of a terminal."""
-    return json.loads(gateway.oubli(interpreter, "who", "--mac", mac, "--agreed", "--json")[1].splitlines()[-1])[
-        "records"
-    ]["security"]
+    code, out, err = gateway.oubli(interpreter, "who", "--mac", mac, "--agreed", "--json")
+    assert (code, err) == (0, "")
+    return json.loads(out.splitlines()[-1])["records"]["security"]
 
 
 @LIVE

@@ -1185,7 +1185,7 @@ def test_who_objects_reads_of_consents_only_where_there_are_some(guest, recorder
     at = words.LANGUAGES.index(language)
     applied = ("Aucun accord de votre part n'est appliqué.", "No consent of yours is applied.")[at]
     stays = ("Un accord suspendu le reste", "A consent that was suspended stays so")[at]
-    holds = ("un refus vaut, aucun accord n'est appliqué", "a refusal holds, no consent is applied")[at]
+    holds = ("un refus vaut, mais aucun accord n'est appliqué", "a refusal holds, but no consent is applied")[at]
     asked = ("des demandes sur des données scellées", "requests for sealed data")[at]
     recorder.answers |= {
         "objection": {"objected": 1, "durable": True},

@@ -291,7 +291,7 @@ def test_nobody_is_offered_the_erasure_of_one_device_where_nothing_serves_it(
     assert not [name for name in commands() if "custodian" in name and re.search("erase|forget", name)]
     (told,) = [one for one in noticed(settings, language, held) if one.startswith(("- scellement", "- sealing"))]
     # A custodian's key has its date since it was made, whatever lifetime is configured later
-    end = ("les clés sont détruites à leur échéance", "its keys are destroyed on their own date")[at]
+    end = ("les clés sont détruites à leur échéance", "the keys are destroyed on their own date")[at]
     assert ("nul ne peut effacer", "nobody, not even that party, can erase")[at] in told
     assert end in told
     assert (("même sans base en vigueur", "not even where no basis is in force")[at] in told) == even
@@ -356,6 +356,7 @@ def test_nobody_is_told_of_answers_and_bills_that_nobody_gets(
         told = "\n".join(paper(settings, language, held))
         assert (("Qui reçoit une réponse", "Whoever gets an answer")[at] in told) == answers
         assert ((" ou le relevé des sessions en garde", " or the list of sessions keeps")[at] in told) == bills
+    assert (("aucune signature pour le relevé", "no signature for the list of sessions")[at] in told) == bills
 
 
 AWAY = "/mnt/disk\n{}\n"
@@ -555,7 +556,7 @@ def test_an_injunction_that_is_excepted_is_not_denied_in_the_same_row(tmp_path: 
     settings.unseen = ["billing"]
     (row,) = [one for one in register.register(settings, language, ["billing"]) if words.PURPOSES["billing"][at] in one]
     assert register.TEXTS[language]["preserved"].strip(", ").partition(" ")[0] in row
-    assert ("elle n'en remet plus rien", "it hands over nothing more of it")[at] in row
+    assert ("elle n'en remet plus", "it hands over nothing more of it")[at] in row
 
 
 @pytest.mark.parametrize("more", ["", SERVICES])
@@ -614,7 +615,7 @@ def test_notice_tells_of_an_unconfirmed_clock_what_it_changes_here(tmp_path: Pat
     """L34-VI-4, EXP-5: a refusal holds, no consent is applied; and what is forgotten by the confirmed time."""
     text = "\n".join(notice.lines(read(tmp_path, GATEWAY + more), "en"))
     assert ("While the gateway's clock isn't confirmed" in text) == (held != [])
-    assert ("a refusal holds, no consent is applied;" in text) == ("consent" in held)
+    assert ("a refusal holds, but no consent is applied;" in text) == ("consent" in held)
     assert ("remembered of choices" in text) == ("choices" in held)
     assert ("requests for sealed data may expire later" in text) == ("requests" in held)
 

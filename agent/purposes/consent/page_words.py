@@ -38,8 +38,8 @@ WORDS = {
     "consents": ("Votre accord", "Your consent"),
     "kept": ("Conservé sans votre accord", "Kept without your consent"),
     "without": (
-        "Lisible jusqu'à (début, fin : de chaque enregistrement ; hors copies remises) :",
-        "Readable until (start, end: of each record; but for copies handed on):",
+        "Lisible jusqu'à quand (début, fin : de chaque enregistrement ; hors copies remises) :",
+        "Readable until when (start, end: of each record; but for copies handed on):",
     ),
     "unnamed": (
         (
@@ -48,7 +48,7 @@ WORDS = {
             "elle n'est ni montrée ni effacée ici, ni dans le fichier."
         ),
         (
-            "A connection of which the gateway can't tell which device made it (for instance begun before a restart, "
+            "A connection whose device the gateway can't tell (for instance begun before a restart, "
             "or whose address changed devices) stays until its end under the IP address alone: it is neither shown "
             "nor erased here, nor in the file."
         ),

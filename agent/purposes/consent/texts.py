@@ -8,7 +8,8 @@ venue, who answers for it, purposes with every field that is kept, what for, for
 known for as long as the consent what was shown.
 
 Text 2 says of the withdrawal of one purpose that it makes all unreadable. Its document is still made, to the octet, for
-consents that were given by it; none is taken by it any more.
+consents that were given by it; none is taken by it any more. Text 3's document for `services` had "public port" in it
+until 2026-12-01, before anything was released.
 """
 
 import hashlib
