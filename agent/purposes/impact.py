@@ -97,8 +97,8 @@ MEASURES = (
     ),
     (
         "billing",
-        "aucune signature pour le relevé des sessions, scellé à qui établit les factures (L34-IV-3)",
-        "no signature for the list of sessions, sealed to whoever makes out the bills (L34-IV-3)",
+        "aucune demande pour le relevé des sessions, signé et scellé pour qui établit les factures (L34-IV-3)",
+        "no request for the list of sessions, signed and sealed to whoever makes out the bills (L34-IV-3)",
     ),
     (
         law.DEVICE,

@@ -81,7 +81,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "or": " ou de ",
         "idle": " ; l'usage d'un bloc de ports ou d'une adresse IPv6 finit au plus tard après {} sans connexion",
         "but ports": ", hors ce qui est dit sous « ports attribués »",
-        "session": " ; une session finit au plus tard après {} sans paquet, à la connexion d'un autre "
+        "session": " ; une session finit au plus tard après {} sans paquet, au trafic d'un autre "
         "utilisateur, ou au premier signe après 1 h (2 h en été), heure de Paris",
         "rectification": "- rectification (16) : ce qui est faux est effacé si la borne le peut",
         "statement": ", votre déclaration jointe à ce qui est scellé",
@@ -159,7 +159,7 @@ TEXTS: "dict[str, dict[str, str]]" = {
         "or": " or ",
         "idle": "; the use of a block of ports or of an IPv6 address ends at the latest after {} without a connection",
         "but ports": ', but for what stands under "ports given",',
-        "session": "; a session ends at the latest after {} without a packet, at another user's connection, or at the "
+        "session": "; a session ends at the latest after {} without a packet, at another user's traffic, or at the "
         "first sign after 01:00 (02:00 in summer), Paris time",
         "rectification": "- rectification (16): what is wrong is erased if the gateway can do so",
         "statement": ", your statement put beside what is sealed",

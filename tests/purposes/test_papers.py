@@ -356,7 +356,7 @@ def test_nobody_is_told_of_answers_and_bills_that_nobody_gets(
         told = "\n".join(paper(settings, language, held))
         assert (("Qui reçoit une réponse", "Whoever gets an answer")[at] in told) == answers
         assert ((" ou le relevé des sessions en garde", " or the list of sessions keeps")[at] in told) == bills
-    assert (("aucune signature pour le relevé", "no signature for the list of sessions")[at] in told) == bills
+    assert (("aucune demande pour le relevé", "no request for the list of sessions")[at] in told) == bills
 
 
 AWAY = "/mnt/disk\n{}\n"
