@@ -142,7 +142,9 @@ class History:
 
     def suspend(self) -> None:
         """Suspend."""
-        mac = self.draw.choice(MACS)
+        self._suspend(self.draw.choice(MACS))
+
+    def _suspend(self, mac: bytes) -> None:
         mine = [
             self.given[self.at[place]] for place in self.device.consents.suspend(mac, self.now()) if place in self.at
         ]
@@ -164,6 +166,7 @@ class History:
         """Object to being counted; consents are suspended with it, as the recorder does."""
         mac = self.draw.choice(MACS)
         self.device.consents.object(mac, self.now())
+        self._suspend(mac)
         if self.device.consents.flush():
             self.objecting.setdefault((self.device.sealed, mac), self.latest)
 
