@@ -27,6 +27,7 @@ RATE, GUESTS_RATE = 20, 6  # calls a second of a user who isn't root; that the p
 GUESTS = 100  # calls a second that the portal's user makes for all of them
 _PLACES = str(EACH) + " of a user, " + str(PORTALS) + " of the portal's, " + str(CLIENTS) + " in all"
 TOO_MANY = "too many at once; accepted: " + _PLACES
+NO_ROOM = "no memory for the answer; accepted: once more"
 _SECOND = 1000000000
 _ADDRESS = 45  # characters of the longest
 _MODE = 0o666  # everybody may knock: a suspension of consent needs no account (L34-V-4)
@@ -220,6 +221,8 @@ def tell(descriptor: int, lines: "Generator[dict[str, Any]]", others: "list[int]
                 _send(poll, descriptor, line)
         except calls.Refused as failure:
             _send(poll, descriptor, {"error": failure.args[0]})
+        except MemoryError:
+            _refuse(descriptor, NO_ROOM)
     finally:  # whatever happened: none of what the parent does may go on here
         process.leave()
 

@@ -72,9 +72,11 @@ def many(_service, fields, roles):
             raise calls.Refused("it changed; accepted: once more")
         if number == 7 and fields["fail"] == "ever":
             raise ValueError
+        if number == 7 and fields["fail"] == "mem":
+            raise MemoryError
         yield {{"number": number, "big": "x" * (fields["size"] or 0)}}
 
-LINES = {{"lines": calls.number(0, 99999), "size?": calls.number(0, 9999), "fail?": calls.one_of("now", "ever")}}
+LINES = {{"lines": calls.number(0, 99999), "size?": calls.number(0, 9999), "fail?": calls.one_of("now", "ever", "mem")}}
 FIELDS = {{"size?": calls.number(0, 300000), "fail?": calls.one_of("now"), "pad?": calls.text(4096)}}
 TABLE = {{
     "status": calls.Call(calls.STAFF, FIELDS, answer),
@@ -318,6 +320,9 @@ def test_an_answer_of_many_lines_is_made_by_a_child_and_others_are_answered_mean
         failed = ask(path, b'{"v":1,"call":"many","lines":50,"fail":"now"}\n').splitlines()
         assert len(failed) == 8
         assert json.loads(failed[-1]) == {"error": "it changed; accepted: once more", "v": 1}
+        full = ask(path, b'{"v":1,"call":"many","lines":50,"fail":"mem"}\n').splitlines()
+        assert len(full) == 8
+        assert json.loads(full[-1]) == {"error": "no memory for the answer; accepted: once more", "v": 1}
         assert len(ask(path, b'{"v":1,"call":"many","lines":50,"fail":"ever"}\n').splitlines()) == 7
         until_no_child(process)
         slow, lazy = connected(path), connected(path)
@@ -651,7 +656,8 @@ def device(folder: Path, interpreter: Interpreter | None, duty: str = "", value:
     if interpreter is None:
         yield Device(folder)
         return
-    recorder = interpreter.command("-m", "agent", "recorder", "--root", str(folder))
+    # With the heap that /etc/init.d/oubli gives it where oubli-purposes is installed, as it is here.
+    recorder = interpreter.larger().command("-m", "agent", "recorder", "--root", str(folder))
     words = ["unshare", "-n", "sh", "-ec", namespace, "sh", *recorder]
     alive = environment() | {"VALUE": value}
     with subprocess.Popen(words, cwd=PROJECT, env=alive, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -217,7 +217,7 @@ def documented() -> list[str]:
     return [line.replace("192.168.1.1", GATEWAY) for line in lines if line]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world() -> Iterator[World]:
     """Give the booted gateway and its surroundings."""
     with World() as made:
@@ -225,7 +225,7 @@ def world() -> Iterator[World]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def followed(world: World) -> World:
     """Follow the document's own lines once; the snapshot `installed` is what they lead to."""
     machine = world.machine
@@ -260,7 +260,7 @@ def installed(followed: World) -> World:
     return followed
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def equipped(followed: World) -> World:
     """Install the other packages once, from a signed feed, let two users in, believe the battery.
 
