@@ -614,7 +614,7 @@ def asking(interpreter: Interpreter):
     alive = environment() | {"PYTHONUNBUFFERED": "1"}
     words = interpreter.command("-c", DRIVER)
     with subprocess.Popen(
-        words, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=PROJECT, env=alive
+        words, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=interpreter.root, env=alive
     ) as process:
         questions, answers = process.stdin, process.stdout
         assert questions is not None

@@ -19,7 +19,6 @@ import pytest
 from agent.cli.table import OPTIONS, TABLE, VERBS
 from agent.purposes.requests import requests
 from host_sim.driver import interpreters as host
-from tests.support.interpreters import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -177,7 +176,13 @@ def test_what_cant_be_written_is_told_in_one_line_and_a_reader_that_has_enough_i
         (write, 0, b""),
     ):
         done = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, cwd=PROJECT, env=environment, timeout=240, check=False
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=interpreter.root,
+            env=environment,
+            timeout=240,
+            check=False,
         )
         os.close(full)
         assert (done.returncode, done.stderr) == (status, said)
@@ -201,7 +206,7 @@ def test_what_is_interrupted_says_no_more_than_that(interpreter: Interpreter, tm
     ]
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=PROJECT, env=host.environment()
+        command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=interpreter.root, env=host.environment()
     ) as process:
         assert process.stdin is not None
         process.stdin.write(b"0")

@@ -52,7 +52,7 @@ def root(tmp_path: Path, archive: str) -> Path:
 def join(interpreter: Interpreter, root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the verb."""
     command = interpreter.command("-m", "agent", "join", root / "tmp/archive", "--root", root, *words)
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=240)
+    return subprocess.run(command, cwd=interpreter.root, capture_output=True, text=True, check=False, timeout=240)
 
 
 def tree(root: Path) -> dict[str, str]:

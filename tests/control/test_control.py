@@ -30,7 +30,7 @@ from host_sim.checks import process_memory
 from host_sim.driver import live_files
 from host_sim.driver.interpreters import environment
 from tests.runtime.test_runtime import CONNECT, line, running
-from tests.support.interpreters import HEAP, INTERPRETERS, PROJECT, Interpreter
+from tests.support.interpreters import HEAP, INTERPRETERS, Interpreter
 
 NO_REQUEST = b'{"error":"not a request; accepted: {\\"v\\":1,\\"call\\":NAME,...}","v":1}\n'
 TOO_LONG = b'{"error":"too long; accepted: a line of at most 4096 octets","v":1}\n'
@@ -117,7 +117,9 @@ def serving(interpreter: Interpreter, folder: Path, speed: int = 1):
     It must end in order, whatever a test did to it.
     """
     path = folder / "socket"
-    with running(interpreter.command("-c", SERVER.format(path=str(path), user=1, speed=speed))) as process:
+    with running(
+        interpreter.command("-c", SERVER.format(path=str(path), user=1, speed=speed)), interpreter.root
+    ) as process:
         assert line(process) == "listening"
         yield path
         assert ask(path, b'{"v":1,"call":"status"}\n').startswith(b'{"a":[null,true,1.5],"big":"","calls":')
@@ -311,7 +313,9 @@ def test_an_answer_of_many_lines_is_made_by_a_child_and_others_are_answered_mean
 
     That one ends with its answer, where it can't go on, with its reader, its patience, and the server.
     """
-    with running(any_interpreter.command("-c", SERVER.format(path=str(folder / "socket"), user=1, speed=1))) as process:
+    with running(
+        any_interpreter.command("-c", SERVER.format(path=str(folder / "socket"), user=1, speed=1)), any_interpreter.root
+    ) as process:
         path = folder / "socket"
         assert line(process) == "listening"
         whole = ask(path, b'{"v":1,"call":"many","lines":50}\n').splitlines()
@@ -434,7 +438,9 @@ def test_roles_are_known_by_the_kernels_word(any_interpreter: Interpreter, folde
     }
     if any_interpreter.name == "mips":
         del mine[5, "9,1234"]  # the emulator doesn't tell of other groups: none is then believed
-    with running(any_interpreter.command("-c", SERVER.format(path=str(path), user=77, speed=1))) as process:
+    with running(
+        any_interpreter.command("-c", SERVER.format(path=str(path), user=77, speed=1)), any_interpreter.root
+    ) as process:
         assert line(process) == "listening"
         for name, text in ACCOUNTS.items():
             (folder / name).write_text(text)
@@ -551,7 +557,9 @@ def test_a_client_waits_for_a_whole_answer_and_not_for_ever(
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(folder / "socket"))
         server.listen()
-        with running(any_interpreter.command("-c", ASK.format(path=str(folder / "socket")))) as process:
+        with running(
+            any_interpreter.command("-c", ASK.format(path=str(folder / "socket"))), any_interpreter.root
+        ) as process:
             server.settimeout(20)
             peer, _ = server.accept()
             with peer:
@@ -618,7 +626,7 @@ class Device:
         done = subprocess.run(
             command,
             input=given,
-            cwd=PROJECT,
+            cwd=interpreter.root,
             env=environment(),
             capture_output=True,
             text=True,
@@ -660,7 +668,9 @@ def device(folder: Path, interpreter: Interpreter | None, duty: str = "", value:
     recorder = interpreter.larger().command("-m", "agent", "recorder", "--root", str(folder))
     words = ["unshare", "-n", "sh", "-ec", namespace, "sh", *recorder]
     alive = environment() | {"VALUE": value}
-    with subprocess.Popen(words, cwd=PROJECT, env=alive, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        words, cwd=interpreter.root, env=alive, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         try:
             limit = time.monotonic() + 90
             while not (folder / "var/run/oubli/control/socket").exists():

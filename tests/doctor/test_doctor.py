@@ -216,7 +216,7 @@ class Clinic:
             text=True,
             check=False,
             timeout=240,
-            cwd=PROJECT,
+            cwd=self.interpreter.root,
             env=host.environment()
             | {"ROOT": str(self.root), "PYTHON": sys.executable, "BROKER": BROKER, "DAEMONS": DAEMONS},
         )
@@ -417,7 +417,13 @@ def test_fix_raises_the_machines_limit_on_buffers_and_the_next_doctor_is_clean(c
     def examine(*words: str) -> Report:
         command = ["sh", "-c", without + clinic.driver(driver, *words)]
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=240, cwd=PROJECT, env=host.environment()
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+            cwd=clinic.interpreter.root,
+            env=host.environment(),
         )
         return Report(done.returncode, done.stdout, done.stderr)
 

@@ -106,7 +106,7 @@ def untiring(interpreter: Interpreter, gateway: Gateway, log: Path) -> Iterator[
     words = interpreter.command("tests/support/forwarder_stage.py", gateway.root, gateway.root / "etc/config/oubli")
     with log.open("wb") as said:
         process = subprocess.Popen(
-            words, cwd=PROJECT, env=environment(), stdin=subprocess.PIPE, stdout=said, stderr=said
+            words, cwd=PROJECT, env=environment(interpreter.root), stdin=subprocess.PIPE, stdout=said, stderr=said
         )
     try:
         yield process

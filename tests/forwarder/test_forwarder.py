@@ -19,7 +19,7 @@ from host_sim.driver.ports import free_port
 from tests.mqtt_trial import certificates
 from tests.mqtt_trial.broker import Subscriber, broker
 from tests.mqtt_trial.peers import Connection, Peer
-from tests.support.interpreters import PROJECT, Interpreter
+from tests.support.interpreters import Interpreter
 
 GATEWAY = "abcdefghijklmnop"
 STATE, HEALTH = f"oubli/1/{GATEWAY}/state", f"oubli/1/{GATEWAY}/health"
@@ -58,7 +58,7 @@ class Gateway:
         words = interpreter.command("-m", "agent", "forwarder", "--root", self.root)
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                words, cwd=PROJECT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                words, cwd=interpreter.root, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
             yield process

@@ -46,7 +46,7 @@ class Place:
         """Let a process open the store and do something; returns its exit status, minus a signal's number."""
         script = before + kills.opened(self.tmpfs, self.flash, now) + script
         words = [*interpreters.command(self._interpreter.name), "-c", script]
-        return subprocess.run(words, cwd=interpreters.ROOT, env=interpreters.environment(), check=False).returncode
+        return subprocess.run(words, cwd=self._interpreter.root, env=interpreters.environment(), check=False).returncode
 
     def end(self, *numbers: int) -> None:
         """Hand in a last record, close in order: these are there, each once, and nothing is damaged."""

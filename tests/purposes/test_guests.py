@@ -158,7 +158,7 @@ def open_venue(folder: Path) -> Iterator[Venue]:
         *interpreter.command("-m", "agent", "recorder", "--root", str(folder)),
     ]
     with (folder / "log").open("wb") as log, subprocess.Popen(
-        words, cwd=PROJECT, env=environment() | {"VALUE": "1"}, stdout=log, stderr=log
+        words, cwd=interpreter.root, env=environment() | {"VALUE": "1"}, stdout=log, stderr=log
     ) as recorder:  # fmt: skip
         try:
             limit = time.monotonic() + 90

@@ -61,11 +61,11 @@ def printed(interpreter: Interpreter, text: str, folder: Path, given: bytes = b"
 
 
 @contextlib.contextmanager
-def running(words: list[str]):
-    """Start a process with unbuffered pipes, and see to it that it has ended afterwards."""
+def running(words: list[str], place: Path = PROJECT):
+    """Start a process in a folder, with unbuffered pipes, and see to it that it has ended afterwards."""
     alive = environment() | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        words, bufsize=0, cwd=PROJECT, env=alive, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        words, bufsize=0, cwd=place, env=alive, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         try:
             yield process
@@ -444,7 +444,7 @@ print(files.read_bounded(F + "/heartbeat", 64).split(b"\\n")[0].split()[2])
 def test_a_folder_is_held_by_one_process_until_it_ends(any_interpreter: Interpreter, folder: Path) -> None:
     """What is killed holds nothing any more."""
     text = "print(files.hold_folder(F))\nsys.stdin.readline()\n"
-    with running(any_interpreter.command("-c", script(text, folder))) as process:
+    with running(any_interpreter.command("-c", script(text, folder)), any_interpreter.root) as process:
         assert line(process) == "True"
         assert printed(any_interpreter, text, folder, b"\n") == "False\n"
     assert printed(any_interpreter, text, folder, b"\n") == "True\n"
@@ -463,7 +463,7 @@ while True:
     files.write_atomic(F + "/a", b"A" * 50000, durable=False)
 """
     whole = {b"A" * 50000, b"B" * 60000}
-    with running(any_interpreter.command("-c", script(text, folder))) as process:
+    with running(any_interpreter.command("-c", script(text, folder)), any_interpreter.root) as process:
         process.stdout.readline()
         seen = {(folder / "a").read_bytes() for _ in range(2000)}
         end = time.monotonic() + 30
@@ -532,7 +532,7 @@ lib.zero(region.address, 4096)
 print("overwritten")
 sys.stdin.readline()
 """
-    with running(any_interpreter.command("-c", script(text, folder))) as process:
+    with running(any_interpreter.command("-c", script(text, folder)), any_interpreter.root) as process:
         assert line(process) == "made"
         key = (folder / "key").read_bytes()[64:96]
         assert writable_memory(process.pid).count(key) == 1
@@ -566,7 +566,7 @@ sys.stdin.readline()
         texts = process_memory.found(pid, re.compile(rb"%d-[0-9]{4}" % seed), 20)
         return len(texts), len(process_memory.numbers(pid, numbers))
 
-    with running(any_interpreter.command("-c", script(text, folder))) as process:
+    with running(any_interpreter.command("-c", script(text, folder)), any_interpreter.root) as process:
         process.stdin.write(b"%d\n" % seed)
         assert line(process) == "dropped"
         texts, numbers_left = left(process.pid)
@@ -683,7 +683,7 @@ for _ in range(2):
     print(user, groups)
 """
     folder.chmod(0o755)
-    with running(any_interpreter.command("-c", script(text, folder))) as process:
+    with running(any_interpreter.command("-c", script(text, folder)), any_interpreter.root) as process:
         assert line(process) == "listening"
         for user in (65534, 0):
             as_user = ["setpriv", "--reuid", str(user), "--regid", str(user), "--groups", "1234,4321"]
@@ -730,7 +730,7 @@ LIBC.call("kill", foreign("getpid", "")(), process.SIGPIPE)
 print("ready", poll.wait(100))
 print(poll.wait(20000) == [stop], poll.wait(0) == [stop])
 """
-    with running(any_interpreter.command("-c", script(text, folder))) as process:
+    with running(any_interpreter.command("-c", script(text, folder)), any_interpreter.root) as process:
         assert line(process) == "ready []"
         process.send_signal(number)
         assert line(process) == "True True"
@@ -803,7 +803,7 @@ print("add many")
 sys.stdin.readline()
 print(kinds()[1] == errno.ENOBUFS, kinds()[1] == errno.EAGAIN)
 """
-    with running(["unshare", "-n", *interpreter.command("-c", script(text, folder))]) as process:
+    with running(["unshare", "-n", *interpreter.command("-c", script(text, folder))], interpreter.root) as process:
         inside = ["nsenter", "-t", str(process.pid), "-n", "ip", "-batch", "-"]
 
         def in_namespace(*commands: str) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from host_sim.driver import interpreters as host
+from tests.support import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,11 @@ class Interpreter:
     name: str
     words: tuple[str, ...]
 
+    @property
+    def root(self) -> Path:
+        """Where it runs: the project, for MicroPython with its agent compiled."""
+        return PROJECT if self.name == "cpython" else compiled.project()
+
     def command(self, *arguments: str | Path) -> list[str]:
         """Return the words that run this interpreter with these arguments."""
         return [*self.words, *map(str, arguments)]
@@ -61,7 +67,7 @@ class Interpreter:
         check: bool = True,
         env: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run to the end in the project's folder and return the output as bytes.
+        """Run to the end in the project and return the output as bytes.
 
         `run("-m", "agent", "status")` runs a module, `run("-c", text)` a text, `run(path)` a file. `timeout` in
         seconds. With `check`, an exit status other than 0 raises AssertionError with what was written to standard
@@ -73,7 +79,7 @@ class Interpreter:
             capture_output=True,
             timeout=timeout,
             check=False,
-            cwd=PROJECT,
+            cwd=self.root,
             env=host.environment() | (env or {}),
         )
         if check and done.returncode:
@@ -98,7 +104,7 @@ class Remote:
             interpreter.larger().command("-m", stage),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=PROJECT,
+            cwd=interpreter.root,
             env=host.environment(),
         )
 

@@ -187,7 +187,7 @@ def started(interpreter, folder: Path, before: str = ""):
     ]
     run = interpreter.command("-c", RUN.format(before=before, words=words))
     command = ["unshare", "-n", "sh", "-ec", NAMESPACE, "sh", *run]
-    with subprocess.Popen(command, cwd=PROJECT, env=environment(), stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, cwd=interpreter.root, env=environment(), stderr=subprocess.DEVNULL) as process:
         try:
             limit = time.monotonic() + 90
             while not (folder / "var/run/oubli/control/socket").exists():
@@ -574,7 +574,7 @@ def test_a_removal_waits_until_the_recorder_answers_no_more_and_then_forgets(wha
         with (
             ring.open("rb") as keys,
             subprocess.Popen(
-                interpreter.command(*words), cwd=PROJECT, env=environment(), stderr=subprocess.PIPE
+                interpreter.command(*words), cwd=interpreter.root, env=environment(), stderr=subprocess.PIPE
             ) as forgets,
         ):
             time.sleep(0.5)
