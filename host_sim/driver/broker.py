@@ -15,6 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from host_sim.driver.interpreters import WITH_US
 from host_sim.driver.ports import free_port
+from tools import listening
 
 
 class BrokerError(Exception):
@@ -78,8 +79,7 @@ class Broker:
 
     def close(self) -> None:
         """End the subscriber and the broker."""
-        self._subscriber.disconnect()
-        self._subscriber.loop_stop()
+        listening.end(self._subscriber)
         self._process.terminate()
         try:
             self._process.wait(240)

@@ -16,6 +16,7 @@ from pathlib import Path
 from paho.mqtt import client as mqtt
 
 from host_sim.lab.network import INTERNET_4, LabError, Network
+from tools import listening
 
 PORT = 1883
 
@@ -73,8 +74,7 @@ class Broker:
     def stop(self) -> None:
         """Take the subscriber away, stop Mosquitto; it sends the connected ones' wills and writes its state."""
         if self._subscriber is not None:
-            self._subscriber.disconnect()
-            self._subscriber.loop_stop()
+            listening.end(self._subscriber)
             self._subscriber = None  # paho's loop can't be started twice without a leak
         if self._process is not None:
             self.thaw()

@@ -31,6 +31,7 @@ from host_sim.driver.broker import Broker, BrokerError
 from host_sim.driver.interpreters import ROOT, environment
 from host_sim.driver.link import Link
 from host_sim.load.fleet_worker import identity
+from tools import listening
 
 PATIENCE = 180  # real seconds that the last messages may take beyond the run
 _SETTLE = 1.0  # seconds between the forwarders' making and the first connection
@@ -162,8 +163,7 @@ class _Subscriber:
         self.seen.setdefault(key, time.time())
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        listening.end(self._client)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from host_sim.lab.broker import Message
 from host_sim.openwrt.doorway import Doorway
 from host_sim.openwrt.internet import COLLECTORS
 from host_sim.openwrt.network import Wires
+from tools import listening
 
 
 class Subscriber:
@@ -35,8 +36,7 @@ class Subscriber:
 
     def disconnect(self) -> None:
         """End the connection, before the broker does."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        listening.end(self._client)
 
     def messages(self, topic_end: str = "") -> list[Message]:
         """Return the messages so far whose topic ends so."""

@@ -21,6 +21,7 @@ from paho.mqtt import client as paho
 from agent.outbox import topics
 from tests.fleet import says
 from tests.fleet.test_collector import PATIENCE, consumed, until
+from tools import listening
 from tools.fleet import enrol, trouble
 from tools.fleet.broker import address
 from tools.fleet.consumer import TAKEN_OVER, Consumer
@@ -92,8 +93,7 @@ class Peer:
 
     def close(self) -> None:
         """End the connection."""
-        self.client.disconnect()
-        self.client.loop_stop()
+        listening.end(self.client)
 
 
 DENIED = 0x87

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from paho.mqtt import client as paho
 
 from host_sim.driver.ports import free_port
+from tools import listening
 
 
 def mosquitto() -> str:
@@ -131,8 +132,7 @@ class Subscriber:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        listening.end(self._client)
 
     def next(self, within: float = 20.0) -> Message | None:
         """The next message, or None when none comes in time."""

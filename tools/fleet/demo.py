@@ -10,7 +10,7 @@ from random import Random
 from paho.mqtt import client as paho
 
 from agent.summary.noise import Sampler
-from tools import clock
+from tools import clock, listening
 from tools.fleet import simulated
 
 _DAY = 86_400
@@ -54,5 +54,4 @@ class Speaking:
         """Fall silent."""
         self._stop.set()
         self._thread.join()
-        self._client.disconnect()
-        self._client.loop_stop()
+        listening.end(self._client)

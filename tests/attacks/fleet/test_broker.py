@@ -20,6 +20,7 @@ from tests.fleet import says
 from tests.fleet.test_access import NOW, ONE, OTHER, broker
 from tests.fleet.test_collector import PATIENCE, subscribed, until
 from tests.support.interpreters import PROJECT
+from tools import listening
 from tools.fleet import enrol
 from tools.fleet.broker import address
 from tools.fleet.consumer import Consumer
@@ -123,8 +124,7 @@ def test_a_gateway_doesnt_cut_another_off(broker: Mosquitto, folder):
         assert victim.is_connected()
         assert codes[0] < 128  # taken; 16 where nobody reads
     finally:
-        victim.disconnect()
-        victim.loop_stop()
+        listening.end(victim)
 
 
 def test_a_name_doesnt_make_a_collector(broker: Mosquitto, folder):
