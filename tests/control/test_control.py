@@ -621,18 +621,25 @@ class Device:
     def oubli(
         self, interpreter: Interpreter, *words: str, before: tuple[str, ...] = (), given: str = ""
     ) -> tuple[int, str, str]:
-        """Run the command on this root; returns exit status, output, errors."""
+        """Run the command on this root; returns exit status, output, errors.
+
+        Again where two former looks haven't ended yet, as it says: on a busy machine they take a moment.
+        """
         command = [*before, *interpreter.command("-m", "agent", *words, "--root", str(self.root))]
-        done = subprocess.run(
-            command,
-            input=given,
-            cwd=interpreter.root,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
-        )
+        for _ in range(100):
+            done = subprocess.run(
+                command,
+                input=given,
+                cwd=interpreter.root,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=240,
+            )
+            if "somebody else is looking" not in done.stderr:
+                break
+            time.sleep(0.1)
         return done.returncode, done.stdout, done.stderr
 
     def status(self, interpreter: Interpreter) -> dict:
