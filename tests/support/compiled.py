@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,9 +36,11 @@ def project() -> Path:
     if not made.exists():
         CACHE.mkdir(exist_ok=True)
         for old in CACHE.glob("compiled-*"):
-            if old.stat().st_mtime < time.time() - KEPT:
-                shutil.rmtree(old)
+            with suppress(FileNotFoundError):  # another process removes it, too
+                if old.stat().st_mtime < time.time() - KEPT:
+                    shutil.rmtree(old, ignore_errors=True)
         new = Path(tempfile.mkdtemp(prefix="compiled-", dir=CACHE))
+        new.chmod(0o755)  # for whatever user runs it
         for path in ROOT.iterdir():
             if path.name[0] != "." and path.name != "agent":
                 (new / path.name).symlink_to(path)
