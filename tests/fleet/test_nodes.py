@@ -19,7 +19,7 @@ from agent.outbox import jitter, topics
 from tests.fleet import says
 from tests.fleet.test_collector import collector, until
 from tests.fleet.test_queues import publish
-from tools.bench.nats_nodes import nodes
+from tools.bench.nats_nodes import Nats, nodes
 from tools.bench.nodes import running
 from tools.bench.rabbits import Rabbit
 from tools.fleet.delivery import FIGURES, Arrival
@@ -28,6 +28,7 @@ from tools.fleet.models import Gateway, Message, Tally
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from subprocess import CompletedProcess
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # paho's, where a handshake is cut
 ONE, OTHER = says.name(1), says.name(2)
@@ -71,6 +72,30 @@ def cut(clients: list[Client]) -> bool:
         except MqttError:
             return True
     return False
+
+
+class Asked(Nats):
+    """Before its streams are made, it was asked for more copies than it has nodes."""
+
+    refused: CompletedProcess[str]
+
+    def _open(self) -> None:
+        self.refused = self.streams(5)
+        super()._open()
+
+
+@pytest.mark.needs("nats-server", "haproxy")
+def test_streams_of_more_copies_than_nodes_are_refused_in_one_line(tmp_path: Path) -> None:
+    """A cluster that counts a node too few says so too, until that node is started again; over TLS."""
+    cluster = Asked(tmp_path, [ONE])
+    with running(cluster):
+        refused, made = cluster.refused, cluster.streams(3)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        "oubli-fleet: --broker: it makes no stream: no suitable peers for placement; accepted: 5 nodes that it counts "
+        "as its own (restart the one that /jsz doesn't name)\n"
+    )
+    assert (made.returncode, made.stdout, made.stderr) == (0, "stream  $MQTT_msgs\nstream  OUBLI-HEALTH\n", "")
 
 
 @pytest.mark.needs("nats-server", "haproxy")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 from urllib.request import urlopen
 
-from tools.bench.nodes import FLEET, NAMES, ROOT, Cluster, replaced, running, until
+from tools.bench.nodes import FLEET, NAMES, ROOT, Cluster, StuckError, replaced, running, until
 
 
 class Server:
@@ -95,14 +95,24 @@ class Nats(Cluster):
         (folder / f"{name}.conf").write_text(text)
         return Server(self.words_of(name), folder / f"{name}.conf", ports, at)
 
+    def streams(self, replicas: int) -> subprocess.CompletedProcess[str]:
+        """Ask for them; return what came of it."""
+        command = [sys.executable, "-m", "tools.fleet", "streams", f"--replicas={replicas}", *self.words()]
+        return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
     def _open(self) -> None:
-        command = [sys.executable, "-m", "tools.fleet", "streams", "--replicas=3", *self.words()]
+        said = ""
 
         def made() -> bool:
-            done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+            nonlocal said
+            done = self.streams(len(NAMES))
+            said = done.stderr
             return done.returncode == 0
 
-        until(made, "the streams")
+        try:
+            until(made, "the streams")
+        except StuckError as stuck:
+            raise StuckError(f"{stuck}: {said}") from None
 
     def leader(self, stream: str) -> Server:
         """Return the node that takes what comes into a stream, once there is one."""

@@ -12,6 +12,7 @@ The client's library is asynchronous; its loop runs inside the calls, so nothing
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -32,7 +33,11 @@ WINDOW = 512  # messages that are handed over at once
 ANSWER = 20  # seconds in which the server answers
 AGAIN = 8  # seconds after which what a killed consumer had is handed to another
 _MQTT = "$MQTT.msgs."  # before the subjects of the server's own stream
+_FEW = 10005  # the server's error code: it knows of fewer nodes than there should be copies
 T = TypeVar("T")
+
+# Of each connection over TLS that ends asyncio would say that an answer of the library's has no effect.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 def _subject(topic: str) -> str:
@@ -179,9 +184,10 @@ def make(address: Address, replicas: int) -> list[str]:
     try:
         return asyncio.run(asyncio.wait_for(made(), 3 * ANSWER))
     except BadRequestError as failure:
-        raise BrokerError(
-            f"--broker: it makes no stream: {failure.description}; accepted: a stream of the same shape, or none"
-        ) from None
+        accepted = "a stream of the same shape, or none"
+        if failure.err_code == _FEW:
+            accepted = f"{replicas} nodes that it counts as its own (restart the one that /jsz doesn't name)"
+        raise BrokerError(f"--broker: it makes no stream: {failure.description}; accepted: {accepted}") from None
     except (Error, OSError, TimeoutError) as failure:
         raise BrokerError(
             f"--broker: can't be used ({type(failure).__name__}); accepted: a NATS server with JetStream"
