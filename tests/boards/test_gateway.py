@@ -779,7 +779,8 @@ def test_who_is_answered_by_a_recorder_that_starts_is_known_to_it(device):
                 before = status(gateway)["counters"]["kept"]
                 gateway.host("conntrack", "-F")
                 wait_for(lambda: status(gateway)["counters"]["kept"] >= before + TERMINALS)  # noqa: B023
-                assert status(gateway)["counters"]["unknown terminal"] == 0, starts
+                counters = status(gateway)["counters"]
+                assert counters["unknown terminal"] == 0, (starts, str(counters))
                 service.kill("recorder")
                 service.look()
         finally:

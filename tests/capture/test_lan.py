@@ -65,8 +65,12 @@ class Gateway:
         return self
 
     def listed(self) -> Gateway:
-        """End a listing: three tables, three times NLMSG_DONE."""
-        self.told += [(20).to_bytes(4, self.order).hex() + (3).to_bytes(2, self.order).hex() + bytes(14).hex()] * 3
+        """End a listing: links, addresses, and neighbours twice, each with NLMSG_DONE."""
+        return self.ended(4)
+
+    def ended(self, lists: int) -> Gateway:
+        """End so many lists."""
+        self.told += [(20).to_bytes(4, self.order).hex() + (3).to_bytes(2, self.order).hex() + bytes(14).hex()] * lists
         return self
 
 
@@ -283,10 +287,10 @@ def test_neighbours_that_were_told_of_before_their_prefix_are_listed_once_more(
     ask: Callable[..., Any], order: kernel.ByteOrder
 ) -> None:
     """The ISP delegates a prefix later; a link is named later. What changes nothing has nothing listed."""
-    assert ask(Gateway(order).listed().address(LAN, "192.168.1.1/24").link(LAN, "lan"))["asked"] == 3
-    assert ask(Gateway(order).listed().address(LAN, "2001:db8:7::1/64"))["asked"] == 4
-    assert ask(Gateway(order).listed().address(GUEST, "10.0.6.1/23", gone=True))["asked"] == 4
-    assert ask(Gateway(order).listed().link(WAN, "br-guest"))["asked"] == 4
+    assert ask(Gateway(order).listed().address(LAN, "192.168.1.1/24").link(LAN, "lan"))["asked"] == 4
+    assert ask(Gateway(order).listed().address(LAN, "2001:db8:7::1/64"))["asked"] == 5
+    assert ask(Gateway(order).listed().address(GUEST, "10.0.6.1/23", gone=True))["asked"] == 5
+    assert ask(Gateway(order).listed().link(WAN, "br-guest"))["asked"] == 5
 
 
 def test_a_prefix_that_the_isp_took_back_is_nobodys(ask: Callable[..., Any], order: kernel.ByteOrder) -> None:
@@ -397,6 +401,20 @@ def test_port_that_leaves_a_bridge_is_still_an_interface(ask: Callable[..., Any]
     )
     answer = ask(gateway, ("203.0.113.2", INTERNET), ("192.168.1.7", INTERNET))
     assert (answer["present"], answer["held"], sides(answer)) == (True, 1, [OWN, TERMINAL])
+
+
+def test_a_neighbour_that_one_list_left_out_is_known_before_all_counts_as_listed(
+    ask: Callable[..., Any], order: kernel.ByteOrder
+) -> None:
+    """Where the kernel's table grows amid a list, that leaves out up to an eighth: the second has them (L34-I-2)."""
+    gateway = Gateway(order).address(LAN, "192.168.5.1/24").listed()
+    gateway.told.append("")
+    gateway.link(LAN, "lan").address(LAN, "192.168.1.1/24").ended(2).neighbour(LAN, "192.168.1.7").ended(1)
+    elsewhere = ("192.168.1.7", "192.168.5.9")
+    assert stays(ask(gateway, elsewhere)) == [HAIRPIN]  # what was known goes on
+    gateway.neighbour(LAN, "192.168.1.8").ended(1)
+    answer = ask(gateway, elsewhere)
+    assert (stays(answer), answer["held"]) == ([TERMINAL], 2)
 
 
 def test_what_a_new_listing_does_not_name_is_gone(ask: Callable[..., Any], order: kernel.ByteOrder) -> None:

@@ -445,7 +445,7 @@ def test_nothing_but_lists_is_ever_asked_of_the_kernel(any_interpreter):
         struct.unpack(order + "IHH", bytes.fromhex(line.decode())[:8])
         for line in any_interpreter.run("-c", REQUESTS).stdout.split()
     ]
-    assert asked == [(20, 0x101, 0x301), (32, 18, 0x301), (24, 22, 0x301), (28, 30, 0x301)]
+    assert asked == [(20, 0x101, 0x301), (32, 18, 0x301), (24, 22, 0x301), *[(28, 30, 0x301)] * 2]
 
 
 BEAT = """
