@@ -21,7 +21,7 @@ def take(target: Path, address: str = f"http://127.0.0.1:{LUCI}", password: str 
     """Log in, wait until oubli's page tells of records and of what doctor found, and keep it as a small picture."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+            executable_path=shutil.which("chromium-headless-shell"), args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page(viewport={"width": 1100, "height": 720})
         page.goto(f"{address}/cgi-bin/luci/admin/services/oubli", timeout=PATIENCE)

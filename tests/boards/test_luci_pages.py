@@ -7,14 +7,13 @@ And by the keyboard alone. ubus is played (tests.support.luci); the whole machin
 from __future__ import annotations
 
 import copy
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
 
 from tests.boards.test_luci import WHOLE
+from tests.support.browsers import chromium
 from tests.support.luci import NEEDS, Luci
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.needs("chromium", *NEEDS)
+pytestmark = pytest.mark.needs("chromium-headless-shell", *NEEDS)
 
 # LuCI's own on each of its pages: labels that its widgets make; its theme has no landmarks and begins at h2.
 LUCIS = {"label", "select-name", "landmark-one-main", "page-has-heading-one", "region"}
@@ -74,12 +73,8 @@ def luci(tmp_path_factory) -> Iterator[Luci]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Give Chromium."""
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
+    with chromium() as made:
         yield made
-        made.close()
 
 
 @pytest.fixture(params=["desktop"])

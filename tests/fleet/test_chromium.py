@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -20,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django_otp.oath import totp
-from playwright.sync_api import sync_playwright
 
 from tests.fleet import says
 from tests.fleet.test_collector import publish, until
+from tests.support.browsers import chromium
 from tests.support.interpreters import PROJECT
 from tools.fleet import simulated, staging
 from tools.fleet.mosquitto import Mosquitto
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator, Page
 
-pytestmark = [pytest.mark.needs("mosquitto", "chromium"), pytest.mark.xdist_group("chromium")]
+pytestmark = [pytest.mark.needs("mosquitto", "chromium-headless-shell"), pytest.mark.xdist_group("chromium")]
 SLOW = 120_000  # ms that a page may take on a machine that does much else
 RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
@@ -76,12 +75,8 @@ def served(sqlite: str, tmp_path: Path) -> Iterator[tuple[str, str, int, list[si
 @pytest.fixture
 def browser() -> Iterator[Browser]:
     """Give a headless Chromium."""
-    with sync_playwright() as playwright:
-        one = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
+    with chromium() as one:
         yield one
-        one.close()
 
 
 def watched(page: Page) -> list[str]:

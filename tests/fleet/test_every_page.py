@@ -19,10 +19,10 @@ from django.contrib.auth import get_user_model
 from django.db import connection, connections
 from django.db.models import F
 from django.test import Client
-from playwright.sync_api import sync_playwright
 
 from tests.fleet.test_chromium import accessible, watched
 from tests.fleet.test_collector import until
+from tests.support.browsers import chromium
 from tests.support.interpreters import PROJECT
 from tools.fleet import people, simulated, site, staging, tokens
 from tools.fleet.models import VALUES, Gateway, Total
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import BrowserContext
 
-pytestmark = [pytest.mark.long, pytest.mark.needs("chromium"), pytest.mark.xdist_group("chromium")]
+pytestmark = [pytest.mark.long, pytest.mark.needs("chromium-headless-shell"), pytest.mark.xdist_group("chromium")]
 SIZES = (0, 1, 30, 5000)
 LOOKS = (("en-GB", 360, "light"), ("en-GB", 1360, "dark"), ("fr-FR", 360, "dark"), ("fr-FR", 1360, "light"))
 PAGES = (
@@ -144,10 +144,7 @@ def looked(contexts: dict[Any, BrowserContext], fleet: Fleet, look: tuple[str, i
 
 
 def test_every_page_of_any_size_in_any_look_is_accessible_and_as_wide_as_its_window(fleets):
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
+    with chromium() as browser:
         contexts = {
             look: browser.new_context(
                 locale=look[0], viewport={"width": look[1], "height": 800}, color_scheme=look[2]  # type: ignore[arg-type]
@@ -158,4 +155,3 @@ def test_every_page_of_any_size_in_any_look_is_accessible_and_as_wide_as_its_win
         for number, path in enumerate(PAGES):
             for place, size in enumerate(SIZES):
                 looked(contexts, fleets[size], LOOKS[(number + place) % 4], path)
-        browser.close()

@@ -40,6 +40,7 @@ from host_sim.venue.device_clock import SECOND, DeviceClock
 from host_sim.venue.happenings import SENTENCES
 from host_sim.venue.truth import Kept, Notice
 from host_sim.venue.world import World
+from tests.support.browsers import chromium
 from tests.support.interpreters import PROJECT, Interpreter
 
 SEED = 3
@@ -69,7 +70,7 @@ minutes = 9
 """
 
 
-@pytest.mark.needs("mosquitto", "chromium")
+@pytest.mark.needs("mosquitto", "chromium-headless-shell")
 def test_a_venue_of_ones_own_runs_and_its_report_shows_it_without_a_network(tmp_path: Path) -> None:
     """Twenty lines, one page: plots with text alternatives, both languages, not one request.
 
@@ -96,26 +97,20 @@ def test_a_venue_of_ones_own_runs_and_its_report_shows_it_without_a_network(tmp_
 
 
 def _look_at_page(path: Path, figures: dict) -> None:
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 (this test's alone)
-
     asked: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        try:
-            page = browser.new_page()
-            page.on("request", lambda request: asked.append(request.url))
-            page.on("console", lambda message: asked.append(message.text))
-            page.goto(path.as_uri())
-            assert page.get_by_text("The auditor is content").is_visible()
-            assert not page.get_by_text("L'auditeur est satisfait").is_visible()
-            page.get_by_label("Français").check()
-            assert page.get_by_text("L'auditeur est satisfait").is_visible()
-            assert page.get_by_text(f"{figures['terminals']} terminaux").is_visible()
-            assert page.get_by_text("la liaison montante est perdue pendant 9 minutes").is_visible()
-            assert not page.get_by_text("the uplink is lost").is_visible()
-            assert page.get_by_role("img").count() >= 6
-        finally:
-            browser.close()
+    with chromium() as browser:
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: asked.append(message.text))
+        page.goto(path.as_uri())
+        assert page.get_by_text("The auditor is content").is_visible()
+        assert not page.get_by_text("L'auditeur est satisfait").is_visible()
+        page.get_by_label("Français").check()
+        assert page.get_by_text("L'auditeur est satisfait").is_visible()
+        assert page.get_by_text(f"{figures['terminals']} terminaux").is_visible()
+        assert page.get_by_text("la liaison montante est perdue pendant 9 minutes").is_visible()
+        assert not page.get_by_text("the uplink is lost").is_visible()
+        assert page.get_by_role("img").count() >= 6
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
 
 

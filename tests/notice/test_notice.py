@@ -7,7 +7,6 @@ Its QR code is read as the page's address by another library.
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from html import unescape
@@ -15,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
 
 from agent import law
 from agent.config import config
 from agent.purposes import notice, words
 from tests.cli.test_law import EVERYTHING, GATEWAY, VENUE
+from tests.support.browsers import chromium
 from tests.support.interpreters import PROJECT
 from tools.notice import page
 
@@ -52,12 +51,10 @@ SHEETS = {
 @pytest.fixture(scope="module")
 def sheet() -> Iterator[Page]:
     """Give a page of Chromium, as wide as the paper's text."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+    with chromium() as browser:
         made = browser.new_page(viewport={"width": 741, "height": 1069})
         made.emulate_media(media="print")
         yield made
-        browser.close()
 
 
 def told(folder: Path, text: str, language: str = "fr") -> list[str]:
@@ -66,7 +63,7 @@ def told(folder: Path, text: str, language: str = "fr") -> list[str]:
     return notice.lines(config.load(str(folder / "oubli")), language)
 
 
-@pytest.mark.needs("chromium")
+@pytest.mark.needs("chromium-headless-shell")
 @pytest.mark.xdist_group("chromium")
 @pytest.mark.parametrize("language", ["fr", "en"])
 @pytest.mark.parametrize("which", SHEETS)
@@ -97,7 +94,7 @@ def test_notice_is_one_sheet_of_a4_that_says_what_the_gateway_says(
     assert [rule["id"] for rule in found["violations"]] == []
 
 
-@pytest.mark.needs("chromium", "zbarimg")
+@pytest.mark.needs("chromium-headless-shell", "zbarimg")
 @pytest.mark.xdist_group("chromium")
 def test_a_phone_reads_the_pages_address_off_the_sheet(sheet: Page, tmp_path: Path) -> None:
     """As it is printed, by a reader of its own; without a name for the page there is no code."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import time
 import urllib.error
 import urllib.parse
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import TimeoutError, sync_playwright  # noqa: A004 (that of a browser)
+from playwright.sync_api import TimeoutError  # noqa: A004 (that of a browser)
 
 from agent.summary.messages import SUMMARY_OCTETS, summary
 from agent.summary.metrics import MESSAGES, METRICS, PROFILES, scales
@@ -23,6 +22,7 @@ from agent.summary.published import DAYS
 from host_sim.openwrt.doorway import Doorway
 from host_sim.openwrt.network import GATEWAY
 from tests.openwrt.conftest import PASSWORD
+from tests.support.browsers import chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tests.openwrt.conftest import World
 
-pytestmark = pytest.mark.needs("chromium")
+pytestmark = pytest.mark.needs("chromium-headless-shell")
 
 NOBODY = "0" * 32  # rpcd's session for whoever isn't logged in
 PATIENCE = 180_000  # ms that LuCI may take, on a machine that does much else
@@ -75,10 +75,7 @@ def log_in(address: str, user: str) -> str:
 @contextlib.contextmanager
 def opened(luci: str, place: str, heading: str, locale: str = "en") -> Iterator[Page]:
     """Sign root in to LuCI in a Chromium of that language and give one of oubli's pages, once its heading is there."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
+    with chromium() as browser:
         page = browser.new_page(locale=locale)
         page.add_init_script(PATIENT)
         page.goto(f"{luci}/cgi-bin/luci/admin/services/oubli{place}", timeout=PATIENCE)
@@ -87,7 +84,6 @@ def opened(luci: str, place: str, heading: str, locale: str = "en") -> Iterator[
         page.keyboard.press("Enter")
         page.wait_for_selector(f'h2:has-text("{heading}")', timeout=PATIENCE)
         yield page
-        browser.close()
 
 
 def test_page_in_luci_shows_how_oubli_is_and_answers_a_question(luci, equipped):

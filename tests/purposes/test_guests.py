@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
 
 from agent.purposes.consent import page_html
 from host_sim.driver.interpreters import environment
 from host_sim.venue.portal import NOTICE
 from tests.control.test_control import ACCOUNTS, NAMESPACE, Device
 from tests.support import guests_page
+from tests.support.browsers import chromium
 from tests.support.interpreters import INTERPRETERS, PROJECT, Interpreter
 
 if TYPE_CHECKING:
@@ -336,10 +336,8 @@ SAYS: dict[str, dict[str, str]] = {
 @pytest.fixture
 def browser() -> Iterator[Browser]:
     """Give a headless Chromium."""
-    with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+    with chromium() as one:
         yield one
-        one.close()
 
 
 def accessible(page: Page) -> None:
@@ -380,7 +378,7 @@ def save(page: Page) -> dict[str, Any]:
     return saved
 
 
-@pytest.mark.needs("chromium")
+@pytest.mark.needs("chromium-headless-shell")
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_a_guest_does_on_his_phone_by_keys_alone_what_the_law_gives_him(
     venue: Venue, browser: Browser, language: str
@@ -451,7 +449,7 @@ def test_a_guest_does_on_his_phone_by_keys_alone_what_the_law_gives_him(
     assert complaints == []
 
 
-@pytest.mark.needs("chromium")
+@pytest.mark.needs("chromium-headless-shell")
 def test_a_page_of_another_site_does_nothing_by_a_guests_browser(venue: Venue, browser: Browser) -> None:
     """By a form of another origin, and by a name of its own that leads here (DNS rebinding).
 

@@ -59,7 +59,9 @@ def make(folder: Path) -> None:
                 raise RuntimeError
             address = f"http://127.0.0.1:{int(server.stdout.readline())}"
             with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+                browser = playwright.chromium.launch(
+                    executable_path=shutil.which("chromium-headless-shell"), args=["--no-sandbox"]
+                )
                 pictures = (
                     ("gateways", "/", "light", _WIDE, "en-GB"),
                     ("gateway", f"/gateway/{venues[3].ident}", "light", _WIDE | {"height": 1100}, "en-GB"),
