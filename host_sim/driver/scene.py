@@ -23,9 +23,6 @@ from host_sim.venue.world import World
 
 _AHEAD = 1 << 20  # octets of tape by which the world may be ahead of the recorder
 _ACCOUNTING = {"events": 1, "acct": 1, "timestamp": 1}  # what a gateway must have set, besides the scenario's time-outs
-# Whereupon the auditor searches the recorder's memory. Where nobody does, CPython, which no gateway runs, needn't
-# overwrite what was freed, with each key that is destroyed: that would be half of a run.
-_SEARCHED = {"look", "operator look", "erase", "erase terminal"}
 _MODULES = {"recorder": "stage", "forwarder": "launch"}  # of host_sim.driver
 
 
@@ -149,8 +146,6 @@ def stage_set(world: World, seed: int, programs: Programs) -> Iterator[Scene]:
             "recorder": ["--sysctl", str(sysctl), "--seed", str(seed), "--rate", str(int(one.gateway.rate))],
             "forwarder": ["forwarder", "--clock", str(clock)],
         }
-        if not any(event.what in _SEARCHED for event in one.events):
-            given["recorder"] += ["--unsearched", "1"]
         logs = [folder / f"{daemon}.log" for daemon in given]
         recorder, forwarder = (
             stack.enter_context(programs.daemon(daemon, [*words, "--config", str(config), "--root", str(root)], log))

@@ -7,11 +7,10 @@ would. So its timers run at the very times they would on a device. A REPORT entr
 nothing: whoever feeds the tape may hold the next entry back while looking at the files.
 
     python|micropython -m host_sim.driver.stage --config FILE --root DIR --sysctl FILE
-    --seed N --rate EVENTS [--variant NAME] [--unsearched 1] < TAPE
+    --seed N --rate EVENTS [--variant NAME] < TAPE
 
 `--sysctl` is a file of JSON: MicroPython ends where an argument is longer than 255 octets. A variant is a recorder
-broken on purpose (host_sim.faults.variants), which the auditor must find out. `--unsearched`: nobody searches this
-process's memory (host_sim.driver.scene).
+broken on purpose (host_sim.faults.variants), which the auditor must find out.
 """
 
 import json
@@ -28,12 +27,13 @@ from host_sim.driver.killed import unmap
 from host_sim.driver.seeded import SeededRandom
 from host_sim.driver.stage_callers import Callers
 from host_sim.driver.stage_device import Device
-from host_sim.driver.stage_parts import Held
+from host_sim.driver.stage_parts import Freed, Held
 from host_sim.venue import tape
 
 _LEAST = 1000000  # ns: a recorder that asks to be called at once is called a millisecond later
 _BUFFER = 32768  # octets: room for a datagram, as much as the kernel ever fills
 _CLOCKS_SIZE = struct.calcsize(tape.CLOCKS)
+_FREED = Freed()
 
 
 def say(text: str) -> None:
@@ -298,6 +298,7 @@ class Stage:
         self._asleep = False
         self._tick()
         self._room.wipe()  # the recorder isn't to blame for what the tape said
+        _FREED.overwrite()
         report = (
             ("true", self.time.now),
             ("ticks", self.ticks),
@@ -323,8 +324,6 @@ def main(words: "list[str]") -> int:
         from host_sim.faults import variants
 
         variants.VARIANTS[options["--variant"]][1](options["--root"])
-    if "--unsearched" in options and NAME == "cpython":
-        memory.overwrite_freed = lambda: None
     config, rate = configuration.load(options["--config"]), int(options["--rate"])
     chip = None
     if "attribution" in config.purposes or "billing" in config.purposes:
@@ -332,6 +331,8 @@ def main(words: "list[str]") -> int:
 
         chip = Chip(options["--root"] + "/srv/oubli/vault", int(seed))
     random, table = SeededRandom(seed), SeededRandom(seed + ":table")
+    if NAME == "cpython":
+        memory.overwrite_freed = _FREED.ask
     return Stage(Device(config, options["--root"], sysctl, random, table, rate, say, chip)).play()
 
 

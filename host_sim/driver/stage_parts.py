@@ -73,6 +73,27 @@ class Socket:
             self.dropped.append([self.numbers, self.numbers])
 
 
+class Freed:
+    """CPython's overwriting of what was freed (EXP-1), once for all at the next REPORT instead of with each key.
+
+    Nobody looks sooner, no gateway runs CPython, and with each key that is destroyed it would be half of a run.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._overwrite = memory.overwrite_freed
+
+    def ask(self) -> None:
+        """Take what the recorder asks for."""
+        self._asked = True
+
+    def overwrite(self) -> None:
+        """Do it, where it was asked for."""
+        if self._asked:
+            self._overwrite()
+        self._asked = False
+
+
 class Held:
     """Datagrams that wait in the kernel, outside the interpreter's heap; `count` of them."""
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the device believes about the time (EXP-4, EXP-5).
 
-Each rule alone, then a thousand histories of lying clocks.
+Each rule alone, then hundreds of histories of lying clocks.
 """
 
 from __future__ import annotations
