@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the stage gives a recorder in a device's place: event socket, what waits there, table of port blocks."""
+"""What the stage gives a recorder in a device's place: event socket, what waits there, port blocks, overwriting."""
 
 import errno
 import struct
