@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the device believes about the time (EXP-4, EXP-5).
 
-Each rule alone, then hundreds of histories of lying clocks.
+Each rule alone, then histories of lying clocks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SECOND, HOUR, DAY = 10**9, 3600 * 10**9, 86400 * 10**9
 NOW = 1_800_000_000
 IN_2040 = 2_208_988_800
 BOOT, LATER_BOOT = "a1" * 16, "b2" * 16
-HISTORIES, BATCHES = 300, 6
+HISTORIES, BATCHES = 150, 3
 ENOUGH = 250  # histories among which one finds a fault
 
 

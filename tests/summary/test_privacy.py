@@ -383,11 +383,11 @@ def drawn(seed: str) -> dict[str, Callable[[int], bytes]]:
 @pytest.mark.parametrize(
     ("kind", "days"),
     [
-        ("a day", 100),
-        ("a day with a boot", 100),
-        ("a day of a guest who floods", 60),
-        ("a day of a small venue", 100),
-        ("a day of a large venue", 100),
+        ("a day", 60),
+        ("a day with a boot", 60),
+        ("a day of a guest who floods", 40),
+        ("a day of a small venue", 60),
+        ("a day of a large venue", 60),
     ],
 )
 @pytest.mark.long

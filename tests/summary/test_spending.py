@@ -12,7 +12,7 @@ from agent.summary.ledger import Ledger
 from host_sim.privacy import spending
 from host_sim.privacy.spending_auditor import SpendingError
 
-HISTORIES = 40
+HISTORIES = 20
 
 
 def lives(folder, seeds) -> list[spending.History]:
