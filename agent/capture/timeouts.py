@@ -9,8 +9,8 @@ setting: which connection had one can't be told afterwards, so the largest value
 connection. Nor is told which connection had a helper, and some helpers set timeouts of their own. Where the ruleset has
 one of those, or they may attach by themselves, that timeout counts for all that it can follow.
 
-The kernel counts T in ticks, which stand still while the gateway sleeps (system suspend). For what began before it
-woke T is longer by as much, wherever in T that sleep was.
+The kernel counts T in ticks (a hundredth of a second at most): `end` is as exact as these. They stand still while the
+gateway sleeps (system suspend). For what began before it woke T is longer by as much, wherever in T that sleep was.
 
 A file on tmpfs tells the next process of the boot what the values have been. Where nothing tells it, what began before
 it may have lived under the kernel's own defaults.
