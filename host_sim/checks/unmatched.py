@@ -11,6 +11,7 @@ from host_sim.venue.truth import Kept
 
 UNIT = SECOND // 10  # a record's times are in tenths of a second
 _STAMPS = 11  # fields of a record with its times, of which the last two are they
+_MOST = 100  # records that are compared with what waits, in a life
 _NOBODY = bytes(6)  # the MAC of a record whose terminal isn't known
 
 Key = tuple[Any, ...]
@@ -27,6 +28,7 @@ class Unmatched:
     def __init__(self) -> None:
         self._waiting: dict[Key, list[Kept]] = {}
         self._whosever: dict[Key, list[Key]] = {}  # the keys that are alike but for whose they are; made when asked
+        self._compared = 0
 
     def tell(self, records: Iterable[Kept]) -> None:
         """The recorder was told of these."""
@@ -76,7 +78,13 @@ class Unmatched:
         return claimed
 
     def likeness(self, key: Key) -> tuple[str, Kept | None]:
-        """Return in which fields a record differs from the connection that is most like it, and that connection."""
+        """Return in which fields a record differs from the connection that is most like it, and that connection.
+
+        Each is compared with all that wait; of many that nothing is like, the first ones say enough.
+        """
+        if self._compared == _MOST:
+            return "not compared", None
+        self._compared += 1
         names = Kept._fields[:_STAMPS]
         best = min(self._waiting, key=lambda other: sum(map(ne, key, other)), default=None)
         if best is None:

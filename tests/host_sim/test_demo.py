@@ -37,7 +37,7 @@ def short(tmp_path: Path) -> Path:
         ("T03:00:00Z", "T11:00:00Z"),
         ("days = 1\n", "days = 0.125\n"),
         ('"24h"', '"3h"'),
-        ("visitors = 200", "visitors = 60"),
+        ("visitors = 200", "visitors = 50"),
     ):
         assert text.count(old) == 1
         text = text.replace(old, new)

@@ -197,17 +197,17 @@ def test_what_is_told_after_an_agent_day_s_end_is_the_next_one_s_whenever_it_is_
 
 @pytest.mark.long
 def test_a_cafe_day_has_the_size_that_the_scenario_promises() -> None:
-    """Over three seeds: about 200 terminals, 100,000 connections; both families, and a port that NAT had to change."""
+    """Over two seeds: about 200 terminals, 100,000 connections; both families, and a port that NAT had to change."""
     terminals, total, six, changed = [], [], 0, 0
-    for seed in range(3):
+    for seed in range(2):
         world = World(CAFE, seed)
         for step in world.steps():
             six += step.operation == tape.DATAGRAM and step.payload[16] == 10
         terminals.append(len(world.truth.terminals))
         total.append(world.truth.connections.total())
         changed += sum(kept.source_port != kept.translated_port for kept in world.truth.kept)
-    assert 180 < sum(terminals) / 3 < 220
-    assert 85_000 < sum(total) / 3 < 115_000
+    assert 180 < sum(terminals) / 2 < 220
+    assert 85_000 < sum(total) / 2 < 115_000
     assert changed > 0
     assert 0.1 < six / sum(total) < 0.5
     assert sum(kind.share for kind in KINDS) == pytest.approx(1)

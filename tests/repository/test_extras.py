@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.metadata
 import re
 import sys
@@ -13,10 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.interpreters import PROJECT
+from tests.support.sources import IN_ONE_PROCESS, tree_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = IN_ONE_PROCESS
 
 METADATA = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
 SCRIPTS = {name: target.partition(":")[0] for name, target in METADATA["scripts"].items()}
@@ -41,7 +45,7 @@ def file_of(module: str) -> Path | None:
 
 def imported(file: Path) -> Iterator[str]:
     """Yield the dotted names that a file imports at any place, those of `from a import b` as `a` and `a.b`."""
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -72,6 +76,12 @@ def reached(module: str) -> tuple[set[Path], set[str]]:
     return files, foreign
 
 
+@functools.cache
+def owners() -> dict[str, list[str]]:
+    """Return which distributions have each top-level module that is installed."""
+    return dict(importlib.metadata.packages_distributions())
+
+
 def distribution(requirement: str) -> str:
     """Return the bare name of a requirement: `psycopg` of `psycopg[binary]>=3`."""
     return re.split(r"[\[<>=~! ]", requirement, maxsplit=1)[0]
@@ -92,8 +102,7 @@ def extra(name: str) -> set[str]:
 @pytest.mark.parametrize("command", SCRIPTS)
 def test_what_a_command_imports_is_a_dependency_or_in_its_extra(command):
     files, foreign = reached(SCRIPTS[command])
-    owners = importlib.metadata.packages_distributions()
-    needed = {owners[module][0].lower().replace("_", "-") for module in foreign}
+    needed = {owners()[module][0].lower().replace("_", "-") for module in foreign}
     base = {distribution(requirement) for requirement in METADATA["dependencies"]}
     brought = extra(command.removeprefix("oubli-"))
     assert needed <= base | brought

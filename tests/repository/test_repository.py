@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.interpreters import PROJECT
+from tests.support.sources import IN_ONE_PROCESS, tree_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = IN_ONE_PROCESS
 
 TOP_LEVEL = {"agent", "boards", "host_sim", "tests", "tools"}
 OUTSIDE_FOLDERS = {
@@ -221,7 +224,7 @@ def test_hosts_commands_read_the_clock_in_one_place():
     for folder in ("host_sim", "tools"):
         for path in sorted((PROJECT / folder).rglob("*.py")):
             name = str(path.relative_to(PROJECT))
-            assert name in MEASURED or clock_readings(ast.parse(path.read_text())) == [], name
+            assert name in MEASURED or clock_readings(tree_of(path)) == [], name
 
 
 @pytest.mark.parametrize(
@@ -242,10 +245,7 @@ def test_a_reading_of_the_clock_is_found(line):
 
 def agent_rooms() -> list[tuple[str, ast.Module]]:
     """Return the name and the syntax tree of each file of the agent."""
-    return [
-        (str(path.relative_to(PROJECT)), ast.parse(path.read_text()))
-        for path in sorted((PROJECT / "agent").rglob("*.py"))
-    ]
+    return [(str(path.relative_to(PROJECT)), tree_of(path)) for path in sorted((PROJECT / "agent").rglob("*.py"))]
 
 
 def test_agent_imports_nothing_that_micropython_lacks_at_run_time():
@@ -278,19 +278,19 @@ def attributes(one: ast.ClassDef) -> set[str]:
     return kept
 
 
-def sources() -> Iterator[tuple[str, str]]:
-    """Yield the name and the text of each of the project's own modules but the tests."""
+def sources() -> Iterator[tuple[str, Path]]:
+    """Yield the name and the path of each of the project's own modules but the tests."""
     for path in project_files():
         name = path.relative_to(PROJECT).as_posix()
         if name.endswith(".py") and name.startswith(("agent/", "host_sim/", "tools/")):
-            yield name, path.read_text()
+            yield name, path
 
 
 def test_no_class_has_more_attributes_than_a_reader_can_hold_in_mind():
     found = {
         f"{name}: {one.name}": len(attributes(one))
-        for name, text in sources()
-        for one in ast.walk(ast.parse(text))
+        for name, path in sources()
+        for one in ast.walk(tree_of(path))
         if isinstance(one, ast.ClassDef)
     }
     assert {one: count for one, count in found.items() if count > MOST_ATTRIBUTES} == {
@@ -320,7 +320,7 @@ class One:
 
 
 def test_no_module_is_longer_than_a_reader_goes_through():
-    lines = {name: len(text.splitlines()) for name, text in sources()}
+    lines = {name: len(path.read_text().splitlines()) for name, path in sources()}
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {
         name: count for name, (count, _) in LONGER.items()
     }
@@ -363,7 +363,7 @@ def folders_imported(top: str) -> Iterator[tuple[str, str, bool]]:
     folders = LAYERS[top].split()
     for path in sorted((PROJECT / top).rglob("*.py")):
         folder = path.relative_to(PROJECT / top).with_suffix("").parts[0]
-        for module, at_once in imports(ast.parse(path.read_text())):
+        for module, at_once in imports(tree_of(path)):
             package, other = module.split(".")[:2]
             if package == top and other != folder and other in folders:
                 yield folder, other, at_once
@@ -375,7 +375,7 @@ def host_folders() -> dict[str, set[str]]:
     for top in ("host_sim", "tools"):
         for path in sorted((PROJECT / top).rglob("*.py")):
             folder = ".".join(path.relative_to(PROJECT).with_suffix("").parts[:2])
-            for module, _ in imports(ast.parse(path.read_text())):
+            for module, _ in imports(tree_of(path)):
                 other = ".".join(module.split(".")[:2])
                 if other.startswith(("host_sim.", "tools.")) and other != folder:
                     found.setdefault(folder, set()).add(other)

@@ -17,10 +17,13 @@ from agent.cli.table import VERBS
 from host_sim.__main__ import app as simulator
 from tests.repository.test_repository import project_files
 from tests.support.interpreters import PROJECT
+from tests.support.sources import IN_ONE_PROCESS, tree_of
 from tools.bench.__main__ import app as bench
 from tools.custodian.__main__ import app as custodian
 from tools.fleet.__main__ import app as fleet
 from tools.package.__main__ import app as package
+
+pytestmark = IN_ONE_PROCESS
 
 ID = re.compile(r"\b(?:L34-[IV]+|ANON|EXP)-\d+\b")
 _TEXT = (PROJECT / "agent" / "REQUIREMENTS.md").read_text()
@@ -66,9 +69,8 @@ def quoted_by_tests() -> dict[str, set[str]]:
     for path in sorted((PROJECT / "tests").rglob("test_*.py")):
         if path == Path(__file__):
             continue
-        tree = ast.parse(path.read_text())
-        found[str(path.relative_to(PROJECT))] = set(ID.findall(ast.get_docstring(tree) or ""))
-        for node in ast.walk(tree):
+        found[str(path.relative_to(PROJECT))] = set(ID.findall(ast.get_docstring(tree_of(path)) or ""))
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 found[f"{path.relative_to(PROJECT)}::{node.name}"] = set(ID.findall(ast.get_docstring(node) or ""))
     return found

@@ -23,10 +23,13 @@ import pytest
 from tests.openwrt import malta
 from tests.repository.test_repository import is_shell, project_files
 from tests.support.interpreters import FOREIGN, PROJECT
+from tests.support.sources import IN_ONE_PROCESS, tree_of
 from tools import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = IN_ONE_PROCESS
 
 STARTERS = {"run", "Popen"}  # of subprocess, given a list of words
 # Given the words, of which the first or second is the command
@@ -128,7 +131,7 @@ def commands_of(script: str) -> set[str]:
 def python_files() -> dict[str, ast.Module]:
     """Return the syntax tree of each file of the tests, the simulator and the tools."""
     files = [path for folder in ("tests", "host_sim", "tools") for path in sorted((PROJECT / folder).rglob("*.py"))]
-    return {str(path.relative_to(PROJECT)): ast.parse(path.read_text()) for path in files}
+    return {str(path.relative_to(PROJECT)): tree_of(path) for path in files}
 
 
 def needed(tree: ast.Module) -> Iterator[str]:

@@ -12,9 +12,12 @@ import pytest
 
 from tests.repository.test_repository import project_files
 from tests.support.interpreters import PROJECT
+from tests.support.sources import IN_ONE_PROCESS, tree_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = IN_ONE_PROCESS
 
 MOST = 25  # words of a sentence
 _FOLDERS = ("agent", "host_sim", "tools", "tests")
@@ -55,7 +58,7 @@ def test_no_sentence_of_a_docstring_is_long() -> None:
     named = {str(path.relative_to(PROJECT)): path for path in files}
     looked = {name: path for name, path in named.items() if name.startswith(_FOLDERS) and not name.startswith(_BUT)}
     assert len(looked) > 500
-    found = {name: long_sentences(ast.parse(path.read_text())) for name, path in looked.items()}
+    found = {name: long_sentences(tree_of(path)) for name, path in looked.items()}
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 

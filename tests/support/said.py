@@ -12,6 +12,7 @@ import re
 
 from agent.purposes.duties import _WHY, MUST
 from tests.support.interpreters import PROJECT
+from tests.support.sources import tree_of
 
 PLACE = "%s"
 # What is called with a text -> which of its arguments are one.
@@ -91,7 +92,7 @@ class Function:
 def spoken(file: str, names: tuple[str, ...]) -> list[ast.FunctionDef]:
     """Return the functions of these names in a file of the agent, all of them for no name."""
     paths = sorted((PROJECT / "agent").glob(file))
-    nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text()))]
+    nodes = [node for path in paths for node in ast.walk(tree_of(path))]
     found = [node for node in nodes if isinstance(node, ast.FunctionDef) and (not names or node.name in names)]
     assert found, file
     return found
