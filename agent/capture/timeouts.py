@@ -3,14 +3,14 @@
 
 TIMESTAMP_STOP is when the entry timed out, that is its last packet plus the timeout T of the state it died in. So
 `end = STOP - T`, where T is the largest value that timeout has had since the connection began. An entry deleted early
-says how much of T was left. `end` is thus never later than the last packet, and early by what the kernel had shortened
-(its `unacknowledged` and `max_retrans` timeouts). A rule may give a connection a `ct timeout` object instead of the
-setting: which connection had one can't be told afterwards, so the largest value of them all counts for every
-connection. Nor is told which connection had a helper, and some helpers set timeouts of their own. Where the ruleset has
-one of those, or they may attach by themselves, that timeout counts for all that it can follow.
+says how much of T was left. `end` is thus no later than the last packet, but for a tick of the kernel's, and early by
+what the kernel had shortened (its `unacknowledged` and `max_retrans` timeouts). A rule may give a connection a `ct
+timeout` object instead of the setting: which connection had one can't be told afterwards, so the largest value of them
+all counts for every connection. Nor is told which connection had a helper, and some helpers set timeouts of their own.
+Where the ruleset has one of those, or they may attach by themselves, that timeout counts for all that it can follow.
 
-The kernel counts T in ticks (a hundredth of a second at most): `end` is as exact as these. They stand still while the
-gateway sleeps (system suspend). For what began before it woke T is longer by as much, wherever in T that sleep was.
+Ticks, a hundredth of a second at most, stand still while the gateway sleeps (system suspend). For what began before it
+woke T is longer by as much, wherever in T that sleep was.
 
 A file on tmpfs tells the next process of the boot what the values have been. Where nothing tells it, what began before
 it may have lived under the kernel's own defaults.

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from host_sim.checks.auditor import Auditor
+from host_sim.checks.unmatched import Unmatched
 from host_sim.trials.mutants import CUTS, MUTANTS, PINGS, SPENDING, Mutant, Verdict, judge
 from host_sim.trials.patches import Patch, PatchError, apply
 from host_sim.trials.small_scenarios import SMALL_SCENARIOS
@@ -43,6 +44,13 @@ def test_each_check_of_the_auditor_has_a_mutant_that_only_it_catches(tmp_path: P
     assert {mutant.check for mutant in MUTANTS} <= checks | {"cuts", "pings", "spending"}
     assert {mutant.scenario for mutant in MUTANTS} <= {*SMALL_SCENARIOS, CUTS, PINGS, SPENDING}
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 15
+
+
+def test_of_many_records_that_nothing_is_like_a_hundred_are_compared() -> None:
+    """Each costs as much as there are connections that wait."""
+    waiting = Unmatched()
+    said = [waiting.likeness((bytes(6),) * 11)[0] for _ in range(102)]
+    assert said == ["nothing like it happened"] * 100 + ["not compared"] * 2
 
 
 def test_every_patch_fits_the_agent_and_one_that_does_no_more_is_an_error():
