@@ -3,7 +3,7 @@
 
 TIMESTAMP_STOP is when the entry timed out, that is its last packet plus the timeout T of the state it died in. So
 `end = STOP - T`, where T is the largest value that timeout has had since the connection began. An entry deleted early
-says how much of T was left. `end` is thus no later than the last packet, but for a tick of the kernel's, and early by
+says how much of T was left. `end` is thus no later than the last packet, but for a tick of the kernel's. It is early by
 what the kernel had shortened (its `unacknowledged` and `max_retrans` timeouts). A rule may give a connection a `ct
 timeout` object instead of the setting: which connection had one can't be told afterwards, so the largest value of them
 all counts for every connection. Nor is told which connection had a helper, and some helpers set timeouts of their own.
