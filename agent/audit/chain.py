@@ -66,7 +66,7 @@ def names(folder: str) -> "list[str]":
 
 def _split(line: bytes) -> "tuple[str, list[str], str] | None":
     """Return a line's text, its parts and the hash it claims; None where it has another form."""
-    if len(line) > LINE or any(not 32 <= octet < 127 for octet in line):
+    if not 0 < len(line) <= LINE or min(line) < 32 or max(line) > 126:
         return None
     text, _, head = line.decode().rpartition(" ")
     parts = text.split(" ")

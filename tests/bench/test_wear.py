@@ -94,6 +94,7 @@ def test_a_longer_interval_writes_less_often(day):
     assert often > seldom > [0]
 
 
+@pytest.mark.long
 def test_years_are_the_boards_cycles_over_the_days_octets(day):
     """Each board of `boards/`: erase cycles of a quarter of its flash, spent by what its kind of page programs."""
     assert [row["board"] for row in day["boards"]] == board.names()

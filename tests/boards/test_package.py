@@ -152,6 +152,7 @@ def test_a_package_over_its_budget_is_refused_with_the_five_largest_files(monkey
     assert found == sorted((len(file.octets) for file in content), reverse=True)[:5]
 
 
+@pytest.mark.long
 def test_sizes_above_a_budget_are_shown_all_the_same_and_then_refused(monkeypatch):
     """So that whoever has to save something sees where."""
     one = board.load("gl-mt300n-v2")
@@ -269,6 +270,7 @@ def test_packages_are_the_same_whoever_builds_them(tmp_path):
     assert places[0] == places[1]
 
 
+@pytest.mark.long
 def test_a_package_holds_what_is_meant_owned_by_root_and_nothing_of_the_machine(built):
     data: dict[str, tuple[tarfile.TarInfo, bytes | None]] = {}
     control: dict[str, tuple[tarfile.TarInfo, bytes | None]] = {}
@@ -362,6 +364,7 @@ def test_dpkg_reads_the_tarballs_of_an_ipk(built, tmp_path):
     assert re.search(r"-rwxr-xr-x (root/root|0/0) .* \./etc/init\.d/oubli\n", listed)
 
 
+@pytest.mark.long
 def test_a_damaged_apk_is_not_read(built):
     """Octets all over the value block flipped: refused, or the file's identity tells."""
     whole = zlib.decompress(built["x86-64", "oubli"][1][4:], -15)

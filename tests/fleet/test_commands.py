@@ -477,6 +477,7 @@ def test_the_page_over_tls_beyond_loopback_and_no_orphans(sqlite, tmp_path):
         until(lambda: not any(Path(f"/proc/{one}").exists() for one in consumers), "the consumers end too")
 
 
+@pytest.mark.long
 def test_what_is_no_request_is_no_line_in_the_journal(sqlite, tmp_path):
     """A stranger could send without end what isn't HTTP, or asks for an upgrade that nobody offers."""
     log = tmp_path / "log"

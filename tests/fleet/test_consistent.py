@@ -126,6 +126,7 @@ def test_profiles_tell_as_much_of_a_cafe_as_the_fleets_readme_says():
     assert widths == {"tiny": 9, "small": 12, "medium": 21, "large": 30}
 
 
+@pytest.mark.long
 def test_opendp_finds_the_same_consistent_counts():
     """OpenDP's consistent tree (Hay et al.) on the same noisy counts, a total and 24 cells of one scale.
 

@@ -10,6 +10,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.support.interpreters import PROJECT
 
 ASKED = """
@@ -21,6 +23,7 @@ print(remedies.__file__, *remedies.of_doctor(Finding("doctor", 0, {"names": "fla
 """
 
 
+@pytest.mark.long
 def test_what_is_copied_makes_a_wheel_that_speaks_french(tmp_path):
     """Built without the tree; run without it, too."""
     source, installed = tmp_path / "src", tmp_path / "installed"

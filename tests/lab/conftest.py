@@ -27,11 +27,20 @@ if TYPE_CHECKING:
     from host_sim.lab.broker import Message
     from host_sim.lab.compare import Comparison
 
+HERE = Path(__file__).parent
 CONNECTIONS = 2000
 KEPT = {"MAC", "client address"}  # what a record of the purpose keeps
 MINUTE = 60  # seconds of the daemons' clocks that the forwarder finds no broker
 RUNNING = ("recorder", "forwarder")
 MARK = "OUBLI_LAB_MARK"  # a variable that a lab's processes inherit
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of this folder in one group: most of their time is waiting, beside others who compute."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group("lab"))
 
 
 @dataclass
@@ -193,10 +202,7 @@ def play(lab: Lab) -> Story:
     return story
 
 
-@pytest.fixture(
-    scope="session",
-    params=[pytest.param(name, marks=pytest.mark.xdist_group(f"lab-{name}")) for name in ("cpython", "micropython")],
-)
+@pytest.fixture(scope="session", params=["cpython", "micropython"])
 def story(request: pytest.FixtureRequest) -> Story:
     """Give the story of one interpreter."""
     mark = secrets.token_hex(8)

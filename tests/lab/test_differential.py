@@ -36,10 +36,7 @@ if TYPE_CHECKING:
     from agent.vault.record import Record
     from host_sim.lab.witness import Seen
 
-pytestmark = [
-    pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto", "micropython"),
-    pytest.mark.xdist_group("lab-differential"),
-]
+pytestmark = pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto", "micropython")
 PARTS = (16000, 2500, 1500)  # connections: timeouts as they are, raised, lowered
 RAISED = {
     "tcp_timeout_time_wait": 12,

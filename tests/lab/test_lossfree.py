@@ -38,10 +38,7 @@ if TYPE_CHECKING:
     from host_sim.venue import kernel
     from tests.support.interpreters import Interpreter
 
-pytestmark = [
-    pytest.mark.needs("root", "ip", "nft", "conntrack", "strace"),
-    pytest.mark.xdist_group("lab-lossfree"),
-]
+pytestmark = pytest.mark.needs("root", "ip", "nft", "conntrack", "strace")
 LIFETIME = 7200  # s, of the security purpose
 FLUSH = 150_000  # connections
 STEPS = 6  # in which they come: what comes in one span asks for four times as much free room

@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
     Check = Callable[[Lab], set[str]]
 
-pytestmark = [
-    pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto", "strace", "gdb"),
-    pytest.mark.xdist_group("lab-variants"),
-]
+pytestmark = pytest.mark.needs("root", "ip", "nft", "conntrack", "mosquitto", "strace", "gdb")
 CONNECTIONS = 90  # every kind of conversation but the rare, slow ones
 AT_ONCE = 6
 DAY, NOON = 86400, 43200

@@ -128,6 +128,7 @@ def test_lists_out_of_turn_neither_hurry_the_forgetting_nor_put_it_off(apart: in
     assert not any(swept)
 
 
+@pytest.mark.long
 def test_what_began_on_an_interface_that_is_not_followed_any_more_is_nobodys(venue: Venue) -> None:
     """The address goes to B on the former device, of which nothing is heard now."""
     venue.hands("br-other")

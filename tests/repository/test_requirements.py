@@ -88,6 +88,7 @@ def test_every_requirement_is_in_code_and_in_a_test():
     assert lacking(IDS, quoted_in_code(), quoted_by_tests()) <= PENDING
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in IDS if name not in PENDING])
 def test_a_requirement_that_is_removed_is_missed(name):
     """From code, from tests, from either alone."""

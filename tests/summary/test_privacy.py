@@ -58,7 +58,7 @@ def allowed(one: Seen, other: Seen) -> int:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("others", [0, 40, 60, 240])
+@pytest.mark.parametrize("others", [0, 60, 240])
 @settings(max_examples=40)
 @given(
     signs=SIGNS, seed=st.integers(0, 1 << 32), profile=st.sampled_from(PROFILES),
@@ -81,7 +81,7 @@ def test_one_terminal_changes_each_metric_by_its_l1_at_most(memory, others, sign
     assert {len(text) for text in (*one.spool.values(), *other.spool.values())} == {320}
     moved = distances(one, other)
     assert all(moved[name] <= L1[name] * allowed(one, other) for name in L1), moved
-    if others < 40:
+    if not others:
         assert len({moved[name] for name in metrics.PROFILES[profile] if L1[name] == 1}) == 1
 
 
@@ -600,6 +600,7 @@ def test_losses_that_a_guest_causes_are_on_no_log_line_and_in_no_message(memory)
     assert seen[0].log == seen[1].log
 
 
+@pytest.mark.long
 def test_the_guest_who_floods_takes_every_place_and_the_room_on_flash(memory):
     """So that the attack above is one: associations are given up, forged neighbours too; rows displace the store's."""
     trial = attack.Trial(memory / "floods", victim=attack.FLOODING)

@@ -49,6 +49,7 @@ def modes(folder: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir() if path.is_file()}
 
 
+@pytest.mark.long
 def test_nobody_else_reads_the_store(tmp_path):
     """Gain: a session or a password's hash, so the operator's place.
 

@@ -46,7 +46,7 @@ app()
 """
 OPERATOR = "127.0.0.2"
 _ADDRESSES = itertools.count(1)
-pytestmark = pytest.mark.xdist_group("page under attack")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("page under attack")]
 
 
 class Served:
