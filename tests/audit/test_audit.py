@@ -409,6 +409,23 @@ def test_a_damaged_link_of_an_older_file_ends_nobody_and_keeps_no_file_for_good(
     assert verdict(folder).wrong is None
 
 
+@pytest.mark.parametrize(
+    ("word", "holds"), [("~", True), ("\x1b[2J", False), ("\x7f", False), ("é", False), ("x" * 300, False)]
+)
+def test_a_line_that_would_speak_to_a_terminal_or_is_too_long_is_damage_though_its_hash_holds(memory, word, holds):
+    """Whoever can make each hash anew writes no escape sequence onto the screen of who reads the log."""
+    folder = memory / "escapes"
+    shutil.rmtree(folder, ignore_errors=True)
+    log_in(folder, Time()).hour()
+    file = folder / "00000001"
+    last, _ = chain.walk(str(file), SODIUM, lambda _entry: None)
+    assert last is not None
+    text = f"{last.number + 1} {START} trusted clock {word}"
+    with file.open("a") as opened:
+        opened.write(f"{text} {chain.seal(SODIUM, last.head, text)}\n")
+    assert (verdict(folder).wrong is None) == holds
+
+
 def test_an_empty_newest_file_is_gone_on_from(memory):
     """A cut of power made the next month's file and nothing in it.
 
