@@ -217,6 +217,7 @@ def test_keyboard_phone_and_dark(served, browser):
         page = browser.new_context(locale="fr-FR", **look).new_page()
         strange = watched(page)
         page.goto(address)
+        page.locator("#id_username:focus").wait_for()  # the page is loaded before Chromium gives it the keys
         page.keyboard.type("operator")
         page.keyboard.press("Tab")
         page.keyboard.type(password)
