@@ -182,9 +182,9 @@ class Client:
         """Return a TLS stream over `raw` before its handshake; ValueError for a file that is no certificate or key."""
         import tls
 
-        context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+        context: "Any" = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)  # the stubs lack verify_mode
         process.quiet_tls()
-        context.verify_mode = tls.CERT_REQUIRED  # pyright: ignore[reportAttributeAccessIssue] (the stubs lack it)
+        context.verify_mode = tls.CERT_REQUIRED
         context.load_verify_locations(files.read_bounded(paths["ca"], PEM_LIMIT))
         if paths["certificate"]:
             own = [files.read_bounded(paths[name], PEM_LIMIT) for name in ("certificate", "key")]

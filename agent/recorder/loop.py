@@ -11,12 +11,12 @@ import sys
 import time
 
 # First, for MicroPython's stack on MIPS holds few imports within imports: these have the longest chains below them.
-import agent.capture.connections  # pyright: ignore[reportUnusedImport]
-import agent.vault.ring  # pyright: ignore[reportUnusedImport]
+import agent.capture.connections
+import agent.vault.ring
 
 # isort: split
-import agent.capture.lan  # pyright: ignore[reportUnusedImport]
-import agent.recorder.fast_path  # noqa: F401  # pyright: ignore[reportUnusedImport]
+import agent.capture.lan
+import agent.recorder.fast_path  # noqa: F401
 from agent.base.paths import Paths, make_folders
 from agent.capture import neighbours
 from agent.capture.netlink import RECEIVE_BUFFER

@@ -18,14 +18,14 @@ NAME = "micropython"
 
 # Garbage is collected early: left until the heap is full, it would scatter what stays all over the heap, and no piece
 # of what is free be large enough for an answer (tried: 140 kB free, none of 3). 32 kB of 576, and more of a larger one.
-_EARLY = (gc.mem_alloc() + gc.mem_free()) // 18  # pyright: ignore[reportAttributeAccessIssue]
-gc.threshold(_EARLY)  # pyright: ignore[reportAttributeAccessIssue]
+_EARLY = (gc.mem_alloc() + gc.mem_free()) // 18
+gc.threshold(_EARLY)
 
 
 def place_of(failure: BaseException) -> str:
     """Return where a failure arose: file and line."""
     told: "Any" = io.StringIO()
-    sys.print_exception(failure, told)  # pyright: ignore[reportAttributeAccessIssue]
+    sys.print_exception(failure, told)
     places = [line.split(", in ")[0] for line in told.getvalue().split("\n") if line.startswith('  File "')]
     return places[-1][8:].replace('", line ', ":") if places else ""
 
@@ -56,7 +56,7 @@ def callback(result: str, call: "Callable[..., Any]", arguments: str) -> "tuple[
 
 def overwrite_freed() -> None:
     """Overwrite what objects that are gone left in the heap: a list takes one block, its only item another (EXP-1)."""
-    gc.threshold(-1)  # pyright: ignore[reportAttributeAccessIssue]
+    gc.threshold(-1)
     gc.collect()
     chain: "Any" = None
     try:
@@ -68,13 +68,13 @@ def overwrite_freed() -> None:
     while chain is not None:
         link, chain = chain, chain[0]
         link[0] = None
-    gc.threshold(_EARLY)  # pyright: ignore[reportAttributeAccessIssue]
+    gc.threshold(_EARLY)
     gc.collect()
 
 
 def last_error() -> int:
     """Return errno as the last foreign call left it."""
-    return os.errno()  # pyright: ignore[reportAttributeAccessIssue]
+    return os.errno()  # type: ignore[attr-defined]
 
 
 def buffer_at(address: int, size: int) -> bytearray:
@@ -197,7 +197,7 @@ def clock(number: int) -> int:
 def receive(descriptor: int, buffer: "bytearray | memoryview") -> int:
     """Read what is there into `buffer`; -errno where there is nothing. Non-blocking descriptors only."""
     size = _recv(descriptor, buffer, len(buffer), 0)
-    return size if size >= 0 else -os.errno()  # pyright: ignore[reportAttributeAccessIssue]
+    return size if size >= 0 else -os.errno()  # type: ignore[attr-defined]
 
 
 def receiver(buffer: "bytearray | memoryview") -> "Callable[[int], int]":
@@ -209,7 +209,7 @@ def receiver(buffer: "bytearray | memoryview") -> "Callable[[int], int]":
         found = take(descriptor, buffer, size, 0, sender, length)
         if found > 0 and port != kernel:
             return 0
-        return found if found >= 0 else -os.errno()  # pyright: ignore[reportAttributeAccessIssue]
+        return found if found >= 0 else -os.errno()  # type: ignore[attr-defined]
 
     return receive_one
 
