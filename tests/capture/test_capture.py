@@ -540,8 +540,8 @@ def test_links_addresses_and_neighbours_are_listed_in_turn_and_again_where_the_t
     ] + ["None", f"{wanted[0].hex()} None None None None", *(f"{one.hex()} None" for one in wanted), " None", ""]
 
 
-INVENTED = 1000
-MUTATED = {"cpython": 10000, "micropython": 10000, "mips": 1000}  # an emulated processor is some twenty times slower
+INVENTED = 500
+MUTATED = {"cpython": 5000, "micropython": 5000, "mips": 1000}  # an emulated processor is some twenty times slower
 
 
 @pytest.mark.long

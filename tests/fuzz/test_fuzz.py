@@ -142,7 +142,7 @@ def test_a_difference_between_the_interpreters_is_found(
 
 
 POOL, COMMON = 600, 100  # messages; those that are drawn more often
-MESSAGES = {"cpython": 6000, "micropython": 6000, "mips": 1000}
+MESSAGES = {"cpython": 3000, "micropython": 3000, "mips": 1000}
 
 
 def pool(draw: random.Random, order: str) -> list[bytes]:

@@ -59,7 +59,7 @@ def allowed(one: Seen, other: Seen) -> int:
 
 @pytest.mark.long
 @pytest.mark.parametrize("others", [0, 60, 240])
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     signs=SIGNS, seed=st.integers(0, 1 << 32), profile=st.sampled_from(PROFILES),
     restarts=st.lists(st.integers(TRUSTED, DAY - 2 * TRUSTED), max_size=2, unique=True),
