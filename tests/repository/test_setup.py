@@ -246,3 +246,34 @@ def test_a_part_that_is_there_is_not_made_again_and_an_unknown_one_is_refused():
         1,
         f"tools/setup-part: no-such: not a part; accepted: {' '.join(tables.parts())} \n",
     )
+
+
+RECIPE = """#!/bin/sh
+[ "$1" = --key ] && echo key && exit
+echo "$1" >>tried
+exit 1
+"""
+
+
+def test_what_one_worker_can_not_make_the_others_do_not_try(tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("setup-part", "setup-packages"):
+        shutil.copy(PROJECT / "tools" / name, tools)
+    (tools / "parts.txt").write_text("one | tools/recipe | a part\nother | tools/recipe | another part\n")
+    (tools / "packages.txt").write_text("")
+    (tools / "recipe").write_text(RECIPE)
+    (tools / "recipe").chmod(0o755)
+    for run, parts in (("A", "one"), ("A", "one"), ("B", "one"), ("B", "one other"), ("", "one"), ("", "one")):
+        done = set_up(f"{tools}/setup-part {parts}", PYTEST_XDIST_TESTRUNUID=run)
+        assert done.returncode == 1
+    assert (tmp_path / "tried").read_text().split() == ["one", "one", "one", "other", "one", "one"]
+
+
+@pytest.mark.long
+def test_a_run_that_passes_leaves_no_file_behind(tmp_path):
+    """Not below /tmp either, where pytest by itself keeps all files of three runs."""
+    test = f"tests/repository/test_setup.py::{test_what_one_worker_can_not_make_the_others_do_not_try.__name__}"
+    done = set_up(f".venv/bin/python -m pytest -n 1 {test}", PYTEST_DEBUG_TEMPROOT=str(tmp_path))
+    assert "1 passed" in done.stdout, done
+    assert [path.name for path in tmp_path.rglob("*") if not path.name.startswith("pytest-of-")] == []
