@@ -504,6 +504,42 @@ def test_what_is_no_request_is_no_line_in_the_journal(sqlite, tmp_path):
         process.wait(240)
 
 
+WHEN = """
+import sys, threading
+class When:
+    def find_spec(self, name, path=None, target=None):
+        print(f"loaded {threading.active_count() > 1} {name}", file=sys.stderr)
+sys.meta_path.insert(0, When())
+"""
+
+
+def test_what_the_collector_uses_is_loaded_while_it_has_one_thread(sqlite, tmp_path):
+    """Beside another thread pyarrow once made every str a Mapping: no page was shown, no alert sent till a restart."""
+    (tmp_path / "sitecustomize.py").write_text(WHEN)
+    log = tmp_path / "log"
+    words = ["serve", "--broker", "mqtt://127.0.0.1:1", "--consumers", "0", "--listen", "127.0.0.1:0"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tools.fleet", *words],
+            cwd=PROJECT, env=os.environ | {"OUBLI_FLEET_DB": sqlite, "PYTHONPATH": str(tmp_path)},
+            stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+        )  # fmt: skip
+    try:
+        until(lambda: process.poll() is not None or b"page: http" in log.read_bytes(), "served")
+        port = re.search(r"page: http://127\.0\.0\.1:(\d+)/", log.read_text())
+        assert port is not None, log.read_text()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/login") as answer:
+            assert answer.status == 200
+    finally:
+        process.terminate()
+        process.wait(240)
+    beside = {name: late == "True" for late, name in re.findall(r"loaded (\w+) (\w+)\n", log.read_text())}
+    assert {name: beside[name] for name in ("jsonschema", "pyarrow", "pandas")} == {
+        "jsonschema": False, "pyarrow": False, "pandas": False,
+    }  # fmt: skip
+    assert beside["uvloop"]  # what uvicorn loads as it begins: the look sees
+
+
 EARLY = """
 import os, signal, socket
 from tools.fleet import site

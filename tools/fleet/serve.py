@@ -2,6 +2,7 @@
 """What `oubli-fleet serve` runs: the page in this process, consumers in their own, each replaced when it dies."""
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import signal
@@ -29,12 +30,25 @@ _PRUNED_EVERY = 6 * 3600  # seconds
 LOCAL = ("127.0.0.1", "::1")
 _REPLACED_AFTER = 2  # seconds; a consumer that dies at once storms nobody
 _REFUSED = 3  # the exit code of a consumer that no other try helps
+_OF_THREADS = ("grouped", "retention", "verdicts", "alerts", "notices")
+# The last brings statsmodels and pandas: seconds, which nobody waits for who asks for an estimate from weeks
+_OF_PAGE = ("connection", "urls", "smoothing")
 
 
 def log(text: str) -> None:
     """Write one log line."""
     sys.stderr.write(f"oubli-fleet: {text}\n")
     sys.stderr.flush()
+
+
+def load(*, page: bool) -> None:
+    """Load what a collector's threads and its page's requests use while there is one thread.
+
+    Another thread can see a class before it has a cache of its own for isinstance, and fills a base's. While pyarrow
+    makes MapScalar, a sequence and a mapping, each str becomes a Mapping that way, until the process ends.
+    """
+    for name in (*_OF_THREADS, *(_OF_PAGE if page else ())):
+        importlib.import_module(f"tools.fleet.{name}")
 
 
 @dataclass(frozen=True)
@@ -236,13 +250,7 @@ def serve_page(
         timer.daemon = True
         timer.start()
     ready()
-    threading.Thread(target=_warm, daemon=True).start()
     server.run(sockets=[listener])
-
-
-def _warm() -> None:
-    """Load what estimates from weeks are made with: seconds, which nobody waits for who asks later."""
-    import tools.fleet.smoothing  # noqa: F401
 
 
 def wait() -> None:

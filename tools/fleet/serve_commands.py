@@ -70,6 +70,7 @@ def serve(
     else:
         starting.open_store(db)
         starting.check_room(gateways)
+        serving.load(page=False)
         running = serving.Consumers(uplink, consumers)
         with alerting():
             serving.wait()
@@ -140,6 +141,7 @@ def _with_page(
             starting.set_password(OPERATOR, password)
             serving.log(f"log in as {OPERATOR} with {password} (said this once; `oubli-fleet password` sets another)")
         starting.check_room(uplink.gateways)
+        serving.load(page=True)
         running = serving.Consumers(uplink, consumers)
         try:
             where = f"http{'s' * secure}://{shown}:{listener.getsockname()[1]}/"
@@ -200,6 +202,7 @@ def demo(
         from tools.fleet.simulated import venues
 
         fleet = venues(gateways)
+        serving.load(page=True)
         serving.log(f"{gateways} gateways publish for four weeks")
         staging.fill(fleet, 28, int(clock.seconds()), said=Progress())
         password = secrets.token_urlsafe(6)
