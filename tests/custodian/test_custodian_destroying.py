@@ -361,10 +361,10 @@ def test_a_log_that_can_only_be_read_keeps_no_key_from_being_destroyed(folder, m
     opened(folder).bundle(at(TODAY), 3, BILLING)
     before, whole = (folder / "log").read_bytes(), os.open
 
-    def read_only(path: str | Path, flags: int, mode: int = 0o777) -> int:
+    def read_only(path: str | Path, flags: int, mode: int = 0o777, **options: int) -> int:
         if Path(path) == folder / "log" and flags & (os.O_RDWR | os.O_WRONLY):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return whole(path, flags, mode)
+        return whole(path, flags, mode, **options)
 
     monkeypatch.setattr(os, "open", read_only)
     done = destruction.destroy_due(opened(folder, TODAY + 2, None))
