@@ -26,7 +26,7 @@ from urllib.request import urlopen
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connections
+from django.db import OperationalError, connections
 from django.test import Client
 from django.utils.translation import override
 
@@ -35,7 +35,7 @@ from tests.fleet import says
 from tests.fleet.test_collector import until
 from tests.fleet.test_commands import fleet
 from tests.support.interpreters import PROJECT
-from tools.fleet import alerts, mail, notices
+from tools.fleet import alerts, mail, notices, serve
 from tools.fleet.intake import Intake
 from tools.fleet.judgement import KINDS
 from tools.fleet.models import Alert, Channel, Episode, Gateway, Outgoing, Silence
@@ -624,3 +624,28 @@ def test_serve_tells_by_mail_what_is_wrong_and_nothing_twice_over_a_restart(sqli
     assert re.search(r"A record outlived its deadline", one.get_content())
     assert not Outgoing.objects.exists()
     connections.close_all()
+
+
+def test_a_turn_that_fails_is_told_once_and_the_next_one_tries_again(sqlite, monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(serve, "log", said.append)
+    store, other = OperationalError("locked"), KeyError("x")
+    outcomes: list[Exception | None] = [store, store, None, other, other, None]
+    ended = threading.Event()
+
+    class Failing(serve.Turns):
+        NAME = "this"
+        EVERY = 0.01
+
+        def turn(self, now: int) -> None:
+            assert abs(now - time.time()) < HOUR
+            if not outcomes:
+                ended.set()
+            elif failure := outcomes.pop(0):
+                raise failure
+
+    with Failing():
+        assert ended.wait(20), f"it ended before its turns did, and said {said}"
+    assert len(said) == 2, said
+    assert said[0] == "this: the store can't be used (OperationalError); trying again every 0.01 s"
+    assert re.fullmatch(r"this: Traceback .*KeyError: 'x'; trying again every 0\.01 s", said[1], re.DOTALL)

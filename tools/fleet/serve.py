@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `oubli-fleet serve` runs: the page in this process, consumers in their own, each replaced when it dies."""
 
-import contextlib
 import importlib
 import multiprocessing
 import os
@@ -10,11 +9,12 @@ import socket
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db.utils import Error
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _PRUNED_EVERY = 6 * 3600  # seconds
 LOCAL = ("127.0.0.1", "::1")
-_REPLACED_AFTER = 2  # seconds; a consumer that dies at once storms nobody
 _REFUSED = 3  # the exit code of a consumer that no other try helps
 _OF_THREADS = ("grouped", "retention", "verdicts", "alerts", "notices")
 # The last brings statsmodels and pandas: seconds, which nobody waits for who asks for an estimate from weeks
@@ -84,46 +83,139 @@ def consume(uplink: Uplink, kind: str, number: int, parent: int) -> None:
         sys.exit(_REFUSED)
 
 
-class Consumers:
-    """So many processes for figures and one for status, looked after by a thread until `close`; 0: none.
+class Turns:
+    """Something done every few seconds, in a thread until `close`.
+
+    A turn that fails is told once, until one passes or fails otherwise; the next one is taken all the same. What one
+    gateway sent must not end it for all of them, and what ends unsaid alerts nobody.
+    """
+
+    NAME: str
+    EVERY: float  # seconds
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def turn(self, now: int) -> None:
+        """Do it once; `now` in seconds since 1970."""
+        raise NotImplementedError
+
+    def _run(self) -> None:
+        from django.db import close_old_connections, connections
+
+        told: type[Exception] | None = None
+        pause = min(self.EVERY, 1)
+        while not self._stop.wait(pause):
+            pause = self.EVERY
+            try:
+                close_old_connections()
+                self.turn(int(clock.seconds()))
+                told = None
+            except Exception as failure:  # noqa: BLE001 (it is told, whatever it is)
+                if told is not type(failure):
+                    told = type(failure)
+                    unusable = f"the store can't be used ({told.__name__})"
+                    why = unusable if isinstance(failure, Error) else traceback.format_exc().rstrip()
+                    log(f"{self.NAME}: {why}; trying again every {self.EVERY} s")
+        connections.close_all()
+
+    def close(self) -> None:
+        """End it; what a turn is at is finished, or begun anew next time."""
+        self._stop.set()
+        self._thread.join(30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Upkeep(Turns):
+    """Keeps the store's derived rows true and its size bounded."""
+
+    NAME = "upkeep"
+    EVERY = 2
+    GROUPING = 0.1  # seconds of these for days of groups; who asks for one that is still to be made makes it
+
+    def __init__(self) -> None:
+        self._pruned = 0.0
+        super().__init__()
+
+    def turn(self, now: int) -> None:
+        """Renew what is due; seldom, prune."""
+        from django.db.models import Q
+
+        from tools.fleet import grouped, retention, verdicts
+
+        verdicts.renew(now)
+        grouped.renew(Q(day__lt=(now - 3 * 3600) // 86_400), self.GROUPING)
+        if time.monotonic() > self._pruned:
+            self._pruned = time.monotonic() + _PRUNED_EVERY
+            retention.prune(now)
+
+
+class Alerting(Turns):
+    """Looks at what is to be told, and tells it."""
+
+    NAME = "alerts"
+    EVERY = 15
+
+    def __init__(self, server: "Mail | None") -> None:
+        self._server = server
+        super().__init__()
+
+    def turn(self, now: int) -> None:
+        """Look, and send what is due."""
+        from tools.fleet import alerts, notices
+
+        alerts.look(now)
+        notices.deliver(now, self._server, log)
+
+
+class Consumers(Turns):
+    """So many processes for figures and one for status, each replaced when it ends, until `close`; 0: none.
 
     `refused` is set when one of them can't go on: this process then gets SIGTERM, and its
     caller ends with an exit code that says so.
     """
 
+    NAME = "consumers"
+    EVERY = 2  # seconds; a consumer that dies at once storms nobody
+
     def __init__(self, uplink: Uplink, count: int) -> None:
         self._uplink = uplink
         self._context = multiprocessing.get_context("spawn")
-        self._stop = threading.Event()
         self.refused = False
         self._work = [(FIGURES, number) for number in range(1, count + 1)] + [(STATUS, 1)] * (count > 0)
-        self.processes: list[Any] = [self._start(*work) for work in self._work]
+        self.processes: list[Any] = [self._begin(*work) for work in self._work]
         self._upkeep = Upkeep()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
+        super().__init__()
 
-    def _start(self, kind: str, number: int) -> Any:  # noqa: ANN401 (a process of the spawning context)
+    def _begin(self, kind: str, number: int) -> Any:  # noqa: ANN401 (a process of the spawning context)
         process = self._context.Process(target=consume, args=(self._uplink, kind, number, os.getpid()), daemon=False)
         process.start()
         return process
 
-    def _watch(self) -> None:
-        while not self._stop.wait(_REPLACED_AFTER):
-            for place, process in enumerate(self.processes):
-                if process.exitcode == _REFUSED:
-                    self.refused = True
-                    os.kill(os.getpid(), signal.SIGTERM)
-                    return
-                if not process.is_alive():
-                    kind, number = self._work[place]
-                    log(f"{kind} {number} ended with {process.exitcode}: another takes its place")
-                    process.close()
-                    self.processes[place] = self._start(kind, number)
+    def turn(self, _now: int) -> None:
+        """Replace who ended."""
+        for place, process in enumerate(self.processes):
+            if process.exitcode == _REFUSED:
+                self.refused = True
+                self._stop.set()
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            if not process.is_alive():
+                kind, number = self._work[place]
+                log(f"{kind} {number} ended with {process.exitcode}: another takes its place")
+                self.processes[place] = self._begin(kind, number)
+                process.close()
 
     def close(self) -> None:
         """End them, and wait until they have committed what they hold."""
-        self._stop.set()
-        self._thread.join()
+        super().close()
         self._upkeep.close()
         for process in self.processes:
             process.terminate()
@@ -132,78 +224,6 @@ class Consumers:
             if process.is_alive():
                 process.kill()
                 process.join()
-
-
-class Upkeep:
-    """Keeps the store's derived rows true and its size bounded, in a thread until `close`."""
-
-    EVERY = 2  # seconds
-    GROUPING = 0.1  # seconds of these for days of groups; who asks for one that is still to be made makes it
-
-    def __init__(self) -> None:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        from django.db import close_old_connections, connections
-        from django.db.models import Q
-
-        from tools.fleet import grouped, retention, verdicts
-
-        pruned = 0.0
-        while not self._stop.wait(self.EVERY):
-            with contextlib.suppress(Error):  # the consumers say why the store can't be used
-                close_old_connections()
-                now = int(clock.seconds())
-                verdicts.renew(now)
-                grouped.renew(Q(day__lt=(now - 3 * 3600) // 86_400), self.GROUPING)
-                if time.monotonic() > pruned:
-                    pruned = time.monotonic() + _PRUNED_EVERY
-                    retention.prune(now)
-        connections.close_all()
-
-    def close(self) -> None:
-        """End it; what it is at is committed, or begun anew next time."""
-        self._stop.set()
-        self._thread.join(30)
-
-
-class Alerting:
-    """Looks every few seconds at what is to be told, and tells it, in a thread until `close`."""
-
-    EVERY = 15  # seconds
-    _begun = False
-
-    def __init__(self, server: "Mail | None") -> None:
-        self._server = server
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        from django.db import close_old_connections, connections
-
-        from tools.fleet import alerts, notices
-
-        while not self._stop.wait(self.EVERY if self._begun else 1):
-            self._begun = True
-            try:
-                close_old_connections()
-                now = int(clock.seconds())
-                alerts.look(now)
-                notices.deliver(now, self._server, log)
-            except Error as failure:
-                log(f"alerts: the store can't be used ({type(failure).__name__}); trying again")
-        connections.close_all()
-
-    def __enter__(self) -> "Alerting":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End it; what it is sending is taken, or tried again later."""
-        self._stop.set()
-        self._thread.join(30)
 
 
 def serve_page(
