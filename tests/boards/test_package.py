@@ -192,6 +192,7 @@ def test_sizes_are_told_folder_by_folder_and_add_up():
     )
 
 
+@pytest.mark.long
 def test_every_file_is_in_one_package_and_every_line_of_a_list_names_one():
     everything = contents.files(board.load("x86-64"), WHEN)
     parts = contents.cut(everything)
@@ -312,6 +313,7 @@ def test_a_package_holds_what_is_meant_owned_by_root_and_nothing_of_the_machine(
         assert trace not in everything
 
 
+@pytest.mark.long
 def test_apk_and_ipk_hold_the_same(built, tmp_path):
     """Read by a reader written from the format, and by apk itself where it is on the path."""
     for (_, package_name), (package, image) in built.items():
@@ -474,6 +476,7 @@ def test_a_removal_that_can_not_forget_leaves_no_key_though_apk_goes_on(tmp_path
         assert aside.read_bytes() == b"an operator's"
 
 
+@pytest.mark.long
 def test_further_packages_need_the_same_version_of_oubli(built):
     """By opkg and apk: there are never rooms of two versions beside each other."""
     for name, theirs in (("oubli-purposes", []), ("luci-app-oubli", ["luci-base"])):

@@ -776,6 +776,7 @@ def history(draw: random.Random, changes: int) -> History:
     return made
 
 
+@pytest.mark.long
 def test_end_is_never_after_the_last_packet_whatever_the_timeouts_were(any_interpreter: Interpreter) -> None:
     """EXP-1: exact where up to four former values are remembered, and early, never late, beyond that."""
     draw = random.Random(34)
@@ -794,6 +795,7 @@ def test_end_is_never_after_the_last_packet_whatever_the_timeouts_were(any_inter
     assert early > 0  # the histories were long enough to make it forget
 
 
+@pytest.mark.long
 def test_end_is_never_after_the_last_packet_whatever_process_knew_the_timeouts(
     any_interpreter: Interpreter, tmp_path: Path
 ) -> None:

@@ -513,6 +513,7 @@ sys.meta_path.insert(0, When())
 """
 
 
+@pytest.mark.long
 def test_what_the_collector_uses_is_loaded_while_it_has_one_thread(sqlite, tmp_path):
     """Beside another thread pyarrow once made every str a Mapping: no page was shown, no alert sent till a restart."""
     (tmp_path / "sitecustomize.py").write_text(WHEN)

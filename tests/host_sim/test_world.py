@@ -32,6 +32,7 @@ def digest(world: World) -> str:
     return sha.hexdigest()
 
 
+@pytest.mark.long
 def test_same_seed_same_bytes_and_another_seed_another_day() -> None:
     """Every byte of the tape follows from scenario and seed."""
     assert digest(World(SMALL, 3)) == digest(World(SMALL, 3))

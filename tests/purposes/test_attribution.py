@@ -93,6 +93,7 @@ def test_connection_takes_25_octets_and_a_lease_fewer_than_thirty(stage):
     assert [len(octets) // 2 for octets in (connection, begun, over)] == [23, 23, 25]
 
 
+@pytest.mark.long
 def test_octets_that_are_no_record_are_refused_alike(stages):
     """Every cut, every octet more, and flags that contradict themselves."""
     whole = [octets for kind in ("attribution", "billing") for _, octets in json.loads(VECTORS.read_text())[kind]]

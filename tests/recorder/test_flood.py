@@ -174,6 +174,7 @@ SIGNS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.needs("micropython")
 @pytest.mark.parametrize("others", [0, 60])
 def test_one_terminal_changes_a_micropython_days_figures_by_l1_at_most(memory, remotes, others):

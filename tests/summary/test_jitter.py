@@ -323,7 +323,7 @@ def test_no_moment_that_can_be_seen_tells_who_keeps_the_loops_busy(memory):
         pytest.fail(f"told apart in each trial, the last time by {reached.value:.3f} (+-{reached.band:.3f})")
 
 
-@pytest.mark.parametrize("kind", ["small", "paho"])
+@pytest.mark.parametrize("kind", ["small", pytest.param("paho", marks=pytest.mark.long)])
 def test_no_ping_tells_whether_the_processor_was_busy(kind):
     """Blocks of 15, both clients; steady moments, the negative control, are told apart at once."""
     reached = pings.blocks(kind, BLOCKS, Random(7).randbytes, 7)
