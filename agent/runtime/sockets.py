@@ -7,6 +7,7 @@ option number means something else, succeeds, and would leave "uid 0".
 """
 
 import errno
+import os
 import select
 import socket
 import struct
@@ -109,14 +110,19 @@ def _unix_address(path: str) -> bytes:
 
 
 def unix_server(path: str, mode: int = 0o600) -> int:
-    """Listen on a unix socket at `path` (a former one goes) with this mode; returns a non-blocking descriptor."""
-    files.remove(path)
-    address = _unix_address(path)
+    """Listen on a unix socket at `path` (a former one goes) with this mode; returns a non-blocking descriptor.
+
+    It gets its name when it listens: who sees it is let in.
+    """
+    beside = path + ".new"
+    address = _unix_address(beside)
+    files.remove(beside)
     flags = LIBC["SOCK_STREAM"] | LIBC["O_NONBLOCK"] | LIBC["O_CLOEXEC"]
     descriptor = LIBC.call("socket", AF_UNIX, flags, 0)
     LIBC.call("bind", descriptor, address, len(address))
-    LIBC.call("chmod", path.encode() + b"\0", mode)
+    LIBC.call("chmod", beside.encode() + b"\0", mode)
     LIBC.call("listen", descriptor, QUEUE)
+    os.rename(beside, path)
     return descriptor
 
 

@@ -286,6 +286,22 @@ print(sockets.unix_client(F + "/socket") > 0, sockets.accept(server) > 0)
 """,
         "True\nTrue True\nTrue\nTrue\nTrue True\n",
     ),
+    "who sees a unix socket's name is let in, from the first moment": (
+        """
+call, seen = LIBC.call, []
+def watching(*words):
+    LIBC.call = call
+    seen.append(files.exists(F + "/socket") and refused(sockets.unix_client, F + "/socket"))
+    LIBC.call = watching
+    return call(*words)
+LIBC.call = watching
+server = sockets.unix_server(F + "/socket", 0o640)
+LIBC.call = call
+print(len(seen) > 3, any(seen), refused(sockets.unix_client, F + "/socket"))
+print(oct(os.stat(F + "/socket")[0] & 0o777), list(files.entries(F)) == [F + "/socket"])
+""",
+        "True False 0\n0o640 True\n",
+    ),
     "the peer of a unix socket is known, and of nothing else": (
         """
 server = sockets.unix_server(F + "/socket")
